@@ -1,0 +1,68 @@
+"""Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+
+A word is a pure function of key and counter, so any element of any stream can be made anywhere, in any
+order, and a resumed run continues its streams from its step number alone. The key is the run's seed; the
+counter is (block of four words, purpose and stream, step low, step high).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+INITIALIZE, SHUFFLE, DROPOUT = 0, 1, 2  # purposes: streams that never meet
+
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+_LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
+    """Four random words for counter (c0 … c3) and key (k0, k1).
+
+    All are uint64 values, scalars or arrays, below 2³²; so are the words. 64-bit arithmetic holds the
+    32 × 32-bit products whole.
+    """
+    for _ in range(10):
+        p0 = _M0 * c0
+        p1 = _M1 * c2
+        c0, c1, c2, c3 = (p1 >> _SHIFT) ^ c1 ^ k0, p1 & _LOW, (p0 >> _SHIFT) ^ c3 ^ k1, p0 & _LOW
+        k0 = (k0 + _W0) & _LOW
+        k1 = (k1 + _W1) & _LOW
+    return c0, c1, c2, c3
+
+
+def key_of(seed: int) -> np.ndarray:
+    """The key of a seed: uint32 (2,), low word first. Seeds are 0 to 2⁶⁴ − 1."""
+    return np.array([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF], dtype=np.uint32)
+
+
+def words(xp: Any, key: np.ndarray, count: int, purpose: int, stream: int, step: int) -> Any:
+    """`count` random words, uint64 (count,) below 2³², of one stream at one step, made in the array module xp."""
+    blocks = xp.arange((count + 3) // 4, dtype=xp.uint64)
+    fixed = [
+        xp.full_like(blocks, value)
+        for value in (purpose | stream << 8, step & 0xFFFFFFFF, step >> 32, int(key[0]), int(key[1]))
+    ]
+    return xp.stack(philox(blocks, *fixed), axis=1).reshape(-1)[:count]
+
+
+def uniform(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0) -> np.ndarray:
+    """`count` float64 numbers in [0, 1), multiples of 2⁻²⁴, made on the host."""
+    return (words(np, key, count, purpose, stream, step) >> np.uint64(8)) * 2.0**-24
+
+
+def normal(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0) -> np.ndarray:
+    """`count` float64 standard normal numbers by Box and Muller's transform, made on the host."""
+    half = (count + 1) // 2
+    u = uniform(key, 2 * half, purpose, stream, step)
+    radius = np.sqrt(-2 * np.log(1 - u[:half]))
+    angle = 2 * np.pi * u[half:]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
+
+
+def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
+    """The order of an epoch: int64 (count,), the stable argsort of one 64-bit word a row."""
+    pairs = words(xp, key, 2 * count, SHUFFLE, 0, epoch).reshape(-1, 2)
+    return xp.argsort(pairs[:, 0] << _SHIFT | pairs[:, 1], kind="stable")

@@ -1,0 +1,34 @@
+"""A minibatch: rows of the data set, read through the order of the epoch at the cursor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .counters import CURSOR
+from .operation import Operation
+
+
+def reference(xp: Any, data: Any, order: Any, counters: Any, batch: Any) -> None:
+    """batch[i] = data[order[cursor + i]], converted to the batch's dtype.
+
+    `batch` (rows, n), `data` (examples, n) of any numeric dtype, `order` (examples,) int64.
+    """
+    cursor = int(counters[CURSOR])
+    batch[...] = data[order[cursor : cursor + batch.shape[0]]]
+
+
+def loop(start: int, stop: int, data: Any, order: Any, counters: Any, batch: Any) -> None:
+    """`reference` over rows `start` to `stop` of the batch."""
+    cursor = counters[CURSOR]
+    for row in range(start, stop):
+        source, target = data[order[cursor + row]], batch[row]
+        for j in range(target.shape[0]):
+            target[j] = source[j]
+
+
+def rows(*arrays: Any) -> int:
+    """Items: the rows of the batch."""
+    return arrays[-1].shape[0]
+
+
+GATHER = Operation("gather", reference, loop, rows)

@@ -1,0 +1,32 @@
+"""Matrix product: out = a·b, either of them transposed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .operation import Operation
+
+
+def reference(xp: Any, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0) -> None:
+    """out (m, n) = a (m, k) · b (k, n); `transpose_a` says that a is stored as (k, m), likewise b."""
+    xp.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
+
+
+def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:
+    """da = dout·bᵀ and db = aᵀ·dout, for operands that are not transposed."""
+    a, b = node.inputs
+    da = graph.like(a) if graph.needs_gradient(a) else None
+    db = graph.like(b) if graph.needs_gradient(b) else None
+    if db is not None:
+        graph.apply(MATMUL, (a, dout), (db,), transpose_a=1, transpose_b=0)
+    if da is not None:
+        graph.apply(MATMUL, (dout, b), (da,), transpose_a=0, transpose_b=1)
+    return da, db
+
+
+def flops(a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0) -> int:
+    """A multiplication and an addition for each of m·n·k terms."""
+    return 2 * out.size * a.shape[0 if transpose_a else 1]
+
+
+MATMUL = Operation("matmul", reference, gradient=gradient, flops=flops)

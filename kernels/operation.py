@@ -1,0 +1,91 @@
+"""What one operation of a training step is: a formula, its faster texts, its derivative, and its work.
+
+Every text takes the same arguments: the arrays (inputs, then outputs), then the attributes, which are plain
+integers or floats. Outputs are written in place.
+
+- ``reference(xp, *arrays, **attributes)`` is the definition and every backend's fallback, written against
+  an array module. It may allocate.
+- ``loop(start, stop, *arrays, *attributes)`` is undecorated Python over items ``start`` to ``stop``, which
+  the Numba backend compiles. Items are independent, so any split into ranges gives the same bits.
+- ``cuda`` names the kernel in the ``.cu`` file beside and says how it is launched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Attribute = int | float
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel launch: blocks, threads a block, dynamic shared bytes, and the arguments in order."""
+
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    arguments: tuple[Any, ...]
+    shared: int = 0
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """The CUDA text of an operation.
+
+    Parameters
+    ----------
+    source : file name of the ``.cu`` text in this folder.
+    entry : name of its ``extern "C"`` kernel.
+    launch : maps the operation's arrays and attributes to a `Launch`.
+    types : macro name to the index of the array whose dtype defines it, as ``{"REAL": 0}``.
+    """
+
+    source: str
+    entry: str
+    launch: Callable[..., Launch]
+    types: Mapping[str, int] = field(default_factory=lambda: {"REAL": 0})
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A fused operation; see the module's text for the calling convention.
+
+    Parameters
+    ----------
+    name : the operation's name, unique in the library.
+    reference : the formula in array code.
+    loop : the formula as a Python loop over a range of items, or None.
+    extent : number of items of `loop` for given arrays.
+    cuda : the CUDA kernel, or None.
+    gradient : ``gradient(graph, node, *output_gradients)`` appends the backward operations and returns one
+        gradient (or None) for each input; None where the operation has no derivative.
+    inplace : pairs (output, input) that may share memory where nothing else reads the input later.
+    flops : floating-point operations for given arrays and attributes.
+    """
+
+    name: str
+    reference: Callable[..., None]
+    loop: Callable[..., None] | None = None
+    extent: Callable[..., int] = lambda *arrays: 1
+    cuda: Cuda | None = None
+    gradient: Callable[..., tuple[Any, ...]] | None = None
+    inplace: tuple[tuple[int, int], ...] = ()
+    flops: Callable[..., int] = lambda *arrays, **attributes: 0
+
+    def __repr__(self) -> str:
+        return f"Operation({self.name})"
+
+    def bytes(self, *arrays: Any) -> int:
+        """Bytes read and written at the least: every array once."""
+        return sum(array.nbytes for array in arrays)
+
+
+def rows(*arrays: Any) -> int:
+    """Extent of an operation whose items are the rows of its first array."""
+    return arrays[0].shape[0]
+
+
+def elements(*arrays: Any) -> int:
+    """Extent of an operation whose items are the elements of its first array."""
+    return arrays[0].size

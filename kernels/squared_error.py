@@ -1,0 +1,44 @@
+"""Mean squared error and its gradient in one pass.
+
+A row's loss is the mean over its n outputs of (prediction − target)²; the gradient is that of the mean over
+the batch, 2 (prediction − target) / (rows · n).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .operation import Operation, rows
+
+
+def reference(xp: Any, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
+    """scores (rows, 1) = loss of each row; dprediction (rows, n), for prediction and target (rows, n)."""
+    if prediction.size == 0:
+        return
+    difference = prediction - target
+    scores[:, 0] = xp.mean(difference * difference, axis=1)
+    dprediction[...] = difference * (2 / prediction.size)
+
+
+def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
+    """`reference` over rows `start` to `stop`."""
+    real = prediction.dtype.type
+    count, n = prediction.shape
+    scale = real(2) / real(count * n)
+    for row in range(start, stop):
+        p, t, d = prediction[row], target[row], dprediction[row]
+        total = real(0)
+        for j in range(n):
+            difference = p[j] - t[j]
+            total += difference * difference
+            d[j] = difference * scale
+        scores[row, 0] = total / real(n)
+
+
+SQUARED_ERROR = Operation(
+    "squared_error",
+    reference,
+    loop,
+    rows,
+    flops=lambda prediction, *_: 4 * prediction.size,
+)

@@ -1,0 +1,23 @@
+"""Standardises features: y = (x − mean) · scale, with scale = 1 / standard deviation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .operation import Operation, rows
+
+
+def reference(xp: Any, x: Any, mean: Any, scale: Any, y: Any) -> None:
+    """y (rows, n) from x (rows, n), mean (n,) and scale (n,)."""
+    y[...] = (x - mean) * scale
+
+
+def loop(start: int, stop: int, x: Any, mean: Any, scale: Any, y: Any) -> None:
+    """`reference` over rows `start` to `stop`."""
+    for row in range(start, stop):
+        xs, ys = x[row], y[row]
+        for j in range(ys.shape[0]):
+            ys[j] = (xs[j] - mean[j]) * scale[j]
+
+
+STANDARDIZE = Operation("standardize", reference, loop, rows, inplace=((0, 0),), flops=lambda x, *_: 2 * x.size)

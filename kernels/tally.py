@@ -1,0 +1,40 @@
+"""Adds a batch's scores to the running totals, and notes the first step whose loss is not finite.
+
+The sum runs over the rows in their order, in float64, on one thread: the same bits however work is divided.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .counters import FAILED, STEP
+from .operation import Operation
+
+
+def reference(xp: Any, scores: Any, counters: Any, totals: Any) -> None:
+    """totals[0] += rows; totals[1 + i] += Σ scores[:, i]; column 0 is the loss.
+
+    `scores` (rows, m) floating, `counters` (COUNTERS,) int64, `totals` (1 + m,) float64.
+    """
+    totals[0] = totals[0] + scores.shape[0]
+    for column in range(scores.shape[1]):
+        totals[1 + column] = totals[1 + column] + xp.sum(scores[:, column], dtype=xp.float64)
+    if not math.isfinite(float(totals[1])) and int(counters[FAILED]) < 0:
+        counters[FAILED] = counters[STEP]
+
+
+def loop(start: int, stop: int, scores: Any, counters: Any, totals: Any) -> None:
+    """`reference`, as a single item."""
+    count, m = scores.shape
+    totals[0] += count
+    for column in range(m):
+        total = 0.0
+        for row in range(count):
+            total += scores[row, column]
+        totals[1 + column] += total
+    if not math.isfinite(totals[1]) and counters[FAILED] < 0:
+        counters[FAILED] = counters[STEP]
+
+
+TALLY = Operation("tally", reference, loop, flops=lambda scores, *_: scores.size)
