@@ -45,7 +45,7 @@ def words(xp: Any, key: np.ndarray, count: int, purpose: int, stream: int, step:
         xp.full_like(blocks, value)
         for value in (purpose | stream << 8, step & 0xFFFFFFFF, step >> 32, int(key[0]), int(key[1]))
     ]
-    return xp.stack(philox(blocks, *fixed), axis=1).reshape(-1)[:count]
+    return xp.reshape(xp.stack(philox(blocks, *fixed), axis=1), (-1,))[:count]
 
 
 def uniform(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0) -> np.ndarray:

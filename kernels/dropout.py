@@ -22,7 +22,7 @@ def reference(xp: Any, x: Any, key: Any, counters: Any, y: Any, *, threshold: in
     `key` is uint32 (2,), `counters` int64 (COUNTERS,), `stream` the number of the dropout layer.
     """
     drawn = words(xp, key, x.size, PURPOSE, stream, int(counters[STEP]))
-    kept = (drawn >= threshold).reshape(x.shape)
+    kept = xp.reshape(drawn >= threshold, x.shape)
     y[...] = xp.where(kept, x * scale, xp.zeros_like(x))
 
 

@@ -15,11 +15,12 @@ from .operation import Operation, rows
 def reference(xp: Any, logits: Any, labels: Any, scores: Any, dlogits: Any) -> None:
     """scores (rows, 2) = loss and 1 where arg max equals the label; dlogits (rows, n).
 
-    `logits` (rows, n) is floating, `labels` (rows,) holds integers 0 to n − 1.
+    `logits` (rows, n) is floating, `labels` (rows,) or (rows, 1) holds integers 0 to n − 1.
     """
     count, n = logits.shape
     if count == 0:
         return
+    labels = xp.reshape(labels, (-1,))
     hot = labels[:, None] == xp.arange(n)[None, :]
     zero = xp.zeros_like(logits)
     shifted = logits - xp.max(logits, axis=1)[:, None]
@@ -35,6 +36,7 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
     real = logits.dtype.type
     count, n = logits.shape
     scale = real(1) / real(count)
+    targets = labels.reshape(-1)
     for row in range(start, stop):
         z, d = logits[row], dlogits[row]
         best = 0
@@ -47,7 +49,7 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
             e = math.exp(z[j] - top)
             d[j] = e
             total += d[j]
-        label = labels[row]
+        label = targets[row]
         scores[row, 0] = math.log(total) - (z[label] - top)
         scores[row, 1] = real(1) if best == label else real(0)
         factor = scale / total

@@ -1,0 +1,86 @@
+"""What a backend owes: where arrays live, how an operation is bound to them, and what it says of itself."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+
+class Bindable(Protocol):
+    """The part of an operation that every backend can run; see `gearshift.kernels.operation`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reference(self) -> Callable[..., None]: ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a backend runs on this machine, and on what.
+
+    `memory` is (free, total) in bytes. Where `runs` is False, `reason` names the missing piece and
+    `remedy` the command that installs it.
+    """
+
+    name: str
+    runs: bool
+    device: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    memory: tuple[int, int] | None = None
+    threads: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ""
+    remedy: str = ""
+
+
+class Backend(ABC):
+    """A place where arrays live and operations run. Backends hold no state of a training run."""
+
+    name: ClassVar[str]
+    xp: Any
+    """The array module: numpy, cupy, or one that follows the array API."""
+
+    @classmethod
+    @abstractmethod
+    def status(cls) -> Status:
+        """Tries the backend in earnest and says what was found; never raises."""
+
+    @abstractmethod
+    def memory(self) -> tuple[int, int]:
+        """Free and total memory of the device, in bytes."""
+
+    @abstractmethod
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """A NumPy array with the values of `array`: itself where it is one, else a copy."""
+
+    def bind(
+        self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
+    ) -> Callable[[], None]:
+        """A call without arguments that runs the operation on these arrays; here, its reference."""
+        return partial(operation.reference, self.xp, *arrays, **attributes)
+
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
+        """`array` on this backend; without a copy where it is there already, with this dtype."""
+        return self.xp.asarray(array, dtype=dtype)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
+        """A new array of zeros, C-contiguous, its first element on a 256-byte boundary."""
+        return self.xp.zeros(shape, dtype=dtype)
+
+    def synchronize(self) -> None:
+        """Returns when all work given so far is done."""
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        """The time that `work` takes on the device, in seconds."""
+        self.synchronize()
+        start = time.perf_counter()
+        work()
+        self.synchronize()
+        return time.perf_counter() - start

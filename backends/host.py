@@ -1,0 +1,55 @@
+"""What this machine is: its processor, memory and threads, for the backends that run on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+
+
+def processor() -> str:
+    """The processor's model name and the number of cores this process may use."""
+    model = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return f"{model or platform.processor() or platform.machine()}, {cores()} cores"
+
+
+def cores() -> int:
+    """Processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory() -> tuple[int, int]:
+    """Free and total memory in bytes; what the system does not tell counts as 2⁶² bytes."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return tuple(int(fields[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))  # pyright: ignore[reportReturnType]
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        total = 1 << 62
+    return total, total
+
+
+def blas_threads() -> dict[str, int]:
+    """Threads of each BLAS and OpenMP library loaded into this process."""
+    from threadpoolctl import threadpool_info
+
+    return {f"{pool['internal_api']} {pool.get('version') or ''}".strip(): pool["num_threads"] for pool in threadpool_info()}
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type | str, boundary: int = 256) -> np.ndarray:
+    """Zeros whose first element lies on a multiple of `boundary` bytes."""
+    dtype = np.dtype(dtype)
+    count = int(np.prod(shape, dtype=np.int64))
+    raw = np.zeros(count * dtype.itemsize + boundary, dtype=np.uint8)
+    offset = -raw.ctypes.data % boundary
+    return raw[offset : offset + count * dtype.itemsize].view(dtype).reshape(shape)

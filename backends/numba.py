@@ -1,0 +1,113 @@
+"""The fused CPU backend: operations' loops compiled by Numba, products by NumPy's BLAS.
+
+The loops run on the calling thread. BLAS workers spin for a while after each product, and a second pool of
+threads beside them waits for the processor in multiples of the scheduler's tick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from threading import RLock
+from types import FunctionType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import host
+from .base import Bindable, Status
+from .numpy import NumPyBackend
+
+PACKAGE = __name__.split(".")[0]
+_compiling = RLock()
+
+
+def cache_folder() -> Path:
+    """Where compiled loops are kept: by a hash of every source that they may be made from.
+
+    Numba's own cache does not notice edits to functions called from other files.
+    """
+    from platformdirs import user_cache_path
+
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256(version("numba").encode())
+    for source in sorted([*root.glob("kernels/*.py"), *root.glob("backends/*.py")]):
+        digest.update(source.read_bytes())
+    base = os.environ.get("GEARSHIFT_CACHE_DIR") or user_cache_path("gearshift")
+    return Path(base) / "numba" / digest.hexdigest()[:16]
+
+
+@cache
+def compiled(text: FunctionType) -> Callable[..., Any]:
+    """`text` compiled by Numba, with every function of this package that it calls.
+
+    The division check of Python's error model stops vectorisation, hence ``error_model="numpy"``.
+    """
+    import numba
+    from numba.core import config
+
+    called = {
+        name: compiled(value)
+        for name, value in text.__globals__.items()
+        if name in text.__code__.co_names
+        and isinstance(value, FunctionType)
+        and value.__module__.split(".")[0] == PACKAGE
+    }
+    function = FunctionType(text.__code__, {**text.__globals__, **called}, text.__name__)
+    function.__module__, function.__qualname__ = text.__module__, text.__qualname__
+    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    with _compiling:
+        before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            dispatcher.enable_caching()
+        except RuntimeError:
+            pass  # nowhere to write: compiled anew in each process
+        finally:
+            config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
+    return dispatcher
+
+
+def _probe(start: int, stop: int, x: Any) -> None:
+    for i in range(start, stop):
+        x[i] += x[i]
+
+
+class NumbaBackend(NumPyBackend):
+    """Runs an operation's loop where it has one, else its reference."""
+
+    name: ClassVar[str] = "numba"
+
+    @classmethod
+    def status(cls) -> Status:
+        try:
+            import numba
+
+            x = np.ones(3, dtype=np.float32)
+            compiled(_probe)(0, 3, x)  # pyright: ignore[reportArgumentType]
+            if x.sum() != 6:
+                raise RuntimeError(f"a tiny kernel gave {x.tolist()} instead of [2, 2, 2]")
+        except Exception as error:
+            return Status(
+                cls.name, runs=False, reason=f"Numba does not run: {error}", remedy="pip install --upgrade numba"
+            )
+        return Status(
+            cls.name,
+            runs=True,
+            device=host.processor(),
+            versions={"numba": numba.__version__, "numpy": np.__version__},
+            memory=host.memory(),
+            threads={"kernels": 1, **host.blas_threads()},
+        )
+
+    def bind(
+        self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
+    ) -> Callable[[], None]:
+        loop = getattr(operation, "loop", None)
+        if loop is None:
+            return super().bind(operation, arrays, attributes)
+        extent = operation.extent(*arrays)  # pyright: ignore[reportAttributeAccessIssue]
+        return partial(compiled(loop), 0, extent, *arrays, *attributes.values())

@@ -1,0 +1,37 @@
+"""The reference backend: NumPy alone."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import host
+from .base import Backend, Status
+
+
+class NumPyBackend(Backend):
+    """Runs every operation's reference on NumPy arrays."""
+
+    name: ClassVar[str] = "numpy"
+    xp: Any = np
+
+    @classmethod
+    def status(cls) -> Status:
+        return Status(
+            cls.name,
+            runs=True,
+            device=host.processor(),
+            versions={"numpy": np.__version__},
+            memory=host.memory(),
+            threads=host.blas_threads(),
+        )
+
+    def memory(self) -> tuple[int, int]:
+        return host.memory()
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        return np.asarray(array)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
+        return host.aligned_zeros(shape, dtype)

@@ -1,0 +1,228 @@
+"""`Dataset`: features and targets that have been checked, and `Splits`: a data set in its three parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import DataError
+
+_BLOCK = 1 << 21  # numbers looked at together: 16 MiB of float64
+
+
+class Dataset:
+    """Features and, where there are any, targets: checked once, here, and taken as good from then on.
+
+    NumPy arrays, lists, and whatever offers DLPack or ``__array__`` (PyTorch and JAX arrays on the CPU, data
+    frames) are taken without a copy where their dtype allows it. CuPy arrays stay on their device and
+    memory-mapped arrays stay mapped.
+
+    Parameters
+    ----------
+    x : (n, …) features, at least one row. uint8, float32 and float64 keep their dtype; bool, float16 and other
+        integers become float32 (so integers beyond 2²⁴ are rounded), wider floats float64. A memory map of
+        another dtype is refused, because converting it would read it whole.
+    y : None, (n,) integer labels, kept as contiguous int64, or (n,) or (n, k) float targets, kept as float32 or
+        float64.
+
+    Raises
+    ------
+    DataError
+        There are no rows, the lengths differ, a number is NaN or infinite, a label is negative, or the arrays hold
+        objects, text or complex numbers. The message names the array, the value and what was expected.
+    """
+
+    __slots__ = ("x", "y")
+
+    x: Any
+    y: Any
+
+    def __init__(self, x: Any, y: Any = None) -> None:
+        self.x = _features(_as_array("x", x))
+        self.y = None if y is None else _targets(_as_array("y", y))
+        if self.y is not None and len(self.y) != len(self.x):
+            raise DataError(f"y has {len(self.y)} rows and x has {len(self.x)}, expected as many")
+        _check_finite("x", self.x)
+        if self.y is not None:
+            _check_finite("y", self.y)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Any) -> Dataset:
+        """The rows of a slice (views), an index array or a boolean mask (copies) as a `Dataset`."""
+        if isinstance(rows, int | np.integer):
+            raise TypeError(f"dataset[{rows}] is one row, expected a slice or an array: dataset[{rows}:{rows + 1}]")
+        part = object.__new__(Dataset)  # the rows have been checked already
+        part.x = self.x[rows]
+        part.y = None if self.y is None else self.y[rows]
+        if len(part) == 0:
+            raise DataError(f"dataset[{rows}] has no rows, expected at least one of {len(self)}")
+        return part
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={_described(array)}" for name, array in (("x", self.x), ("y", self.y)) if array is not None]
+        return f"Dataset({', '.join(parts)})"
+
+    def check_labels(self, classes: int) -> None:
+        """Raise `DataError` unless every target is a label from 0 to `classes` - 1, naming the first that is not."""
+        if self.y is None or self.y.dtype.kind != "i":
+            found = "missing" if self.y is None else _described(self.y)
+            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}")
+        _check_labels(self.y, self.y, classes)
+
+
+def as_dataset(data: Any, y: Any = None) -> Dataset:
+    """Make a `Dataset` of one (returned as it is), an ``(x, y)`` pair, or plain arrays `data` and `y`."""
+    if isinstance(data, Dataset):
+        if y is not None:
+            raise DataError("y is given beside a Dataset, expected it within the Dataset only")
+        return data
+    if isinstance(data, tuple):
+        if len(data) != 2 or y is not None:
+            raise DataError(f"the data are {len(data)} arrays in a tuple, expected one (x, y) pair and no other y")
+        return Dataset(*data)
+    return Dataset(data, y)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set in its parts.
+
+    Attributes
+    ----------
+    train, validation, test : `Dataset`; the last two may be None.
+    classes : (k,) what the labels 0 … k-1 were called in the source (integers or text), or None for float targets.
+    name : the source's name.
+    """
+
+    train: Dataset
+    validation: Dataset | None = None
+    test: Dataset | None = None
+    classes: np.ndarray | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("validation", "test"):
+            data = getattr(self, part)
+            if data is None:
+                continue
+            if (data.x.shape[1:], data.x.dtype) != (self.feature_shape, self.train.x.dtype):
+                raise DataError(
+                    f"the rows of x are {data.x.shape[1:]} {data.x.dtype} in the {part} part, expected "
+                    f"{self.feature_shape} {self.train.x.dtype} as in the training part"
+                )
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape of one row of x."""
+        return self.train.x.shape[1:]
+
+    def standardization(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each training feature, float64, shaped like one row of x.
+
+        Blocks of rows are read one after the other (scikit-learn's `StandardScaler`), so a memory map is never
+        loaded whole. A feature that does not vary gets the standard deviation 1.
+        """
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler(copy=False)
+        for _, block in _blocks(self.train.x):
+            scaler.partial_fit(block.reshape(len(block), -1).astype(np.float64))
+        mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
+        return mean.reshape(self.feature_shape), scale.reshape(self.feature_shape)
+
+
+def _as_array(name: str, value: Any) -> Any:
+    """`value` as a NumPy array, a memory map or a CuPy array, without a copy where possible."""
+    if isinstance(value, np.memmap):
+        return value
+    if hasattr(value, "__cuda_array_interface__"):
+        if not hasattr(value, "__array_ufunc__"):
+            kind = type(value).__name__
+            raise DataError(f"{name} is a {kind} on a GPU, expected a CuPy or CPU array: cupy.from_dlpack({name})")
+        return value
+    try:
+        if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"{name} is a {type(value).__name__} that cannot be read as an array: {error}") from error
+
+
+def _features(x: Any) -> Any:
+    _check_kind("x", x, "numbers")
+    if x.ndim < 2 or 0 in x.shape:
+        raise DataError(f"x has shape {x.shape}, expected (n, features) or (n, …) with no length 0")
+    return _converted("x", x, np.dtype(np.uint8) if x.dtype == np.uint8 else _float_type(x.dtype))
+
+
+def _targets(y: Any) -> Any:
+    _check_kind("y", y, "integer labels or float targets (load_dataset and numpy.unique turn text into labels)")
+    if y.dtype.kind == "f":
+        if y.ndim not in (1, 2) or 0 in y.shape:
+            raise DataError(f"y has shape {y.shape}, expected (n,) or (n, k) float targets")
+        return _converted("y", y, _float_type(y.dtype))
+    if y.ndim != 1 or len(y) == 0:
+        raise DataError(f"y has shape {y.shape} and dtype {y.dtype}, expected (n,) integer labels, or float targets")
+    labels = y.astype(np.int64, order="C", copy=False)
+    _check_labels(labels, y, None)
+    return labels
+
+
+def _check_kind(name: str, array: Any, expected: str) -> None:
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{name} has dtype {array.dtype}, expected {expected}")
+
+
+def _float_type(dtype: np.dtype) -> np.dtype:
+    return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)
+
+
+def _converted(name: str, array: Any, dtype: np.dtype) -> Any:
+    if array.dtype == dtype:
+        return array
+    if isinstance(array, np.memmap):
+        raise DataError(
+            f"{name} is a memory map of dtype {array.dtype}, expected uint8, float32 or float64 (native byte order): "
+            "convert the file"
+        )
+    with np.errstate(over="ignore"):  # an overflow becomes infinite and is reported as such
+        return array.astype(dtype)
+
+
+def _check_labels(labels: Any, original: Any, classes: int | None) -> None:
+    """Check labels against 0 … classes - 1; a label beyond int64 has turned negative, so `original` is shown."""
+    wrong = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
+    if bool(wrong.any()):
+        row = int(wrong.argmax())
+        expected = "of at least 0" if classes is None else f"from 0 to {classes - 1}"
+        raise DataError(f"y[{row}] is {original[row]}, expected a label {expected}")
+
+
+def _check_finite(name: str, array: Any) -> None:
+    if array.dtype.kind != "f":
+        return
+    for start, block in _blocks(array):
+        finite = np.isfinite(block)  # CuPy arrays answer for themselves
+        if not bool(finite.all()):
+            place = np.unravel_index(int((~finite).argmax()), block.shape)
+            value = float(block[place])
+            row, *rest = (int(index) for index in place)
+            index = ", ".join(str(i) for i in (start + row, *rest))
+            where = f"row {start + row}" + (f", column {', '.join(map(str, rest))}" if rest else "")
+            raise DataError(f"{name}[{index}] is {value} ({where}), expected finite numbers")
+
+
+def _blocks(array: Any) -> Iterator[tuple[int, Any]]:
+    """Blocks of rows, each with the index of its first row."""
+    rows = max(1, _BLOCK * len(array) // array.size)
+    for start in range(0, len(array), rows):
+        yield start, array[start : start + rows]
+
+
+def _described(array: Any) -> str:
+    return f"{tuple(array.shape)} {array.dtype}"

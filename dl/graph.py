@@ -1,0 +1,167 @@
+"""A model as a list of operations on named values: a directed acyclic graph, written in the order it runs.
+
+Layers append operations (``graph.apply``); `Graph.differentiate` appends the backward operations to the
+same list. Nothing here holds an array: a `Plan` binds the list to a backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from ..backends.errors import ConfigurationError, ShapeError
+from ..kernels.add import ADD
+from ..kernels.operation import Attribute, Operation
+
+if TYPE_CHECKING:
+    from .layers.base import Layer, Parameter
+
+Kind = Literal["batch", "fixed", "parameter", "shared"]
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """An array of the graph.
+
+    Parameters
+    ----------
+    name : for messages; shared values are looked up by it.
+    shape : without the batch.
+    dtype : NumPy's name of it.
+    kind : ``"batch"`` values have the batch's rows as first dimension; ``"fixed"`` ones have `shape` alone.
+        Both belong to the plan. ``"parameter"`` values lie in the arena, ``"shared"`` ones belong to the run.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    kind: Kind
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation at its place in the list; `layer` and `phase` say where it comes from."""
+
+    operation: Operation
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    attributes: Mapping[str, Attribute]
+    layer: str
+    phase: str
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Inputs, then outputs."""
+        return self.inputs + self.outputs
+
+
+@dataclass
+class Graph:
+    """The list, and what is known of its values.
+
+    Parameters
+    ----------
+    dtype : of parameters and activations, ``"float32"`` or ``"float64"``.
+    train : whether layers that differ in training, like dropout, should lower to their training form.
+    """
+
+    dtype: str
+    train: bool = False
+    nodes: list[Node] = field(default_factory=list)
+    gradients: dict[Value, Value] = field(default_factory=dict)
+    parameters: dict[str, Value] = field(default_factory=dict)
+    outputs: set[Value] = field(default_factory=set)
+    phase: str = "forward"
+    _layer: str = ""
+    _by_parameter: dict[int, Value] = field(default_factory=dict)
+    _shared: dict[str, Value] = field(default_factory=dict)
+    _differentiable: set[Value] = field(default_factory=set)
+    _dropouts: int = 0
+
+    def batch(self, shape: tuple[int, ...], dtype: str | None = None, name: str = "") -> Value:
+        """A new value with one row for each example of the batch."""
+        return Value(name or self._layer, shape, dtype or self.dtype, "batch")
+
+    def shared(self, name: str, shape: tuple[int, ...], dtype: str | None = None) -> Value:
+        """The run's array of that name."""
+        return self._shared.setdefault(name, Value(name, shape, dtype or self.dtype, "shared"))
+
+    def parameter(self, parameter: Parameter) -> Value:
+        """The value of a parameter; a shared layer's is one value however often it is read."""
+        value = self._by_parameter.get(id(parameter))
+        if value is None:
+            value = Value(parameter.name, parameter.shape, self.dtype, "parameter")
+            self._by_parameter[id(parameter)] = self.parameters[parameter.name] = value
+            if parameter.trained:
+                self._differentiable.add(value)
+        return value
+
+    def like(self, value: Value) -> Value:
+        """A new value of the same shape, for a gradient or for scratch."""
+        return Value(f"d {value.name}", value.shape, value.dtype, "batch" if value.kind == "batch" else "fixed")
+
+    def apply(
+        self, operation: Operation, inputs: tuple[Value, ...], outputs: tuple[Value, ...], **attributes: Attribute
+    ) -> None:
+        """Appends an operation that reads `inputs` and writes `outputs`."""
+        self.nodes.append(Node(operation, inputs, outputs, attributes, self._layer, self.phase))
+        if any(value in self._differentiable for value in inputs):
+            self._differentiable.update(outputs)
+
+    def lower(self, layer: Layer, x: Value, name: str = "") -> Value:
+        """Appends a layer's operations and returns its output; `name` goes into messages."""
+        outer = self._layer
+        self._layer = f"{outer}.{name}" if outer and name else outer or name
+        try:
+            return layer.lower(self, x)
+        except ShapeError as error:
+            raise error if "layer " in str(error) else ShapeError(f"layer {self._layer or '0'}: {error}") from None
+        finally:
+            self._layer = outer
+
+    def next_dropout(self) -> int:
+        """Numbers the dropout layers, so that each has a random stream of its own."""
+        self._dropouts += 1
+        return self._dropouts - 1
+
+    def needs_gradient(self, value: Value) -> bool:
+        """Whether a parameter stands behind the value."""
+        return value in self._differentiable
+
+    def add_gradient(self, value: Value, gradient: Value) -> None:
+        """Notes a gradient of `value`: the first is taken as it is, later ones are added."""
+        known = self.gradients.get(value)
+        if known is not None:
+            total = self.like(value)
+            self.apply(ADD, (known, gradient), (total,))
+            gradient = total
+        self.gradients[value] = gradient
+
+    def differentiate(self) -> None:
+        """Appends backward operations, from the gradients that losses have noted back to the parameters."""
+        for node in reversed(self.nodes.copy()):
+            if not any(self.needs_gradient(value) for value in node.inputs):
+                continue
+            gradients = [self.gradients.get(value) for value in node.outputs]
+            if all(gradient is None for gradient in gradients):
+                continue
+            if node.operation.gradient is None:
+                raise ConfigurationError(
+                    f"layer {node.layer}: {node.operation.name} has no derivative; "
+                    "it can only stand before the first layer with weights"
+                )
+            with self._backward_of(node):
+                for value, gradient in zip(
+                    node.inputs, node.operation.gradient(self, node, *gradients), strict=True
+                ):
+                    if gradient is not None and self.needs_gradient(value):
+                        self.add_gradient(value, gradient)
+
+    @contextmanager
+    def _backward_of(self, node: Node) -> Iterator[None]:
+        before = self._layer, self.phase
+        self._layer, self.phase = node.layer, "backward"
+        yield
+        self._layer, self.phase = before

@@ -1,0 +1,209 @@
+"""What a layer is: parameters with names, and how it lowers to operations."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from ...backends.errors import CheckpointError, ConfigurationError
+from ...backends.philox import key_of
+from ...kernels.operation import Operation
+from ..initializers import Initializer
+from ..summary import Summary
+
+if TYPE_CHECKING:
+    from ...backends import Backend
+    from ..graph import Graph, Value
+
+
+class Parameter:
+    """A tensor of a layer, drawn at first need.
+
+    Parameters
+    ----------
+    shape : of the tensor.
+    init : draws it, see `gearshift.dl.initializers`.
+    decay : whether weight decay applies to it: to weights, not to biases.
+    trained : whether an optimizer updates it; statistics of the data, say, are not trained.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True
+    ) -> None:
+        self.shape, self.init, self.decay, self.trained = shape, init, decay, trained
+        self.name = ""
+        self.array: Any = None
+        self.owner: Any = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def numpy(self) -> np.ndarray:
+        """The values on the host."""
+        backend: Backend | None = getattr(self.owner, "backend", None)
+        return self.array if backend is None else backend.to_numpy(self.array)
+
+
+class Layer:
+    """Base of all layers. A layer of one's own writes `lower`, or derives from `ArrayLayer`.
+
+    Parameters and sub-layers are found among the instance's attributes; their names are the attributes'.
+    A layer is saved as its class's name and the constructor's arguments, which must be attributes too.
+    """
+
+    dtype: str = "float32"
+    registered: ClassVar[dict[str, type[Layer]]] = {}
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        Layer.registered[cls.__name__] = cls
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        """Appends the layer's operations to `graph` and returns its output."""
+        raise NotImplementedError(f"{type(self).__name__} has no lower()")
+
+    def children(self) -> dict[str, Layer]:
+        """The layers inside this one, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Layer)}
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+        names = [
+            name
+            for name, parameter in inspect.signature(type(self).__init__).parameters.items()
+            if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+        return {name: getattr(self, name) for name in names}
+
+    def parameters(self) -> list[Parameter]:
+        """Every parameter once, named by its path, as ``"0.weight"``."""
+        found: dict[int, Parameter] = {}
+        for path, parameter in self._walk(""):
+            if id(parameter) not in found:
+                parameter.name = path
+                found[id(parameter)] = parameter
+        return list(found.values())
+
+    def _walk(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+        for name, layer in self.children().items():
+            yield from layer._walk(f"{prefix}{name}.")
+
+    def init(self, seed: int = 0) -> Self:
+        """Draws all weights anew from `seed`, also where there were some; returns the layer."""
+        for parameter in self.parameters():
+            parameter.array = parameter.owner = None
+        return self.ensure_initialized(seed)
+
+    def ensure_initialized(self, seed: int = 0) -> Self:
+        """Draws the weights that were not drawn yet; those that exist stay."""
+        key = key_of(seed)
+        for stream, parameter in enumerate(self.parameters()):
+            if parameter.array is None:
+                drawn = parameter.init(key, stream, parameter.shape)
+                parameter.array = np.ascontiguousarray(drawn, dtype=self.dtype).reshape(parameter.shape)
+        return self
+
+    def astype(self, dtype: str) -> Self:
+        """Changes the dtype of weights and computation, ``"float32"`` or ``"float64"``; returns the layer."""
+        if dtype not in ("float32", "float64"):
+            raise ConfigurationError(f"dtype {dtype!r} is not supported; expected 'float32' or 'float64'")
+        self.dtype = dtype
+        for parameter in self.parameters():
+            if parameter.array is not None:
+                parameter.array, parameter.owner = parameter.numpy().astype(dtype), None
+        return self
+
+    def to_host(self) -> Self:
+        """Takes the weights back into NumPy arrays of their own, which frees a device; returns the layer."""
+        for parameter in self.parameters():
+            if parameter.array is not None:
+                parameter.array, parameter.owner = np.array(parameter.numpy()), None
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all weights by name, on the host; they are drawn from seed 0 if there are none yet."""
+        self.ensure_initialized()
+        return {parameter.name: np.array(parameter.numpy()) for parameter in self.parameters()}
+
+    def load_state_dict(self, tensors: Mapping[str, Any]) -> None:
+        """Sets all weights from arrays of the same names and shapes.
+
+        Raises
+        ------
+        CheckpointError
+            A name is missing or unknown, or a shape differs. No weight is changed then.
+        """
+        parameters = {parameter.name: parameter for parameter in self.parameters()}
+        missing, unknown = sorted(parameters.keys() - tensors.keys()), sorted(tensors.keys() - parameters.keys())
+        if missing or unknown:
+            raise CheckpointError(
+                f"the tensors do not fit the model: missing {missing or 'none'}, unknown {unknown or 'none'}"
+            )
+        for name, parameter in parameters.items():
+            shape = tuple(np.shape(tensors[name]))
+            if shape != parameter.shape:
+                raise CheckpointError(f"tensor {name!r} has shape {shape}, the model expects {parameter.shape}")
+        for name, parameter in parameters.items():
+            parameter.array = np.array(tensors[name], dtype=self.dtype, order="C")
+            parameter.owner = None
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
+        """Layers, output shapes, parameters and memory, as an object that prints as a table."""
+        return Summary.of(self, input_shape)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class ArrayLayer(Layer):
+    """A layer written in array code: two short functions, run on any backend through its array module.
+
+    ``forward(xp, x, *parameters)`` returns y. ``backward(xp, dy, x, y, *parameters)`` returns the gradient with
+    respect to x, then one for each parameter. x and y are (rows, features); parameters come in the order in which they
+    were made. Arrays must not be changed.
+    """
+
+    def forward(self, xp: Any, x: Any, *parameters: Any) -> Any:
+        """The layer's output for the batch x."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+
+    def backward(self, xp: Any, dy: Any, x: Any, y: Any, *parameters: Any) -> tuple[Any, ...]:
+        """Gradients of x and of each parameter, given that of y."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward()")
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The output's shape without the batch; as the input's unless overridden."""
+        return shape
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        parameters = tuple(graph.parameter(value) for value in vars(self).values() if isinstance(value, Parameter))
+        y = graph.batch(self.output_shape(x.shape))
+        graph.apply(self._operation(len(parameters)), (x, *parameters), (y,))
+        return y
+
+    def _operation(self, count: int) -> Operation:
+        def forward(xp: Any, x: Any, *rest: Any) -> None:
+            rest[-1][...] = self.forward(xp, x, *rest[:-1])
+
+        def backward(xp: Any, dy: Any, x: Any, y: Any, *rest: Any) -> None:
+            gradients = self.backward(xp, dy, x, y, *rest[:count])
+            for target, gradient in zip(rest[count:], gradients, strict=True):
+                target[...] = gradient
+
+        def gradient(graph: Graph, node: Any, dy: Value) -> tuple[Value, ...]:
+            targets = tuple(graph.like(value) for value in node.inputs)
+            x, *parameters = node.inputs
+            graph.apply(Operation(f"{name}_backward", backward), (dy, x, *node.outputs, *parameters), targets)
+            return targets
+
+        name = type(self).__name__
+        return Operation(name, forward, gradient=gradient)

@@ -1,0 +1,37 @@
+"""Dropout (Srivastava et al. 2014)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...backends.errors import ConfigurationError
+from ...kernels.counters import COUNTERS
+from ...kernels.dropout import DROPOUT
+from .base import Layer
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class Dropout(Layer):
+    """In training, sets each element to 0 with probability `p` and divides the others by 1 − p; else, does nothing."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p < 1:
+            raise ConfigurationError(f"Dropout: p is {p!r}; expected a probability of at least 0 and below 1")
+        self.p = p
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if not graph.train or self.p == 0:
+            return x
+        y = graph.batch(x.shape)
+        key, counters = graph.shared("key", (2,), "uint32"), graph.shared("counters", (COUNTERS,), "int64")
+        graph.apply(
+            DROPOUT,
+            (x, key, counters),
+            (y,),
+            threshold=round(self.p * 2**32),
+            scale=1 / (1 - self.p),
+            stream=graph.next_dropout(),
+        )
+        return y

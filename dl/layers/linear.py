@@ -1,0 +1,53 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...backends.errors import ConfigurationError, ShapeError
+from ...kernels.activation import IDENTITY
+from ...kernels.bias_activation import BIAS_ACTIVATION
+from ...kernels.matmul import MATMUL
+from ..initializers import named, zeros
+from .base import Layer, Parameter
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class Linear(Layer):
+    """y = x·W + b, with W (in_features, out_features) and b (out_features,).
+
+    Parameters
+    ----------
+    in_features, out_features : widths of input and output.
+    bias : whether there is a b; it starts at 0 and is not decayed.
+    init : how W is drawn, ``"glorot"`` (uniform) or ``"he"`` (normal, for ReLU).
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, init: str = "glorot") -> None:
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"Linear: {name} is {value!r}; expected a whole number of at least 1")
+        self.in_features, self.out_features, self.init_name = in_features, out_features, init
+        self.weight = Parameter((in_features, out_features), named(init))
+        self.bias = Parameter((out_features,), zeros, decay=False) if bias else None
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias is not None,
+            "init": self.init_name,
+        }
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if x.shape != (self.in_features,):
+            raise ShapeError(f"Linear expects {self.in_features} features a row, but gets rows of shape {x.shape}")
+        z = graph.batch((self.out_features,))
+        graph.apply(MATMUL, (x, graph.parameter(self.weight)), (z,), transpose_a=0, transpose_b=0)
+        if self.bias is None:
+            return z
+        y = graph.batch((self.out_features,))
+        graph.apply(BIAS_ACTIVATION, (z, graph.parameter(self.bias)), (y,), activation=IDENTITY)
+        return y

@@ -1,0 +1,54 @@
+"""Layers one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...backends.errors import ConfigurationError
+from .base import Layer
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class Sequential(Layer):
+    """Applies `layers` in order; their names are their positions, so that weights are ``"0.weight"`` and so on.
+
+    Parameters
+    ----------
+    layers : at least one.
+    dtype : of weights and computation, ``"float32"`` or ``"float64"``.
+    """
+
+    def __init__(self, *layers: Layer, dtype: str = "float32") -> None:
+        for position, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise ConfigurationError(f"Sequential: item {position} is {layer!r}; expected a layer, as gs.ReLU()")
+        if not layers:
+            raise ConfigurationError("Sequential: no layers given; expected at least one")
+        self.layers = layers
+        self.astype(dtype)
+
+    def children(self) -> dict[str, Layer]:
+        return {str(position): layer for position, layer in enumerate(self.layers)}
+
+    def config(self) -> dict[str, Any]:
+        raise NotImplementedError("a Sequential is saved as its layers")
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        for name, layer in self.children().items():
+            x = graph.lower(layer, x, name)
+        return x
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, position: int) -> Layer:
+        return self.layers[position]
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"

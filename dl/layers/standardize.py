@@ -1,0 +1,44 @@
+"""Standardisation of the input, as the first layer of a model: so that it is saved with the weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ...backends.errors import ShapeError
+from ...kernels.standardize import STANDARDIZE
+from ..initializers import ones, zeros
+from .base import Layer, Parameter
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class Standardize(Layer):
+    """y = (x − mean) · scale, feature by feature, with statistics of the training data that are not trained.
+
+    ``Standardize(n).fit(mean, std)`` sets them; data may then stay as they are stored, as bytes, say.
+    """
+
+    def __init__(self, features: int) -> None:
+        self.features = features
+        self.mean = Parameter((features,), zeros, trained=False)
+        self.scale = Parameter((features,), ones, trained=False)
+
+    def fit(self, mean: Any, std: Any) -> Self:
+        """Sets mean and standard deviation (features,); a deviation of 0 counts as 1. Returns the layer."""
+        mean, std = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+        for name, value in (("mean", mean), ("std", std)):
+            if value.shape != (self.features,):
+                raise ShapeError(f"Standardize: {name} has shape {value.shape}; expected ({self.features},)")
+        self.mean.array, self.scale.array = mean.astype(self.dtype), (1 / np.where(std > 0, std, 1)).astype(self.dtype)
+        self.mean.owner = self.scale.owner = None
+        return self
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if x.shape != (self.features,):
+            raise ShapeError(f"Standardize expects {self.features} features a row, but gets rows of shape {x.shape}")
+        y = graph.batch(x.shape)
+        graph.apply(STANDARDIZE, (x, graph.parameter(self.mean), graph.parameter(self.scale)), (y,))
+        return y

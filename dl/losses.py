@@ -1,0 +1,93 @@
+"""Losses: what is minimised, what is reported beside it, and how outputs become answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ..backends.errors import ConfigurationError, ShapeError
+from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
+from ..kernels.squared_error import SQUARED_ERROR
+
+if TYPE_CHECKING:
+    from ..kernels.operation import Operation
+    from .data import Dataset
+    from .graph import Graph, Value
+
+
+class Loss:
+    """Base of the losses. `metrics` are the columns of the scores that its operation writes, the loss first."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    operation: ClassVar[Operation]
+
+    def target(self, graph: Graph, prediction: Value) -> Value:
+        """The value that holds the targets of a batch with such predictions."""
+        raise NotImplementedError
+
+    def lower(self, graph: Graph, prediction: Value, target: Value) -> Value:
+        """Appends the loss and its gradient; returns the scores (rows, metrics)."""
+        scores, gradient = graph.batch((len(self.metrics),)), graph.like(prediction)
+        graph.apply(self.operation, (prediction, target), (scores, gradient))
+        if graph.needs_gradient(prediction):
+            graph.add_gradient(prediction, gradient)
+        return scores
+
+    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
+        """Raises where the targets of `data` do not fit predictions of this shape (without the batch)."""
+        raise NotImplementedError
+
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        """The answers that outputs (rows, n) stand for."""
+        return outputs
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """The probabilities that outputs (rows, n) stand for."""
+        raise ConfigurationError(f"{type(self).__name__} has no probabilities; use predict()")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class CrossEntropyLoss(Loss):
+    """Categorical cross-entropy from logits (rows, classes) and labels (rows,), averaged over the batch."""
+
+    metrics = ("loss", "accuracy")
+    operation = SOFTMAX_CROSS_ENTROPY
+
+    def target(self, graph: Graph, prediction: Value) -> Value:
+        return graph.batch((), "int64", "labels")
+
+    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
+        if len(prediction) != 1:
+            raise ShapeError(f"CrossEntropyLoss expects one logit a class in each row, but gets rows of {prediction}")
+        data.check_labels(prediction[0])
+
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        """The class of the greatest logit of each row, int64 (rows,)."""
+        return np.argmax(outputs, axis=1)
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """The softmax of each row, in the outputs' dtype."""
+        exps = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return exps / exps.sum(axis=1, keepdims=True)
+
+
+class MSELoss(Loss):
+    """Mean over batch and outputs of (prediction − target)²."""
+
+    operation = SQUARED_ERROR
+
+    def target(self, graph: Graph, prediction: Value) -> Value:
+        return graph.batch(prediction.shape, name="targets")
+
+    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
+        if data.y is None:
+            raise ShapeError("MSELoss needs targets y, but the data set has none")
+        shape = tuple(data.y.shape[1:]) or (1,)
+        if shape != prediction:
+            raise ShapeError(f"targets y have rows of shape {shape}, but the model's outputs {prediction}")
+
+
+REGISTERED: dict[str, type[Loss]] = {"CrossEntropyLoss": CrossEntropyLoss, "MSELoss": MSELoss}

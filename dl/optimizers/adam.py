@@ -1,0 +1,66 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from ...backends.errors import ConfigurationError
+from ...kernels import adam
+from .base import Optimizer
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2014, Algorithm 1), as torch.optim.Adam.
+
+    Parameters
+    ----------
+    lr : learning rate.
+    betas : shares of the first and second moment that are kept.
+    eps : added to the corrected root of the second moment.
+    weight_decay : factor of p that is added to g.
+    """
+
+    operation = adam.ADAM
+    slots = ("first", "second")
+    decoupled: ClassVar[int] = 0
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.betas, self.eps = tuple(betas), eps
+        self._at_least("eps", 0)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigurationError(
+                f"{type(self).__name__}: betas is {betas!r}; expected two numbers of at least 0 and below 1"
+            )
+
+    @property
+    def attributes(self) -> dict[str, int | float]:
+        return {"decoupled": self.decoupled}
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        beta1, beta2 = self.betas
+        step_size = lr / (1 - beta1 ** (step + 1))
+        root = 1 / math.sqrt(1 - beta2 ** (step + 1))
+        return lr, step_size, root, beta1, 1 - beta1, beta2, 1 - beta2, self.eps
+
+
+class AdamW(Adam):
+    """Adam with decay taken from the weights outside the moments (Loshchilov and Hutter 2019), as torch.optim.AdamW."""
+
+    decoupled = 1
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(lr, betas, eps, weight_decay)

@@ -1,0 +1,128 @@
+"""What every optimizer shares: its states, the table of its constants, and being driven by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...backends.errors import ConfigurationError, ShapeError
+from ...kernels.counters import COUNTERS, FAILED
+from ...kernels.operation import Operation
+
+
+@dataclass
+class State:
+    """What an optimizer driven by hand keeps beside a parameter: steps taken, and its states by name."""
+
+    step: int = 0
+    slots: dict[str, Any] = field(default_factory=dict)
+
+
+class Optimizer:
+    """Base of the optimizers. One has an operation, named states, and a row of constants for each step.
+
+    Parameters
+    ----------
+    lr : learning rate, which a schedule multiplies.
+    weight_decay : decay of all that it is given when driven by hand, of weights only in a `Trainer`.
+    """
+
+    operation: ClassVar[Operation]
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, lr: float, weight_decay: float) -> None:
+        self.lr, self.weight_decay = lr, weight_decay
+        self._at_least("lr", 0)
+        self._at_least("weight_decay", 0)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The slots that are used with the present arguments; the others stay empty."""
+        return self.slots
+
+    @property
+    def attributes(self) -> dict[str, int | float]:
+        """Attributes of the operation."""
+        return {}
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        """The operation's constants for step number `step`, from 0, at learning rate `lr`, in float64."""
+        raise NotImplementedError
+
+    def init(self, p: Any) -> Any:
+        """A fresh state for the array p, or a dictionary of states for a dictionary of arrays."""
+        if isinstance(p, Mapping):
+            return {name: self.init(value) for name, value in p.items()}
+        xp = array_module(p)
+        return State(slots={name: xp.zeros_like(p) for name in self.states})
+
+    def update(self, p: Any, g: Any, state: Any) -> None:
+        """One step on the array p with gradient g, in place; also on dictionaries of arrays.
+
+        Parameters
+        ----------
+        p, g : C-contiguous NumPy or CuPy arrays of one shape, float32 or float64.
+        state : what `init` returned for p; changed in place.
+
+        Raises
+        ------
+        ShapeError
+            p and g differ in shape or dtype, are not contiguous or not floating.
+        """
+        if isinstance(p, Mapping):
+            if p.keys() != g.keys():
+                raise ShapeError(f"parameters and gradients differ in names: {sorted(p.keys() ^ g.keys())}")
+            for name in p:
+                self.update(p[name], g[name], state[name])
+            return
+        xp = array_module(p)
+        for name, array in (("p", p), ("g", g)):
+            if array.shape != p.shape or array.dtype != p.dtype:
+                raise ShapeError(f"{name} is {array.dtype} {array.shape}, but p is {p.dtype} {p.shape}")
+            if array.dtype.kind != "f" or array.dtype.itemsize < 4:
+                raise ShapeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
+            if not array.flags.c_contiguous:
+                raise ShapeError(f"{name} is not C-contiguous: pass np.ascontiguousarray({name})")
+        empty = xp.zeros(0, dtype=p.dtype)
+        slots = [state.slots[name].reshape(-1) if name in state.slots else empty for name in self.slots]
+        counters = xp.zeros(COUNTERS, dtype=xp.int64)
+        counters[FAILED] = -1
+        self.operation.reference(
+            xp,
+            p.reshape(-1),
+            g.reshape(-1),
+            *slots,
+            xp.asarray([[0, p.size]], dtype=xp.int64),
+            xp.asarray([[1.0, self.weight_decay]], dtype=p.dtype),
+            xp.asarray([self.constants(state.step, self.lr)], dtype=p.dtype),
+            counters,
+            xp.ones(1, dtype=p.dtype),
+            **self.attributes,
+        )
+        state.step += 1
+
+    def _at_least(self, name: str, bound: float, below: float = float("inf")) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, int | float) or not bound <= value < below:
+            upper = f" and below {below}" if below != float("inf") else ""
+            raise ConfigurationError(
+                f"{type(self).__name__}: {name} is {value!r}; expected a number of at least {bound}{upper}"
+            )
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def array_module(array: Any) -> Any:
+    """The module that an array belongs to: CuPy's for its own arrays, else NumPy."""
+    if hasattr(array, "__cuda_array_interface__") and type(array).__module__.partition(".")[0] == "cupy":
+        import cupy
+
+        return cupy
+    if not isinstance(array, np.ndarray):
+        raise ShapeError(f"got {type(array).__name__}; expected a NumPy or CuPy array")
+    return np

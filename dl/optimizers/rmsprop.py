@@ -1,0 +1,50 @@
+"""RMSProp."""
+
+from __future__ import annotations
+
+from ...kernels import rmsprop
+from .base import Optimizer
+
+
+class RMSprop(Optimizer):
+    """torch.optim.RMSprop (Hinton, lecture 6e, 2012): p ← p − lr · g / (√s + eps), s the running mean of g².
+
+    Parameters
+    ----------
+    lr : learning rate.
+    alpha : share of s that is kept.
+    eps : added to the root.
+    weight_decay : factor of p that is added to g.
+    momentum : share of the velocity that is kept; without, there is none.
+    centered : divides by the running standard deviation of g instead (Graves 2013).
+    """
+
+    operation = rmsprop.RMSPROP
+    slots = ("square", "mean", "velocity")
+
+    def __init__(
+        self,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
+        self._at_least("alpha", 0, below=1)
+        self._at_least("eps", 0)
+        self._at_least("momentum", 0)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        used = {"square": True, "mean": self.centered, "velocity": self.momentum != 0}
+        return tuple(name for name in self.slots if used[name])
+
+    @property
+    def attributes(self) -> dict[str, int | float]:
+        return {"centered": int(self.centered), "moving": int(self.momentum != 0)}
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        return lr, self.alpha, 1 - self.alpha, self.eps, self.momentum

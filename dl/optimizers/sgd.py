@@ -1,0 +1,53 @@
+"""Stochastic gradient descent, with momentum."""
+
+from __future__ import annotations
+
+from ...backends.errors import ConfigurationError
+from ...kernels import sgd
+from .base import Optimizer
+
+
+class SGD(Optimizer):
+    """torch.optim.SGD: p ← p − lr · v with v ← momentum · v + (1 − dampening) · g, and v = g at the first step.
+
+    Parameters
+    ----------
+    lr : learning rate.
+    momentum : share of the velocity that is kept.
+    dampening : share of the gradient that the velocity does not take.
+    weight_decay : factor of p that is added to g.
+    nesterov : steps along g + momentum · v (Sutskever et al. 2013); needs momentum and no dampening.
+    """
+
+    operation = sgd.SGD
+    slots = ("velocity",)
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
+        self._at_least("momentum", 0)
+        self._at_least("dampening", 0)
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ConfigurationError(
+                f"SGD: nesterov needs momentum above 0 and dampening 0; got momentum {momentum}, dampening {dampening}"
+            )
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return self.slots if self.momentum else ()
+
+    @property
+    def attributes(self) -> dict[str, int | float]:
+        return {"moving": int(self.momentum != 0)}
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        gain = 1 - self.dampening if step else 1.0
+        ahead, carry = (1.0, self.momentum) if self.nesterov else (0.0, 1.0)
+        return lr, self.momentum, gain, ahead, carry

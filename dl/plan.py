@@ -1,0 +1,186 @@
+"""A graph bound to a backend: buffers allocated, kernels chosen, calls fixed. Running it decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backends import Backend
+from ..backends.errors import DeviceMemoryError
+from .arena import Arena
+from .graph import Graph, Node, Value
+
+TICK = 0.25  # seconds after which `run` comes back, for progress and signals
+BINDINGS = 8  # batch sizes that stay bound
+
+
+@dataclass(frozen=True)
+class Call:
+    """One bound operation; `run` takes no arguments."""
+
+    node: Node
+    arrays: tuple[Any, ...]
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one operation costs at a batch size: floating-point operations, bytes at the least, launches."""
+
+    operation: str
+    layer: str
+    phase: str
+    flops: int
+    bytes: int
+    launches: int = 1
+
+
+class Plan:
+    """Runs a graph on batches of up to `capacity` rows.
+
+    Parameters
+    ----------
+    graph : the list of operations.
+    backend : where it runs.
+    arena : holds the parameters, and receives their gradients.
+    shared : the run's arrays by name, which the graph's shared values stand for.
+    capacity : rows of the largest batch; smaller ones use the leading rows of the same buffers.
+
+    Raises
+    ------
+    DeviceMemoryError
+        The buffers do not fit; the message names the largest batch that does.
+    """
+
+    def __init__(
+        self, graph: Graph, backend: Backend, arena: Arena, shared: Mapping[str, Any], capacity: int
+    ) -> None:
+        self.graph, self.backend, self.arena, self.capacity = graph, backend, arena, capacity
+        self._shared = dict(shared)
+        self._parameters = {parameter.name: parameter for parameter in arena.parameters}
+        gradients = graph.gradients
+        self._gradient_of = {gradients[v]: name for name, v in graph.parameters.items() if v in gradients}
+        self._roots = share_memory(graph)
+        self._bindings: OrderedDict[int, list[Call]] = OrderedDict()
+        own = [v for v in self._own_values() if self._roots.get(v, v) is v]
+        self.bytes = sum(self._bytes(value, capacity) for value in own)
+        self._refuse_if_too_large(own)
+        self._storage = {value: backend.zeros(self._shape(value, capacity), value.dtype) for value in own}
+
+    def run(self, rows: int, steps: int) -> int:
+        """Runs up to `steps` steps of `rows` rows; returns after at most `TICK` seconds how many it ran."""
+        calls = [call.run for call in self.bind(rows)]
+        deadline = time.perf_counter() + TICK
+        for done in range(1, steps + 1):
+            for call in calls:
+                call()
+            if time.perf_counter() > deadline:
+                return done
+        return steps
+
+    def once(self, rows: int, *phases: str) -> None:
+        """Runs the operations of these phases alone, once."""
+        for call in self.bind(rows):
+            if call.node.phase in phases:
+                call.run()
+
+    def first_not_finite(self, rows: int) -> str | None:
+        """Runs the forward operations one by one; the layer of the first whose result is not finite."""
+        for call in self.bind(rows):
+            if call.node.phase != "forward":
+                continue
+            call.run()
+            for value, array in zip(call.node.outputs, call.arrays[len(call.node.inputs) :], strict=True):
+                if value.dtype.startswith("float") and not np.isfinite(self.backend.to_numpy(array)).all():
+                    return call.node.layer or call.node.operation.name
+        return None
+
+    def bind(self, rows: int) -> list[Call]:
+        """The calls of a step of `rows` rows; bound once, kept for the latest few batch sizes."""
+        calls = self._bindings.get(rows)
+        if calls is None:
+            calls = self._bindings[rows] = [self._bind(node, rows) for node in self.graph.nodes]
+            if len(self._bindings) > BINDINGS:
+                self._bindings.popitem(last=False)
+        self._bindings.move_to_end(rows)
+        return calls
+
+    def array(self, value: Value, rows: int) -> Any:
+        """The array of a value for a batch of `rows` rows."""
+        if value.kind == "shared":
+            return self._shared[value.name]
+        if value.kind == "parameter":
+            return self.arena.view(self.arena.values, self._parameters[value.name])
+        parameter = self._gradient_of.get(value)
+        if parameter is not None:
+            return self.arena.view(self.arena.gradients, self._parameters[parameter])
+        storage = self._storage[self._roots.get(value, value)]
+        return storage[:rows] if value.kind == "batch" else storage
+
+    def work(self, rows: int) -> list[Work]:
+        """What each operation of a step costs, in order."""
+        return [
+            Work(
+                call.node.operation.name,
+                call.node.layer,
+                call.node.phase,
+                call.node.operation.flops(*call.arrays, **call.node.attributes),
+                call.node.operation.bytes(*call.arrays),
+            )
+            for call in self.bind(rows)
+        ]
+
+    def _bind(self, node: Node, rows: int) -> Call:
+        arrays = tuple(self.array(value, rows) for value in node.values)
+        return Call(node, arrays, self.backend.bind(node.operation, arrays, node.attributes))
+
+    def _own_values(self) -> list[Value]:
+        values = dict.fromkeys(value for node in self.graph.nodes for value in node.values)
+        return [value for value in values if value.kind in ("batch", "fixed") and value not in self._gradient_of]
+
+    def _shape(self, value: Value, rows: int) -> tuple[int, ...]:
+        return (rows, *value.shape) if value.kind == "batch" else value.shape
+
+    def _bytes(self, value: Value, rows: int) -> int:
+        return int(np.prod(self._shape(value, rows), dtype=np.float64)) * np.dtype(value.dtype).itemsize
+
+    def _refuse_if_too_large(self, own: list[Value]) -> None:
+        free, total = self.backend.memory()
+        if self.bytes <= free:
+            return
+        a_row = sum(self._bytes(value, 1) for value in own if value.kind == "batch")
+        fixed = sum(self._bytes(value, 1) for value in own if value.kind == "fixed")
+        raise DeviceMemoryError(
+            f"a batch of {self.capacity:,} rows needs {self.bytes / 2**30:.2f} GiB of memory for activations, but "
+            f"{free / 2**30:.2f} GiB of {total / 2**30:.2f} GiB are free on backend {self.backend.name!r}; "
+            f"the largest batch that fits is {max(0, (free - fixed) // max(a_row, 1)):,}"
+        )
+
+
+def share_memory(graph: Graph) -> dict[Value, Value]:
+    """For each value that an operation can write in place of its input: the value whose memory it takes."""
+    last_read: dict[Value, float] = {value: float("inf") for value in graph.outputs}
+    for position, node in enumerate(graph.nodes):
+        for value in node.inputs:
+            last_read[value] = max(last_read.get(value, 0), position)
+    in_arena = {graph.gradients[value] for value in graph.parameters.values() if value in graph.gradients}
+    roots: dict[Value, Value] = {}
+    for position, node in enumerate(graph.nodes):
+        for output, source in node.operation.inplace:
+            target, value = node.outputs[output], node.inputs[source]
+            root = roots.get(value, value)
+            if (
+                value.kind == target.kind
+                and value.kind in ("batch", "fixed")
+                and (value.shape, value.dtype) == (target.shape, target.dtype)
+                and not in_arena & {value, target, root}
+                and last_read[root] <= position
+            ):
+                roots[target] = root
+                last_read[root] = max(last_read[root], last_read.get(target, position))
+    return roots

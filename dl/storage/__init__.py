@@ -1,0 +1,21 @@
+"""Files that survive crashes and hostile senders: atomic writes, named tensors, one writer per run directory.
+
+Nothing here knows about models, optimizers or configurations.
+"""
+
+from __future__ import annotations
+
+from .atomic import rewrite_lines, write_atomically
+from .lock import RunLock
+from .tensors import Header, TensorInfo, load_tensors, read_header, save_tensors
+
+__all__ = [
+    "Header",
+    "RunLock",
+    "TensorInfo",
+    "load_tensors",
+    "read_header",
+    "rewrite_lines",
+    "save_tensors",
+    "write_atomically",
+]
