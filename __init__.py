@@ -1,2 +1,81 @@
-"""Gearshift trains neural networks on arrays: NumPy, Numba or CuPy, chosen by configuration."""
+"""Gearshift trains neural networks on arrays: on NumPy, Numba or CuPy, chosen by configuration.
+
+Every public name is importable from here; what it needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import backends
+    from .backends.errors import (
+        BackendUnavailable,
+        CheckpointError,
+        ConfigurationError,
+        DataError,
+        DeviceMemoryError,
+        GearshiftError,
+        NonFiniteLoss,
+        RunLocked,
+        ShapeError,
+    )
+    from .dl.callbacks import Callback
+    from .dl.checkpoint import load
+    from .dl.data import Dataset, Splits, load_dataset
+    from .dl.gradients import value_and_grad
+    from .dl.history import History
+    from .dl.layers import (
+        ArrayLayer,
+        Dropout,
+        Layer,
+        Linear,
+        Parameter,
+        ReLU,
+        Sequential,
+        Sigmoid,
+        Standardize,
+        Tanh,
+    )
+    from .dl.losses import CrossEntropyLoss, Loss, MSELoss
+    from .dl.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+    from .dl.run import Run
+    from .dl.schedules import Constant, CosineDecay, LinearDecay, Schedule, StepDecay
+    from .dl.trainer import Trainer
+
+_MODULES = {
+    "backends.errors": (
+        "BackendUnavailable CheckpointError ConfigurationError DataError DeviceMemoryError GearshiftError "
+        "NonFiniteLoss RunLocked ShapeError"
+    ),
+    "dl.callbacks": "Callback",
+    "dl.checkpoint": "load",
+    "dl.data": "Dataset Splits load_dataset",
+    "dl.gradients": "value_and_grad",
+    "dl.history": "History",
+    "dl.layers": "ArrayLayer Dropout Layer Linear Parameter ReLU Sequential Sigmoid Standardize Tanh",
+    "dl.losses": "CrossEntropyLoss Loss MSELoss",
+    "dl.optimizers": "SGD Adam AdamW Optimizer RMSprop",
+    "dl.run": "Run",
+    "dl.schedules": "Constant CosineDecay LinearDecay Schedule StepDecay",
+    "dl.trainer": "Trainer",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+__all__ = ["__version__", "backends", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "backends":
+        return importlib.import_module(".backends", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -57,7 +57,7 @@ class CrossEntropyLoss(Loss):
     operation = SOFTMAX_CROSS_ENTROPY
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch((), "int64", "labels")
+        return graph.batch((1,), "int64", "labels")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         if len(prediction) != 1:

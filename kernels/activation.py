@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .operation import Operation, elements
+from .launch import over_elements
+from .operation import Cuda, Launch, Operation, elements
 
 IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
 
@@ -109,6 +110,16 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any, activation: i
             out[i] = ds[i]
 
 
+def forward_launch(x: Any, y: Any, *, activation: int) -> Launch:
+    """A thread an element."""
+    return over_elements(x.size, x, y, x.size, activation)
+
+
+def backward_launch(dy: Any, y: Any, dx: Any, *, activation: int) -> Launch:
+    """A thread an element."""
+    return over_elements(dy.size, dy, y, dx, dy.size, activation)
+
+
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
     """Appends the backward operation."""
     (y,) = node.outputs
@@ -122,6 +133,7 @@ ACTIVATION = Operation(
     forward_reference,
     forward_loop,
     elements,
+    cuda=Cuda("activation.cu", "activation", forward_launch),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y, **_: x.size,
@@ -131,6 +143,7 @@ ACTIVATION_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     elements,
+    cuda=Cuda("activation.cu", "activation_backward", backward_launch),
     inplace=((0, 0),),
     flops=lambda dy, y, dx, **_: 3 * dy.size,
 )

@@ -10,6 +10,8 @@ import math
 from typing import Any
 
 from .counters import FAILED, ROW
+from .launch import over_arena
+from .operation import Cuda, Launch
 from .update import constants, ranges, update_operation
 
 # step = lr / (1 − β₁ᵗ) and root = 1 / √(1 − β₂ᵗ) are the bias corrections, made on the host in float64
@@ -82,4 +84,9 @@ def loop(
             ps[i] -= shrink * ps[i] + rate * (first / (math.sqrt(second) * root + eps))
 
 
-ADAM = update_operation("adam", reference, loop, 14)
+def launch(*arrays: Any, decoupled: int) -> Launch:
+    """A thread an element of the arena."""
+    return over_arena(arrays, decoupled)
+
+
+ADAM = update_operation("adam", reference, loop, 14, cuda=Cuda("adam.cu", "adam", launch))

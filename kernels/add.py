@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .operation import Operation, elements
+from .launch import over_elements
+from .operation import Cuda, Launch, Operation, elements
 
 
 def reference(xp: Any, a: Any, b: Any, out: Any) -> None:
@@ -19,9 +20,23 @@ def loop(start: int, stop: int, a: Any, b: Any, out: Any) -> None:
         total[i] = left[i] + right[i]
 
 
+def launch(a: Any, b: Any, out: Any) -> Launch:
+    """A thread an element."""
+    return over_elements(a.size, a, b, out, a.size)
+
+
 def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:
     """Both inputs receive the output's gradient."""
     return dout, dout
 
 
-ADD = Operation("add", reference, loop, elements, gradient=gradient, inplace=((0, 0),), flops=lambda a, *_: a.size)
+ADD = Operation(
+    "add",
+    reference,
+    loop,
+    elements,
+    cuda=Cuda("add.cu", "add", launch),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda a, *_: a.size,
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .counters import CURSOR, ROW, STEP
-from .operation import Operation
+from .launch import one_block
+from .operation import Cuda, Launch, Operation
 
 
 def reference(xp: Any, counters: Any, batch: Any) -> None:
@@ -22,4 +23,9 @@ def loop(start: int, stop: int, counters: Any, batch: Any) -> None:
     counters[CURSOR] += batch.shape[0]
 
 
-ADVANCE = Operation("advance", reference, loop)
+def launch(counters: Any, batch: Any) -> Launch:
+    """One thread works."""
+    return one_block(counters, batch.shape[0])
+
+
+ADVANCE = Operation("advance", reference, loop, cuda=Cuda("advance.cu", "advance", launch, types={}))

@@ -20,7 +20,8 @@ from .activation import (
     sigmoid_backward,
     tanh_backward,
 )
-from .operation import Operation, rows
+from .launch import over_columns, over_elements
+from .operation import Cuda, Launch, Operation, rows
 
 CHUNK = 128  # rows summed on their own before they join the total, which keeps float32 sums accurate
 
@@ -91,6 +92,17 @@ def columns(*arrays: Any) -> int:
     return arrays[0].shape[1]
 
 
+def forward_launch(z: Any, bias: Any, y: Any, *, activation: int) -> Launch:
+    """A thread an element."""
+    return over_elements(z.size, z, bias, y, z.size, bias.size, activation)
+
+
+def backward_launch(dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, *, activation: int) -> Launch:
+    """A block for some columns, all rows; it keeps its sums to itself and needs no scratch."""
+    rows, n = dy.shape
+    return over_columns(n, dy, y, dz, dbias, rows, n, activation)
+
+
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
     """Appends the backward operation."""
     z, bias = node.inputs
@@ -105,6 +117,7 @@ BIAS_ACTIVATION = Operation(
     forward_reference,
     forward_loop,
     rows,
+    cuda=Cuda("bias_activation.cu", "bias_activation", forward_launch),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda z, bias, y, **_: 2 * z.size,
@@ -114,6 +127,7 @@ BIAS_ACTIVATION_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     columns,
+    cuda=Cuda("bias_activation.cu", "bias_activation_backward", backward_launch),
     inplace=((0, 0),),
     flops=lambda dy, *_, **__: 4 * dy.size,
 )

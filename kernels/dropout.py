@@ -13,7 +13,8 @@ import numpy as np
 from ..backends.philox import DROPOUT as PURPOSE
 from ..backends.philox import philox, words
 from .counters import STEP
-from .operation import Operation
+from .launch import over_elements
+from .operation import Cuda, Launch, Operation
 
 
 def reference(xp: Any, x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> None:
@@ -57,6 +58,11 @@ def blocks(*arrays: Any) -> int:
     return (arrays[0].size + 3) // 4
 
 
+def launch(x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(blocks(x), x, key, counters, y, x.size, threshold, scale, stream)
+
+
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
     """The same mask and scale on the gradient."""
     _, key, counters = node.inputs
@@ -70,6 +76,7 @@ DROPOUT = Operation(
     reference,
     loop,
     blocks,
+    cuda=Cuda("dropout.cu", "dropout", launch),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, *_, **__: x.size,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .counters import CURSOR
-from .operation import Operation
+from .launch import over_elements
+from .operation import Cuda, Launch, Operation
 
 
 def reference(xp: Any, data: Any, order: Any, counters: Any, batch: Any) -> None:
@@ -31,4 +33,11 @@ def rows(*arrays: Any) -> int:
     return arrays[-1].shape[0]
 
 
-GATHER = Operation("gather", reference, loop, rows)
+def launch(data: Any, order: Any, counters: Any, batch: Any) -> Launch:
+    """A thread an element of the batch."""
+    return over_elements(batch.size, data, order, counters, batch, batch.size, math.prod(batch.shape[1:]))
+
+
+GATHER = Operation(
+    "gather", reference, loop, rows, cuda=Cuda("gather.cu", "gather", launch, types={"DATA": 0, "BATCH": 3})
+)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .operation import Operation
+from .launch import one_block, over_chunks
+from .operation import Cuda, Launch, Operation
 
 EPS_NORM = 1e-6  # as torch.nn.utils.clip_grad_norm_
 CHUNK = 4096  # elements a partial sum: fixed, so that the sum does not depend on how work is divided
@@ -51,5 +52,28 @@ def factor_loop(start: int, stop: int, partial: Any, clip: Any, max_norm: float)
     clip[0] = min(1.0, max_norm / (math.sqrt(total) + EPS_NORM))
 
 
-SQUARES = Operation("gradient_squares", squares_reference, squares_loop, chunks, flops=lambda g, *_: 2 * g.size)
-CLIP_FACTOR = Operation("clip_factor", factor_reference, factor_loop, flops=lambda partial, *_, **__: partial.size)
+def squares_launch(g: Any, partial: Any) -> Launch:
+    """A block a chunk."""
+    return over_chunks(partial.size, g, partial, g.size, partial.size, CHUNK)
+
+
+def factor_launch(partial: Any, clip: Any, *, max_norm: float) -> Launch:
+    """One block."""
+    return one_block(partial, clip, partial.size, max_norm, EPS_NORM)
+
+
+SQUARES = Operation(
+    "gradient_squares",
+    squares_reference,
+    squares_loop,
+    chunks,
+    cuda=Cuda("gradient_norm.cu", "gradient_squares", squares_launch),
+    flops=lambda g, *_: 2 * g.size,
+)
+CLIP_FACTOR = Operation(
+    "clip_factor",
+    factor_reference,
+    factor_loop,
+    cuda=Cuda("gradient_norm.cu", "clip_factor", factor_launch, types={"REAL": 1}),
+    flops=lambda partial, *_, **__: partial.size,
+)

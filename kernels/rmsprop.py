@@ -10,6 +10,8 @@ import math
 from typing import Any
 
 from .counters import FAILED, ROW
+from .launch import over_arena
+from .operation import Cuda, Launch
 from .update import constants, ranges, update_operation
 
 COLUMNS = ("lr", "alpha", "1 - alpha", "eps", "momentum")
@@ -98,4 +100,9 @@ def loop(
             ps[i] -= rate * d
 
 
-RMSPROP = update_operation("rmsprop", reference, loop, 10)
+def launch(*arrays: Any, centered: int, moving: int) -> Launch:
+    """A thread an element of the arena."""
+    return over_arena(arrays, centered, moving)
+
+
+RMSPROP = update_operation("rmsprop", reference, loop, 10, cuda=Cuda("rmsprop.cu", "rmsprop", launch))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from .counters import FAILED, ROW
+from .launch import over_arena
+from .operation import Cuda, Launch
 from .update import constants, ranges, update_operation
 
 COLUMNS = ("lr", "momentum", "gain", "ahead", "carry")
@@ -73,4 +75,9 @@ def loop(
                 ps[i] -= rate * (gs[i] * scale + decay * ps[i])
 
 
-SGD = update_operation("sgd", reference, loop, 8)
+def launch(*arrays: Any, moving: int) -> Launch:
+    """A thread an element of the arena."""
+    return over_arena(arrays, moving)
+
+
+SGD = update_operation("sgd", reference, loop, 8, cuda=Cuda("sgd.cu", "sgd", launch))

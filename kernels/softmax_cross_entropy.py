@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .operation import Operation, rows
+from .launch import over_rows
+from .operation import Cuda, Launch, Operation, rows
 
 
 def reference(xp: Any, logits: Any, labels: Any, scores: Any, dlogits: Any) -> None:
@@ -58,10 +59,17 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
         d[label] -= scale
 
 
+def launch(logits: Any, labels: Any, scores: Any, dlogits: Any) -> Launch:
+    """A warp a row."""
+    count, n = logits.shape
+    return over_rows(count if n else 0, logits, labels, scores, dlogits, count, n)
+
+
 SOFTMAX_CROSS_ENTROPY = Operation(
     "softmax_cross_entropy",
     reference,
     loop,
     rows,
+    cuda=Cuda("softmax_cross_entropy.cu", "softmax_cross_entropy", launch, types={"REAL": 0, "LABEL": 1}),
     flops=lambda logits, *_: 6 * logits.size,
 )

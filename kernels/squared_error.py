@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .operation import Operation, rows
+from .launch import over_rows
+from .operation import Cuda, Launch, Operation, rows
 
 
 def reference(xp: Any, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
@@ -35,10 +36,17 @@ def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dpred
         scores[row, 0] = total / real(n)
 
 
+def launch(prediction: Any, target: Any, scores: Any, dprediction: Any) -> Launch:
+    """A warp a row."""
+    count, n = prediction.shape
+    return over_rows(count if n else 0, prediction, target, scores, dprediction, count, n)
+
+
 SQUARED_ERROR = Operation(
     "squared_error",
     reference,
     loop,
     rows,
+    cuda=Cuda("squared_error.cu", "squared_error", launch),
     flops=lambda prediction, *_: 4 * prediction.size,
 )

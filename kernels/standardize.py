@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .operation import Operation, rows
+from .launch import over_elements
+from .operation import Cuda, Launch, Operation, rows
 
 
 def reference(xp: Any, x: Any, mean: Any, scale: Any, y: Any) -> None:
@@ -20,4 +21,17 @@ def loop(start: int, stop: int, x: Any, mean: Any, scale: Any, y: Any) -> None:
             ys[j] = (xs[j] - mean[j]) * scale[j]
 
 
-STANDARDIZE = Operation("standardize", reference, loop, rows, inplace=((0, 0),), flops=lambda x, *_: 2 * x.size)
+def launch(x: Any, mean: Any, scale: Any, y: Any) -> Launch:
+    """A thread an element."""
+    return over_elements(x.size, x, mean, scale, y, x.size, mean.size)
+
+
+STANDARDIZE = Operation(
+    "standardize",
+    reference,
+    loop,
+    rows,
+    cuda=Cuda("standardize.cu", "standardize", launch),
+    inplace=((0, 0),),
+    flops=lambda x, *_: 2 * x.size,
+)

@@ -9,7 +9,8 @@ import math
 from typing import Any
 
 from .counters import FAILED, STEP
-from .operation import Operation
+from .launch import one_block
+from .operation import Cuda, Launch, Operation
 
 
 def reference(xp: Any, scores: Any, counters: Any, totals: Any) -> None:
@@ -37,4 +38,11 @@ def loop(start: int, stop: int, scores: Any, counters: Any, totals: Any) -> None
         counters[FAILED] = counters[STEP]
 
 
-TALLY = Operation("tally", reference, loop, flops=lambda scores, *_: scores.size)
+def launch(scores: Any, counters: Any, totals: Any) -> Launch:
+    """One block."""
+    return one_block(scores, counters, totals, *scores.shape)
+
+
+TALLY = Operation(
+    "tally", reference, loop, cuda=Cuda("tally.cu", "tally", launch), flops=lambda scores, *_: scores.size
+)

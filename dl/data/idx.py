@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...backends.errors import DataError
+from .npy import DEFLATE_RATIO, check_expansion
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 _FILES = {
@@ -24,7 +25,6 @@ _FILES = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 _OFFICIAL_TRAINING_ROWS = 60_000
-_GZIP_RATIO = 1032  # deflate cannot expand further
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
@@ -46,11 +46,14 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
             if len(lengths) < 4 * start[3]:
                 raise DataError(f"{path}: it is truncated within its header")
             shape = struct.unpack(f">{start[3]}I", lengths)
-            wanted, possible = math.prod(shape), path.stat().st_size * (_GZIP_RATIO if packed else 1)
-            if not 0 < wanted <= possible:
-                raise DataError(f"{path}: its header asks for {wanted} bytes (shape {shape}), which it cannot hold")
+            wanted, size = math.prod(shape), path.stat().st_size
+            if not 0 < wanted <= size * (DEFLATE_RATIO if packed else 1):
+                raise DataError(
+                    f"{path}: its header asks for {wanted} bytes (shape {shape}), which {size} bytes cannot hold"
+                )
+            check_expansion(path, size, wanted)
             array = np.empty(shape, np.uint8)
-            held = file.readinto(memoryview(array).cast("B"))
+            held = file.readinto(array.data.cast("B"))
             if held != wanted or file.read(1):
                 problem = "it is truncated" if held != wanted else "something follows its array"
                 raise DataError(f"{path}: {problem}: its header asks for {wanted} bytes (shape {shape})")
@@ -97,10 +100,12 @@ def fetch_fashion_mnist(folder: Path) -> None:
     from sklearn.datasets import fetch_openml
 
     try:
-        bunch = fetch_openml("Fashion-MNIST", version=1, as_frame=False, parser="liac-arff", cache=False)
+        x, y = fetch_openml(
+            "Fashion-MNIST", version=1, return_X_y=True, as_frame=False, parser="liac-arff", cache=False
+        )
         folder.mkdir(parents=True, exist_ok=True)
-        images = np.asarray(bunch.data).astype(np.uint8).reshape(-1, 28, 28)
-        labels = np.asarray(bunch.target).astype(np.uint8)
+        images = np.asarray(x).astype(np.uint8).reshape(-1, 28, 28)
+        labels = np.asarray(y).astype(np.uint8)
         n = _OFFICIAL_TRAINING_ROWS  # OpenML keeps the official order
         parts = {"x_train": images[:n], "y_train": labels[:n], "x_test": images[n:], "y_test": labels[n:]}
         for name, array in parts.items():

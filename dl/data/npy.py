@@ -26,7 +26,7 @@ MAX_HEADER = 1024  # bytes; NumPy writes 128 for a plain array
 MAX_MEMBERS = 64  # arrays in one .npz file
 MAX_RATIO = 64  # how far an .npz file of more than FREE_BYTES may expand
 FREE_BYTES = 1 << 30
-_DEFLATE_RATIO = 1032  # deflate cannot expand further: 258 bytes for 2 bits
+DEFLATE_RATIO = 1032  # deflate cannot expand further: 258 bytes for 2 bits
 
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError, struct.error, zlib.error)
 
@@ -128,20 +128,24 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo], max_bytes: int | 
         if member.compress_type == zipfile.ZIP_STORED:
             possible = packed
         elif member.compress_type == zipfile.ZIP_DEFLATED:
-            possible = packed * _DEFLATE_RATIO
+            possible = packed * DEFLATE_RATIO
         else:
             raise DataError(f"{path}, member {name}: compression {member.compress_type}, expected none or deflate")
         if unpacked > possible:
             raise DataError(f"{path}, member {name}: {packed} packed bytes cannot hold the {unpacked} declared")
     if (packed := sum(member.compress_size for member in members)) > file_bytes:
         raise DataError(f"{path}: it is truncated: its members take {packed} bytes, the file has {file_bytes}")
-    total = sum(member.file_size for member in members)
-    if total > FREE_BYTES and total > MAX_RATIO * file_bytes:
+    check_expansion(path, file_bytes, sum(member.file_size for member in members), max_bytes)
+
+
+def check_expansion(path: Path, packed: int, unpacked: int, max_bytes: int | None = None) -> None:
+    """Refuse a compressed file whose `packed` bytes become more than it is reasonable to unpack."""
+    if unpacked > FREE_BYTES and unpacked > MAX_RATIO * packed:
         raise DataError(
-            f"{path}: {file_bytes} bytes expand to {total}, more than {MAX_RATIO} times as much, as decompression "
-            "bombs do; if the file is yours, save it with numpy.savez (not compressed) or as .npy files"
+            f"{path}: {packed} bytes expand to {unpacked}, more than {MAX_RATIO} times as much, as decompression "
+            "bombs do; if the file is yours, save it without compression"
         )
-    _check_memory(path, total, max_bytes)
+    _check_memory(path, unpacked, max_bytes)
 
 
 def _parse_header(start: bytes, where: str) -> _Header:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -57,6 +58,8 @@ class Layer:
     """
 
     dtype: str = "float32"
+    classes: list[int | str] | None = None
+    """What the labels of a classifier are called; saved with the model."""
     registered: ClassVar[dict[str, type[Layer]]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -154,6 +157,12 @@ class Layer:
         for name, parameter in parameters.items():
             parameter.array = np.array(tensors[name], dtype=self.dtype, order="C")
             parameter.owner = None
+
+    def save(self, path: str | Path) -> None:
+        """Writes structure and weights to a safetensors file, which `gearshift.load` reads."""
+        from ..checkpoint import save_model
+
+        save_model(self, path)
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
         """Layers, output shapes, parameters and memory, as an object that prints as a table."""

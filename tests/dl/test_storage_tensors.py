@@ -254,6 +254,7 @@ def test_the_limits_are_reached(tmp_path: Path) -> None:
         (raw({"a": entry(), "b": entry(shape=[0], offsets=[4, 4])}, bytes(8)), "overlaps others"),
         (raw({str(i): entry(shape=[0], offsets=[0, 0]) for i in range(10_001)}), "10,001 tensors"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_hostile_files(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "file"

@@ -1,0 +1,188 @@
+"""From an operation's CUDA text to one launch: source, macros, and arguments checked against the signature.
+
+Nothing here compiles or runs: a backend hands the `Program` to its compiler and the `Call` to its device.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .base import Bindable
+
+SHARED = Path(__file__).parent.parent / "kernels"  # where an #include is sought after the text's own folder
+
+TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "int8": "signed char",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long long",
+    "uint8": "unsigned char",
+    "uint16": "unsigned short",
+    "uint32": "unsigned int",
+    "uint64": "unsigned long long",
+}
+"""The C type of each dtype, as kernels spell it."""
+
+_DTYPES = {text: np.dtype(name) for name, text in TYPES.items()}
+_INCLUDE = re.compile(r'^\s*#include "([^"]+)"$')
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_ENTRY = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(\w+)\s*\(([^)]*)\)')
+_PARAMETER = re.compile(r"(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*)?\s*(?:__restrict__\s+)?(?P<name>\w+)")
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a compiler is given. Equal programs share a binary."""
+
+    source: str
+    macros: tuple[tuple[str, str], ...]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The macros as compiler options, as ``-DREAL=float``."""
+        return tuple(f"-D{name}={text}" for name, text in self.macros)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel; `type` is the value's or, of a pointer, the element's."""
+
+    type: str
+    name: str
+    pointer: bool
+    const: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """One launch, ready to go: arguments are arrays and NumPy scalars of the types that the kernel declares.
+
+    A call whose `grid` holds a 0 has nothing to do and must not be launched.
+    """
+
+    program: Program
+    entry: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared: int
+    arguments: tuple[Any, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return 0 in self.grid
+
+
+def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]) -> Call:
+    """The launch of an operation's kernel on these arrays.
+
+    Raises
+    ------
+    TypeError
+        An array is not C-contiguous or of a dtype that kernels do not know, or the launch does not fit the signature.
+    """
+    cuda = operation.cuda  # pyright: ignore[reportAttributeAccessIssue]
+    for index, array in enumerate(arrays):
+        if not array.flags.c_contiguous:
+            raise TypeError(
+                f"{operation.name}: array {index} of shape {tuple(array.shape)} is not C-contiguous, "
+                "and CUDA kernels take no strides"
+            )
+    macros = tuple((name, type_name(arrays[index].dtype)) for name, index in cuda.types.items())
+    program = Program(source_text(folder(operation) / cuda.source), macros)
+    kernels = signatures(program.source)
+    if cuda.entry not in kernels:
+        raise TypeError(f"{operation.name}: {cuda.source} has no kernel {cuda.entry!r}; it has {', '.join(kernels)}")
+    launch = cuda.launch(*arrays, **attributes)
+    arguments = typed(f"{operation.name}: kernel {cuda.entry}", kernels[cuda.entry], dict(macros), launch.arguments)
+    return Call(program, cuda.entry, launch.grid, launch.block, launch.shared, arguments)
+
+
+def folder(operation: Bindable) -> Path:
+    """Where an operation's CUDA text lies: beside the file that defines it."""
+    return Path(inspect.getfile(operation.reference)).parent
+
+
+def type_name(dtype: Any) -> str:
+    """The C type of a dtype."""
+    name = np.dtype(dtype).name
+    if name not in TYPES:
+        raise TypeError(f"CUDA kernels have no type for dtype {name}; expected one of: {', '.join(TYPES)}")
+    return TYPES[name]
+
+
+@cache
+def source_text(path: Path) -> str:
+    """The text of a ``.cu`` file with its includes in place, each once; compilers' messages name the right file."""
+    return "\n".join(_lines(path, set())) + "\n"
+
+
+def _lines(path: Path, seen: set[str]) -> Iterator[str]:
+    yield f'#line 1 "{path.name}"'
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        include = _INCLUDE.match(line)
+        if include is None:
+            yield "" if line == "#pragma once" else line
+            continue
+        name = include.group(1)
+        if name not in seen:
+            seen.add(name)
+            beside = path.parent / name
+            yield from _lines(beside if beside.exists() else SHARED / name, seen)
+        yield f'#line {number + 1} "{path.name}"'
+
+
+@cache
+def signatures(source: str) -> dict[str, tuple[Parameter, ...]]:
+    """The parameters of every ``extern "C" __global__`` kernel in a text, by the kernel's name."""
+    return {
+        name: tuple(_parameter(name, text) for text in parameters.split(",") if text.strip())
+        for name, parameters in _ENTRY.findall(_COMMENT.sub("", source))
+    }
+
+
+def _parameter(kernel: str, text: str) -> Parameter:
+    found = _PARAMETER.fullmatch(text.strip())
+    if found is None:
+        raise TypeError(f"kernel {kernel}: parameter {' '.join(text.split())!r} is not a plain value or pointer")
+    return Parameter(found["type"], found["name"], found["pointer"] is not None, found["const"] is not None)
+
+
+def typed(
+    kernel: str, parameters: Sequence[Parameter], macros: Mapping[str, str], arguments: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The arguments as the parameters' types, arrays unchanged; a TypeError where one does not fit."""
+    if len(arguments) != len(parameters):
+        raise TypeError(f"{kernel} takes {len(parameters)} arguments, and its launch gives {len(arguments)}")
+    values = []
+    for parameter, value in zip(parameters, arguments, strict=True):
+        dtype = _DTYPES[macros.get(parameter.type, parameter.type)]
+        values.append(
+            _array(kernel, parameter, dtype, value) if parameter.pointer else _scalar(kernel, parameter, dtype, value)
+        )
+    return tuple(values)
+
+
+def _array(kernel: str, parameter: Parameter, dtype: np.dtype, value: Any) -> Any:
+    array = hasattr(value, "dtype") and not isinstance(value, np.generic)
+    given = f"an array of {np.dtype(value.dtype).name}" if array else repr(value)
+    if not array or value.dtype != dtype:
+        raise TypeError(f"{kernel}: {parameter.name} is {given}, expected an array of {dtype.name}")
+    return value
+
+
+def _scalar(kernel: str, parameter: Parameter, dtype: np.dtype, value: Any) -> np.generic:
+    whole = isinstance(value, (int, np.integer))
+    if whole or (dtype.kind == "f" and isinstance(value, (float, np.floating))):
+        return dtype.type(value)
+    raise TypeError(f"{kernel}: {parameter.name} is {value!r}, expected a value of {dtype.name}")

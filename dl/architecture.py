@@ -1,0 +1,38 @@
+"""A model's structure as JSON: the names of registered classes and their arguments. Code is never loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends.errors import CheckpointError, GearshiftError
+from .layers import Layer, Sequential
+
+
+def describe(layer: Layer) -> dict[str, Any]:
+    """The layer as data that JSON can hold."""
+    if isinstance(layer, Sequential):
+        return {"class": "Sequential", "dtype": layer.dtype, "layers": [describe(child) for child in layer]}
+    return {"class": type(layer).__name__, "dtype": layer.dtype, "arguments": layer.config()}
+
+
+def build(description: Any) -> Layer:
+    """The layer that `describe` described, without weights.
+
+    Raises
+    ------
+    CheckpointError
+        The description is malformed or names a class that is not registered.
+    """
+    try:
+        name, dtype = description["class"], description["dtype"]
+        if name == "Sequential":
+            return Sequential(*[build(child) for child in description["layers"]], dtype=dtype)
+        if name not in Layer.registered:
+            raise CheckpointError(
+                f"the checkpoint has a layer {name!r}, which is not known here; import the module that defines it first"
+            )
+        return Layer.registered[name](**description["arguments"]).astype(dtype)
+    except CheckpointError:
+        raise
+    except (GearshiftError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"the checkpoint's model is malformed: {error!r}") from None

@@ -1,0 +1,8 @@
+"""Data: checked arrays (`Dataset`), and where they come from (`load_dataset`)."""
+
+from __future__ import annotations
+
+from .dataset import Dataset, Splits, as_dataset
+from .sources import load_dataset
+
+__all__ = ["Dataset", "Splits", "as_dataset", "load_dataset"]

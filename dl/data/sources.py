@@ -1,0 +1,213 @@
+"""`load_dataset`: from a name or a path to training, validation and test data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import ConfigurationError, DataError
+from .csv import read_csv
+from .dataset import Dataset, Splits
+from .idx import read_fashion_mnist
+from .npy import read_npy, read_npz
+
+MAX_CSV_CLASSES = 100  # whole numbers in a .csv target with more different values are quantities, not labels
+_NAMES = ("x", "y", "x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
+
+
+def load_dataset(
+    source: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    validation: float = 0.1,
+    test: float = 0.2,
+    target: str | None = None,
+    labels: str = "auto",
+    folder: str | os.PathLike[str] | None = None,
+    fetch: bool = False,
+) -> Splits:
+    """Load a data set and split it into training, validation and test parts.
+
+    Parameters
+    ----------
+    source : one of
+
+        - ``"digits"``: scikit-learn's 1797 handwritten digits of 8 × 8 pixels, x (n, 64) float32 from 0 to 1;
+        - ``"fashion-mnist"``: x (n, 784) uint8, the official test set;
+        - a ``.npz`` file with arrays ``x`` and ``y`` (or ``x_train`` and ``y_train``), and, where the parts are
+          given, ``x_validation``, ``y_validation``, ``x_test``, ``y_test``;
+        - a ``.csv`` file with a line of column names, numbers, and a target column; x is float64;
+        - a folder with ``x.npy``, ``y.npy`` and the rest named as above, or its ``x.npy``: x stays memory-mapped.
+    seed : decides the random split, 0 to 2³² - 1.
+    validation, test : the fractions of all rows to set aside, 0 for none. A part that the source has itself is
+        taken as it is. The split is random, and stratified where y holds labels. Memory-mapped data are not
+        shuffled, as that would copy them: the last rows are for testing and those before them for validation.
+    target : the name of the target column of a ``.csv`` file, by default the last.
+    labels : ``"classes"`` takes y as labels, ``"values"`` as numbers to predict. ``"auto"`` takes text and whole
+        numbers (dtype bool or integer; in a ``.csv`` file at most 100 different ones) as labels. Labels
+        become 0 … k-1 in sorted order, and `Splits.classes` holds what they were.
+    folder, fetch : for Fashion-MNIST, where its files are, and whether to download them if they are nowhere.
+
+    Raises
+    ------
+    DataError
+        The source is missing, broken, hostile, or no usable data set; the message says what was expected.
+    ConfigurationError
+        An argument is out of range or does not belong to this source.
+    """
+    _check_arguments(seed, validation, test, labels)
+    source = os.fspath(source)
+    path = Path(source).expanduser()
+    if source in ("digits", "fashion-mnist"):
+        kind = source
+    else:
+        kind = "folder" if source and path.is_dir() else path.suffix.lower()
+    if target is not None and kind != ".csv":
+        raise ConfigurationError(f"target={target!r} names a column of a .csv file, the source is {source!r}")
+    if (folder is not None or fetch) and kind != "fashion-mnist":
+        raise ConfigurationError(f"folder= and fetch= are for 'fashion-mnist', the source is {source!r}")
+
+    if kind == "digits":
+        arrays = _digits()
+    elif kind == "fashion-mnist":
+        arrays = read_fashion_mnist(folder, fetch)
+    elif kind == ".npz":
+        arrays = read_npz(path)
+    elif kind == ".csv":
+        x, y = read_csv(path, target)
+        arrays = {"x": x, "y": y}
+        if labels == "auto" and y.dtype == np.int64 and len(np.unique(y)) > MAX_CSV_CLASSES:
+            labels = "values"
+    elif kind in ("folder", ".npy"):
+        arrays = _mapped(path)
+    else:
+        raise DataError(
+            f"there is no data set {source!r}, expected 'digits', 'fashion-mnist', a .npz or .csv file, "
+            "or a folder with x.npy and y.npy"
+        )
+    raw = _named_parts(source, arrays)
+    classes = _class_values(source, raw["train"][1], labels)
+    parts = {part: _dataset(source, part, x, y, classes) for part, (x, y) in raw.items()}
+    fractions = {part: size for part, size in (("validation", validation), ("test", test)) if part not in parts}
+    parts |= _split(source, parts["train"], fractions, seed, stratified=classes is not None)
+    if classes is not None:
+        rows = np.bincount(parts["train"].y, minlength=len(classes))
+        if not rows.all():
+            raise DataError(
+                f"{source}: no row of class {classes[rows.argmin()].item()!r} is in the training part; "
+                "are the rows sorted? (memory-mapped rows are split in the order that they have)"
+            )
+    name = source if kind in ("digits", "fashion-mnist") else path.stem
+    return Splits(**parts, classes=classes, name=name)
+
+
+def _check_arguments(seed: int, validation: float, test: float, labels: str) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ConfigurationError(f"seed={seed!r}, expected a whole number from 0 to {2**32 - 1}")
+    for name, fraction in (("validation", validation), ("test", test)):
+        if not isinstance(fraction, int | float) or not 0 <= fraction < 1:
+            raise ConfigurationError(f"{name}={fraction!r}, expected a fraction of at least 0 and below 1")
+    if validation + test >= 1:
+        raise ConfigurationError(f"validation={validation} and test={test} leave nothing to train on")
+    if labels not in ("auto", "classes", "values"):
+        raise ConfigurationError(f"labels={labels!r}, expected 'auto', 'classes' or 'values'")
+
+
+def _digits() -> dict[str, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return {"x": (x / 16).astype(np.float32), "y": y}
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a folder of `.npy` files, or of that around an `x.npy`: features mapped, targets read."""
+    if not path.is_dir():
+        if path.stem not in ("x", "x_train"):
+            raise DataError(f"{path}: expected a file x.npy with y.npy beside it, or their folder")
+        path = path.parent
+    found = {name: path / f"{name}.npy" for name in _NAMES if (path / f"{name}.npy").is_file()}
+    return {name: read_npy(file, mmap=name.startswith("x")) for name, file in found.items()}
+
+
+def _named_parts(source: str, arrays: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Pair the arrays by their names: train, and validation and test where they are given."""
+    unknown = sorted(set(arrays) - set(_NAMES))
+    if unknown:
+        raise DataError(f"{source}: it holds an array {unknown[0]!r}, expected only {', '.join(_NAMES)}")
+    parts = {}
+    for suffix in ("", "_train", "_validation", "_test"):
+        x, y = arrays.get(f"x{suffix}"), arrays.get(f"y{suffix}")
+        if x is not None and y is not None:
+            if "train" in parts and suffix == "_train":
+                raise DataError(f"{source}: it holds both x and x_train, expected one of them")
+            parts[suffix.removeprefix("_") or "train"] = x, y
+        elif x is not None or y is not None:
+            here, missing = ("x", "y") if y is None else ("y", "x")
+            raise DataError(f"{source}: it holds {here}{suffix} without {missing}{suffix}, expected both")
+    if "train" not in parts:
+        found = ", ".join(arrays) or "nothing"
+        raise DataError(f"{source}: it holds {found}, expected arrays x and y (or x_train and y_train)")
+    return parts
+
+
+def _class_values(source: str, y: np.ndarray, labels: str) -> np.ndarray | None:
+    """The different labels in sorted order, or None where y holds numbers to predict."""
+    if y.dtype.kind == "U" and labels == "values":
+        raise DataError(f"{source}: y holds text such as {y.flat[0].item()!r}, expected numbers with labels='values'")
+    if labels == "values" or (labels == "auto" and y.dtype.kind == "f"):
+        return None
+    if y.ndim != 1 or y.dtype.kind not in "biufU":
+        raise DataError(f"{source}: y has shape {y.shape} and dtype {y.dtype}, expected (n,) labels")
+    if y.dtype.kind == "f":
+        broken = y != np.rint(y)
+        if broken.any():
+            row = int(broken.argmax())
+            raise DataError(f"{source}: y[{row}] is {y[row]}, expected a whole number with labels='classes'")
+    values = np.unique(y)
+    return values if values.dtype.kind == "U" else values.astype(np.int64)
+
+
+def _dataset(source: str, part: str, x: np.ndarray, y: np.ndarray, classes: np.ndarray | None) -> Dataset:
+    """One checked part, its labels numbered by their place in `classes`."""
+    try:
+        if classes is None:
+            return Dataset(x, y.astype(np.float64) if y.dtype.kind in "biu" else y)
+        if (y.dtype.kind == "U") != (classes.dtype.kind == "U"):
+            raise DataError(f"y has dtype {y.dtype}, the labels of the training part {classes.dtype}, expected alike")
+        places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+        strange = classes[places] != y
+        if strange.any():
+            row = int(strange.argmax())
+            raise DataError(f"y[{row}] is {y[row].item()!r}, which no row of the training part is labelled")
+        return Dataset(x, places)
+    except DataError as error:
+        raise DataError(f"{source}, {part} part: {error}") from None
+
+
+def _split(source: str, data: Dataset, fractions: dict[str, float], seed: int, stratified: bool) -> dict[str, Any]:
+    """Take the parts named in `fractions` out of `data`; what is left is the part ``train``."""
+    sizes = {part: max(1, round(size * len(data))) for part, size in fractions.items() if size > 0}
+    if sum(sizes.values()) >= len(data):
+        raise DataError(f"{source}: {len(data)} rows are too few, {sizes} are to be set aside and some to train on")
+    if isinstance(data.x, np.memmap):
+        parts, end = {}, len(data)
+        for part in reversed(sizes):  # the test part is the last
+            parts[part] = data[end - sizes[part] : end]
+            end -= sizes[part]
+        return {**parts, "train": data[:end]}
+
+    from sklearn.model_selection import train_test_split
+
+    rows, left = {}, np.arange(len(data))
+    for part, size in reversed(sizes.items()):
+        try:
+            left, rows[part] = train_test_split(
+                left, test_size=size, random_state=seed, stratify=data.y[left] if stratified else None
+            )
+        except ValueError as error:  # a class of one row, or fewer rows set aside than there are classes
+            raise DataError(f"{source}: no stratified split sets aside {size} rows for {part}: {error}") from error
+    return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": left}.items()}

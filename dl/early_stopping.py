@@ -1,0 +1,42 @@
+"""Stops when a validation measure no longer improves, and keeps the best weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..backends.errors import ConfigurationError
+
+
+@dataclass
+class EarlyStopping:
+    """Follows a measure from epoch to epoch.
+
+    Parameters
+    ----------
+    patience : epochs without improvement after which training stops; None never stops.
+    monitor : the measure; ``"…loss"`` should fall, any other should rise.
+    """
+
+    patience: int | None = None
+    monitor: str = "validation_loss"
+    best: float | None = None
+    best_epoch: int = 0
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def improved(self, record: dict[str, float]) -> bool:
+        """Notes an epoch's record; whether its measure is the best so far."""
+        if self.monitor not in record:
+            measures = ", ".join(name for name in record if name.endswith(("loss", "accuracy")))
+            raise ConfigurationError(f"monitor {self.monitor!r} is not measured; expected one of: {measures}")
+        value = record[self.monitor]
+        falling = self.monitor.endswith("loss")
+        if self.best is not None and not (value < self.best if falling else value > self.best):
+            return False
+        self.best, self.best_epoch = value, int(record["epoch"])
+        return True
+
+    def exhausted(self, epoch: int) -> bool:
+        """Whether `patience` epochs have passed since the best one."""
+        return self.patience is not None and epoch - self.best_epoch >= self.patience

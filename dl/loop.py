@@ -1,0 +1,119 @@
+"""The loop over epochs and batches of one `Trainer.fit`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..backends.errors import DataError, NonFiniteLoss
+from ..backends.philox import key_of
+from .callbacks import Callback
+from .data import Dataset
+from .plan import TICK, Plan
+from .program import training
+from .resident import Resident
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+EVALUATION_ROWS = 1024  # rows a batch of evaluation at the least
+
+
+class Loop:
+    """Runs planned steps; the host looks at the device at ticks and at the end of an epoch, and not in between."""
+
+    def __init__(self, trainer: Trainer, data: Dataset, validation: Dataset | None, batch_size: int) -> None:
+        self.trainer = trainer
+        self.state = state = trainer.state
+        self.data = Resident(trainer.backend, data)
+        if state.cursor >= self.data.rows:
+            raise DataError(
+                f"training was stopped at row {state.cursor} of an epoch, but the data set has {self.data.rows} rows: "
+                "go on with the data that it began with"
+            )
+        self.batch_size = min(batch_size, self.data.rows)
+        program = training(
+            trainer.model, trainer.loss, trainer.optimizer, self.data.x.shape[1], state.arena.size, trainer.clip_norm
+        )
+        shared = {**state.shared, **self.data.shared}
+        self.plan = Plan(program.graph, trainer.backend, state.arena, shared, self.batch_size)
+        capacity = max(batch_size, EVALUATION_ROWS)
+        self.validate = None if validation is None else trainer.evaluator(validation, capacity)
+        self.key = key_of(trainer.seed)
+
+    def run(self, callbacks: Sequence[Callback]) -> None:
+        """Trains up to ``trainer.epochs`` finished epochs, or until ``trainer.stopped``."""
+        trainer, state = self.trainer, self.state
+        trainer.samples = self.data.rows
+        while trainer.epoch < trainer.epochs and not trainer.stopped:
+            for callback in callbacks:
+                callback.on_epoch_begin(trainer)
+            start, first = time.perf_counter(), state.cursor
+            self.data.shuffle(self.key, trainer.epoch)
+            if not first:
+                state.begin_epoch()
+            if not self._epoch(callbacks):
+                return
+            trainer.epoch += 1
+            record = self._record(time.perf_counter() - start, self.data.rows - first)
+            state.begin_epoch()
+            if trainer.early_stopping.patience is not None:
+                self._watch(record)
+            trainer.history.records.append(record)
+            for callback in callbacks:
+                callback.on_epoch_end(trainer, record)
+
+    def _epoch(self, callbacks: Sequence[Callback]) -> bool:
+        """Runs to the end of the epoch; False where training was stopped before."""
+        state, rows = self.state, self.data.rows
+        looked = time.perf_counter()
+        while state.cursor < rows:
+            whole = (rows - state.cursor) // self.batch_size
+            size = self.batch_size if whole else rows - state.cursor
+            done = self.plan.run(size, state.prepare(max(whole, 1)))
+            state.advanced(done, size)
+            if time.perf_counter() - looked >= TICK and state.cursor < rows:
+                looked = time.perf_counter()
+                self._check_finite()
+                for callback in callbacks:
+                    callback.on_tick(self.trainer)
+            if self.trainer.stopped and state.cursor < rows:
+                return False
+        self._check_finite()
+        return True
+
+    def _record(self, seconds: float, samples: int) -> dict[str, float]:
+        trainer = self.trainer
+        record = {"epoch": trainer.epoch, "step": self.state.step, **trainer.totals()}
+        if self.validate is not None:
+            record |= {f"validation_{name}": value for name, value in self.validate().items()}
+        lr = self.state.lr(self.state.step - 1)
+        return {**record, "lr": lr, "seconds": seconds, "samples_per_second": samples / seconds}
+
+    def _watch(self, record: dict[str, float]) -> None:
+        trainer, watch = self.trainer, self.trainer.early_stopping
+        if watch.improved(record):
+            watch.weights = self.state.arena.pack(self.state.arena.values)
+        elif watch.exhausted(trainer.epoch):
+            trainer.stop("patience")
+
+    def _check_finite(self) -> None:
+        """Raises where a step's loss was not finite, after running that step again to find the layer."""
+        state = self.state
+        failed = state.failed_step()
+        if failed < 0:
+            return
+        steps_back = state.step - failed
+        tail = self.data.rows % self.batch_size if state.cursor == self.data.rows else 0
+        rows = tail if tail and steps_back == 1 else self.batch_size
+        last = tail or self.batch_size
+        cursor = state.cursor - last - (steps_back - 1) * self.batch_size
+        state.rewind(failed, cursor)
+        self.plan.once(rows, "load")
+        layer = self.plan.first_not_finite(rows) or "loss"
+        raise NonFiniteLoss(
+            f"the loss is not finite at step {failed} (epoch {self.trainer.epoch + 1}), learning rate "
+            f"{state.lr(failed):g}: it begins in layer {layer!r}. Weights are those before the step; try a lower "
+            "learning rate, clipping by norm, or look at the data"
+        )

@@ -1,0 +1,108 @@
+"""The lists of operations that Gearshift runs: a training step, an evaluation step, a prediction, a gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..kernels.advance import ADVANCE
+from ..kernels.counters import COUNTERS
+from ..kernels.gather import GATHER
+from ..kernels.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
+from ..kernels.tally import TALLY
+from .fusion import fuse
+from .graph import Graph, Value
+from .layers.base import Layer
+from .losses import Loss
+from .optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph, and its values that the outside meets."""
+
+    graph: Graph
+    x: Value
+    prediction: Value
+    target: Value | None = None
+    scores: Value | None = None
+
+
+def prediction(model: Layer, width: int) -> Program:
+    """Outputs for rows of `width` features written into `x`."""
+    graph = Graph(model.dtype)
+    x = graph.batch((width,), name="x")
+    output = graph.lower(model, x)
+    graph.outputs.add(output)
+    fuse(graph)
+    return Program(graph, x, output)
+
+
+def gradient(model: Layer, loss: Loss, width: int, *, train: bool) -> Program:
+    """Scores and gradients for rows and targets written into `x` and `target`."""
+    graph = Graph(model.dtype, train=train)
+    x = graph.batch((width,), name="x")
+    program = _with_loss(graph, model, loss, x)
+    graph.differentiate()
+    return program
+
+
+def evaluation(model: Layer, loss: Loss, width: int) -> Program:
+    """Adds the scores of the resident data set's next batch to the totals."""
+    graph = Graph(model.dtype)
+    program = _resident(graph, model, loss, width)
+    graph.phase = "update"
+    _advance(graph, program)
+    return program
+
+
+def training(
+    model: Layer, loss: Loss, optimizer: Optimizer, width: int, parameters: int, clip_norm: float | None
+) -> Program:
+    """A whole training step on the resident data set; `parameters` is the arena's size."""
+    graph = Graph(model.dtype, train=True)
+    program = _resident(graph, model, loss, width)
+    graph.differentiate()
+    graph.phase = "update"
+    p, g, clip = (graph.shared(name, ()) for name in ("p", "g", "clip"))
+    if clip_norm is not None:
+        partial = Value("partial", ((parameters + CHUNK - 1) // CHUNK,), "float64", "fixed")
+        graph.apply(SQUARES, (g,), (partial,))
+        graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=clip_norm)
+    slots = tuple(graph.shared(name, ()) for name in optimizer.slots)
+    ranges = (graph.shared("bounds", (), "int64"), graph.shared("factors", ()), graph.shared("table", ()))
+    graph.apply(optimizer.operation, (p, g, *slots, *ranges, _counters(graph), clip), (), **optimizer.attributes)
+    _advance(graph, program)
+    return program
+
+
+def _resident(graph: Graph, model: Layer, loss: Loss, width: int) -> Program:
+    graph.phase = "load"
+    x = graph.batch((width,), name="x")
+    order, counters = graph.shared("order", (), "int64"), _counters(graph)
+    graph.apply(GATHER, (graph.shared("data x", (width,)), order, counters), (x,))
+    graph.phase = "forward"
+    program = _with_loss(graph, model, loss, x)
+    assert program.target is not None and program.scores is not None
+    graph.phase = "load"
+    graph.apply(GATHER, (graph.shared("data y", ()), order, counters), (program.target,))
+    graph.nodes.insert(1, graph.nodes.pop())
+    graph.phase = "tally"
+    graph.apply(TALLY, (program.scores, counters, graph.shared("totals", (), "float64")), ())
+    return program
+
+
+def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value) -> Program:
+    output = graph.lower(model, x)
+    fuse(graph)
+    target = loss.target(graph, output)
+    scores = loss.lower(graph, output, target)
+    graph.outputs.add(scores)
+    return Program(graph, x, output, target, scores)
+
+
+def _advance(graph: Graph, program: Program) -> None:
+    graph.apply(ADVANCE, (_counters(graph), program.x), ())
+
+
+def _counters(graph: Graph) -> Value:
+    return graph.shared("counters", (COUNTERS,), "int64")

@@ -1,0 +1,83 @@
+"""Progress on standard error: a bar on a terminal, else a line an epoch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from .callbacks import Callback
+
+if TYPE_CHECKING:
+    from .history import History
+    from .trainer import Trainer
+
+MEASURES = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "validation_loss": "val loss",
+    "validation_accuracy": "val accuracy",
+}
+
+
+def progress() -> Callback:
+    """The progress display that suits standard error."""
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def measures(record: dict[str, float]) -> str:
+    """The measures of a record, as text."""
+    return "  ".join(f"{label} {record[name]:.4f}" for name, label in MEASURES.items() if name in record)
+
+
+class Lines(Callback):
+    """A line an epoch."""
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        speed = f"{record['samples_per_second']:,.0f} samples/s"
+        print(f"epoch {trainer.epoch}/{trainer.epochs}  {measures(record)}  {speed}", file=sys.stderr, flush=True)
+
+
+class Bar(Callback):
+    """A bar over all epochs with loss, accuracy, samples a second and the time left."""
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("{task.fields[measures]}  {task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self.bar.start()
+        self.task = self.bar.add_task("", total=None, epoch="", measures="", speed="")
+        self.looked, self.seen = time.perf_counter(), trainer.step
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        self._show(trainer, {}, "")
+
+    def on_tick(self, trainer: Trainer) -> None:
+        now, done = time.perf_counter(), self._done(trainer)
+        speed = (done - self.seen) / max(now - self.looked, 1e-9)
+        self.looked, self.seen = now, done
+        self._show(trainer, trainer.totals(), f"{speed:,.0f} samples/s")
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        self.looked, self.seen = time.perf_counter(), self._done(trainer)
+        self._show(trainer, record, f"{record['samples_per_second']:,.0f} samples/s")
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        self.bar.stop()
+
+    def _done(self, trainer: Trainer) -> int:
+        return trainer.epoch * trainer.samples + trainer.state.cursor
+
+    def _show(self, trainer: Trainer, record: dict[str, float], speed: str) -> None:
+        fields = {"epoch": f"{min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}"}
+        if record:
+            fields |= {"measures": measures(record), "speed": speed}
+        total = trainer.epochs * trainer.samples
+        self.bar.update(self.task, completed=self._done(trainer), total=total, **fields)

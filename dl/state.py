@@ -1,0 +1,123 @@
+"""What a training run carries from step to step: parameters, optimizer states, counters, totals, key, table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backends import Backend
+from ..backends.errors import CheckpointError
+from ..backends.philox import key_of
+from ..kernels.counters import COUNTERS, CURSOR, FAILED, ROW, STEP
+from .arena import Arena
+from .layers.base import Layer
+from .optimizers import Optimizer
+from .schedules import Schedule
+
+TABLE = 1024  # steps whose constants are made at once, in blocks that begin at multiples of it
+
+
+class TrainingState:
+    """Arrays of one run on one backend, shared by all its plans.
+
+    The host knows the step and the cursor without asking: it counts what it starts.
+    """
+
+    def __init__(
+        self, model: Layer, optimizer: Optimizer, schedule: Schedule, backend: Backend, seed: int, metrics: int
+    ) -> None:
+        self.backend, self.optimizer, self.schedule = backend, optimizer, schedule
+        self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters())
+        real = self.arena.dtype
+        self.step = self.cursor = 0
+        self._block = -1
+        self.slots = {
+            name: self.arena.zeros() if name in optimizer.states else backend.zeros(0, real) for name in optimizer.slots
+        }
+        self.counters, self.totals = new_counters(backend), backend.zeros(1 + metrics, np.float64)
+        ranges = self.arena.ranges
+        decay = optimizer.weight_decay
+        self.table = backend.zeros((TABLE, len(optimizer.constants(0, 1.0))), real)
+        self.shared: dict[str, Any] = {
+            "p": self.arena.trained,
+            "g": self.arena.gradients,
+            **self.slots,
+            "counters": self.counters,
+            "totals": self.totals,
+            "key": backend.asarray(key_of(seed)),
+            "bounds": backend.asarray(np.array([r[:2] for r in ranges], dtype=np.int64).reshape(-1, 2)),
+            "factors": backend.asarray(np.array([(1, decay * r[2]) for r in ranges], dtype=real).reshape(-1, 2)),
+            "table": self.table,
+            "clip": backend.asarray(np.ones(1, dtype=real)),
+        }
+
+    def lr(self, step: int) -> float:
+        """The learning rate of step number `step`."""
+        return self.optimizer.lr * self.schedule(step)
+
+    def prepare(self, steps: int) -> int:
+        """Makes the next steps' constants ready; returns how many of `steps` may be run before the next call."""
+        block, row = divmod(self.step, TABLE)
+        if block != self._block:
+            first = block * TABLE
+            rows = [self.optimizer.constants(step, self.lr(step)) for step in range(first, first + TABLE)]
+            self.table[...] = self.backend.asarray(np.array(rows).astype(self.arena.dtype))
+            self._block = block
+            self.counters[ROW] = row
+        return min(steps, TABLE - row)
+
+    def advanced(self, steps: int, rows: int) -> None:
+        """Notes that `steps` steps of `rows` rows were started."""
+        self.step += steps
+        self.cursor += steps * rows
+
+    def begin_epoch(self) -> None:
+        """Sets the cursor and the totals to 0."""
+        self.cursor = 0
+        self.counters[CURSOR] = 0
+        self.totals[...] = 0
+
+    def failed_step(self) -> int:
+        """The first step whose loss was not finite, or -1. A look at the device."""
+        return int(self.counters[FAILED])
+
+    def rewind(self, step: int, cursor: int) -> None:
+        """Sets the counters to an earlier step of the same epoch, to look at it again."""
+        self.counters[STEP], self.counters[CURSOR] = step, cursor
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """Everything by name, on the host."""
+        tensors = {f"model.{name}": value for name, value in self.arena.pack(self.arena.values).items()}
+        for slot in self.optimizer.states:
+            packed = self.arena.pack(self.slots[slot])
+            tensors |= {f"optimizer.{slot}.{name}": value for name, value in packed.items()}
+        return tensors | {"totals": np.array(self.backend.to_numpy(self.totals))}
+
+    def unpack(self, tensors: dict[str, np.ndarray], step: int, cursor: int) -> None:
+        """Takes over what `pack` returned; the tensors' names and shapes must be the same."""
+        expected = {name: value.shape for name, value in self.pack().items()}
+        for name, shape in expected.items():
+            if name not in tensors:
+                raise CheckpointError(f"the checkpoint has no tensor {name!r}: it was made by another run")
+            if tensors[name].shape != shape:
+                raise CheckpointError(f"tensor {name!r} has shape {tensors[name].shape}; expected {shape}")
+        for slot in self.optimizer.states:
+            prefix = f"optimizer.{slot}."
+            self.arena.unpack(self.slots[slot], strip(tensors, prefix))
+        self.arena.unpack(self.arena.values, strip(tensors, "model."))
+        self.totals[...] = self.backend.asarray(tensors["totals"])
+        self.step, self.cursor, self._block = step, cursor, -1
+        self.counters[...] = self.backend.asarray(np.array([step, cursor, 0, -1], dtype=np.int64))
+
+
+def new_counters(backend: Backend) -> Any:
+    """Counters of a run that has not begun."""
+    counters = backend.zeros(COUNTERS, np.int64)
+    counters[FAILED] = -1
+    return counters
+
+
+def strip(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The tensors whose name starts with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

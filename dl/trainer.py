@@ -1,0 +1,240 @@
+"""Training, evaluation and prediction: what a user calls."""
+
+from __future__ import annotations
+
+import builtins
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import backends
+from ..backends import Backend
+from ..backends.errors import ConfigurationError
+from .callbacks import Callback
+from .data import Dataset, as_dataset
+from .early_stopping import EarlyStopping
+from .graph import Graph
+from .history import History
+from .layers.base import Layer
+from .loop import EVALUATION_ROWS, Loop
+from .losses import Loss
+from .optimizers import Optimizer
+from .resident import Evaluator, Predictor, Resident, flat, means
+from .schedules import Schedule
+from .state import TrainingState
+
+
+class Trainer:
+    """Trains a model on one backend.
+
+    Parameters
+    ----------
+    model : its weights are drawn from `seed` at first need; weights that exist stay.
+    loss : what is minimised.
+    optimizer : its weight decay applies to weights, not to biases.
+    schedule : multiplies the optimizer's rate at each step; by default constant.
+    clip_norm : the gradient is shortened to this norm where it is longer; None leaves it.
+    backend : ``"auto"``, or a name of `gearshift.backends.available`.
+    seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
+
+    Attributes
+    ----------
+    epoch, step : finished epochs and steps.
+    epochs : finished epochs at which the present `fit` ends.
+    samples : rows of the training data.
+    history : a record of each finished epoch.
+    stopped : why training ended early (``"patience"``, ``"interrupt"`` or what `stop` was given), or "".
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        loss: Loss,
+        optimizer: Optimizer,
+        *,
+        schedule: Schedule | None = None,
+        clip_norm: float | None = None,
+        backend: str | None = "auto",
+        seed: int = 0,
+    ) -> None:
+        for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
+            if not isinstance(value, kind):
+                raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
+        if not 0 <= seed < 2**64:
+            raise ConfigurationError(f"Trainer: seed is {seed}; expected a whole number from 0 to 2**64 - 1")
+        if clip_norm is not None and not clip_norm > 0:
+            raise ConfigurationError(f"Trainer: clip_norm is {clip_norm}; expected a number above 0, or None")
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.schedule, self.clip_norm, self.seed = schedule or Schedule(), clip_norm, seed
+        self.backend: Backend = backends.get(backend)
+        self.epoch = self.epochs = self.samples = 0
+        self.history = History()
+        self.early_stopping = EarlyStopping()
+        self.stopped = ""
+        self._state: TrainingState | None = None
+        self._predictor: Predictor | None = None
+
+    @property
+    def state(self) -> TrainingState:
+        """The run's arrays; made at first need, and brought up to date with weights set from outside."""
+        if self._state is None:
+            self._state = TrainingState(
+                self.model, self.optimizer, self.schedule, self.backend, self.seed, len(self.loss.metrics)
+            )
+        self._state.arena.attach()
+        return self._state
+
+    @property
+    def step(self) -> int:
+        """Steps taken since training began."""
+        return self._state.step if self._state else 0
+
+    def stop(self, reason: str = "stop") -> None:
+        """Ends training at the next batch boundary, where everything can be saved and resumed."""
+        self.stopped = reason
+
+    def fit(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        epochs: int = 1,
+        batch_size: int = 32,
+        patience: int | None = None,
+        monitor: str = "validation_loss",
+        callbacks: Sequence[Callback] = (),
+        verbose: bool = True,
+    ) -> History:
+        """Trains `epochs` epochs more; an epoch that was interrupted is finished as the first of them.
+
+        Parameters
+        ----------
+        data, y : a `Dataset`, arrays x and y, or a pair (x, y).
+        validation : likewise, measured after each epoch.
+        batch_size : rows a step; the last batch of an epoch may be shorter.
+        patience : stops after this many epochs without improvement, and restores the best weights.
+        monitor : the measure that patience watches: ``"validation_loss"``, ``"validation_accuracy"``, …
+        callbacks : see `Callback`.
+        verbose : shows progress on standard error.
+
+        Returns
+        -------
+        History
+            Records of all epochs so far. In a notebook also after an interrupt; elsewhere Ctrl-C raises
+            KeyboardInterrupt at the next batch boundary, where the trainer can be saved.
+
+        Raises
+        ------
+        NonFiniteLoss
+            The loss turned NaN or infinite; the weights are those before the step.
+        """
+        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+            if not isinstance(value, int | np.integer) or value < (name == "batch_size"):
+                raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number above 0")
+        if patience is not None and validation is None and monitor.startswith("validation"):
+            raise ConfigurationError("fit: patience needs validation data to watch")
+        dataset = self._checked(as_dataset(data, y))
+        held_out = None if validation is None else self._checked(as_dataset(validation))
+        self.early_stopping.patience, self.early_stopping.monitor = patience, monitor
+        callbacks = [*callbacks]
+        if verbose:
+            from .progress import progress
+
+            callbacks.append(progress())
+        self.stopped = ""
+        self.epochs = self.epoch + int(epochs)
+        loop = Loop(self, dataset, held_out, int(batch_size))
+        try:
+            for callback in callbacks:
+                callback.on_train_begin(self)
+            with _interrupts(self):
+                loop.run(callbacks)
+        finally:
+            for callback in callbacks:
+                callback.on_train_end(self, self.history)
+        if self.epoch >= self.epochs or self.stopped == "patience":
+            self._restore_best()
+        if self.stopped == "interrupt" and not _in_notebook():
+            raise KeyboardInterrupt
+        return self.history
+
+    def evaluate(self, data: Any, y: Any = None) -> dict[str, float]:
+        """The mean loss over a data set, and the accuracy where the loss has one."""
+        return self.evaluator(self._checked(as_dataset(data, y)))()
+
+    def predict(self, x: Any) -> np.ndarray:
+        """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs."""
+        return self.loss.predict(self._outputs(x))
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """The probability of each class for x (rows, features): (rows, classes)."""
+        return self.loss.probabilities(self._outputs(x))
+
+    def save(self, path: str | Path) -> None:
+        """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
+        from .checkpoint import save_trainer
+
+        save_trainer(self, path)
+
+    def load(self, path: str | Path) -> None:
+        """Takes over a checkpoint of the same model and optimizer, also from another backend."""
+        from .checkpoint import load_trainer
+
+        load_trainer(self, path)
+
+    def totals(self) -> dict[str, float]:
+        """Means of the metrics over the epoch so far. A look at the device."""
+        return means(self.backend.to_numpy(self.state.totals), self.loss)
+
+    def _outputs(self, x: Any) -> np.ndarray:
+        rows = as_dataset(x).x
+        width = flat(rows).shape[1]
+        arena = self.state.arena
+        if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
+            self._predictor = Predictor(self.model, self.backend, arena, width)
+        return self._predictor(rows)
+
+    def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS) -> Evaluator:
+        """Evaluates the current weights on a data set, again and again."""
+        return Evaluator(self.model, self.loss, self.state.arena, Resident(self.backend, data), capacity)
+
+    def _restore_best(self) -> None:
+        if self.early_stopping.weights:
+            self.state.arena.unpack(self.state.arena.values, self.early_stopping.weights)
+
+    def _checked(self, data: Dataset) -> Dataset:
+        graph = Graph(self.model.dtype)
+        self.model.parameters()
+        width = flat(data.x).shape[1]
+        output = graph.lower(self.model, graph.batch((width,)))
+        self.loss.check(data, output.shape)
+        return data
+
+
+@contextmanager
+def _interrupts(trainer: Trainer) -> Iterator[None]:
+    """Turns Ctrl-C into `Trainer.stop`, since an interrupt inside a step would leave it half done; a second one raises."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: Any) -> None:
+        trainer.stop("interrupt")
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _in_notebook() -> bool:
+    return hasattr(builtins, "__IPYTHON__")

@@ -1,0 +1,37 @@
+// Adam and, with `decoupled`, AdamW; the formulas are in adam.py. A thread an element, range by range.
+#include "counters.cuh"
+#include "grid.cuh"
+
+extern "C" __global__ void adam(
+    REAL* p,
+    const REAL* g,
+    REAL* m,
+    REAL* v,
+    const long long* bounds,
+    const REAL* factors,
+    const REAL* table,
+    const long long* counters,
+    const REAL* clip,
+    long long ranges,
+    long long columns,
+    int decoupled) {
+    if (counters[FAILED] >= 0) return;
+    const REAL* row = table + counters[ROW] * columns;
+    const REAL lr = row[0], step = row[1], root = row[2], eps = row[7];
+    const REAL beta1 = row[3], gain1 = row[4], beta2 = row[5], gain2 = row[6];
+    const REAL scale = clip[0];
+    for (long long r = 0; r < ranges; ++r) {
+        const REAL rate = step * factors[2 * r], decay = factors[2 * r + 1];
+        // the decay goes to the gradient or to the weight, the other factor is 0
+        const REAL shrink = decoupled ? lr * factors[2 * r] * decay : (REAL)0;
+        const REAL couple = decoupled ? (REAL)0 : decay;
+        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
+            const REAL d = g[i] * scale + couple * p[i];
+            const REAL first = beta1 * m[i] + gain1 * d;
+            const REAL second = beta2 * v[i] + gain2 * d * d;
+            m[i] = first;
+            v[i] = second;
+            p[i] -= shrink * p[i] + rate * (first / (sqrt(second) * root + eps));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+// Softmax and cross-entropy, a warp a row: loss, whether the guess is right, and the gradient of the mean.
+#include "warp.cuh"
+
+extern "C" __global__ void softmax_cross_entropy(
+    const REAL* __restrict__ logits,
+    const LABEL* __restrict__ labels,
+    REAL* __restrict__ scores,
+    REAL* __restrict__ dlogits,
+    long long rows,
+    long long n) {
+    const int lane = threadIdx.x % WARP;
+    const REAL scale = (REAL)1 / (REAL)rows;
+    for (long long row = first_row(); row < rows; row += rows_at_once()) {
+        const REAL* z = logits + row * n;
+        REAL* d = dlogits + row * n;
+
+        // the largest logit and the first place where it stands
+        REAL top = z[0];
+        long long best = 0;
+        for (long long j = lane; j < n; j += WARP) {
+            if (z[j] > top) {
+                top = z[j];
+                best = j;
+            }
+        }
+        for (int lanes = WARP / 2; lanes > 0; lanes /= 2) {
+            const REAL other = from_partner(top, lanes);
+            const long long place = from_partner(best, lanes);
+            if (other > top || (other == top && place < best)) {
+                top = other;
+                best = place;
+            }
+        }
+
+        REAL total = 0;
+        for (long long j = lane; j < n; j += WARP) {
+            d[j] = exp(z[j] - top);
+            total += d[j];
+        }
+        total = warp_sum(total);
+
+        const long long label = labels[row];
+        const REAL factor = scale / total;
+        for (long long j = lane; j < n; j += WARP) d[j] = d[j] * factor - (j == label ? scale : (REAL)0);
+        if (lane == 0) {
+            scores[2 * row] = log(total) - (z[label] - top);
+            scores[2 * row + 1] = best == label ? (REAL)1 : (REAL)0;
+        }
+    }
+}

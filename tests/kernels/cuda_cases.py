@@ -1,0 +1,237 @@
+"""Arguments for every operation that has a CUDA text: random arrays of given sizes, each set of attributes."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import gearshift.kernels
+from gearshift.backends.philox import key_of
+from gearshift.kernels.activation import IDENTITY, RELU, SIGMOID, TANH
+from gearshift.kernels.counters import COUNTERS, CURSOR, FAILED, ROW, STEP
+from gearshift.kernels.operation import Operation
+
+ACTIVATIONS = (IDENTITY, RELU, TANH, SIGMOID)
+JUNK = 77  # what lies in an output before it is written
+
+
+@dataclass
+class Case:
+    """One call: the arrays (inputs, then outputs), which of them are written, and the attributes.
+
+    `terms` holds, for a written array that sums, the greatest sum of |terms| of its elements; errors of the
+    others are measured against their largest value before or after.
+    """
+
+    arrays: list[np.ndarray]
+    written: tuple[int, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    terms: dict[int, float] = field(default_factory=dict)
+
+
+def operations() -> dict[str, Operation]:
+    """Every operation of the package, by name."""
+    found = {}
+    for module in pkgutil.iter_modules(gearshift.kernels.__path__):
+        for value in vars(importlib.import_module(f"gearshift.kernels.{module.name}")).values():
+            if isinstance(value, Operation):
+                assert found.setdefault(value.name, value) is value, f"two operations are called {value.name}"
+    return found
+
+
+def cases(name: str, real: Any, rows: int, n: int, seed: int = 0) -> Iterator[Case]:
+    """Every case of the operation `name` at one size."""
+    return _BUILDERS[name](_Draw(np.random.default_rng(seed), np.dtype(real)), rows, n)
+
+
+def counters(**values: int) -> np.ndarray:
+    """Counters of a run that is under way."""
+    array = np.zeros(COUNTERS, dtype=np.int64)
+    array[[STEP, CURSOR, ROW, FAILED]] = (1 << 33) + 5, 3, 2, -1
+    for name, value in values.items():
+        array[{"step": STEP, "cursor": CURSOR, "row": ROW, "failed": FAILED}[name]] = value
+    return array
+
+
+@dataclass
+class _Draw:
+    random: np.random.Generator
+    real: np.dtype
+
+    def normal(self, *shape: int) -> np.ndarray:
+        return self.random.standard_normal(shape).astype(self.real)
+
+    def uniform(self, *shape: int) -> np.ndarray:
+        return self.random.uniform(0.5, 1.5, shape).astype(self.real)
+
+    def junk(self, *shape: int, dtype: Any = None) -> np.ndarray:
+        """An output before it is written."""
+        return np.full(shape, JUNK, dtype=dtype or self.real)
+
+
+def _largest(*arrays: np.ndarray) -> float:
+    return float(sum(np.max(np.abs(array), initial=0) for array in arrays))
+
+
+def _activation(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for activation in ACTIVATIONS:
+        yield Case([draw.normal(rows, n) * 3, draw.junk(rows, n)], (1,), {"activation": activation})
+
+
+def _activation_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for activation in ACTIVATIONS:
+        y = np.tanh(draw.normal(rows, n))
+        yield Case([draw.normal(rows, n), y, draw.junk(rows, n)], (2,), {"activation": activation})
+
+
+def _bias_activation(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for activation in ACTIVATIONS:
+        z, bias = draw.normal(rows, n), draw.normal(n)
+        yield Case([z, bias, draw.junk(rows, n)], (2,), {"activation": activation}, {2: _largest(z, bias)})
+
+
+def _bias_activation_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for activation in ACTIVATIONS:
+        dy, y = draw.normal(rows, n), np.tanh(draw.normal(rows, n))
+        arrays = [dy, y, draw.junk(rows, n), draw.junk(n), draw.junk(n)]
+        sums = float(np.max(np.sum(np.abs(dy), axis=0), initial=0))
+        yield Case(arrays, (2, 3), {"activation": activation}, {2: _largest(dy), 3: sums})
+
+
+def _softmax_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    if n == 0:
+        return
+    for shape, dtype in ((rows,), np.int64), ((rows, 1), np.uint8):
+        logits = np.round(draw.normal(rows, n) * 8) / 2  # with ties
+        labels = draw.random.integers(0, min(n, 256), shape).astype(dtype)
+        if rows:
+            labels.reshape(-1)[0] = np.argmax(logits[0]) % 256
+        terms = {2: _largest(logits) * 2 + np.log(n), 3: 1 / max(rows, 1)}
+        yield Case([logits, labels, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
+
+
+def _squared_error(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    prediction, target = draw.normal(rows, n), draw.normal(rows, n)
+    largest = _largest(prediction, target)
+    terms = {2: largest**2, 3: 2 * largest / max(rows * n, 1)}
+    yield Case([prediction, target, draw.junk(rows, 1), draw.junk(rows, n)], (2, 3), terms=terms)
+
+
+def _tally(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for columns in (1, 2):
+        scores = draw.normal(rows, columns)
+        for bad in (False, True):
+            if bad and rows:
+                scores[rows // 2, 0] = np.nan
+            totals = draw.random.standard_normal(1 + columns)
+            for failed in (-1, 4):
+                arrays = [scores.copy(), counters(failed=failed), totals.copy()]
+                yield Case(arrays, (1, 2), terms={2: float(np.nansum(np.abs(scores))) + _largest(totals) + rows})
+
+
+def _add(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    a, b = draw.normal(rows, n), draw.normal(rows, n)
+    yield Case([a, b, draw.junk(rows, n)], (2,), terms={2: _largest(a, b)})
+
+
+def _gather(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    examples = rows + 7
+    order = draw.random.permutation(examples)
+    pairs = [(dtype, draw.real) for dtype in (np.uint8, np.float32, np.float64, np.int64)]
+    for source, target in [*pairs, (np.int64, np.int64), (np.uint8, np.int64)]:
+        for width in ((n,), ()):
+            data = draw.random.integers(0, 256, (examples, *width)).astype(source)
+            yield Case([data, order, counters(), draw.junk(rows, *width, dtype=target)], (3,))
+
+
+def _standardize(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x, mean, scale = draw.normal(rows, n), draw.normal(n), draw.uniform(n)
+    yield Case([x, mean, scale, draw.junk(rows, n)], (3,), terms={3: 1.5 * _largest(x, mean)})
+
+
+def _advance(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([counters(), draw.normal(rows, n)], (0,))
+
+
+def _dropout(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for p, stream in ((0.0, 0), (0.1, 3), (0.5, 70_000)):
+        attributes = {"threshold": round(p * 2**32), "scale": 1 / (1 - p), "stream": stream}
+        key = key_of(0xDEADBEEF12345678)
+        yield Case([draw.normal(rows, n), key, counters(), draw.junk(rows, n)], (3,), attributes)
+
+
+def _update(draw: _Draw, size: int, states: int, constants: list[float]) -> list[np.ndarray]:
+    """p, g, `states` states of size `size`, and the rest of an update's arrays, with padding between ranges."""
+    cuts = np.sort(draw.random.integers(0, size + 1, 6))
+    bounds = cuts.reshape(3, 2).astype(np.int64)
+    bounds[-1] = min(cuts[4], size), size
+    factors = np.array([[1, 0], [0.5, 0.01], [2, 0.1]], dtype=draw.real)
+    table = np.full((4, len(constants)), np.nan, dtype=draw.real)
+    table[2] = constants
+    arrays = [draw.normal(size), draw.normal(size), *(draw.uniform(size) for _ in range(states))]
+    return [*arrays, bounds, factors, table, counters(), np.array([0.7], dtype=draw.real)]
+
+
+def _sgd(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for moving, constants in (0, [0.1, 0, 1, 1, 0]), (1, [0.1, 0.9, 0.8, 1, 0.9]):
+        arrays = _update(draw, rows * n, 1, constants)
+        if not moving:
+            arrays[2] = arrays[2][:0]
+        yield Case(arrays, (0, 2), {"moving": moving})
+
+
+def _rmsprop(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for centered in (0, 1):
+        for moving in (0, 1):
+            arrays = _update(draw, rows * n, 3, [0.01, 0.9, 0.1, 1e-8, 0.5])
+            arrays[2] += 3  # the mean of squares is above the square of the mean
+            if not centered:
+                arrays[3] = arrays[3][:0]
+            if not moving:
+                arrays[4] = arrays[4][:0]
+            yield Case(arrays, (0, 2, 3, 4), {"centered": centered, "moving": moving})
+
+
+def _adam(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for decoupled in (0, 1):
+        arrays = _update(draw, rows * n, 2, [0.01, 0.05, 1.5, 0.9, 0.1, 0.999, 0.001, 1e-8])
+        yield Case(arrays, (0, 2, 3), {"decoupled": decoupled})
+
+
+def _gradient_squares(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    g = draw.normal(rows * n)
+    partial = draw.junk((g.size + 4095) // 4096, dtype=np.float64)
+    yield Case([g, partial], (1,))
+
+
+def _clip_factor(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for max_norm in (0.25, 1e9):
+        partial = draw.random.uniform(0, 2, rows * n)
+        yield Case([partial, draw.junk(1)], (1,), {"max_norm": max_norm})
+
+
+_BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
+    "activation": _activation,
+    "activation_backward": _activation_backward,
+    "adam": _adam,
+    "add": _add,
+    "advance": _advance,
+    "bias_activation": _bias_activation,
+    "bias_activation_backward": _bias_activation_backward,
+    "clip_factor": _clip_factor,
+    "dropout": _dropout,
+    "gather": _gather,
+    "gradient_squares": _gradient_squares,
+    "rmsprop": _rmsprop,
+    "sgd": _sgd,
+    "softmax_cross_entropy": _softmax_cross_entropy,
+    "squared_error": _squared_error,
+    "standardize": _standardize,
+    "tally": _tally,
+}
+COVERED = sorted(_BUILDERS)

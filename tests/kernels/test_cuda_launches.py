@@ -1,0 +1,182 @@
+"""The way from an operation to a launch: source, signature, arguments; and that no operation is left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_cases import COVERED, Case, cases, operations
+
+import gearshift.kernels
+from gearshift.backends import cuda
+from gearshift.kernels import activation, counters, launch
+from gearshift.kernels.operation import Cuda, Operation
+
+FOLDER = Path(gearshift.kernels.__path__[0])
+OPERATIONS = operations()
+WITHOUT_CUDA = {"matmul"}  # products stay with the array module
+
+
+def prepare(name: str, case: Case) -> cuda.Call:
+    return cuda.prepare(OPERATIONS[name], case.arrays, case.attributes)
+
+
+def test_every_operation_has_a_cuda_text_and_cases() -> None:
+    have = {name for name, operation in OPERATIONS.items() if operation.cuda}
+    assert set(OPERATIONS) - have == WITHOUT_CUDA
+    assert have == set(COVERED)
+
+
+def test_every_cuda_text_belongs_to_an_operation() -> None:
+    entries = {(operation.cuda.source, operation.cuda.entry) for operation in OPERATIONS.values() if operation.cuda}
+    written = {(f.name, entry) for f in FOLDER.glob("*.cu") for entry in cuda.signatures(cuda.source_text(f))}
+    assert entries == written
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("name", COVERED)
+@pytest.mark.parametrize("size", [(0, 3), (1, 1), (9000, 40)])
+def test_launch_fits_the_signature(name: str, real: Any, size: tuple[int, int]) -> None:
+    for case in cases(name, real, *size):
+        call = prepare(name, case)
+        parameters = cuda.signatures(call.program.source)[call.entry]
+        macros = dict(call.program.macros)
+        for parameter, argument in zip(parameters, call.arguments, strict=True):
+            assert cuda.type_name(argument.dtype) == macros.get(parameter.type, parameter.type)
+            assert parameter.pointer == isinstance(argument, np.ndarray)
+        assert np.prod(call.block) == launch.BLOCK
+        assert 0 <= call.grid[0] <= launch.MOST
+        assert call.grid[1:] == (1, 1)
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_written_arrays_and_only_they_are_not_const(name: str) -> None:
+    for case in cases(name, np.float32, 3, 5):
+        call = prepare(name, case)
+        parameters = cuda.signatures(call.program.source)[call.entry]
+        written = {
+            index
+            for index, array in enumerate(case.arrays)
+            for parameter, argument in zip(parameters, call.arguments, strict=True)
+            if argument is array and not parameter.const
+        }
+        assert written == set(case.written)
+
+
+def test_no_work_is_no_launch() -> None:
+    for name in ("activation", "adam", "dropout", "gather", "gradient_squares", "softmax_cross_entropy"):
+        assert all(prepare(name, case).empty for case in cases(name, np.float32, 0, 3))
+    assert not any(prepare(name, case).empty for name in ("advance", "tally") for case in cases(name, np.float32, 0, 3))
+    # no rows, and yet the bias gradient is to be set to 0
+    assert not any(
+        prepare("bias_activation_backward", c).empty for c in cases("bias_activation_backward", np.float32, 0, 3)
+    )
+
+
+def with_arguments(change: Any) -> Operation:
+    """The addition whose launch gives arguments that `change` has made from the right ones."""
+    right = OPERATIONS["add"].cuda
+    assert right
+
+    def wrong(*arrays: Any) -> Any:
+        given = right.launch(*arrays)
+        return replace(given, arguments=change(*given.arguments))
+
+    return replace(OPERATIONS["add"], cuda=replace(right, launch=wrong))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a, b, out, n: (a, b, out), r"add: kernel add takes 4 arguments, and its launch gives 3"),
+        (lambda a, b, out, n: (a, b, n, out), r"out is 15, expected an array of float32"),
+        (lambda a, b, out, n: (a, b, np.float32(1), n), r"out is np.float32\(1.0\), expected an array of float32"),
+        (lambda a, b, out, n: (a, b.astype(float), out, n), r"b is an array of float64, expected an array of float32"),
+        (lambda a, b, out, n: (a, b, out, 15.0), r"size is 15.0, expected a value of int64"),
+        (lambda a, b, out, n: (a, b, out, out), r"size is array.*, expected a value of int64"),
+    ],
+)
+def test_wrong_launch_is_refused(change: Any, message: str) -> None:
+    (case,) = cases("add", np.float32, 3, 5)
+    with pytest.raises(TypeError, match=re.compile(message, re.DOTALL)):
+        cuda.prepare(with_arguments(change), case.arrays, {})
+
+
+def test_array_of_another_dtype_is_refused() -> None:
+    x, mean = np.zeros((3, 5), dtype=np.float32), np.zeros(5)
+    with pytest.raises(TypeError, match="standardize: kernel standardize: mean is an array of float64, expected"):
+        cuda.prepare(OPERATIONS["standardize"], [x, mean, mean, x], {})
+    half = np.zeros(3, dtype=np.float16)
+    with pytest.raises(TypeError, match="no type for dtype float16; expected one of: float32, float64"):
+        cuda.prepare(OPERATIONS["add"], [half, half, half], {})
+
+
+def test_array_with_strides_is_refused() -> None:
+    x = np.zeros((4, 6), dtype=np.float32)
+    with pytest.raises(TypeError, match=r"add: array 1 of shape \(4, 3\) is not C-contiguous"):
+        cuda.prepare(OPERATIONS["add"], [x[:, :3].copy(), x[:, ::2], x[:, :3].copy()], {})
+
+
+def test_missing_kernel_is_refused() -> None:
+    x = np.zeros(3, dtype=np.float32)
+    operation = replace(OPERATIONS["add"], cuda=Cuda("activation.cu", "add", launch.one_block))
+    with pytest.raises(TypeError, match=r"activation.cu has no kernel 'add'; it has activation, activation_backward"):
+        cuda.prepare(operation, [x, x, x], {})
+
+
+def test_signature_is_read() -> None:
+    text = """
+    // extern "C" __global__ void comment(int x)
+    extern "C" __global__ void k(const REAL* __restrict__ x, /* an output */ double *y, unsigned int n, REAL factor) {}
+    extern "C" __global__ void none() {}
+    """
+    assert cuda.signatures(text) == {
+        "k": (
+            cuda.Parameter("REAL", "x", pointer=True, const=True),
+            cuda.Parameter("double", "y", pointer=True, const=False),
+            cuda.Parameter("unsigned int", "n", pointer=False, const=False),
+            cuda.Parameter("REAL", "factor", pointer=False, const=False),
+        ),
+        "none": (),
+    }
+    with pytest.raises(TypeError, match=r"parameter 'float x\[3\]' is not a plain value or pointer"):
+        cuda.signatures('extern "C" __global__ void k(float x[3]) {}')
+
+
+def test_includes_are_resolved_once_and_from_the_package(tmp_path: Path) -> None:
+    (tmp_path / "own.cuh").write_text('#pragma once\n#include "grid.cuh"\nint own;\n')
+    (tmp_path / "k.cu").write_text('#include "own.cuh"\n#include "grid.cuh"\nint last;\n')
+    text = cuda.source_text(tmp_path / "k.cu")
+    assert "#include" not in text
+    assert text.count("items_at_once()") == 1
+    assert text.index("first_item") < text.index("int own;") < text.index("int last;")
+    (tmp_path / "bad.cu").write_text('#include "nowhere.cuh"\n')
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.cuh"):
+        cuda.source_text(tmp_path / "bad.cu")
+
+
+def test_constants_are_the_same_in_both_languages() -> None:
+    def enumerators(file: str) -> dict[str, int]:
+        values: dict[str, int] = {}
+        for body in re.findall(r"enum \w*\s*\{(.*?)\}", re.sub("//.*", "", cuda.source_text(FOLDER / file)), re.DOTALL):
+            following = 0
+            for entry in filter(None, map(str.strip, body.split(","))):
+                name, _, number = (part.strip() for part in entry.partition("="))
+                if number and not number.isdigit():
+                    continue  # an expression of the others
+                values[name] = int(number or following)
+                following = values[name] + 1
+        return values
+
+    names = ("STEP", "CURSOR", "ROW", "FAILED", "COUNTERS")
+    assert enumerators("counters.cuh") == {name: getattr(counters, name) for name in names}
+    names = ("IDENTITY", "RELU", "TANH", "SIGMOID")
+    assert enumerators("activation.cuh") == {name: getattr(activation, name) for name in names}
+    assert enumerators("block.cuh") == {"BLOCK": launch.BLOCK}
+    assert enumerators("warp.cuh") == {"WARP": launch.WARP}
+    tile = enumerators("bias_activation.cu")
+    assert (tile["COLUMNS"], tile["LANES"], 1) == launch.COLUMN_BLOCK
