@@ -30,6 +30,11 @@ class NumPyBackend(Backend):
     def memory(self) -> tuple[int, int]:
         return host.memory()
 
+    def asarray(self, array: Any, dtype: Any = None) -> np.ndarray:
+        if type(array).__module__.partition(".")[0] == "cupy":
+            array = array.get()
+        return np.asarray(array, dtype=dtype)
+
     def to_numpy(self, array: Any) -> np.ndarray:
         return np.asarray(array)
 

@@ -1,0 +1,109 @@
+"""The GPU backend: CuPy arrays, products by cuBLAS through CuPy, operations' own CUDA kernels.
+
+Work is put on CuPy's current stream and not waited for, except where NumPy arrays are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import cuda
+from .base import Backend, Bindable, Status
+
+REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
+_PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }'
+
+
+class CuPyBackend(Backend):
+    """Runs an operation's CUDA kernel where it has one, else its reference on CuPy arrays."""
+
+    name: ClassVar[str] = "cupy"
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.xp: Any = cupy
+
+    @classmethod
+    def status(cls) -> Status:
+        try:
+            import cupy
+        except ImportError as error:
+            reason = "CuPy is not installed" if isinstance(error, ModuleNotFoundError) else f"CuPy fails to load: {error}"
+            return Status(cls.name, runs=False, reason=reason, remedy=REMEDY)
+        versions = {"cupy": cupy.__version__}
+        if not cupy.is_available():
+            return Status(
+                cls.name,
+                runs=False,
+                versions=versions,
+                reason="CuPy finds no CUDA GPU, or no NVIDIA driver",
+                remedy="install NVIDIA's driver; nvidia-smi then lists the GPU",
+            )
+        try:
+            _try_in_earnest(cupy)
+            properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+            memory = cupy.cuda.runtime.memGetInfo()
+            versions |= {
+                "CUDA runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
+                "CUDA driver": str(cupy.cuda.runtime.driverGetVersion()),
+            }
+        except Exception as error:  # whatever is missing, the answer is that the GPU does not run
+            reason = f"the GPU fails a tiny product or kernel: {type(error).__name__}: {error}"
+            return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=REMEDY)
+        device = f"{properties['name'].decode()}, compute capability {properties['major']}.{properties['minor']}"
+        return Status(cls.name, runs=True, device=device, versions=versions, memory=memory)
+
+    def memory(self) -> tuple[int, int]:
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return free + self.xp.get_default_memory_pool().free_bytes(), total
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        return self.xp.asnumpy(array)
+
+    def synchronize(self) -> None:
+        self.xp.cuda.get_current_stream().synchronize()
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        start, end = self.xp.cuda.Event(), self.xp.cuda.Event()
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        return self.xp.cuda.get_elapsed_time(start, end) / 1000
+
+    def bind(
+        self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
+    ) -> Callable[[], None]:
+        if getattr(operation, "cuda", None) is None:
+            return super().bind(operation, arrays, attributes)
+        call = cuda.prepare(operation, arrays, attributes)
+        if call.empty:
+            return _nothing
+        kernel = _module(call.program).get_function(call.entry)
+        return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
+
+
+@cache
+def _module(program: cuda.Program) -> Any:
+    import cupy
+
+    return cupy.RawModule(code=program.source, options=program.options)
+
+
+def _nothing() -> None:
+    """A launch without work."""
+
+
+def _try_in_earnest(cupy: Any) -> None:
+    """A real product and a real kernel on the device, since an importable CuPy proves neither."""
+    ones = cupy.ones((2, 2), dtype=cupy.float32)
+    product = cupy.asnumpy(ones @ ones)
+    x = cupy.zeros(2, dtype=cupy.float32)
+    cupy.RawKernel(_PROBE, "probe")((1,), (2,), (x,))
+    if product.tolist() != [[2, 2], [2, 2]] or cupy.asnumpy(x).tolist() != [1, 1]:
+        raise RuntimeError(f"gave {product.tolist()} and {x.tolist()} instead of twos and ones")
