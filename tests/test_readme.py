@@ -1,0 +1,44 @@
+"""Every snippet and command of the README and of docs/layers.md runs, in order, in one empty folder.
+
+The two set-up commands are run by `.ci/run`, in a fresh clone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gearshift
+
+ROOT = Path(gearshift.__file__).parent
+BLOCK = re.compile(r"(?P<marker><!-- [\w-]+ -->\n)?```(?P<language>python|sh)\n(?P<text>.*?)```", re.DOTALL)
+
+
+def blocks(name: str) -> list[tuple[str, str]]:
+    """The blocks of a document that are run here, as (language, text)."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return [(found["language"], found["text"]) for found in BLOCK.finditer(text) if not found["marker"]]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/layers.md"])
+def test_document_runs(name: str, tmp_path: Path) -> None:
+    """Python blocks are run as scripts, shell blocks by the shell."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for command, module in (("gearshift", "gearshift"), ("pytest", "pytest")):
+        (commands / command).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+        (commands / command).chmod(0o755)
+    (tmp_path / "bench").symlink_to(ROOT / "bench")
+    environment = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    found = blocks(name)
+    assert found
+    for language, text in found:
+        command = [sys.executable, "-c", text] if language == "python" else ["sh", "-euc", text]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
