@@ -101,7 +101,8 @@ def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value) -> Program:
 
 
 def _advance(graph: Graph, program: Program) -> None:
-    graph.apply(ADVANCE, (_counters(graph), program.x), ())
+    assert program.scores is not None
+    graph.apply(ADVANCE, (_counters(graph), program.scores), ())
 
 
 def _counters(graph: Graph) -> Value:

@@ -1,6 +1,7 @@
 """Adds a batch's scores to the running totals, and notes the first step whose loss is not finite.
 
-The sum runs over the rows in their order, in float64, on one thread: the same bits however work is divided.
+The sum is float64 and its order is fixed, the rows' own on the CPU and a tree on the GPU: no atomics, so a
+backend's bits do not depend on how work is divided.
 """
 
 from __future__ import annotations

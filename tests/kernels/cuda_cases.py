@@ -149,6 +149,16 @@ def _gather(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
             yield Case([data, order, counters(), draw.junk(rows, *width, dtype=target)], (3,))
 
 
+def _gather_standardized(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    examples = rows + 7
+    order = draw.random.permutation(examples)
+    for source in (np.uint8, np.float32, np.float64):
+        data = draw.random.integers(0, 256, (examples, n)).astype(source)
+        mean, scale = draw.normal(n), draw.uniform(n)
+        arrays = [data, order, counters(), mean, scale, draw.junk(rows, n)]
+        yield Case(arrays, (5,), terms={5: 1.5 * _largest(data, mean)})
+
+
 def _standardize(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     x, mean, scale = draw.normal(rows, n), draw.normal(n), draw.uniform(n)
     yield Case([x, mean, scale, draw.junk(rows, n)], (3,), terms={3: 1.5 * _largest(x, mean)})
@@ -226,6 +236,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "clip_factor": _clip_factor,
     "dropout": _dropout,
     "gather": _gather,
+    "gather_standardized": _gather_standardized,
     "gradient_squares": _gradient_squares,
     "rmsprop": _rmsprop,
     "sgd": _sgd,
