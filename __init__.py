@@ -65,7 +65,51 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-__all__ = ["__version__", "backends", *sorted(_HOME)]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "ArrayLayer",
+    "BackendUnavailable",
+    "Callback",
+    "CheckpointError",
+    "ConfigurationError",
+    "Constant",
+    "CosineDecay",
+    "CrossEntropyLoss",
+    "DataError",
+    "Dataset",
+    "DeviceMemoryError",
+    "Dropout",
+    "GearshiftError",
+    "History",
+    "Layer",
+    "Linear",
+    "LinearDecay",
+    "Loss",
+    "MSELoss",
+    "NonFiniteLoss",
+    "Optimizer",
+    "Parameter",
+    "RMSprop",
+    "ReLU",
+    "Run",
+    "RunLocked",
+    "Schedule",
+    "Sequential",
+    "ShapeError",
+    "Sigmoid",
+    "Splits",
+    "Standardize",
+    "StepDecay",
+    "Tanh",
+    "Trainer",
+    "__version__",
+    "backends",
+    "load",
+    "load_dataset",
+    "value_and_grad",
+]
 
 
 def __getattr__(name: str) -> Any:

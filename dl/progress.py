@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callback
 
@@ -76,7 +76,7 @@ class Bar(Callback):
         return trainer.epoch * trainer.samples + trainer.state.cursor
 
     def _show(self, trainer: Trainer, record: dict[str, float], speed: str) -> None:
-        fields = {"epoch": f"{min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}"}
+        fields: dict[str, Any] = {"epoch": f"{min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}"}
         if record:
             fields |= {"measures": measures(record), "speed": speed}
         total = trainer.epochs * trainer.samples
