@@ -1,0 +1,1 @@
+"""Throughput against batch size; `suites/` holds the pytest-benchmark cases."""

@@ -1,0 +1,1 @@
+"""Training: layers, losses, optimizers, data, and the loop that runs planned steps."""

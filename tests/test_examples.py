@@ -1,0 +1,41 @@
+"""The examples run as they are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gearshift
+from gearshift.backends.errors import DataError
+
+EXAMPLES = Path(gearshift.__file__).parent / "examples"
+
+
+def run(name: str, folder: Path) -> str:
+    """What an example prints, run in `folder`."""
+    command = [sys.executable, str(EXAMPLES / name)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_digits(tmp_path: Path) -> None:
+    """Prints a test accuracy above 0.95, and saves a model."""
+    line = next(line for line in run("digits.py", tmp_path).splitlines() if "accuracy" in line)
+    assert float(line.rsplit(":", 1)[1].strip(" }")) > 0.95
+    assert (tmp_path / "digits.safetensors").exists()
+
+
+@pytest.mark.fashion
+def test_fashion_mnist(tmp_path: Path) -> None:
+    """Every backend that runs reaches 0.86 after five epochs."""
+    try:
+        gearshift.load_dataset("fashion-mnist")
+    except DataError as error:
+        pytest.skip(f"needs the Fashion-MNIST files: {error}")
+    lines = [line for line in run("fashion_mnist.py", tmp_path).splitlines() if "accuracy" in line]
+    assert len(lines) >= 2
+    assert all(float(line.split("accuracy ")[1].split(",")[0]) > 0.86 for line in lines)
