@@ -110,4 +110,6 @@ class NumbaBackend(NumPyBackend):
         if loop is None:
             return super().bind(operation, arrays, attributes)
         extent = operation.extent(*arrays)  # pyright: ignore[reportAttributeAccessIssue]
-        return partial(compiled(loop), 0, extent, *arrays, *attributes.values())
+        # compiled loops take no keywords here, and attributes may come in any order
+        names = loop.__code__.co_varnames[2 + len(arrays) : loop.__code__.co_argcount]
+        return partial(compiled(loop), 0, extent, *arrays, *(attributes[name] for name in names))

@@ -1,11 +1,13 @@
 """Models and training runs on disk: named tensors in a safetensors file, the rest as JSON in its metadata.
 
-Tensors: ``model.NAME``; for a run also ``optimizer.STATE.NAME``, ``totals`` and ``best.NAME``.
+Tensors: ``model.NAME``; for a run also ``optimizer.STATE.NAME``, ``totals``, ``best.NAME`` and ``history``.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +41,9 @@ def load(path: str | Path) -> Layer:
         The file is missing, truncated, foreign or malformed, or has a layer that is not registered.
     """
     tensors, metadata = _load(path)
-    model = build(metadata["model"])
-    _set_weights(model, tensors, path)
+    with _naming(path):
+        model = build(metadata["model"])
+        model.load_state_dict(strip(tensors, "model."))
     model.classes = metadata["classes"]
     return model
 
@@ -49,6 +52,8 @@ def save_trainer(trainer: Trainer, path: str | Path) -> None:
     """Writes everything from which training goes on to the same bits."""
     state, watch = trainer.state, trainer.early_stopping
     tensors = state.pack() | {f"best.{name}": value for name, value in watch.weights.items()}
+    # Among the tensors, since a file's header is of limited size
+    tensors["history"] = np.frombuffer(json.dumps(trainer.history.records).encode(), dtype=np.uint8)
     run = {
         "step": state.step,
         "cursor": state.cursor,
@@ -56,7 +61,7 @@ def save_trainer(trainer: Trainer, path: str | Path) -> None:
         "seed": trainer.seed,
         "optimizer": repr(trainer.optimizer),
         "loss": type(trainer.loss).__name__,
-        "history": trainer.history.records,
+        "monitor": watch.monitor,
         "best": watch.best,
         "best_epoch": watch.best_epoch,
     }
@@ -69,18 +74,26 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
     run = metadata["run"]
     if run is None:
         raise CheckpointError(f"{path} holds a model alone: it can be loaded with gearshift.load, not trained on from")
-    if metadata["model"] != describe(trainer.model):
-        raise CheckpointError(f"{path} holds another model: {build(metadata['model'])}, expected {trainer.model}")
-    for name, mine in (("loss", type(trainer.loss).__name__), ("optimizer", repr(trainer.optimizer))):
-        if run[name].partition("(")[0] != mine.partition("(")[0]:
-            raise CheckpointError(f"{path} was made with {name} {run[name]}, expected {mine}")
-    if run["seed"] != trainer.seed:
-        raise CheckpointError(f"{path} was made with seed {run['seed']}, expected {trainer.seed}")
-    trainer.state.unpack(tensors, run["step"], run["cursor"])
-    trainer.epoch, trainer.history.records = run["epoch"], run["history"]
-    trainer.early_stopping = EarlyStopping(
-        best=run["best"], best_epoch=run["best_epoch"], weights=strip(tensors, "best.")
-    )
+    with _naming(path):
+        if metadata["model"] != describe(trainer.model):
+            raise CheckpointError(f"it holds another model: {build(metadata['model'])}, expected {trainer.model}")
+        for name, mine in (("loss", type(trainer.loss).__name__), ("optimizer", repr(trainer.optimizer))):
+            if run[name].partition("(")[0] != mine.partition("(")[0]:
+                raise CheckpointError(f"it was made with {name} {run[name]}, expected {mine}")
+        if run["seed"] != trainer.seed:
+            raise CheckpointError(f"it was made with seed {run['seed']}, expected {trainer.seed}")
+        step, cursor, epoch, best_epoch = (_count(run, name) for name in ("step", "cursor", "epoch", "best_epoch"))
+        watch = EarlyStopping(None, str(run["monitor"]), _number(run["best"]), best_epoch, strip(tensors, "best."))
+        weights = {name: (value.shape, value.dtype) for name, value in strip(tensors, "model.").items()}
+        if watch.weights and weights != {name: (value.shape, value.dtype) for name, value in watch.weights.items()}:
+            raise CheckpointError("its best weights do not fit its model")
+        records = [
+            {str(name): _number(value) for name, value in record.items()}
+            for record in json.loads(tensors.pop("history").tobytes())
+        ]
+        own = {name: value for name, value in tensors.items() if not name.startswith("best.")}
+        trainer.state.unpack(own, step, cursor)
+    trainer.epoch, trainer.history.records, trainer.early_stopping = epoch, records, watch
     trainer.model.classes = metadata["classes"]
 
 
@@ -96,13 +109,33 @@ def _load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     tensors, metadata = load_tensors(path, expected_format=FORMAT)
     try:
         body = json.loads(metadata["gearshift"])
-        return tensors, {"model": body["model"], "classes": body["classes"], "run": body["run"]}
+        body = {name: body[name] for name in ("model", "classes", "run")}
+        if not all(isinstance(name, int | str) for name in body["classes"] or ()):
+            raise ValueError("classes are numbers or text")
+        return tensors, body
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: its description cannot be read ({error!r})") from None
 
 
-def _set_weights(model: Layer, tensors: dict[str, np.ndarray], path: str | Path) -> None:
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Names the file in what is raised, and takes a malformed description for what it is."""
     try:
-        model.load_state_dict(strip(tensors, "model."))
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {error!r}") from None
+
+
+def _count(run: dict[str, Any], name: str) -> int:
+    value = run[name]
+    if type(value) is not int or not 0 <= value < 2**62:
+        raise CheckpointError(f"its {name} is {value!r}; expected a whole number of at least 0")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if value is not None and type(value) not in (int, float):
+        raise CheckpointError(f"it holds {value!r}; expected a number")
+    return value

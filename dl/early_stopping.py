@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from ..backends.errors import ConfigurationError
 
 
 @dataclass
@@ -27,12 +26,10 @@ class EarlyStopping:
 
     def improved(self, record: dict[str, float]) -> bool:
         """Notes an epoch's record; whether its measure is the best so far."""
-        if self.monitor not in record:
-            measures = ", ".join(name for name in record if name.endswith(("loss", "accuracy")))
-            raise ConfigurationError(f"monitor {self.monitor!r} is not measured; expected one of: {measures}")
         value = record[self.monitor]
         falling = self.monitor.endswith("loss")
-        if self.best is not None and not (value < self.best if falling else value > self.best):
+        best = self.best if self.best is not None else math.inf if falling else -math.inf
+        if not (value < best if falling else value > best):
             return False
         self.best, self.best_epoch = value, int(record["epoch"])
         return True

@@ -68,6 +68,7 @@ class Loop:
         """Runs to the end of the epoch; False where training was stopped before."""
         state, rows = self.state, self.data.rows
         looked = time.perf_counter()
+        self._began = state.step, state.cursor
         while state.cursor < rows:
             whole = (rows - state.cursor) // self.batch_size
             size = self.batch_size if whole else rows - state.cursor
@@ -96,7 +97,7 @@ class Loop:
         if watch.improved(record):
             watch.weights = self.state.arena.pack(self.state.arena.values)
         elif watch.exhausted(trainer.epoch):
-            trainer.stop("patience")
+            trainer.stop(trainer.stopped or "patience")
 
     def _check_finite(self) -> None:
         """Raises where a step's loss was not finite, after running that step again to find the layer."""
@@ -104,11 +105,9 @@ class Loop:
         failed = state.failed_step()
         if failed < 0:
             return
-        steps_back = state.step - failed
-        tail = self.data.rows % self.batch_size if state.cursor == self.data.rows else 0
-        rows = tail if tail and steps_back == 1 else self.batch_size
-        last = tail or self.batch_size
-        cursor = state.cursor - last - (steps_back - 1) * self.batch_size
+        step, cursor = self._began
+        cursor += (failed - step) * self.batch_size
+        rows = min(self.batch_size, self.data.rows - cursor)
         state.rewind(failed, cursor)
         self.plan.once(rows, "load")
         layer = self.plan.first_not_finite(rows) or "loss"

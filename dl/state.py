@@ -83,8 +83,12 @@ class TrainingState:
         return int(self.counters[FAILED])
 
     def rewind(self, step: int, cursor: int) -> None:
-        """Sets the counters to an earlier step of the same epoch, to look at it again."""
-        self.counters[STEP], self.counters[CURSOR] = step, cursor
+        """Goes back to a step whose loss was not finite, which no update has followed.
+
+        The totals have taken in that loss, so the means of the epoch begin anew there.
+        """
+        self._move(step, cursor)
+        self.totals[...] = 0
 
     def pack(self) -> dict[str, np.ndarray]:
         """Everything by name, on the host."""
@@ -95,20 +99,37 @@ class TrainingState:
         return tensors | {"totals": np.array(self.backend.to_numpy(self.totals))}
 
     def unpack(self, tensors: dict[str, np.ndarray], step: int, cursor: int) -> None:
-        """Takes over what `pack` returned; the tensors' names and shapes must be the same."""
-        expected = {name: value.shape for name, value in self.pack().items()}
-        for name, shape in expected.items():
-            if name not in tensors:
-                raise CheckpointError(f"the checkpoint has no tensor {name!r}: it was made by another run")
-            if tensors[name].shape != shape:
-                raise CheckpointError(f"tensor {name!r} has shape {tensors[name].shape}; expected {shape}")
+        """Takes over what `pack` returned; the tensors' names, shapes and dtypes must be the same, or nothing changes.
+
+        Raises
+        ------
+        CheckpointError
+            They are not.
+        """
+        expected = self.pack()
+        missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+        if missing or unknown:
+            raise CheckpointError(
+                f"its tensors are those of another run: missing {missing or 'none'}, unknown {unknown or 'none'}"
+            )
+        for name, mine in expected.items():
+            found = tensors[name]
+            if (found.shape, found.dtype) != (mine.shape, mine.dtype):
+                raise CheckpointError(
+                    f"tensor {name!r} is {found.shape} {found.dtype}; expected {mine.shape} {mine.dtype}"
+                )
         for slot in self.optimizer.states:
             prefix = f"optimizer.{slot}."
             self.arena.unpack(self.slots[slot], strip(tensors, prefix))
         self.arena.unpack(self.arena.values, strip(tensors, "model."))
         self.totals[...] = self.backend.asarray(tensors["totals"])
+        self._move(step, cursor)
+
+    def _move(self, step: int, cursor: int) -> None:
         self.step, self.cursor, self._block = step, cursor, -1
-        self.counters[...] = self.backend.asarray(np.array([step, cursor, 0, -1], dtype=np.int64))
+        counters = new_counters(self.backend)
+        counters[STEP], counters[CURSOR] = step, cursor
+        self.counters[...] = counters
 
 
 def new_counters(backend: Backend) -> Any:

@@ -65,12 +65,14 @@ class Trainer:
         for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
                 raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
-        if not 0 <= seed < 2**64:
-            raise ConfigurationError(f"Trainer: seed is {seed}; expected a whole number from 0 to 2**64 - 1")
-        if clip_norm is not None and not clip_norm > 0:
-            raise ConfigurationError(f"Trainer: clip_norm is {clip_norm}; expected a number above 0, or None")
+        if schedule is not None and not isinstance(schedule, Schedule):
+            raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
+        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+            raise ConfigurationError(f"Trainer: seed is {seed!r}; expected a whole number from 0 to 2**64 - 1")
+        if clip_norm is not None and not (isinstance(clip_norm, int | float) and clip_norm > 0):
+            raise ConfigurationError(f"Trainer: clip_norm is {clip_norm!r}; expected a number above 0, or None")
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.schedule, self.clip_norm, self.seed = schedule or Schedule(), clip_norm, seed
+        self.schedule, self.clip_norm, self.seed = schedule or Schedule(), clip_norm, int(seed)
         self.backend: Backend = backends.get(backend)
         self.epoch = self.epochs = self.samples = 0
         self.history = History()
@@ -134,14 +136,22 @@ class Trainer:
         NonFiniteLoss
             The loss turned NaN or infinite; the weights are those before the step.
         """
-        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-            if not isinstance(value, int | np.integer) or value < (name == "batch_size"):
-                raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number above 0")
-        if patience is not None and validation is None and monitor.startswith("validation"):
-            raise ConfigurationError("fit: patience needs validation data to watch")
+        for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1)):
+            if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
+                raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number of at least {least}")
+        measured = [*self.loss.metrics]
+        if validation is not None:
+            measured += [f"validation_{name}" for name in measured]
+        if patience is not None and monitor not in measured:
+            raise ConfigurationError(
+                f"fit: patience watches {monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
+                + (", or validation data" if validation is None else "")
+            )
         dataset = self._checked(as_dataset(data, y))
         held_out = None if validation is None else self._checked(as_dataset(validation))
-        self.early_stopping.patience, self.early_stopping.monitor = patience, monitor
+        if monitor != self.early_stopping.monitor:
+            self.early_stopping = EarlyStopping(monitor=monitor)
+        self.early_stopping.patience = patience
         callbacks = [*callbacks]
         if verbose:
             from .progress import progress
@@ -205,7 +215,7 @@ class Trainer:
         return Evaluator(self.model, self.loss, self.state.arena, Resident(self.backend, data), capacity)
 
     def _restore_best(self) -> None:
-        if self.early_stopping.weights:
+        if self.early_stopping.patience is not None and self.early_stopping.weights:
             self.state.arena.unpack(self.state.arena.values, self.early_stopping.weights)
 
     def _checked(self, data: Dataset) -> Dataset:
@@ -219,7 +229,7 @@ class Trainer:
 
 @contextmanager
 def _interrupts(trainer: Trainer) -> Iterator[None]:
-    """Turns Ctrl-C into `Trainer.stop`, since an interrupt inside a step would leave it half done; a second one raises."""
+    """Turns Ctrl-C into `Trainer.stop`: an interrupt inside a step would leave it half done. A second one raises."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -39,6 +39,11 @@ class Parameter:
         self.array: Any = None
         self.owner: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has weights of its own, on the host."""
+        array = None if self.array is None else np.array(self.numpy())
+        return {**vars(self), "array": array, "owner": None}
+
     @property
     def size(self) -> int:
         """Number of elements."""
@@ -118,11 +123,16 @@ class Layer:
         """Changes the dtype of weights and computation, ``"float32"`` or ``"float64"``; returns the layer."""
         if dtype not in ("float32", "float64"):
             raise ConfigurationError(f"dtype {dtype!r} is not supported; expected 'float32' or 'float64'")
-        self.dtype = dtype
+        self._set_dtype(dtype)
         for parameter in self.parameters():
             if parameter.array is not None:
                 parameter.array, parameter.owner = parameter.numpy().astype(dtype), None
         return self
+
+    def _set_dtype(self, dtype: str) -> None:
+        self.dtype = dtype
+        for child in self.children().values():
+            child._set_dtype(dtype)
 
     def to_host(self) -> Self:
         """Takes the weights back into NumPy arrays of their own, which frees a device; returns the layer."""

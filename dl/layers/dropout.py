@@ -17,7 +17,7 @@ class Dropout(Layer):
     """In training, sets each element to 0 with probability `p` and divides the others by 1 − p; else, does nothing."""
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p < 1:
+        if not isinstance(p, int | float) or not 0 <= p < 1:
             raise ConfigurationError(f"Dropout: p is {p!r}; expected a probability of at least 0 and below 1")
         self.p = p
 

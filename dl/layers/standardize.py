@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ...backends.errors import ShapeError
+from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.standardize import STANDARDIZE
 from ..initializers import ones, zeros
 from .base import Layer, Parameter
@@ -22,6 +22,8 @@ class Standardize(Layer):
     """
 
     def __init__(self, features: int) -> None:
+        if not isinstance(features, int) or features < 1:
+            raise ConfigurationError(f"Standardize: features is {features!r}; expected a whole number of at least 1")
         self.features = features
         self.mean = Parameter((features,), zeros, trained=False)
         self.scale = Parameter((features,), ones, trained=False)

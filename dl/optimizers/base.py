@@ -70,7 +70,7 @@ class Optimizer:
         Raises
         ------
         ShapeError
-            p and g differ in shape or dtype, are not contiguous or not floating.
+            p, g and the state's arrays differ in shape or dtype, are not arrays, not contiguous or not floating.
         """
         if isinstance(p, Mapping):
             if p.keys() != g.keys():
@@ -79,7 +79,9 @@ class Optimizer:
                 self.update(p[name], g[name], state[name])
             return
         xp = array_module(p)
-        for name, array in (("p", p), ("g", g)):
+        for name, array in (("p", p), ("g", g), *state.slots.items()):
+            if array_module(array) is not xp:
+                raise ShapeError(f"{name} is an array of {array_module(array).__name__}, but p of {xp.__name__}")
             if array.shape != p.shape or array.dtype != p.dtype:
                 raise ShapeError(f"{name} is {array.dtype} {array.shape}, but p is {p.dtype} {p.shape}")
             if array.dtype.kind != "f" or array.dtype.itemsize < 4:

@@ -1,0 +1,288 @@
+"""The command line: train, evaluate, predict, doctor, init. Results go to standard output, the rest to standard error."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from .backends.errors import ConfigurationError, DataError, GearshiftError, UserError
+
+if TYPE_CHECKING:
+    from .dl.config import Configuration
+    from .dl.run import RunWriter
+    from .dl.trainer import Trainer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Trains neural networks on NumPy, Numba or CuPy, chosen by configuration.",
+)
+MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143
+
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A key of the configuration, as optimizer.lr=3e-4.")]
+BackendName = Annotated[str | None, typer.Option("--backend", help="auto, numpy, numba or cupy.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    """Options before the command."""
+    if version:
+        print(f"gearshift {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    config: Annotated[Path | None, typer.Argument(help="A TOML file; without, the digits with defaults.")] = None,
+    settings: Settings = None,
+    backend: BackendName = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Directory of the run.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Trains a network, and evaluates its best weights on the test split."""
+    from . import backends
+    from .dl import experiment
+    from .dl.config import write
+    from .dl.run import RunWriter
+
+    path = run or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    configuration = _configuration(config, settings or [], path, resume)
+    splits, trainer = experiment.build(configuration, backend)
+    say(backends.explain(trainer.backend))
+    writer = RunWriter(path, configuration.checkpoint.every_seconds)
+    with writer.opened():
+        if writer.begin(write(configuration), trainer, resume=resume):
+            say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+        elif resume:
+            say("no checkpoint yet: starting afresh")
+        code = _fit(trainer, splits, configuration, writer, quiet)
+        say(writer.plot(trainer))
+    if code:
+        say(f"stopped at step {trainer.step}; go on with: gearshift train --resume --run {path}")
+        raise typer.Exit(code)
+    result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
+    if splits.test is not None:
+        result["test"] = _evaluated(path, splits, trainer.backend.name)
+    show(result, as_json)
+    say(f"next: gearshift evaluate {path}   gearshift predict {path} --input X.npy --output Y.npy")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    backend: BackendName = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluates a run's best weights, else its last ones, on the test split."""
+    from .dl import experiment
+    from .dl.config import parse
+    from .dl.run import Run
+
+    configuration = parse(Run(run).config)
+    splits = experiment.load_data(configuration)
+    if splits.test is None:
+        raise DataError(f"{run} was trained without a test split")
+    show({"run": str(run), "test": _evaluated(run, splits, backend)}, as_json)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    source: Annotated[Path, typer.Option("--input", help="Rows, as .npy.")],
+    output: Annotated[Path, typer.Option("--output", help="Where the answers go, as .npy.")],
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities, not labels.")] = False,
+    backend: BackendName = None,
+) -> None:
+    """Writes a run's answers for rows of raw features: class names as they were in the data, or values."""
+    import io
+
+    import numpy as np
+
+    from .dl.data.npy import read_npy
+    from .dl.storage import write_atomically
+
+    trainer = _predictor(run, backend)
+    x = read_npy(source, mmap=True)
+    answers = trainer.predict_proba(x) if probabilities else trainer.predict(x)
+    if trainer.model.classes is not None and not probabilities:
+        answers = np.array(trainer.model.classes)[answers]
+    buffer = io.BytesIO()
+    np.save(buffer, answers, allow_pickle=False)
+    write_atomically(output, buffer.getvalue())
+    say(f"{len(answers)} rows written to {output}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Says for each backend whether it runs here, on what, and what is missing."""
+    from dataclasses import asdict
+
+    from . import backends
+
+    statuses = backends.available()
+    if as_json:
+        print(json.dumps({name: {**asdict(status)} for name, status in statuses.items()}, default=dict))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"gearshift {__version__}, Python {sys.version.split()[0]}")
+    for column in ("backend", "runs", "device", "versions", "memory", "threads"):
+        table.add_column(column, overflow="fold")
+    for status in statuses.values():
+        memory = status.memory and f"{status.memory[0] / 2**30:.1f} of {status.memory[1] / 2**30:.1f} GiB free"
+        table.add_row(
+            status.name,
+            "yes" if status.runs else "no",
+            status.device or status.reason,
+            _pairs(status.versions),
+            memory or "",
+            _pairs(status.threads),
+        )
+    console = Console()
+    console.print(table)
+    for status in statuses.values():
+        if not status.runs:
+            console.print(
+                f"{status.name}: {status.reason}. {status.remedy}", markup=False, highlight=False, soft_wrap=True
+            )
+    console.print(f"auto takes: {backends.get().name}", highlight=False)
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("gearshift.toml")) -> None:
+    """Writes a complete, commented configuration."""
+    from .dl.sample import SAMPLE
+
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(SAMPLE)
+    except FileExistsError:
+        raise ConfigurationError(f"{path} exists already and is left alone; give another name") from None
+    say(f"written: {path}; next: gearshift train {path}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command; a user's mistake ends in one line and exit code 2, never in a traceback."""
+    try:
+        app(args=arguments, standalone_mode=True)
+    except GearshiftError as error:
+        sys.exit(_fault(error, MISTAKE if isinstance(error, UserError) else 1))
+    except OSError as error:
+        mistake = error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
+        sys.exit(_fault(error, MISTAKE if mistake else 1))
+    except MemoryError as error:
+        sys.exit(_fault(error, 1))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """The result of a command."""
+    if as_json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        text = "  ".join(f"{key} {number:.4f}" for key, number in value.items()) if isinstance(value, dict) else value
+        print(f"{name}: {text}")
+
+
+def _fault(error: BaseException, code: int) -> int:
+    say(f"error: {error or type(error).__name__}")
+    return code
+
+
+def _pairs(pairs: Any) -> str:
+    return "\n".join(f"{name} {value}" for name, value in pairs.items())
+
+
+def _configuration(path: Path | None, settings: list[str], run: Path, resume: bool) -> Configuration:
+    """The configuration of a run: its own where it is resumed, which another one may not contradict."""
+    from .dl.config import parse, read
+    from .dl.run import CONFIG
+
+    begun = (run / CONFIG).exists()
+    if begun and not resume:
+        raise ConfigurationError(f"{run} holds a run already; go on with --resume, or give another --run")
+    if not begun:
+        return read(path, settings) if path else parse({}, settings)
+    before = read(run / CONFIG)
+    wanted = read(path, settings) if path else read(run / CONFIG, settings)
+    old, new = before.model_dump(), wanted.model_dump()
+    changed = [
+        f"{section}.{key}"
+        for section in old
+        for key in {**old[section], **new[section]}
+        if old[section].get(key) != new[section].get(key)
+    ]
+    refused = [key for key in changed if key != "train.epochs" and not key.startswith(("backend.", "checkpoint."))]
+    if refused:
+        raise ConfigurationError(
+            f"{run} was begun with another configuration: {', '.join(refused)} differ; only train.epochs, the backend "
+            "and checkpoint may change on --resume"
+        )
+    return wanted
+
+
+def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter, quiet: bool) -> int:
+    """Trains to the configured number of epochs; the exit code of what ended it early, else 0."""
+    section = configuration.train
+    before = signal.signal(signal.SIGTERM, lambda number, frame: trainer.stop("SIGTERM"))
+    try:
+        if trainer.epoch < section.epochs:
+            trainer.fit(
+                splits.train,
+                validation=splits.validation,
+                epochs=section.epochs - trainer.epoch,
+                batch_size=section.batch_size,
+                patience=section.patience or None,
+                monitor=section.monitor,
+                callbacks=[writer],
+                verbose=not quiet,
+            )
+    except KeyboardInterrupt:
+        writer.save(trainer)
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if trainer.stopped == "SIGTERM":
+        writer.save(trainer)
+        return TERMINATED
+    return 0
+
+
+def _predictor(run: Path, backend: str | None) -> Trainer:
+    """A trainer that holds a run's model and loss."""
+    from .dl.losses import CrossEntropyLoss, MSELoss
+    from .dl.optimizers import SGD
+    from .dl.run import Run
+    from .dl.trainer import Trainer
+
+    model = Run(run).model
+    return Trainer(model, MSELoss() if model.classes is None else CrossEntropyLoss(), SGD(), backend=backend)
+
+
+def _evaluated(run: Path, splits: Any, backend: str | None) -> dict[str, float]:
+    return _predictor(run, backend).evaluate(splits.test)
+
+
+if __name__ == "__main__":
+    main()

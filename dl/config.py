@@ -1,0 +1,166 @@
+"""The configuration: a TOML file checked by pydantic, which is known here alone."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..backends.errors import ConfigurationError
+
+
+class Section(BaseModel):
+    """Base of the sections: unknown keys and wrong types are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class BackendSection(Section):
+    """Where the training runs."""
+
+    name: str = "auto"
+
+
+class DataSection(Section):
+    """What is learned from."""
+
+    source: str = "digits"
+    validation: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.2, ge=0, lt=1)
+    target: str = ""
+    labels: Literal["auto", "classes", "values"] = "auto"
+    folder: str = ""
+    fetch: bool = False
+    standardize: bool = True
+
+
+class ModelSection(Section):
+    """A multilayer perceptron."""
+
+    hidden: list[int] = [256]
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    dropout: float = Field(0.2, ge=0, lt=1)
+    init: Literal["auto", "glorot", "he"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class LossSection(Section):
+    """What is minimised."""
+
+    name: Literal["auto", "CrossEntropyLoss", "MSELoss"] = "auto"
+
+
+class OptimizerSection(BaseModel):
+    """An optimizer and its arguments, which the optimizer itself checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: Literal["SGD", "RMSprop", "Adam", "AdamW"] = "Adam"
+    lr: float = Field(1e-3, ge=0)
+
+
+class ScheduleSection(Section):
+    """How the learning rate moves."""
+
+    name: Literal["constant", "linear", "step", "cosine"] = "constant"
+    warmup: int = Field(0, ge=0)
+    steps: int = Field(0, ge=0)
+    final: float = Field(0.01, ge=0)
+    gamma: float = Field(0.1, gt=0)
+
+
+class TrainSection(Section):
+    """How long, and in what batches."""
+
+    seed: int = Field(0, ge=0, lt=2**32)
+    epochs: int = Field(60, ge=1)
+    batch_size: int = Field(32, ge=1)
+    patience: int = Field(0, ge=0)
+    monitor: str = "validation_loss"
+    clip_norm: float = Field(0.0, ge=0)
+
+
+class CheckpointSection(Section):
+    """When the run is saved, besides at the end of each epoch."""
+
+    every_seconds: float = Field(60.0, gt=0)
+
+
+class Configuration(Section):
+    """A whole configuration; every key has a default."""
+
+    backend: BackendSection = BackendSection()
+    data: DataSection = DataSection()
+    model: ModelSection = ModelSection()
+    loss: LossSection = LossSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    schedule: ScheduleSection = ScheduleSection()
+    train: TrainSection = TrainSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+
+
+def parse(table: dict[str, Any], settings: Sequence[str] = ()) -> Configuration:
+    """The configuration of a table read from TOML, with ``key=value`` settings applied over it.
+
+    Raises
+    ------
+    ConfigurationError
+        A key is unknown, or a value has the wrong type or is out of range; every mistake is named.
+    """
+    merged = {name: dict(value) if isinstance(value, dict) else value for name, value in table.items()}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or not dot:
+            raise ConfigurationError(f"--set {setting!r} is not of the form section.key=value")
+        target = merged.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise ConfigurationError(f"{section} is {target!r}; expected a table of keys")
+        target[name] = _value(text.strip())
+    try:
+        return Configuration.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_message(fault) for fault in error.errors())) from None
+
+
+def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
+    """The configuration of a TOML file, with settings applied over it."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+    try:
+        return parse(table, settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def write(configuration: Configuration) -> str:
+    """The configuration as TOML, every key spelled out."""
+    import tomli_w
+
+    return tomli_w.dumps(configuration.model_dump())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word is a string, as on any command line
+
+
+def _message(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    section = Configuration.model_fields.get(str(fault["loc"][0]))
+    model = section.annotation if section is not None and len(fault["loc"]) > 1 else Configuration
+    known = list(getattr(model, "model_fields", {}))
+    close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known)}"
+    return f"{key} is not a known key; {hint}"

@@ -1,0 +1,115 @@
+"""From a configuration to data, a model and a trainer."""
+
+from __future__ import annotations
+
+import math
+
+from ..backends.errors import ConfigurationError, DataError
+from .config import Configuration
+from .data import Splits, load_dataset
+from .layers import Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Standardize, Tanh
+from .losses import REGISTERED as LOSSES
+from .losses import CrossEntropyLoss, Loss, MSELoss
+from .optimizers import REGISTERED as OPTIMIZERS
+from .optimizers import Optimizer
+from .schedules import Constant, CosineDecay, LinearDecay, Schedule, StepDecay
+from .trainer import Trainer
+
+ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+
+
+def load_data(configuration: Configuration) -> Splits:
+    """The data set of a configuration, split by its seed."""
+    data = configuration.data
+    return load_dataset(
+        data.source,
+        seed=configuration.train.seed,
+        validation=data.validation,
+        test=data.test,
+        target=data.target or None,
+        labels=data.labels,
+        folder=data.folder or None,
+        fetch=data.fetch,
+    )
+
+
+def build(configuration: Configuration, backend: str | None = None) -> tuple[Splits, Trainer]:
+    """Data and trainer of a configuration; `backend` overrides the environment, which overrides the file."""
+    from ..backends.registry import resolve
+
+    splits = load_data(configuration)
+    loss = build_loss(configuration, splits)
+    steps = configuration.train.epochs * math.ceil(len(splits.train) / configuration.train.batch_size)
+    trainer = Trainer(
+        build_model(configuration, splits, loss),
+        loss,
+        build_optimizer(configuration),
+        schedule=build_schedule(configuration, steps),
+        clip_norm=configuration.train.clip_norm or None,
+        backend=resolve(backend) if resolve(backend) != "auto" else configuration.backend.name,
+        seed=configuration.train.seed,
+    )
+    return splits, trainer
+
+
+def build_loss(configuration: Configuration, splits: Splits) -> Loss:
+    """The loss named, or the one that suits the targets."""
+    if configuration.loss.name != "auto":
+        return LOSSES[configuration.loss.name]()
+    return MSELoss() if splits.classes is None else CrossEntropyLoss()
+
+
+def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
+    """A multilayer perceptron from the data's width to its classes or targets."""
+    section = configuration.model
+    width = math.prod(splits.feature_shape)
+    if isinstance(loss, CrossEntropyLoss):
+        if splits.classes is None:
+            raise ConfigurationError("loss.name is 'CrossEntropyLoss', but the data have no classes; use 'MSELoss'")
+        outputs = len(splits.classes)
+    elif splits.train.y is None:
+        raise DataError(f"data {splits.name} have no targets y")
+    else:
+        outputs = math.prod(splits.train.y.shape[1:])
+    init = section.init if section.init != "auto" else "he" if section.activation == "relu" else "glorot"
+    layers: list[Layer] = []
+    if configuration.data.standardize:
+        mean, std = splits.standardization()
+        layers.append(Standardize(width).fit(mean.reshape(-1), std.reshape(-1)))
+    for hidden in section.hidden:
+        layers += [Linear(width, hidden, init=init), ACTIVATIONS[section.activation]()]
+        if section.dropout:
+            layers.append(Dropout(section.dropout))
+        width = hidden
+    layers.append(Linear(width, outputs))
+    model = Sequential(*layers, dtype=section.dtype)
+    model.classes = None if splits.classes is None else splits.classes.tolist()
+    return model
+
+
+def build_optimizer(configuration: Configuration) -> Optimizer:
+    """The optimizer named, with the arguments given."""
+    import inspect
+
+    arguments = configuration.optimizer.model_dump()
+    kind = OPTIMIZERS[arguments.pop("name")]
+    accepted = [name for name in inspect.signature(kind).parameters]
+    unknown = sorted(arguments.keys() - set(accepted))
+    if unknown:
+        raise ConfigurationError(
+            f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; expected one of: {', '.join(accepted)}"
+        )
+    return kind(**arguments)
+
+
+def build_schedule(configuration: Configuration, steps: int) -> Schedule:
+    """The schedule named; its length is the whole run's unless given."""
+    section = configuration.schedule
+    steps = section.steps or steps
+    if section.name == "linear":
+        return LinearDecay(steps, section.final, section.warmup)
+    if section.name == "cosine":
+        return CosineDecay(steps, section.final, section.warmup)
+    if section.name == "step":
+        return StepDecay(steps, section.gamma, section.warmup)
+    return Constant(section.warmup)

@@ -1,0 +1,50 @@
+"""The sample configuration that ``gearshift init`` writes: every key, with its default and what it means."""
+
+SAMPLE = """\
+# Gearshift: a complete configuration. Every key may be left out; these are the defaults.
+
+[backend]
+name = "auto"            # "auto", "numpy", "numba", "cupy"; GEARSHIFT_BACKEND and --backend come first
+
+[data]
+source = "digits"        # "digits", "fashion-mnist", or a path: .npz, .csv, a folder with x.npy and y.npy
+validation = 0.1         # share of the rows that choose the best weights
+test = 0.2               # share of the rows kept for the test
+target = ""              # column of a .csv that holds labels or values; "" is the last one
+labels = "auto"          # "classes", "values", or "auto": integers and text are classes
+folder = ""              # where the Fashion-MNIST files are; "" looks in the usual places
+fetch = false            # fetch Fashion-MNIST from OpenML where it is nowhere
+standardize = true       # a first layer that subtracts the mean and divides by the deviation
+
+[model]
+hidden = [256]           # widths of the hidden layers
+activation = "relu"      # "relu", "tanh", "sigmoid"
+dropout = 0.2            # after each hidden layer
+init = "auto"            # "glorot", "he", or "auto": he for relu
+dtype = "float32"        # "float32", "float64"
+
+[loss]
+name = "auto"            # "CrossEntropyLoss", "MSELoss", or "auto": by the targets
+
+[optimizer]              # any argument of the optimizer may follow, as betas or momentum
+name = "Adam"            # "SGD", "RMSprop", "Adam", "AdamW"
+lr = 0.001
+
+[schedule]
+name = "constant"        # "constant", "linear", "step", "cosine"
+warmup = 0               # steps in which the rate rises from 0
+steps = 0                # length of the decay in steps; 0 is the whole run
+final = 0.01             # share of the rate at the end: linear, cosine
+gamma = 0.1              # factor of the rate every `steps`: step
+
+[train]
+seed = 0                 # of the split, the weights, the shuffling and the dropout
+epochs = 60              # in all, resumed ones included
+batch_size = 32
+patience = 0             # stop after so many epochs without improvement; 0 never does
+monitor = "validation_loss"
+clip_norm = 0.0          # shorten the gradient to this norm; 0 leaves it
+
+[checkpoint]
+every_seconds = 60.0     # besides the end of each epoch
+"""

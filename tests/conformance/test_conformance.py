@@ -1,0 +1,178 @@
+"""The same training on every backend: the loss curves, single steps and checkpoints agree.
+
+One backend is this file's own, registered as any third party would: operations' CUDA texts, run on the CPU. Its
+nets are as small as everyone's here, so it takes all 100 steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cuda_on_cpu
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.backends import Status, registry
+from gearshift.backends.base import Bindable
+from gearshift.backends.numpy import NumPyBackend
+
+ROWS, BATCH, EPOCHS = 26, 8, 25  # three batches of 8 and one of 2: 100 steps
+TOLERANCE = 1e-9  # relative; 1e-5 is promised, but float64 leaves nothing of it: only the order of sums may differ
+BACKENDS = ["numpy", "numba", "cuda-on-cpu", pytest.param("cupy", marks=pytest.mark.gpu)]
+
+
+class CudaOnCpu(NumPyBackend):
+    """NumPy's arrays and products, and operations' CUDA kernels on the CPU."""
+
+    name = "cuda-on-cpu"
+
+    @classmethod
+    def status(cls) -> Status:
+        reason = cuda_on_cpu.unavailable()
+        return Status(cls.name, runs=not reason, device="the CPU", reason=reason, remedy="pip install ziglang")
+
+    def bind(
+        self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
+    ) -> Callable[[], None]:
+        if getattr(operation, "cuda", None) is None:
+            return super().bind(operation, arrays, attributes)
+        return cuda_on_cpu.HostCuda().bind(operation, arrays, attributes)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def third_party() -> Iterator[None]:
+    before = dict(registry._registered)
+    gs.backends.register(CudaOnCpu.name, CudaOnCpu)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)
+    registry._get.cache_clear()
+    registry._status.cache_clear()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of each backend that runs here."""
+    return runs(request.param)
+
+
+def runs(name: str) -> str:
+    status = gs.backends.available()[name]
+    if not status.runs:
+        pytest.skip(f"backend {name} does not run here: {status.reason}")
+    return name
+
+
+CASES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "SGD": (lambda: gs.SGD(lr=0.1), {}),
+    "SGD with momentum, decay and warm-up": (
+        lambda: gs.SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+        {"schedule": gs.CosineDecay(100, final=0.1, warmup=10)},
+    ),
+    "RMSprop, centred": (lambda: gs.RMSprop(lr=3e-3, momentum=0.5, centered=True, weight_decay=0.01), {}),
+    "RMSprop": (lambda: gs.RMSprop(lr=3e-3), {}),
+    "Adam": (lambda: gs.Adam(lr=0.01, weight_decay=0.01), {}),
+    "AdamW, clipped": (lambda: gs.AdamW(lr=0.01, weight_decay=0.1), {"clip_norm": 0.5}),
+}
+
+
+def data(regression: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (ROWS, 6)).astype(np.uint8)
+    return x, (random.standard_normal((ROWS, 3)) if regression else random.integers(0, 3, ROWS))
+
+
+def trainer(case: str, backend: str, dtype: str = "float64", regression: bool = False) -> gs.Trainer:
+    """A net with every kind of layer, on bytes that it standardises."""
+    optimizer, given = CASES[case]
+    model = gs.Sequential(
+        gs.Standardize(6),
+        gs.Linear(6, 10, init="he"),
+        gs.ReLU(),
+        gs.Dropout(0.2),
+        gs.Linear(10, 7),
+        gs.Tanh(),
+        gs.Linear(7, 5, bias=False),
+        gs.Sigmoid(),
+        gs.Linear(5, 3),
+        dtype=dtype,
+    )
+    statistics = model[0]
+    assert isinstance(statistics, gs.Standardize)
+    statistics.fit(data()[0].mean(axis=0), data()[0].std(axis=0))
+    loss = gs.MSELoss() if regression else gs.CrossEntropyLoss()
+    return gs.Trainer(model, loss, optimizer(), backend=backend, seed=3, **given)
+
+
+def fit(run: gs.Trainer, epochs: int, regression: bool = False) -> list[float]:
+    records = run.fit(*data(regression), epochs=epochs, batch_size=BATCH, verbose=False).records
+    return [record["loss"] for record in records]
+
+
+def worst_weight(a: gs.Trainer, b: gs.Trainer) -> float:
+    """The greatest difference of two models' weights, relative to the largest weight of each tensor."""
+    others = b.model.state_dict()
+    return max(
+        float(np.max(np.abs(value - others[key])) / np.max(np.abs(value)))
+        for key, value in a.model.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize("regression", [False, True], ids=["cross-entropy", "squared error"])
+@pytest.mark.parametrize("case", CASES)
+def test_loss_curves_over_100_steps(case: str, regression: bool, backend: str) -> None:
+    reference, run = (trainer(case, name, regression=regression) for name in ("numpy", backend))
+    wanted, curve = fit(reference, EPOCHS, regression), fit(run, EPOCHS, regression)
+    assert run.step == 100
+    assert run.backend.name == backend
+    assert wanted[-1] < wanted[0]
+    assert max(abs(a - b) / abs(b) for a, b in zip(curve, wanted, strict=True)) <= TOLERANCE
+    assert worst_weight(reference, run) <= TOLERANCE
+    mine, theirs = (r.evaluate(*data(regression)) for r in (run, reference))
+    assert mine == pytest.approx(theirs, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_float32_step_from_one_state(case: str, backend: str, tmp_path: Path) -> None:
+    """From a checkpoint with moments in it, so that no step divides by a gradient's own size."""
+    start = trainer(case, "numpy", "float32")
+    fit(start, 5)
+    start.save(tmp_path / "start.safetensors")
+    ends = []
+    for name in ("numpy", backend):
+        run = trainer(case, name, "float32")
+        run.load(tmp_path / "start.safetensors")
+        x, y = data()
+        run.fit(x, y, epochs=1, batch_size=ROWS, verbose=False)
+        assert run.step == start.step + 1
+        ends.append(run)
+    assert worst_weight(*ends) <= 1e-6
+
+
+@pytest.mark.parametrize("first", BACKENDS)
+def test_a_checkpoint_of_one_backend_trains_on_on_another(first: str, backend: str, tmp_path: Path) -> None:
+    whole, begun, resumed = (trainer("Adam", name) for name in ("numpy", runs(first), backend))
+    wanted = fit(whole, 10)
+    fit(begun, 4)
+    begun.save(tmp_path / "run.safetensors")
+    resumed.load(tmp_path / "run.safetensors")
+    assert (resumed.epoch, resumed.step) == (4, 16)
+    assert worst_weight(begun, resumed) == 0
+    assert fit(resumed, 6) == pytest.approx(wanted, rel=TOLERANCE)
+    assert worst_weight(whole, resumed) <= TOLERANCE
+
+
+def test_a_backend_repeats_its_own_bits(backend: str) -> None:
+    a, b = (trainer("AdamW, clipped", backend, "float32") for _ in range(2))
+    assert fit(a, 5) == fit(b, 5)
+    assert worst_weight(a, b) == 0
+
+
+def test_predictions_agree(backend: str) -> None:
+    reference, run = (trainer("Adam", name) for name in ("numpy", backend))
+    x, _ = data()
+    assert np.max(np.abs(run.predict_proba(x) - reference.predict_proba(x))) <= 1e-14
+    assert np.array_equal(run.predict(x), reference.predict(x))

@@ -1,0 +1,209 @@
+"""Faults of a run: one clear error, and a trainer that can still be used."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import gearshift as gs
+import numpy as np
+import pytest
+from gearshift.dl import loop, plan
+from gearshift.dl.layers import Standardize
+
+
+def data(rows: int = 23) -> gs.Dataset:
+    generator = np.random.default_rng(0)
+    return gs.Dataset(generator.normal(size=(rows, 4)), generator.integers(0, 3, rows))
+
+
+def trainer(backend: str = "numpy", **options: Any) -> gs.Trainer:
+    model = gs.Sequential(gs.Linear(4, 6), gs.ReLU(), gs.Linear(6, 3), dtype="float64")
+    return gs.Trainer(model, gs.CrossEntropyLoss(), options.pop("optimizer", gs.SGD(0.1)), backend=backend, **options)
+
+
+class Jump(gs.Schedule):
+    """A rate that grows beyond measure at one step."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def factor(self, step: int) -> float:
+        return 1e300 if step == self.at else 1.0
+
+
+class StopAt(gs.Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_tick(self, trainer: gs.Trainer) -> None:
+        if trainer.step >= self.step:
+            trainer.stop()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("jump", [0, 2, 3, 4, 6])  # 5 steps an epoch, of 5 5 5 5 3 rows: the loss fails a step later
+@pytest.mark.parametrize("tick", [0, 0.25])
+def test_a_loss_that_is_not_finite(backend: str, jump: int, tick: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "TICK", tick)
+    monkeypatch.setattr(loop, "TICK", tick)
+    failing = trainer(backend, schedule=Jump(jump))
+    with pytest.raises(gs.NonFiniteLoss, match=rf"at step {jump + 1} .*learning rate 0.1: .*layer '[012]'"):
+        failing.fit(data(), epochs=5, batch_size=5, verbose=False)
+    assert (failing.step, failing.epoch) == (jump + 1, (jump + 1) // 5)
+    assert failing.state.cursor == (jump + 1) % 5 * 5
+    monkeypatch.setattr(plan, "TICK", 0)
+    monkeypatch.setattr(loop, "TICK", 0)
+    stopped = trainer(backend, schedule=Jump(jump))
+    stopped.fit(
+        data(), epochs=1 + jump // 5, batch_size=5, verbose=False, callbacks=[StopAt(jump + 1)] if jump != 4 else []
+    )
+    assert stopped.step == jump + 1
+    for name, value in stopped.model.state_dict().items():
+        assert value.tobytes() == failing.model.state_dict()[name].tobytes()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("layer", [0, 2])
+def test_a_weight_that_is_not_finite_names_its_layer(backend: str, layer: int, tmp_path: Path) -> None:
+    failing = trainer(backend, optimizer=gs.Adam())
+    failing.fit(data(), epochs=1, batch_size=5, verbose=False)
+    good = failing.model.state_dict()
+    failing.model.load_state_dict({**good, f"{layer}.weight": np.full_like(good[f"{layer}.weight"], np.nan)})
+    with pytest.raises(gs.NonFiniteLoss, match=rf"step 5 \(epoch 2\), learning rate 0.001: .*layer '{layer}'"):
+        failing.fit(data(), epochs=1, batch_size=5, verbose=False)
+    failing.model.load_state_dict(good)  # mended, training goes on as if nothing had been
+    failing.fit(data(), epochs=1, batch_size=5, verbose=False)
+    untroubled = trainer(backend, optimizer=gs.Adam())
+    untroubled.fit(data(), epochs=2, batch_size=5, verbose=False)
+    assert failing.history["loss"] == untroubled.history["loss"]
+    for name, value in untroubled.model.state_dict().items():
+        assert value.tobytes() == failing.model.state_dict()[name].tobytes()
+
+
+def test_the_failing_step_after_a_resume_with_another_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "TICK", 0)
+    monkeypatch.setattr(loop, "TICK", 0)
+    run = trainer(schedule=Jump(3))
+    run.fit(data(), batch_size=7, verbose=False, callbacks=[StopAt(1)])
+    with pytest.raises(gs.NonFiniteLoss, match="step 4"):
+        run.fit(data(), batch_size=5, verbose=False)  # 7, then 5 5 5 1
+    assert (run.step, run.state.cursor) == (4, 22)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: gs.Linear(0, 3), "in_features is 0"),
+        (lambda: gs.Linear(3, 2.5), "out_features is 2.5"),  # type: ignore[arg-type]
+        (lambda: gs.Linear(3, 2, init="xavier"), "'xavier'.*glorot, he"),
+        (lambda: gs.Dropout(1), "p is 1"),
+        (lambda: gs.Dropout("x"), "p is 'x'"),  # type: ignore[arg-type]
+        (lambda: Standardize(0), "features is 0"),
+        (lambda: gs.Sequential(), "no layers"),
+        (lambda: gs.Sequential(gs.ReLU), "item 0"),  # type: ignore[arg-type]
+        (lambda: gs.Sequential(gs.ReLU(), dtype="float16"), "'float16'"),
+        (lambda: gs.SGD(lr=-1), "lr is -1"),
+        (lambda: gs.SGD(lr="x"), "lr is 'x'"),  # type: ignore[arg-type]
+        (lambda: gs.SGD(nesterov=True), "nesterov needs momentum"),
+        (lambda: gs.Adam(betas=(0.9, 1.0)), "betas"),
+        (lambda: gs.Adam(eps=-1), "eps is -1"),
+        (lambda: gs.RMSprop(alpha=1.5), "alpha is 1.5"),
+        (lambda: gs.CosineDecay(0), "steps is 0"),
+        (lambda: gs.Trainer(gs.ReLU(), gs.MSELoss, gs.SGD()), "loss is"),  # type: ignore[arg-type]
+        (lambda: gs.Trainer(1, gs.MSELoss(), gs.SGD()), "model is 1"),  # type: ignore[arg-type]
+        (lambda: trainer(seed=-1), "seed is -1"),
+        (lambda: trainer(seed="x"), "seed is 'x'"),
+        (lambda: trainer(seed=1.5), "seed is 1.5"),
+        (lambda: trainer(clip_norm=0), "clip_norm is 0"),
+        (lambda: trainer(clip_norm="x"), "clip_norm is 'x'"),
+        (lambda: trainer(schedule=0.1), "schedule is 0.1"),
+        (lambda: trainer(backend="tpu"), "'tpu'"),
+        (lambda: trainer().fit(data(), epochs=-1), "epochs is -1"),
+        (lambda: trainer().fit(data(), batch_size=0), "batch_size is 0"),
+        (lambda: trainer().fit(data(), batch_size="x"), "batch_size is 'x'"),  # type: ignore[arg-type]
+        (lambda: trainer().fit(data(), patience=0), "patience is 0"),
+        (lambda: trainer().fit(data(), patience=2), "'validation_loss', which is not measured.*validation data"),
+        (lambda: trainer().fit(data(), validation=data(), patience=2, monitor="f1"), "'f1'.*expected one of: loss"),
+    ],
+)
+def test_wrong_arguments(make: Any, words: str) -> None:
+    with pytest.raises(gs.ConfigurationError, match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        (lambda: trainer().fit(np.ones((4, 4)), np.array([0, 1, 2, 3])), gs.DataError, r"y\[3\] is 3.*from 0 to 2"),
+        (lambda: trainer().fit(np.full((4, 4), np.nan), np.zeros(4, int)), gs.DataError, "nan"),
+        (lambda: trainer().fit(np.ones((0, 4)), np.zeros(0, int)), gs.DataError, r"\(0, 4\)"),
+        (lambda: trainer().fit(np.ones((4, 4)), np.zeros(3, int)), gs.DataError, "3 rows"),
+        (lambda: trainer().fit(np.ones((4, 4))), gs.DataError, "y is missing"),
+        (lambda: trainer().fit(np.ones((4, 5)), np.zeros(4, int)), gs.ShapeError, r"layer 0: .*4 features.*\(5,\)"),
+        (lambda: trainer().predict(np.ones((4, 5))), gs.ShapeError, "layer 0: "),
+        (lambda: trainer().predict(np.ones(4)), gs.DataError, r"\(4,\)"),
+        (
+            lambda: gs.value_and_grad(
+                gs.Sequential(gs.Linear(4, 5), gs.Linear(6, 2)), gs.MSELoss(), np.ones((1, 4)), np.ones((1, 2))
+            ),
+            gs.ShapeError,
+            "layer 1: ",
+        ),
+        (
+            lambda: gs.Trainer(gs.Linear(4, 2), gs.MSELoss(), gs.SGD(), backend="numpy").fit(data(4).x, np.ones(4)),
+            gs.ShapeError,
+            r"\(1,\).*\(2,\)",
+        ),
+        (
+            lambda: gs.Trainer(gs.Linear(4, 2), gs.MSELoss(), gs.SGD(), backend="numpy").predict_proba(data(4).x),
+            gs.ConfigurationError,
+            "predict",
+        ),
+    ],
+)
+def test_wrong_data(fault: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        fault()
+
+
+class Press(gs.Callback):
+    """Ctrl-C at the first tick."""
+
+    def on_tick(self, trainer: gs.Trainer) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="os.kill ends the process there")
+@pytest.mark.parametrize("notebook", [False, True])
+def test_ctrl_c_stops_at_a_batch_boundary(notebook: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(plan, "TICK", 0)
+    monkeypatch.setattr(loop, "TICK", 0)
+    before = signal.getsignal(signal.SIGINT)
+    run = trainer()
+    if notebook:
+        monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+        assert run.fit(data(), epochs=2, batch_size=5, verbose=False, callbacks=[Press()]) is run.history
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            run.fit(data(), epochs=2, batch_size=5, verbose=False, callbacks=[Press()])
+    assert (run.stopped, run.step, run.state.cursor) == ("interrupt", 1, 5)
+    assert signal.getsignal(signal.SIGINT) is before
+    run.save(tmp_path / "run.safetensors")
+    again, whole = trainer(), trainer()
+    again.load(tmp_path / "run.safetensors")
+    again.fit(data(), epochs=2, batch_size=5, verbose=False)
+    whole.fit(data(), epochs=2, batch_size=5, verbose=False)
+    for name, value in whole.model.state_dict().items():
+        assert value.tobytes() == again.model.state_dict()[name].tobytes()
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    if "cupy" in gs.backends.available():
+        pytest.skip("there is one")
+    with pytest.raises(gs.BackendUnavailable, match="cupy"):
+        trainer(backend="cupy")

@@ -1,0 +1,45 @@
+"""How far an operation's result is from its reference in float64, measured against the sum of its |terms|."""
+
+from __future__ import annotations
+
+import numpy as np
+from cuda_cases import JUNK, Case
+
+from gearshift.kernels.operation import Operation
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+
+
+def in_float64(operation: Operation, case: Case) -> list[np.ndarray]:
+    """What the reference makes of a case's arrays in float64."""
+    arrays = [array.astype(np.float64) if array.dtype.kind == "f" else array.copy() for array in case.arrays]
+    operation.reference(np, *arrays, **case.attributes)
+    return arrays
+
+
+def worst_error(operation: Operation, case: Case, results: list[np.ndarray]) -> float:
+    """The greatest error of the floating results; whole numbers, NaN and arrays only read must agree exactly.
+
+    The scale is the case's own sum of |terms| where it has one. Else every element is one term, or an old value
+    and its change: the largest value before or after.
+    """
+    worst = 0.0
+    for index, (got, want, before) in enumerate(zip(results, in_float64(operation, case), case.arrays, strict=True)):
+        if index not in case.written or got.dtype.kind != "f":
+            want = want.astype(got.dtype) if index in case.written else before
+            same = np.array_equal(got, want, equal_nan=got.dtype.kind == "f")
+            assert same or index in SCRATCH.get(operation.name, ()), f"{operation.name}: array {index}"
+            continue
+        assert np.array_equal(np.isnan(got), np.isnan(want)), f"{operation.name}: NaN in array {index}"
+        finite = np.isfinite(want)
+        largest = float(np.max(np.abs(want[finite]), initial=0))
+        if np.any(before != JUNK):
+            largest = max(largest, float(np.max(np.abs(before[finite]), initial=0)))
+        scale = case.terms.get(index, largest)
+        error = float(np.max(np.abs(got[finite] - want[finite]), initial=0))
+        assert error == 0 or scale > 0, f"{operation.name}: array {index} should be 0"
+        worst = max(worst, error / scale if error else 0.0)
+    return worst
+
+
+SCRATCH = {"bias_activation_backward": (4,)}  # arrays whose content means nothing afterwards
