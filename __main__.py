@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, doctor, init. Results go to standard output, the rest to standard error."""
+"""The command line. Results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ class Arena:
         self.size = position
         decayed = ends[True]
         self.ranges = [
-            (start, stop, decay) for start, stop, decay in ((0, decayed, True), (decayed, position, False)) if stop > start
+            (start, stop, decay)
+            for start, stop, decay in ((0, decayed, True), (decayed, position, False))
+            if stop > start
         ]
         for parameter in self.parameters:  # state that is not trained has a range of its own, behind
             if not parameter.trained:

@@ -67,6 +67,8 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
         if splits.classes is None:
             raise ConfigurationError("loss.name is 'CrossEntropyLoss', but the data have no classes; use 'MSELoss'")
         outputs = len(splits.classes)
+    elif splits.classes is not None:
+        raise ConfigurationError("loss.name is 'MSELoss', but the data have classes; set data.labels to 'values'")
     elif splits.train.y is None:
         raise DataError(f"data {splits.name} have no targets y")
     else:

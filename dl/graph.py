@@ -153,9 +153,7 @@ class Graph:
                     "it can only stand before the first layer with weights"
                 )
             with self._backward_of(node):
-                for value, gradient in zip(
-                    node.inputs, node.operation.gradient(self, node, *gradients), strict=True
-                ):
+                for value, gradient in zip(node.inputs, node.operation.gradient(self, node, *gradients), strict=True):
                     if gradient is not None and self.needs_gradient(value):
                         self.add_gradient(value, gradient)
 

@@ -18,6 +18,8 @@ from .graph import Graph, Node, Value
 TICK = 0.25  # seconds after which `run` comes back, for progress and signals
 BINDINGS = 8  # batch sizes that stay bound
 
+quietly = np.errstate(all="ignore")  # NumPy's warnings: a loss that is not finite is an error of its own
+
 
 @dataclass(frozen=True)
 class Call:
@@ -57,9 +59,7 @@ class Plan:
         The buffers do not fit; the message names the largest batch that does.
     """
 
-    def __init__(
-        self, graph: Graph, backend: Backend, arena: Arena, shared: Mapping[str, Any], capacity: int
-    ) -> None:
+    def __init__(self, graph: Graph, backend: Backend, arena: Arena, shared: Mapping[str, Any], capacity: int) -> None:
         self.graph, self.backend, self.arena, self.capacity = graph, backend, arena, capacity
         self._shared = dict(shared)
         self._parameters = {parameter.name: parameter for parameter in arena.parameters}
@@ -72,6 +72,7 @@ class Plan:
         self._refuse_if_too_large(own)
         self._storage = {value: backend.zeros(self._shape(value, capacity), value.dtype) for value in own}
 
+    @quietly
     def run(self, rows: int, steps: int) -> int:
         """Runs up to `steps` steps of `rows` rows; returns after at most `TICK` seconds how many it ran."""
         calls = [call.run for call in self.bind(rows)]
@@ -83,12 +84,14 @@ class Plan:
                 return done
         return steps
 
+    @quietly
     def once(self, rows: int, *phases: str) -> None:
         """Runs the operations of these phases alone, once."""
         for call in self.bind(rows):
             if call.node.phase in phases:
                 call.run()
 
+    @quietly
     def first_not_finite(self, rows: int) -> str | None:
         """Runs the forward operations one by one; the layer of the first whose result is not finite."""
         for call in self.bind(rows):

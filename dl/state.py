@@ -62,7 +62,9 @@ class TrainingState:
         if block != self._block:
             first = block * TABLE
             rows = [self.optimizer.constants(step, self.lr(step)) for step in range(first, first + TABLE)]
-            self.table[...] = self.backend.asarray(np.array(rows).astype(self.arena.dtype))
+            with np.errstate(over="ignore"):  # such a rate ends in a loss that is reported
+                table = np.array(rows).astype(self.arena.dtype)
+            self.table[...] = self.backend.asarray(table)
             self._block = block
             self.counters[ROW] = row
         return min(steps, TABLE - row)

@@ -31,9 +31,7 @@ class Parameter:
     trained : whether an optimizer updates it; statistics of the data, say, are not trained.
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True) -> None:
         self.shape, self.init, self.decay, self.trained = shape, init, decay, trained
         self.name = ""
         self.array: Any = None

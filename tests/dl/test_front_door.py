@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gearshift as gs
 import pytest
+
+import gearshift as gs
 
 HEAVY = ("numba", "cupy", "matplotlib", "sklearn", "pydantic", "rich", "torch", "typer", "safetensors")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gearshift as gs
 import numpy as np
 import pytest
+
+import gearshift as gs
 from gearshift.dl import loop, plan
 
 TIMINGS = ("seconds", "samples_per_second")

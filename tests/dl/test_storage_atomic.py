@@ -130,9 +130,7 @@ def test_a_failing_rename_names_the_target(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize(("sync", "step", "content"), [(1, "syncing failed", b"old"), (2, "syncing its dir", b"new")])
-def test_a_failing_sync(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: int, step: str, content: bytes
-) -> None:
+def test_a_failing_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: int, step: str, content: bytes) -> None:
     """The disk fails at the n-th fsync: first the file's, then the directory's."""
     target = tmp_path / "file"
     write_atomically(target, b"old")

@@ -1,0 +1,51 @@
+"""What is shown while training: lines without a terminal, a bar with one."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.dl import loop, plan
+
+
+def fit(verbose: bool = True) -> None:
+    generator = np.random.default_rng(0)
+    part = gs.Dataset(generator.normal(size=(20, 3)), generator.integers(0, 2, 20))
+    run = gs.Trainer(gs.Linear(3, 2), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    run.fit(part, validation=part, epochs=2, batch_size=5, verbose=verbose)
+
+
+def test_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    fit()
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    measure = r"loss \d\.\d{4}  accuracy \d\.\d{4}  val loss \d\.\d{4}  val accuracy \d\.\d{4}  [\d,]+ samples/s"
+    assert out == "" and len(lines) == 2
+    for number, line in enumerate(lines, 1):
+        assert re.fullmatch(rf"epoch {number}/2  {measure}", line)
+
+
+def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    fit(verbose=False)
+    assert capsys.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "TICK", 0)
+    monkeypatch.setattr(loop, "TICK", 0)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    fit()
+    shown = terminal.getvalue()
+    assert "epoch 2/2" in shown and "samples/s" in shown and "val accuracy" in shown
