@@ -75,7 +75,8 @@ class Backend(ABC):
         return self.xp.zeros(shape, dtype=dtype)
 
     def synchronize(self) -> None:
-        """Returns when all work given so far is done."""
+        """Returns when all work given so far is done: at once, where work is done as it is given."""
+        return
 
     def seconds(self, work: Callable[[], None]) -> float:
         """The time that `work` takes on the device, in seconds."""

@@ -33,7 +33,9 @@ class CuPyBackend(Backend):
         try:
             import cupy
         except ImportError as error:
-            reason = "CuPy is not installed" if isinstance(error, ModuleNotFoundError) else f"CuPy fails to load: {error}"
+            reason = (
+                "CuPy is not installed" if isinstance(error, ModuleNotFoundError) else f"CuPy fails to load: {error}"
+            )
             return Status(cls.name, runs=False, reason=reason, remedy=REMEDY)
         versions = {"cupy": cupy.__version__}
         if not cupy.is_available():

@@ -43,7 +43,9 @@ def blas_threads() -> dict[str, int]:
     """Threads of each BLAS and OpenMP library loaded into this process."""
     from threadpoolctl import threadpool_info
 
-    return {f"{pool['internal_api']} {pool.get('version') or ''}".strip(): pool["num_threads"] for pool in threadpool_info()}
+    return {
+        f"{pool['internal_api']} {pool.get('version') or ''}".strip(): pool["num_threads"] for pool in threadpool_info()
+    }
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type | str, boundary: int = 256) -> np.ndarray:

@@ -29,8 +29,8 @@ class DataSection(Section):
     """What is learned from."""
 
     source: str = "digits"
-    validation: float = Field(0.1, ge=0, lt=1)
-    test: float = Field(0.2, ge=0, lt=1)
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    test: float = Field(default=0.2, ge=0, lt=1)
     target: str = ""
     labels: Literal["auto", "classes", "values"] = "auto"
     folder: str = ""
@@ -43,7 +43,7 @@ class ModelSection(Section):
 
     hidden: list[int] = [256]
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     init: Literal["auto", "glorot", "he"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -59,34 +59,34 @@ class OptimizerSection(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: Literal["SGD", "RMSprop", "Adam", "AdamW"] = "Adam"
-    lr: float = Field(1e-3, ge=0)
+    lr: float = Field(default=1e-3, ge=0)
 
 
 class ScheduleSection(Section):
     """How the learning rate moves."""
 
     name: Literal["constant", "linear", "step", "cosine"] = "constant"
-    warmup: int = Field(0, ge=0)
-    steps: int = Field(0, ge=0)
-    final: float = Field(0.01, ge=0)
-    gamma: float = Field(0.1, gt=0)
+    warmup: int = Field(default=0, ge=0)
+    steps: int = Field(default=0, ge=0)
+    final: float = Field(default=0.01, ge=0)
+    gamma: float = Field(default=0.1, gt=0)
 
 
 class TrainSection(Section):
     """How long, and in what batches."""
 
-    seed: int = Field(0, ge=0, lt=2**32)
-    epochs: int = Field(60, ge=1)
-    batch_size: int = Field(32, ge=1)
-    patience: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    epochs: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    patience: int = Field(default=0, ge=0)
     monitor: str = "validation_loss"
-    clip_norm: float = Field(0.0, ge=0)
+    clip_norm: float = Field(default=0.0, ge=0)
 
 
 class CheckpointSection(Section):
     """When the run is saved, besides at the end of each epoch."""
 
-    every_seconds: float = Field(60.0, gt=0)
+    every_seconds: float = Field(default=60.0, gt=0)
 
 
 class Configuration(Section):

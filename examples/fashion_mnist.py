@@ -11,9 +11,7 @@ import sys
 import gearshift as gs
 
 folders = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-data = gs.load_dataset(
-    "fashion-mnist", seed=0, folder=folders[0] if folders else None, fetch="--fetch" in sys.argv
-)
+data = gs.load_dataset("fashion-mnist", seed=0, folder=folders[0] if folders else None, fetch="--fetch" in sys.argv)
 for name, status in gs.backends.available().items():
     if not status.runs:
         print(f"{name}: {status.reason}")

@@ -7,6 +7,8 @@ A benchmark's `extra_info` holds the step's floating-point operations and bytes,
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def test_step(benchmark, backend: str, network: str, batch_size: int) -> None:
     rows = 2 * batch_size
     data = gs.Dataset(random.normal(size=(rows, widths[0])).astype("float32"), random.integers(0, 10, rows))
     layers = [gs.Linear(widths[0], widths[1])]
-    for before, after in zip(widths[1:], widths[2:], strict=False):
+    for before, after in pairwise(widths[1:]):
         layers += [gs.ReLU(), gs.Linear(before, after)]
     trainer = gs.Trainer(gs.Sequential(*layers), gs.CrossEntropyLoss(), gs.Adam(), backend=backend)
     loop = Loop(trainer, data, None, batch_size)
