@@ -245,9 +245,11 @@ def _configuration(path: Path | None, settings: list[str], run: Path, resume: bo
 def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter, quiet: bool) -> int:
     """Trains to the configured number of epochs; the exit code of what ended it early, else 0."""
     section = configuration.train
+    trainer.early_stopping.patience = section.patience or None
+    over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
     before = signal.signal(signal.SIGTERM, lambda number, frame: trainer.stop("SIGTERM"))
     try:
-        if trainer.epoch < section.epochs:
+        if not over:
             trainer.fit(
                 splits.train,
                 validation=splits.validation,

@@ -80,6 +80,7 @@ class Loop:
                 for callback in callbacks:
                     callback.on_tick(self.trainer)
             if self.trainer.stopped and state.cursor < rows:
+                self._check_finite()  # what is saved next must not hold a failed step
                 return False
         self._check_finite()
         return True

@@ -34,7 +34,8 @@ def test_document_runs(name: str, tmp_path: Path) -> None:
         (commands / command).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
         (commands / command).chmod(0o755)
     (tmp_path / "bench").symlink_to(ROOT / "bench")
-    environment = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment = {**environment, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     found = blocks(name)
     assert found

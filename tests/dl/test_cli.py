@@ -138,6 +138,16 @@ def test_metrics_are_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
     assert metrics(cut) == metrics(whole)
 
 
+def test_a_run_that_stopped_early_is_over(tmp_path: Path) -> None:
+    """Resuming it trains no further epoch."""
+    early = ["--set", "train.patience=1", "--set", "train.epochs=500", "--set", "optimizer.lr=0.05"]
+    call("train", "--run", tmp_path, *QUICK, *early)
+    before = metrics(tmp_path)
+    assert len(before) < 500
+    call("train", "--run", tmp_path, "--resume", "--quiet", "--backend", "numpy")
+    assert metrics(tmp_path) == before
+
+
 def test_resume_without_a_checkpoint_starts_afresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Also in a directory that is not there."""
     call("train", "--run", tmp_path / "run", *QUICK, "--resume")
