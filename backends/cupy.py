@@ -5,6 +5,7 @@ Work is put on CuPy's current stream and not waited for, except where NumPy arra
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, ClassVar
@@ -24,14 +25,12 @@ class CuPyBackend(Backend):
     name: ClassVar[str] = "cupy"
 
     def __init__(self) -> None:
-        import cupy
-
-        self.xp: Any = cupy
+        self.xp: Any = _imported()
 
     @classmethod
     def status(cls) -> Status:
         try:
-            import cupy
+            cupy = _imported()
         except ImportError as error:
             reason = (
                 "CuPy is not installed" if isinstance(error, ModuleNotFoundError) else f"CuPy fails to load: {error}"
@@ -90,11 +89,14 @@ class CuPyBackend(Backend):
         return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
 
 
+def _imported() -> Any:
+    """CuPy, which type checkers take for this file where it is not installed."""
+    return importlib.import_module("cupy")
+
+
 @cache
 def _module(program: cuda.Program) -> Any:
-    import cupy
-
-    return cupy.RawModule(code=program.source, options=program.options)
+    return _imported().RawModule(code=program.source, options=program.options)
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -122,9 +123,7 @@ class Optimizer:
 def array_module(array: Any) -> Any:
     """The module that an array belongs to: CuPy's for its own arrays, else NumPy."""
     if hasattr(array, "__cuda_array_interface__") and type(array).__module__.partition(".")[0] == "cupy":
-        import cupy
-
-        return cupy
+        return importlib.import_module("cupy")
     if not isinstance(array, np.ndarray):
         raise ShapeError(f"got {type(array).__name__}; expected a NumPy or CuPy array")
     return np
