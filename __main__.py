@@ -7,6 +7,8 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,14 +64,15 @@ def train(
     configuration = _configuration(config, settings or [], path, resume)
     splits, trainer = experiment.build(configuration, backend)
     say(backends.explain(trainer.backend))
-    writer = RunWriter(path, configuration.checkpoint.every_seconds)
+    writer = RunWriter(path, configuration.checkpoint.every_seconds, configuration.train.monitor)
     with writer.opened():
         if writer.begin(write(configuration), trainer, resume=resume):
             say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
         elif resume:
             say("no checkpoint yet: starting afresh")
-        code = _fit(trainer, splits, configuration, writer, quiet)
-        say(writer.plot(trainer))
+        with _terminable(trainer):
+            code = _fit(trainer, splits, configuration, writer, quiet)
+            say(writer.plot(trainer))
     if code:
         say(f"stopped at step {trainer.step}; go on with: gearshift train --resume --run {path}")
         raise typer.Exit(code)
@@ -159,7 +162,10 @@ def doctor(as_json: Json = False) -> None:
             console.print(
                 f"{status.name}: {status.reason}. {status.remedy}", markup=False, highlight=False, soft_wrap=True
             )
-    console.print(f"auto takes: {backends.get().name}", highlight=False)
+    try:
+        console.print(f"taken by default: {backends.get().name}", highlight=False)
+    except UserError as error:
+        console.print(f"taken by default: none, {error}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -216,16 +222,16 @@ def _pairs(pairs: Any) -> str:
 
 def _configuration(path: Path | None, settings: list[str], run: Path, resume: bool) -> Configuration:
     """The configuration of a run: its own where it is resumed, which another one may not contradict."""
-    from .dl.config import parse, read
-    from .dl.run import CONFIG
+    from .dl.config import parse, read, rooted
+    from .dl.run import CONFIG, LAST
 
-    begun = (run / CONFIG).exists()
+    begun = (run / LAST).exists()
     if begun and not resume:
         raise ConfigurationError(f"{run} holds a run already; go on with --resume, or give another --run")
     if not begun:
-        return read(path, settings) if path else parse({}, settings)
+        return rooted(read(path, settings) if path else parse({}, settings))
     before = read(run / CONFIG)
-    wanted = read(path, settings) if path else read(run / CONFIG, settings)
+    wanted = rooted(read(path or run / CONFIG, settings))
     old, new = before.model_dump(), wanted.model_dump()
     changed = [
         f"{section}.{key}"
@@ -247,7 +253,6 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
     section = configuration.train
     trainer.early_stopping.patience = section.patience or None
     over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
-    before = signal.signal(signal.SIGTERM, lambda number, frame: trainer.stop("SIGTERM"))
     try:
         if not over:
             trainer.fit(
@@ -260,15 +265,26 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
                 callbacks=[writer],
                 verbose=not quiet,
             )
+        return _saved(trainer, writer, TERMINATED) if trainer.stopped == "SIGTERM" else 0
     except KeyboardInterrupt:
-        writer.save(trainer)
-        return INTERRUPTED
+        return _saved(trainer, writer, INTERRUPTED)
+
+
+@contextmanager
+def _terminable(trainer: Trainer) -> Iterator[None]:
+    """Turns SIGTERM, however often, into a stop at the next batch boundary."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: trainer.stop("SIGTERM"))
+    try:
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
-    if trainer.stopped == "SIGTERM":
+
+
+def _saved(trainer: Trainer, writer: RunWriter, code: int) -> int:
+    """Saves a run that was stopped inside an epoch; at the end of one it has been saved already."""
+    if trainer.state.cursor:
         writer.save(trainer)
-        return TERMINATED
-    return 0
+    return code
 
 
 def _predictor(run: Path, backend: str | None) -> Trainer:

@@ -6,7 +6,8 @@ Work is put on CuPy's current stream and not waited for, except where NumPy arra
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from . import cuda
 from .base import Backend, Bindable, Status
+from .errors import DeviceMemoryError
 
 REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
 _PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }'
@@ -62,6 +64,26 @@ class CuPyBackend(Backend):
     def memory(self) -> tuple[int, int]:
         free, total = self.xp.cuda.runtime.memGetInfo()
         return free + self.xp.get_default_memory_pool().free_bytes(), total
+
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
+        with self._naming_memory():
+            return self.xp.asarray(array, dtype=dtype)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
+        with self._naming_memory():
+            return self.xp.zeros(shape, dtype=dtype)
+
+    @contextmanager
+    def _naming_memory(self) -> Iterator[None]:
+        """Says what CuPy's message leaves out when memory runs out: how much there is, and what helps."""
+        try:
+            yield
+        except self.xp.cuda.memory.OutOfMemoryError as error:
+            free, total = self.memory()
+            raise DeviceMemoryError(
+                f"the GPU is out of memory: {free / 2**30:.2f} GiB of {total / 2**30:.2f} GiB are free; take a smaller "
+                f"batch, model or data set, or backend 'numba' ({error})"
+            ) from None
 
     def to_numpy(self, array: Any) -> np.ndarray:
         return self.xp.asnumpy(array)

@@ -57,7 +57,7 @@ class LossSection(Section):
 class OptimizerSection(BaseModel):
     """An optimizer and its arguments, which the optimizer itself checks."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     name: Literal["SGD", "RMSprop", "Adam", "AdamW"] = "Adam"
     lr: float = Field(default=1e-3, ge=0)
 
@@ -138,6 +138,15 @@ def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
         return parse(table, settings)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
+
+
+def rooted(configuration: Configuration) -> Configuration:
+    """The configuration with a source that is a file or folder as an absolute path, so that it holds anywhere."""
+    source = Path(configuration.data.source)
+    if configuration.data.source in ("digits", "fashion-mnist") or not source.exists():
+        return configuration
+    data = configuration.data.model_copy(update={"source": str(source.resolve())})
+    return configuration.model_copy(update={"data": data})
 
 
 def write(configuration: Configuration) -> str:

@@ -37,13 +37,14 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
     """Data and trainer of a configuration; `backend` overrides the environment, which overrides the file."""
     from ..backends.registry import resolve
 
+    optimizer = build_optimizer(configuration)  # its arguments are checked before any data are read
     splits = load_data(configuration)
     loss = build_loss(configuration, splits)
     steps = configuration.train.epochs * math.ceil(len(splits.train) / configuration.train.batch_size)
     trainer = Trainer(
         build_model(configuration, splits, loss),
         loss,
-        build_optimizer(configuration),
+        optimizer,
         schedule=build_schedule(configuration, steps),
         clip_norm=configuration.train.clip_norm or None,
         backend=resolve(backend) if resolve(backend) != "auto" else configuration.backend.name,

@@ -13,12 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backends.errors import CheckpointError, ConfigurationError
+from ..backends.errors import CheckpointError, ConfigurationError, DataError
 from .callbacks import Callback
 from .checkpoint import load
 from .history import History
 from .layers import Layer
-from .storage import RunLock, rewrite_lines, write_atomically
+from .storage import RunLock, write_atomically
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -49,7 +49,10 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration."""
-        return tomllib.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+        try:
+            return tomllib.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigurationError(f"{self.path / CONFIG} is not valid TOML: {error}") from None
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -61,7 +64,10 @@ class Run:
         """The record of every finished epoch."""
         path = self.path / METRICS
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return History([json.loads(line) for line in lines])
+        try:
+            return History([json.loads(line) for line in lines])
+        except ValueError as error:
+            raise DataError(f"{path} is damaged: {error}; the next --resume writes it anew") from None
 
     @property
     def checkpoint(self) -> Path:
@@ -93,8 +99,8 @@ class RunWriter(Callback):
     from the previous `last`, and writes the same again.
     """
 
-    def __init__(self, path: Path, every_seconds: float) -> None:
-        self.path, self.every_seconds = path, every_seconds
+    def __init__(self, path: Path, every_seconds: float, monitor: str = "validation_loss") -> None:
+        self.path, self.every_seconds, self.monitor = path, every_seconds, monitor
         self.saved = time.monotonic()
 
     @contextmanager
@@ -106,14 +112,13 @@ class RunWriter(Callback):
 
     def begin(self, configuration: str, trainer: Trainer, *, resume: bool) -> bool:
         """Writes what describes the run, or takes up where it stopped; whether there was a checkpoint."""
-        resumed = resume and (self.path / LAST).exists()
+        resumed = (self.path / LAST).exists()
+        if resumed and not resume:
+            raise ConfigurationError(f"{self.path} holds a run already; go on with --resume, or give another --run")
         if resumed:
             trainer.load(self.path / LAST)
-        else:
-            for name in (BEST, LAST, METRICS, CURVE):
-                (self.path / name).unlink(missing_ok=True)
-        if (self.path / METRICS).exists():
-            rewrite_lines(self.path / METRICS, lambda line: json.loads(line)["epoch"] <= trainer.epoch)
+        lines = [json.dumps(record) + "\n" for record in trainer.history]
+        write_atomically(self.path / METRICS, "".join(lines).encode())
         write_atomically(self.path / CONFIG, configuration.encode())
         environment = json.dumps(environment_of(trainer), indent=2)
         write_atomically(self.path / ENVIRONMENT, environment.encode())
@@ -122,8 +127,10 @@ class RunWriter(Callback):
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         with (self.path / METRICS).open("ab") as metrics:
             metrics.write(json.dumps(record).encode() + b"\n")
-        measure = "validation_loss" if "validation_loss" in record else "loss"
-        if record[measure] <= min(trainer.history[measure]):
+        measure = self.monitor if self.monitor in record else "loss"
+        *before, value = trainer.history[measure]
+        better = min if measure.endswith("loss") else max
+        if not before or (value not in before and better([*before, value]) == value):
             trainer.model.save(self.path / BEST)
         self.save(trainer)
 
@@ -155,6 +162,7 @@ def environment_of(trainer: Trainer) -> dict[str, Any]:
         "gearshift": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "host": platform.node(),
         "backend": status.name,
         "device": status.device,
         "threads": dict(status.threads),

@@ -229,7 +229,7 @@ class Trainer:
 
 @contextmanager
 def _interrupts(trainer: Trainer) -> Iterator[None]:
-    """Turns Ctrl-C into `Trainer.stop`: an interrupt inside a step would leave it half done. A second one raises."""
+    """Turns Ctrl-C, however often, into `Trainer.stop`: an interrupt inside a step would leave it half done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -237,7 +237,6 @@ def _interrupts(trainer: Trainer) -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         trainer.stop("interrupt")
-        signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, stop)
     try:

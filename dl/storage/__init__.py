@@ -5,7 +5,7 @@ Nothing here knows about models, optimizers or configurations.
 
 from __future__ import annotations
 
-from .atomic import rewrite_lines, write_atomically
+from .atomic import write_atomically
 from .lock import RunLock
 from .tensors import Header, TensorInfo, load_tensors, read_header, save_tensors
 
@@ -15,7 +15,6 @@ __all__ = [
     "TensorInfo",
     "load_tensors",
     "read_header",
-    "rewrite_lines",
     "save_tensors",
     "write_atomically",
 ]

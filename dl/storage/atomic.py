@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,28 +59,6 @@ def write_atomically(path: Path | str, data: Bytes | Iterable[Bytes]) -> None:
         _sync_directory(target.parent)
     except OSError as error:
         raise _failure(error, target, "written, but syncing its directory failed") from error
-
-
-def rewrite_lines(path: Path | str, keep: Callable[[bytes], bool]) -> None:
-    """Cut a file of lines back, atomically, to those that `keep` accepts.
-
-    A last line without its newline was torn by a crash and is dropped. The file is another one afterwards:
-    open it for appending only then.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    keep : callable
-        Called with each whole line, without its newline.
-
-    Raises
-    ------
-    OSError
-        The file is missing, unreadable, or cannot be replaced.
-    """
-    *lines, _torn = Path(path).read_bytes().split(b"\n")
-    write_atomically(path, [line + b"\n" for line in lines if keep(line)])
 
 
 def _remove_leftovers(target: Path) -> None:

@@ -174,6 +174,8 @@ def test_resume_without_a_checkpoint_starts_afresh(tmp_path: Path, capsys: pytes
         (["--backend", "cupy"], ["cupy"]),
         (["--backend", "gpu"], ["gpu", "numba"]),
         (["missing.toml"], ["missing.toml"]),
+        (["--set", "optimizer.lr=true"], ["optimizer.lr", "True"]),
+        (["--set", "optimizer.lr='0.001'"], ["optimizer.lr", "0.001"]),
     ],
 )
 def test_mistakes_end_in_one_line_and_exit_code_2(
@@ -219,6 +221,38 @@ def test_a_loss_that_is_not_finite_ends_with_1(tmp_path: Path, capsys: pytest.Ca
     assert "step" in error and "1e+30" in error and "layer" in error
 
 
+def test_best_follows_the_monitor(tmp_path: Path) -> None:
+    """`best.safetensors` is the epoch whose monitored measure is the best, the first of equals."""
+    watch = ["--set", "train.monitor=validation_accuracy", "--set", "train.epochs=6"]
+    call("train", "--run", tmp_path / "whole", *QUICK, *watch)
+    accuracy = gs.Run(tmp_path / "whole").history["validation_accuracy"]
+    best = accuracy.index(max(accuracy)) + 1
+    call("train", "--run", tmp_path / "short", *QUICK, *watch, "--set", f"train.epochs={best}")
+    last, kept = load_file(tmp_path / "short" / "last.safetensors"), load_file(tmp_path / "whole" / "best.safetensors")
+    for name, tensor in kept.items():
+        assert tensor.tobytes() == last[name].tobytes(), name
+
+
+def test_a_mistake_leaves_the_directory_free(tmp_path: Path) -> None:
+    """A run that never trained can be begun again, corrected."""
+    call("train", "--run", tmp_path, *QUICK, "--set", "train.patience=1", "--set", "train.monitor=nothing", code=2)
+    call("train", "--run", tmp_path, *QUICK)
+
+
+def test_damaged_run_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Metrics are written anew from the checkpoint; a configuration that is no TOML is an error."""
+    call("train", "--run", tmp_path, *QUICK)
+    before = metrics(tmp_path)
+    (tmp_path / "metrics.jsonl").write_bytes(b"\x00garbage\n")
+    with pytest.raises(gs.DataError, match=r"metrics\.jsonl"):
+        _ = gs.Run(tmp_path).history
+    call("train", "--run", tmp_path, "--resume", "--quiet", "--backend", "numpy")
+    assert metrics(tmp_path) == before
+    (tmp_path / "config.toml").write_text("= nonsense")
+    call("evaluate", tmp_path, code=2)
+    assert "config.toml" in capsys.readouterr().err
+
+
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     """Every backend with what it runs on, or what is missing."""
     call("doctor", "--json")
@@ -227,7 +261,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert statuses["cupy"]["runs"] or statuses["cupy"]["remedy"]
     call("doctor")
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("numpy", "numba", "cupy", "auto takes"))
+    assert all(name in shown for name in ("numpy", "numba", "cupy", "taken by default"))
 
 
 def test_sample_holds_every_key_with_its_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +302,8 @@ def test_signals_save_and_resume_to_the_same_bits(number: signal.Signals, code: 
             assert second.wait(60) == 2
             assert str(trained.pid) in second.stderr.read()  # pyright: ignore[reportOptionalMemberAccess]
         trained.send_signal(number)
+        time.sleep(0.02)
+        trained.send_signal(number)  # people press twice
         assert trained.wait(60) == code
     epochs = len(gs.Run(run).history) + 1
     call("train", "--run", run, "--resume", "--set", f"train.epochs={epochs}", "--backend", "numpy", "--quiet")

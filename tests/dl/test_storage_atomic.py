@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gearshift.dl.storage import load_tensors, rewrite_lines, write_atomically
+from gearshift.dl.storage import load_tensors, write_atomically
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals, limits and users")
 
@@ -207,28 +207,6 @@ def test_a_symbolic_link_is_replaced_not_followed(tmp_path: Path) -> None:
     write_atomically(tmp_path / "link", b"new")
     assert (tmp_path / "other").read_bytes() == b"old"
     assert not (tmp_path / "link").is_symlink()
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"", b""),
-        (b"1\n2\n3\n4\n", b"1\n2\n"),
-        (b"1\n2\n3\n4", b"1\n2\n"),
-        (b"1\n2", b"1\n"),  # torn: perhaps it was going to be 25
-        (b"1", b""),
-        (b"1\r\n2\n", b"1\r\n2\n"),
-    ],
-)
-def test_rewrite_lines(tmp_path: Path, content: bytes, expected: bytes) -> None:
-    (tmp_path / "lines").write_bytes(content)
-    rewrite_lines(tmp_path / "lines", lambda line: int(line) <= 2)
-    assert (tmp_path / "lines").read_bytes() == expected
-
-
-def test_rewrite_lines_of_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        rewrite_lines(tmp_path / "lines", lambda line: True)
 
 
 @posix
