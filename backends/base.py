@@ -66,6 +66,13 @@ class Backend(ABC):
         """A call without arguments that runs the operation on these arrays; here, its reference."""
         return partial(operation.reference, self.xp, *arrays, **attributes)
 
+    def compiled(self, text: Any, **functions: Any) -> Callable[..., Any] | None:
+        """An undecorated function compiled for the processor, or None on a backend that compiles nothing.
+
+        `functions` stand in, by name, for functions that it calls at any depth.
+        """
+        return None
+
     def asarray(self, array: Any, dtype: Any = None) -> Any:
         """`array` on this backend; without a copy where it is there already, with this dtype."""
         return self.xp.asarray(array, dtype=dtype)

@@ -7,6 +7,7 @@ threads beside them waits for the processor in multiples of the scheduler's tick
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -18,12 +19,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import host
+from . import host, machine
 from .base import Bindable, Status
 from .numpy import NumPyBackend
 
 PACKAGE = __name__.split(".")[0]
 _compiling = RLock()
+logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
@@ -41,24 +43,30 @@ def cache_folder() -> Path:
     return Path(base) / "numba" / digest.hexdigest()[:16]
 
 
-@cache
-def compiled(text: FunctionType) -> Callable[..., Any]:
-    """`text` compiled by Numba, with every function of this package that it calls.
+def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any]:
+    """`text` compiled by Numba, with every function of this package that it calls, down to machine instructions.
 
+    `functions` stand in, by name, for functions that are called at any depth.
     The division check of Python's error model stops vectorisation, hence ``error_model="numpy"``.
     """
+    return _compiled(text, tuple(sorted(functions.items())))
+
+
+@cache
+def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...]) -> Callable[..., Any]:
     import numba
     from numba.core import config
 
-    called = {
-        name: compiled(value)
-        for name, value in text.__globals__.items()
-        if name in text.__code__.co_names
-        and isinstance(value, FunctionType)
-        and value.__module__.split(".")[0] == PACKAGE
-    }
-    function = FunctionType(text.__code__, {**text.__globals__, **called}, text.__name__)
-    function.__module__, function.__qualname__ = text.__module__, text.__qualname__
+    _log_compilation()
+    called = _called(text, dict(functions))
+    used = tuple(item for item in functions if _reaches(text, item[0]))
+    if used != functions:
+        return _compiled(text, used)
+    compiled = {name: machine.intrinsic(value) or _compiled(value, functions) for name, value in called.items()}
+    function = FunctionType(text.__code__, {**text.__globals__, **compiled}, text.__name__)
+    # Numba tells files of its cache apart by this name
+    names = [f"{name}_{value.__module__.rpartition('.')[2]}_{value.__name__}" for name, value in functions]
+    function.__module__, function.__qualname__ = text.__module__, "_".join([text.__qualname__, *names])
     dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
     with _compiling:
         before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())  # pyright: ignore[reportAttributeAccessIssue]
@@ -69,6 +77,42 @@ def compiled(text: FunctionType) -> Callable[..., Any]:
         finally:
             config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
     return dispatcher
+
+
+@cache
+def _log_compilation() -> None:
+    """Logs, once a process, that a kernel is compiled: one that is not in the cache on disk."""
+    from numba.core import event
+
+    @cache
+    def log() -> None:
+        logger.info("compiling kernels for this machine, which takes some seconds")
+
+    class Log(event.Listener):
+        def on_start(self, event: Any) -> None:
+            if event.data["dispatcher"].py_func.__module__.startswith(f"{PACKAGE}.kernels."):
+                log()
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    event.register("numba:compile", Log())
+
+
+def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[str, FunctionType]:
+    """The functions of this package that `text` calls, by the name it knows them by."""
+    named = ((name, functions.get(name, text.__globals__.get(name))) for name in text.__code__.co_names)
+    return {
+        name: value
+        for name, value in named
+        if isinstance(value, FunctionType) and value.__module__.split(".")[0] == PACKAGE
+    }
+
+
+def _reaches(text: FunctionType, name: str) -> bool:
+    """Whether `text` calls, at any depth, a function that it knows by `name`."""
+    called = _called(text, {})
+    return name in called or any(_reaches(value, name) for value in called.values())
 
 
 def _probe(start: int, stop: int, x: Any) -> None:
@@ -113,3 +157,6 @@ class NumbaBackend(NumPyBackend):
         # compiled loops take no keywords here, and attributes may come in any order
         names = loop.__code__.co_varnames[2 + len(arrays) : loop.__code__.co_argcount]
         return partial(compiled(loop), 0, extent, *arrays, *(attributes[name] for name in names))
+
+    def compiled(self, text: Any, **functions: Any) -> Callable[..., Any]:
+        return compiled(text, **functions)

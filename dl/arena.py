@@ -89,6 +89,15 @@ class Arena:
         """The parameter's place in a buffer, in its shape."""
         return buffer[self._slices[parameter.name]].reshape(parameter.shape)
 
+    def offset(self, name: str) -> int:
+        """Where a parameter begins in a buffer, in elements."""
+        return self._slices[name].start
+
+    def range_of(self, name: str) -> int:
+        """The number of the range that a trained parameter lies in, or 0 where there is none."""
+        start = self.offset(name)
+        return next((i for i, (low, high, _) in enumerate(self.ranges) if low <= start < high), 0)
+
     def pack(self, buffer: Any) -> dict[str, np.ndarray]:
         """The named tensors of a buffer, copied to the host."""
         return {

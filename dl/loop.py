@@ -10,7 +10,8 @@ from ..backends.errors import DataError, NonFiniteLoss
 from ..backends.philox import key_of
 from .callbacks import Callback
 from .data import Dataset
-from .plan import TICK, Plan
+from .dense_chain import plan_of
+from .plan import TICK
 from .program import training
 from .resident import Resident
 
@@ -37,7 +38,7 @@ class Loop:
             trainer.model, trainer.loss, trainer.optimizer, self.data.x.shape[1], state.arena.size, trainer.clip_norm
         )
         shared = {**state.shared, **self.data.shared}
-        self.plan = Plan(program.graph, trainer.backend, state.arena, shared, self.batch_size)
+        self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None if validation is None else trainer.evaluator(validation, capacity)
         self.key = key_of(trainer.seed)

@@ -12,6 +12,7 @@ from ..backends.errors import DataError, ShapeError
 from ..backends.philox import permutation
 from .arena import Arena
 from .data import Dataset
+from .dense_chain import plan_of
 from .layers.base import Layer
 from .losses import Loss
 from .plan import Plan
@@ -53,7 +54,7 @@ class Evaluator:
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
         program = evaluation(model, loss, data.x.shape[1])
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
-        self.plan = Plan(program.graph, backend, arena, shared, min(capacity, data.rows))
+        self.plan = plan_of(program.graph, backend, arena, shared, min(capacity, data.rows))
 
     def __call__(self) -> dict[str, float]:
         """The mean of each metric over the data set."""

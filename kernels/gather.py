@@ -24,7 +24,7 @@ def loop(start: int, stop: int, data: Any, order: Any, counters: Any, batch: Any
     cursor = counters[CURSOR]
     for row in range(start, stop):
         source, target = data[order[cursor + row]], batch[row]
-        for j in range(target.shape[0]):
+        for j in range(source.shape[0]):
             target[j] = source[j]
 
 

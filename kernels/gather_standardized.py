@@ -25,7 +25,7 @@ def loop(start: int, stop: int, data: Any, order: Any, counters: Any, mean: Any,
     cursor, real = counters[CURSOR], batch.dtype.type
     for row in range(start, stop):
         source, target = data[order[cursor + row]], batch[row]
-        for j in range(target.shape[0]):
+        for j in range(mean.shape[0]):
             target[j] = (real(source[j]) - mean[j]) * scale[j]
 
 

@@ -1,0 +1,276 @@
+"""The plan of a chain of dense layers, where the backend compiles loops: whole steps on all cores in one call.
+
+A chain is a list of operations that gathers a batch, multiplies, adds biases and applies activations layer after
+layer, scores, and, in training, goes back the same way and updates. Any other list runs on a `Plan`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backends import Backend, host
+from ..backends.machine import lanes, tile_rows
+from ..backends.team import Team, team
+from ..kernels import adam, dense_chain, rmsprop, sgd, softmax_cross_entropy, squared_error
+from ..kernels.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
+from ..kernels.advance import ADVANCE
+from ..kernels.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
+from ..kernels.dense_update import CUTS, EVERYTHING, HOT, ROWS
+from ..kernels.gather import GATHER
+from ..kernels.gather_standardized import GATHER_STANDARDIZED
+from ..kernels.matmul import MATMUL
+from ..kernels.product import SCRATCH
+from ..kernels.tally import TALLY
+from . import plan
+from .arena import Arena
+from .graph import Graph, Node, Value
+from .plan import Plan, quietly
+
+BLOCK = 256  # rows of a batch at a time: what keeps a block's activations in a second-level cache of 2 MiB
+LOSSES = {softmax_cross_entropy.SOFTMAX_CROSS_ENTROPY, squared_error.SQUARED_ERROR}
+UPDATES = {sgd.SGD, rmsprop.RMSPROP, adam.ADAM}
+BACKWARD = {MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD}
+
+
+def plan_of(graph: Graph, backend: Backend, arena: Arena, shared: Mapping[str, Any], capacity: int) -> Plan:
+    """The fastest plan that runs the graph on this backend; arguments and errors as `Plan`."""
+    chain = recognize(graph)
+    if chain is None or backend.compiled(dense_chain.steps) is None:
+        return Plan(graph, backend, arena, shared, capacity)
+    return DensePlan(chain, graph, backend, arena, shared, capacity)
+
+
+@dataclass
+class Layer:
+    """A dense layer of the chain: its weights, its bias and its activation."""
+
+    weight: Value
+    bias: Value | None = None
+    activation: int = IDENTITY
+
+
+@dataclass
+class Chain:
+    """The nodes of a chain of dense layers that are more than products and activations."""
+
+    x: Node
+    target: Node
+    layers: list[Layer]
+    loss: Node
+    update: Node | None
+
+
+def recognize(graph: Graph) -> Chain | None:
+    """The chain that the list is, or None."""
+    phases = {name: [node for node in graph.nodes if node.phase == name] for name in PHASES}
+    if sum(map(len, phases.values())) != len(graph.nodes) or len(phases["load"]) != 2 or not phases["forward"]:
+        return None
+    x, target = phases["load"]
+    *forward, loss = phases["forward"]
+    layers = _layers(forward, x.outputs[0], loss.inputs[0])
+    *update, _ = phases["update"]
+    if (
+        layers is None
+        or x.operation not in (GATHER, GATHER_STANDARDIZED)
+        or target.operation is not GATHER
+        or loss.operation not in LOSSES
+        or loss.inputs[1] is not target.outputs[0]
+        or [node.operation for node in phases["tally"]] != [TALLY]
+        or phases["update"][-1].operation is not ADVANCE
+        or any(node.operation not in UPDATES for node in update)
+        or any(node.operation not in BACKWARD for node in phases["backward"])
+        or len(update) != (1 if phases["backward"] else 0)
+        or (update and any(layer.weight not in graph.gradients for layer in layers))
+    ):
+        return None
+    return Chain(x, target, layers, loss, update[0] if update else None)
+
+
+PHASES = ("load", "forward", "tally", "backward", "update")
+
+
+def _layers(nodes: list[Node], x: Value, output: Value) -> list[Layer] | None:
+    """The layers that lead from x to the output, where each node reads what the one before wrote; else None."""
+    layers: list[Layer] = []
+    for node in nodes:
+        if node.inputs[0] is not x or len(node.outputs) != 1:
+            return None
+        if node.operation is MATMUL and node.inputs[1].kind == "parameter":
+            layers.append(Layer(node.inputs[1]))
+        elif node.operation in (BIAS_ACTIVATION, ACTIVATION) and layers:
+            layer = layers[-1]
+            if layer.activation != IDENTITY or (node.operation is BIAS_ACTIVATION and layer.bias is not None):
+                return None
+            layer.activation = int(node.attributes["activation"])
+            if node.operation is BIAS_ACTIVATION:
+                layer.bias = node.inputs[1]
+        else:
+            return None
+        x = node.outputs[0]
+    weights = {layer.weight for layer in layers}
+    return layers if x is output and layers and len(weights) == len(layers) else None
+
+
+class DensePlan(Plan):
+    """Runs a chain of dense layers as one compiled loop on a team of threads."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        graph: Graph,
+        backend: Backend,
+        arena: Arena,
+        shared: Mapping[str, Any],
+        capacity: int,
+        block: int = BLOCK,
+        workers: Team | None = None,
+    ) -> None:
+        super().__init__(graph, backend, arena, shared, capacity)
+        self.block, self.team = min(block, capacity), workers or team()
+        self.parts = self.team.parts([int(np.prod(layer.weight.shape)) for layer in chain.layers], capacity)
+        layout = Layout(chain, arena, self._parameters, self.block, self.parts)
+        self.layers = layout.layers
+        self._work = host.aligned_zeros(layout.size, arena.dtype)
+        room = SCRATCH + max(2 * HOT + 2 * layout.widest * (ROWS + 1), 16 * layout.widest)
+        self._scratch = [host.aligned_zeros(room, arena.dtype) for _ in range(self.team.threads)]
+        functions: dict[str, Any] = {"lose": chain.loss.operation.loop}
+        if chain.update is not None:
+            slots = len(chain.update.inputs) - 7
+            functions |= {"update": chain.update.operation.loop, "cut": CUTS[slots]}
+        self._steps: Any = backend.compiled(dense_chain.steps, **functions)
+        self._bind_arrays(chain, graph)
+        self._step_seconds = 0.0
+
+    def _bind_arrays(self, chain: Chain, graph: Graph) -> None:
+        """Everything that the compiled loop is given, but for the number of rows and what is each thread's own."""
+        arena, real, empty = self.arena, self.arena.dtype, np.zeros(0, self.arena.dtype)
+        x = self._arrays(chain.x)
+        mean, scale = x[3:5] if chain.x.operation is GATHER_STANDARDIZED else (empty, empty)
+        self._source = x[0], self._arrays(chain.target)[0], x[1], mean, scale
+        outputs, target = chain.loss.inputs
+        scores = chain.loss.outputs[0]
+        whole = [self.array(value, self.capacity) for value in (outputs, target, scores)]
+        gradient = np.zeros_like(whole[0])
+        self._ends = whole[0], gradient, whole[1], whole[2]
+        self._counters, self._totals = self._shared["counters"], self._shared["totals"]
+        bounds = np.array([[0, EVERYTHING]], dtype=np.int64)
+        if chain.update is None:
+            ones = np.ones((1, 2), real)
+            self._optimizer = (empty,) * 2, bounds, ones, ones, empty, (0,)
+        else:
+            _, _, *slots, _, factors, table, _, clip = self._arrays(chain.update)
+            attributes = tuple(chain.update.attributes[name] for name in _attribute_names(chain.update))
+            self._optimizer = tuple(slots), bounds, factors, table, clip, attributes
+        self._learn = int(chain.update is not None)
+        self._p = arena.values
+
+    def _arrays(self, node: Node) -> tuple[Any, ...]:
+        return tuple(self.array(value, self.capacity) for value in node.values)
+
+    @quietly
+    def run(self, rows: int, steps: int) -> int:
+        """Runs up to `steps` steps of `rows` rows; returns after at most about `TICK` seconds how many it ran."""
+        deadline, done = time.perf_counter() + plan.TICK, 0
+        while done < steps:
+            now = time.perf_counter()
+            left = (deadline - now) / self._step_seconds if self._step_seconds else 1
+            if done and left < 1:
+                break
+            count = max(1, min(steps - done, int(left)))
+            self._run(rows, count)
+            self._step_seconds = (time.perf_counter() - now) / count
+            done += count
+        return done
+
+    def _run(self, rows: int, count: int) -> None:
+        threads = self.team.threads_for(self.parts)
+        counters = [self._counters.copy() for _ in range(threads)]
+        totals = [self._totals.copy() for _ in range(threads)]
+        real = self.arena.dtype
+
+        def work(thread: int) -> None:
+            self._steps(
+                thread,
+                threads,
+                self.parts,
+                count,
+                rows,
+                self.block,
+                self._learn,
+                self.layers,
+                self._work,
+                self.team.flags,
+                self._source,
+                self._p,
+                (counters[thread], *self._optimizer),
+                self._ends,
+                totals[thread],
+                (self._scratch[thread], lanes(real), tile_rows()),
+            )
+
+        self.team.run(work, threads)
+        self._counters[...], self._totals[...] = counters[0], totals[0]
+
+
+class Layout:
+    """Where everything begins: the rows of `kernels.dense_chain.steps`' `layers`, and the size of its `work`.
+
+    `gap` elements stay unused between what lies in `work`: a test looks whether they do.
+    """
+
+    def __init__(self, chain: Chain, arena: Arena, parameters: Mapping[str, Any], block: int, parts: int, gap: int = 0):
+        self.gap, self.size = gap, gap
+        self.places: list[tuple[int, int]] = []
+        widths = [chain.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in chain.layers)]
+        self.widest = _whole(max(widths)) + 16
+        rows = _whole(block)
+        self.layers = np.zeros((len(chain.layers), dense_chain.FIELDS), dtype=np.int64)
+        x, x_stride = self._take(rows * _odd(widths[0])), _odd(widths[0])
+        several = 1  # a smaller batch never needs more blocks, and memory that is not touched is not taken
+        for number, layer in enumerate(chain.layers):
+            inputs, outputs = layer.weight.shape
+            stride = _odd(outputs)
+            self.layers[number] = (
+                inputs,
+                outputs,
+                arena.offset(layer.weight.name),
+                -1 if layer.bias is None else arena.offset(layer.bias.name),
+                arena.range_of(layer.weight.name),
+                -1 if layer.bias is None else arena.range_of(layer.bias.name),
+                layer.activation,
+                x,
+                x_stride,
+                self._take(rows * stride),
+                stride,
+                self._take((outputs + 16) * _odd(block)),
+                _odd(block),
+                self._take(parts * block * (outputs + 32 * parts)),
+                self._take(several * (inputs + 1) * _whole(outputs)),
+            )
+            x, x_stride = self._take(rows * stride), stride
+
+    def _take(self, elements: int) -> int:
+        start = self.size
+        self.places.append((start, start + elements))
+        self.size = _whole(start + elements) + self.gap + 64
+        return start
+
+
+def _whole(n: int) -> int:
+    return -(-n // 16) * 16
+
+
+def _odd(n: int) -> int:
+    """At least n, in an odd number of cache lines: rows an even number apart meet in few places of a cache."""
+    return (-(-n // 16) | 1) * 16
+
+
+def _attribute_names(node: Node) -> tuple[str, ...]:
+    """The attributes of an operation in the order of its loop's arguments."""
+    loop: Any = node.operation.loop
+    return loop.__code__.co_varnames[2 + len(node.values) : loop.__code__.co_argcount]

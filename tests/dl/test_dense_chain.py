@@ -1,0 +1,200 @@
+"""The dense chain against the list of operations that it stands for, and against float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gearshift as gs
+from gearshift.backends.team import Team
+from gearshift.dl.dense_chain import BLOCK, DensePlan, Layout, recognize
+from gearshift.dl.loop import Loop
+from gearshift.dl.plan import Plan
+
+ACTIVATIONS = (gs.ReLU, gs.Tanh, gs.Sigmoid, None)
+
+
+def trainer(
+    widths: tuple[int, ...],
+    backend: str,
+    *,
+    loss: gs.Loss | None = None,
+    optimizer: gs.Optimizer | None = None,
+    bias: bool = True,
+    hidden=gs.ReLU,
+    dtype: str = "float64",
+    standardize: bool = False,
+    **more,
+) -> gs.Trainer:
+    layers: list[gs.Layer] = []
+    if standardize:
+        layers.append(gs.Standardize(widths[0]).fit(np.linspace(-1, 1, widths[0]), np.linspace(1, 2, widths[0])))
+    for i, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        layers.append(gs.Linear(inputs, outputs, bias=bias))
+        if hidden is not None and i < len(widths) - 2:
+            layers.append(hidden())
+    model = gs.Sequential(*layers, dtype=dtype)
+    return gs.Trainer(model, loss or gs.CrossEntropyLoss(), optimizer or gs.Adam(lr=1e-2), backend=backend, **more)
+
+
+def rows_of(widths: tuple[int, ...], n: int, classes: bool = True, seed: int = 0) -> gs.Dataset:
+    random = np.random.default_rng(seed)
+    y = random.integers(0, widths[-1], n) if classes else random.normal(size=(n, widths[-1]))
+    return gs.Dataset(random.normal(size=(n, widths[0])), y)
+
+
+def fitted(run: gs.Trainer, data: gs.Dataset, batch: int, epochs: int = 2) -> dict[str, np.ndarray]:
+    run.fit(data, epochs=epochs, batch_size=batch, verbose=False)
+    return run.model.state_dict()
+
+
+def plan_of(run: gs.Trainer, data: gs.Dataset, batch: int) -> Plan:
+    return Loop(run, data, None, batch).plan
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    st.integers(1, 40),
+    st.sampled_from(ACTIVATIONS),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([gs.CrossEntropyLoss, gs.MSELoss]),
+    st.sampled_from(
+        [
+            gs.Adam(lr=1e-2, weight_decay=1e-3),
+            gs.SGD(lr=1e-2, momentum=0.9),
+            gs.SGD(lr=0.1),
+            gs.RMSprop(lr=1e-3, centered=True, momentum=0.5),
+        ]
+    ),  # fmt: skip # noqa: E501
+)
+def test_it_trains_as_the_list_does(widths, batch, hidden, bias, standardize, loss, optimizer) -> None:
+    widths = tuple(widths)
+    data = rows_of(widths, 53, loss is gs.CrossEntropyLoss)
+    kind = {"loss": loss(), "optimizer": optimizer, "bias": bias, "hidden": hidden, "standardize": standardize}
+    chain, listed = trainer(widths, "numba", **kind), trainer(widths, "numpy", **kind)
+    assert isinstance(plan_of(chain, data, batch), DensePlan)
+    assert not isinstance(plan_of(listed, data, batch), DensePlan)
+    found, expected = fitted(chain, data, batch), fitted(listed, data, batch)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(chain.history["loss"], listed.history["loss"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("widths", [(300, 130, 60, 10), (300, 10)])
+@pytest.mark.parametrize("batch", [1, 17, BLOCK, BLOCK + 1, 3 * BLOCK + 40])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtype: str) -> None:
+    data = rows_of(widths, 3 * BLOCK + 50 if batch > 17 else 40)
+    # plain SGD: it does not divide by small gradients, so float32 errors stay in proportion
+    chain = fitted(trainer(widths, "numba", dtype=dtype, optimizer=gs.SGD(lr=0.1)), data, batch, 1)
+    exact = fitted(trainer(widths, "numpy", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
+    for name, value in exact.items():
+        error = np.abs(chain[name] - value).max() / max(np.abs(value).max(), 1e-3)
+        assert error < (1e-5 if dtype == "float32" else 1e-12), name
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_bits_do_not_depend_on_the_number_of_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, widths = rows_of((60, 50, 40, 10), 300), (60, 50, 40, 10)
+    expected = fitted(trainer(widths, "numba", dtype="float32"), data, 37)
+    parts = plan_of(trainer(widths, "numba", dtype="float32"), data, 37).parts
+    other = Team(threads)
+    monkeypatch.setattr(Team, "parts", lambda *_: parts)
+    monkeypatch.setattr("gearshift.dl.dense_chain.team", lambda: other)
+    found = fitted(trainer(widths, "numba", dtype="float32"), data, 37)
+    for name, value in expected.items():
+        assert found[name].tobytes() == value.tobytes(), name
+
+
+def test_the_text_uncompiled() -> None:
+    """The loop as plain Python, in parts that one thread does in turn."""
+    widths, data = (20, 18, 9, 4), rows_of((20, 18, 9, 4), 12)
+    run, listed = trainer(widths, "numba"), trainer(widths, "numpy")
+    plan = plan_of(run, data, 5)
+    assert isinstance(plan, DensePlan)
+    from gearshift.kernels import dense_chain
+
+    plan._steps, plan.parts, plan.team = dense_chain.steps, 1, Team(1)
+    for batch in (5, 5, 2):
+        run.state.prepare(1)
+        listed.state.prepare(1)
+        other = plan_of(listed, data, 5)
+        assert plan.run(batch, 1) == other.run(batch, 1) == 1
+    np.testing.assert_allclose(run.state.arena.values, listed.state.arena.values, rtol=1e-9, atol=1e-12)
+
+
+def test_nothing_is_written_between_the_buffers() -> None:
+    """Guard zones around every buffer of the workspace, and the padding of the arena."""
+    widths, data = (70, 45, 33, 10), rows_of((70, 45, 33, 10), 700)
+    run = trainer(widths, "numba", dtype="float32")
+    plan = plan_of(run, data, 600)
+    assert isinstance(plan, DensePlan)
+    chain = recognize(plan.graph)
+    assert chain is not None
+    layout = Layout(chain, plan.arena, plan._parameters, plan.block, plan.parts, gap=256)
+    plan.layers, plan._work = layout.layers, np.full(layout.size, 7, np.float32)
+    inside = np.zeros(layout.size, bool)
+    for start, stop in layout.places:
+        inside[start:stop] = True
+    for batch in (600, 100, 17, 3):
+        run.state.begin_epoch()
+        run.state.prepare(1)
+        plan.run(batch, 1)
+    assert (plan._work[~inside] == 7).all()
+    arena = np.array(run.state.arena.values)
+    for parameter in run.state.arena.parameters:
+        run.state.arena.view(arena, parameter)[...] = 0
+    assert not arena.any()
+
+
+def test_what_is_not_a_chain_runs_on_the_list() -> None:
+    widths, data = (8, 6, 4), rows_of((8, 6, 4), 20)
+    clipped = trainer(widths, "numba", clip_norm=1.0)
+    dropped = gs.Trainer(gs.Sequential(gs.Linear(8, 6), gs.Dropout(0.5), gs.Linear(6, 4)), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")  # fmt: skip # noqa: E501
+    shared = gs.Linear(8, 8)
+    twice = gs.Trainer(gs.Sequential(shared, gs.ReLU(), shared), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
+    for run in (clipped, dropped, twice):
+        assert type(plan_of(run, data, 5)) is Plan
+
+
+def test_evaluation_is_a_chain_too() -> None:
+    widths, data = (30, 20, 5), rows_of((30, 20, 5), 101)
+    chain, listed = trainer(widths, "numba"), trainer(widths, "numpy")
+    assert isinstance(chain.evaluator(data, 40).plan, DensePlan)
+    found, expected = chain.evaluator(data, 40)(), listed.evaluator(data, 40)()
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_memory_does_not_grow_and_calls_are_constant() -> None:
+    """10,000 steps after a warm-up: no growth, and one call of the compiled loop each run."""
+    import tracemalloc
+
+    widths, data = (20, 16, 4), rows_of((20, 16, 4), 64)
+    run = trainer(widths, "numba", dtype="float32")
+    plan = plan_of(run, data, 32)
+    assert isinstance(plan, DensePlan)
+
+    def step() -> None:
+        run.state.begin_epoch()
+        run.state.advanced(plan.run(32, min(2, run.state.prepare(2))), 32)
+
+    calls = []
+    steps, plan._steps = plan._steps, lambda *arguments: (calls.append(1), steps(*arguments))
+    for _ in range(100):
+        step()
+    plan._steps = steps
+    assert len(calls) <= 200 * plan.team.threads
+    tracemalloc.start()
+    try:
+        step()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(5_000):
+            step()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000  # bytes: the schedule's next table, at most
