@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import signal
 import sys
 import time
@@ -169,6 +170,29 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
+def peers(
+    networks: Annotated[str | None, typer.Option("--networks", help="As 784-128-10,autoencoder.")] = None,
+    batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="As 1,128.")] = None,
+    contenders: Annotated[str | None, typer.Option("--contenders", help="As numba,torch,jax.")] = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds; by default 7, of epochs 3.")] = None,
+    measure: Annotated[str, typer.Option("--measure", help="step, epoch or both.")] = "both",
+    quick: Annotated[bool, typer.Option("--quick", help="A few points, in a minute.")] = False,
+    source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw a picture, .svg or .png.")] = None,
+) -> None:
+    """Compares training on the CPU with PyTorch, JAX and scikit-learn, as far as they are installed."""
+    from .bench.peers import command, results
+
+    asked = command.request(networks, batch_sizes, contenders, rounds, measure, quick)
+    command.check_files(out, plot)
+    measurement, interrupted = (results.read(source), False) if source else command.run(asked)
+    command.report(measurement, out, plot)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
 def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("gearshift.toml")) -> None:
     """Writes a complete, commented configuration."""
     from .dl.sample import SAMPLE
@@ -183,6 +207,9 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; a user's mistake ends in one line and exit code 2, never in a traceback."""
+    logger = logging.getLogger(__package__)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_LOG)
     try:
         app(args=arguments, standalone_mode=True)
     except GearshiftError as error:
@@ -199,6 +226,16 @@ def main(arguments: list[str] | None = None) -> None:
 def say(text: str) -> None:
     """A line for people."""
     print(text, file=sys.stderr, flush=True)
+
+
+class _Log(logging.Handler):
+    """Says what the library logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+_LOG = _Log()
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -59,7 +60,7 @@ def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...
 
     _log_compilation()
     called = _called(text, dict(functions))
-    used = tuple(item for item in functions if _reaches(text, item[0]))
+    used = tuple(item for item in functions if _changes(text, *item))
     if used != functions:
         return _compiled(text, used)
     compiled = {name: machine.intrinsic(value) or _compiled(value, functions) for name, value in called.items()}
@@ -72,6 +73,7 @@ def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...
         before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())  # pyright: ignore[reportAttributeAccessIssue]
         try:
             dispatcher.enable_caching()
+            _save_if_possible(dispatcher)
         except RuntimeError:
             pass  # nowhere to write: compiled anew in each process
         finally:
@@ -99,6 +101,17 @@ def _log_compilation() -> None:
     event.register("numba:compile", Log())
 
 
+def _save_if_possible(dispatcher: Any) -> None:
+    """Keeps a full disk from ending a training: what cannot be saved is compiled anew in the next process."""
+    save = dispatcher._cache.save_overload
+
+    def attempt(*arguments: Any) -> None:
+        with suppress(OSError):
+            save(*arguments)
+
+    dispatcher._cache.save_overload = attempt
+
+
 def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[str, FunctionType]:
     """The functions of this package that `text` calls, by the name it knows them by."""
     named = ((name, functions.get(name, text.__globals__.get(name))) for name in text.__code__.co_names)
@@ -109,10 +122,10 @@ def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[s
     }
 
 
-def _reaches(text: FunctionType, name: str) -> bool:
-    """Whether `text` calls, at any depth, a function that it knows by `name`."""
+def _changes(text: FunctionType, name: str, function: FunctionType) -> bool:
+    """Whether `text` calls, at any depth, something by `name` that is not this function already."""
     called = _called(text, {})
-    return name in called or any(_reaches(value, name) for value in called.values())
+    return called.get(name, function) is not function or any(_changes(f, name, function) for f in called.values())
 
 
 def _probe(start: int, stop: int, x: Any) -> None:

@@ -11,11 +11,12 @@ from .errors import BackendUnavailable, ConfigurationError
 
 ENVIRONMENT = "GEARSHIFT_BACKEND"
 
-_registered: dict[str, str | type[Backend]] = {
+_BUILT_IN: dict[str, str | type[Backend]] = {
     "cupy": "gearshift.backends.cupy:CuPyBackend",
     "numba": "gearshift.backends.numba:NumbaBackend",
     "numpy": "gearshift.backends.numpy:NumPyBackend",
 }  # in the order in which `auto` tries them
+_registered = dict(_BUILT_IN)
 
 
 def register(name: str, backend: str | type[Backend]) -> None:
@@ -23,8 +24,24 @@ def register(name: str, backend: str | type[Backend]) -> None:
     if name == "auto":
         raise ConfigurationError("backend name 'auto' is taken: it stands for the choice among the others")
     _registered[name] = backend
-    _get.cache_clear()
-    _status.cache_clear()
+    _forget()
+
+
+def unregister(name: str) -> None:
+    """Takes `register` back: the name is gone, or, if it is a built-in backend's, stands for that one again.
+
+    Raises
+    ------
+    ConfigurationError
+        No backend of that name is registered.
+    """
+    if name not in _registered:
+        raise ConfigurationError(f"backend {name!r} is not registered; expected one of: {', '.join(_registered)}")
+    if name in _BUILT_IN:
+        _registered[name] = _BUILT_IN[name]
+    else:
+        del _registered[name]
+    _forget()
 
 
 def available() -> dict[str, Status]:
@@ -67,6 +84,12 @@ def explain(backend: Backend) -> str:
     line = f"backend {backend.name} on {_status(backend.name).device}"
     gpu = _status("cupy")
     return line if gpu.runs else f"{line} (no GPU: {gpu.reason})"
+
+
+def _forget() -> None:
+    """So that every backend is tried again at need."""
+    _get.cache_clear()
+    _status.cache_clear()
 
 
 def _load(name: str) -> type[Backend]:

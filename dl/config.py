@@ -156,6 +156,12 @@ def write(configuration: Configuration) -> str:
     return tomli_w.dumps(configuration.model_dump())
 
 
+def hint(name: str, known: Sequence[str]) -> str:
+    """What may have been meant by a name that is not known."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known)}"
+
+
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -170,6 +176,4 @@ def _message(fault: Any) -> str:
     section = Configuration.model_fields.get(str(fault["loc"][0]))
     model = section.annotation if section is not None and len(fault["loc"]) > 1 else Configuration
     known = list(getattr(model, "model_fields", {}))
-    close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known)}"
-    return f"{key} is not a known key; {hint}"
+    return f"{key} is not a known key; {hint(str(fault['loc'][-1]), known)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..backends.errors import ConfigurationError, DataError
-from .config import Configuration
+from .config import Configuration, hint
 from .data import Splits, load_dataset
 from .layers import Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Standardize, Tanh
 from .losses import REGISTERED as LOSSES
@@ -96,11 +96,11 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
 
     arguments = configuration.optimizer.model_dump()
     kind = OPTIMIZERS[arguments.pop("name")]
-    accepted = [name for name in inspect.signature(kind).parameters]
+    accepted = list(inspect.signature(kind).parameters)
     unknown = sorted(arguments.keys() - set(accepted))
     if unknown:
         raise ConfigurationError(
-            f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; expected one of: {', '.join(accepted)}"
+            f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; {hint(unknown[0], accepted)}"
         )
     return kind(**arguments)
 

@@ -54,9 +54,9 @@ class Bar(Callback):
         )
         self.bar.start()
         self.task = self.bar.add_task("", total=None, epoch="", measures="", speed="")
-        self.looked, self.seen = time.perf_counter(), trainer.step
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
+        self.looked, self.seen = time.perf_counter(), self._done(trainer)
         self._show(trainer, {}, "")
 
     def on_tick(self, trainer: Trainer) -> None:
@@ -66,7 +66,6 @@ class Bar(Callback):
         self._show(trainer, trainer.totals(), f"{speed:,.0f} samples/s")
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        self.looked, self.seen = time.perf_counter(), self._done(trainer)
         self._show(trainer, record, f"{record['samples_per_second']:,.0f} samples/s")
 
     def on_train_end(self, trainer: Trainer, history: History) -> None:

@@ -48,7 +48,6 @@ class Trainer:
     epochs : finished epochs at which the present `fit` ends.
     samples : rows of the training data.
     history : a record of each finished epoch.
-    stopped : why training ended early (``"patience"``, ``"interrupt"`` or what `stop` was given), or "".
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Trainer:
         self.epoch = self.epochs = self.samples = 0
         self.history = History()
         self.early_stopping = EarlyStopping()
-        self.stopped = ""
+        self._stop = self._stopped = ""
         self._state: TrainingState | None = None
         self._predictor: Predictor | None = None
 
@@ -96,9 +95,17 @@ class Trainer:
         """Steps taken since training began."""
         return self._state.step if self._state else 0
 
+    @property
+    def stopped(self) -> str:
+        """Why training ends or has ended early: ``"patience"``, ``"interrupt"`` or what `stop` was given; or ""."""
+        return self._stop or self._stopped
+
     def stop(self, reason: str = "stop") -> None:
-        """Ends training at the next batch boundary, where everything can be saved and resumed."""
-        self.stopped = reason
+        """Ends training at the next batch boundary, where everything can be saved and resumed.
+
+        Outside `fit`, the next one ends before its first batch.
+        """
+        self._stop = reason
 
     def fit(
         self,
@@ -157,7 +164,7 @@ class Trainer:
             from .progress import progress
 
             callbacks.append(progress())
-        self.stopped = ""
+        self._stopped = ""  # a stop asked for since the last `fit` holds
         self.epochs = self.epoch + int(epochs)
         loop = Loop(self, dataset, held_out, int(batch_size))
         try:
@@ -166,6 +173,7 @@ class Trainer:
             with _interrupts(self):
                 loop.run(callbacks)
         finally:
+            self._stopped, self._stop = self._stop, ""
             for callback in callbacks:
                 callback.on_train_end(self, self.history)
         if self.epoch >= self.epochs or self.stopped == "patience":

@@ -22,7 +22,7 @@ from .advance import loop as advance
 from .counters import CURSOR
 from .dense_update import fit
 from .gather import loop as gather
-from .product import NEITHER, RIGHT, SCRATCH, product
+from .product import NEITHER, RIGHT, SCRATCH, plain, product
 from .softmax_cross_entropy import loop as lose
 from .tally import loop as tally
 
@@ -35,6 +35,7 @@ FIELDS = 15
 
 GRAIN = 8  # inputs that stay together: the rows of a tile
 MANY = 128  # rows from which a copy of the weights' block pays
+NEAR = 4096  # outputs that are finished before the next, in a first-level cache
 FLUSH = 0x9FC0  # rounding to nearest, denormal numbers taken as 0: fading moments would slow a step fourfold
 
 
@@ -143,9 +144,9 @@ def multiply(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p:
         out, copies = sums(layer, n, part, parts, target, into, lanes), RIGHT if n >= MANY else NEITHER
         product(
             n, vectors, stop - start,
-            work, x, layer[X_STRIDE], 1,
+            work, x, layer[X_STRIDE], plain(1),
             p, weight, outputs,
-            work, out, vectors * lanes, 0,
+            work, out, vectors * lanes, plain(0),
             copies, scratch, lanes, height,
         )  # fmt: skip
 
@@ -211,14 +212,17 @@ def finish(
     k = layer[OUTPUTS]
     width, place = (k + lanes - 1) // lanes * lanes, sums(layer, n, 0, parts, 0, 1, lanes)
     bias = p[layer[BIAS] : layer[BIAS] + k] if layer[BIAS] >= 0 else p[:0]
-    for row in range(start, stop):
-        y = outputs[first + row]
-        activate(work, place + row * width, n * width, parts, bias, scratch, y, layer[ACTIVATION])
-    gather(first + start, first + stop, source[1], source[2], counters, target)
-    lose(first + start, first + stop, outputs, target, scores, doutputs)
-    for row in range(start, stop):
-        at = layer[D] + row * layer[D_STRIDE]
-        slope(0, k, doutputs[first + row], outputs[first + row], work[at : at + k], layer[ACTIVATION])
+    some = max(1, NEAR // k)
+    for begin in range(start, stop, some):
+        end = min(begin + some, stop)
+        for row in range(begin, end):
+            y = outputs[first + row]
+            activate(work, place + row * width, n * width, parts, bias, scratch, y, layer[ACTIVATION])
+        gather(first + begin, first + end, source[1], source[2], counters, target)
+        lose(first + begin, first + end, outputs, target, scores, doutputs)
+        for row in range(begin, end):
+            at = layer[D] + row * layer[D_STRIDE]
+            slope(0, k, doutputs[first + row], outputs[first + row], work[at : at + k], layer[ACTIVATION])
     transpose(work, layer[D], layer[D_STRIDE], layer[DT], layer[DT_STRIDE], start, stop, k, lanes)
 
 
@@ -247,10 +251,10 @@ def backward(
     turned = below[DT] + start * stride
     product(
         width, (n + lanes - 1) // lanes, outputs,
-        p, layer[WEIGHT] + start * outputs, outputs, 1,
+        p, layer[WEIGHT] + start * outputs, outputs, plain(1),
         work, layer[DT], layer[DT_STRIDE],
-        work, turned, stride, 0,
-        NEITHER, scratch, lanes, height,
+        work, turned, stride, plain(0),
+        plain(NEITHER), scratch, lanes, height,
     )  # fmt: skip
     strip, wide = scratch[SCRATCH:], (width + lanes - 1) // lanes * lanes
     for row in range(0, n, lanes):

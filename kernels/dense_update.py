@@ -7,7 +7,7 @@ from typing import Any
 from ..backends.team import share
 from .adam import loop as update
 from .bias_activation import CHUNK
-from .product import LEFT, NEITHER, SCRATCH, product
+from .product import LEFT, NEITHER, SCRATCH, plain, product
 
 HOT = 32768  # elements of the gradient that are computed before they are used
 ROWS = 96  # at most, of the weights at once
@@ -47,7 +47,7 @@ def fit(
         g, place = (work, gradient + i * stride) if several else (hot, 0)
         product(
             size, vectors, n,
-            work, x + i, 1, x_stride,
+            work, x + i, plain(1), x_stride,
             work, d, d_stride,
             g, place, stride, more,
             copies, scratch, lanes, height,

@@ -51,7 +51,7 @@ def product(
         left, left0, left8, leftm, leftk = a, a0 + k * ak, 8 * am, am, ak
         if copies == LEFT:
             copy_left(a, left0, ak, rows, deep, scratch)
-            left, left0, left8, leftk = scratch, 0, 8 * deep, 8
+            left, left0, left8, leftk = scratch, plain(0), 8 * deep, plain(8)
         column = 0
         while column < vectors:
             rest = vectors - column
@@ -63,6 +63,11 @@ def product(
             at_c = c0 + column * lanes
             panel(rows, width, deep, left, left0, left8, leftm, leftk, right, right0, bm, c, at_c, cm, add, height)
             column += width
+
+
+def plain(number: int) -> int:
+    """The number, as one that the compiler does not know: it would compile what a constant is passed to once more."""
+    return number + 0  # a sum is no constant
 
 
 def copy_right(b: Any, b0: int, bk: int, depth: int, width: int, out: Any) -> None:

@@ -1,6 +1,7 @@
-"""Every snippet and command of the README and of docs/layers.md runs, in order, in one empty folder.
+"""Every snippet and command of the README and of the docs runs, in order, in one folder like a fresh checkout.
 
-The two set-up commands are run by `.ci/run`, in a fresh clone.
+Blocks with a marker are left out: the two set-up commands, which `.ci/run` runs in a fresh clone, and what takes
+minutes, needs another commit, or may fail.
 """
 
 from __future__ import annotations
@@ -25,15 +26,17 @@ def blocks(name: str) -> list[tuple[str, str]]:
     return [(found["language"], found["text"]) for found in BLOCK.finditer(text) if not found["marker"]]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/layers.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/benchmarks.md", "docs/layers.md"])
 def test_document_runs(name: str, tmp_path: Path) -> None:
     """Python blocks are run as scripts, shell blocks by the shell."""
     commands = tmp_path / "bin"
     commands.mkdir()
-    for command, module in (("gearshift", "gearshift"), ("pytest", "pytest")):
+    for command in ("gearshift", "pytest", "pytest-benchmark"):
+        module = command.replace("-", "_")
         (commands / command).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
         (commands / command).chmod(0o755)
-    (tmp_path / "bench").symlink_to(ROOT / "bench")
+    for part in ("bench", "tests", "pyproject.toml"):
+        (tmp_path / part).symlink_to(ROOT / part)
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     environment = {**environment, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

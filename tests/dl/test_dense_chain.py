@@ -69,7 +69,7 @@ def plan_of(run: gs.Trainer, data: gs.Dataset, batch: int) -> Plan:
             gs.SGD(lr=0.1),
             gs.RMSprop(lr=1e-3, centered=True, momentum=0.5),
         ]
-    ),  # fmt: skip # noqa: E501
+    ),
 )
 def test_it_trains_as_the_list_does(widths, batch, hidden, bias, standardize, loss, optimizer) -> None:
     widths = tuple(widths)
@@ -154,7 +154,12 @@ def test_nothing_is_written_between_the_buffers() -> None:
 def test_what_is_not_a_chain_runs_on_the_list() -> None:
     widths, data = (8, 6, 4), rows_of((8, 6, 4), 20)
     clipped = trainer(widths, "numba", clip_norm=1.0)
-    dropped = gs.Trainer(gs.Sequential(gs.Linear(8, 6), gs.Dropout(0.5), gs.Linear(6, 4)), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")  # fmt: skip # noqa: E501
+    dropped = gs.Trainer(
+        gs.Sequential(gs.Linear(8, 6), gs.Dropout(0.5), gs.Linear(6, 4)),
+        gs.CrossEntropyLoss(),
+        gs.Adam(),
+        backend="numba",
+    )
     shared = gs.Linear(8, 8)
     twice = gs.Trainer(gs.Sequential(shared, gs.ReLU(), shared), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
     for run in (clipped, dropped, twice):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl import loop, plan
+from gearshift.dl import loop, plan, progress
 
 
 def fit(verbose: bool = True) -> None:
@@ -49,3 +51,24 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     fit()
     shown = terminal.getvalue()
     assert "epoch 2/2" in shown and "samples/s" in shown and "val accuracy" in shown
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_the_bar_s_speed_counts_samples_also_after_a_resume(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves a second at each look, a look each batch of five rows: 5 samples/s, from the first on."""
+    monkeypatch.setattr(plan, "TICK", 0)
+    monkeypatch.setattr(loop, "TICK", 0)
+    generator = np.random.default_rng(0)
+    part = gs.Dataset(generator.normal(size=(20, 3)), generator.integers(0, 2, 20))
+    run = gs.Trainer(gs.Linear(3, 2), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    run.fit(part, epochs=epochs, batch_size=5, verbose=False)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=count().__next__))
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    bar, speeds = progress.Bar(), []
+
+    class Look(gs.Callback):
+        def on_tick(self, trainer: gs.Trainer) -> None:
+            speeds.append(bar.bar.tasks[0].fields["speed"])
+
+    run.fit(part, epochs=2, batch_size=5, callbacks=[bar, Look()], verbose=False)
+    assert speeds == ["5 samples/s"] * 6  # no look at the end of an epoch

@@ -1,0 +1,169 @@
+"""What the measurements say: faults, ratios, ties, geometric means. Pure functions of results."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .contender import ENTRIES, OURS, YARDSTICK
+from .results import Point, quartiles
+
+TIE = 0.05  # ratios this near to 1 are ties
+AGREEMENT = {"step": 1e-4, "epoch": 0.3}  # of losses; after epochs, whose orders differ, they are only alike
+SMALL = 32  # the largest batch that counts as small
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast ours is as another contender at a point.
+
+    Attributes
+    ----------
+    value : the other's median seconds / ours.
+    low, high : quartiles of the ratios within each round.
+    """
+
+    point: Point
+    other: str
+    value: float
+    low: float
+    high: float
+
+    @property
+    def tie(self) -> bool:
+        """Within 5 % of 1, or with a middle half that straddles 1."""
+        return abs(self.value - 1) <= TIE or self.low <= 1 <= self.high
+
+    @property
+    def verdict(self) -> str:
+        """``"faster"``, ``"tie"`` or ``"slower"``."""
+        return "tie" if self.tie else "faster" if self.value > 1 else "slower"
+
+
+def disagreement(losses: dict[str, list[float]]) -> dict[str, float]:
+    """How far each contender's losses are from the middle contender's, relative to the mean of the latter's.
+
+    Single losses are no measure: on one row the loss falls to rounding error within a few steps. Losses that are not
+    finite are infinitely far.
+    """
+    finite = [own for own in losses.values() if all(map(math.isfinite, own))]
+    columns = list(zip(*finite, strict=True))
+    middle = [statistics.median_low(column) for column in columns]
+    scale = max(statistics.fmean(map(abs, middle)), 1e-30) if middle else 1.0
+    return {
+        name: max(abs(a - b) for a, b in zip(own, middle, strict=True)) / scale if own in finite else math.inf
+        for name, own in losses.items()
+    }
+
+
+def mark_faults(point: Point) -> float:
+    """Gives a fault to each contender whose losses disagree; returns the worst disagreement among the others."""
+    losses = {name: result.losses for name, result in point.results.items() if result.losses and not result.fault}
+    limit, worst = AGREEMENT[point.measure], 0.0
+    for name, found in disagreement(losses).items() if losses else ():
+        if found > limit:
+            point.results[name].fault = f"its losses differ by {found:.1e} of their mean; allowed is {limit:.0e}"
+        else:
+            worst = max(worst, found)
+    return worst
+
+
+def spread(point: Point) -> float:
+    """The worst disagreement among the contenders that count."""
+    losses = {name: result.losses for name, result in point.results.items() if result.losses and result.counts}
+    return max(disagreement(losses).values(), default=0.0) if losses else 0.0
+
+
+def rivals(point: Point) -> list[str]:
+    """The contenders that count at a point, but Gearshift's and the yardstick."""
+    return [
+        name for name, result in point.results.items() if result.counts and name != YARDSTICK and not ENTRIES[name].ours
+    ]
+
+
+def best_rival(point: Point) -> str | None:
+    """The rival of the least median; None where there is none."""
+    return min(rivals(point), key=lambda name: point.results[name].median, default=None)
+
+
+def ratio(point: Point, other: str | None, ours: str = OURS) -> Ratio | None:
+    """Ours against another; None where either does not count."""
+    mine, its = point.results.get(ours), point.results.get(other or "")
+    if other is None or mine is None or its is None or not (mine.counts and its.counts):
+        return None
+    low, high = quartiles([b / a for a, b in zip(mine.seconds, its.seconds, strict=False)])
+    return Ratio(point, other, its.median / mine.median, low, high)
+
+
+def against_best(points: Iterable[Point], ours: str = OURS) -> list[Ratio]:
+    """Ours against the best rival at each point that has both."""
+    found = (ratio(point, best_rival(point), ours) for point in points)
+    return [one for one in found if one is not None]
+
+
+def against_yardstick(points: Iterable[Point], ours: str = OURS) -> list[Ratio]:
+    """Ours against the yardstick, where both were measured; step/yardstick is 1 / value."""
+    found = (ratio(point, YARDSTICK, ours) for point in points)
+    return [one for one in found if one is not None]
+
+
+def yardstick_beaten(point: Point) -> list[str]:
+    """Rivals that need less time than the yardstick: there it is no limit."""
+    bare = point.results.get(YARDSTICK)
+    if bare is None or not bare.counts:
+        return []
+    return [name for name in rivals(point) if point.results[name].median < bare.median]
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """exp of the mean logarithm; NaN of nothing."""
+    return statistics.geometric_mean(values) if values else float("nan")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the summary: a geometric mean of ratios, and the worst of them."""
+
+    title: str
+    mean: float
+    worst: float
+    where: str
+    points: int
+
+
+def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> Line | None:
+    """Sums ratios up, or their inverses, of which the worst is the greatest; None of nothing."""
+    if not ratios:
+        return None
+    worst = min(ratios, key=lambda one: one.value)
+    mean = geometric_mean([one.value for one in ratios])
+    where = f"{worst.point.network}, batch {worst.point.batch}"
+    if inverse:
+        return Line(title, 1 / mean, 1 / worst.value, where, len(ratios))
+    return Line(title, mean, worst.value, f"{where}: {worst.other}", len(ratios))
+
+
+def step_summary(points: Sequence[Point], ours: str = OURS) -> list[Line]:
+    """Ours against the best rival over batch ranges and networks, and step/yardstick."""
+    best = against_best(points, ours)
+    small = [one for one in best if one.point.batch <= SMALL]
+    networks = dict.fromkeys(one.point.network for one in best)
+    lines = [line(f"best rival, batch ≤ {SMALL}", small), line("best rival, all batches", best)]
+    for network in networks:
+        here = [one for one in best if one.point.network == network]
+        lines.append(line(f"best rival, {network}", here))
+        few = [one for one in here if one.point.batch <= SMALL]
+        lines.append(line(f"best rival, {network}, batch ≤ {SMALL}", few))
+    lines.append(line("step / yardstick", against_yardstick(points, ours), inverse=True))
+    return [one for one in lines if one is not None]
+
+
+def epoch_summary(points: Sequence[Point], ours: str = OURS) -> list[Line]:
+    """Ours against each rival over all networks."""
+    lines = []
+    for name in ENTRIES:
+        ratios = [ratio(point, name, ours) for point in points if name in rivals(point)]
+        lines.append(line(f"{name}, epochs", [one for one in ratios if one is not None]))
+    return [one for one in lines if one is not None]

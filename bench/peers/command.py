@@ -1,0 +1,144 @@
+"""``gearshift peers``: checks what was asked for, measures, and reports."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from ...backends.errors import ConfigurationError
+from . import networks
+from .contender import ENTRIES, YARDSTICK
+from .results import Measurement, write
+
+MEASURES = ("step", "epoch", "both")
+ROUNDS = {"step": 7, "epoch": 3}
+QUICK_NETWORKS, QUICK_BATCHES, QUICK_ROUNDS = ("784-128-10",), (1, 128), 3
+PICTURES = (".svg", ".png", ".pdf")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured.
+
+    Attributes
+    ----------
+    steps : networks and batch sizes.
+    epochs : networks.
+    contenders : names, the yardstick among them.
+    rounds : for each measure.
+    """
+
+    steps: list[tuple[str, int]]
+    epochs: list[str]
+    contenders: list[str]
+    rounds: dict[str, int]
+
+
+def request(
+    names: str | None = None,
+    batch_sizes: str | None = None,
+    contenders: str | None = None,
+    rounds: int | None = None,
+    measure: str = "both",
+    quick: bool = False,
+) -> Request:
+    """What the options, lists with commas, ask for.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them cannot be met.
+    """
+    if measure not in MEASURES:
+        raise ConfigurationError(f"--measure {measure!r} is not known; expected one of: {', '.join(MEASURES)}")
+    if rounds is not None and rounds < 1:
+        raise ConfigurationError(f"--rounds is {rounds}; expected at least 1")
+    wanted = [networks.parse(name).name for name in items("--networks", names)] if names else None
+    batches = [batch_size(text) for text in items("--batch-sizes", batch_sizes)] if batch_sizes else None
+    chosen = items("--contenders", contenders) if contenders else [name for name in ENTRIES if name != YARDSTICK]
+    unknown = [name for name in chosen if name not in ENTRIES]
+    if unknown:
+        raise ConfigurationError(f"contender {unknown[0]!r} is not known; expected one of: {', '.join(ENTRIES)}")
+    step_networks = wanted or (QUICK_NETWORKS if quick else networks.STEP_NETWORKS)
+    epoch_networks = wanted or (networks.EPOCH_NETWORKS[:1] if quick else networks.EPOCH_NETWORKS)
+    sizes = batches or (QUICK_BATCHES if quick else networks.BATCH_SIZES)
+    return Request(
+        [(name, batch) for name in step_networks for batch in sizes] if measure != "epoch" else [],
+        list(epoch_networks) if measure != "step" else [],
+        [name for name in ENTRIES if name in chosen or name == YARDSTICK],
+        {name: rounds or (QUICK_ROUNDS if quick else default) for name, default in ROUNDS.items()},
+    )
+
+
+def items(option: str, text: str) -> list[str]:
+    """The items of a list with commas."""
+    found = [item.strip() for item in text.split(",")]
+    if not all(found):
+        raise ConfigurationError(f"{option} {text!r} has an empty item; expected a list with commas")
+    return list(dict.fromkeys(found))
+
+
+def batch_size(text: str) -> int:
+    """A batch size."""
+    if not text.isdecimal() or not 0 < int(text) <= 1 << 20:
+        raise ConfigurationError(f"batch size {text!r} is not possible; expected a whole number from 1 to {1 << 20:,}")
+    return int(text)
+
+
+def check_files(out: Path | None, plot: Path | None) -> None:
+    """Raises where a file could not be written, before anything is measured."""
+    for option, path in (("--out", out), ("--plot", plot)):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}")
+    if plot is not None and plot.suffix not in PICTURES:
+        raise ConfigurationError(f"--plot {plot} has another ending; expected one of: {', '.join(PICTURES)}")
+    if plot is not None and find_spec("matplotlib") is None:
+        raise ConfigurationError("--plot needs Matplotlib: pip install 'gearshift[plot]'")
+
+
+def run(asked: Request) -> tuple[Measurement, bool]:
+    """Measures; what was measured, and whether it was interrupted."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from .measure import Crew
+
+    points = [("step", *point) for point in asked.steps]
+    points += [("epoch", network, networks.EPOCH_BATCH) for network in asked.epochs]
+    described = TextColumn("{task.description}")
+    with Progress(
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        described,
+        console=Console(file=sys.stderr),
+        transient=True,
+        refresh_per_second=2,
+    ) as bar:
+        task = bar.add_task("", total=len(points))
+        with Crew(asked.contenders, asked.rounds, lambda text: bar.update(task, description=text)) as crew:
+            try:
+                crew.settle()
+                for measure, network, batch in points:
+                    crew.measure(measure, network, batch)
+                    bar.advance(task)
+            except KeyboardInterrupt:
+                return crew.measurement, True
+            return crew.measurement, False
+
+
+def report(measurement: Measurement, out: Path | None, plot: Path | None) -> None:
+    """Writes the files that were asked for, and prints the tables: last, as Ctrl-C may have ended their reader."""
+    from rich.console import Console
+
+    from .report import show
+
+    if out is not None:
+        write(measurement, out)
+    if plot is not None:
+        from .plot import save
+
+        save(measurement, plot)
+    show(measurement, Console(width=None if sys.stdout.isatty() else 200))

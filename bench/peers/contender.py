@@ -1,0 +1,100 @@
+"""What a contender is, and the list of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from .networks import Network, Pixels, Weights
+
+
+class Steps(ABC):
+    """Training steps on one batch that stays in memory."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Goes back to the initial weights and an optimizer that has taken no step."""
+
+    @abstractmethod
+    def run(self, steps: int) -> None:
+        """Takes steps, and returns when they are done."""
+
+    @abstractmethod
+    def losses(self, steps: int) -> list[float]:
+        """Resets, takes steps, and returns the loss of each, before its update."""
+
+
+class Epochs(ABC):
+    """Passes over a data set, shuffled anew each time."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """One epoch; returns when it is done."""
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """What has been learnt so far."""
+
+
+class Contender(ABC):
+    """One way to train; made once in each worker process."""
+
+    @abstractmethod
+    def steps(self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Steps:
+        """Prepares steps from the weights `layers` on the batch x, y."""
+
+    @abstractmethod
+    def epochs(self, network: Network, layers: Weights, data: Pixels, batch_size: int) -> Epochs:
+        """Prepares epochs from the weights `layers` over `data`."""
+
+    def settings(self) -> dict[str, Any]:
+        """Versions, threads, and whatever else decides how fast this is."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the list: which module makes the contender, and what it needs.
+
+    Attributes
+    ----------
+    module, arguments : its function ``make(*arguments)`` returns the `Contender`.
+    needs, install : a package, and the command that installs it.
+    ours : whether this is Gearshift; the others are rivals.
+    measures : what it is measured at.
+    networks : the only networks that it is measured at; empty for all.
+    """
+
+    module: str
+    arguments: tuple[Any, ...] = ()
+    needs: str = "numpy"
+    install: str = "pip install gearshift"
+    ours: bool = False
+    measures: tuple[str, ...] = ("step", "epoch")
+    networks: tuple[str, ...] = ()
+
+    def make(self) -> Contender:
+        """The contender; its libraries are imported now."""
+        return import_module(f".{self.module}", __package__).make(*self.arguments)
+
+
+TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+YARDSTICK = "yardstick"
+OURS = "numba"
+ENTRIES: dict[str, Entry] = {
+    "numba": Entry("gearshift_contender", ("numba",), "numba", ours=True),
+    "numpy": Entry("gearshift_contender", ("numpy",), ours=True),
+    "torch": Entry("torch_contender", ("eager",), "torch", TORCH),
+    "torch.compile": Entry("torch_contender", ("compile",), "torch", TORCH),
+    "torch DataLoader": Entry(
+        "torch_contender", ("loader",), "torch", TORCH, measures=("epoch",), networks=("784-100-10",)
+    ),
+    "jax": Entry("jax_contender", ("step",), "jax", "pip install jax"),
+    "jax scan": Entry("jax_contender", ("scan",), "jax", "pip install jax"),
+    "scikit-learn": Entry("sklearn_contender", (), "sklearn", "pip install scikit-learn"),
+    YARDSTICK: Entry("yardstick", (), "numba", measures=("step",)),
+}

@@ -1,0 +1,123 @@
+"""Gearshift: what `Trainer.fit` runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...backends import host
+from ...dl.data import Dataset
+from ...dl.dense_chain import plan_of
+from ...dl.layers import Layer, Linear, ReLU, Sequential, Standardize
+from ...dl.loop import Loop
+from ...dl.losses import CrossEntropyLoss, MSELoss
+from ...dl.optimizers import Adam
+from ...dl.plan import Plan
+from ...dl.program import training
+from ...dl.resident import Resident
+from ...dl.state import TABLE
+from ...dl.trainer import Trainer
+from .contender import Contender, Epochs, Steps
+from .networks import BETAS, EPS, LR, Network, Pixels, Weights
+
+
+def make(backend: str) -> Contender:
+    """Gearshift on this backend."""
+    return Gearshift(backend)
+
+
+class Gearshift(Contender):
+    """Steps are a plan's, epochs are the loop's."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+    def steps(self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Steps:
+        return ResidentSteps(self.trainer(network, layers), x, y)
+
+    def epochs(self, network: Network, layers: Weights, data: Pixels, batch_size: int) -> Epochs:
+        """Raw bytes, standardised as they are gathered; an autoencoder's targets are standardised before."""
+        statistics = Standardize(network.widths[0]).fit(data.mean, data.std)
+        targets = data.standardized() if network.autoencoder else data.y
+        return LoopEpochs(self.trainer(network, layers, statistics), Dataset(data.raw, targets), batch_size)
+
+    def trainer(self, network: Network, layers: Weights, *first: Layer) -> Trainer:
+        """A trainer of the network with these weights."""
+        model = Sequential(*first, *_modules(network))
+        _load(model, layers)
+        loss = MSELoss() if network.autoencoder else CrossEntropyLoss()
+        return Trainer(model, loss, Adam(lr=LR, betas=BETAS, eps=EPS), backend=self.backend)
+
+    def settings(self) -> dict[str, Any]:
+        return {"threads": host.blas_threads()}
+
+
+class ResidentSteps(Steps):
+    """A training plan whose epoch is one batch, over and over."""
+
+    def __init__(self, trainer: Trainer, x: np.ndarray, y: np.ndarray) -> None:
+        self.state, self.rows = trainer.state, len(x)
+        data = Resident(trainer.backend, Dataset(x, y))
+        order = np.tile(np.arange(self.rows, dtype=np.int64), TABLE)
+        self.plan = training_plan(trainer, {**data.shared, "order": trainer.backend.asarray(order)}, x.shape[1], len(x))
+        self.initial = self.state.pack()
+
+    def reset(self) -> None:
+        self.state.unpack(self.initial, 0, 0)
+        self.state.prepare(1)
+
+    def run(self, steps: int) -> None:
+        self.state.begin_epoch()
+        while steps:
+            left = TABLE - self.state.cursor // self.rows
+            done = self.plan.run(self.rows, self.state.prepare(min(steps, left)))
+            self.state.advanced(done, self.rows)
+            steps -= done
+            if done == left:
+                self.state.begin_epoch()
+
+    def losses(self, steps: int) -> list[float]:
+        sums = [0.0]
+        for count in range(1, steps + 1):  # runs of several steps, as they are timed
+            self.reset()
+            self.run(count)
+            sums.append(float(self.state.totals[1]) / self.rows)
+        return np.diff(sums).tolist()
+
+
+def training_plan(trainer: Trainer, shared: dict[str, Any], width: int, rows: int) -> Plan:
+    """The plan of a training step, made as the loop makes it."""
+    state = trainer.state
+    program = training(trainer.model, trainer.loss, trainer.optimizer, width, state.arena.size, None)
+    return plan_of(program.graph, trainer.backend, state.arena, {**state.shared, **shared}, rows)
+
+
+class LoopEpochs(Epochs):
+    """The epochs of one `Trainer.fit`."""
+
+    def __init__(self, trainer: Trainer, data: Dataset, batch_size: int) -> None:
+        self.trainer, self.loop = trainer, Loop(trainer, data, None, batch_size)
+
+    def run(self) -> None:
+        self.trainer.epochs += 1
+        self.loop.run([])
+
+    def weights(self) -> Weights:
+        linears = [layer for layer in self.trainer.model.children().values() if isinstance(layer, Linear)]
+        return [(layer.weight.numpy(), layer.bias.numpy()) for layer in linears if layer.bias is not None]
+
+
+def _modules(network: Network) -> list[Layer]:
+    modules: list[Layer] = []
+    for position, shape in enumerate(network.shapes):
+        modules += [ReLU()] if position else []
+        modules.append(Linear(*shape))
+    return modules
+
+
+def _load(model: Sequential, layers: Weights) -> None:
+    linears = [layer for layer in model.children().values() if isinstance(layer, Linear)]
+    for layer, (w, b) in zip(linears, layers, strict=True):
+        assert layer.bias is not None
+        layer.weight.array, layer.bias.array = w.copy(), b.copy()

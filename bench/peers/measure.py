@@ -1,0 +1,121 @@
+"""Measures points: every contender prepares, then rounds in which each runs one block in turn."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from ...backends import host
+from . import analysis
+from .contender import ENTRIES
+from .process import Process, WorkerFailed
+from .results import Measurement, Point, Result
+
+PACKAGES = ("gearshift", "numpy", "numba", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
+
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+def absent(names: Sequence[str]) -> dict[str, str]:
+    """The contenders that are not installed, each with the command that installs it."""
+    return {name: ENTRIES[name].install for name in names if find_spec(ENTRIES[name].needs) is None}
+
+
+def machine() -> dict[str, Any]:
+    """What is measured on, and with which versions."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": host.processor(),
+        "cores": host.cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "settings": {},
+    }
+
+
+class Crew:
+    """The contenders' processes, and the rounds among them. A context manager: its end is theirs."""
+
+    def __init__(self, names: Sequence[str], rounds: dict[str, int], tell: Tell) -> None:
+        self.rounds, self.tell = rounds, tell
+        self.measurement = Measurement(machine(), absent(names))
+        self.processes = {name: Process(name) for name in names if name not in self.measurement.absent}
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            process.close()
+
+    def settle(self) -> None:
+        """Waits until all have started, and notes their settings."""
+        for name, process in self.processes.items():
+            self.tell(f"starting {name}")
+            try:
+                self.measurement.machine["settings"][name] = process.ask("settings")
+            except WorkerFailed as error:
+                self.measurement.machine["settings"][name] = {"failed": str(error)}
+
+    def measure(self, measure: str, network: str, batch: int) -> Point:
+        """Measures a point; what was measured stays in `measurement` also where it is interrupted."""
+        point = Point(measure, network, batch, batch)
+        for name in self.processes:
+            if takes_part(name, measure, network):
+                self._prepare(name, point)
+        for turn in range(self.rounds[measure]):
+            self._round(turn, point)
+            if turn == 0:  # from here on an interruption leaves something to show
+                self.measurement.points.append(point)
+                analysis.mark_faults(point)
+        if measure == "epoch":
+            self._note_losses(point)
+            analysis.mark_faults(point)
+        for name in point.results:
+            self._ask(name, point, "release")
+        return point
+
+    def _prepare(self, name: str, point: Point) -> None:
+        self.tell(f"{point.measure} {point.network}, batch {point.batch}: preparing {name}")
+        result = point.results[name] = Result()
+        answer = self._ask(name, point, point.measure, network=point.network, batch=point.batch)
+        result.losses, result.steps = answer.get("losses", []), answer.get("steps", 1)
+        point.rows, point.real = answer.get("rows", point.rows), answer.get("real", point.real)
+
+    def _round(self, turn: int, point: Point) -> None:
+        running = [name for name, result in point.results.items() if not result.fault]
+        self.tell(f"{point.measure} {point.network}, batch {point.batch}: round {turn + 1}")
+        for place in range(len(running)):
+            name = running[(place + turn) % len(running)]
+            answer = self._ask(name, point, "block")
+            if answer:
+                point.results[name].seconds.append(answer["seconds"])
+
+    def _note_losses(self, point: Point) -> None:
+        for name, result in point.results.items():
+            if not result.fault:
+                result.losses = list(self._ask(name, point, "loss").values())
+
+    def _ask(self, name: str, point: Point, do: str, **arguments: Any) -> dict[str, Any]:
+        """The answer; empty, and the contender's fault noted, where it failed."""
+        try:
+            return self.processes[name].ask(do, **arguments)
+        except WorkerFailed as error:
+            point.results[name].fault = point.results[name].fault or str(error)
+            return {}
+
+
+def takes_part(name: str, measure: str, network: str) -> bool:
+    """Whether a contender is measured there."""
+    entry = ENTRIES[name]
+    return measure in entry.measures and (not entry.networks or network in entry.networks)

@@ -1,0 +1,150 @@
+"""The tables of a comparison, by Rich."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from . import analysis
+from .contender import ENTRIES, OURS, YARDSTICK
+from .results import Measurement, Point, Result
+
+STYLES = {"faster": "green", "tie": "yellow", "slower": "red"}
+
+
+def show(measurement: Measurement, console: Console) -> None:
+    """Prints every table, what is absent, and what is wrong."""
+    console.print(render(measurement))
+
+
+def render(measurement: Measurement) -> RenderableType:
+    """Every table, what is absent, and what is wrong."""
+    machine = measurement.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items())
+    parts: list[RenderableType] = [Text(f"{machine.get('processor')}; Python {machine.get('python')}, {versions}")]
+    steps, epochs = measurement.at("step"), measurement.at("epoch")
+    if steps:
+        parts += [Text(), step_table(steps)]
+        note = (
+            "µs a step, median (middle half). * less time than the yardstick. × best rival: how many times as fast "
+            f"{OURS} is; ÷ yardstick: its time by the yardstick's; losses agree: the worst relative difference"
+        )
+        parts.append(Text(note, style="dim"))
+    if epochs:
+        parts += [Text(), epoch_table(epochs)]
+        parts.append(Text("samples/s, median (middle half)", style="dim"))
+        if not all(point.real for point in epochs):
+            parts.append(Text("random bytes in place of Fashion-MNIST, which is not installed", style="yellow"))
+    summary = summary_table(measurement)
+    if summary.row_count:
+        parts += [Text(), summary]
+    parts += [Text(f"{name}: absent; {install}", style="yellow") for name, install in measurement.absent.items()]
+    parts += [Text(fault, style="red") for fault in faults(measurement)]
+    return Group(*parts)
+
+
+def step_table(points: Sequence[Point]) -> Table:
+    """A row for each network and batch size, a column for each contender."""
+    names = columns(points)
+    table = Table(title="A training step", title_justify="left")
+    for title in ("network", "batch"):
+        table.add_column(title, overflow="fold", justify="right" if title == "batch" else "left")
+    for title in (*names, "× best\nrival", "÷ yard-\nstick", "losses\nagree"):
+        table.add_column(title, justify="right")
+    for place, point in enumerate(points):
+        quicker = analysis.yardstick_beaten(point)
+        cells = [microseconds(point.results.get(name), mark=name in quicker) for name in names]
+        bare = analysis.ratio(point, YARDSTICK)
+        last = place + 1 == len(points) or points[place + 1].network != point.network
+        table.add_row(
+            point.network.replace(" ", "\n"),
+            str(point.batch),
+            *cells,
+            verdict(analysis.ratio(point, analysis.best_rival(point))),
+            f"{1 / bare.value:.2f}" if bare else "",
+            f"{analysis.spread(point):.0e}",
+            end_section=last,
+        )
+    return table
+
+
+def epoch_table(points: Sequence[Point]) -> Table:
+    """A row for each network, a column for each contender, and numba's ratio to each rival."""
+    names = columns(points)
+    table = Table(title=f"Epochs, end to end, batch {points[0].batch}", title_justify="left")
+    table.add_column("network")
+    table.add_column("rows", justify="right")
+    for name in names:
+        table.add_column(name, justify="right")
+    for point in points:
+        cells = []
+        for name in names:
+            cell = speed(point.results.get(name), point.rows)
+            against = None if ENTRIES[name].ours else analysis.ratio(point, name)
+            cells.append(cell + Text("\n") + verdict(against) if against else cell)
+        table.add_row(point.network.replace(" ", "\n"), f"{point.rows:,}", *cells, end_section=True)
+    table.caption = f"below: how many times as fast {OURS} is"
+    return table
+
+
+def summary_table(measurement: Measurement) -> Table:
+    """Geometric means of ratios, and the worst points."""
+    table = Table(title=f"How many times as fast {OURS} is (and step / yardstick)", title_justify="left")
+    table.add_column("against")
+    for title in ("geometric mean", "points", "worst"):
+        table.add_column(title, justify="right")
+    table.add_column("at")
+    lines = analysis.step_summary(measurement.at("step")) + analysis.epoch_summary(measurement.at("epoch"))
+    for line in lines:
+        table.add_row(line.title, f"{line.mean:.2f}", str(line.points), f"{line.worst:.2f}", line.where)
+    return table
+
+
+def columns(points: Sequence[Point]) -> list[str]:
+    """The contenders of these points, in the list's order."""
+    return [name for name in ENTRIES if any(name in point.results for point in points)]
+
+
+def microseconds(result: Result | None, mark: bool = False) -> Text:
+    """Seconds a step as microseconds."""
+    if result is None:
+        return Text()
+    if not result.counts:
+        return Text("FAULT", style="red")
+    low, high = (number(1e6 * value) for value in result.quartiles)
+    return Text.assemble(f"{number(1e6 * result.median)}{'*' * mark}", (f"\n{low}–{high}", "dim"))
+
+
+def speed(result: Result | None, rows: int) -> Text:
+    """Samples a second."""
+    if result is None:
+        return Text()
+    if not result.counts:
+        return Text("FAULT", style="red")
+    low, high = (rows / value for value in reversed(result.quartiles))
+    return Text.assemble(f"{rows / result.median:,.0f}", (f"\n{low:,.0f}–{high:,.0f}", "dim"))
+
+
+def verdict(ratio: analysis.Ratio | None) -> Text:
+    """A ratio, coloured, and said where it is a tie."""
+    if ratio is None:
+        return Text()
+    return Text(f"{ratio.value:.2f}×" + " tie" * ratio.tie, style=STYLES[ratio.verdict])
+
+
+def number(value: float) -> str:
+    """Three digits or more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def faults(measurement: Measurement) -> list[str]:
+    """What went wrong, a line each."""
+    return [
+        f"FAULT {name}, {point.measure} of {point.network}, batch {point.batch}: {result.fault}"
+        for point in measurement.points
+        for name, result in point.results.items()
+        if result.fault
+    ]

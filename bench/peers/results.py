@@ -1,0 +1,125 @@
+"""What was measured, and its JSON file.
+
+The file holds one object:
+
+- ``format``: 1.
+- ``machine``: ``processor``, ``cores``, ``system``, ``python``, ``versions`` of the packages that matter, and
+  ``settings`` of each contender's process (threads of its pools, say).
+- ``absent``: the command that installs it, for each contender that is not installed.
+- ``points``: a list of objects with
+  ``measure`` (``"step"``, on a batch that stays in memory, or ``"epoch"``, end to end with shuffling), ``network``,
+  ``batch`` (rows), ``rows`` (of an epoch; of a step, the batch's), ``real`` (whether an epoch's rows are Fashion-MNIST
+  rather than random bytes), and ``results``: for each contender
+  ``seconds`` (of one step or one epoch, in each round; the same place is the same round in all contenders),
+  ``median``, ``quartiles`` (of ``seconds``), ``steps`` (averaged over in a round), ``losses`` (of the first steps from
+  equal weights on equal batches; of an epoch one, that of the data set's first rows after all rounds), and ``fault``
+  (why it does not count; empty where it does).
+
+The contender ``yardstick`` is the matrix products and memory streams of a step alone.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...backends.errors import DataError
+
+FORMAT = 1
+
+
+@dataclass
+class Result:
+    """What one contender did at one point; fields as in the file."""
+
+    seconds: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    steps: int = 1
+    fault: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was measured, without a fault."""
+        return bool(self.seconds) and not self.fault
+
+    @property
+    def median(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.seconds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Between them lies the middle half of the rounds."""
+        return quartiles(self.seconds)
+
+
+@dataclass
+class Point:
+    """One network at one batch size; fields as in the file."""
+
+    measure: str
+    network: str
+    batch: int
+    rows: int
+    results: dict[str, Result] = field(default_factory=dict)
+    real: bool = True
+
+
+@dataclass
+class Measurement:
+    """A whole run; fields as in the file."""
+
+    machine: dict[str, Any] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+
+    def at(self, measure: str) -> list[Point]:
+        """The points of a measure."""
+        return [point for point in self.points if point.measure == measure]
+
+
+def quartiles(values: list[float]) -> tuple[float, float]:
+    """First and third quartile, by linear interpolation; of one value, itself twice."""
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
+def write(measurement: Measurement, path: Path) -> None:
+    """Writes the file, whole or not at all."""
+    from ...dl.storage import write_atomically
+
+    document = {"format": FORMAT, **asdict(measurement)}
+    for point, record in zip(measurement.points, document["points"], strict=True):
+        for name, result in point.results.items():
+            if result.seconds:
+                record["results"][name] |= {"median": result.median, "quartiles": result.quartiles}
+    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def read(path: Path) -> Measurement:
+    """Reads the file.
+
+    Raises
+    ------
+    DataError
+        It is no such file.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise ValueError(f"its format is {document['format']!r}")
+        points = []
+        for record in document["points"]:
+            results = {
+                name: Result(**{key: result[key] for key in ("seconds", "losses", "steps", "fault")})
+                for name, result in record.pop("results").items()
+            }
+            points.append(Point(**record, results=results))
+        return Measurement(document["machine"], document["absent"], points)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no file of `gearshift peers` (format {FORMAT}): {error}") from None

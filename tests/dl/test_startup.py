@@ -1,0 +1,99 @@
+"""What happens before the first step: kernels compile and the user is told; an early signal and a slip are caught."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import gearshift as gs
+from gearshift import __main__ as command_line
+from gearshift.backends.errors import ConfigurationError
+from gearshift.dl.config import parse
+from gearshift.dl.experiment import build_optimizer
+
+SMALL = ["--set", "train.epochs=2", "--set", "model.hidden=[4]", "--set", "data.test=0", "--set", "data.validation=0"]
+COMPILING = "compiling kernels"
+
+
+def shown(cache: Path, *arguments: str) -> str:
+    """Standard error of a command whose compiled kernels are kept in `cache`."""
+    environment = {**os.environ, "GEARSHIFT_CACHE_DIR": str(cache)}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-m", "gearshift", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stderr
+
+
+def test_compiling_is_said_where_kernels_are_not_kept_yet(tmp_path: Path) -> None:
+    """Once, however many are compiled, and not at all by the next process."""
+    train = ["train", "--backend", "numba", "--quiet", *SMALL]
+    first = shown(tmp_path / "cache", *train, "--run", str(tmp_path / "first"))
+    again = shown(tmp_path / "cache", *train, "--run", str(tmp_path / "again"))
+    assert first.count(COMPILING) == 1
+    assert COMPILING not in again
+
+
+def test_nothing_is_said_where_nothing_compiles(tmp_path: Path) -> None:
+    reported = shown(tmp_path / "cache", "train", "--backend", "numpy", *SMALL, "--run", str(tmp_path / "run"))
+    assert COMPILING not in reported
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_a_signal_just_before_training_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is trained, and the run goes on later as if nothing had happened."""
+    fit = command_line._fit
+
+    def terminated(*arguments: Any) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return fit(*arguments)
+
+    def train(run: str, *arguments: str) -> object:
+        with pytest.raises(SystemExit) as ended:
+            command_line.main(
+                ["train", "--run", str(tmp_path / run), "--backend", "numpy", "--quiet", *SMALL, *arguments]
+            )
+        return ended.value.code
+
+    monkeypatch.setattr(command_line, "_fit", terminated)
+    assert train("stopped") == 143
+    assert len(gs.Run(tmp_path / "stopped").history) == 0
+    monkeypatch.undo()
+    assert not train("stopped", "--resume")
+    assert not train("whole")
+    stopped, whole = (load_file(tmp_path / run / "last.safetensors") for run in ("stopped", "whole"))
+    assert stopped.keys() == whole.keys()
+    for name in whole.keys() - {"history"}:
+        assert stopped[name].tobytes() == whole[name].tobytes()
+
+
+def test_a_stop_before_training_holds_for_one_training() -> None:
+    trainer = gs.Trainer(gs.Linear(2, 1), gs.MSELoss(), gs.SGD(), backend="numpy")
+    trainer.stop("early")
+    trainer.fit(np.eye(2), np.ones(2), verbose=False)
+    assert (trainer.stopped, trainer.step) == ("early", 0)
+    trainer.fit(np.eye(2), np.ones(2), verbose=False)
+    assert (trainer.stopped, trainer.step) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "meant"),
+    [
+        ("Adam", "beta", "did you mean 'betas'"),
+        ("SGD", "momentun", "did you mean 'momentum'"),
+        ("SGD", "qq", "dampening"),
+    ],
+)
+def test_an_unknown_argument_of_an_optimizer_is_named_with_what_may_have_been_meant(
+    name: str, given: str, meant: str
+) -> None:
+    configuration = parse({"optimizer": {"name": name, given: 0.5}})
+    with pytest.raises(ConfigurationError, match=rf"optimizer\.{given} is not an argument of {name}; .*{meant}"):
+        build_optimizer(configuration)
