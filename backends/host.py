@@ -8,6 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .errors import ConfigurationError
+
+THREADS = "GEARSHIFT_THREADS"
+
 
 def processor() -> str:
     """The processor's model name and the number of cores this process may use."""
@@ -20,10 +24,32 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Processors that this process may run on."""
+    """Processors that this process may keep busy: what its affinity and its container's quota leave."""
+    count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.exists():
+        share, _, period = quota.read_text().strip().partition(" ")
+        if share != "max" and period:
+            count = min(count, max(1, int(share) // int(period)))
+    return count
+
+
+def threads() -> int:
+    """Threads for the library's own loops: GEARSHIFT_THREADS where it is set, at most `cores`.
+
+    Raises
+    ------
+    ConfigurationError
+        The variable holds something else than a whole number of at least 1.
+    """
+    text = os.environ.get(THREADS)
+    if not text:
+        return cores()
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"{THREADS} is {text!r}; expected a whole number of at least 1")
+    return min(int(text), cores())
 
 
 def memory() -> tuple[int, int]:
@@ -49,9 +75,12 @@ def blas_threads() -> dict[str, int]:
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type | str, boundary: int = 256) -> np.ndarray:
-    """Zeros whose first element lies on a multiple of `boundary` bytes."""
+    """Zeros whose first element lies on a multiple of `boundary` bytes, with as many bytes to spare behind the last.
+
+    A register tile reads whole vectors, and so beyond the last row of a matrix.
+    """
     dtype = np.dtype(dtype)
     count = int(np.prod(shape, dtype=np.int64))
-    raw = np.zeros(count * dtype.itemsize + boundary, dtype=np.uint8)
+    raw = np.zeros(count * dtype.itemsize + 2 * boundary, dtype=np.uint8)
     offset = -raw.ctypes.data % boundary
     return raw[offset : offset + count * dtype.itemsize].view(dtype).reshape(shape)

@@ -30,18 +30,24 @@ logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Where compiled loops are kept: by a hash of every source that they may be made from.
+    """Where compiled loops are kept: by a hash of every source that they may be made from."""
+    from platformdirs import user_cache_path
+
+    base = os.environ.get("GEARSHIFT_CACHE_DIR") or user_cache_path("gearshift")
+    return Path(base) / "numba" / _digest()
+
+
+@cache
+def _digest() -> str:
+    """A hash of the sources as this process found them; what is edited later, it does not run.
 
     Numba's own cache does not notice edits to functions called from other files.
     """
-    from platformdirs import user_cache_path
-
     root = Path(__file__).parent.parent
     digest = hashlib.sha256(version("numba").encode())
     for source in sorted([*root.glob("kernels/*.py"), *root.glob("backends/*.py")]):
         digest.update(source.read_bytes())
-    base = os.environ.get("GEARSHIFT_CACHE_DIR") or user_cache_path("gearshift")
-    return Path(base) / "numba" / digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
 def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any]:
@@ -157,7 +163,7 @@ class NumbaBackend(NumPyBackend):
             device=host.processor(),
             versions={"numba": numba.__version__, "numpy": np.__version__},
             memory=host.memory(),
-            threads={"kernels": 1, **host.blas_threads()},
+            threads={"dense chains": host.threads(), "other kernels": 1, **host.blas_threads()},
         )
 
     def bind(

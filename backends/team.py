@@ -7,8 +7,10 @@ spins. No BLAS is called meanwhile, so no other pool's threads are awake through
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -18,10 +20,17 @@ import numpy as np
 from . import host
 from .machine import give_way, load, store
 
+logger = logging.getLogger(__name__)
+
 LINE = 16  # int64 from one thread's flags to the next: two cache lines, which processors fetch in pairs
 ARRIVED, YIELDS = 0, 1
 WORTHWHILE = 1 << 14  # multiplications of a step from which a second thread pays
 SPINS = 4096  # looks at a flag, some 10 to 40 µs, before a waiting thread gives way
+
+NOTICEABLE = 0.005  # seconds: a shorter call says little of who else has the processor
+STALLED = 0.3  # share of a call in which a thread did not have its processor, from which the call counts as a stall
+PATIENCE = 2  # such calls on end before the team makes do with one thread
+ALONE = 1.0  # seconds until it tries again
 
 
 def wait(thread: int, threads: int, flags: Any) -> None:
@@ -47,11 +56,20 @@ def share(count: int, thread: int, threads: int, grain: int) -> tuple[int, int]:
 
 
 class Team:
-    """`threads` threads, the caller's among them; the others sleep between calls of `run`."""
+    """`threads` threads, the caller's among them; the others sleep between calls of `run`.
+
+    Where another pool of this process or another process has the cores, threads that meet at a barrier wait for each
+    other in multiples of the scheduler's tick. Then one thread does all the work for a while: the bits are the same.
+
+    Attributes
+    ----------
+    stalls : calls of `run` in which a thread was kept from its processor for more than `STALLED` of the time.
+    """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._busy = threading.Lock()
+        self.stalls = 0
+        self._busy, self._stalled, self._alone_until = threading.Lock(), 0, 0.0
         self.flags = np.zeros(threads * LINE, dtype=np.int64)
         self._helpers = [_Helper(thread) for thread in range(1, threads)]
 
@@ -63,20 +81,41 @@ class Team:
         return self.threads if sum(weights) * min(rows, 8) >= WORTHWHILE else 1
 
     def threads_for(self, parts: int) -> int:
-        """Threads that work on so many parts."""
-        return min(self.threads, parts)
+        """Threads that work on so many parts now."""
+        return 1 if time.monotonic() < self._alone_until else min(self.threads, parts)
 
     def run(self, work: Callable[[int], Any], threads: int) -> None:
         """Calls ``work(thread)`` on `threads` threads at once; returns when all are done."""
-        helpers = self._helpers[: threads - 1]
+        helpers, kept = self._helpers[: threads - 1], [0.0] * threads
+
+        def timed(thread: int) -> None:
+            start, used = time.perf_counter(), time.thread_time()
+            work(thread)
+            seconds = time.perf_counter() - start
+            if seconds > NOTICEABLE:
+                kept[thread] = 1 - (time.thread_time() - used) / seconds
+
         with self._busy:
             for helper in helpers:
-                helper.begin(work)
+                helper.begin(timed)
             try:
-                work(0)
+                timed(0)
             finally:
                 for helper in helpers:
                     helper.end()
+        if threads > 1:
+            self._note(max(kept))
+
+    def _note(self, kept: float) -> None:
+        """Takes note of the share of a call in which a thread was kept from its processor."""
+        if kept <= STALLED:
+            self._stalled = 0
+            return
+        self.stalls += 1
+        self._stalled += 1
+        if self._stalled >= PATIENCE:
+            self._alone_until, self._stalled = time.monotonic() + ALONE, 0
+            logger.info("other threads hold the processor: one thread trains, and tries again each second")
 
 
 class _Helper:
@@ -109,8 +148,8 @@ class _Helper:
 
 @cache
 def team() -> Team:
-    """The process's team: a thread a core."""
-    return Team(host.cores())
+    """The process's team: a thread a core, or as many as GEARSHIFT_THREADS says, at most a thread a core."""
+    return Team(host.threads())
 
 
 if hasattr(os, "register_at_fork"):

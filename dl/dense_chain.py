@@ -133,7 +133,7 @@ class DensePlan(Plan):
         super().__init__(graph, backend, arena, shared, capacity)
         self.block, self.team = min(block, capacity), workers or team()
         self.parts = self.team.parts([int(np.prod(layer.weight.shape)) for layer in chain.layers], capacity)
-        layout = Layout(chain, arena, self._parameters, self.block, self.parts)
+        layout = Layout(chain, arena, self.block, self.parts, several=capacity > self.block)
         self.layers = layout.layers
         self._work = host.aligned_zeros(layout.size, arena.dtype)
         room = SCRATCH + max(2 * HOT + 2 * layout.widest * (ROWS + 1), 16 * layout.widest)
@@ -220,10 +220,11 @@ class DensePlan(Plan):
 class Layout:
     """Where everything begins: the rows of `kernels.dense_chain.steps`' `layers`, and the size of its `work`.
 
-    `gap` elements stay unused between what lies in `work`: a test looks whether they do.
+    With `several` blocks in a batch, gradients are collected. `gap` elements stay unused between what lies in
+    `work`: a test looks whether they do.
     """
 
-    def __init__(self, chain: Chain, arena: Arena, parameters: Mapping[str, Any], block: int, parts: int, gap: int = 0):
+    def __init__(self, chain: Chain, arena: Arena, block: int, parts: int, several: bool, gap: int = 0) -> None:
         self.gap, self.size = gap, gap
         self.places: list[tuple[int, int]] = []
         widths = [chain.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in chain.layers)]
@@ -231,7 +232,6 @@ class Layout:
         rows = _whole(block)
         self.layers = np.zeros((len(chain.layers), dense_chain.FIELDS), dtype=np.int64)
         x, x_stride = self._take(rows * _odd(widths[0])), _odd(widths[0])
-        several = 1  # a smaller batch never needs more blocks, and memory that is not touched is not taken
         for number, layer in enumerate(chain.layers):
             inputs, outputs = layer.weight.shape
             stride = _odd(outputs)
@@ -250,7 +250,7 @@ class Layout:
                 self._take((outputs + 16) * _odd(block)),
                 _odd(block),
                 self._take(parts * block * (outputs + 32 * parts)),
-                self._take(several * (inputs + 1) * _whole(outputs)),
+                self._take((inputs + 1) * _whole(outputs) if several else 0),
             )
             x, x_stride = self._take(rows * stride), stride
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,7 +33,7 @@ def trainer(
     layers: list[gs.Layer] = []
     if standardize:
         layers.append(gs.Standardize(widths[0]).fit(np.linspace(-1, 1, widths[0]), np.linspace(1, 2, widths[0])))
-    for i, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (inputs, outputs) in enumerate(pairwise(widths)):
         layers.append(gs.Linear(inputs, outputs, bias=bias))
         if hidden is not None and i < len(widths) - 2:
             layers.append(hidden())
@@ -101,7 +103,9 @@ def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtyp
 def test_bits_do_not_depend_on_the_number_of_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data, widths = rows_of((60, 50, 40, 10), 300), (60, 50, 40, 10)
     expected = fitted(trainer(widths, "numba", dtype="float32"), data, 37)
-    parts = plan_of(trainer(widths, "numba", dtype="float32"), data, 37).parts
+    first = plan_of(trainer(widths, "numba", dtype="float32"), data, 37)
+    assert isinstance(first, DensePlan)
+    parts = first.parts
     other = Team(threads)
     monkeypatch.setattr(Team, "parts", lambda *_: parts)
     monkeypatch.setattr("gearshift.dl.dense_chain.team", lambda: other)
@@ -135,7 +139,7 @@ def test_nothing_is_written_between_the_buffers() -> None:
     assert isinstance(plan, DensePlan)
     chain = recognize(plan.graph)
     assert chain is not None
-    layout = Layout(chain, plan.arena, plan._parameters, plan.block, plan.parts, gap=256)
+    layout = Layout(chain, plan.arena, plan.block, plan.parts, several=True, gap=256)
     plan.layers, plan._work = layout.layers, np.full(layout.size, 7, np.float32)
     inside = np.zeros(layout.size, bool)
     for start, stop in layout.places:
@@ -154,12 +158,8 @@ def test_nothing_is_written_between_the_buffers() -> None:
 def test_what_is_not_a_chain_runs_on_the_list() -> None:
     widths, data = (8, 6, 4), rows_of((8, 6, 4), 20)
     clipped = trainer(widths, "numba", clip_norm=1.0)
-    dropped = gs.Trainer(
-        gs.Sequential(gs.Linear(8, 6), gs.Dropout(0.5), gs.Linear(6, 4)),
-        gs.CrossEntropyLoss(),
-        gs.Adam(),
-        backend="numba",
-    )
+    dropout = gs.Sequential(gs.Linear(8, 6), gs.Dropout(0.5), gs.Linear(6, 4))
+    dropped = gs.Trainer(dropout, gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
     shared = gs.Linear(8, 8)
     twice = gs.Trainer(gs.Sequential(shared, gs.ReLU(), shared), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
     for run in (clipped, dropped, twice):

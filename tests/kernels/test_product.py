@@ -1,0 +1,99 @@
+"""Register tiles, blocked products and transposition, compiled and as their Python says, against float64."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gearshift as gs
+from gearshift.backends import machine
+from gearshift.backends import numba as numba_backend
+from gearshift.kernels.product import LEFT, NEITHER, RIGHT, SCRATCH, product
+
+GUARD = 40
+MARK = 12345.0
+
+
+def guarded(values: np.ndarray) -> np.ndarray:
+    """The values in a flat array between guard zones."""
+    flat = np.full(values.size + 2 * GUARD, MARK, dtype=values.dtype)
+    flat[GUARD:-GUARD] = values.reshape(-1)
+    return flat
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 8),
+    st.integers(1, 450),
+    st.sampled_from(["float32", "float64"]),
+    st.sampled_from([NEITHER, RIGHT, LEFT]),
+    st.sampled_from([4, 8]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> None:
+    random, lanes = np.random.default_rng(seed), machine.lanes(dtype)
+    columns = vectors * lanes
+    # a lies transposed where it is copied: rows one element apart
+    a = random.normal(size=(depth, rows) if copies == LEFT else (rows, depth)).astype(dtype)
+    b = random.normal(size=(depth, columns)).astype(dtype)
+    c = random.normal(size=(rows, columns)).astype(dtype)
+    am, ak = (1, rows) if copies == LEFT else (depth, 1)
+    flat_a, flat_b, flat_c = guarded(a), guarded(b), guarded(c)
+    scratch = np.full(SCRATCH + GUARD, MARK, dtype=dtype)
+    numba_backend.compiled(product)(
+        rows, vectors, depth, flat_a, GUARD, am, ak, flat_b, GUARD, columns, flat_c, GUARD, columns, int(more),
+        copies, scratch, lanes, height,
+    )  # fmt: skip
+    left = (a.T if copies == LEFT else a).astype(np.float64)
+    expected = left @ b.astype(np.float64) + (c if more else 0)
+    terms = np.abs(left) @ np.abs(b).astype(np.float64) + np.abs(c)
+    error = np.abs(flat_c[GUARD:-GUARD].reshape(rows, columns) - expected) / terms
+    assert error.max() < 1e-6 if dtype == "float32" else error.max() < 1e-15
+    for zone in (flat_c[:GUARD], flat_c[-GUARD:], scratch[SCRATCH:]):
+        assert (zone == MARK).all()
+    assert (flat_a[GUARD:-GUARD] == a.reshape(-1)).all() and (flat_b[GUARD:-GUARD] == b.reshape(-1)).all()
+
+
+def test_the_text_uncompiled() -> None:
+    random, lanes = np.random.default_rng(0), machine.lanes(np.float64)
+    for copies, height in ((NEITHER, 8), (RIGHT, 4), (LEFT, 8)):
+        a, b = random.normal(size=(21, 13)), random.normal(size=(13, 4 * lanes))
+        c = np.zeros((21, 4 * lanes))
+        flat, am, ak = (a.T.copy().reshape(-1), 1, 21) if copies == LEFT else (a.reshape(-1), 13, 1)
+        product(
+            21, 4, 13, flat, 0, am, ak, b.reshape(-1), 0, 4 * lanes, c.reshape(-1), 0, 4 * lanes, 0,
+            copies, np.zeros(SCRATCH), lanes, height,
+        )  # fmt: skip
+        np.testing.assert_allclose(c, a @ b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transposition(dtype: str) -> None:
+    import numba
+
+    n = machine.lanes(dtype)
+    square = np.arange(n * n, dtype=dtype).reshape(n, n)
+    for instruction in (machine.turn, machine.intrinsic(machine.turn)):  # pyright: ignore[reportArgumentType]
+        out = np.zeros((n, n), dtype=dtype)
+        if instruction is machine.turn:
+            machine.turn(square.reshape(-1), 0, n, out.reshape(-1), 0, n)
+        else:
+            loop = numba.njit(lambda a, b, n: instruction(a, 0, n, b, 0, n))  # noqa: B023
+            loop(square.reshape(-1), out.reshape(-1), n)
+        assert (out == square.T).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="denormal numbers are left alone elsewhere")
+def test_training_leaves_the_processors_treatment_of_denormals_alone() -> None:
+    random = np.random.default_rng(0)
+    data = gs.Dataset(random.normal(size=(64, 20)), random.integers(0, 3, 64))
+    run = gs.Trainer(gs.Sequential(gs.Linear(20, 3)), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
+    run.fit(data, epochs=1, batch_size=8, verbose=False)
+    tiny = np.full(64, 1e-40, dtype=np.float32)
+    assert (tiny * np.float32(1) != 0).all()
