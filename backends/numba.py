@@ -1,7 +1,8 @@
 """The fused CPU backend: operations' loops compiled by Numba, products by NumPy's BLAS.
 
-The loops run on the calling thread. BLAS workers spin for a while after each product, and a second pool of
-threads beside them waits for the processor in multiples of the scheduler's tick.
+An operation's loop runs on the calling thread. BLAS workers spin for a while after each product, and a second pool of
+threads beside them would wait for the processor in multiples of the scheduler's tick. What calls no BLAS, like
+`kernels.dense_chain`, may be compiled here and run by a `team`.
 """
 
 from __future__ import annotations

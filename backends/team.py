@@ -23,7 +23,8 @@ from .machine import give_way, load, store
 logger = logging.getLogger(__name__)
 
 LINE = 16  # int64 from one thread's flags to the next: two cache lines, which processors fetch in pairs
-ARRIVED, YIELDS = 0, 1
+ARRIVED = 0
+NEVER_LATE = 1 << 60
 WORTHWHILE = 1 << 14  # multiplications of a step from which a second thread pays
 SPINS = 4096  # looks at a flag, some 10 to 40 µs, before a waiting thread gives way
 
@@ -45,7 +46,6 @@ def wait(thread: int, threads: int, flags: Any) -> None:
         while load(flags, other * LINE + ARRIVED) < turn:
             spins += 1
             if spins > SPINS:
-                flags[own + YIELDS] += 1
                 give_way()
 
 
@@ -68,7 +68,7 @@ class Team:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self.stalls = 0
+        self.stalls, self._told = 0, False
         self._busy, self._stalled, self._alone_until = threading.Lock(), 0, 0.0
         self.flags = np.zeros(threads * LINE, dtype=np.int64)
         self._helpers = [_Helper(thread) for thread in range(1, threads)]
@@ -90,7 +90,11 @@ class Team:
 
         def timed(thread: int) -> None:
             start, used = time.perf_counter(), time.thread_time()
-            work(thread)
+            try:
+                work(thread)
+            except BaseException:
+                self.flags[thread * LINE + ARRIVED] = NEVER_LATE  # whoever waits for this thread goes on to the end
+                raise
             seconds = time.perf_counter() - start
             if seconds > NOTICEABLE:
                 kept[thread] = 1 - (time.thread_time() - used) / seconds
@@ -102,7 +106,10 @@ class Team:
                 timed(0)
             finally:
                 for helper in helpers:
-                    helper.end()
+                    helper.join()
+                self.flags[:] = 0
+        for helper in helpers:
+            helper.check()
         if threads > 1:
             self._note(max(kept))
 
@@ -115,7 +122,9 @@ class Team:
         self._stalled += 1
         if self._stalled >= PATIENCE:
             self._alone_until, self._stalled = time.monotonic() + ALONE, 0
-            logger.info("other threads hold the processor: one thread trains, and tries again each second")
+            if not self._told:
+                logger.info("other threads hold the processor: where they do, one thread trains")
+            self._told = True
 
 
 class _Helper:
@@ -127,14 +136,15 @@ class _Helper:
         threading.Thread(target=self._serve, name=f"gearshift-{thread}", daemon=True).start()
 
     def begin(self, work: Callable[[int], Any]) -> None:
-        self._work = work
+        self._work, self._error = work, None
         self._go.release()
 
-    def end(self) -> None:
+    def join(self) -> None:
         self._done.acquire()
+
+    def check(self) -> None:
         if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+            raise self._error
 
     def _serve(self) -> None:
         while True:

@@ -143,10 +143,10 @@ class DensePlan(Plan):
             slots = len(chain.update.inputs) - 7
             functions |= {"update": chain.update.operation.loop, "cut": CUTS[slots]}
         self._steps: Any = backend.compiled(dense_chain.steps, **functions)
-        self._bind_arrays(chain, graph)
+        self._bind_arrays(chain)
         self._step_seconds = 0.0
 
-    def _bind_arrays(self, chain: Chain, graph: Graph) -> None:
+    def _bind_arrays(self, chain: Chain) -> None:
         """Everything that the compiled loop is given, but for the number of rows and what is each thread's own."""
         arena, real, empty = self.arena, self.arena.dtype, np.zeros(0, self.arena.dtype)
         x = self._arrays(chain.x)

@@ -69,6 +69,24 @@ def test_an_error_in_a_thread_reaches_the_caller_and_the_team_goes_on() -> None:
     assert sorted(ran) == [0, 1]
 
 
+@pytest.mark.parametrize("failing", [0, 1])
+def test_nobody_waits_for_a_thread_that_failed(failing: int) -> None:
+    compiled: Any = numba_backend.compiled(wait)  # pyright: ignore[reportArgumentType]
+    team = Team(2)
+    compiled(0, 1, team.flags)
+
+    def work(thread: int) -> None:
+        if thread == failing:
+            raise ValueError("failed")
+        for _ in range(3):
+            compiled(thread, 2, team.flags)
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="failed"):
+            team.run(work, 2)
+    team.run(lambda thread: compiled(thread, 2, team.flags), 2)
+
+
 def test_two_spinning_pools_are_noticed_and_one_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     import numba
 
