@@ -33,11 +33,22 @@ def rows(*arrays: Any) -> int:
     return arrays[-1].shape[0]
 
 
+def traffic(data: Any, order: Any, *others: Any) -> tuple[int, int]:
+    """The batch's rows of the data, not all of them."""
+    batch = others[-1]
+    return batch.size * data.itemsize + batch.shape[0] * order.itemsize, batch.nbytes
+
+
 def launch(data: Any, order: Any, counters: Any, batch: Any) -> Launch:
     """A thread an element of the batch."""
     return over_elements(batch.size, data, order, counters, batch, batch.size, math.prod(batch.shape[1:]))
 
 
 GATHER = Operation(
-    "gather", reference, loop, rows, cuda=Cuda("gather.cu", "gather", launch, types={"DATA": 0, "BATCH": 3})
+    "gather",
+    reference,
+    loop,
+    rows,
+    cuda=Cuda("gather.cu", "gather", launch, types={"DATA": 0, "BATCH": 3}),
+    traffic=traffic,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .counters import CURSOR
-from .gather import rows
+from .gather import rows, traffic
 from .launch import over_elements
 from .operation import Cuda, Launch, Operation
 
@@ -41,4 +41,5 @@ GATHER_STANDARDIZED = Operation(
     rows,
     cuda=Cuda("gather_standardized.cu", "gather_standardized", launch, types={"DATA": 0, "REAL": 5}),
     flops=lambda *arrays: 2 * arrays[-1].size,
+    traffic=traffic,
 )

@@ -62,6 +62,7 @@ class Operation:
         gradient (or None) for each input; None where the operation has no derivative.
     inplace : pairs (output, input) that may share memory where nothing else reads the input later.
     flops : floating-point operations for given arrays and attributes.
+    traffic : bytes read and bytes written at the least, for given arrays; None where that is every array once.
     """
 
     name: str
@@ -72,12 +73,15 @@ class Operation:
     gradient: Callable[..., tuple[Any, ...]] | None = None
     inplace: tuple[tuple[int, int], ...] = ()
     flops: Callable[..., int] = lambda *arrays, **attributes: 0
+    traffic: Callable[..., tuple[int, int]] | None = None
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"
 
     def bytes(self, *arrays: Any) -> int:
-        """Bytes read and written at the least: every array once."""
+        """Bytes read and written at the least."""
+        if self.traffic is not None:
+            return sum(self.traffic(*arrays))
         return sum(array.nbytes for array in arrays)
 
 

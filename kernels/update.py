@@ -37,12 +37,21 @@ def ranges(bounds: Any, factors: Any, counters: Any) -> Iterator[tuple[slice, fl
 
 
 def update_operation(name: str, reference: Any, loop: Any, flops_per_parameter: int, **texts: Any) -> Operation:
-    """An update whose items are the elements of the arena."""
+    """An update whose items are the elements of the arena.
+
+    It reads p, g and the states, and writes p and the states in place.
+    """
+
+    def traffic(p: Any, g: Any, *others: Any) -> tuple[int, int]:
+        kept = p.nbytes + sum(slot.nbytes for slot in others[:-5])
+        return kept + g.nbytes, kept
+
     return Operation(
         name,
         reference,
         loop,
         lambda *arrays: arrays[0].size,
         flops=lambda p, *_, **__: flops_per_parameter * p.size,
+        traffic=traffic,
         **texts,
     )

@@ -1,0 +1,1 @@
+"""`gearshift bench`: where the device sits underused, why, and which batch size to take."""

@@ -1,0 +1,263 @@
+"""What a run of `gearshift bench` says: a pure function of the document."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import Any
+
+from . import advice
+from .curve import Curve, crossover, curve, fit, half_peak
+from .records import Document, Estimate, Point
+
+WAITS = {
+    ("compute", "list"): "arithmetic",
+    ("compute", "chain"): "arithmetic",
+    ("memory", "list"): "memory",
+    ("memory", "chain"): "memory",
+    ("launch", "list"): "calls from Python",
+    ("launch", "chain"): "its threads to meet",
+    ("launch", "cupy"): "launches",
+}
+
+
+@dataclass(frozen=True)
+class Knee:
+    """Where throughput stops to grow.
+
+    Attributes
+    ----------
+    t0, ts, misfit, fits : the line t(b) = t0 + b·ts, and whether it explains the curve.
+    half_peak : batch size of half the peak throughput; None where the smallest has more.
+    peak : samples a second at best.
+    peak_batch : where.
+    underuse : how many times slower than the peak the smallest batch size is.
+    """
+
+    t0: float
+    ts: float
+    misfit: float
+    fits: bool
+    half_peak: Estimate | None
+    peak: float
+    peak_batch: int
+    underuse: float
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """From which batch size `above` is the faster of two; below it `below` is. None: `above` always is."""
+
+    below: str
+    above: str
+    batch: Estimate | None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The batch size to take on a backend, and what goes with it.
+
+    Attributes
+    ----------
+    batch : a batch size to type; `soonest` is the best itself, `low` to `high` are within 5 % of it.
+    low_noise, high_noise : the best batch sizes for the ends of the noise scale's interval.
+    explained : √(B·n½), where the line fits.
+    gain : how many times sooner than the configured batch size; None where that one was not measured.
+    memory_bytes : activations and workspace at `batch`.
+    """
+
+    backend: str
+    noise: float
+    batch: int
+    soonest: int
+    low: int
+    high: int
+    low_noise: int
+    high_noise: int
+    explained: float | None
+    edge: str
+    cost: float
+    gain: float | None
+    lr: float
+    epochs: int
+    schedule_steps: int
+    warmup: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All of it. `best` is the backend to take; its advice comes first."""
+
+    knees: dict[str, Knee] = field(default_factory=dict)
+    crossings: list[Crossing] = field(default_factory=list)
+    advice: list[Advice] = field(default_factory=list)
+    best: str = ""
+    sentence: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return _plain(asdict(self))
+
+
+def analyse(document: Document) -> Analysis:
+    """Knees, crossings, advice and the sentence that a person would say."""
+    curves = {where.name: measured for where in document.backends if (measured := curve_of(document, where.name))}
+    knees = {name: knee(measured) for name, measured in curves.items()}
+    crossings = [_crossing(curves, *pair) for pair in combinations(curves, 2)]
+    given = sorted((_advice(document, name, curves[name], knees[name]) for name in curves), key=lambda one: one.cost)
+    best = given[0].backend if given else ""
+    if not document.noise:
+        best = max(knees, key=lambda name: knees[name].peak, default="")
+        given = []
+    return Analysis(knees, crossings, given, best, sentence(document, knees, crossings, given, best))
+
+
+def curve_of(document: Document, backend: str) -> Curve | None:
+    """A backend's curve; None of fewer than two batch sizes."""
+    points = document.of(backend)
+    return curve([point.batch for point in points], [point.rounds for point in points]) if len(points) > 1 else None
+
+
+def knee(measured: Curve) -> Knee:
+    """Where this curve's throughput stops to grow."""
+    line, speeds = fit(measured), measured.batches / measured.seconds
+    top = int(speeds.argmax())
+    return Knee(
+        line.t0,
+        line.ts,
+        line.misfit,
+        line.fits,
+        half_peak(measured, line),
+        float(speeds[top]),
+        int(measured.batches[top]),
+        float(speeds[top] / speeds[0]),
+    )
+
+
+def _crossing(curves: dict[str, Curve], one: str, other: str) -> Crossing:
+    for below, above in ((one, other), (other, one)):
+        found = crossover(curves[below], curves[above])
+        first, last = curves[below].batches[0], curves[below].batches[-1]
+        if found and first < found.value < last:
+            return Crossing(below, above, found)
+    middle = math.sqrt(curves[one].batches[0] * curves[one].batches[-1])
+    slower, faster = (one, other) if curves[one].at(middle) > curves[other].at(middle) else (other, one)
+    return Crossing(slower, faster, None)
+
+
+def noise_scale(document: Document) -> Estimate | None:
+    """The noise scale that counts for the optimizer: Adam's where gradients are divided by √v̂."""
+    if document.noise is None:
+        return None
+    return document.noise.adam or document.noise.scale
+
+
+def _advice(document: Document, name: str, measured: Curve, knee: Knee) -> Advice:
+    task, scale = document.task, noise_scale(document) or Estimate(value=0, low=0, high=0)
+    soon = advice.soonest(measured, scale.value, task.rows)
+    ends = [advice.soonest(measured, noise, task.rows).batch for noise in (scale.low, scale.high)]
+    batch, before = advice.pleasant(soon), min(task.batch_size, task.rows)
+    inside = measured.batches[0] <= before <= measured.batches[-1]
+    point = min(document.of(name), key=lambda point: abs(math.log(point.batch / batch)))
+    epochs = advice.epochs(before, batch, scale.value, task.epochs)
+    stretch = math.ceil(task.rows / batch) * epochs / (math.ceil(task.rows / before) * task.epochs)
+    return Advice(
+        backend=name,
+        noise=scale.value,
+        batch=batch,
+        soonest=soon.batch,
+        low=soon.low,
+        high=soon.high,
+        low_noise=ends[0],
+        high_noise=ends[1],
+        explained=math.sqrt(scale.value * knee.t0 / knee.ts) if knee.fits and knee.ts > 0 else None,
+        edge=soon.edge,
+        cost=soon.cost,
+        gain=float(advice.cost(measured, scale.value, before) / soon.cost) if inside else None,
+        lr=advice.rounded(advice.learning_rate(task.optimizer, task.lr, before, batch, scale.value)),
+        epochs=epochs,
+        schedule_steps=round(task.schedule_steps * stretch),
+        warmup=round(task.warmup * stretch),
+        memory_bytes=round(point.memory_bytes * batch / point.batch) if batch > point.batch else point.memory_bytes,
+    )
+
+
+def sentence(
+    document: Document, knees: dict[str, Knee], crossings: list[Crossing], given: list[Advice], best: str
+) -> str:
+    """What a person would say."""
+    if not best:
+        return "Too little was measured to say anything: two batch sizes are needed."
+    parts = [_underuse(document, knees[best], best)]
+    if given:
+        parts.append(_soonest(document, given))
+    for crossing in crossings:
+        if best in (crossing.below, crossing.above):
+            parts.append(_faster(crossing, best))
+    text = " ".join(parts)
+    return f"(Simulated.) {text}" if document.simulated else text
+
+
+def _underuse(document: Document, knee: Knee, name: str) -> str:
+    points = document.of(name)
+    first, half = points[0].batch, knee.half_peak.value if knee.half_peak else 0.0
+    if half <= first:
+        return f"{name} has more than half its peak throughput at batch {first:,} already."
+    text = f"Below {two_digits(half)} {name} is underused, {knee.underuse:.3g}× at batch {first:,}"
+    low = [point for point in points if point.batch < half]
+    point = min(low, key=lambda one: abs(math.log(4 * one.batch / half)))
+    why = held_back(document, point)
+    return f"{text}: {why}." if why else f"{text}."
+
+
+def held_back(document: Document, point: Point) -> str:
+    """What a step waits for, in words."""
+    if point.bound is None or point.fault:
+        return ""
+    where = document.where(point.backend)
+    kind = where.name if (point.bound, where.name) in WAITS else where.loop
+    part = point.bound_seconds[point.bound] / point.step_seconds
+    lost = 1 - min(1.0, point.share or 1.0)
+    text = f"at {point.batch:,} it waits for {WAITS[point.bound, kind]} {part:.0%} of each step"
+    return text + (f", and {lost:.0%} goes where no ceiling asks for it" if lost > part else "")
+
+
+def _soonest(document: Document, given: list[Advice]) -> str:
+    first = given[0]
+    if first.low == first.high:
+        text = f"On this data {first.low:,} reaches the target soonest"
+    else:
+        text = f"On this data {two_digits(first.low)} to {two_digits(first.high)} reaches the target soonest"
+    if len(given) > 1:
+        text += f", {given[1].cost / first.cost:.2g}× sooner than {given[1].backend} at its best"
+    if first.edge == "largest" and first.high >= document.task.rows:
+        text += "; the whole data set is the best batch there is"
+    return text + "."
+
+
+def _faster(crossing: Crossing, best: str) -> str:
+    other = crossing.below if best == crossing.above else crossing.above
+    if crossing.batch is not None:
+        side = "below" if best == crossing.above else "above"
+        return f"{other} is faster {side} {two_digits(crossing.batch.value)}."
+    return f"{other} is {'slower' if best == crossing.above else 'faster'} throughout."
+
+
+def two_digits(number: float) -> str:
+    """A batch size as one says it: two digits, with commas."""
+    if number < 100:
+        return f"{max(1, round(number)):,}"
+    power = 10 ** (len(str(int(number))) - 2)
+    return f"{round(number / power) * power:,}"
+
+
+def _plain(tree: Any) -> Any:
+    if isinstance(tree, Estimate):
+        return tree.model_dump()
+    if isinstance(tree, dict):
+        return {key: _plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_plain(value) for value in tree]
+    return tree

@@ -1,0 +1,330 @@
+"""What `gearshift bench` measures, and its JSON file.
+
+One object a file: this module's `Document`, whose fields are described where they stand. The list ``benchmarks`` has a
+record for each backend and batch size, a `Point`, to which the file adds what is computed from it (``step_seconds``,
+``samples_per_second``, ``attainable_seconds``, ``bound``, ``share``, ``fault``) and what `pytest-benchmark compare`
+reads (``name``, ``group``, ``stats``, …). ``analysis`` holds the advice. Both are computed anew when a file is read.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ...backends.errors import DataError
+
+FORMAT = 1
+LARGEST = 64 << 20  # bytes of a file that is read
+SLACK = 1.05  # a share beyond it is a fault of the ceiling
+
+Bound = Literal["compute", "memory", "launch"]
+BOUNDS: tuple[Bound, ...] = ("compute", "memory", "launch")
+
+
+class Record(BaseModel):
+    """Base: unknown keys are those that are computed anew."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Floor(Record):
+    """One operation of a step, and the least time that it can take."""
+
+    operation: str
+    layer: str
+    phase: str
+    flops: int
+    bytes: int  # read and written at the least
+    compute: float  # seconds, by each of the three ceilings
+    memory: float
+    launch: float
+    seconds: float | None = None  # that it took inside a step; None where a step is one compiled loop
+
+    @property
+    def least(self) -> float:
+        """Seconds by the ceiling that holds it back most."""
+        return max(self.compute, self.memory, self.launch)
+
+    @property
+    def bound(self) -> Bound:
+        """That ceiling."""
+        return max(BOUNDS, key=lambda name: getattr(self, name))
+
+
+class Point(Record):
+    """One backend at one batch size."""
+
+    backend: str
+    batch: int
+    rounds: list[float] = []  # seconds a step, in each round
+    epochs: list[float] = []  # seconds of whole epochs; empty beyond the data's rows, or beyond the time there was
+    floors: list[Floor] = []
+    memory_bytes: int = 0  # activations and workspace
+
+    @property
+    def step_seconds(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.rounds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Between them lies the middle half of the rounds."""
+        return quartiles(self.rounds)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Of steps."""
+        return self.batch / self.step_seconds
+
+    @property
+    def attainable_seconds(self) -> float:
+        """The sum of the operations' floors."""
+        return sum(floor.least for floor in self.floors)
+
+    @property
+    def bound_seconds(self) -> dict[Bound, float]:
+        """Its parts by what holds the operations back."""
+        return {name: sum(floor.least for floor in self.floors if floor.bound == name) for name in BOUNDS}
+
+    @property
+    def bound(self) -> Bound | None:
+        """The class with the most of the attainable time; None where no floors were measured."""
+        parts = self.bound_seconds
+        return max(BOUNDS, key=lambda name: parts[name]) if self.floors else None
+
+    @property
+    def share(self) -> float | None:
+        """Attainable time by the step's."""
+        return self.attainable_seconds / self.step_seconds if self.floors else None
+
+    @property
+    def fault(self) -> str:
+        """Why the share means nothing: it is above 1.05 even in the slower rounds. Empty where it does."""
+        share = self.share
+        if share is None or share <= SLACK or self.attainable_seconds <= SLACK * self.quartiles[1]:
+            return ""
+        return f"a ceiling is wrong: the step takes {share:.2f} times less than its floor"
+
+
+class Rate(Record):
+    """The fastest product of some shape."""
+
+    layer: str
+    product: str  # "forward", "weight gradient", "input gradient"
+    batch: int
+    flops_per_second: float
+
+
+class Streams(Record):
+    """Bytes a second of passes over arrays of so many bytes in all."""
+
+    bytes: int
+    read: float
+    write: float
+    update: float  # in place: every byte counts twice
+
+
+class Ceilings(Record):
+    """What the device does at best, measured in the same process on the same call path."""
+
+    products: list[Rate] = []
+    streams: list[Streams] = []
+    launches: dict[str, float] = {}  # seconds of a call that has next to nothing to do, by operation
+
+
+class Where(Record):
+    """A backend, and how far its sweep went."""
+
+    name: str
+    device: str = ""
+    threads: dict[str, int] = {}
+    loop: Literal["list", "chain"] = "list"  # operation by operation, or one compiled loop
+    ceilings: Ceilings = Ceilings()
+    limit: str = ""  # what ended the sweep before the last batch size
+
+
+class Estimate(Record):
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class NoiseAt(Record):
+    """The gradient's noise at one place of a training run."""
+
+    step: int
+    loss: float
+    trace: float  # tr Σ, of one example's gradient
+    square: float  # |G|², of the true gradient
+    scale: Estimate  # tr Σ / |G|², in rows
+    adam: Estimate | None = None  # the same of gradients divided by Adam's √v̂ + ε
+    layers: dict[str, float] = {}
+
+
+class Noise(Record):
+    """The gradient noise scale along a short training run."""
+
+    backend: str
+    batch: int  # rows of a draw
+    draws: int  # at each place
+    places: list[NoiseAt]
+    scale: Estimate  # over the run
+    adam: Estimate | None = None
+
+
+class Task(Record):
+    """What is trained."""
+
+    network: str
+    parameters: int
+    dtype: str
+    optimizer: str
+    lr: float
+    data: str
+    rows: int
+    batch_size: int
+    epochs: int
+    schedule: str = "constant"
+    schedule_steps: int = 0
+    warmup: int = 0
+
+
+class Trial(Record):
+    """Training to the target loss at one batch size; `--validate`."""
+
+    batch: int
+    seed: int
+    lr: float
+    steps: int
+    seconds: float
+    reached: bool
+
+
+class Validation(Record):
+    """Steps and examples to a target loss, measured."""
+
+    target: float
+    backend: str
+    trials: list[Trial]
+
+
+class Cause(Record):
+    """One thing changed at a time, and what that did to a step."""
+
+    batch: int
+    change: str
+    before: float  # seconds
+    after: float
+    predicted: float  # of `after` by `before`, from the floors
+
+
+class Document(Record):
+    """A whole run."""
+
+    format: int = FORMAT
+    simulated: bool = False  # made by `simulation`, not measured
+    machine: dict[str, Any] = {}
+    task: Task
+    configuration: dict[str, Any] = {}
+    asked: list[int] = []  # batch sizes
+    spent_seconds: float = 0.0
+    backends: list[Where] = []
+    benchmarks: list[Point] = []
+    noise: Noise | None = None
+    noise_absent: str = ""  # why there is none
+    validation: Validation | None = None
+    causes: list[Cause] = []
+
+    def of(self, backend: str) -> list[Point]:
+        """The points of a backend that were measured, by batch size."""
+        found = [point for point in self.benchmarks if point.backend == backend and point.rounds]
+        return sorted(found, key=lambda point: point.batch)
+
+    def where(self, backend: str) -> Where:
+        """A backend's record."""
+        return next(one for one in self.backends if one.name == backend)
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float]:
+    """First and third quartile, by linear interpolation; of one value, itself twice."""
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
+def write(document: Document, path: Path) -> None:
+    """Writes the file, whole or not at all."""
+    from ...dl.storage import write_atomically
+    from .analysis import analyse
+
+    tree = document.model_dump()
+    measured = [point for point in document.benchmarks if point.rounds]
+    tree["benchmarks"] = [_exchanged(point) for point in measured]
+    tree["analysis"] = analyse(document).as_dict()
+    tree |= {
+        "machine_info": {"cpu": {"brand_raw": document.machine.get("processor", "")}, "node": ""},
+        "commit_info": {"id": "", "dirty": False},
+        "datetime": document.machine.get("time", ""),
+        "version": "5.1.0",
+    }
+    write_atomically(path, (json.dumps(tree, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read(path: Path) -> Document:
+    """Reads the file.
+
+    Raises
+    ------
+    DataError
+        It is no such file.
+    """
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path} has {path.stat().st_size:,} bytes; expected a file of `gearshift bench`")
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(tree, dict) or tree.get("format") != FORMAT or "task" not in tree:
+            raise ValueError("its format is another")
+        return Document.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path} is no file of `gearshift bench`: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is no file of `gearshift bench` (format {FORMAT}): {error}") from None
+
+
+def _exchanged(point: Point) -> dict[str, Any]:
+    """A point with what is computed from it, and as pytest-benchmark's files have it."""
+    seconds, (low, high) = point.rounds, point.quartiles
+    name = f"{point.backend}[{point.batch}]"
+    deviation = statistics.stdev(seconds) if len(seconds) > 1 else 0.0
+    mean = statistics.fmean(seconds)
+    return point.model_dump() | {
+        "step_seconds": point.step_seconds,
+        "samples_per_second": point.samples_per_second,
+        "attainable_seconds": point.attainable_seconds,
+        "bound": point.bound,
+        "share": point.share,
+        "fault": point.fault,
+        "group": f"batch {point.batch}",
+        "name": name,
+        "fullname": f"gearshift bench::{name}",
+        "params": {"backend": point.backend, "batch": point.batch},
+        "param": f"{point.backend}-{point.batch}",
+        "extra_info": {"bound": point.bound, "share": point.share},
+        "options": {},
+        "stats": {
+            "min": min(seconds), "max": max(seconds), "mean": mean, "stddev": deviation, "rounds": len(seconds),
+            "median": point.step_seconds, "iqr": high - low, "q1": low, "q3": high, "iqr_outliers": 0,
+            "stddev_outliers": 0, "outliers": "0;0", "ld15iqr": min(seconds), "hd15iqr": max(seconds),
+            "ops": 1 / mean, "total": sum(seconds), "iterations": 1,
+        },
+    }  # fmt: skip

@@ -1,0 +1,181 @@
+"""The advice of `gearshift bench` against the known truth of simulated devices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gearshift.bench.batch import advice, simulation
+from gearshift.bench.batch.analysis import analyse, knee, two_digits
+from gearshift.bench.batch.curve import Curve, crossover, curve, fit
+from gearshift.bench.batch.records import Ceilings, Floor, Point, Streams
+from gearshift.bench.batch.roofline import Cost, memory_seconds
+from gearshift.bench.batch.simulation import BATCHES, Device, Roof
+
+TRIALS = 200
+
+
+def measured(device: Device, seed: int, rounds: int = 7) -> Curve:
+    """A simulated curve."""
+    random = np.random.default_rng(seed)
+    return curve(BATCHES, [device.rounds(batch, rounds, random) for batch in BATCHES])
+
+
+def devices(count: int) -> list[Device]:
+    """Devices of all kinds: half-peak batches from 3 to 3,000."""
+    random = np.random.default_rng(7)
+    return [
+        Device("made up", t0, t0 / 10 ** random.uniform(0.5, 3.5), spread=random.uniform(0.01, 0.06))
+        for t0 in 10 ** random.uniform(-5, -2.5, count)
+    ]
+
+
+def test_half_peak_within_ten_per_cent() -> None:
+    """n½ of simulated measurements is the truth within 10 %, in 95 of 100 trials at the least; its interval covers."""
+    errors, covered = [], 0
+    for seed, device in enumerate(devices(TRIALS)):
+        found = knee(measured(device, seed))
+        assert found.fits and found.half_peak is not None
+        errors.append(abs(found.half_peak.value / device.half_peak - 1))
+        covered += found.half_peak.low <= device.half_peak <= found.half_peak.high
+    assert np.median(errors) < 0.03 and np.quantile(errors, 0.95) < 0.10
+    assert covered >= 0.9 * TRIALS
+
+
+def test_crossover_interval_covers_the_truth() -> None:
+    """In at least 90 % of 200 trials."""
+    random, covered = np.random.default_rng(3), 0
+    for seed in range(TRIALS):
+        cpu = Device("cpu", 50e-6, 10 ** random.uniform(-6, -5))
+        gpu = Device("gpu", 10 ** random.uniform(-3.9, -3), cpu.ts / random.uniform(3, 30))
+        truth = (gpu.t0 - cpu.t0) / (cpu.ts - gpu.ts)
+        found = crossover(measured(cpu, 2 * seed), measured(gpu, 2 * seed + 1))
+        assert found is not None
+        covered += found.low <= truth <= found.high
+        assert crossover(measured(gpu, 2 * seed + 1), measured(cpu, 2 * seed)) is None
+    assert covered >= 0.9 * TRIALS
+
+
+def test_crossover_of_curves_that_are_no_lines() -> None:
+    """Read off the curves: one is flat until 256 rows and grows with the square from there."""
+    batches = np.array(BATCHES, dtype=float)
+    error = np.full(len(BATCHES), 0.01)
+    bent = Curve(batches, 1e-4 * np.maximum(1, batches / 256) ** 2, error)
+    flat = Curve(batches, np.full(len(BATCHES), 1.6e-3), error)
+    found = crossover(bent, flat)
+    assert not fit(bent).fits and found is not None
+    assert found.value == pytest.approx(1024, rel=0.02) and found.low < 1024 < found.high
+
+
+def test_soonest_batch_lies_in_the_true_band() -> None:
+    """b* of noisy measurements is within 5 % of the least true time, which √(B·n½) attains."""
+    random, inside = np.random.default_rng(5), 0
+    for seed, device in enumerate(devices(TRIALS)):
+        noise = 10 ** random.uniform(1, 4)
+
+        def true(batch: float, device: Device = device, noise: float = noise) -> float:
+            return (1 + noise / batch) * (device.t0 + batch * device.ts)
+
+        best = min(math.sqrt(noise * device.half_peak), BATCHES[-1])
+        found = advice.soonest(measured(device, seed), noise, BATCHES[-1])
+        inside += true(found.batch) <= 1.05 * true(best)
+        assert found.low <= found.batch <= found.high
+    assert inside >= 0.95 * TRIALS
+
+
+def test_band_of_the_soonest_batch() -> None:
+    """The worked example: t0 = 200 µs, ts = 0.5 µs, B = 900 give 600, and 382 to 943."""
+    batches = np.exp(np.linspace(0, math.log(65536), 2000))
+    exact = Curve(batches, 200e-6 + 0.5e-6 * batches, np.zeros(2000))
+    found = advice.soonest(exact, 900, 65536)
+    assert (found.batch, found.low, found.high) == pytest.approx((600, 382, 943), rel=0.02)
+    assert found.cost == pytest.approx((math.sqrt(200e-6) + math.sqrt(900 * 0.5e-6)) ** 2, rel=1e-4)
+    stopped = advice.soonest(exact, 900, 300)
+    assert (stopped.batch, stopped.edge) == (300, "largest")
+
+
+def test_bound_labels() -> None:
+    """In at least 95 % of trials, with ceilings measured with errors; all three bounds occur."""
+    random, right, seen, trials = np.random.default_rng(11), 0, set(), 0
+    for _ in range(TRIALS):
+        roof = Roof(10 ** random.uniform(-6.5, -5), 10 ** random.uniform(10, 12.5), 10 ** random.uniform(11, 14))
+        for batch in random.choice(BATCHES, 3):
+            truth = roof.bound(int(batch))
+            point = Point(backend="", batch=int(batch), floors=roof.floors(int(batch), random))
+            right, trials = right + (point.bound == truth), trials + 1
+            seen.add(truth)
+    assert seen == {"compute", "memory", "launch"}
+    assert right >= 0.95 * trials
+
+
+def test_misfit_is_said() -> None:
+    """A curve with a jump is explained by no line; n½ is read off the curve."""
+    batches = np.array(BATCHES, dtype=float)
+    jump = Curve(batches, np.where(batches < 512, 1e-4, 4e-6 * batches), np.full(len(BATCHES), 0.01))
+    found = knee(jump)
+    assert not found.fits and found.half_peak is not None
+    assert found.half_peak.value == pytest.approx(128) and found.peak_batch == 256
+    assert found.peak == pytest.approx(256 / 1e-4) and found.underuse == pytest.approx(256)
+
+
+def test_stray_rounds_move_nothing() -> None:
+    """One round in seven that takes ten times as long leaves the medians, and widens intervals little."""
+    device = Device("made up", 1e-4, 1e-6, spread=0.01, stray=0)
+    random = np.random.default_rng(0)
+    rounds = [device.rounds(batch, 7, random) for batch in BATCHES]
+    for values in rounds:
+        values[3] *= 10
+    found = knee(curve(BATCHES, rounds)).half_peak
+    assert found is not None and found.value == pytest.approx(100, rel=0.05)
+    assert found.high / found.low < 1.2
+
+
+def test_share_above_one_is_a_fault() -> None:
+    """Beyond 1.05 in the slower rounds too; within the noise it is none."""
+    floor = Floor(operation="matmul", layer="", phase="", flops=1, bytes=1, compute=1.2, memory=0, launch=0)
+    assert "ceiling" in Point(backend="", batch=1, rounds=[1.0, 1.01, 1.02], floors=[floor]).fault
+    assert not Point(backend="", batch=1, rounds=[0.9, 1.1, 1.3], floors=[floor]).fault
+    assert not Point(backend="", batch=1, rounds=[1.2, 1.2, 1.2], floors=[floor]).fault
+
+
+def test_memory_floor() -> None:
+    """Bytes that are read, written, and changed in place, each at its own rate, at the size of the arrays."""
+    streams = [
+        Streams(bytes=1000, read=1000, write=500, update=2000),
+        Streams(bytes=4000, read=10, write=10, update=10),
+    ]
+    ceilings = Ceilings(streams=streams)
+    assert memory_seconds(Cost("", "", "", 0, 600, 400), ceilings) == pytest.approx(600 / 1000 + 400 / 500)
+    adam = Cost("", "", "", 0, 1000, 750, in_place=True)  # p, m, v of 250 bytes each, and g
+    assert memory_seconds(adam, ceilings) == pytest.approx(250 / 1000 + 1500 / 2000)
+    assert memory_seconds(Cost("", "", ""), ceilings) == 0
+
+
+def test_learning_rates() -> None:
+    """SGD's rate saturates beyond the noise scale; Adam's has its peak there."""
+    assert advice.learning_rate("SGD", 0.1, 10, 20, 1e6) == pytest.approx(0.2, rel=1e-4)
+    assert advice.learning_rate("SGD", 0.1, 10**6, 10**8, 10) == pytest.approx(0.1, rel=1e-4)
+    assert advice.learning_rate("Adam", 0.1, 10, 40, 1e6) == pytest.approx(0.2, rel=1e-3)
+    rates = [advice.learning_rate("AdamW", 1e-3, 32, batch, 500) for batch in (125, 500, 2000)]
+    assert rates[1] > rates[0] == pytest.approx(rates[2])
+    assert advice.epochs(32, 512, 480, 10) == 19
+
+
+def test_sentence() -> None:
+    """What a person would say, of the notes' own example."""
+    gpu, cpu = Device("cupy", 200e-6, 0.05e-6), Device("numba", 30e-6, 5e-6)
+    document = simulation.simulate([gpu, cpu], noise=900, seed=2)
+    found = analyse(document)
+    assert found.best == "cupy" and found.advice[0].low < found.advice[0].soonest < found.advice[0].high
+    assert "(Simulated.)" in found.sentence and "numba is faster below 34" in found.sentence, found.sentence
+    assert "reaches the target soonest" in found.sentence
+    roof = simulation.simulate([Roof(5e-6, 2e12, 4e13)], noise=900)
+    text = analyse(roof).sentence
+    assert "it waits for calls from Python" in text, text
+
+
+def test_numbers_as_people_say_them() -> None:
+    """Two digits."""
+    assert [two_digits(n) for n in (0.4, 7.4, 99.4, 382, 1934, 65536)] == ["1", "7", "99", "380", "1,900", "66,000"]
