@@ -170,6 +170,34 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
+def bench(
+    config: Annotated[Path | None, typer.Argument(help="A TOML file; without, the digits with defaults.")] = None,
+    settings: Settings = None,
+    batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="As 1:65536, doublings, or 1,8,64.")] = None,
+    names: Annotated[str | None, typer.Option("--backends", help="As numpy,numba; all by default.")] = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="As 60s or 5m; 60s by default.")] = None,
+    noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Measure the gradient noise scale.")] = True,
+    quick: Annotated[bool, typer.Option("--quick", help="Four batch sizes, in seconds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
+) -> None:
+    """Times training at every batch size: where the device is underused, why, and which batch to take."""
+    from .bench.batch import command, records
+    from .dl.config import parse, read, rooted
+
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume)
+    if source is not None:
+        command.report(records.read(source), asked)
+        return
+    configuration = rooted(read(config, settings or []) if config else parse({}, settings or []))
+    document, interrupted = command.run(configuration, asked)
+    command.report(document, asked)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
 def peers(
     networks: Annotated[str | None, typer.Option("--networks", help="As 784-128-10,autoencoder.")] = None,
     batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="As 1,128.")] = None,

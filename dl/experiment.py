@@ -37,20 +37,25 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
     """Data and trainer of a configuration; `backend` overrides the environment, which overrides the file."""
     from ..backends.registry import resolve
 
-    optimizer = build_optimizer(configuration)  # its arguments are checked before any data are read
+    build_optimizer(configuration)  # its arguments are checked before any data are read
     splits = load_data(configuration)
+    name = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name
+    return splits, build_trainer(configuration, splits, name)
+
+
+def build_trainer(configuration: Configuration, splits: Splits, backend: str) -> Trainer:
+    """A trainer, not yet begun, for data that have been loaded."""
     loss = build_loss(configuration, splits)
     steps = configuration.train.epochs * math.ceil(len(splits.train) / configuration.train.batch_size)
-    trainer = Trainer(
+    return Trainer(
         build_model(configuration, splits, loss),
         loss,
-        optimizer,
+        build_optimizer(configuration),
         schedule=build_schedule(configuration, steps),
         clip_norm=configuration.train.clip_norm or None,
-        backend=resolve(backend) if resolve(backend) != "auto" else configuration.backend.name,
+        backend=backend,
         seed=configuration.train.seed,
     )
-    return splits, trainer
 
 
 def build_loss(configuration: Configuration, splits: Splits) -> Loss:

@@ -125,6 +125,10 @@ class Plan:
         storage = self._storage[self._roots.get(value, value)]
         return storage[:rows] if value.kind == "batch" else storage
 
+    def in_place(self, node: Node) -> bool:
+        """Whether an operation writes to the memory of what it reads: an output's, or the optimizer's arrays."""
+        return not node.outputs or any(self._roots.get(value, value) is not value for value in node.outputs)
+
     def work(self, rows: int) -> list[Work]:
         """What each operation of a step costs, in order."""
         return [

@@ -221,7 +221,20 @@ def held_back(document: Document, point: Point) -> str:
     part = point.bound_seconds[point.bound] / point.step_seconds
     lost = 1 - min(1.0, point.share or 1.0)
     text = f"at {point.batch:,} it waits for {WAITS[point.bound, kind]} {part:.0%} of each step"
-    return text + (f", and {lost:.0%} goes where no ceiling asks for it" if lost > part else "")
+    if lost <= part:
+        return text
+    first = next(iter(lost_by_operation(point)), "")
+    return f"{text}, and {lost:.0%} is lost beyond its ceilings" + (f", most of it in {first}" if first else "")
+
+
+def lost_by_operation(point: Point) -> dict[str, float]:
+    """The share of a step that operations take beyond their floors, the greatest first; empty for compiled loops."""
+    lost: dict[str, float] = {}
+    total = sum(floor.seconds or 0.0 for floor in point.floors)
+    for floor in point.floors:
+        if floor.seconds is not None:
+            lost[floor.operation] = lost.get(floor.operation, 0.0) + max(0.0, floor.seconds - floor.least) / total
+    return dict(sorted(lost.items(), key=lambda item: -item[1]))
 
 
 def _soonest(document: Document, given: list[Advice]) -> str:

@@ -1,0 +1,167 @@
+"""The ceilings of a backend, measured on the call path of a bound plan: products, memory passes, launches.
+
+Each is the fastest of several tries: a ceiling is what the device can do, not what it did while something else ran.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend
+from ...backends.team import Team
+from ...dl.dense_chain import DensePlan
+from ...dl.plan import Call, Plan, quietly
+from .chain import forward_products
+from .records import Ceilings, Rate, Streams
+from .roofline import FORWARD
+from .streams import KINDS, meet, stream
+from .work import WAIT, product_of
+
+SIZES = [4**power for power in range(6, 15)]  # bytes of memory passes: 4 KiB to 256 MiB
+TRIES, BLOCK = 5, 0.002  # tries of a ceiling, and seconds of each
+SMALL = 4  # elements that are left of each dimension where an operation shall have next to nothing to do
+KEPT = {"counters", "totals", "key", "bounds", "factors", "table", "clip"}  # shared values that are small and needed
+MEETINGS = 2000
+
+
+def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
+    """The ceilings of some plans, which are one backend's, by their batch size.
+
+    Products are timed in each plan; memory passes take up to `largest_bytes`.
+    """
+    plan = next(iter(plans.values()))
+    sizes = [size for size in SIZES if size <= max(largest_bytes, SIZES[1])]
+    if isinstance(plan, DensePlan):
+        chains = {batch: chain for batch, chain in plans.items() if isinstance(chain, DensePlan)}
+        return Ceilings(
+            products=fastest(_chain_products(chains)),
+            streams=_streams(plan.backend, sizes, plan.team if plan.parts > 1 else None),
+            launches={WAIT: _waits(plan)},
+        )
+    return Ceilings(
+        products=fastest(_list_products(plans)),
+        streams=_streams(plan.backend, sizes, None),
+        launches=_launches(plan),
+    )
+
+
+def fastest(rates: Sequence[Rate]) -> list[Rate]:
+    """The best rate of each product over the batch sizes."""
+    best: dict[tuple[str, str], Rate] = {}
+    for rate in rates:
+        known = best.get((rate.layer, rate.product))
+        if known is None or rate.flops_per_second > known.flops_per_second:
+            best[rate.layer, rate.product] = rate
+    return list(best.values())
+
+
+def merged(one: Ceilings, other: Ceilings) -> Ceilings:
+    """The better of two measurements of each ceiling."""
+    both = [*one.streams, *other.streams]
+    streams = [
+        Streams(bytes=size, **{kind: max(getattr(s, kind) for s in both if s.bytes == size) for kind in KINDS})
+        for size in sorted({stream.bytes for stream in both})
+    ]
+    launches = {name: min(value, other.launches.get(name, value)) for name, value in one.launches.items()}
+    return Ceilings(products=fastest([*one.products, *other.products]), streams=streams, launches=launches)
+
+
+def least(backend: Backend, work: Callable[[int], Any]) -> float:
+    """Seconds of one of `count` turns of ``work(count)``, the fastest of several tries."""
+    work(1)
+    count, seconds = 1, backend.seconds(lambda: work(1))
+    while seconds < BLOCK and count < 1 << 20:
+        count *= 2 if seconds > BLOCK / 4 else 4
+        seconds = backend.seconds(partial(work, count))
+    tries = 1 if seconds > 100 * BLOCK else TRIES
+    return min([seconds, *(backend.seconds(partial(work, count)) for _ in range(tries - 1))]) / count
+
+
+def repeat(run: Callable[[], Any]) -> Callable[[int], None]:
+    """A call that runs it so many times."""
+
+    def work(count: int) -> None:
+        for _ in range(count):
+            run()
+
+    return work
+
+
+@quietly
+def _list_products(plans: dict[int, Plan]) -> list[Rate]:
+    rates = []
+    for batch, plan in plans.items():
+        for call in plan.bind(batch):
+            name = product_of(call)
+            if name:
+                flops = call.node.operation.flops(*call.arrays, **call.node.attributes)
+                seconds = least(plan.backend, repeat(call.run))
+                rates.append(Rate(layer=call.node.layer, product=name, batch=batch, flops_per_second=flops / seconds))
+    return rates
+
+
+def _chain_products(plans: dict[int, DensePlan]) -> list[Rate]:
+    """The chain's forward products, by the function and on the threads that the chain has for them."""
+    rates = []
+    for batch, plan in plans.items():
+        names = [call.node.layer for call in plan.bind(batch) if product_of(call) == FORWARD]
+        for level, run in enumerate(forward_products(plan, batch)):
+            inputs, outputs = (int(width) for width in plan.layers[level][:2])
+            flops = 2 * min(batch, plan.block) * inputs * outputs
+            rate = flops / least(plan.backend, run)
+            rates.append(Rate(layer=names[level], product=FORWARD, batch=batch, flops_per_second=rate))
+    return rates
+
+
+def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[Streams]:
+    start = {kind: least(backend, stream(backend, kind, 1, team)) for kind in KINDS}
+    found = []
+    for size in sizes:
+        rates = {}
+        for kind in KINDS:
+            seconds = least(backend, stream(backend, kind, size // 8, team))
+            seconds = max(seconds - start[kind], 0.1 * seconds)  # the launch is a ceiling of its own
+            rates[kind] = (2 if kind == "update" else 1) * size / seconds
+        for kind in ("read", "write"):  # a pass in place does both, so neither is slower
+            rates[kind] = max(rates[kind], rates["update"] / 2)
+        found.append(Streams(bytes=size, **rates))
+    return found
+
+
+@quietly
+def _launches(plan: Plan) -> dict[str, float]:
+    """Seconds of a call of each operation when it has next to nothing to do."""
+    calls = {call.node.operation.name: call for call in reversed(plan.bind(plan.capacity))}
+    return {name: least(plan.backend, repeat(_small(call, plan.backend))) for name, call in calls.items()}
+
+
+def _small(call: Call, backend: Backend) -> Callable[[], None]:
+    """The operation bound to arrays of next to no elements."""
+    arrays = []
+    for value, array in zip(call.node.values, call.arrays, strict=True):
+        if value.kind == "shared" and value.name in KEPT:
+            arrays.append(array.copy())
+            continue
+        shape = [min(size, SMALL) for size in array.shape]
+        if value.kind == "batch":
+            shape[0] = 1
+        arrays.append(backend.zeros(tuple(shape), array.dtype))
+    return backend.bind(call.node.operation, arrays, call.node.attributes)
+
+
+def _waits(plan: DensePlan) -> float:
+    threads = plan.team.threads_for(plan.parts)
+    loop: Any = plan.backend.compiled(meet)
+    if threads == 1 or loop is None:
+        return 0.0
+    team, best = plan.team, np.inf
+    for _ in range(TRIES + 1):
+        start = time.perf_counter()
+        team.run(lambda thread: loop(thread, threads, MEETINGS, team.flags), threads)
+        best = min(best, (time.perf_counter() - start) / MEETINGS)
+    return float(best)

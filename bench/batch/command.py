@@ -1,0 +1,249 @@
+"""``gearshift bench``: checks what was asked for, measures, and reports."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ... import backends
+from ...backends.errors import BackendUnavailable, ConfigurationError
+from ...dl import experiment
+from ...dl.config import Configuration, hint
+from . import records
+from .records import Document
+from .sweep import Budget, Stopped, Sweep, machine, task_of
+
+SIZES, BUDGET = "1:65536", "60s"
+QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
+LARGEST = 1 << 22
+NOISE = 0.2  # of the budget, at most
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+PICTURES = (".svg", ".png")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured, and where it goes.
+
+    Attributes
+    ----------
+    batches : batch sizes, ascending.
+    names : backends that run here.
+    seconds : the budget.
+    """
+
+    batches: list[int]
+    names: list[str]
+    seconds: float
+    noise: bool = True
+    out: Path | None = None
+    resume: bool = False
+    plot: Path | None = None
+    html: Path | None = None
+
+
+def request(
+    batch_sizes: str | None,
+    names: str | None,
+    budget: str | None,
+    noise: bool = True,
+    quick: bool = False,
+    out: Path | None = None,
+    resume: bool = False,
+    plot: Path | None = None,
+    html: Path | None = None,
+) -> Request:
+    """What the options ask for.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them cannot be met.
+    BackendUnavailable
+        A backend asked for by name does not run here.
+    """
+    sizes = parse_sizes(batch_sizes or (QUICK_SIZES if quick else SIZES))
+    seconds = parse_seconds(budget or (QUICK_BUDGET if quick else BUDGET))
+    if resume and (out is None or not out.exists()):
+        raise ConfigurationError(
+            "--resume goes on from the file of --out FILE" + (f"; there is no {out}" if out else "")
+        )
+    check_files(out, plot, html)
+    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, html)
+
+
+def check_files(out: Path | None, plot: Path | None, html: Path | None) -> None:
+    """Raises where a file could not be written, before anything is measured."""
+    for option, path in (("--out", out), ("--plot", plot), ("--html", html)):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}")
+        if path is not None and path.is_dir():
+            raise ConfigurationError(f"{option} {path} is a folder; expected a file")
+    if plot is not None and plot.suffix not in PICTURES:
+        raise ConfigurationError(f"--plot {plot} has another ending; expected one of: {', '.join(PICTURES)}")
+    if plot is not None and find_spec("matplotlib") is None:
+        raise ConfigurationError("--plot needs Matplotlib: pip install 'gearshift[plot]'")
+
+
+def parse_sizes(text: str) -> list[int]:
+    """Batch sizes of ``"1:64"``, the powers of two times the first, or ``"1,8,100"``, or both with commas."""
+    found: set[int] = set()
+    for item in (part.strip() for part in text.split(",")):
+        first, colon, last = item.partition(":")
+        ends = [first, last] if colon else [first]
+        if not all(end.isdecimal() and 0 < int(end) <= LARGEST for end in ends) or int(ends[-1]) < int(first):
+            raise ConfigurationError(
+                f"--batch-sizes {text!r}: {item!r} is not possible; expected whole numbers from 1 to {LARGEST:,} as "
+                "1,8,64, or a range of doublings as 1:65536"
+            )
+        size = int(first)
+        while size <= int(ends[-1]):
+            found.add(size)
+            size *= 2
+    return sorted(found)
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of ``"90"``, ``"90s"``, ``"1.5m"`` or ``"1h"``."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86_400:
+        raise ConfigurationError(f"--budget {text!r} is not possible; expected 1s to 24h, as 60s or 5m")
+    return seconds
+
+
+def parse_backends(text: str | None) -> list[str]:
+    """Backends by name, or all that run here."""
+    statuses = backends.available()
+    if text in (None, "all"):
+        return [name for name, status in statuses.items() if status.runs]
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in names:
+        if name not in statuses:
+            raise ConfigurationError(f"--backends: {name!r} is not known; {hint(name, ['all', *statuses])}")
+        if not statuses[name].runs:
+            remedy = f" To install what is missing: {statuses[name].remedy}" if statuses[name].remedy else ""
+            raise BackendUnavailable(f"backend {name!r} cannot run here: {statuses[name].reason}.{remedy}")
+    return names
+
+
+def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
+    """Measures; what was measured, and whether it was interrupted."""
+    splits = experiment.load_data(configuration)
+    first = experiment.build_trainer(configuration, splits, asked.names[0])
+    task = task_of(configuration, splits, first)
+    document = _begun(configuration, asked, task)
+    del first
+    with (
+        _progress(asked.seconds) as tell,
+        _interruptible(Budget(asked.seconds, document.spent_seconds, tell)) as budget,
+    ):
+        try:
+            if asked.noise and document.noise is None:
+                _measure_noise(document, configuration, splits, asked.names, budget)
+            Sweep(document, configuration, splits, asked.names, budget).run()
+        except Stopped:
+            pass
+        finally:
+            document.spent_seconds = budget.spent
+        return document, budget.stopped
+
+
+def _begun(configuration: Configuration, asked: Request, task: records.Task) -> Document:
+    """A new document, or the one to go on with."""
+    described = configuration.model_dump(exclude={"backend", "checkpoint"})
+    if not asked.resume:
+        return Document(machine=machine(), task=task, configuration=described, asked=asked.batches)
+    assert asked.out is not None
+    document, here = records.read(asked.out), machine()
+    if document.simulated or document.configuration != described:
+        raise ConfigurationError(f"{asked.out} was measured with another configuration; give another --out")
+    for name in ("processor", "versions"):
+        if document.machine.get(name) != here[name]:
+            raise ConfigurationError(
+                f"{asked.out} was measured with {name} {document.machine.get(name)}, and here there is {here[name]}; "
+                "give another --out"
+            )
+    document.asked = asked.batches
+    document.benchmarks = [point for point in document.benchmarks if point.backend in asked.names]
+    document.backends = [where for where in document.backends if where.name in asked.names]
+    document.spent_seconds = 0.0  # the budget is that of this run
+    return document
+
+
+def _measure_noise(
+    document: Document, configuration: Configuration, splits: Any, names: Sequence[str], budget: Budget
+) -> None:
+    from . import noise_run
+
+    name = next((name for name in ("cupy", "numba") if name in names), names[0])
+    trainer = experiment.build_trainer(configuration, splits, name)
+    seconds = NOISE * budget.seconds
+    try:
+        document.noise = noise_run.measure(trainer, splits.train, configuration.train.batch_size, seconds, budget.note)
+        document.noise_absent = ""
+    except ConfigurationError as error:
+        document.noise_absent = str(error)
+
+
+@contextmanager
+def _progress(seconds: float) -> Iterator[Any]:
+    """A bar on standard error: what is being done, and how much of the budget is spent."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    start = time.perf_counter()
+    with Progress(
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} s"),
+        TextColumn("{task.description}"),
+        console=Console(file=sys.stderr),
+        transient=True,
+        refresh_per_second=2,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task("", total=seconds)
+        yield lambda text: bar.update(task, description=text, completed=min(seconds, time.perf_counter() - start))
+
+
+@contextmanager
+def _interruptible(budget: Budget) -> Iterator[Budget]:
+    """Lets Ctrl-C end the measuring between two measurements; pressed twice, it ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield budget
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: Any) -> None:
+        if budget.stopped:
+            signal.signal(signal.SIGINT, before)
+            raise KeyboardInterrupt
+        budget.stopped = True
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield budget
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def report(document: Document, asked: Request) -> None:
+    """Writes the files that were asked for, and prints the tables."""
+    from rich.console import Console
+
+    from .report import show
+
+    if asked.out is not None:
+        records.write(document, asked.out)
+    show(document, Console(width=None if sys.stdout.isatty() else 120))

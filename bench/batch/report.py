@@ -1,0 +1,249 @@
+"""The tables of a run, by Rich, and a picture in plain text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .analysis import Advice, Analysis, Knee, analyse, lost_by_operation, noise_scale, two_digits
+from .records import BOUNDS, Bound, Document, Point, Where
+
+STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
+ROWS, MARKS = 12, "ox+*#@"
+
+
+def show(document: Document, console: Console) -> None:
+    """Prints what was measured, what it says, and last the sentence."""
+    console.print(render(document, analyse(document)))
+
+
+def render(document: Document, analysis: Analysis) -> RenderableType:
+    """All of it."""
+    task, machine = document.task, document.machine
+    parts: list[RenderableType] = []
+    if document.simulated:
+        parts.append(Text("SIMULATION: nothing of this was measured", style="bold red"))
+    what = f"{task.network}, {task.parameters:,} parameters, {task.optimizer}, {task.dtype}"
+    parts.append(Text(f"{what}; {task.data}, {task.rows:,} rows; {machine.get('processor', '')}"))
+    for where in document.backends:
+        points = document.of(where.name)
+        if points:
+            knee = analysis.knees.get(where.name)
+            parts += [Text(), table(document, where, points, knee), ceilings(where, points)]
+        if where.limit:
+            parts.append(Text(f"{where.name}: {where.limit}", style="yellow"))
+        parts += [Text(f"FAULT {where.name}, batch {p.batch:,}: {p.fault}", style="red") for p in points if p.fault]
+    if analysis.knees:
+        parts += [Text(), plot(document)]
+    parts += [Text(), *(Text(line) for line in knees(analysis))]
+    if document.noise is not None:
+        parts += [Text(), noise(document)]
+    elif document.noise_absent:
+        parts.append(Text(f"no noise scale: {document.noise_absent}", style="yellow"))
+    if analysis.advice:
+        parts += [Text(), advice(analysis.advice), *(Text(line) for line in settings(document, analysis.advice[0]))]
+    parts += [Text(), Text(analysis.sentence, style="bold")]
+    return Group(*parts)
+
+
+def table(document: Document, where: Where, points: Sequence[Point], knee: Knee | None) -> Table:
+    """A row for each batch size."""
+    how = "one compiled loop" if where.loop == "chain" else "operation by operation"
+    found = Table(title=f"{where.name}, {how}: {where.device}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    for title in ("batch", "step", "samples/s", "of peak", "bound", "share", *BOUNDS, "lost", "epoch"):
+        found.add_column(title, justify="left" if title == "bound" else "right")
+    best = knee.peak if knee else max(point.samples_per_second for point in points)
+    for point in points:
+        share, parts = point.share, point.bound_seconds
+        split = [f"{parts[name] / point.step_seconds:.0%}" if share else "" for name in BOUNDS]
+        found.add_row(
+            f"{point.batch:,}",
+            Text.assemble(duration(point.step_seconds), (f" {span(*point.quartiles)}", "dim")),
+            number(point.samples_per_second),
+            f"{point.samples_per_second / best:.0%}",
+            Text(point.bound or "", style=STYLES[point.bound]),
+            Text(f"{share:.2f}" if share else "", style="red" if point.fault else ""),
+            *split,
+            f"{max(0.0, 1 - share):.0%}" if share else "",
+            duration(sorted(point.epochs)[len(point.epochs) // 2]) if point.epochs else "–",
+        )
+    return found
+
+
+def ceilings(where: Where, points: Sequence[Point]) -> RenderableType:
+    """The denominators, and where steps that are lists of operations lose most."""
+    roof = where.ceilings
+    if not roof.streams:
+        return Text()
+    best = max(roof.products, key=lambda rate: rate.flops_per_second)
+    small, large = roof.streams[0], roof.streams[-1]
+    call = 1e6 * sorted(roof.launches.values())[len(roof.launches) // 2]
+    waits = "its threads meet in" if where.loop == "chain" else "a call without work takes"
+    text = (
+        f"ceilings: products {best.flops_per_second / 1e9:,.0f} GFLOP/s at best (layer {best.layer}, batch "
+        f"{best.batch:,}); memory in place {small.update / 1e9:,.0f} GB/s at {size(small.bytes)}, "
+        f"{large.update / 1e9:,.0f} at {size(large.bytes)}; {waits} {call:.2g} µs"
+    )
+    if where.threads:
+        text += "; threads: " + ", ".join(f"{name} {count}" for name, count in where.threads.items())
+    found = losses(points)
+    if found:
+        text += "\nlost most, beyond the floors: " + "; ".join(found)
+    return Text(text, style="dim")
+
+
+def losses(points: Sequence[Point]) -> list[str]:
+    """The operations that lose most, at a small, a middling and a large batch size."""
+    chosen = dict.fromkeys([0, len(points) // 2, len(points) - 1])
+    lines = []
+    for point in (points[place] for place in chosen):
+        first = list(lost_by_operation(point).items())[:2]
+        if first:
+            lines.append(f"batch {point.batch:,} " + ", ".join(f"{name} {part:.0%}" for name, part in first))
+    return lines
+
+
+def plot(document: Document, width: int = 60) -> Text:
+    """Samples a second against the batch size, both in powers, in plain text."""
+    curves = {where.name: document.of(where.name) for where in document.backends if document.of(where.name)}
+    batches = sorted({point.batch for points in curves.values() for point in points})
+    speeds = [point.samples_per_second for points in curves.values() for point in points]
+    low, high = math.log(min(speeds)), math.log(max(speeds))
+    left, right = math.log(batches[0]), math.log(batches[-1])
+    grid = [[" "] * width for _ in range(ROWS)]
+    for mark, points in zip(MARKS, curves.values(), strict=False):
+        for point in points:
+            across = round((math.log(point.batch) - left) / max(right - left, 1e-9) * (width - 1))
+            up = round((math.log(point.samples_per_second) - low) / max(high - low, 1e-9) * (ROWS - 1))
+            row = grid[ROWS - 1 - up]
+            row[across] = mark if row[across] == " " else "&"
+    labels = [
+        number(math.exp(high - (high - low) * row / (ROWS - 1))) if row % 4 == 0 or row == ROWS - 1 else ""
+        for row in range(ROWS)
+    ]
+    room = max(map(len, labels))
+    lines = [f"{label:>{room}} |{''.join(row)}" for label, row in zip(labels, grid, strict=True)]
+    ends = f"{batches[0]:,}"
+    lines.append(" " * room + " +" + "-" * width)
+    lines.append(" " * (room + 2) + ends + f"{batches[-1]:,}".rjust(width - len(ends)))
+    legend = "   ".join(f"{mark} {name}" for mark, name in zip(MARKS, curves, strict=False))
+    return Text(f"samples/s against batch size, both in powers:   {legend}\n" + "\n".join(lines), no_wrap=True)
+
+
+def knees(analysis: Analysis) -> list[str]:
+    """Half-peak batches with the line that explains them, and crossings, a line each."""
+    lines = []
+    for name, knee in analysis.knees.items():
+        text = f"{name}: peak {number(knee.peak)} samples/s at {knee.peak_batch:,}; "
+        if knee.half_peak is None:
+            text += "more than half of it at the smallest batch already"
+        else:
+            half = knee.half_peak
+            text += f"half of it at n½ = {two_digits(half.value)} ({two_digits(half.low)} to {two_digits(half.high)})"
+        line = f"t(b) = {duration(knee.t0)} + b · {duration(knee.ts)}"
+        fits = f"misfits by {knee.misfit:.0%}" + ("" if knee.fits else ", which explains nothing: n½ is off the curve")
+        text += f"; the line {line} {fits}"
+        lines.append(text)
+    for crossing in analysis.crossings:
+        if crossing.batch is None:
+            lines.append(f"{crossing.above} is faster than {crossing.below} at every batch size")
+        else:
+            batch = crossing.batch
+            lines.append(
+                f"{crossing.above} is faster than {crossing.below} from {two_digits(batch.value)} on "
+                f"({two_digits(batch.low)} to {two_digits(batch.high)})"
+            )
+    return lines
+
+
+def noise(document: Document) -> Text:
+    """The noise scale, and how it moved."""
+    measured, scale = document.noise, noise_scale(document)
+    assert measured is not None and scale is not None
+    kind = "divided by Adam's √v̂" if measured.adam else "plain"
+    first, last = measured.places[0], measured.places[-1]
+
+    def of(value: float) -> str:
+        return two_digits(max(1.0, value))
+
+    text = (
+        f"noise scale B = {of(scale.value)} rows ({of(scale.low)} to {of(scale.high)}), gradients {kind}, over "
+        f"{last.step:,} steps on {measured.backend}; plain {of(first.scale.value)} at step {first.step:,}, "
+        f"{of(last.scale.value)} at step {last.step:,}; by layer at the end: "
+    )
+    return Text(text + ", ".join(f"{name or 'all'} {of(value)}" for name, value in last.layers.items()))
+
+
+def advice(given: Sequence[Advice]) -> Table:
+    """A row for each backend, the soonest first."""
+    found = Table(title="Which batch reaches the target soonest", title_justify="left", box=SIMPLE_HEAD)
+    for title in ("backend", "take", "within 5 %", "if B is off", "time", "learning rate", "epochs", "memory"):
+        found.add_column(title, justify="left" if title == "backend" else "right")
+    for one in given:
+        found.add_row(
+            one.backend,
+            f"{one.batch:,}",
+            f"{one.low:,} to {one.high:,}",
+            f"{one.low_noise:,} to {one.high_noise:,}",
+            f"{one.cost / given[0].cost:.2f}×",
+            f"{one.lr:g}",
+            f"{one.epochs}",
+            size(one.memory_bytes),
+        )
+    return found
+
+
+def settings(document: Document, first: Advice) -> list[str]:
+    """What to type."""
+    task = document.task
+    changes = [f"train.batch_size={first.batch}", f"optimizer.lr={first.lr:g}", f"train.epochs={first.epochs}"]
+    if task.schedule_steps:
+        changes.append(f"schedule.steps={first.schedule_steps}")
+    if task.warmup:
+        changes.append(f"schedule.warmup={first.warmup}")
+    lines = [f"to try it: --backend {first.backend} " + " ".join(f"--set {change}" for change in changes)]
+    if first.gain is not None and first.low <= task.batch_size <= first.high:
+        lines.append(f"batch {task.batch_size:,}, as configured, is as good within 5 %")
+    elif first.gain is not None:
+        lines.append(f"predicted: {first.gain:.2g}× sooner than batch {task.batch_size:,} on {first.backend}")
+    if first.explained is not None:
+        lines.append(f"the line explains it: √(B · n½) = {two_digits(max(1.0, first.explained))}")
+    if first.edge == "largest" and first.soonest >= task.rows:
+        lines.append(f"the data end at {task.rows:,} rows")
+    elif first.edge:
+        lines.append(f"the best lies at the {first.edge} batch size that was measured")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds, in the unit that suits them."""
+    for factor, unit in ((1e6, "µs"), (1e3, "ms")):
+        if seconds * factor < 9995:
+            return f"{number(seconds * factor)} {unit}"
+    return f"{number(seconds)} s"
+
+
+def span(low: float, high: float) -> str:
+    """Two durations in the unit of the second."""
+    *_, unit = duration(high).split()
+    factor = {"µs": 1e6, "ms": 1e3, "s": 1.0}[unit]
+    return f"{number(low * factor)}–{number(high * factor)}"
+
+
+def number(value: float) -> str:
+    """Three digits or more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def size(count: float) -> str:
+    """Bytes, in powers of 1,024."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} GiB"

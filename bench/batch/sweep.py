@@ -1,0 +1,267 @@
+"""Measures every backend at every batch size: interleaved rounds of whole steps, epochs, ceilings, within a budget."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ... import backends
+from ...backends import host
+from ...backends.errors import DeviceMemoryError
+from ...dl import experiment
+from ...dl.config import Configuration
+from ...dl.data import Splits
+from ...dl.dense_chain import DensePlan
+from ...dl.layers import Linear
+from ...dl.resident import Resident
+from ...dl.trainer import Trainer
+from ..peers.worker import fall_asleep
+from . import ceilings, work
+from .records import Document, Point, Task, Where
+from .roofline import floors
+from .steps import Epochs, Steps
+
+ROUNDS, FEWEST = 15, 3  # at most, and at the least where the budget allows
+VISIT = 0.1  # seconds of a round's steps at one batch size, at most
+STABLE, WARM_UP = 0.05, 0.3  # relative change of two blocks that counts as none, and seconds spent on it at most
+EPOCHS = 3  # of a batch size
+PARTS = {"products": (64, 256, 1024, 4096)}  # batch sizes at which products are timed, besides the largest
+PACKAGES = ("gearshift", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
+
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+class Stopped(Exception):
+    """Ctrl-C was pressed between two measurements. Never leaves this package."""
+
+
+@dataclass
+class Budget:
+    """Seconds that may be spent, and whether Ctrl-C was pressed."""
+
+    seconds: float
+    spent_before: float = 0.0
+    tell: Tell = lambda text: None
+    start: float = field(default_factory=time.perf_counter)
+    stopped: bool = False
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far, those of an earlier run included."""
+        return self.spent_before + time.perf_counter() - self.start
+
+    def left(self, share: float = 1.0) -> float:
+        """Seconds left of so great a share of the budget."""
+        return share * self.seconds - self.spent
+
+    def note(self, text: str) -> None:
+        """Tells what comes next; the place where Ctrl-C takes effect."""
+        if self.stopped:
+            raise Stopped
+        self.tell(text)
+
+
+def machine() -> dict[str, Any]:
+    """What is measured on, and with which versions."""
+    versions = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return {
+        "processor": host.processor(),
+        "cores": host.cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
+    }
+
+
+def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> Task:
+    """What is trained, for people and for the advice."""
+    layers = [layer for layer in trainer.model.children().values() if isinstance(layer, Linear)]
+    widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
+    network = "-".join(map(str, widths)) + f" {configuration.model.activation}"
+    if configuration.model.dropout and configuration.model.hidden:
+        network += f", dropout {configuration.model.dropout:g}"
+    section = configuration.train
+    return Task(
+        network=network,
+        parameters=sum(parameter.size for parameter in trainer.model.parameters() if parameter.trained),
+        dtype=configuration.model.dtype,
+        optimizer=configuration.optimizer.name,
+        lr=configuration.optimizer.lr,
+        data=splits.name,
+        rows=len(splits.train),
+        batch_size=section.batch_size,
+        epochs=section.epochs,
+        schedule=configuration.schedule.name,
+        schedule_steps=configuration.schedule.steps,
+        warmup=configuration.schedule.warmup,
+    )
+
+
+class Contestant:
+    """One backend: its plans by batch size, and what they are timed with."""
+
+    def __init__(self, trainer: Trainer, splits: Splits, where: Where) -> None:
+        self.trainer, self.splits, self.where = trainer, splits, where
+        self.data = Resident(trainer.backend, splits.train)
+        self.steps: dict[int, Steps] = {}
+        self.count: dict[int, int] = {}
+        self.epochs: dict[int, Epochs] = {}
+
+    def prepare(self, batch: int, visit: float) -> float:
+        """Binds the plan, and warms up until two blocks of steps take the same time; seconds a step."""
+        steps = Steps(self.trainer, self.data, batch)
+        self.where.loop = "chain" if isinstance(steps.plan, DensePlan) else "list"
+        steps.timed(1)  # compiles
+        seconds, count, deadline = steps.timed(1), 1, time.perf_counter() + WARM_UP
+        while time.perf_counter() < deadline:
+            count = max(1, min(4 * count, round(visit / seconds)))
+            before, seconds = seconds, steps.timed(count)
+            if count > 1 and abs(seconds / before - 1) < STABLE:
+                break
+        self.steps[batch], self.count[batch] = steps, max(1, round(visit / seconds))
+        return seconds
+
+    def measure_ceilings(self) -> None:
+        """The ceilings, or better ones than before."""
+        largest = max(self.steps)
+        chosen = [batch for batch in self.steps if batch in PARTS["products"] or batch == largest]
+        plans = {batch: self.steps[batch].plan for batch in chosen}
+        for batch in plans:
+            self.steps[batch].reset()
+        size = max(cost.read + cost.written for cost in work.costs(plans[largest], largest))
+        found = ceilings.measure(plans, size)
+        known = self.where.ceilings
+        self.where.ceilings = ceilings.merged(known, found) if known.streams else found
+
+    def explain(self, point: Point, budget: float) -> None:
+        """The floors of a point, and where steps are lists of operations also the time that each takes."""
+        steps = self.steps[point.batch]
+        point.floors = floors(work.costs(steps.plan, point.batch), self.where.ceilings)
+        point.memory_bytes = steps.plan.bytes
+        if self.where.loop == "list" and point.step_seconds < budget:
+            tries = [steps.operations() for _ in range(5 if point.step_seconds < budget / 5 else 1)]
+            for floor, seconds in zip(point.floors, zip(*tries, strict=True), strict=True):
+                floor.seconds = sorted(seconds)[len(seconds) // 2]
+
+
+class Sweep:
+    """Fills a document."""
+
+    def __init__(
+        self, document: Document, configuration: Configuration, splits: Splits, names: Sequence[str], budget: Budget
+    ) -> None:
+        self.document, self.budget = document, budget
+        self.crew: list[Contestant] = []
+        for name in names:
+            status = backends.available()[name]
+            if not any(where.name == name for where in document.backends):
+                document.backends.append(Where(name=name, device=status.device, threads=dict(status.threads)))
+            trainer = experiment.build_trainer(configuration, splits, name)
+            self.crew.append(Contestant(trainer, splits, document.where(name)))
+
+    def run(self, reserve: float = 0.0) -> None:
+        """Measures until `reserve` of the budget is left.
+
+        Raises
+        ------
+        Stopped
+            By Ctrl-C; what was measured is in the document.
+        """
+        share = 1 - reserve
+        batches = self.document.asked
+        self.visit = min(VISIT, max(0.005, self.budget.left(share) / (2 * ROUNDS * len(batches) * len(self.crew))))
+        try:
+            for contestant in self.crew:
+                self._prepare(contestant, batches)
+            self._ceilings()
+            for turn in range(ROUNDS):
+                if turn >= FEWEST and self.budget.left(share) < self._expected():
+                    break
+                self._round(turn, share)
+            self._ceilings()
+        finally:
+            self._explain()
+
+    def _prepare(self, contestant: Contestant, batches: Sequence[int]) -> None:
+        where, known = contestant.where, [(0, 0.0)]  # batch sizes and seconds of a step
+        where.limit = ""
+        for batch in batches:
+            self.budget.note(f"{where.name}: warming up at batch {batch:,}")
+            (b1, t1), (b2, t2) = known[-2:] if len(known) > 2 else [(0, 0.0)] * 2
+            expected = t2 + (batch - b2) * max(0.0, t2 - t1) / max(1, b2 - b1)
+            if expected > self.budget.seconds / 40:
+                where.limit = f"batch {batch:,} was left out: a step of some {expected:.2g} s is too long for --budget"
+                return
+            try:
+                known.append((batch, contestant.prepare(batch, self.visit)))
+            except (DeviceMemoryError, MemoryError) as error:
+                where.limit = f"batch {batch:,} does not fit: {error or 'out of memory'}"
+                return
+            self.point(where.name, batch)
+        fall_asleep()
+
+    def _ceilings(self) -> None:
+        for contestant in self.crew:
+            if contestant.steps:
+                self.budget.note(f"{contestant.where.name}: measuring its ceilings")
+                contestant.measure_ceilings()
+                fall_asleep()
+
+    def _round(self, turn: int, share: float) -> None:
+        """Each backend at each batch size in turn; backends whose pools of threads spin are waited for in between."""
+        shifted = self.crew[turn % len(self.crew) :] + self.crew[: turn % len(self.crew)]
+        for contestant in shifted:
+            name = contestant.where.name
+            for batch, steps in contestant.steps.items():
+                self.budget.note(f"{name}, batch {batch:,}: round {turn + 1}")
+                point = self.point(name, batch)
+                point.rounds.append(steps.timed(contestant.count[batch]))
+                if turn < EPOCHS and self.budget.left(share) > 0:
+                    self._epoch(contestant, point)
+            fall_asleep()
+
+    def _epoch(self, contestant: Contestant, point: Point) -> None:
+        rows = self.document.task.rows
+        expected = rows / point.batch * point.step_seconds
+        if point.batch > rows or expected > max(0.1, self.budget.seconds / 200):
+            return
+        contestant.steps[point.batch].reset()
+        if point.batch not in contestant.epochs:
+            with suppress(DeviceMemoryError, MemoryError):
+                contestant.epochs[point.batch] = Epochs(contestant.trainer, contestant.splits.train, point.batch)
+                contestant.epochs[point.batch].timed()
+        if point.batch in contestant.epochs:
+            seconds = contestant.epochs[point.batch].timed()
+            point.epochs += [seconds] if seconds else []
+
+    def _expected(self) -> float:
+        """Seconds of another round and of what comes after it."""
+        return 2.5 + sum(
+            contestant.count[batch] * self.point(contestant.where.name, batch).step_seconds
+            for contestant in self.crew
+            for batch in contestant.steps
+        )
+
+    def _explain(self) -> None:
+        for contestant in self.crew:
+            for point in self.document.of(contestant.where.name):
+                if point.batch in contestant.steps and contestant.where.ceilings.streams:
+                    contestant.explain(point, self.budget.seconds / 200)
+
+    def point(self, backend: str, batch: int) -> Point:
+        """The record of a backend at a batch size, a new one where there is none."""
+        for point in self.document.benchmarks:
+            if (point.backend, point.batch) == (backend, batch):
+                return point
+        self.document.benchmarks.append(Point(backend=backend, batch=batch))
+        return self.document.benchmarks[-1]

@@ -1,0 +1,152 @@
+"""`gearshift bench`: what it refuses, measures, prints and writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gearshift.__main__ import main
+from gearshift.bench.batch import records, simulation
+from gearshift.bench.batch.command import parse_seconds, parse_sizes
+
+TINY = ["--batch-sizes", "1,4,2000", "--budget", "2s", "--set", "model.hidden=[8]", "--set", "train.seed=1"]
+
+
+def call(*arguments: object, code: int = 0) -> None:
+    """Runs the command in this process and checks its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", *map(str, arguments)])
+    assert (ended.value.code or 0) == code
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--batch-sizes", "1:x"], "'1:x' is not possible"),
+        (["--batch-sizes", "64:8"], "'64:8' is not possible"),
+        (["--batch-sizes", "0,8"], "'0' is not possible"),
+        (["--batch-sizes", "8,,9"], "'' is not possible"),
+        (["--budget", "soon"], "--budget 'soon' is not possible"),
+        (["--budget", "0s"], "--budget '0s' is not possible"),
+        (["--backends", "numbo"], "did you mean 'numba'?"),
+        (["--out", "no/such/file.json"], "there is no folder no/such"),
+        (["--out", "."], "--out . is a folder"),
+        (["--resume"], "--resume goes on from the file of --out FILE"),
+        (["--resume", "--out", "none.json"], "there is no none.json"),
+        (["none.toml"], "cannot read configuration none.toml"),
+        (["--set", "model.hiden=[8]"], "model.hiden is not a known key"),
+        (["--set", "data.source=none.npz"], "none.npz"),
+        (["--from", "none.json"], "none.json"),
+    ],
+)
+def test_mistakes_end_in_one_line(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is measured, with exit code 2."""
+    call(*options, code=2)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err and len(printed.err.splitlines()) == 1
+
+
+def test_sizes_and_seconds() -> None:
+    """Doublings, lists, and units."""
+    assert parse_sizes("1:9") == [1, 2, 4, 8]
+    assert parse_sizes("100, 3:12,100") == [3, 6, 12, 100]
+    assert parse_sizes("1:65536")[-1] == 65536
+    assert [parse_seconds(text) for text in ("90", "90s", "1.5m", "1h")] == [90, 90, 90, 3600]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of a tiny run on both processors' backends; numba's steps are one compiled loop."""
+    path = tmp_path_factory.mktemp("bench") / "tiny.json"
+    call(*TINY, "--set", "model.dropout=0.0", "--backends", "numpy,numba", "--out", path)
+    return path
+
+
+def test_file_has_the_documented_schema(measured: Path) -> None:
+    """A record a batch size and backend, with the bound, the share and the step's seconds."""
+    tree = json.loads(measured.read_text())
+    assert [(one["backend"], one["batch"]) for one in tree["benchmarks"]] == [
+        (backend, batch) for backend in ("numpy", "numba") for batch in (1, 4, 2000)
+    ]
+    for one in tree["benchmarks"]:
+        assert one["bound"] in ("compute", "memory", "launch") and one["share"] > 0
+        assert one["step_seconds"] == one["stats"]["median"] > 0
+        assert len(one["rounds"]) >= 3 and one["memory_bytes"] > 0
+        assert one["attainable_seconds"] == pytest.approx(one["share"] * one["step_seconds"])
+        assert one["batch"] <= 1258 or not one["epochs"], "epochs end at the data's size"
+    assert any(one["epochs"] for one in tree["benchmarks"])
+    document = records.read(measured)
+    assert [where.loop for where in document.backends] == ["list", "chain"]
+    assert document.task.network == "64-8-10 relu" and document.noise is not None
+    assert tree["analysis"]["sentence"] and tree["analysis"]["advice"][0]["high"] <= 1258
+
+
+def test_pytest_benchmark_compares_it(measured: Path) -> None:
+    """With its own command."""
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", str(measured), "--columns=median,iqr,rounds"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=measured.parent, check=False)
+    assert done.returncode == 0 and "numba[2000]" in done.stdout, done.stderr
+
+
+def test_from_and_resume(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file is shown again; going on adds rounds; another configuration is refused."""
+    call("--from", measured)
+    shown = capsys.readouterr().out
+    assert "numba, one compiled loop" in shown and "numpy, operation by operation" in shown
+    assert "reaches the target soonest" in shown and "learning rate" in shown
+    before = {(p.backend, p.batch): len(p.rounds) for p in records.read(measured).benchmarks}
+    options = [*TINY, "--set", "model.dropout=0.0", "--backends", "numpy,numba", "--out", measured, "--resume"]
+    call(*options)
+    after = {(p.backend, p.batch): len(p.rounds) for p in records.read(measured).benchmarks}
+    assert after.keys() == before.keys() and all(after[key] > before[key] for key in before)
+    capsys.readouterr()
+    call(*options, "--set", "optimizer.lr=0.5", code=2)
+    assert "was measured with another configuration" in capsys.readouterr().err
+
+
+def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
+    """Ctrl-C ends the measuring, prints, writes, and exits with 130."""
+    out = tmp_path / "half.json"
+    command = [sys.executable, "-m", "gearshift", "bench", "--backends", "numpy", "--no-noise", "--out", str(out)]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    process = subprocess.Popen(
+        [*command, "--batch-sizes", "1,2,4,8", "--budget", "60s"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors and "numpy, operation by operation" in printed
+    assert records.read(out).of("numpy")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "task": 3}', "x" * 10, '{"format": 2}'])
+def test_foreign_files_are_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line."""
+    path = tmp_path / "foreign.json"
+    path.write_text(text)
+    call("--from", path, code=2)
+    assert "is no file of `gearshift bench`" in capsys.readouterr().err
+
+
+def test_simulations_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the first line, in the sentence, and in the file."""
+    path = tmp_path / "simulated.json"
+    document = simulation.simulate([simulation.Device("gpu", 2e-4, 5e-8), simulation.Device("cpu", 3e-5, 5e-6)], 900)
+    records.write(document, path)
+    assert json.loads(path.read_text())["simulated"] is True
+    call("--from", path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("SIMULATION") and any(line.startswith("(Simulated.)") for line in lines)
