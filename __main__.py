@@ -181,12 +181,13 @@ def bench(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
 ) -> None:
     """Times training at every batch size: where the device is underused, why, and which batch to take."""
     from .bench.batch import command, records
     from .dl.config import parse, read, rooted
 
-    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume)
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot)
     if source is not None:
         command.report(records.read(source), asked)
         return
@@ -195,6 +196,28 @@ def bench(
     command.report(document, asked)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="A file of `gearshift bench --out`.")],
+    after: Annotated[Path, typer.Argument(help="A later one.")],
+    as_json: Json = False,
+) -> None:
+    """Says what got faster or slower from one `gearshift bench --out` to another, beyond noise."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from .bench.batch import records
+    from .bench.batch.compare import compare as compared
+    from .bench.batch.compare_report import show as show_table
+
+    found = compared(records.read(before), records.read(after))
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        show_table(found, Console(width=None if sys.stdout.isatty() else 120))
 
 
 @app.command()

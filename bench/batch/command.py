@@ -47,7 +47,6 @@ class Request:
     out: Path | None = None
     resume: bool = False
     plot: Path | None = None
-    html: Path | None = None
 
 
 def request(
@@ -59,7 +58,6 @@ def request(
     out: Path | None = None,
     resume: bool = False,
     plot: Path | None = None,
-    html: Path | None = None,
 ) -> Request:
     """What the options ask for.
 
@@ -76,13 +74,13 @@ def request(
         raise ConfigurationError(
             "--resume goes on from the file of --out FILE" + (f"; there is no {out}" if out else "")
         )
-    check_files(out, plot, html)
-    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, html)
+    check_files(out, plot)
+    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot)
 
 
-def check_files(out: Path | None, plot: Path | None, html: Path | None) -> None:
+def check_files(out: Path | None, plot: Path | None) -> None:
     """Raises where a file could not be written, before anything is measured."""
-    for option, path in (("--out", out), ("--plot", plot), ("--html", html)):
+    for option, path in (("--out", out), ("--plot", plot)):
         if path is not None and not path.parent.is_dir():
             raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}")
         if path is not None and path.is_dir():
@@ -246,4 +244,8 @@ def report(document: Document, asked: Request) -> None:
 
     if asked.out is not None:
         records.write(document, asked.out)
+    if asked.plot is not None:
+        from .plots import save
+
+        save(document, asked.plot)
     show(document, Console(width=None if sys.stdout.isatty() else 120))

@@ -196,35 +196,6 @@ class Task(Record):
     warmup: int = 0
 
 
-class Trial(Record):
-    """Training to the target loss at one batch size; `--validate`."""
-
-    batch: int
-    seed: int
-    lr: float
-    steps: int
-    seconds: float
-    reached: bool
-
-
-class Validation(Record):
-    """Steps and examples to a target loss, measured."""
-
-    target: float
-    backend: str
-    trials: list[Trial]
-
-
-class Cause(Record):
-    """One thing changed at a time, and what that did to a step."""
-
-    batch: int
-    change: str
-    before: float  # seconds
-    after: float
-    predicted: float  # of `after` by `before`, from the floors
-
-
 class Document(Record):
     """A whole run."""
 
@@ -239,8 +210,6 @@ class Document(Record):
     benchmarks: list[Point] = []
     noise: Noise | None = None
     noise_absent: str = ""  # why there is none
-    validation: Validation | None = None
-    causes: list[Cause] = []
 
     def of(self, backend: str) -> list[Point]:
         """The points of a backend that were measured, by batch size."""

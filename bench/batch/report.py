@@ -243,7 +243,7 @@ def number(value: float) -> str:
 def size(count: float) -> str:
     """Bytes, in powers of 1,024."""
     for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
+        if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1024
     return f"{count:.3g} GiB"
