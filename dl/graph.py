@@ -84,6 +84,10 @@ class Graph:
         """A new value with one row for each example of the batch."""
         return Value(name or self._layer, shape, dtype or self.dtype, "batch")
 
+    def fixed(self, shape: tuple[int, ...], dtype: str) -> Value:
+        """A new value of the plan's own whose shape does not depend on the batch, for scratch."""
+        return Value(self._layer, shape, dtype, "fixed")
+
     def shared(self, name: str, shape: tuple[int, ...], dtype: str | None = None) -> Value:
         """The run's array of that name."""
         return self._shared.setdefault(name, Value(name, shape, dtype or self.dtype, "shared"))
