@@ -46,6 +46,8 @@ class Backend(ABC):
     name: ClassVar[str]
     xp: Any
     """The array module: numpy, cupy, or one that follows the array API."""
+    captures: ClassVar[bool] = False
+    """Whether launches can be captured and replayed as one."""
 
     @classmethod
     @abstractmethod
@@ -65,6 +67,17 @@ class Backend(ABC):
     ) -> Callable[[], None]:
         """A call without arguments that runs the operation on these arrays; here, its reference."""
         return partial(operation.reference, self.xp, *arrays, **attributes)
+
+    def obstacle(self, operation: Bindable) -> str:
+        """Why a call of this operation cannot be captured; empty where it can."""
+        return f"backend {self.name!r} captures nothing"
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """A call that launches as one all that `work` launches; nothing is run meanwhile.
+
+        The arrays that the launches use must live as long as the call.
+        """
+        raise NotImplementedError(f"backend {self.name!r} captures nothing")
 
     def compiled(self, text: Any, **functions: Any) -> Callable[..., Any] | None:
         """An undecorated function compiled for the processor, or None on a backend that compiles nothing.

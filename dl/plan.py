@@ -13,6 +13,7 @@ import numpy as np
 from ..backends import Backend
 from ..backends.errors import DeviceMemoryError
 from .arena import Arena
+from .capture import Steps
 from .graph import Graph, Node, Value
 
 TICK = 0.25  # seconds after which `run` comes back, for progress and signals
@@ -67,6 +68,7 @@ class Plan:
         self._gradient_of = {gradients[v]: name for name, v in graph.parameters.items() if v in gradients}
         self._roots = share_memory(graph)
         self._bindings: OrderedDict[int, list[Call]] = OrderedDict()
+        self._replays: dict[int, Steps] = {}
         own = [v for v in self._own_values() if self._roots.get(v, v) is v]
         self.bytes = sum(self._bytes(value, capacity) for value in own)
         self._refuse_if_too_large(own)
@@ -75,14 +77,14 @@ class Plan:
     @quietly
     def run(self, rows: int, steps: int) -> int:
         """Runs up to `steps` steps of `rows` rows; returns after at most `TICK` seconds how many it ran."""
-        calls = [call.run for call in self.bind(rows)]
+        several = self.steps(rows)
         deadline = time.perf_counter() + TICK
-        for done in range(1, steps + 1):
-            for call in calls:
-                call()
+        done = 0
+        while done < steps:
+            done += several.run(steps - done)
             if time.perf_counter() > deadline:
-                return done
-        return steps
+                break
+        return done
 
     @quietly
     def once(self, rows: int, *phases: str) -> None:
@@ -103,13 +105,21 @@ class Plan:
                     return call.node.layer or call.node.operation.name
         return None
 
+    def steps(self, rows: int) -> Steps:
+        """The steps of `rows` rows, which a backend that can replays as one launch."""
+        calls = self.bind(rows)
+        if rows not in self._replays:
+            self._replays[rows] = Steps(self.backend, calls)
+        return self._replays[rows]
+
     def bind(self, rows: int) -> list[Call]:
         """The calls of a step of `rows` rows; bound once, kept for the latest few batch sizes."""
         calls = self._bindings.get(rows)
         if calls is None:
             calls = self._bindings[rows] = [self._bind(node, rows) for node in self.graph.nodes]
             if len(self._bindings) > BINDINGS:
-                self._bindings.popitem(last=False)
+                oldest, _ = self._bindings.popitem(last=False)
+                self._replays.pop(oldest, None)
         self._bindings.move_to_end(rows)
         return calls
 

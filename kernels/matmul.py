@@ -29,4 +29,4 @@ def flops(a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 
     return 2 * out.size * a.shape[0 if transpose_a else 1]
 
 
-MATMUL = Operation("matmul", reference, gradient=gradient, flops=flops)
+MATMUL = Operation("matmul", reference, gradient=gradient, flops=flops, product=True)

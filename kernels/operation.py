@@ -63,6 +63,7 @@ class Operation:
     inplace : pairs (output, input) that may share memory where nothing else reads the input later.
     flops : floating-point operations for given arrays and attributes.
     scratch : numbers of the arrays that serve the operation alone; nobody else reads them.
+    product : whether it is the matrix product out = a·b, for which a backend may know a library.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Operation:
     inplace: tuple[tuple[int, int], ...] = ()
     flops: Callable[..., int] = lambda *arrays, **attributes: 0
     scratch: tuple[int, ...] = ()
+    product: bool = False
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"
