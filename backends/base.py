@@ -46,7 +46,7 @@ class Backend(ABC):
     name: ClassVar[str]
     xp: Any
     """The array module: numpy, cupy, or one that follows the array API."""
-    captures: ClassVar[bool] = False
+    captures: bool = False
     """Whether launches can be captured and replayed as one."""
 
     @classmethod

@@ -26,7 +26,7 @@ class CuPyBackend(Backend):
     """Runs an operation's CUDA kernel where it has one, else its reference on CuPy arrays."""
 
     name: ClassVar[str] = "cupy"
-    captures: ClassVar[bool] = True
+    captures = True
 
     def __init__(self) -> None:
         self.xp: Any = _imported()

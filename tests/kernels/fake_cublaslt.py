@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-REALS = {0: np.float32, 1: np.float64}
+REALS = {0: np.float32, 1: np.float64, 2: np.float16}
 WORDS = 8
 
 
@@ -126,7 +126,7 @@ class FakeCublasLt:
         real = REALS[self.alive[description]["scale"]]
 
         def run() -> None:
-            one, zero = (np.ctypeslib.as_array(_floats(place, 1, real))[0] for place in (alpha, beta))
+            one, zero = (_floats(place, 1, real)[0] for place in (alpha, beta))
             assert (one, zero) == (1, 0)
             left, right, result = (
                 self._matrix(place, layout) for place, layout in ((a, a_layout), (b, b_layout), (d, d_layout))
@@ -139,7 +139,7 @@ class FakeCublasLt:
 
     def _matrix(self, place: int, layout: int) -> np.ndarray:
         kind, rows, columns, ld = self.alive[layout]
-        memory = np.ctypeslib.as_array(_floats(place, ld * columns, REALS[kind]))
+        memory = _floats(place, ld * columns, REALS[kind])
         return memory.reshape(columns, ld)[:, :rows].T
 
     def _new(self, thing: Any) -> int:
@@ -148,5 +148,6 @@ class FakeCublasLt:
         return number
 
 
-def _floats(place: int, count: int, real: Any) -> Any:
-    return ((ctypes.c_float if real is np.float32 else ctypes.c_double) * count).from_address(place)
+def _floats(place: int, count: int, real: Any) -> np.ndarray:
+    raw = (ctypes.c_uint8 * (count * np.dtype(real).itemsize)).from_address(place)
+    return np.ctypeslib.as_array(raw).view(real)
