@@ -94,6 +94,14 @@ class Backend(ABC):
         """A new array of zeros, C-contiguous, its first element on a 256-byte boundary."""
         return self.xp.zeros(shape, dtype=dtype)
 
+    def bytes_to_hold(self, array: Any) -> int:
+        """Memory that `asarray` takes for this array: none for one that is there already."""
+        return 0
+
+    def release(self) -> None:
+        """Gives memory that is kept for later use back to the system."""
+        return
+
     def synchronize(self) -> None:
         """Returns when all work given so far is done: at once, where work is done as it is given."""
         return

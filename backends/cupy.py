@@ -76,6 +76,12 @@ class CuPyBackend(Backend):
         with self._naming_memory():
             return self.xp.zeros(shape, dtype=dtype)
 
+    def bytes_to_hold(self, array: Any) -> int:
+        return 0 if isinstance(array, self.xp.ndarray) else array.nbytes
+
+    def release(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
+
     @contextmanager
     def _naming_memory(self) -> Iterator[None]:
         """Says what CuPy's message leaves out when memory runs out: how much there is, and what helps."""

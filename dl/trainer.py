@@ -91,6 +91,11 @@ class Trainer:
         return self._state
 
     @property
+    def started(self) -> bool:
+        """Whether the run's arrays have been made."""
+        return self._state is not None
+
+    @property
     def step(self) -> int:
         """Steps taken since training began."""
         return self._state.step if self._state else 0
@@ -205,6 +210,32 @@ class Trainer:
         from .checkpoint import load_trainer
 
         load_trainer(self, path)
+
+    def to(self, backend: str) -> None:
+        """Moves the run to another backend, where it goes on; memory on the one before is given back.
+
+        Raises
+        ------
+        BackendUnavailable
+            That backend does not run here; nothing has moved.
+        """
+        target = backends.get(backend)
+        state, self._predictor = self._state, None
+        before, self.backend = self.backend, target
+        if state is not None:
+            tensors, step, cursor = state.pack(), state.step, state.cursor
+            self._state = None
+            self.state.unpack(tensors, step, cursor)
+        del state
+        before.release()
+
+    def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
+        """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
+        from .memory import statement
+
+        held_out = None if validation is None else as_dataset(validation)
+        self.model.ensure_initialized(self.seed)
+        return statement(self, as_dataset(data), held_out, batch_size, EVALUATION_ROWS)
 
     def totals(self) -> dict[str, float]:
         """Means of the metrics over the epoch so far. A look at the device."""

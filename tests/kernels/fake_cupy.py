@@ -83,6 +83,7 @@ class Device:
         self.stream = Stream(self)
         self.launched: list[Launched] = []
         self.graphs = 0
+        self.released: list[int] = []
 
     def launch(self, stream: Stream, name: str, run: Callable[[], None], grid: Any = (), block: Any = ()) -> None:
         """Runs work, or notes it where the stream is capturing."""
@@ -122,7 +123,7 @@ class FakeCupy:
         return np.array(array)
 
     def get_default_memory_pool(self) -> Any:
-        return SimpleNamespace(free_bytes=lambda: 0)
+        return SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: self.device.released.append(1))
 
     def RawModule(self, code: str, options: tuple[str, ...]) -> Any:
         macros = [option.removeprefix("-D").partition("=") for option in options]
