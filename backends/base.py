@@ -79,6 +79,15 @@ class Backend(ABC):
         """
         raise NotImplementedError(f"backend {self.name!r} captures nothing")
 
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What was measured to be best here, as JSON can hold it; a run keeps it, so as to repeat its bits."""
+        return {}
+
+    def restore(self, choices: Any) -> None:
+        """Takes over what `choices` gave, in this process or another; whatever does not fit here is left aside."""
+        return
+
     def compiled(self, text: Any, **functions: Any) -> Callable[..., Any] | None:
         """An undecorated function compiled for the processor, or None on a backend that compiles nothing.
 

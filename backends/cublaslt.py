@@ -1,8 +1,8 @@
 """Matrix products planned ahead with cuBLASLt, through NVIDIA's nvmath-python, which is known here alone.
 
 A product is described once: layouts, algorithm, workspace. Running it is then one call that takes no memory, so it
-can be captured. The algorithm is the fastest of those that cuBLASLt proposes, measured when a shape is first bound;
-`Products.choices` keeps it, so that whoever restores the choices repeats the bits.
+can be captured. The algorithm is the fastest of those that cuBLASLt proposes, measured when a shape is first bound on
+a machine; a file of the machine's and every checkpoint keep it, so that runs repeat their bits.
 
 cuBLASLt counts columns first. A row-major out = a·b is its transpose outᵀ = bᵀ·aᵀ in that order, so the operands
 change places and a transposed operand stays one.
@@ -12,9 +12,13 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import json
+import os
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -24,6 +28,7 @@ REMEDY = "pip install nvmath-python"
 WORKSPACE = 32 << 20  # bytes: what NVIDIA advises for its chips since Hopper
 CANDIDATES = 8  # algorithms that are measured
 REPEATS, ROUNDS = 10, 5  # products between two looks at the clock, and looks of which the median counts
+WORDS = 8  # of 64 bits, which describe an algorithm
 ALIGNMENT = 256  # bytes: the most that an algorithm may ask of an address
 
 
@@ -36,6 +41,7 @@ class Products:
     xp : the array module, which owns the stream.
     seconds : measures the time on the device that a call takes.
     device : its name: a choice made on one is none for another.
+    file : keeps choices for later processes, as JSON; None keeps none.
 
     Attributes
     ----------
@@ -43,12 +49,14 @@ class Products:
     measured : seconds of each candidate, in cuBLASLt's own order, for the kinds measured in this process.
     """
 
-    def __init__(self, lt: Any, xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -> None:
-        self.lt, self.xp, self.seconds = lt, xp, seconds
+    def __init__(
+        self, lt: Any, xp: Any, seconds: Callable[[Callable[[], None]], float], device: str, file: Path | None = None
+    ) -> None:
+        self.lt, self.xp, self.seconds, self.file = lt, xp, seconds, file
         self.machine = f"{device}, cuBLASLt {lt.get_version()}"
         self.handle = lt.create()
         self.workspace = xp.empty(WORKSPACE, dtype=np.uint8)
-        self.choices: dict[str, list[int]] = {}
+        self.choices = _read(file)
         self.measured: dict[str, list[float]] = {}
 
     def bind(self, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0) -> Callable[[], None]:
@@ -58,10 +66,16 @@ class Products:
         """
         plan = _Plan(self, (b, a, out), (transpose_b, transpose_a))
         key = plan.key
-        if key not in self.choices:
+        if not plan.takes(self.choices.get(key)):
             self.choices[key] = self._fastest(key, plan)
+            if self.file is not None:
+                _write(self.file, {**_read(self.file), key: self.choices[key]})
         plan.use(self.choices[key])
         return plan
+
+    def restore(self, choices: Any) -> None:
+        """Takes over choices from elsewhere; those that are none, or of another device, are never used."""
+        self.choices |= _checked(choices)
 
     def _fastest(self, key: str, plan: _Plan) -> list[int]:
         """The algorithm that takes the least time; the first where none differs."""
@@ -79,7 +93,7 @@ class Products:
 def load(xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -> tuple[Products | None, str]:
     """The planner, or None and the reason why products go through the array module."""
     try:
-        return Products(importlib.import_module("nvmath.bindings.cublasLt"), xp, seconds, device), ""
+        return Products(importlib.import_module("nvmath.bindings.cublasLt"), xp, seconds, device, _file()), ""
     except ImportError:
         reason = f"nvmath-python is not installed ({REMEDY})"
     except Exception as error:  # whatever cuBLASLt lacks here, CuPy's own products remain
@@ -142,6 +156,27 @@ class _Plan:
             raise RuntimeError(f"cuBLASLt knows no algorithm for the product {self.key}")
         return [[int(word) for word in found[index].algo.data_.reshape(-1)] for index in range(count[0])]
 
+    def takes(self, algorithm: list[int] | None) -> bool:
+        """Whether there is an algorithm, and cuBLASLt finds that it fits: its words may come from anywhere."""
+        if algorithm is None:
+            return False
+        lt, (first, second, result) = self.lt, self.layouts
+        words, found = np.array(algorithm, dtype=np.uint64), lt.MatmulHeuristicResult(1)
+        try:
+            lt.matmul_algo_check(
+                self.products.handle,
+                self.description,
+                first,
+                second,
+                result,
+                result,
+                words.ctypes.data,
+                found.ptr,
+            )
+        except Exception:  # its own kind of error, which says no more than that
+            return False
+        return int(found[0].workspace_size) <= WORKSPACE
+
     def use(self, algorithm: list[int]) -> None:
         """Fixes the algorithm by its words."""
         self.algorithm = np.array(algorithm, dtype=np.uint64)
@@ -173,6 +208,46 @@ def address(array: Any) -> int:
     """Where an array's first element lies in memory."""
     interface = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
     return interface["data"][0]
+
+
+def _file() -> Path | None:
+    """Where this machine's choices are kept."""
+    folder = os.environ.get("GEARSHIFT_CACHE_DIR")
+    if not folder:
+        try:
+            from platformdirs import user_cache_dir
+        except ImportError:
+            return None
+        folder = user_cache_dir("gearshift")
+    return Path(folder) / "products.json"
+
+
+def _read(file: Path | None) -> dict[str, list[int]]:
+    """The choices in a file; none where it is missing or holds something else."""
+    try:
+        return _checked(json.loads(file.read_text(encoding="utf-8"))) if file is not None else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(file: Path, choices: dict[str, list[int]]) -> None:
+    """Replaces the file at once; a machine that lets nobody write there measures again."""
+    fresh = file.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(choices, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        fresh.replace(file)
+
+
+def _checked(choices: Any) -> dict[str, list[int]]:
+    """What has the form of choices."""
+    if not isinstance(choices, dict):
+        return {}
+    return {
+        str(key): words
+        for key, words in choices.items()
+        if isinstance(words, list) and len(words) == WORDS and all(type(w) is int and 0 <= w < 1 << 64 for w in words)
+    }
 
 
 def _destroy(lt: Any, description: int, layouts: list[int]) -> None:

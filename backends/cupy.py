@@ -121,6 +121,14 @@ class CuPyBackend(Backend):
         kernel = self._module(call.program).get_function(call.entry)
         return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
 
+    @property
+    def choices(self) -> dict[str, Any]:
+        return self.products.choices if self.products else {}
+
+    def restore(self, choices: Any) -> None:
+        if self.products:
+            self.products.restore(choices)
+
     def _module(self, program: cuda.Program) -> Any:
         if program not in self._modules:
             self._modules[program] = self.xp.RawModule(code=program.source, options=program.options)

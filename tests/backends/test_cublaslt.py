@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from fake_cupy import CudaOnCpu
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gearshift.backends import cublaslt
+import gearshift as gs
+from gearshift.backends import cublaslt, registry
 from gearshift.kernels.matmul import MATMUL
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
@@ -62,6 +65,53 @@ def test_the_fastest_algorithm_is_chosen_once_and_restored_by_its_words() -> Non
     other.products.choices[key] = choice
     other.products.bind(a, b, out, transpose_b=1)()
     assert other.lt.used == [1]
+
+
+def test_choices_are_kept_in_a_file_and_checked_when_they_come_back(tmp_path: Path) -> None:
+    file, shape = tmp_path / "cache" / "products.json", arrays(4, 5, 6, 0, 1)
+    first, second = CudaOnCpu(file=file), CudaOnCpu(file=file)
+    assert first.products and second.products
+    first.products.bind(*shape, transpose_b=1)
+    (key,) = first.products.choices
+    assert json.loads(file.read_text()) == first.products.choices
+    later = CudaOnCpu(file=file)
+    assert later.products
+    later.products.bind(*shape, transpose_b=1)
+    assert later.products.measured == {} and later.lt.used == []
+    hostile = [[1] * 8, [7, 8, 9, 10, 11, 12, 13, 14]]
+    for words in hostile:  # the form is right, but cuBLASLt knows no such algorithm
+        second.restore({key: words})
+        second.products.bind(*shape, transpose_b=1)()
+        assert second.products.choices[key] != words
+    second.restore({key: [7] * 7, "other": ["7"] * 8, "more": [-1] * 8, "most": [1 << 64] * 8})
+    second.restore("nonsense")
+    second.restore(None)
+    assert second.choices.keys() == {key}
+    file.write_text("{ damaged")
+    assert CudaOnCpu(file=file).choices == {}
+
+
+def test_a_checkpoint_carries_the_choices_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", {**registry._registered, CudaOnCpu.name: CudaOnCpu})
+    x, y = np.ones((8, 4), dtype=np.float32), np.zeros(8, dtype=np.int64)
+
+    def trainer(where: str = CudaOnCpu.name) -> gs.Trainer:
+        registry._forget()
+        return gs.Trainer(gs.Sequential(gs.Linear(4, 3)), gs.CrossEntropyLoss(), gs.SGD(), backend=where)
+
+    first = trainer()
+    first.fit(x, y, batch_size=4, verbose=False)
+    first.save(tmp_path / "a.safetensors")
+    resumed = trainer()
+    assert resumed.backend.choices == {}
+    resumed.load(tmp_path / "a.safetensors")
+    assert resumed.backend.choices == first.backend.choices != {}
+    resumed.fit(x, y, batch_size=4, verbose=False)
+    assert resumed.backend.products.measured == {}  # pyright: ignore[reportAttributeAccessIssue]
+    elsewhere = trainer("numpy")
+    elsewhere.load(tmp_path / "a.safetensors")
+    assert elsewhere.backend.choices == {}
+    registry._forget()
 
 
 def test_descriptions_end_with_their_product() -> None:

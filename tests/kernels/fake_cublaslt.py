@@ -44,7 +44,7 @@ class MatmulHeuristicResult:
 
     def __getitem__(self, index: int) -> Any:
         algo = type("Algo", (), {"data_": self.words[index : index + 1]})
-        return type("Result", (), {"algo": algo})
+        return type("Result", (), {"algo": algo, "workspace_size": 0})
 
 
 class FakeCublasLt:
@@ -115,6 +115,14 @@ class FakeCublasLt:
         words = np.ctypeslib.as_array((ctypes.c_uint64 * (WORDS * count)).from_address(found)).reshape(count, WORDS)
         words[...] = np.arange(count, dtype=np.uint64)[:, None] + 7
         ctypes.c_int32.from_address(n).value = count
+
+    def matmul_algo_check(
+        self, handle: int, description: int, a: int, b: int, c: int, d: int, algorithm: int, found: int
+    ) -> None:
+        assert {handle, description, a, b, c, d} <= self.alive.keys() and found
+        words = (ctypes.c_uint64 * WORDS).from_address(algorithm)
+        if len(set(words)) > 1 or not 7 <= words[0] < 7 + self.algorithms:
+            raise RuntimeError("CUBLAS_STATUS_INVALID_VALUE")
 
     def matmul(self, handle: int, description: int, *arguments: int) -> None:
         alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm, workspace, size, stream = arguments

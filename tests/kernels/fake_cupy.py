@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,7 +144,7 @@ class CudaOnCpu(CuPyBackend):
 
     name = "cuda-on-cpu"
 
-    def __init__(self, products: bool = True) -> None:
+    def __init__(self, products: bool = True, file: Path | None = None) -> None:
         self.xp = fake = FakeCupy()
         self.device = device = fake.device
         self._modules = {}
@@ -155,7 +156,7 @@ class CudaOnCpu(CuPyBackend):
                 device.launch(device.stream, name, run)
 
             self.lt = FakeCublasLt(launch)
-            self.products, self.no_products = Products(self.lt, fake, self.seconds, "the CPU"), ""
+            self.products, self.no_products = Products(self.lt, fake, self.seconds, "the CPU", file), ""
 
     @classmethod
     def status(cls) -> Status:
