@@ -49,6 +49,9 @@ class Backend(ABC):
     captures: bool = False
     """Whether launches can be captured and replayed as one."""
 
+    has_tf32: bool = False
+    """Whether products of float32 may round their factors to TF32."""
+
     @classmethod
     @abstractmethod
     def status(cls) -> Status:

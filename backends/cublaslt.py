@@ -59,12 +59,14 @@ class Products:
         self.choices = _read(file)
         self.measured: dict[str, list[float]] = {}
 
-    def bind(self, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0) -> Callable[[], None]:
+    def bind(
+        self, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0, tf32: int = 0
+    ) -> Callable[[], None]:
         """A call that computes out (m, n) = a·b; arrays are C-contiguous, of one dtype, and not empty.
 
         Choosing an algorithm for a new kind of product writes `out`.
         """
-        plan = _Plan(self, (b, a, out), (transpose_b, transpose_a))
+        plan = _Plan(self, (b, a, out), (transpose_b, transpose_a), bool(tf32))
         key = plan.key
         if not plan.takes(self.choices.get(key)):
             self.choices[key] = self._fastest(key, plan)
@@ -104,11 +106,13 @@ def load(xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -
 class _Plan:
     """One product, described to cuBLASLt; calling it launches the product on the current stream."""
 
-    def __init__(self, products: Products, arrays: tuple[Any, Any, Any], transposed: tuple[int, int]) -> None:
+    def __init__(
+        self, products: Products, arrays: tuple[Any, Any, Any], transposed: tuple[int, int], tf32: bool
+    ) -> None:
         self.products, self.arrays = products, arrays  # which lives as long as its addresses are used
         lt, self.lt = products.lt, products.lt
         dtype = np.dtype(arrays[0].dtype).name
-        kind, compute, scale = TYPES[dtype]
+        kind, compute, scale = TYPES["tf32" if tf32 and dtype == "float32" else dtype]
         self.description = lt.matmul_desc_create(compute, scale)
         for attribute, transpose in zip(("TRANSA", "TRANSB"), transposed, strict=True):
             value = ctypes.c_int32(TRANSPOSED if transpose else 0)
@@ -122,7 +126,7 @@ class _Plan:
         self.one, self.zero = (np.array(value, dtype="f8" if scale == R_64F else "f4") for value in (1, 0))
         self.alignments = [min(ALIGNMENT, pointer & -pointer) for pointer in self.pointers]
         shapes = " ".join("x".join(map(str, array.shape)) for array in arrays)
-        form = f"{dtype} {shapes} {transposed[0]}{transposed[1]}"
+        form = f"{'tf32' if tf32 else dtype} {shapes} {transposed[0]}{transposed[1]}"
         self.key = f"{products.machine}: {form} aligned {' '.join(map(str, self.alignments))}"
 
     def candidates(self) -> list[list[int]]:
@@ -267,6 +271,7 @@ R_32F, R_64F, R_16F, R_16BF = 0, 1, 2, 14
 COMPUTE_32F, COMPUTE_32F_TF32, COMPUTE_64F = 68, 77, 70
 TYPES = {
     "float32": (R_32F, COMPUTE_32F, R_32F),
+    "tf32": (R_32F, COMPUTE_32F_TF32, R_32F),
     "float64": (R_64F, COMPUTE_64F, R_64F),
     "bfloat16": (R_16BF, COMPUTE_32F, R_32F),
     "float16": (R_16F, COMPUTE_32F, R_32F),

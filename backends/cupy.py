@@ -122,6 +122,10 @@ class CuPyBackend(Backend):
         return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
 
     @property
+    def has_tf32(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.products is not None and int(self.xp.cuda.Device().compute_capability) >= 80
+
+    @property
     def choices(self) -> dict[str, Any]:
         return self.products.choices if self.products else {}
 

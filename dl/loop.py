@@ -37,7 +37,13 @@ class Loop:
             )
         self.batch_size = min(batch_size, self.data.rows)
         program = training(
-            trainer.model, trainer.loss, trainer.optimizer, self.data.x.shape[1], state.arena.size, trainer.clip_norm
+            trainer.model,
+            trainer.loss,
+            trainer.optimizer,
+            self.data.x.shape[1],
+            state.arena.size,
+            trainer.clip_norm,
+            trainer.tf32,
         )
         shared = {**state.shared, **self.data.shared}
         self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)

@@ -11,7 +11,7 @@ from ...backends.errors import DeviceMemoryError, NonFiniteLoss
 from ..peers.networks import parse
 from .report import Report
 from .scale import Scale
-from .speed import steps_of
+from .steps import Steps
 from .works import BATCH, build, data, train
 
 NETWORK = "784-512-512-10"
@@ -22,8 +22,8 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
     with report.check(f"{scale.plans} plans leave no memory behind") as check:
         used = []
         for _ in range(scale.plans):
-            steps = steps_of(backend, parse(NETWORK), 1)
-            steps.run_to_the_end(4)
+            steps = Steps(backend, parse(NETWORK), 1)
+            steps.run(4)
             del steps
             gc.collect()
             used.append(backend.memory()[0])

@@ -14,7 +14,7 @@ from ..peers.networks import BETAS, EPS, LR, Network, Weights, batch, parse, wei
 from .plot import steps_picture
 from .report import NotRun, Report
 from .scale import Scale
-from .speed import steps_of
+from .steps import Steps
 from .timing import wall_seconds
 
 Run = Callable[[int], None]
@@ -52,7 +52,7 @@ def compare(
     """Times one network at one batch size; a contender that does not run here says why and is left out."""
     with report.check(f"{text}, batch {rows}: {', '.join(makers)}") as check:
         network = parse(text)
-        contenders: dict[str, Run] = {"gearshift": steps_of(backend, network, rows).run_to_the_end}
+        contenders: dict[str, Run] = {"gearshift": Steps(backend, network, rows).run}
         for name, make in makers.items():
             try:
                 contender = make(network, weights(network), *batch(network, rows))

@@ -21,11 +21,11 @@ from ...kernels.launch import column_tiles, parts
 from ...kernels.matmul import MATMUL
 from ...kernels.operation import Operation
 from ...kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
-from ..peers.gearshift_contender import Gearshift, ResidentSteps
-from ..peers.networks import Network, batch, parse, weights
+from ..peers.networks import Network, parse
 from .plot import steps_picture
 from .report import Check, Report
 from .scale import Scale
+from .steps import Steps
 from .timing import device_seconds, wall_seconds
 from .works import launched_call_by_call
 
@@ -40,7 +40,7 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
         check["bytes per second"] = rates["copy"] = copy_rate(backend, scale)
     with report.check("launch and replay latency") as check:
         latency(check, rates, backend, scale)
-    for dtype in ("float32", "float64", "float16"):
+    for dtype in ("float32", "tf32", "float64", "float16"):
         with report.check(f"product peak: {dtype}") as check:
             check["FLOP per second"] = rates[dtype] = product_rate(backend, scale, dtype)
     optimizer(report, rates, backend, scale)
@@ -70,9 +70,10 @@ def copy_rate(backend: Backend, scale: Scale) -> float:
 
 def product_rate(backend: Backend, scale: Scale, dtype: str) -> float:
     """Floating-point operations a second of a large square product."""
+    tf32, dtype = int(dtype == "tf32"), "float32" if dtype == "tf32" else dtype
     a, b = (fill(backend, backend.zeros((scale.peak, scale.peak), dtype)) for _ in range(2))
     out = backend.zeros((scale.peak, scale.peak), dtype)
-    product = backend.bind(MATMUL, [a, b, out], {"transpose_a": 0, "transpose_b": 0})
+    product = backend.bind(MATMUL, [a, b, out], {"transpose_a": 0, "transpose_b": 0, "tf32": tf32})
     return 2 * scale.peak**3 / device_seconds(backend, scale, product)
 
 
@@ -194,12 +195,13 @@ def step(
     check: Check, rates: dict[str, float], backend: Backend, scale: Scale, network: Network, rows: int
 ) -> dict[str, float]:
     """Step times, captured and launched call by call, beside the sum of what each launch takes at the least."""
-    contenders = {"captured": steps_of(backend, network, rows)}
-    steps = contenders["captured"]
-    times = wall_seconds(scale, {"captured": steps.run_to_the_end})
+    steps = Steps(backend, network, rows)
+    contenders = {"captured": steps.run}
+    if backend.has_tf32:
+        contenders["captured, tf32"] = Steps(backend, network, rows, "tf32").run
+    times = wall_seconds(scale, contenders)
     with launched_call_by_call(backend):
-        eager = steps_of(backend, network, rows)
-        times |= wall_seconds(scale, {"call by call": eager.run_to_the_end})
+        times |= wall_seconds(scale, {"call by call": Steps(backend, network, rows).run})
     work = steps.plan.work(rows)
     if {"node", "copy", "float32"} <= rates.keys():
         times["floor"] = sum(max(rates["node"], w.bytes / rates["copy"], w.flops / rates["float32"]) for w in work)
@@ -209,23 +211,6 @@ def step(
     check["launches"] = len(work)
     check["FLOP per second"] = sum(w.flops for w in work) / times["captured"]
     return times
-
-
-class WaitedSteps(ResidentSteps):
-    """Steps of a training plan on one batch, over and over."""
-
-    def run_to_the_end(self, steps: int) -> None:
-        """Runs steps and waits for the device."""
-        self.run(steps)
-        self.state.backend.synchronize()
-
-
-def steps_of(backend: Backend, network: Network, rows: int) -> WaitedSteps:
-    """Gearshift's steps of a network at a batch size."""
-    trainer = Gearshift(backend.name).trainer(network, weights(network))
-    steps = WaitedSteps(trainer, *batch(network, rows))
-    steps.reset()
-    return steps
 
 
 def fill(backend: Backend, array: Any) -> Any:

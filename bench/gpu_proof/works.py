@@ -19,7 +19,7 @@ from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, 
 from ...dl.loop import Loop
 from ...dl.losses import CrossEntropyLoss, MSELoss
 from ...dl.optimizers import SGD, Adam, AdamW, RMSprop
-from ...dl.trainer import Trainer
+from ...dl.trainer import PRECISIONS, Trainer
 from ...kernels.matmul import MATMUL
 from .report import Report
 from .scale import Scale
@@ -49,12 +49,12 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
     with report.check("products against float64") as check:
         worst = {
             f"{dtype} {m}x{k}x{n} {a}{b}": product_error(backend, m, k, n, a, b, dtype)
-            for dtype in ("float32", "float64")
+            for dtype in ("float32", "tf32", "float64")
             for m, k, n in scale.products
             for a, b in ((0, 0), (1, 0), (0, 1))
         }
         check["errors"] = worst
-        for dtype, bound in ("float32", 3e-6), ("float64", 1e-14):
+        for dtype, bound in ("float32", 3e-6), ("tf32", 2e-3), ("float64", 1e-14):
             check[dtype] = largest = max(value for key, value in worst.items() if key.startswith(dtype))
             check.require(largest <= bound, f"{dtype} is off by {largest:.2g} of the terms' sum")
     for name in TRAININGS:
@@ -65,9 +65,10 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
             check.require(curve(captured) == curve(launched), f"losses {curve(captured)} and {curve(launched)}")
             check.require(weights_differ(captured, launched) == 0, "weights differ")
     for name in TRAININGS:
-        for dtype, bound in ("float64", 1e-5), ("float32", 1e-2):
-            with report.check(f"loss curve against NumPy: {name}, {dtype}") as check:
-                mine, theirs = (curve(train(where, name, dtype, scale.epochs)) for where in (backend.name, "numpy"))
+        for precision, bound in ("float64", 1e-5), ("float32", 1e-2), ("tf32", 5e-2):
+            with report.check(f"loss curve against NumPy: {name}, {precision}") as check:
+                mine = curve(train(backend.name, name, precision, scale.epochs))
+                theirs = curve(train("numpy", name, PRECISIONS[precision], scale.epochs))
                 check["curve"], check["numpy"] = mine, theirs
                 check["off by"] = off = max(abs(a - b) / abs(b) for a, b in zip(mine, theirs, strict=True))
                 check.require(off <= bound, f"off by {off:.2g}, more than {bound:g}")
@@ -119,29 +120,31 @@ def twice(backend: Backend, operation: Any, case: Any) -> list[np.ndarray]:
 def product_error(backend: Backend, m: int, k: int, n: int, flip_a: int, flip_b: int, dtype: str) -> float:
     """The greatest error of a product's elements, over the sum of its terms' sizes."""
     random = np.random.default_rng(m + k + n)
+    tf32, dtype = int(dtype == "tf32"), "float32" if dtype == "tf32" else dtype
     a, b = random.standard_normal((m, k)).astype(dtype), random.standard_normal((k, n)).astype(dtype)
     stored = [np.ascontiguousarray(a.T) if flip_a else a, np.ascontiguousarray(b.T) if flip_b else b]
     out = backend.zeros((m, n), dtype)
-    attributes = {"transpose_a": flip_a, "transpose_b": flip_b}
+    attributes = {"transpose_a": flip_a, "transpose_b": flip_b, "tf32": tf32}
     backend.bind(MATMUL, [*map(backend.asarray, stored), out], attributes)()
     exact, terms = a.astype(np.float64) @ b.astype(np.float64), np.abs(a).astype(np.float64) @ np.abs(b)
     return float(np.max(np.abs(backend.to_numpy(out) - exact) / terms))
 
 
-def train(where: str, name: str, dtype: str, epochs: int) -> Trainer:
+def train(where: str, name: str, precision: str, epochs: int) -> Trainer:
     """A small net trained on bytes and labels, or on values."""
-    trainer = build(where, name, dtype)
+    trainer = build(where, name, precision)
     x, y = data(type(trainer.loss))
     trainer.fit(x, y, validation=(x[:100], y[:100]), epochs=epochs, batch_size=BATCH, verbose=False)
     return trainer
 
 
-def build(where: str, name: str, dtype: str) -> Trainer:
+def build(where: str, name: str, precision: str) -> Trainer:
     """A small net that is not trained yet."""
     optimizer, loss, given = TRAININGS[name]
     layers: list[Layer] = [Standardize(20).fit(np.full(20, 127.5), np.full(20, 73.9))]
     layers += [Linear(20, 64, init="he"), ReLU(), Dropout(0.1), Linear(64, 33), Tanh(), Linear(33, 5)]
-    return Trainer(Sequential(*layers, dtype=dtype), loss(), optimizer(), backend=where, seed=3, **given)
+    model = Sequential(*layers, dtype=PRECISIONS[precision])
+    return Trainer(model, loss(), optimizer(), backend=where, precision=precision, seed=3, **given)
 
 
 def data(loss: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 
 REALS = {0: np.float32, 1: np.float64, 2: np.float16}
 WORDS = 8
+TF32 = 77
 
 
 class MatmulDescAttribute(enum.IntEnum):
@@ -139,6 +140,8 @@ class FakeCublasLt:
             left, right, result = (
                 self._matrix(place, layout) for place, layout in ((a, a_layout), (b, b_layout), (d, d_layout))
             )
+            if self.alive[description]["compute"] == TF32:
+                left, right = rounded(left), rounded(right)
             left = left.T if self.alive[description].get(MatmulDescAttribute.TRANSA) else left
             right = right.T if self.alive[description].get(MatmulDescAttribute.TRANSB) else right
             np.matmul(right.T, left.T, out=result.T)
@@ -154,6 +157,11 @@ class FakeCublasLt:
         number = next(self._numbers)
         self.alive[number] = thing
         return number
+
+
+def rounded(x: np.ndarray) -> np.ndarray:
+    """float32 rounded to the ten bits behind the point that TF32 keeps."""
+    return ((np.ascontiguousarray(x).view(np.uint32) + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
 def _floats(place: int, count: int, real: Any) -> np.ndarray:

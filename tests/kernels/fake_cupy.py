@@ -107,6 +107,7 @@ class FakeCupy:
         self.cuda = SimpleNamespace(
             Stream=lambda **options: Stream(device, **options),
             Event=lambda **options: Event(device),
+            Device=lambda: SimpleNamespace(id=0, compute_capability="90"),
             get_current_stream=lambda: device.stream,
             get_elapsed_time=lambda start, end: (end.time - start.time) * 1000,
             runtime=SimpleNamespace(memGetInfo=host.memory),
