@@ -54,6 +54,7 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
         schedule=build_schedule(configuration, steps),
         clip_norm=configuration.train.clip_norm or None,
         backend=backend,
+        precision=None if configuration.train.precision == "auto" else configuration.train.precision,
         seed=configuration.train.seed,
     )
 

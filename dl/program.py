@@ -27,9 +27,9 @@ class Program:
     scores: Value | None = None
 
 
-def prediction(model: Layer, width: int) -> Program:
+def prediction(model: Layer, width: int, tf32: bool = False) -> Program:
     """Outputs for rows of `width` features written into `x`."""
-    graph = Graph(model.dtype)
+    graph = Graph(model.dtype, tf32=tf32)
     x = graph.batch((width,), name="x")
     output = graph.lower(model, x)
     graph.outputs.add(output)
@@ -46,9 +46,9 @@ def gradient(model: Layer, loss: Loss, width: int, *, train: bool) -> Program:
     return program
 
 
-def evaluation(model: Layer, loss: Loss, width: int) -> Program:
+def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False) -> Program:
     """Adds the scores of the resident data set's next batch to the totals."""
-    graph = Graph(model.dtype)
+    graph = Graph(model.dtype, tf32=tf32)
     program = _resident(graph, model, loss, width)
     graph.phase = "update"
     _advance(graph, program)
@@ -56,10 +56,16 @@ def evaluation(model: Layer, loss: Loss, width: int) -> Program:
 
 
 def training(
-    model: Layer, loss: Loss, optimizer: Optimizer, width: int, parameters: int, clip_norm: float | None
+    model: Layer,
+    loss: Loss,
+    optimizer: Optimizer,
+    width: int,
+    parameters: int,
+    clip_norm: float | None,
+    tf32: bool = False,
 ) -> Program:
     """A whole training step on the resident data set; `parameters` is the arena's size."""
-    graph = Graph(model.dtype, train=True)
+    graph = Graph(model.dtype, train=True, tf32=tf32)
     program = _resident(graph, model, loss, width)
     graph.differentiate()
     graph.phase = "update"

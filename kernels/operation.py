@@ -62,7 +62,10 @@ class Operation:
         gradient (or None) for each input; None where the operation has no derivative.
     inplace : pairs (output, input) that may share memory where nothing else reads the input later.
     flops : floating-point operations for given arrays and attributes.
-    traffic : bytes read and bytes written at the least, for given arrays; None where that is every array once.
+    traffic : bytes read and bytes written at the least, for given arrays; None where that is
+        every array once, but for scratch.
+    scratch : numbers of the arrays that serve the operation alone; nobody else reads them.
+    product : whether it is the matrix product out = a·b, for which a backend may know a library.
     """
 
     name: str
@@ -74,15 +77,17 @@ class Operation:
     inplace: tuple[tuple[int, int], ...] = ()
     flops: Callable[..., int] = lambda *arrays, **attributes: 0
     traffic: Callable[..., tuple[int, int]] | None = None
+    scratch: tuple[int, ...] = ()
+    product: bool = False
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"
 
     def bytes(self, *arrays: Any) -> int:
-        """Bytes read and written at the least."""
+        """Bytes read and written at the least, without scratch."""
         if self.traffic is not None:
             return sum(self.traffic(*arrays))
-        return sum(array.nbytes for array in arrays)
+        return sum(array.nbytes for index, array in enumerate(arrays) if index not in self.scratch)
 
 
 def rows(*arrays: Any) -> int:

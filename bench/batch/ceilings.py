@@ -26,7 +26,7 @@ SIZES = [4**power for power in range(6, 15)]  # bytes of memory passes: 4 KiB to
 TRIES, BLOCK = 5, 0.002  # tries of a ceiling, and seconds of each
 SMALL = 4  # elements that are left of each dimension where an operation shall have next to nothing to do
 KEPT = {"counters", "totals", "key", "bounds", "factors", "table", "clip"}  # shared values that are small and needed
-MEETINGS = 2000
+MEETINGS, TOGETHER = 2000, 64
 
 
 def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
@@ -135,9 +135,20 @@ def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[
 
 @quietly
 def _launches(plan: Plan) -> dict[str, float]:
-    """Seconds of a call of each operation when it has next to nothing to do."""
-    calls = {call.node.operation.name: call for call in reversed(plan.bind(plan.capacity))}
-    return {name: least(plan.backend, repeat(_small(call, plan.backend))) for name, call in calls.items()}
+    """Seconds of each operation when it has next to nothing to do: of a call, or in a graph where steps are replayed."""
+    backend, replayed = plan.backend, plan.steps(plan.capacity).captured
+    seconds = {}
+    for call in reversed(plan.bind(plan.capacity)):
+        small = _small(call, backend)
+        if call.node.operation.name in seconds:
+            continue
+        if replayed:
+            small()  # what is loaded at first need is loaded before the capture
+            graph = backend.capture(partial(repeat(small), TOGETHER))
+            seconds[call.node.operation.name] = least(backend, repeat(graph)) / TOGETHER
+        else:
+            seconds[call.node.operation.name] = least(backend, repeat(small))
+    return seconds
 
 
 def _small(call: Call, backend: Backend) -> Callable[[], None]:

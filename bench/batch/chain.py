@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...backends import matrix_unit
+from ...backends.matrix_unit import begin, end
 from ...dl.dense_chain import DensePlan
 from ...kernels.dense_chain import multiply
+from ...kernels.matrix_product import FEW
 
 
 def products(
@@ -23,9 +26,11 @@ def products(
 ) -> None:
     """`count` times, a thread's share of the forward product of one layer."""
     into = parts if level < layers.shape[0] - 1 else 1
+    begin()
     for _ in range(count):
         for part in range(thread, parts, threads):
             multiply(part, parts, rows, layers[level], into, work, p, tools)
+    end()
 
 
 def forward_products(plan: DensePlan, rows: int) -> list[Callable[[int], None]]:
@@ -34,14 +39,16 @@ def forward_products(plan: DensePlan, rows: int) -> list[Callable[[int], None]]:
     The chain's own function runs on the chain's own arrays, by the chain's own threads: whatever it computes with,
     this does too.
     """
-    loop: Any = plan.backend.compiled(products)
     given = _arguments(plan, rows)
+    unit = given[0][-1][3].size > 0  # panels for a matrix unit
+    loop: Any = plan.backend.compiled(products, **({} if unit else matrix_unit.ABSENT))
     n = min(rows, plan.block)
 
     def of(level: int) -> Callable[[int], None]:
         def run(count: int) -> None:
             def work(thread: int) -> None:
                 _, threads, parts, _, _, _, _, layers, memory, _, _, p, *_, tools = given[thread]
+                tools = *tools[:3], tools[3] if rows >= FEW else tools[3][:0]  # as the chain takes them
                 loop(level, count, thread, threads, parts, n, layers, memory, p, tools)
 
             plan.team.run(work, len(given))

@@ -41,8 +41,8 @@ def product_of(call: Call) -> str:
 
 def _cost(call: Call, plan: Plan) -> Cost:
     node, operation = call.node, call.node.operation
-    inputs = len(node.inputs)
-    read, written = (sum(array.nbytes for array in part) for part in (call.arrays[:inputs], call.arrays[inputs:]))
+    sizes = [0 if place in operation.scratch else array.nbytes for place, array in enumerate(call.arrays)]
+    read, written = sum(sizes[: len(node.inputs)]), sum(sizes[len(node.inputs) :])
     if operation.traffic is not None:
         read, written = operation.traffic(*call.arrays)
     flops = operation.flops(*call.arrays, **node.attributes)
