@@ -135,7 +135,7 @@ def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[
 
 @quietly
 def _launches(plan: Plan) -> dict[str, float]:
-    """Seconds of each operation when it has next to nothing to do: of a call, or in a graph where steps are replayed."""
+    """Seconds of each operation with next to nothing to do: of a call, or in a graph where steps are replayed."""
     backend, replayed = plan.backend, plan.steps(plan.capacity).captured
     seconds = {}
     for call in reversed(plan.bind(plan.capacity)):

@@ -226,7 +226,7 @@ class Sweep:
                 self.budget.note(f"{name}, batch {batch:,}: round {turn + 1}")
                 point = self.point(name, batch)
                 point.rounds.append(steps.timed(contestant.count[batch]))
-                if turn < EPOCHS and self.budget.left(share) > 0:
+                if turn == 0 or (turn < EPOCHS and self.budget.left(share) > 0):
                     self._epoch(contestant, point)
             fall_asleep()
 
