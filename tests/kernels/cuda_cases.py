@@ -115,6 +115,13 @@ def _softmax_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case([logits, labels, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
 
 
+def _binary_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    logits = draw.normal(rows, n) * 4
+    for target in (draw.random.integers(0, 2, (rows, n)).astype(draw.real), draw.uniform(rows, n) - draw.real.type(0.5)):
+        terms = {2: _largest(logits) + 1, 3: 1 / max(rows * n, 1)}
+        yield Case([logits, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
+
+
 def _squared_error(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     prediction, target = draw.normal(rows, n), draw.normal(rows, n)
     largest = _largest(prediction, target)
@@ -233,6 +240,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "advance": _advance,
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
+    "binary_cross_entropy": _binary_cross_entropy,
     "clip_factor": _clip_factor,
     "dropout": _dropout,
     "gather": _gather,
