@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .dl.callbacks import Callback
     from .dl.checkpoint import load
     from .dl.data import Dataset, Splits, load_dataset
+    from .dl.estimators.autoencoder import Autoencoder
+    from .dl.estimators.logistic import LogisticRegression
     from .dl.estimators.mlp import MLPClassifier, MLPRegressor
     from .dl.gradients import value_and_grad
     from .dl.history import History
@@ -55,6 +57,8 @@ _MODULES = {
     "dl.callbacks": "Callback",
     "dl.checkpoint": "load",
     "dl.data": "Dataset Splits load_dataset",
+    "dl.estimators.autoencoder": "Autoencoder",
+    "dl.estimators.logistic": "LogisticRegression",
     "dl.estimators.mlp": "MLPClassifier MLPRegressor",
     "dl.gradients": "value_and_grad",
     "dl.history": "History",
@@ -72,6 +76,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "ArrayLayer",
+    "Autoencoder",
     "BCEWithLogitsLoss",
     "BackendUnavailable",
     "Callback",
@@ -89,6 +94,7 @@ __all__ = [
     "Layer",
     "Linear",
     "LinearDecay",
+    "LogisticRegression",
     "Loss",
     "MLPClassifier",
     "MLPRegressor",

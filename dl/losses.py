@@ -11,6 +11,7 @@ from ..kernels.activation import SIGMOID, activate
 from ..kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..kernels.squared_error import SQUARED_ERROR
+from ..kernels.weigh import WEIGH
 
 if TYPE_CHECKING:
     from ..kernels.operation import Operation
@@ -28,10 +29,13 @@ class Loss:
         """The value that holds the targets of a batch with such predictions."""
         raise NotImplementedError
 
-    def lower(self, graph: Graph, prediction: Value, target: Value) -> Value:
-        """Appends the loss and its gradient; returns the scores (rows, metrics)."""
+    def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
+        """Appends the loss and its gradient, each row's times its weight (rows, 1); returns the scores (rows, metrics)."""
         scores, gradient = graph.batch((len(self.metrics),)), graph.like(prediction)
         graph.apply(self.operation, (prediction, target), (scores, gradient))
+        if weight is not None:
+            plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
+            graph.apply(WEIGH, (weight, *plain), (scores, gradient))
         if graph.needs_gradient(prediction):
             graph.add_gradient(prediction, gradient)
         return scores

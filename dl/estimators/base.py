@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,13 @@ from .network import Network
 from .optimizers import solver
 
 
+def goes_stepwise(estimator: Any) -> bool:
+    """Whether the solver goes step by step, as `partial_fit` needs it."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit needs solver 'adam' or 'sgd'; solver is 'lbfgs'")
+    return True
+
+
 class Perceptron(BaseEstimator):
     """Base of the estimators; parameters and attributes are scikit-learn's, see `docs/scikit-learn.md`.
 
@@ -31,64 +39,36 @@ class Perceptron(BaseEstimator):
     """
 
     _checks: ClassVar[dict[str, checks.Check]] = checks.COMMON
-    _fit_intercept: ClassVar[bool] = True
+    _classifies: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        backend: str | None = "auto",
-        dtype: str = "auto",
-        dropout: float = 0.0,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.backend = backend
-        self.dtype = dtype
-        self.dropout = dropout
+    # parameters, at what they are where an estimator has no such parameter
+    hidden_layer_sizes: Any = ()
+    activation: str = "identity"
+    solver: str = "adam"
+    alpha: float = 0.0
+    batch_size: int | str = "auto"
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: Any = None
+    tol: float = 1e-4
+    verbose: bool | int = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: float = 10
+    max_fun: int = 15000
+    backend: str | None = "auto"
+    dtype: str = "auto"
+    dropout: float = 0.0
+    fit_intercept: bool = True
 
     # what a subclass says
 
@@ -107,7 +87,7 @@ class Perceptron(BaseEstimator):
 
     def _first(self, incremental: bool) -> bool:
         """Whether the weights begin anew; checks the parameters."""
-        checks.check(type(self).__name__, vars(self), self._checks)
+        checks.check(self, self._checks)
         if self.early_stopping and incremental:
             raise ConfigurationError("partial_fit does not support early_stopping=True")
         if self.dropout and self.solver == "lbfgs":
@@ -121,18 +101,25 @@ class Perceptron(BaseEstimator):
         return (np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype)
 
     def _fit(
-        self, x: np.ndarray, targets: np.ndarray, outputs: int, weights: np.ndarray | None, first: bool, incremental: bool
+        self,
+        x: np.ndarray,
+        targets: np.ndarray,
+        outputs: int,
+        weights: np.ndarray | None,
+        first: bool,
+        incremental: bool,
     ) -> None:
         """Trains on checked rows and encoded targets: labels (n,), or values (n, outputs)."""
         random = check_random_state(self.random_state)
         sizes, activations = self._hidden()
         units = [x.shape[1], *sizes, outputs]
-        shapes = list(zip(units, units[1:], strict=False))
+        shapes = list(pairwise(units))
         if first:
             self._begin(shapes, random, x.dtype)
         elif [coef.shape for coef in self.coefs_] != shapes:
-            raise ConfigurationError(f"the weights are for layers {[c.shape for c in self.coefs_]}; now {shapes} are asked for")
-        network = Network(self.coefs_, self.intercepts_ if self._fit_intercept else None, activations)
+            held = [coef.shape for coef in self.coefs_]
+            raise ConfigurationError(f"the weights there are have shapes {held}; the layers asked for need {shapes}")
+        network = Network(self.coefs_, self.intercepts_ if self.fit_intercept else None, activations)
         backend = backends.get(self.backend)
         self.backend_ = backend.name
         if self.solver == "lbfgs":
@@ -169,7 +156,7 @@ class Perceptron(BaseEstimator):
         self.best_validation_score_ = -math.inf if self.early_stopping else None
 
     def _split(self, targets: np.ndarray, outputs: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-        """Rows for training and for validation; like scikit-learn's, stratified where there is one column of classes."""
+        """Rows for training and for validation; stratified, as scikit-learn's are, where there is one output of classes."""
         stratify = targets if outputs == 1 and self._classifies else None
         rows, held = train_test_split(
             np.arange(len(targets)), random_state=random, test_size=self.validation_fraction, stratify=stratify
@@ -180,8 +167,6 @@ class Perceptron(BaseEstimator):
                 "expected at least 2: raise validation_fraction"
             )
         return rows, held
-
-    _classifies: ClassVar[bool] = False
 
     def _descend(
         self,
@@ -250,7 +235,7 @@ class Perceptron(BaseEstimator):
         if self.batch_size == "auto":
             return min(200, rows)
         if int(self.batch_size) > rows:
-            warnings.warn(f"batch_size={self.batch_size} is more than the {rows} samples, which are taken", stacklevel=2)
+            warnings.warn(f"batch_size is {self.batch_size}; all {rows} samples are taken at once", stacklevel=2)
         return min(int(self.batch_size), rows)
 
     def _watch_loss(self, loss: float) -> None:
@@ -297,5 +282,5 @@ class Perceptron(BaseEstimator):
         if first == 0:
             X = validate_data(self, X, dtype=self.coefs_[0].dtype, reset=False)
         _, activations = self._hidden()
-        network = Network(self.coefs_, self.intercepts_ if self._fit_intercept else None, activations)
+        network = Network(self.coefs_, self.intercepts_ if self.fit_intercept else None, activations)
         return network.forward(backends.get(self.backend), X, first, last)

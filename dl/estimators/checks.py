@@ -62,7 +62,7 @@ COMMON: dict[str, Check] = {
     "activation": one_of("identity", "logistic", "tanh", "relu"),
     "solver": one_of("lbfgs", "sgd", "adam"),
     "alpha": real(0),
-    "batch_size": (lambda value: value == "auto" or (is_whole(value) and value >= 1), "a whole number of at least 1, or 'auto'"),
+    "batch_size": either(whole(1), "auto"),
     "learning_rate": one_of("constant", "invscaling", "adaptive"),
     "learning_rate_init": real(0, above=True),
     "power_t": real(0),
@@ -84,8 +84,9 @@ COMMON: dict[str, Check] = {
 }
 
 
-def check(name: str, parameters: dict[str, Any], checks: dict[str, Check]) -> None:
+def check(estimator: Any, checks: dict[str, Check]) -> None:
     """Raises `ConfigurationError` for the first parameter that is not what it may be."""
-    for key, (holds, expected) in checks.items():
-        if key in parameters and not holds(parameters[key]):
-            raise ConfigurationError(f"{name}: {key} is {parameters[key]!r}; expected {expected}")
+    for name, (holds, expected) in checks.items():
+        value = getattr(estimator, name)
+        if not holds(value):
+            raise ConfigurationError(f"{type(estimator).__name__}: {name} is {value!r}; expected {expected}")

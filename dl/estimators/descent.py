@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..resident import Resident
 from ..schedules import Schedule
 from ..state import TrainingState
 
-LOOKS = 16  # at the penalty, an epoch at the least; between them it is taken to move along a line
+STRIDE, LOOKS = 8, 16  # the penalty is seen every so many steps, or so often an epoch; between, it moves along a line
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Descent:
         state, rows = self.state, self.data.rows
         self.data.order[...] = self.backend.asarray(order)
         state.begin_epoch()
-        stride = max(1, math.ceil(rows / self.batch_size) // LOOKS)
+        stride = max(STRIDE, rows // self.batch_size // LOOKS)
         penalty, square = 0.0, self._square()
         while state.cursor < rows and not self.stopped:
             whole = (rows - state.cursor) // self.batch_size

@@ -61,7 +61,7 @@ class Labels:
         if (new.kind == "multilabel") != (self.kind == "multilabel"):
             raise DataError(f"y is {new.kind}, but the classifier was fitted on {self.kind} targets")
         differ = set(new.classes.tolist()) ^ set(self.classes.tolist())
-        if (differ if all_of_them else differ - set(self.classes.tolist())):
+        if differ if all_of_them else differ - set(self.classes.tolist()):
             rule = "the same classes as in the previous call to fit" if all_of_them else "no classes beside classes_"
             raise DataError(f"y has classes {new.classes}; expected {rule}: {self.classes}")
 

@@ -13,7 +13,9 @@ class UncorrectedEpsilonAdam(Adam):
         return *others, eps * others[2]
 
 
-def solver(name: str, rate: float, momentum: float, nesterov: bool, betas: tuple[float, float], eps: float) -> Optimizer:
+def solver(
+    name: str, rate: float, momentum: float, nesterov: bool, betas: tuple[float, float], eps: float
+) -> Optimizer:
     """The optimizer of solver ``"adam"`` or ``"sgd"``; Nesterov's form needs momentum."""
     if name == "adam":
         return UncorrectedEpsilonAdam(rate, betas, eps)

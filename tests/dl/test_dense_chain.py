@@ -43,7 +43,7 @@ def trainer(
 
 def rows_of(widths: tuple[int, ...], n: int, classes: bool = True, seed: int = 0) -> gs.Dataset:
     random = np.random.default_rng(seed)
-    y = random.integers(0, widths[-1], n) if classes else random.normal(size=(n, widths[-1]))
+    y = random.integers(0, widths[-1], n) if classes else random.uniform(size=(n, widths[-1]))
     return gs.Dataset(random.normal(size=(n, widths[0])), y)
 
 
@@ -63,7 +63,7 @@ def plan_of(run: gs.Trainer, data: gs.Dataset, batch: int) -> Plan:
     st.sampled_from(ACTIVATIONS),
     st.booleans(),
     st.booleans(),
-    st.sampled_from([gs.CrossEntropyLoss, gs.MSELoss]),
+    st.sampled_from([gs.CrossEntropyLoss, gs.MSELoss, gs.BCEWithLogitsLoss]),
     st.sampled_from(
         [
             gs.Adam(lr=1e-2, weight_decay=1e-3),
@@ -112,6 +112,17 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, monkeypatch: 
     found = fitted(trainer(widths, "numba", dtype="float32"), data, 37)
     for name, value in expected.items():
         assert found[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize("code", [1, 2, 9])
+def test_a_layer_narrower_than_its_parts(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some parts of it have no inputs: what they add to the sums is 0."""
+    widths, data = (10, 100, code, 100, 10), rows_of((10, 10), 56, classes=False)
+    monkeypatch.setattr(Team, "parts", lambda *_: 3)
+    chain, listed = (trainer(widths, backend, loss=gs.MSELoss()) for backend in ("numba", "numpy"))
+    found, expected = fitted(chain, data, 20), fitted(listed, data, 20)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-12)
 
 
 def test_the_text_uncompiled() -> None:
