@@ -12,11 +12,11 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, shuffle
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ... import backends
 from ...backends import Backend
-from ...backends.errors import ConfigurationError, NonFiniteLoss
+from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..data import Dataset
 from ..interrupts import interrupts
 from . import checks, lbfgs
@@ -40,6 +40,7 @@ class Perceptron(BaseEstimator):
 
     _checks: ClassVar[dict[str, checks.Check]] = checks.COMMON
     _classifies: ClassVar[bool] = False
+    _lbfgs_options: ClassVar[dict[str, float]] = {}
 
     # parameters, at what they are where an estimator has no such parameter
     hidden_layer_sizes: Any = ()
@@ -100,6 +101,17 @@ class Perceptron(BaseEstimator):
             return self.coefs_[0].dtype
         return (np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype)
 
+    def _weights(self, sample_weight: Any, x: np.ndarray) -> np.ndarray | None:
+        """The weights of rows x, checked: (rows,) in x's dtype."""
+        if sample_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, x, dtype=x.dtype)
+        if weights.min() < 0 or not weights.sum() > 0:
+            raise DataError(
+                f"sample_weight is from {weights.min():g} to {weights.max():g}; expected at least 0, and some above it"
+            )
+        return weights
+
     def _fit(
         self,
         x: np.ndarray,
@@ -123,9 +135,9 @@ class Perceptron(BaseEstimator):
         backend = backends.get(self.backend)
         self.backend_ = backend.name
         if self.solver == "lbfgs":
-            model = network.model()
-            options = {"maxiter": self.max_iter, "maxfun": self.max_fun, "gtol": self.tol}
-            self.loss_, self.n_iter_ = lbfgs.minimize(model, self._objective(), backend, Dataset(x, targets), options)
+            model, data = network.model(), Dataset(x, targets)
+            options = {"maxiter": self.max_iter, "maxfun": self.max_fun, "gtol": self.tol, **self._lbfgs_options}
+            self.loss_, self.n_iter_ = lbfgs.minimize(model, self._objective(), backend, data, weights, options)
             network.take(model)
             return
         held: Any = None
@@ -156,7 +168,7 @@ class Perceptron(BaseEstimator):
         self.best_validation_score_ = -math.inf if self.early_stopping else None
 
     def _split(self, targets: np.ndarray, outputs: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-        """Rows for training and for validation; stratified, as scikit-learn's are, where there is one output of classes."""
+        """Rows for training and for validation; stratified, as in scikit-learn, where there is one output of classes."""
         stratify = targets if outputs == 1 and self._classifies else None
         rows, held = train_test_split(
             np.arange(len(targets)), random_state=random, test_size=self.validation_fraction, stratify=stratify
@@ -182,13 +194,15 @@ class Perceptron(BaseEstimator):
     ) -> None:
         """Epochs of a stochastic solver, until nothing improves."""
         n = len(rows)
-        data = Dataset(x, targets) if held is None else Dataset(x[rows], targets[rows])
+        data, weighing = Dataset(x, targets), weights
+        if held is not None:
+            data, weighing = data[rows], None if weights is None else weights[rows]
         model = network.model(float(self.dropout))
         seed = random.randint(2**31) if self.dropout else 0
         momentum, nesterov = float(self.momentum), bool(self.nesterovs_momentum)
         betas, eps = (float(self.beta_1), float(self.beta_2)), float(self.epsilon)
         optimizer = solver(self.solver, float(self.learning_rate_init), momentum, nesterov, betas, eps)
-        descent = Descent(model, self._objective(), optimizer, backend, data, self._batch(n), seed)
+        descent = Descent(model, self._objective(), optimizer, backend, data, weighing, self._batch(n), seed)
         if incremental and self._run is not None:
             descent.unpack(*self._run)
         order = np.arange(n)

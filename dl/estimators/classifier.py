@@ -21,16 +21,16 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
 
     _classifies: ClassVar[bool] = True
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Trains on X (rows, features) and y: classes (rows,), or 0 and 1 (rows, labels)."""
-        return self._fit_classes(X, y, None, incremental=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Trains on X (rows, features) and y: classes (rows,), or 0 and 1 (rows, labels); rows may have weights."""
+        return self._fit_classes(X, y, sample_weight, None, incremental=False)
 
     @available_if(goes_stepwise)
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """One epoch more on X and y; `classes` are all that will come, named at the first call."""
         if not hasattr(self, "classes_") and classes is None:
             raise ConfigurationError("classes must be passed on the first call to partial_fit")
-        return self._fit_classes(X, y, classes, incremental=True)
+        return self._fit_classes(X, y, sample_weight, classes, incremental=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """The class of each row (rows,), or 0 and 1 for each label (rows, labels)."""
@@ -47,7 +47,7 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def _fit_classes(self, X: Any, y: Any, classes: Any, incremental: bool) -> Self:
+    def _fit_classes(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Self:
         first = self._first(incremental)
         X, y = validate_data(self, X, y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)
         if first:
@@ -56,8 +56,13 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
             self.out_activation_ = "softmax" if self._labels.kind == "multiclass" else "logistic"
         if not first or classes is not None:
             self._labels.check(y, all_of_them=not incremental)
-        self._fit(X, self._labels.encode(y, X.dtype), self._labels.outputs, None, first, incremental)
+        weights = self._class_weights(y, self._weights(sample_weight, X))
+        self._fit(X, self._labels.encode(y, X.dtype), self._labels.outputs, weights, first, incremental)
         return self
+
+    def _class_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """The rows' weights, with those of their classes where there are such."""
+        return weights
 
     def _objective(self) -> Objective:
         labels = self._labels

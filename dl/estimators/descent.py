@@ -44,8 +44,9 @@ class Descent:
 
     Parameters
     ----------
-    model : its weights go on changing until `finish`.
+    model : its weights change with each epoch.
     data : x (rows, features) and targets.
+    weights : of the rows, (rows,), or None: the gradient of a batch is a weighted mean.
     batch_size : rows a step, at most those of `data`.
     seed : of dropout.
     """
@@ -57,6 +58,7 @@ class Descent:
         optimizer: Optimizer,
         backend: Backend,
         data: Dataset,
+        weights: np.ndarray | None,
         batch_size: int,
         seed: int,
     ) -> None:
@@ -65,32 +67,38 @@ class Descent:
         self.state = state = TrainingState(model, optimizer, Schedule(), backend, seed, len(loss.metrics))
         state.arena.attach()
         self.data, self.batch_size = Resident(backend, data), batch_size
-        program = training(model, loss, optimizer, self.data.x.shape[1], state.arena.size, None)
+        width, weighted = self.data.x.shape[1], weights is not None
+        program = training(model, loss, optimizer, width, state.arena.size, None, weighted=weighted)
         shared = {**state.shared, **self.data.shared}
+        if weights is not None:
+            shared["data weight"] = backend.asarray(weights.reshape(-1, 1), dtype=state.arena.dtype)
+        self._row_weights = weights
         self.plan = plan_of(program.graph, backend, state.arena, shared, batch_size)
-        state.shared["clip"][...] = objective.gradient
         start, stop, _ = state.arena.ranges[0]
         self._weights = state.arena.values[start:stop]
         self.rate, self.stopped = 1.0, False
-        self._set: tuple[float, float] | None = None
+        self._set: tuple[float, ...] = ()
 
     def epoch(self, order: np.ndarray) -> float:
         """One pass over the rows in this order; the mean over its batches' objectives."""
         state, rows = self.state, self.data.rows
         self.data.order[...] = self.backend.asarray(order)
         state.begin_epoch()
-        stride = max(STRIDE, rows // self.batch_size // LOOKS)
-        penalty, square = 0.0, self._square()
+        stride = max(STRIDE, rows // self.batch_size // LOOKS) if self._row_weights is None else 1
+        value, losses, square = 0.0, 0.0, self._square()
         while state.cursor < rows and not self.stopped:
             whole = (rows - state.cursor) // self.batch_size
             size = self.batch_size if whole else rows - state.cursor
-            self._scale(self.rate, self.objective.alpha / size)
+            weight = self._weight(order[state.cursor : state.cursor + size])
+            scale = size / weight if weight else 0.0
+            self._scale(self.rate, self.objective.alpha * scale / size, self.objective.gradient * scale)
             steps = self.plan.run(size, state.prepare(min(stride, max(whole, 1))))
             state.advanced(steps, size)
             before, square = square, self._square()
-            penalty += steps * before + (steps - 1) / 2 * (square - before)
-        totals = self.backend.to_numpy(state.totals)
-        return (self.objective.report * float(totals[1]) + self.objective.alpha / 2 * penalty) / rows
+            known, losses = losses, float(state.totals[1])
+            penalty = steps * before + (steps - 1) / 2 * (square - before)
+            value += scale * (self.objective.report * (losses - known) + self.objective.alpha / 2 * penalty)
+        return value / rows
 
     def stop(self, reason: str) -> None:
         """Ends the epoch at the next batch boundary."""
@@ -116,15 +124,20 @@ class Descent:
         self.state.unpack({**mine, **tensors}, step, 0)
         self.rate = rate
 
+    def _weight(self, rows: np.ndarray) -> float:
+        """The weights of some rows together; without weights, each has 1."""
+        return float(len(rows) if self._row_weights is None else self._row_weights[rows].sum())
+
     def _square(self) -> float:
         """The sum of all weights' squares; 0 where nothing is penalised. A look at the device."""
         if not self.objective.alpha:
             return 0.0
         return float((self._weights * self._weights).sum())
 
-    def _scale(self, rate: float, decay: float) -> None:
-        """Sets every range's learning rate and decay, which optimizers read at each step."""
-        if self._set != (rate, decay):
+    def _scale(self, rate: float, decay: float, gradient: float) -> None:
+        """Sets what optimizers read at each step: learning rate and decay of every range, and the gradient's factor."""
+        if self._set != (rate, decay, gradient):
             factors: Any = [(rate, decay * decayed) for *_, decayed in self.state.arena.ranges]
             self.state.shared["factors"][...] = self.backend.asarray(np.array(factors, self.state.arena.dtype))
-            self._set = rate, decay
+            self.state.shared["clip"][...] = gradient
+            self._set = rate, decay, gradient

@@ -19,11 +19,16 @@ from .descent import Objective
 
 
 def minimize(
-    model: Sequential, objective: Objective, backend: Backend, data: Dataset, options: dict[str, Any]
+    model: Sequential,
+    objective: Objective,
+    backend: Backend,
+    data: Dataset,
+    weights: np.ndarray | None,
+    options: dict[str, Any],
 ) -> tuple[float, int]:
     """Moves the model's weights to a minimum; returns the objective there and the number of iterations.
 
-    `options` are those of ``scipy.optimize.minimize(method="L-BFGS-B")``.
+    `weights` are those of the rows, (rows,), or None; `options` those of SciPy's method ``"L-BFGS-B"``.
     """
     from scipy.optimize import minimize as run
     from sklearn.exceptions import ConvergenceWarning
@@ -31,21 +36,25 @@ def minimize(
     arena = Arena(backend, model.dtype, model.parameters())
     arena.attach()
     rows, width = data.x.shape
-    program = gradient(model, objective.loss, width, train=True)
+    program = gradient(model, objective.loss, width, train=True, weighted=weights is not None)
     plan = Plan(program.graph, backend, arena, {"counters": new_counters(backend)}, rows)
     assert program.target is not None and program.scores is not None
     plan.array(program.x, rows)[...] = backend.asarray(data.x)
     plan.array(program.target, rows)[...] = backend.asarray(data.y).reshape(rows, *program.target.shape)
+    total = float(rows)
+    if program.weight is not None and weights is not None:
+        total = float(weights.sum())
+        plan.array(program.weight, rows)[...] = backend.asarray(weights.reshape(-1, 1))
     start, stop, _ = arena.ranges[0]
 
     def value_and_gradient(p: np.ndarray) -> tuple[float, np.ndarray]:
         arena.trained[...] = backend.asarray(p, dtype=arena.dtype)
         plan.once(rows, "forward", "backward")
         scores = backend.to_numpy(plan.array(program.scores, rows))  # pyright: ignore[reportArgumentType]
-        g = backend.to_numpy(arena.gradients).astype(np.float64) * objective.gradient
-        g[start:stop] += objective.alpha / rows * p[start:stop]
-        penalty = objective.alpha / 2 * float(p[start:stop] @ p[start:stop]) / rows
-        value = objective.report * float(scores[:, 0].mean(dtype=np.float64)) + penalty
+        g = backend.to_numpy(arena.gradients).astype(np.float64) * (objective.gradient * rows / total)
+        g[start:stop] += objective.alpha / total * p[start:stop]
+        penalty = objective.alpha / 2 * float(p[start:stop] @ p[start:stop])
+        value = (objective.report * float(scores[:, 0].sum(dtype=np.float64)) + penalty) / total
         return (value, g) if math.isfinite(value) else (math.inf, np.zeros_like(g))
 
     begin = backend.to_numpy(arena.trained).astype(np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
 
 from . import checks
 from .classifier import NetworkClassifier
@@ -21,6 +22,7 @@ class LogisticRegression(NetworkClassifier):
     C : inverse strength of the penalty, above 0.
     tol : of the gradient with solver ``"lbfgs"``, else of the loss.
     fit_intercept : whether there are intercepts, which are not penalised.
+    class_weight : factors of the rows' weights, ``{class: factor}`` or ``"balanced"``, or None.
     random_state : order of rows with solvers ``"adam"`` and ``"sgd"``.
     solver : ``"lbfgs"``, on all rows at once, or ``"adam"`` or ``"sgd"``, on batches, which also have `partial_fit`.
     max_iter : iterations, or epochs.
@@ -33,6 +35,7 @@ class LogisticRegression(NetworkClassifier):
         "fit_intercept": checks.FLAG,
         **checks.COMMON,
     }
+    _lbfgs_options: ClassVar[dict[str, float]] = {"ftol": 64 * float(np.finfo(float).eps)}  # the gradient decides
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class LogisticRegression(NetworkClassifier):
         *,
         tol: float = 1e-4,
         fit_intercept: bool = True,
+        class_weight: Any = None,
         random_state: Any = None,
         solver: str = "lbfgs",
         max_iter: int = 100,
@@ -54,6 +58,7 @@ class LogisticRegression(NetworkClassifier):
         self.C = C
         self.tol = tol
         self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
         self.random_state = random_state
         self.solver = solver
         self.max_iter = max_iter
@@ -84,6 +89,19 @@ class LogisticRegression(NetworkClassifier):
         """Logits: (rows,) for two classes, else (rows, classes)."""
         outputs = self._outputs(X)
         return outputs.reshape(-1) if self._labels.kind == "binary" else outputs
+
+    def _class_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weights
+        if weights is None:
+            return compute_sample_weight(self.class_weight, y)
+        if (
+            self.class_weight == "balanced" and self._labels.kind != "multilabel"
+        ):  # by the classes' weights, not numbers
+            places = np.searchsorted(self.classes_, y)
+            totals = np.bincount(places, weights, len(self.classes_))
+            return weights * (weights.sum() / np.count_nonzero(totals) / totals)[places]
+        return weights * compute_sample_weight(self.class_weight, y)
 
     def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:
         """All weights begin at 0: there is one minimum."""

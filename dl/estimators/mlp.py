@@ -159,21 +159,21 @@ class MLPRegressor(RegressorMixin, Perceptron):
         self.dtype = dtype
         self.dropout = dropout
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Trains on X (rows, features) and values y (rows,) or (rows, outputs)."""
-        return self._fit_values(X, y, incremental=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Trains on X (rows, features) and values y (rows,) or (rows, outputs); rows may have weights (rows,)."""
+        return self._fit_values(X, y, sample_weight, incremental=False)
 
     @available_if(goes_stepwise)
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """One epoch more on X and y."""
-        return self._fit_values(X, y, incremental=True)
+        return self._fit_values(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """The values of each row: (rows,), or (rows, outputs) where there are several."""
         outputs = self._outputs(X)
         return outputs.reshape(-1) if self.n_outputs_ == 1 else outputs
 
-    def _fit_values(self, X: Any, y: Any, incremental: bool) -> Self:
+    def _fit_values(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = self._first(incremental)
         dtypes = self._dtypes(first)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=dtypes, order="C", reset=first)
@@ -181,7 +181,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
             y = column_or_1d(y, warn=True)
         targets = np.ascontiguousarray(y, X.dtype).reshape(len(y), -1)
         self.out_activation_ = "identity"
-        self._fit(X, targets, targets.shape[1], None, first, incremental)
+        self._fit(X, targets, targets.shape[1], self._weights(sample_weight, X), first, incremental)
         return self
 
     def _objective(self) -> Objective:
