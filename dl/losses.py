@@ -30,7 +30,7 @@ class Loss:
         raise NotImplementedError
 
     def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
-        """Appends the loss and its gradient, times `weight` (rows, 1) where given; returns the scores (rows, metrics)."""
+        """Appends the loss and its gradient, times `weight` (rows, 1) if given; returns the scores (rows, metrics)."""
         scores, gradient = graph.batch((len(self.metrics),)), graph.like(prediction)
         graph.apply(self.operation, (prediction, target), (scores, gradient))
         if weight is not None:

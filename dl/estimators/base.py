@@ -168,7 +168,7 @@ class Perceptron(BaseEstimator):
         self.best_validation_score_ = -math.inf if self.early_stopping else None
 
     def _split(self, targets: np.ndarray, outputs: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-        """Rows for training and for validation; stratified, as in scikit-learn, where there is one output of classes."""
+        """Rows for training and validation; stratified, as in scikit-learn, where there is one output of classes."""
         stratify = targets if outputs == 1 and self._classifies else None
         rows, held = train_test_split(
             np.arange(len(targets)), random_state=random, test_size=self.validation_fraction, stratify=stratify

@@ -47,6 +47,11 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
+    def decision_function(self, X: Any) -> np.ndarray:
+        """The outputs before sigmoid or softmax: (rows,) for two classes, else (rows, classes or labels)."""
+        outputs = self._outputs(X)
+        return outputs.reshape(-1) if self._labels.kind == "binary" else outputs
+
     def _fit_classes(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Self:
         first = self._first(incremental)
         X, y = validate_data(self, X, y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)

@@ -13,6 +13,7 @@ from ..dense_chain import plan_of
 from ..layers import Sequential
 from ..losses import Loss
 from ..optimizers import Optimizer
+from ..plan import quietly
 from ..program import training
 from ..resident import Resident
 from ..schedules import Schedule
@@ -79,6 +80,7 @@ class Descent:
         self.rate, self.stopped = 1.0, False
         self._set: tuple[float, ...] = ()
 
+    @quietly
     def epoch(self, order: np.ndarray) -> float:
         """One pass over the rows in this order; the mean over its batches' objectives."""
         state, rows = self.state, self.data.rows

@@ -85,11 +85,6 @@ class LogisticRegression(NetworkClassifier):
         """Intercepts: (1,) for two classes, else (classes,)."""
         return self.intercepts_[0]
 
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Logits: (rows,) for two classes, else (rows, classes)."""
-        outputs = self._outputs(X)
-        return outputs.reshape(-1) if self._labels.kind == "binary" else outputs
-
     def _class_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
