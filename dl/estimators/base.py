@@ -32,6 +32,10 @@ def goes_stepwise(estimator: Any) -> bool:
     return True
 
 
+class TrainingInterrupted(UserWarning):
+    """Ctrl-C ended a fit early; the estimator keeps the weights that it had by then."""
+
+
 class Perceptron(BaseEstimator):
     """Base of the estimators; parameters and attributes are scikit-learn's, see `docs/scikit-learn.md`.
 
@@ -170,9 +174,10 @@ class Perceptron(BaseEstimator):
     def _split(self, targets: np.ndarray, outputs: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
         """Rows for training and validation; stratified, as in scikit-learn, where there is one output of classes."""
         stratify = targets if outputs == 1 and self._classifies else None
-        rows, held = train_test_split(
+        parts = train_test_split(
             np.arange(len(targets)), random_state=random, test_size=self.validation_fraction, stratify=stratify
         )
+        rows, held = map(np.asarray, parts)
         if len(held) < 2:
             raise ConfigurationError(
                 f"early_stopping: {self.validation_fraction} of {len(targets)} samples are {len(held)} for validation; "
@@ -210,10 +215,14 @@ class Perceptron(BaseEstimator):
         with interrupts(descent.stop):
             while self.n_iter_ < self.max_iter:
                 if self.shuffle:
-                    order = shuffle(order, random_state=random)
+                    order = np.asarray(shuffle(order, random_state=random))
                 loss = descent.epoch(order)
                 if descent.stopped:
-                    warnings.warn("training was interrupted: the weights are those of the last step", stacklevel=2)
+                    warnings.warn(
+                        "training was interrupted: the weights are those of the last step",
+                        TrainingInterrupted,
+                        stacklevel=2,
+                    )
                     break
                 if descent.failed():
                     raise NonFiniteLoss(

@@ -43,7 +43,7 @@ def either(check: Check, *others: Any) -> Check:
 
 def widths(value: Any) -> list[int]:
     """`hidden_layer_sizes` as a list: of one number, or of several."""
-    sizes = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+    sizes: list[Any] = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     if not all(is_whole(size) and size >= 1 for size in sizes):
         raise ConfigurationError(
             f"hidden_layer_sizes is {value!r}; expected whole numbers of at least 1: hidden_layer_sizes must be > 0"

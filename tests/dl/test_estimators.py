@@ -29,7 +29,10 @@ OURS = {"classes": gs.MLPClassifier, "values": gs.MLPRegressor}
 THEIRS = {"classes": MLPClassifier, "values": MLPRegressor}
 
 
-def problem(name: str) -> tuple[np.ndarray, np.ndarray]:
+def problem(name: str) -> Any:
+    """x and y, as float64."""
+    x: Any
+    y: Any
     if name == "digits":
         x, y = load_digits(return_X_y=True)
         return x[:450] / 16, y[:450]
@@ -121,7 +124,8 @@ def test_the_penalty_in_the_loss_is_exact_where_it_is_seen_at_every_step() -> No
 def test_partial_fits_are_scikit_learns(solver: str) -> None:
     """The optimizer's state lives on from call to call, also through a pickle."""
     x, y = problem("digits")
-    ours, theirs = (kind(solver=solver, random_state=1, batch_size=64) for kind in (gs.MLPClassifier, MLPClassifier))
+    parameters: dict[str, Any] = {"solver": solver, "random_state": 1, "batch_size": 64}
+    ours, theirs = (kind(**parameters) for kind in (gs.MLPClassifier, MLPClassifier))
     with pytest.raises(ConfigurationError, match="classes must be passed on the first call"):
         ours.partial_fit(x, y)
     for rows in np.array_split(np.arange(len(x)), 3):
@@ -204,7 +208,7 @@ def test_searches_and_pipelines() -> None:
     assert cross_val_score(pipe, x, y, cv=2).mean() > 0.6
     scores, _ = validation_curve(pipe, x, y, param_name="mlpclassifier__dropout", param_range=[0.0, 0.9], cv=2)
     assert scores[0].mean() > scores[1].mean()
-    assert clone(gs.MLPClassifier(dropout=0.2)).dropout == 0.2
+    assert clone(gs.MLPClassifier(dropout=0.2)).get_params()["dropout"] == 0.2  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
