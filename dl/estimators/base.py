@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, shuffle
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ... import backends
@@ -215,7 +215,9 @@ class Perceptron(BaseEstimator):
         with interrupts(descent.stop):
             while self.n_iter_ < self.max_iter:
                 if self.shuffle:
-                    order = np.asarray(shuffle(order, random_state=random))
+                    moves = np.arange(n)
+                    random.shuffle(moves)  # as sklearn.utils.shuffle, which checks its arguments for longer
+                    order = order[moves]
                 loss = descent.epoch(order)
                 if descent.stopped:
                     warnings.warn(
