@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 BOUNDARY = 256  # bytes: what vector loads and memory transactions of any GPU want
 
 
+def padded(size: int, dtype: str | np.dtype) -> int:
+    """Elements that a parameter of `size` elements takes, up to the next boundary."""
+    step = BOUNDARY // np.dtype(dtype).itemsize
+    return -(-size // step) * step
+
+
 class Arena:
     """Parameters of one model on one backend.
 
@@ -32,7 +38,6 @@ class Arena:
     def __init__(self, backend: Backend, dtype: str, parameters: Iterable[Parameter]) -> None:
         self.backend = backend
         self.dtype = np.dtype(dtype)
-        step = BOUNDARY // self.dtype.itemsize
         self.parameters = sorted(parameters, key=lambda parameter: not (parameter.trained and parameter.decay))
         self._slices: dict[str, slice] = {}
         ends = {True: 0, False: 0}
@@ -41,7 +46,7 @@ class Arena:
             if not parameter.trained:
                 continue
             self._slices[parameter.name] = slice(position, position + parameter.size)
-            position += -(-parameter.size // step) * step
+            position += padded(parameter.size, self.dtype)
             ends[parameter.decay] = position
         self.size = position
         decayed = ends[True]
@@ -53,7 +58,7 @@ class Arena:
         for parameter in self.parameters:  # state that is not trained has a range of its own, behind
             if not parameter.trained:
                 self._slices[parameter.name] = slice(position, position + parameter.size)
-                position += -(-parameter.size // step) * step
+                position += padded(parameter.size, self.dtype)
         self.values = backend.zeros(position, self.dtype)
         self._gradients: Any = None
         for parameter in self.parameters:

@@ -81,6 +81,7 @@ class TrainSection(Section):
     patience: int = Field(default=0, ge=0)
     monitor: str = "validation_loss"
     clip_norm: float = Field(default=0.0, ge=0)
+    precision: Literal["auto", "float32", "tf32", "float64"] = "auto"
 
 
 class CheckpointSection(Section):

@@ -46,6 +46,7 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
         optimizer,
         schedule=build_schedule(configuration, steps),
         clip_norm=configuration.train.clip_norm or None,
+        precision=None if configuration.train.precision == "auto" else configuration.train.precision,
         backend=resolve(backend) if resolve(backend) != "auto" else configuration.backend.name,
         seed=configuration.train.seed,
     )

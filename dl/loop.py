@@ -11,6 +11,7 @@ from ..backends.philox import key_of
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
+from .memory import refuse_if_too_large
 from .plan import TICK
 from .program import training
 from .resident import Resident
@@ -26,6 +27,7 @@ class Loop:
 
     def __init__(self, trainer: Trainer, data: Dataset, validation: Dataset | None, batch_size: int) -> None:
         self.trainer = trainer
+        refuse_if_too_large(trainer, data, validation, batch_size, EVALUATION_ROWS)
         self.state = state = trainer.state
         self.data = Resident(trainer.backend, data)
         if state.cursor >= self.data.rows:
@@ -35,7 +37,13 @@ class Loop:
             )
         self.batch_size = min(batch_size, self.data.rows)
         program = training(
-            trainer.model, trainer.loss, trainer.optimizer, self.data.x.shape[1], state.arena.size, trainer.clip_norm
+            trainer.model,
+            trainer.loss,
+            trainer.optimizer,
+            self.data.x.shape[1],
+            state.arena.size,
+            trainer.clip_norm,
+            trainer.tf32,
         )
         shared = {**state.shared, **self.data.shared}
         self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)
