@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..backends.errors import ConfigurationError, DataError, ShapeError
-from ..kernels.activation import SIGMOID, activate
 from ..kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..kernels.squared_error import SQUARED_ERROR
@@ -89,38 +88,58 @@ class MSELoss(Loss):
         return graph.batch(prediction.shape, name="targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        if data.y is None:
-            raise ShapeError(f"{type(self).__name__} needs targets y, but the data set has none")
-        shape = tuple(data.y.shape[1:]) or (1,)
-        if shape != prediction:
-            raise ShapeError(f"targets y have rows of shape {shape}, but the model's outputs {prediction}")
+        check_values(self, data, prediction)
 
 
-class BCEWithLogitsLoss(MSELoss):
-    """Binary cross-entropy of logits (rows, n) and float targets (rows, n) from 0 to 1, mean over batch and outputs.
-
-    One output tells two classes apart; several are labels of which a row may have any. The accuracy is the share of
-    rows in which every output is on its target's side of 1/2.
-    """
+class BinaryLoss(Loss):
+    """Base of the losses of yes-or-no outputs (rows, n), with labels 0 and 1 (rows,) or floats (rows, n) as targets."""
 
     metrics = ("loss", "accuracy")
-    operation = BINARY_CROSS_ENTROPY
+    _expected: ClassVar[str] = "targets from 0 to 1"
+
+    def target(self, graph: Graph, prediction: Value) -> Value:
+        return graph.batch(prediction.shape, name="targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        super().check(data, prediction)
-        if not 0 <= float(data.y.min()) <= float(data.y.max()) <= 1:
-            raise DataError(
-                f"targets y are from {float(data.y.min()):g} to {float(data.y.max()):g}; "
-                "BCEWithLogitsLoss expects probabilities from 0 to 1"
-            )
+        check_values(self, data, prediction)
+        if data.y.dtype.kind == "i":
+            return data.check_labels(2)
+        wrong = self._wrong(data.y).reshape(len(data), -1).any(axis=1)
+        if bool(wrong.any()):
+            row = int(wrong.argmax())
+            raise DataError(f"y[{row}] is {data.y[row]}; {type(self).__name__} expects {self._expected}")
+
+    def _wrong(self, y: np.ndarray) -> np.ndarray:
+        return (y < 0) | (y > 1)
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
-        """1 where a logit is above 0, else 0: int64 (rows, n)."""
-        return (outputs > 0).astype(np.int64)
+        """1 where the output is above 0, else 0: int64 (rows,) of one output a row, else (rows, n)."""
+        answers = (outputs > 0).astype(np.int64)
+        return answers[:, 0] if outputs.shape[1] == 1 else answers
+
+
+class BCEWithLogitsLoss(BinaryLoss):
+    """Logistic loss: binary cross-entropy from logits, log(1 + eᶻ) − t z, averaged over batch and outputs.
+
+    Targets t are labels 0 and 1, or floats between.
+    """
+
+    operation = BINARY_CROSS_ENTROPY
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """The sigmoid of each logit, in the outputs' dtype."""
-        return activate(np, outputs, SIGMOID)
+        """Of one output a row, the probabilities of 0 and 1 (rows, 2); else those of 1 (rows, n)."""
+        e = np.exp(-np.abs(outputs))
+        one = np.where(outputs < 0, e, 1) / (1 + e)
+        return np.concatenate([1 - one, one], axis=1) if outputs.shape[1] == 1 else one
+
+
+def check_values(loss: Loss, data: Dataset, prediction: tuple[int, ...]) -> None:
+    """Raises where `data` has no targets, or not one for each output."""
+    if data.y is None:
+        raise ShapeError(f"{type(loss).__name__} needs targets y, but the data set has none")
+    shape = tuple(data.y.shape[1:]) or (1,)
+    if shape != prediction:
+        raise ShapeError(f"targets y have rows of shape {shape}, but the model's outputs {prediction}")
 
 
 REGISTERED: dict[str, type[Loss]] = {

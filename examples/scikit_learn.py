@@ -14,7 +14,7 @@ pipe = make_pipeline(StandardScaler(), gs.MLPClassifier(early_stopping=True, ran
 search = GridSearchCV(pipe, {"mlpclassifier__dropout": [0.0, 0.2], "mlpclassifier__alpha": [1e-4, 1e-1]}, cv=3)
 search.fit(x_train, y_train)
 print("best parameters:", search.best_params_)
-print("test accuracy:", round(search.score(x_test, y_test), 4))
+print(f"test accuracy: {search.score(x_test, y_test):.4f}")
 
 codes = make_pipeline(StandardScaler(), gs.Autoencoder(8, tol=1e-3, random_state=0), gs.LogisticRegression())
-print("test accuracy from 8 numbers an image:", round(codes.fit(x_train, y_train).score(x_test, y_test), 4))
+print(f"test accuracy from 8 numbers an image: {codes.fit(x_train, y_train).score(x_test, y_test):.4f}")

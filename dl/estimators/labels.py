@@ -79,10 +79,9 @@ class Labels:
         """The class of each row (rows,), or 0 and 1 a label (rows, outputs)."""
         answers = self.loss.predict(outputs)
         if self.kind == "multilabel":
-            return answers
-        return self.classes[np.minimum(answers.reshape(-1), len(self.classes) - 1)]
+            return answers.reshape(outputs.shape)
+        return self.classes[np.minimum(answers, len(self.classes) - 1)]
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Of each class or label: (rows, classes)."""
-        p = self.loss.probabilities(outputs)
-        return np.hstack([1 - p, p])[:, : len(self.classes)] if self.kind == "binary" else p
+        return self.loss.probabilities(outputs)[:, : len(self.classes)]

@@ -169,11 +169,13 @@ def test_logistic_regression_is_scikit_learns(name: str, weighted: bool) -> None
 
 
 def test_a_regressor_without_hidden_layers_is_ridge_regression() -> None:
-    """The closed form: (XᵀX + α I) W = XᵀY on centred data."""
-    x, y = problem("values")
-    ours = gs.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=2.0, tol=1e-9, max_iter=2000).fit(x, y)
-    exact = Ridge(alpha=2.0).fit(x, y)
-    np.testing.assert_allclose(ours.coefs_[0].T, exact.coef_, atol=1e-3)
+    """The least value of half the squared error and α/2 · Σ w² / rows, from the closed form."""
+    x, y = problem("a value")
+    kind = {"alpha": 2.0, "solver": "lbfgs", "tol": 1e-9, "max_iter": 2000, "random_state": 0}
+    ours, exact = gs.MLPRegressor(hidden_layer_sizes=(), **kind).fit(x, y), Ridge(alpha=2.0).fit(x, y)
+    least = np.mean((y - exact.predict(x)) ** 2) / 2 + np.sum(np.square(exact.coef_)) / len(x)
+    assert ours.loss_ == pytest.approx(least, rel=1e-6)
+    np.testing.assert_allclose(ours.predict(x), exact.predict(x), atol=0.02)
 
 
 def test_a_linear_autoencoder_finds_the_principal_subspace() -> None:

@@ -118,11 +118,10 @@ def _softmax_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
 
 
 def _binary_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
-    logits = draw.normal(rows, n) * 4
-    sides = draw.random.integers(0, 2, (rows, n)).astype(draw.real)
-    for target in (sides, draw.random.uniform(size=(rows, n)).astype(draw.real)):
-        terms = {2: _largest(logits) + 1, 3: 1 / max(rows * n, 1)}
-        yield Case([logits, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
+    logits, target = draw.normal(rows, n) * 8, draw.random.uniform(0, 1, (rows, n)).round(1).astype(draw.real)
+    largest = _largest(logits) + 1
+    terms = {2: 2 * largest, 3: 2 / max(rows * n, 1)}
+    yield Case([logits, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
 
 
 def _weigh(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
@@ -247,9 +246,9 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "adam": _adam,
     "add": _add,
     "advance": _advance,
+    "binary_cross_entropy": _binary_cross_entropy,
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
-    "binary_cross_entropy": _binary_cross_entropy,
     "clip_factor": _clip_factor,
     "dropout": _dropout,
     "gather": _gather,
