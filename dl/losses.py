@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..backends.errors import ConfigurationError, ShapeError
+from ..backends.errors import ConfigurationError, DataError, ShapeError
+from ..kernels.activation import SIGMOID, activate
+from ..kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..kernels.squared_error import SQUARED_ERROR
+from ..kernels.weigh import WEIGH
 
 if TYPE_CHECKING:
     from ..kernels.operation import Operation
@@ -26,10 +29,13 @@ class Loss:
         """The value that holds the targets of a batch with such predictions."""
         raise NotImplementedError
 
-    def lower(self, graph: Graph, prediction: Value, target: Value) -> Value:
-        """Appends the loss and its gradient; returns the scores (rows, metrics)."""
+    def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
+        """Appends the loss and its gradient, times `weight` (rows, 1) if given; returns the scores (rows, metrics)."""
         scores, gradient = graph.batch((len(self.metrics),)), graph.like(prediction)
         graph.apply(self.operation, (prediction, target), (scores, gradient))
+        if weight is not None:
+            plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
+            graph.apply(WEIGH, (weight, *plain), (scores, gradient))
         if graph.needs_gradient(prediction):
             graph.add_gradient(prediction, gradient)
         return scores
@@ -84,10 +90,41 @@ class MSELoss(Loss):
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         if data.y is None:
-            raise ShapeError("MSELoss needs targets y, but the data set has none")
+            raise ShapeError(f"{type(self).__name__} needs targets y, but the data set has none")
         shape = tuple(data.y.shape[1:]) or (1,)
         if shape != prediction:
             raise ShapeError(f"targets y have rows of shape {shape}, but the model's outputs {prediction}")
 
 
-REGISTERED: dict[str, type[Loss]] = {"CrossEntropyLoss": CrossEntropyLoss, "MSELoss": MSELoss}
+class BCEWithLogitsLoss(MSELoss):
+    """Binary cross-entropy of logits (rows, n) and float targets (rows, n) from 0 to 1, mean over batch and outputs.
+
+    One output tells two classes apart; several are labels of which a row may have any. The accuracy is the share of
+    rows in which every output is on its target's side of 1/2.
+    """
+
+    metrics = ("loss", "accuracy")
+    operation = BINARY_CROSS_ENTROPY
+
+    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
+        super().check(data, prediction)
+        if not 0 <= float(data.y.min()) <= float(data.y.max()) <= 1:
+            raise DataError(
+                f"targets y are from {float(data.y.min()):g} to {float(data.y.max()):g}; "
+                "BCEWithLogitsLoss expects probabilities from 0 to 1"
+            )
+
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        """1 where a logit is above 0, else 0: int64 (rows, n)."""
+        return (outputs > 0).astype(np.int64)
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """The sigmoid of each logit, in the outputs' dtype."""
+        return activate(np, outputs, SIGMOID)
+
+
+REGISTERED: dict[str, type[Loss]] = {
+    "BCEWithLogitsLoss": BCEWithLogitsLoss,
+    "CrossEntropyLoss": CrossEntropyLoss,
+    "MSELoss": MSELoss,
+}

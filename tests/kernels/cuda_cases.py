@@ -117,6 +117,20 @@ def _softmax_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case([logits, labels, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
 
 
+def _binary_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    logits = draw.normal(rows, n) * 4
+    sides = draw.random.integers(0, 2, (rows, n)).astype(draw.real)
+    for target in (sides, draw.random.uniform(size=(rows, n)).astype(draw.real)):
+        terms = {2: _largest(logits) + 1, 3: 1 / max(rows * n, 1)}
+        yield Case([logits, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
+
+
+def _weigh(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for columns in (1, 2):
+        weight, scores, gradient = draw.uniform(rows, 1), draw.normal(rows, columns), draw.normal(rows, n)
+        yield Case([weight, scores, gradient, draw.junk(rows, columns), draw.junk(rows, n)], (3, 4))
+
+
 def _squared_error(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     prediction, target = draw.normal(rows, n), draw.normal(rows, n)
     largest = _largest(prediction, target)
@@ -235,6 +249,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "advance": _advance,
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
+    "binary_cross_entropy": _binary_cross_entropy,
     "clip_factor": _clip_factor,
     "dropout": _dropout,
     "gather": _gather,
@@ -246,5 +261,6 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "squared_error": _squared_error,
     "standardize": _standardize,
     "tally": _tally,
+    "weigh": _weigh,
 }
 COVERED = sorted(_BUILDERS)
