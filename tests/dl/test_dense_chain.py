@@ -86,7 +86,20 @@ def test_it_trains_as_the_list_does(widths, batch, hidden, bias, standardize, lo
     np.testing.assert_allclose(chain.history["loss"], listed.history["loss"], rtol=1e-9)
 
 
-@pytest.mark.parametrize("widths", [(300, 130, 60, 10), (300, 10)])
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 120), min_size=2, max_size=4), st.integers(64, 330), st.integers(2, 3))
+def test_float32_in_any_shape(widths, batch, parts) -> None:
+    """Batches that a matrix unit takes, divided as larger networks are: some parts have nothing."""
+    widths, data = tuple(widths), rows_of(tuple(widths), 400)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Team, "parts", lambda *_: parts)
+        chain = fitted(trainer(widths, "numba", dtype="float32", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
+    exact = fitted(trainer(widths, "numpy", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
+    for name, value in exact.items():
+        assert np.abs(chain[name] - value).max() < 1e-5 * max(np.abs(value).max(), 1e-1), name
+
+
+@pytest.mark.parametrize("widths", [(300, 130, 60, 10), (300, 10), (784, 5, 3)])
 @pytest.mark.parametrize("batch", [1, 17, BLOCK, BLOCK + 1, 3 * BLOCK + 40])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtype: str) -> None:
