@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .dl.callbacks import Callback
     from .dl.checkpoint import load
     from .dl.data import Dataset, Splits, load_dataset
+    from .dl.estimators.autoencoder import Autoencoder
+    from .dl.estimators.logistic import LogisticRegression
+    from .dl.estimators.mlp import MLPClassifier, MLPRegressor
     from .dl.gradients import value_and_grad
     from .dl.history import History
     from .dl.layers import (
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
         Standardize,
         Tanh,
     )
-    from .dl.losses import CrossEntropyLoss, Loss, MSELoss
+    from .dl.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
     from .dl.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
     from .dl.run import Run
     from .dl.schedules import Constant, CosineDecay, LinearDecay, Schedule, StepDecay
@@ -54,10 +57,13 @@ _MODULES = {
     "dl.callbacks": "Callback",
     "dl.checkpoint": "load",
     "dl.data": "Dataset Splits load_dataset",
+    "dl.estimators.autoencoder": "Autoencoder",
+    "dl.estimators.logistic": "LogisticRegression",
+    "dl.estimators.mlp": "MLPClassifier MLPRegressor",
     "dl.gradients": "value_and_grad",
     "dl.history": "History",
     "dl.layers": "ArrayLayer Dropout Layer Linear Parameter ReLU Sequential Sigmoid Standardize Tanh",
-    "dl.losses": "CrossEntropyLoss Loss MSELoss",
+    "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss Loss MSELoss",
     "dl.optimizers": "SGD Adam AdamW Optimizer RMSprop",
     "dl.run": "Run",
     "dl.schedules": "Constant CosineDecay LinearDecay Schedule StepDecay",
@@ -70,6 +76,8 @@ __all__ = [
     "Adam",
     "AdamW",
     "ArrayLayer",
+    "Autoencoder",
+    "BCEWithLogitsLoss",
     "BackendUnavailable",
     "Callback",
     "CheckpointError",
@@ -86,7 +94,10 @@ __all__ = [
     "Layer",
     "Linear",
     "LinearDecay",
+    "LogisticRegression",
     "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
     "MSELoss",
     "NonFiniteLoss",
     "Optimizer",

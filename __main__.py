@@ -85,6 +85,41 @@ def train(
 
 
 @app.command()
+def search(
+    config: Annotated[Path, typer.Argument(help="A TOML file with a [search] section.")],
+    settings: Settings = None,
+    backend: BackendName = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scores against each parameter.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every candidate's scores as .json.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Searches for an estimator's parameters on a grid or at random, by cross-validation."""
+    from .dl import search as searching
+    from .dl.config import SearchConfiguration, read_as
+    from .dl.progress import candidates
+    from .dl.storage import write_atomically
+
+    configuration = read_as(SearchConfiguration, config, settings or [])
+    plan = searching.prepare(configuration, backend)
+    say(f"{len(plan.candidates)} candidates, {configuration.search.folds} folds each, on {plan.estimator}")
+    with candidates(len(plan.candidates), quiet) as advance:
+        result = plan.run(advance)
+    if plot:
+        from .dl.plots import search_scores
+
+        search_scores(result, plot)
+        say(f"drawn: {plot}")
+    if out:
+        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        say(f"written: {out}")
+    if as_json:
+        print(json.dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
+    else:
+        result.show()
+
+
+@app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Directory of a run.")],
     backend: BackendName = None,
@@ -96,7 +131,7 @@ def evaluate(
     from .dl.run import Run
 
     configuration = parse(Run(run).config)
-    splits = experiment.load_data(configuration)
+    splits = experiment.load_data(configuration.data, configuration.train.seed)
     if splits.test is None:
         raise DataError(f"{run} was trained without a test split")
     show({"run": str(run), "test": _evaluated(run, splits, backend)}, as_json)

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -101,6 +102,14 @@ def load(xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -
     except Exception as error:  # whatever cuBLASLt lacks here, CuPy's own products remain
         reason = f"cuBLASLt does not start: {type(error).__name__}: {error}"
     return None, f"products go through cupy.matmul, which cannot be captured, because {reason}"
+
+
+def version() -> str:
+    """The version of nvmath-python, or that it is missing."""
+    try:
+        return metadata.version("nvmath-python")
+    except metadata.PackageNotFoundError:
+        return "not installed, so steps are not captured"
 
 
 class _Plan:

@@ -42,7 +42,7 @@ class CuPyBackend(Backend):
                 "CuPy is not installed" if isinstance(error, ModuleNotFoundError) else f"CuPy fails to load: {error}"
             )
             return Status(cls.name, runs=False, reason=reason, remedy=REMEDY)
-        versions = {"cupy": cupy.__version__}
+        versions = {"cupy": cupy.__version__, "nvmath-python": cublaslt.version()}
         if not cupy.is_available():
             return Status(
                 cls.name,

@@ -39,17 +39,21 @@ def cores() -> int:
 def threads() -> int:
     """Threads for the library's own loops: GEARSHIFT_THREADS where it is set, at most `cores`.
 
+    Else NUMBA_NUM_THREADS where it is set, as joblib does for processes that share the cores.
+
     Raises
     ------
     ConfigurationError
-        The variable holds something else than a whole number of at least 1.
+        A variable holds something else than a whole number of at least 1.
     """
-    text = os.environ.get(THREADS)
-    if not text:
-        return cores()
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"{THREADS} is {text!r}; expected a whole number of at least 1")
-    return min(int(text), cores())
+    for name in (THREADS, "NUMBA_NUM_THREADS"):
+        text = os.environ.get(name)
+        if not text:
+            continue
+        if not text.isdecimal() or int(text) < 1:
+            raise ConfigurationError(f"{name} is {text!r}; expected a whole number of at least 1")
+        return min(int(text), cores())
+    return cores()
 
 
 def memory() -> tuple[int, int]:

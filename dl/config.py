@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -103,7 +103,51 @@ class Configuration(Section):
     checkpoint: CheckpointSection = CheckpointSection()
 
 
+class EstimatorSection(BaseModel):
+    """Parameters that all candidates of a search share, which the estimator itself checks."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+
+class Range(Section):
+    """Numbers that a random search draws from: evenly, or evenly in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+class SearchSection(Section):
+    """Which candidates are tried, and how they are compared."""
+
+    method: Literal["grid", "random"] = "grid"
+    candidates: int = Field(default=20, ge=1)
+    folds: int = Field(default=5, ge=2)
+    scoring: str = ""
+    jobs: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    parameters: dict[str, list[Any] | Range] = Field(min_length=1)
+
+
+class SearchConfiguration(Section):
+    """What ``gearshift search`` reads."""
+
+    backend: BackendSection = BackendSection()
+    data: DataSection = DataSection()
+    estimator: EstimatorSection = EstimatorSection()
+    search: SearchSection
+
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
 def parse(table: dict[str, Any], settings: Sequence[str] = ()) -> Configuration:
+    """The configuration of a training; see `parse_as`."""
+    return parse_as(Configuration, table, settings)
+
+
+def parse_as(kind: type[Kind], table: dict[str, Any], settings: Sequence[str] = ()) -> Kind:
     """The configuration of a table read from TOML, with ``key=value`` settings applied over it.
 
     Raises
@@ -122,12 +166,17 @@ def parse(table: dict[str, Any], settings: Sequence[str] = ()) -> Configuration:
             raise ConfigurationError(f"{section} is {target!r}; expected a table of keys")
         target[name] = _value(text.strip())
     try:
-        return Configuration.model_validate(merged)
+        return kind.model_validate(merged)
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_message(fault) for fault in error.errors())) from None
+        raise ConfigurationError("; ".join(_message(kind, fault) for fault in error.errors())) from None
 
 
 def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
+    """The configuration of a training from a TOML file, with settings applied over it."""
+    return read_as(Configuration, path, settings)
+
+
+def read_as(kind: type[Kind], path: str | Path, settings: Sequence[str] = ()) -> Kind:
     """The configuration of a TOML file, with settings applied over it."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -136,7 +185,7 @@ def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
     try:
-        return parse(table, settings)
+        return parse_as(kind, table, settings)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
@@ -170,11 +219,11 @@ def _value(text: str) -> Any:
         return text  # a bare word is a string, as on any command line
 
 
-def _message(fault: Any) -> str:
+def _message(kind: type[BaseModel], fault: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
         return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-    section = Configuration.model_fields.get(str(fault["loc"][0]))
-    model = section.annotation if section is not None and len(fault["loc"]) > 1 else Configuration
+    section = kind.model_fields.get(str(fault["loc"][0]))
+    model = section.annotation if section is not None and len(fault["loc"]) > 1 else kind
     known = list(getattr(model, "model_fields", {}))
     return f"{key} is not a known key; {hint(str(fault['loc'][-1]), known)}"

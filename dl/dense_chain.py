@@ -16,7 +16,16 @@ import numpy as np
 from ..backends import Backend, host, matrix_unit
 from ..backends.machine import lanes, tile_rows
 from ..backends.team import Team, team
-from ..kernels import adam, dense_chain, matrix_product, rmsprop, sgd, softmax_cross_entropy, squared_error
+from ..kernels import (
+    adam,
+    binary_cross_entropy,
+    dense_chain,
+    matrix_product,
+    rmsprop,
+    sgd,
+    softmax_cross_entropy,
+    squared_error,
+)
 from ..kernels.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
 from ..kernels.advance import ADVANCE
 from ..kernels.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
@@ -32,7 +41,11 @@ from .graph import Graph, Node, Value
 from .plan import Plan, quietly
 
 BLOCK = 256  # rows of a batch at a time: what keeps a block's activations in a second-level cache of 2 MiB
-LOSSES = {softmax_cross_entropy.SOFTMAX_CROSS_ENTROPY, squared_error.SQUARED_ERROR}
+LOSSES = {
+    binary_cross_entropy.BINARY_CROSS_ENTROPY,
+    softmax_cross_entropy.SOFTMAX_CROSS_ENTROPY,
+    squared_error.SQUARED_ERROR,
+}
 UPDATES = {sgd.SGD, rmsprop.RMSPROP, adam.ADAM}
 BACKWARD = {MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD}
 

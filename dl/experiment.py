@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..backends.errors import ConfigurationError, DataError
-from .config import Configuration, hint
+from .config import Configuration, DataSection, hint
 from .data import Splits, load_dataset
 from .layers import Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Standardize, Tanh
 from .losses import REGISTERED as LOSSES
@@ -18,12 +18,11 @@ from .trainer import Trainer
 ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
 
-def load_data(configuration: Configuration) -> Splits:
-    """The data set of a configuration, split by its seed."""
-    data = configuration.data
+def load_data(data: DataSection, seed: int) -> Splits:
+    """The data set of a configuration, split by a seed."""
     return load_dataset(
         data.source,
-        seed=configuration.train.seed,
+        seed=seed,
         validation=data.validation,
         test=data.test,
         target=data.target or None,
@@ -38,7 +37,7 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
     from ..backends.registry import resolve
 
     build_optimizer(configuration)  # its arguments are checked before any data are read
-    splits = load_data(configuration)
+    splits = load_data(configuration.data, configuration.train.seed)
     name = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name
     return splits, build_trainer(configuration, splits, name)
 

@@ -9,6 +9,7 @@ from ..backends.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from .history import History
+    from .search import SearchResult
 
 
 def learning_curve(history: History, path: str | Path | None = None) -> Any:
@@ -21,15 +22,11 @@ def learning_curve(history: History, path: str | Path | None = None) -> Any:
     DataError
         No epoch is finished.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigurationError("plots need Matplotlib: pip install 'gearshift[plot]'") from None
     if not len(history):
         raise DataError("there is nothing to plot: no epoch is finished")
     metrics = [name for name in ("loss", "accuracy") if name in history[0]]
-    figure = Figure(figsize=(5 * len(metrics), 3.6), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+    figure, all_axes = _panels(len(metrics))
+    for axes, metric in zip(all_axes, metrics, strict=True):
         for name, label in ((metric, "training"), (f"validation_{metric}", "validation")):
             points = [(record["epoch"], record[name]) for record in history if name in record]
             if points:
@@ -41,3 +38,36 @@ def learning_curve(history: History, path: str | Path | None = None) -> Any:
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
+
+
+def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
+    """The candidates' scores against each parameter that was searched, the best one marked; returns the figure."""
+    names = list(result.best)
+    figure, all_axes = _panels(len(names))
+    for number, (axes, name) in enumerate(zip(all_axes, names, strict=True)):
+        values = [row.parameters[name] for row in result.rows]
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        shown: list[Any] = values if numbers else [str(value) for value in values]
+        means, deviations = [row.mean for row in result.rows], [row.deviation for row in result.rows]
+        axes.errorbar(shown, means, yerr=deviations, fmt="o", markersize=4, elinewidth=0.8, alpha=0.6)
+        axes.plot(shown[:1], means[:1], "*", markersize=13, color="tab:red", label="best")
+        if numbers and min(values) > 0 and max(values) > 30 * min(values):
+            axes.set_xscale("log")
+        axes.set_xlabel(name)
+        axes.grid(alpha=0.3)
+        if not number:
+            axes.set_ylabel(f"{result.scoring}, mean and deviation of {result.folds} folds")
+            axes.legend(frameon=False)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def _panels(count: int) -> tuple[Any, Any]:
+    """A figure with so many axes side by side."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigurationError("plots need Matplotlib: pip install 'gearshift[plot]'") from None
+    figure = Figure(figsize=(5 * count, 3.6), layout="constrained")
+    return figure, figure.subplots(1, count, squeeze=False)[0]

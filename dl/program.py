@@ -25,6 +25,7 @@ class Program:
     prediction: Value
     target: Value | None = None
     scores: Value | None = None
+    weight: Value | None = None
 
 
 def prediction(model: Layer, width: int, tf32: bool = False) -> Program:
@@ -37,11 +38,11 @@ def prediction(model: Layer, width: int, tf32: bool = False) -> Program:
     return Program(graph, x, output)
 
 
-def gradient(model: Layer, loss: Loss, width: int, *, train: bool) -> Program:
-    """Scores and gradients for rows and targets written into `x` and `target`."""
+def gradient(model: Layer, loss: Loss, width: int, *, train: bool, weighted: bool = False) -> Program:
+    """Scores and gradients for rows and targets written into `x` and `target`, and, `weighted`, `weight` (rows, 1)."""
     graph = Graph(model.dtype, train=train)
     x = graph.batch((width,), name="x")
-    program = _with_loss(graph, model, loss, x)
+    program = _with_loss(graph, model, loss, x, weighted)
     graph.differentiate()
     return program
 
@@ -63,10 +64,15 @@ def training(
     parameters: int,
     clip_norm: float | None,
     tf32: bool = False,
+    *,
+    weighted: bool = False,
 ) -> Program:
-    """A whole training step on the resident data set; `parameters` is the arena's size."""
+    """A whole training step on the resident data set; `parameters` is the arena's size.
+
+    `weighted`, each row's loss is multiplied with its weight in the run's array ``"data weight"``.
+    """
     graph = Graph(model.dtype, train=True, tf32=tf32)
-    program = _resident(graph, model, loss, width)
+    program = _resident(graph, model, loss, width, weighted)
     graph.differentiate()
     graph.phase = "update"
     p, g, clip = (graph.shared(name, ()) for name in ("p", "g", "clip"))
@@ -81,29 +87,33 @@ def training(
     return program
 
 
-def _resident(graph: Graph, model: Layer, loss: Loss, width: int) -> Program:
+def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool = False) -> Program:
     graph.phase = "load"
     x = graph.batch((width,), name="x")
     order, counters = graph.shared("order", (), "int64"), _counters(graph)
     graph.apply(GATHER, (graph.shared("data x", (width,)), order, counters), (x,))
     graph.phase = "forward"
-    program = _with_loss(graph, model, loss, x)
+    program = _with_loss(graph, model, loss, x, weighted)
     assert program.target is not None and program.scores is not None
     graph.phase = "load"
     graph.apply(GATHER, (graph.shared("data y", ()), order, counters), (program.target,))
     graph.nodes.insert(1, graph.nodes.pop())
+    if program.weight is not None:
+        graph.apply(GATHER, (graph.shared("data weight", (1,)), order, counters), (program.weight,))
+        graph.nodes.insert(2, graph.nodes.pop())
     graph.phase = "tally"
     graph.apply(TALLY, (program.scores, counters, graph.shared("totals", (), "float64")), ())
     return program
 
 
-def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value) -> Program:
+def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool = False) -> Program:
     output = graph.lower(model, x)
     fuse(graph)
     target = loss.target(graph, output)
-    scores = loss.lower(graph, output, target)
+    weight = graph.batch((1,), name="weight") if weighted else None
+    scores = loss.lower(graph, output, target, weight)
     graph.outputs.add(scores)
-    return Program(graph, x, output, target, scores)
+    return Program(graph, x, output, target, scores, weight)
 
 
 def _advance(graph: Graph, program: Program) -> None:

@@ -1,9 +1,11 @@
-"""Progress on standard error: a bar on a terminal, else a line an epoch."""
+"""Progress on standard error: a bar on a terminal, else a line an epoch or a candidate."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callback
@@ -28,6 +30,23 @@ def progress() -> Callback:
 def measures(record: dict[str, float]) -> str:
     """The measures of a record, as text."""
     return "  ".join(f"{label} {record[name]:.4f}" for name, label in MEASURES.items() if name in record)
+
+
+@contextmanager
+def candidates(count: int, quiet: bool) -> Iterator[Callable[[int, float], None]]:
+    """Shows how many of a search's candidates are done; yields what is to be called with that and the best score."""
+    if quiet:
+        yield lambda done, best: None
+    elif not sys.stderr.isatty():
+        yield lambda done, best: print(f"candidate {done}/{count}  best {best:.4f}", file=sys.stderr, flush=True)
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = TextColumn("candidate"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}")
+        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=count)
+            yield lambda done, best: bar.update(task, completed=done, description=f"best {best:.4f}")
 
 
 class Lines(Callback):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from .data import Dataset, as_dataset
 from .early_stopping import EarlyStopping
 from .graph import Graph
 from .history import History
+from .interrupts import interrupts
 from .layers.base import Layer
 from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
@@ -188,7 +186,7 @@ class Trainer:
         try:
             for callback in callbacks:
                 callback.on_train_begin(self)
-            with _interrupts(self):
+            with interrupts(self.stop):
                 loop.run(callbacks)
         finally:
             self._stopped, self._stop = self._stop, ""
@@ -298,24 +296,6 @@ class Trainer:
         output = graph.lower(self.model, graph.batch((width,)))
         self.loss.check(data, output.shape)
         return data
-
-
-@contextmanager
-def _interrupts(trainer: Trainer) -> Iterator[None]:
-    """Turns Ctrl-C, however often, into `Trainer.stop`: an interrupt inside a step would leave it half done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(number: int, frame: Any) -> None:
-        trainer.stop("interrupt")
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _in_notebook() -> bool:

@@ -49,6 +49,7 @@ extern "C" __global__ void bias_activation_backward(
         REAL total = 0;
         for (long long chunk = start + threadIdx.y; chunk < stop && column < n; chunk += CHUNK * LANES) {
             REAL sum = 0;
+#pragma unroll 1  // or some compilers load the whole chunk ahead, which takes 160 registers
             for (long long first = chunk; first < chunk + CHUNK * LANES; first += AHEAD * LANES) {
                 REAL gradients[AHEAD], values[AHEAD];
                 for (int k = 0; k < AHEAD; ++k) {

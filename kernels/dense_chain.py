@@ -24,7 +24,7 @@ from .counters import CURSOR
 from .dense_update import fit
 from .gather import loop as gather
 from .matrix_product import ALL, DEPTH, FEW, LEFT_PANELS, WIDE, matrix_product, split_columns, split_rows
-from .product import NEITHER, RIGHT, SCRATCH, plain, product
+from .product import NEITHER, RIGHT, SCRATCH, clear, plain, product
 from .softmax_cross_entropy import loop as lose
 from .tally import loop as tally
 
@@ -165,6 +165,10 @@ def multiply_on_unit(part: int, parts: int, n: int, layer: Any, into: int, work:
     scratch, lanes, _, panels = tools
     x, outputs, weight = layer[X] + start, layer[OUTPUTS], layer[WEIGHT] + start * layer[OUTPUTS]
     size, right = stop - start, 0
+    for target in range(into if size == 0 else 0):
+        low, high = share(outputs, target, into, GRAIN)
+        width = (high - low + lanes - 1) // lanes * lanes
+        clear(n, width, work, sums(layer, n, part, parts, target, into, lanes), width, plain(0))
     low, high = share(outputs, 0, into, GRAIN)
     split_columns(0, ALL, min(WIDE, high - low), min(DEPTH, size), p, weight, outputs, panels, right)
     for k in range(0, size, DEPTH):

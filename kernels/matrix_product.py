@@ -76,10 +76,12 @@ def matrix_product(
 
     c's rows have room behind the last column, up to a multiple of 16. `strip` has room for 1024 elements.
     b's first 32 columns are already split, at `right`; at the place that is returned are, afterwards, the first of the
-    b that is multiplied next.
+    b that is multiplied next. b may have no columns.
     """
     steps = (depth + DEEP - 1) // DEEP
     panel = steps * STEP
+    if columns == 0:
+        split_columns(0, ALL, min(WIDE, next_columns), next_depth, b, next_b, bk, panels, right)
     for j in range(0, columns, WIDE):
         width, following, deep, source = min(WIDE, columns - j), columns - j - WIDE, depth, b0 + j + WIDE
         if following <= 0:

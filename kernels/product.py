@@ -44,6 +44,9 @@ def product(
     a (LEFT), where am is 1 and the elements that a tile reads lie far apart; or neither.
     `height`, 4 or 8, is the number of rows of a tile.
     """
+    if depth == 0:
+        clear(rows, vectors * lanes, c, c0, cm, more)
+        return
     blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * height else 1
     block = (depth + blocks - 1) // blocks
     for k in range(0, depth, block):
@@ -63,6 +66,15 @@ def product(
             at_c = c0 + column * lanes
             panel(rows, width, deep, left, left0, left8, leftm, leftk, right, right0, bm, c, at_c, cm, add, height)
             column += width
+
+
+def clear(rows: int, width: int, c: Any, c0: int, cm: int, more: int) -> None:
+    """What an empty sum gives: 0, or where `more` is not 0, c as it is."""
+    if more == 0:
+        for row in range(rows):
+            target = c[c0 + row * cm : c0 + row * cm + width]
+            for j in range(width):
+                target[j] = 0
 
 
 def plain(number: int) -> int:

@@ -39,3 +39,11 @@ def test_fashion_mnist(tmp_path: Path) -> None:
     lines = [line for line in run("fashion_mnist.py", tmp_path).splitlines() if "accuracy" in line]
     assert len(lines) >= 2
     assert all(float(line.split("accuracy ")[1].split(",")[0]) > 0.86 for line in lines)
+
+
+def test_scikit_learn(tmp_path: Path) -> None:
+    """A network's test accuracy is above 0.95, and a code of 8 numbers tells most digits apart."""
+    lines = [line for line in run("scikit_learn.py", tmp_path).splitlines() if "test accuracy" in line]
+    network, codes = (float(line.rsplit(":", 1)[1]) for line in lines)
+    assert network > 0.95
+    assert codes > 0.8

@@ -26,7 +26,10 @@ def blocks(name: str) -> list[tuple[str, str]]:
     return [(found["language"], found["text"]) for found in BLOCK.finditer(text) if not found["marker"]]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/batch-size.md", "docs/benchmarks.md", "docs/layers.md"])
+DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in ("batch-size", "benchmarks", "layers", "scikit-learn"))]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_document_runs(name: str, tmp_path: Path) -> None:
     """Python blocks are run as scripts, shell blocks by the shell."""
     commands = tmp_path / "bin"

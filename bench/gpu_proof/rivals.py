@@ -14,7 +14,7 @@ from ..peers.networks import BETAS, EPS, LR, Network, Weights, batch, parse, wei
 from .plot import steps_picture
 from .report import NotRun, Report
 from .scale import Scale
-from .steps import Steps
+from .steps import Steps, points
 from .timing import wall_seconds
 
 Run = Callable[[int], None]
@@ -29,15 +29,14 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
         "jax step": partial(jax_steps, together=1),
         "jax scan": partial(jax_steps, together=SCAN),
     }
-    points: dict[str, dict[str, dict[int, float]]] = {}
-    for text in scale.networks:
-        for rows in scale.batch_sizes:
-            compare(report, backend, scale, text, rows, makers, points)
+    timed: dict[str, dict[str, dict[int, float]]] = {}
+    for text, rows in points(scale):
+        compare(report, backend, scale, text, rows, makers, timed)
     for text in scale.networks[:2]:
         for rows in scale.batch_sizes[2:5:2]:
-            compare(report, backend, scale, text, rows, {"torch compile": torch_compiled}, points)
+            compare(report, backend, scale, text, rows, {"torch compile": torch_compiled}, timed)
     with report.check("picture of the steps"):
-        steps_picture(report.folder / f"part-{report.part}.png", points)
+        steps_picture(report.folder / f"part-{report.part}.png", timed)
 
 
 def compare(
@@ -47,7 +46,7 @@ def compare(
     text: str,
     rows: int,
     makers: dict[str, Callable[[Network, Weights, np.ndarray, np.ndarray], Run]],
-    points: dict[str, dict[str, dict[int, float]]],
+    timed: dict[str, dict[str, dict[int, float]]],
 ) -> None:
     """Times one network at one batch size; a contender that does not run here says why and is left out."""
     with report.check(f"{text}, batch {rows}: {', '.join(makers)}") as check:
@@ -63,7 +62,7 @@ def compare(
         times = wall_seconds(scale, contenders)
         for name, seconds in times.items():
             check[f"{name}, us"] = seconds * 1e6
-            points.setdefault(text, {}).setdefault(name, {})[rows] = seconds
+            timed.setdefault(text, {}).setdefault(name, {})[rows] = seconds
         others = [seconds for name, seconds in times.items() if name != "gearshift"]
         if not others:
             raise NotRun("nobody to compare with")

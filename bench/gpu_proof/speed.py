@@ -25,7 +25,7 @@ from ..peers.networks import Network, parse
 from .plot import steps_picture
 from .report import Check, Report
 from .scale import Scale
-from .steps import Steps
+from .steps import Steps, points
 from .timing import device_seconds, wall_seconds
 from .works import launched_call_by_call
 
@@ -47,15 +47,14 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
     for name, (operation, arrays, attributes) in activations(backend, scale).items():
         with report.check(f"kernel's rate: {name}") as check:
             against_copy(check, rates, backend, scale, operation, arrays(), attributes)
-    points: dict[str, dict[str, dict[int, float]]] = {}
-    for text in scale.networks:
-        for rows in scale.batch_sizes:
-            with report.check(f"step: {text}, batch {rows}") as check:
-                times = step(check, rates, backend, scale, parse(text), rows)
-                for name, seconds in times.items():
-                    points.setdefault(text, {}).setdefault(name, {})[rows] = seconds
+    timed: dict[str, dict[str, dict[int, float]]] = {}
+    for text, rows in points(scale):
+        with report.check(f"step: {text}, batch {rows}") as check:
+            times = step(check, rates, backend, scale, parse(text), rows)
+            for name, seconds in times.items():
+                timed.setdefault(text, {}).setdefault(name, {})[rows] = seconds
     with report.check("picture of the steps") as check:
-        steps_picture(report.folder / f"part-{report.part}.png", points)
+        steps_picture(report.folder / f"part-{report.part}.png", timed)
 
 
 def copy_rate(backend: Backend, scale: Scale) -> float:

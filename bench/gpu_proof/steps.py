@@ -11,7 +11,16 @@ from ...dl.program import training
 from ...dl.resident import Resident
 from ...dl.state import TABLE
 from ..peers.gearshift_contender import Gearshift
-from ..peers.networks import Network, batch, weights
+from ..peers.networks import Network, batch, parse, weights
+from .scale import Scale
+
+LONGEST = 2e12  # floating-point operations of a step that is timed: some 40 ms in float32
+
+
+def points(scale: Scale) -> list[tuple[str, int]]:
+    """Networks and batch sizes whose steps are timed; the few that would take minutes are left out."""
+    weights = {text: sum(i * o for i, o in parse(text).shapes) for text in scale.networks}
+    return [(text, rows) for text in scale.networks for rows in scale.batch_sizes if 6 * weights[text] * rows < LONGEST]
 
 
 class Steps:

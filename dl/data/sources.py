@@ -120,7 +120,7 @@ def _digits() -> dict[str, np.ndarray]:
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    return {"x": (x / 16).astype(np.float32), "y": y}
+    return {"x": (np.asarray(x) / 16).astype(np.float32), "y": np.asarray(y)}
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:

@@ -129,6 +129,10 @@ def test_the_number_of_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> No
     assert host.threads() == 1
     monkeypatch.setenv(host.THREADS, "4096")
     assert host.threads() == host.cores()
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    assert host.threads() == host.cores()
+    monkeypatch.delenv(host.THREADS)
+    assert host.threads() == 1
     monkeypatch.setenv(host.THREADS, "many")
     with pytest.raises(gs.ConfigurationError, match="GEARSHIFT_THREADS is 'many'; expected a whole number"):
         host.threads()

@@ -140,7 +140,7 @@ def test_shared_layers_are_refused() -> None:
 def scales_of(seed: int, draws: int) -> tuple[float, float]:
     """The plain noise scale of a run on the digits, and Adam's."""
     configuration = parse({}, [f"train.seed={seed}"])
-    splits = load_data(configuration)
+    splits = load_data(configuration.data, configuration.train.seed)
     trainer = build_trainer(configuration, splits, "numba")
     found = noise_run.measure(trainer, splits.train, 32, 30.0, seed=draws)
     assert found.adam is not None and found.scale.low <= found.scale.value <= found.scale.high

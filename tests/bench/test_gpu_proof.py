@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,32 @@ def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.M
     assert not wrong and status == 0
     assert len(written["checks"]) > 2 and written["machine"]["device"] == "the CPU"
     assert (tmp_path / f"part-{part}.md").read_text().count("\n| ") > 2
+
+
+ABSENT = (
+    "pydantic typer rich tomli_w filelock platformdirs threadpoolctl sklearn matplotlib torch jax numba cupy pytest"
+)
+
+
+def test_it_needs_little_more_than_numpy(tmp_path: Path) -> None:
+    """On the GPU's machine hardly anything may be installed; here what it must do without is hidden."""
+    text = f"""
+import sys
+from fake_cupy import CudaOnCpu
+for name in {ABSENT.split()}:
+    for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
+        del sys.modules[loaded]
+    sys.modules[name] = None
+from gearshift import backends
+from gearshift.bench.gpu_proof.__main__ import main
+backends.register(CudaOnCpu.name, CudaOnCpu)
+sys.exit(main(["--out", {str(tmp_path)!r}, "--backend", CudaOnCpu.name, "--small", "--part", "2", "--part", "4"]))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads((tmp_path / "part-2.json").read_text())["checks"]
+    assert [c["error"] for c in checks if c["state"] == "not run"] == ["Matplotlib is not installed"]
 
 
 def test_a_check_that_fails_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def trainer(
 
 def rows_of(widths: tuple[int, ...], n: int, classes: bool = True, seed: int = 0) -> gs.Dataset:
     random = np.random.default_rng(seed)
-    y = random.integers(0, widths[-1], n) if classes else random.normal(size=(n, widths[-1]))
+    y = random.integers(0, widths[-1], n) if classes else random.uniform(size=(n, widths[-1]))
     return gs.Dataset(random.normal(size=(n, widths[0])), y)
 
 
@@ -63,7 +63,7 @@ def plan_of(run: gs.Trainer, data: gs.Dataset, batch: int) -> Plan:
     st.sampled_from(ACTIVATIONS),
     st.booleans(),
     st.booleans(),
-    st.sampled_from([gs.CrossEntropyLoss, gs.MSELoss]),
+    st.sampled_from([gs.CrossEntropyLoss, gs.MSELoss, gs.BCEWithLogitsLoss]),
     st.sampled_from(
         [
             gs.Adam(lr=1e-2, weight_decay=1e-3),
@@ -86,7 +86,20 @@ def test_it_trains_as_the_list_does(widths, batch, hidden, bias, standardize, lo
     np.testing.assert_allclose(chain.history["loss"], listed.history["loss"], rtol=1e-9)
 
 
-@pytest.mark.parametrize("widths", [(300, 130, 60, 10), (300, 10)])
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 120), min_size=2, max_size=4), st.integers(64, 330), st.integers(2, 3))
+def test_float32_in_any_shape(widths, batch, parts) -> None:
+    """Batches that a matrix unit takes, divided as larger networks are: some parts have nothing."""
+    widths, data = tuple(widths), rows_of(tuple(widths), 400)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Team, "parts", lambda *_: parts)
+        chain = fitted(trainer(widths, "numba", dtype="float32", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
+    exact = fitted(trainer(widths, "numpy", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
+    for name, value in exact.items():
+        assert np.abs(chain[name] - value).max() < 1e-5 * max(np.abs(value).max(), 1e-1), name
+
+
+@pytest.mark.parametrize("widths", [(300, 130, 60, 10), (300, 10), (784, 5, 3)])
 @pytest.mark.parametrize("batch", [1, 17, BLOCK, BLOCK + 1, 3 * BLOCK + 40])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtype: str) -> None:
@@ -120,6 +133,17 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, batch: int, m
     found = fitted(trainer(widths, "numba", dtype="float32"), data, batch)
     for name, value in expected.items():
         assert found[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize("code", [1, 2, 9])
+def test_a_layer_narrower_than_its_parts(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some parts of it have no inputs: what they add to the sums is 0."""
+    widths, data = (10, 100, code, 100, 10), rows_of((10, 10), 56, classes=False)
+    monkeypatch.setattr(Team, "parts", lambda *_: 3)
+    chain, listed = (trainer(widths, backend, loss=gs.MSELoss()) for backend in ("numba", "numpy"))
+    found, expected = fitted(chain, data, 20), fitted(listed, data, 20)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-12)
 
 
 def test_the_text_uncompiled() -> None:

@@ -128,6 +128,8 @@ def problem(loss: str, rows: int = 6) -> tuple[gs.Loss, np.ndarray, np.ndarray]:
     x = random.standard_normal((rows, 5))
     if loss == "cross-entropy":
         return gs.CrossEntropyLoss(), x, random.integers(0, 4, rows)
+    if loss == "binary cross-entropy":
+        return gs.BCEWithLogitsLoss(), x, random.uniform(size=(rows, 4))
     return gs.MSELoss(), x, random.standard_normal((rows, 4))
 
 
@@ -153,7 +155,7 @@ def worst_difference(model: gs.Sequential, loss: gs.Loss, x: Any, y: Any, backen
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("loss", ["cross-entropy", "squared error"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "squared error", "binary cross-entropy"])
 @pytest.mark.parametrize("name", NAMES)
 def test_gradient_is_that_of_central_differences(name: str, loss: str, backend: str) -> None:
     assert worst_difference(made(name), *problem(loss), backend) <= TOLERANCE
@@ -196,7 +198,7 @@ def in_torch(layers: Any, weights: dict[str, Any], x: Any, torch: Any) -> Any:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("loss", ["cross-entropy", "squared error"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "squared error", "binary cross-entropy"])
 @pytest.mark.parametrize(
     "name", [n for n in NAMES if not any(w in n for w in ("dropout", "residual", "nest", "doubl"))]
 )
@@ -206,7 +208,11 @@ def test_gradient_is_that_of_torch(name: str, loss: str, backend: str) -> None:
     value, grads = gs.value_and_grad(model, criterion, x, y, backend=backend)
     weights = {key: torch.tensor(array, requires_grad=True) for key, array in model.state_dict().items()}
     functional = torch.nn.functional
-    theirs = {"cross-entropy": functional.cross_entropy, "squared error": functional.mse_loss}[loss]
+    theirs = {
+        "cross-entropy": functional.cross_entropy,
+        "squared error": functional.mse_loss,
+        "binary cross-entropy": functional.binary_cross_entropy_with_logits,
+    }[loss]
     result = theirs(in_torch(model, weights, torch.tensor(x), torch), torch.tensor(y))
     result.backward()
     assert abs(value - result.item()) <= 1e-13

@@ -117,6 +117,19 @@ def _softmax_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case([logits, labels, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
 
 
+def _binary_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    logits, target = draw.normal(rows, n) * 8, draw.random.uniform(0, 1, (rows, n)).round(1).astype(draw.real)
+    largest = _largest(logits) + 1
+    terms = {2: 2 * largest, 3: 2 / max(rows * n, 1)}
+    yield Case([logits, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
+
+
+def _weigh(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for columns in (1, 2):
+        weight, scores, gradient = draw.uniform(rows, 1), draw.normal(rows, columns), draw.normal(rows, n)
+        yield Case([weight, scores, gradient, draw.junk(rows, columns), draw.junk(rows, n)], (3, 4))
+
+
 def _squared_error(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     prediction, target = draw.normal(rows, n), draw.normal(rows, n)
     largest = _largest(prediction, target)
@@ -233,6 +246,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "adam": _adam,
     "add": _add,
     "advance": _advance,
+    "binary_cross_entropy": _binary_cross_entropy,
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
     "clip_factor": _clip_factor,
@@ -246,5 +260,6 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "squared_error": _squared_error,
     "standardize": _standardize,
     "tally": _tally,
+    "weigh": _weigh,
 }
 COVERED = sorted(_BUILDERS)

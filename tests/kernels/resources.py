@@ -18,6 +18,7 @@ from gearshift.backends.cuda import Program, prepare
 
 TABLE = Path(__file__).with_name("resources.json")
 ARCHITECTURES = ("75", "80", "86", "89", "90", "90a", "100", "120")
+CUPY = ("--device-as-default-execution-space", "-ftz=true")  # what CuPy 14 adds to a kernel's own options
 _USE = re.compile(
     r"Compiling entry function '(?P<entry>\w+)'.*?(?P<stack>\d+) bytes stack frame, "
     r"(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads.*?"
@@ -42,7 +43,7 @@ def compiled(architecture: str) -> tuple[dict[str, dict[str, int]], list[str]]:
     """For ``"90a"``: each kernel's registers, stack, spilled and shared bytes, and all else that the compiler said."""
     kernels, said = {}, []
     for program, types in programs().items():
-        options = [f"-arch=sm_{architecture}", "--ptxas-options=-v", *program.options]
+        options = [f"-arch=sm_{architecture}", "--ptxas-options=-v", *CUPY, *program.options]
         binary, log = nvrtc.compile_cubin(program.source, options)
         said += [line for line in log.splitlines() if not line.startswith(("ptxas info", "ptxas         ."))]
         if binary[:4] != b"\x7fELF":

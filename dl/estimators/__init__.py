@@ -1,0 +1,1 @@
+"""Estimators that keep scikit-learn's conventions, trained by this library's plans."""

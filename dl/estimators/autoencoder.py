@@ -1,0 +1,135 @@
+"""An autoencoder as a transformer: rows to codes and back."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from ...backends.errors import ShapeError
+from ..losses import MSELoss
+from . import checks
+from .base import Perceptron, goes_stepwise
+from .descent import Objective
+
+
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron):
+    """A network that learns to give back its input through a narrow layer, the code (Hinton and Salakhutdinov 2006).
+
+    Hidden layers lead from the features to the code, and the same widths backwards to the features. The code and the
+    output have no activation; the squared error is minimised.
+
+    Parameters
+    ----------
+    n_components : width of the code.
+    hidden_layer_sizes : widths of the layers before the code.
+    The others are those of `MLPRegressor`.
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_curve_, n_iter_, … : as those of `MLPRegressor`.
+    """
+
+    _checks: ClassVar[dict[str, checks.Check]] = {"n_components": checks.whole(1), **checks.COMMON}
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0,
+        batch_size: int | str = "auto",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        backend: str | None = "auto",
+        dtype: str = "auto",
+        dropout: float = 0.0,
+    ) -> None:
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.backend = backend
+        self.dtype = dtype
+        self.dropout = dropout
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains on X (rows, features); y is not looked at."""
+        return self._fit_rows(X, incremental=False)
+
+    @available_if(goes_stepwise)
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """One epoch more on X."""
+        return self._fit_rows(X, incremental=True)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The codes of rows X: (rows, n_components)."""
+        return self._outputs(X, 0, self._middle)
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """What codes X (rows, n_components) are decoded to: (rows, features)."""
+        check_is_fitted(self)
+        X = check_array(X, dtype=self.coefs_[0].dtype)
+        if X.shape[1] != self._n_features_out:
+            raise ShapeError(f"X has {X.shape[1]} columns; expected codes of {self._n_features_out}")
+        return self._outputs(X, self._middle)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """R² of the rows that come back, averaged over features; 1 is the best."""
+        answers = self._outputs(X)
+        return float(r2_score(np.asarray(X), answers))
+
+    @property
+    def _middle(self) -> int:
+        """Layers before the code."""
+        return len(self.coefs_) // 2 if hasattr(self, "coefs_") else 0
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.coefs_[self._middle].shape[0]
+
+    def _hidden(self) -> tuple[list[int], list[str]]:
+        sizes = checks.widths(self.hidden_layer_sizes)
+        widths = [*sizes, int(self.n_components), *reversed(sizes)]
+        activations = [self.activation] * len(widths)
+        activations[len(sizes)] = "identity"
+        return widths, activations
+
+    def _fit_rows(self, X: Any, incremental: bool) -> Self:
+        first = self._first(incremental)
+        X = validate_data(self, X, dtype=self._dtypes(first), order="C", reset=first)
+        self.out_activation_ = "identity"
+        self._fit(X, X, X.shape[1], None, first, incremental)
+        return self
+
+    def _objective(self) -> Objective:
+        return Objective(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
+
+    def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
+        return float(r2_score(targets, outputs, sample_weight=weights))

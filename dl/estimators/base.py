@@ -1,0 +1,311 @@
+"""What the estimators share: parameters, initial weights, epochs until nothing improves, and forward passes."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ... import backends
+from ...backends import Backend
+from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
+from ..data import Dataset
+from ..interrupts import interrupts
+from . import checks, lbfgs
+from .descent import Descent, Objective
+from .network import Network
+from .optimizers import solver
+
+
+def goes_stepwise(estimator: Any) -> bool:
+    """Whether the solver goes step by step, as `partial_fit` needs it."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit needs solver 'adam' or 'sgd'; solver is 'lbfgs'")
+    return True
+
+
+class TrainingInterrupted(UserWarning):
+    """Ctrl-C ended a fit early; the estimator keeps the weights that it had by then."""
+
+
+class Perceptron(BaseEstimator):
+    """Base of the estimators; parameters and attributes are scikit-learn's, see `docs/scikit-learn.md`.
+
+    A subclass says what it is given as targets, what it minimises (`_objective`), how it answers and how it is scored.
+    """
+
+    _checks: ClassVar[dict[str, checks.Check]] = checks.COMMON
+    _classifies: ClassVar[bool] = False
+    _lbfgs_options: ClassVar[dict[str, float]] = {}
+
+    # parameters, at what they are where an estimator has no such parameter
+    hidden_layer_sizes: Any = ()
+    activation: str = "identity"
+    solver: str = "adam"
+    alpha: float = 0.0
+    batch_size: int | str = "auto"
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: Any = None
+    tol: float = 1e-4
+    verbose: bool | int = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: float = 10
+    max_fun: int = 15000
+    backend: str | None = "auto"
+    dtype: str = "auto"
+    dropout: float = 0.0
+    fit_intercept: bool = True
+
+    # what a subclass says
+
+    def _objective(self) -> Objective:
+        raise NotImplementedError
+
+    def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
+        raise NotImplementedError
+
+    def _hidden(self) -> tuple[list[int], list[str]]:
+        """Widths and activations of the hidden layers."""
+        sizes = checks.widths(self.hidden_layer_sizes)
+        return sizes, [self.activation] * len(sizes)
+
+    # fitting
+
+    def _first(self, incremental: bool) -> bool:
+        """Whether the weights begin anew; checks the parameters."""
+        checks.check(self, self._checks)
+        if self.early_stopping and incremental:
+            raise ConfigurationError("partial_fit does not support early_stopping=True")
+        if self.dropout and self.solver == "lbfgs":
+            raise ConfigurationError("dropout draws anew at each step, which solver 'lbfgs' cannot follow: use 'adam'")
+        return not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+
+    def _dtypes(self, first: bool) -> Any:
+        """The dtypes in which x is taken: that of the parameter, of the weights there are, or its own."""
+        if not first:
+            return self.coefs_[0].dtype
+        return (np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype)
+
+    def _weights(self, sample_weight: Any, x: np.ndarray) -> np.ndarray | None:
+        """The weights of rows x, checked: (rows,) in x's dtype."""
+        if sample_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, x, dtype=x.dtype)
+        if weights.min() < 0 or not weights.sum() > 0:
+            raise DataError(
+                f"sample_weight is from {weights.min():g} to {weights.max():g}; expected at least 0, and some above it"
+            )
+        return weights
+
+    def _fit(
+        self,
+        x: np.ndarray,
+        targets: np.ndarray,
+        outputs: int,
+        weights: np.ndarray | None,
+        first: bool,
+        incremental: bool,
+    ) -> None:
+        """Trains on checked rows and encoded targets: labels (n,), or values (n, outputs)."""
+        random = check_random_state(self.random_state)
+        sizes, activations = self._hidden()
+        units = [x.shape[1], *sizes, outputs]
+        shapes = list(pairwise(units))
+        if first:
+            self._begin(shapes, random, x.dtype)
+        elif [coef.shape for coef in self.coefs_] != shapes:
+            held = [coef.shape for coef in self.coefs_]
+            raise ConfigurationError(f"the weights there are have shapes {held}; the layers asked for need {shapes}")
+        network = Network(self.coefs_, self.intercepts_ if self.fit_intercept else None, activations)
+        backend = backends.get(self.backend)
+        self.backend_ = backend.name
+        if self.solver == "lbfgs":
+            model, data = network.model(), Dataset(x, targets)
+            options = {"maxiter": self.max_iter, "maxfun": self.max_fun, "gtol": self.tol, **self._lbfgs_options}
+            self.loss_, self.n_iter_ = lbfgs.minimize(model, self._objective(), backend, data, weights, options)
+            network.take(model)
+            return
+        held: Any = None
+        rows = np.arange(len(x))
+        if self.early_stopping:
+            rows, held = self._split(targets, outputs, random)
+        self._descend(network, backend, x, targets, rows, held, weights, random, incremental)
+
+    def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:
+        """Draws weights and biases as scikit-learn does: uniform by Glorot and Bengio (2010)."""
+        self.coefs_, self.intercepts_ = [], []
+        for inputs, outputs in shapes:
+            bound = math.sqrt((2 if self.activation == "logistic" else 6) / (inputs + outputs))
+            self.coefs_.append(random.uniform(-bound, bound, (inputs, outputs)).astype(dtype))
+            self.intercepts_.append(random.uniform(-bound, bound, outputs).astype(dtype))
+        self._forget(len(shapes) + 1, shapes[-1][1])
+
+    def _forget(self, layers: int, outputs: int) -> None:
+        """Sets what is reported of a fit to its beginning."""
+        self.n_layers_, self.n_outputs_ = layers, outputs
+        self.n_iter_ = self.t_ = 0
+        if self.solver == "lbfgs":
+            return
+        self.loss_curve_: list[float] = []
+        self._no_improvement, self._run = 0, None
+        self.best_loss_ = None if self.early_stopping else math.inf
+        self.validation_scores_ = [] if self.early_stopping else None
+        self.best_validation_score_ = -math.inf if self.early_stopping else None
+
+    def _split(self, targets: np.ndarray, outputs: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+        """Rows for training and validation; stratified, as in scikit-learn, where there is one output of classes."""
+        stratify = targets if outputs == 1 and self._classifies else None
+        parts = train_test_split(
+            np.arange(len(targets)), random_state=random, test_size=self.validation_fraction, stratify=stratify
+        )
+        rows, held = map(np.asarray, parts)
+        if len(held) < 2:
+            raise ConfigurationError(
+                f"early_stopping: {self.validation_fraction} of {len(targets)} samples are {len(held)} for validation; "
+                "expected at least 2: raise validation_fraction"
+            )
+        return rows, held
+
+    def _descend(
+        self,
+        network: Network,
+        backend: Backend,
+        x: np.ndarray,
+        targets: np.ndarray,
+        rows: np.ndarray,
+        held: np.ndarray | None,
+        weights: np.ndarray | None,
+        random: np.random.RandomState,
+        incremental: bool,
+    ) -> None:
+        """Epochs of a stochastic solver, until nothing improves."""
+        n = len(rows)
+        data, weighing = Dataset(x, targets), weights
+        if held is not None:
+            data, weighing = data[rows], None if weights is None else weights[rows]
+        model = network.model(float(self.dropout))
+        seed = random.randint(2**31) if self.dropout else 0
+        momentum, nesterov = float(self.momentum), bool(self.nesterovs_momentum)
+        betas, eps = (float(self.beta_1), float(self.beta_2)), float(self.epsilon)
+        optimizer = solver(self.solver, float(self.learning_rate_init), momentum, nesterov, betas, eps)
+        descent = Descent(model, self._objective(), optimizer, backend, data, weighing, self._batch(n), seed)
+        if incremental and self._run is not None:
+            descent.unpack(*self._run)
+        order = np.arange(n)
+        self.n_iter_ = 0
+        with interrupts(descent.stop):
+            while self.n_iter_ < self.max_iter:
+                if self.shuffle:
+                    moves = np.arange(n)
+                    random.shuffle(moves)  # as sklearn.utils.shuffle, which checks its arguments for longer
+                    order = order[moves]
+                loss = descent.epoch(order)
+                if descent.stopped:
+                    warnings.warn(
+                        "training was interrupted: the weights are those of the last step",
+                        TrainingInterrupted,
+                        stacklevel=2,
+                    )
+                    break
+                if descent.failed():
+                    raise NonFiniteLoss(
+                        f"the loss is not finite in iteration {self.n_iter_ + 1} at learning rate "
+                        f"{optimizer.lr * descent.rate:g}: lower learning_rate_init, or scale the features"
+                    )
+                self.n_iter_ += 1
+                self.t_ += n
+                self.loss_ = loss
+                self.loss_curve_.append(loss)
+                self._say(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
+                if held is None:
+                    self._watch_loss(loss)
+                else:
+                    network.take(model)
+                    outputs = network.forward(backend, x[held])
+                    kept = None if weights is None else weights[held]
+                    self._watch_score(self._validation_score(outputs, targets[held], kept), network)
+                if self._ends(descent, optimizer.lr) or incremental:
+                    break
+                if self.n_iter_ == self.max_iter:
+                    warnings.warn(
+                        f"max_iter={self.max_iter} iterations were run and the loss still improves",
+                        ConvergenceWarning,
+                        stacklevel=2,
+                    )
+        network.take(model)
+        self._run = descent.pack(), descent.state.step, descent.rate
+        if held is not None:
+            network.coefs[:], network.intercepts[:] = self._best  # pyright: ignore[reportOptionalSubscript]
+
+    def _batch(self, rows: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, rows)
+        if int(self.batch_size) > rows:
+            warnings.warn(f"batch_size is {self.batch_size}; all {rows} samples are taken at once", stacklevel=2)
+        return min(int(self.batch_size), rows)
+
+    def _watch_loss(self, loss: float) -> None:
+        """Notes whether the training loss is better than the best by `tol`."""
+        assert self.best_loss_ is not None
+        self._no_improvement = self._no_improvement + 1 if loss > self.best_loss_ - self.tol else 0
+        self.best_loss_ = min(self.best_loss_, loss)
+
+    def _watch_score(self, score: float, network: Network) -> None:
+        """Notes whether the validation score is better than the best by `tol`, and keeps the best weights."""
+        assert self.best_validation_score_ is not None and self.validation_scores_ is not None
+        self.validation_scores_.append(score)
+        self._say(f"Validation score: {score:f}")
+        self._no_improvement = self._no_improvement + 1 if score < self.best_validation_score_ + self.tol else 0
+        if score > self.best_validation_score_:
+            self.best_validation_score_ = score
+            self._best = list(network.coefs), list(network.intercepts or [])
+
+    def _ends(self, descent: Descent, rate: float) -> bool:
+        """Whether nothing has improved for long; also moves the learning rate, for ``solver="sgd"``."""
+        if self.solver == "sgd" and self.learning_rate == "invscaling":
+            descent.slow(1 / ((self.t_ + 1) ** self.power_t * descent.rate))
+        if self._no_improvement <= self.n_iter_no_change:
+            return False
+        what = "Validation score" if self.early_stopping else "Training loss"
+        text = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+        if self.solver == "sgd" and self.learning_rate == "adaptive" and descent.rate * rate > 1e-6:
+            descent.slow(1 / 5)
+            self._no_improvement = 0
+            self._say(f"{text} Setting learning rate to {descent.rate * rate:f}")
+            return False
+        self._say(f"{text} Stopping.")
+        return True
+
+    def _say(self, text: str) -> None:
+        if self.verbose:
+            print(text)
+
+    # answering
+
+    def _outputs(self, X: Any, first: int = 0, last: int | None = None) -> np.ndarray:
+        """What layers `first` to `last` make of rows X, which are checked."""
+        check_is_fitted(self)
+        if first == 0:
+            X = validate_data(self, X, dtype=self.coefs_[0].dtype, reset=False)
+        _, activations = self._hidden()
+        network = Network(self.coefs_, self.intercepts_ if self.fit_intercept else None, activations)
+        return network.forward(backends.get(self.backend), X, first, last)

@@ -1,0 +1,84 @@
+"""What the classifiers share: classes in, classes and probabilities out."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import validate_data
+
+from ...backends.errors import ConfigurationError
+from .base import Perceptron, goes_stepwise
+from .descent import Objective
+from .labels import Labels
+
+
+class NetworkClassifier(ClassifierMixin, Perceptron):
+    """Base of the classifiers: two classes, several, or several labels a row."""
+
+    _classifies: ClassVar[bool] = True
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Trains on X (rows, features) and y: classes (rows,), or 0 and 1 (rows, labels); rows may have weights."""
+        return self._fit_classes(X, y, sample_weight, None, incremental=False)
+
+    @available_if(goes_stepwise)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """One epoch more on X and y; `classes` are all that will come, named at the first call."""
+        if not hasattr(self, "classes_") and classes is None:
+            raise ConfigurationError("classes must be passed on the first call to partial_fit")
+        return self._fit_classes(X, y, sample_weight, classes, incremental=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The class of each row (rows,), or 0 and 1 for each label (rows, labels)."""
+        outputs = self._outputs(X)
+        return self._labels.decode(outputs)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each class, in the order of `classes_`, or of each label: (rows, n)."""
+        outputs = self._outputs(X)
+        return self._labels.probabilities(outputs)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithm of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """The outputs before sigmoid or softmax: (rows,) for two classes, else (rows, classes or labels)."""
+        outputs = self._outputs(X)
+        return outputs.reshape(-1) if self._labels.kind == "binary" else outputs
+
+    def _fit_classes(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Self:
+        first = self._first(incremental)
+        X, y = validate_data(self, X, y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)
+        if first:
+            self._labels = Labels.of(y, classes)
+            self.classes_ = self._labels.classes
+            self.out_activation_ = "softmax" if self._labels.kind == "multiclass" else "logistic"
+        if not first or classes is not None:
+            self._labels.check(y, all_of_them=not incremental)
+        weights = self._class_weights(y, self._weights(sample_weight, X))
+        self._fit(X, self._labels.encode(y, X.dtype), self._labels.outputs, weights, first, incremental)
+        return self
+
+    def _class_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """The rows' weights, with those of their classes where there are such."""
+        return weights
+
+    def _objective(self) -> Objective:
+        labels = self._labels
+        scale = 1 if labels.kind == "multiclass" else labels.outputs  # the library's is a mean over outputs
+        return Objective(labels.loss, scale, scale, float(self.alpha))
+
+    def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
+        answers = self._labels.loss.predict(outputs)
+        return float(accuracy_score(targets, answers, sample_weight=weights))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

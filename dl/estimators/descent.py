@@ -1,0 +1,145 @@
+"""Epochs of the library's training step by scikit-learn's rules: its order of rows, its penalty, its learning rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend
+from ..data import Dataset
+from ..dense_chain import plan_of
+from ..layers import Sequential
+from ..losses import Loss
+from ..optimizers import Optimizer
+from ..plan import quietly
+from ..program import training
+from ..resident import Resident
+from ..schedules import Schedule
+from ..state import TrainingState
+
+STRIDE, LOOKS = 8, 16  # the penalty is seen every so many steps, or so often an epoch; between, it moves along a line
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised: a loss in scikit-learn's scale, and the penalty alpha / 2 · Σ weights² / rows.
+
+    Parameters
+    ----------
+    loss : of the library.
+    gradient : what its gradient is multiplied with, so that it is scikit-learn's.
+    report : likewise its value.
+    alpha : strength of the penalty.
+    """
+
+    loss: Loss
+    gradient: float
+    report: float
+    alpha: float
+
+
+class Descent:
+    """Runs epochs on resident data; everything that a later run needs is in `pack`.
+
+    Parameters
+    ----------
+    model : its weights change with each epoch.
+    data : x (rows, features) and targets.
+    weights : of the rows, (rows,), or None: the gradient of a batch is a weighted mean.
+    batch_size : rows a step, at most those of `data`.
+    seed : of dropout.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        objective: Objective,
+        optimizer: Optimizer,
+        backend: Backend,
+        data: Dataset,
+        weights: np.ndarray | None,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.objective, self.backend = objective, backend
+        loss = objective.loss
+        self.state = state = TrainingState(model, optimizer, Schedule(), backend, seed, len(loss.metrics))
+        state.arena.attach()
+        self.data, self.batch_size = Resident(backend, data), batch_size
+        width, weighted = self.data.x.shape[1], weights is not None
+        program = training(model, loss, optimizer, width, state.arena.size, None, weighted=weighted)
+        shared = {**state.shared, **self.data.shared}
+        if weights is not None:
+            shared["data weight"] = backend.asarray(weights.reshape(-1, 1), dtype=state.arena.dtype)
+        self._row_weights = weights
+        self.plan = plan_of(program.graph, backend, state.arena, shared, batch_size)
+        start, stop, _ = state.arena.ranges[0]
+        self._weights = state.arena.values[start:stop]
+        self.rate, self.stopped = 1.0, False
+        self._set: tuple[float, ...] = ()
+
+    @quietly
+    def epoch(self, order: np.ndarray) -> float:
+        """One pass over the rows in this order; the mean over its batches' objectives."""
+        state, rows = self.state, self.data.rows
+        self.data.order[...] = self.backend.asarray(order)
+        state.begin_epoch()
+        stride = max(STRIDE, rows // self.batch_size // LOOKS) if self._row_weights is None else 1
+        value, losses, square = 0.0, 0.0, self._square()
+        while state.cursor < rows and not self.stopped:
+            whole = (rows - state.cursor) // self.batch_size
+            size = self.batch_size if whole else rows - state.cursor
+            weight = self._weight(order[state.cursor : state.cursor + size])
+            scale = size / weight if weight else 0.0
+            self._scale(self.rate, self.objective.alpha * scale / size, self.objective.gradient * scale)
+            steps = self.plan.run(size, state.prepare(min(stride, max(whole, 1))))
+            state.advanced(steps, size)
+            before, square = square, self._square()
+            known, losses = losses, float(state.totals[1])
+            penalty = steps * before + (steps - 1) / 2 * (square - before)
+            value += scale * (self.objective.report * (losses - known) + self.objective.alpha / 2 * penalty)
+        return value / rows
+
+    def stop(self, reason: str) -> None:
+        """Ends the epoch at the next batch boundary."""
+        self.stopped = True
+
+    def failed(self) -> bool:
+        """Whether a loss was not finite; no update has followed it."""
+        return self.state.failed_step() >= 0
+
+    def slow(self, factor: float) -> None:
+        """Multiplies the learning rate; a velocity, which is kept without it, goes on as fast as before."""
+        self.rate *= factor
+        if "velocity" in self.state.slots:
+            self.state.slots["velocity"][...] /= factor
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """The optimizer's states, by name, on the host."""
+        return {name: value for name, value in self.state.pack().items() if name.startswith("optimizer.")}
+
+    def unpack(self, tensors: dict[str, np.ndarray], step: int, rate: float) -> None:
+        """Goes on where `pack` was called, with the weights that the model has."""
+        mine = {name: value for name, value in self.state.pack().items() if name not in tensors}
+        self.state.unpack({**mine, **tensors}, step, 0)
+        self.rate = rate
+
+    def _weight(self, rows: np.ndarray) -> float:
+        """The weights of some rows together; without weights, each has 1."""
+        return float(len(rows) if self._row_weights is None else self._row_weights[rows].sum())
+
+    def _square(self) -> float:
+        """The sum of all weights' squares; 0 where nothing is penalised. A look at the device."""
+        if not self.objective.alpha:
+            return 0.0
+        return float((self._weights * self._weights).sum())
+
+    def _scale(self, rate: float, decay: float, gradient: float) -> None:
+        """Sets what optimizers read at each step: learning rate and decay of every range, and the gradient's factor."""
+        if self._set != (rate, decay, gradient):
+            factors: Any = [(rate, decay * decayed) for *_, decayed in self.state.arena.ranges]
+            self.state.shared["factors"][...] = self.backend.asarray(np.array(factors, self.state.arena.dtype))
+            self.state.shared["clip"][...] = gradient
+            self._set = rate, decay, gradient

@@ -1,0 +1,104 @@
+"""Logistic regression: a network without hidden layers, whose minimum is one."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
+
+from . import checks
+from .classifier import NetworkClassifier
+
+
+class LogisticRegression(NetworkClassifier):
+    """Logistic regression with an L2 penalty: binary, multinomial, or one for each label.
+
+    It minimises C · Σ losses + Σ weights² / 2, as ``sklearn.linear_model.LogisticRegression`` does, whose parameters
+    these are as far as they are there.
+
+    Parameters
+    ----------
+    C : inverse strength of the penalty, above 0.
+    tol : of the gradient with solver ``"lbfgs"``, else of the loss.
+    fit_intercept : whether there are intercepts, which are not penalised.
+    class_weight : factors of the rows' weights, ``{class: factor}`` or ``"balanced"``, or None.
+    random_state : order of rows with solvers ``"adam"`` and ``"sgd"``.
+    solver : ``"lbfgs"``, on all rows at once, or ``"adam"`` or ``"sgd"``, on batches, which also have `partial_fit`.
+    max_iter : iterations, or epochs.
+    warm_start : begins at the weights that there are.
+    batch_size, learning_rate_init, n_iter_no_change, backend, dtype : as in `MLPClassifier`.
+    """
+
+    _checks: ClassVar[dict[str, checks.Check]] = {
+        "C": checks.real(0, above=True),
+        "fit_intercept": checks.FLAG,
+        **checks.COMMON,
+    }
+    _lbfgs_options: ClassVar[dict[str, float]] = {"ftol": 64 * float(np.finfo(float).eps)}  # the gradient decides
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        random_state: Any = None,
+        solver: str = "lbfgs",
+        max_iter: int = 100,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        batch_size: int | str = "auto",
+        learning_rate_init: float = 0.001,
+        n_iter_no_change: float = 10,
+        backend: str | None = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        self.C = C
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.n_iter_no_change = n_iter_no_change
+        self.backend = backend
+        self.dtype = dtype
+
+    @property
+    def alpha(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Strength of the penalty, as `MLPClassifier` has it."""
+        return 1 / self.C
+
+    @property
+    def coef_(self) -> np.ndarray:
+        """Weights: (1, features) for two classes, else (classes, features)."""
+        return self.coefs_[0].T
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Intercepts: (1,) for two classes, else (classes,)."""
+        return self.intercepts_[0]
+
+    def _class_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weights
+        if weights is None:
+            return compute_sample_weight(self.class_weight, y)
+        if (
+            self.class_weight == "balanced" and self._labels.kind != "multilabel"
+        ):  # by the classes' weights, not numbers
+            places = np.searchsorted(self.classes_, y)
+            totals = np.bincount(places, weights, len(self.classes_))
+            return weights * (weights.sum() / np.count_nonzero(totals) / totals)[places]
+        return weights * compute_sample_weight(self.class_weight, y)
+
+    def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:
+        """All weights begin at 0: there is one minimum."""
+        self.coefs_, self.intercepts_ = [np.zeros(shapes[0], dtype)], [np.zeros(shapes[0][1], dtype)]
+        self._forget(2, shapes[0][1])

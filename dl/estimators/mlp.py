@@ -1,0 +1,197 @@
+"""Multilayer perceptrons for classification and regression, in place of scikit-learn's."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from ..losses import MSELoss
+from . import checks
+from .base import Perceptron, goes_stepwise
+from .classifier import NetworkClassifier
+from .descent import Objective
+
+
+class MLPClassifier(NetworkClassifier):
+    """A multilayer perceptron that classifies: two classes, several, or several labels a row.
+
+    Parameters and attributes are those of ``sklearn.neural_network.MLPClassifier``; beyond them
+
+    Parameters
+    ----------
+    backend : where it trains and predicts; ``"auto"``, or a name of `gearshift.backends.available`.
+    dtype : ``"float32"`` or ``"float64"``; ``"auto"`` is that of X, which is float64 unless X is float32.
+    dropout : probability with which a hidden unit is left out of a training step, from 0 to below 1.
+
+    Attributes
+    ----------
+    backend_ : name of the backend that trained.
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str | None = "auto",
+        dtype: str = "auto",
+        dropout: float = 0.0,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.dtype = dtype
+        self.dropout = dropout
+
+
+class MLPRegressor(RegressorMixin, Perceptron):
+    """A multilayer perceptron that predicts one value a row, or several.
+
+    Parameters and attributes are those of ``sklearn.neural_network.MLPRegressor``, and those that `MLPClassifier`
+    has beyond scikit-learn's.
+    """
+
+    _checks: ClassVar[dict[str, checks.Check]] = {"loss": checks.one_of("squared_error"), **checks.COMMON}
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str | None = "auto",
+        dtype: str = "auto",
+        dropout: float = 0.0,
+    ) -> None:
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.dtype = dtype
+        self.dropout = dropout
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Trains on X (rows, features) and values y (rows,) or (rows, outputs); rows may have weights (rows,)."""
+        return self._fit_values(X, y, sample_weight, incremental=False)
+
+    @available_if(goes_stepwise)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """One epoch more on X and y."""
+        return self._fit_values(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The values of each row: (rows,), or (rows, outputs) where there are several."""
+        outputs = self._outputs(X)
+        return outputs.reshape(-1) if self.n_outputs_ == 1 else outputs
+
+    def _fit_values(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
+        first = self._first(incremental)
+        dtypes = self._dtypes(first)
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=dtypes, order="C", reset=first)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        targets = np.ascontiguousarray(y, X.dtype).reshape(len(y), -1)
+        self.out_activation_ = "identity"
+        self._fit(X, targets, targets.shape[1], self._weights(sample_weight, X), first, incremental)
+        return self
+
+    def _objective(self) -> Objective:
+        # half the squared error; its gradient is that of a sum over outputs, its value that of their mean
+        return Objective(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
+
+    def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
+        return float(r2_score(targets, outputs, sample_weight=weights))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
