@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .dl.gradients import value_and_grad
     from .dl.history import History
     from .dl.layers import (
+        GELU,
         ArrayLayer,
         Dropout,
         Layer,
@@ -37,13 +38,42 @@ if TYPE_CHECKING:
         ReLU,
         Sequential,
         Sigmoid,
+        Softplus,
         Standardize,
         Tanh,
     )
-    from .dl.losses import CrossEntropyLoss, Loss, MSELoss
-    from .dl.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+    from .dl.losses import (
+        BCEWithLogitsLoss,
+        CrossEntropyLoss,
+        HingeLoss,
+        Loss,
+        MSELoss,
+        MulticlassHingeLoss,
+        SoftCrossEntropyLoss,
+    )
+    from .dl.optimizers import (
+        SGD,
+        Adadelta,
+        Adagrad,
+        Adam,
+        AdamW,
+        DeltaBarDelta,
+        Momentum,
+        Nesterov,
+        Optimizer,
+        RMSprop,
+    )
     from .dl.run import Run
-    from .dl.schedules import Constant, CosineDecay, LinearDecay, Schedule, StepDecay
+    from .dl.schedules import (
+        Constant,
+        CosineDecay,
+        InverseTimeDecay,
+        LinearDecay,
+        PowerDecay,
+        Ramp,
+        Schedule,
+        StepDecay,
+    )
     from .dl.trainer import Trainer
 
 _MODULES = {
@@ -56,20 +86,24 @@ _MODULES = {
     "dl.data": "Dataset Splits load_dataset",
     "dl.gradients": "value_and_grad",
     "dl.history": "History",
-    "dl.layers": "ArrayLayer Dropout Layer Linear Parameter ReLU Sequential Sigmoid Standardize Tanh",
-    "dl.losses": "CrossEntropyLoss Loss MSELoss",
-    "dl.optimizers": "SGD Adam AdamW Optimizer RMSprop",
+    "dl.layers": "ArrayLayer Dropout GELU Layer Linear Parameter ReLU Sequential Sigmoid Softplus Standardize Tanh",
+    "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
+    "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
     "dl.run": "Run",
-    "dl.schedules": "Constant CosineDecay LinearDecay Schedule StepDecay",
+    "dl.schedules": "Constant CosineDecay InverseTimeDecay LinearDecay PowerDecay Ramp Schedule StepDecay",
     "dl.trainer": "Trainer",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
+    "GELU",
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
     "ArrayLayer",
+    "BCEWithLogitsLoss",
     "BackendUnavailable",
     "Callback",
     "CheckpointError",
@@ -79,19 +113,27 @@ __all__ = [
     "CrossEntropyLoss",
     "DataError",
     "Dataset",
+    "DeltaBarDelta",
     "DeviceMemoryError",
     "Dropout",
     "GearshiftError",
+    "HingeLoss",
     "History",
+    "InverseTimeDecay",
     "Layer",
     "Linear",
     "LinearDecay",
     "Loss",
     "MSELoss",
+    "Momentum",
+    "MulticlassHingeLoss",
+    "Nesterov",
     "NonFiniteLoss",
     "Optimizer",
     "Parameter",
+    "PowerDecay",
     "RMSprop",
+    "Ramp",
     "ReLU",
     "Run",
     "RunLocked",
@@ -99,6 +141,8 @@ __all__ = [
     "Sequential",
     "ShapeError",
     "Sigmoid",
+    "SoftCrossEntropyLoss",
+    "Softplus",
     "Splits",
     "Standardize",
     "StepDecay",

@@ -16,7 +16,18 @@ import numpy as np
 from ..backends import Backend, host
 from ..backends.machine import lanes, tile_rows
 from ..backends.team import Team, team
-from ..kernels import adam, dense_chain, rmsprop, sgd, softmax_cross_entropy, squared_error
+from ..kernels import (
+    adadelta,
+    adagrad,
+    adam,
+    delta_bar_delta,
+    dense_chain,
+    momentum,
+    rmsprop,
+    sgd,
+    softmax_cross_entropy,
+    squared_error,
+)
 from ..kernels.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
 from ..kernels.advance import ADVANCE
 from ..kernels.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
@@ -33,7 +44,15 @@ from .plan import Plan, quietly
 
 BLOCK = 256  # rows of a batch at a time: what keeps a block's activations in a second-level cache of 2 MiB
 LOSSES = {softmax_cross_entropy.SOFTMAX_CROSS_ENTROPY, squared_error.SQUARED_ERROR}
-UPDATES = {sgd.SGD, rmsprop.RMSPROP, adam.ADAM}
+UPDATES = {
+    sgd.SGD,
+    momentum.MOMENTUM,
+    adagrad.ADAGRAD,
+    rmsprop.RMSPROP,
+    adadelta.ADADELTA,
+    adam.ADAM,
+    delta_bar_delta.DELTA_BAR_DELTA,
+}
 BACKWARD = {MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD}
 
 

@@ -35,6 +35,8 @@ class TrainingState:
         self.slots = {
             name: self.arena.zeros() if name in optimizer.states else backend.zeros(0, real) for name in optimizer.slots
         }
+        for name, value in optimizer.initial.items():
+            self.slots[name][...] = value
         self.counters, self.totals = new_counters(backend), backend.zeros(1 + metrics, np.float64)
         ranges = self.arena.ranges
         decay = optimizer.weight_decay

@@ -39,6 +39,7 @@ class Trainer:
     optimizer : its weight decay applies to weights, not to biases.
     schedule : multiplies the optimizer's rate at each step; by default constant.
     clip_norm : the gradient is shortened to this norm where it is longer; None leaves it.
+    clip_value : each element of the gradient is clipped to ±clip_value, before `clip_norm`; None leaves it.
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
 
@@ -58,6 +59,7 @@ class Trainer:
         *,
         schedule: Schedule | None = None,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
         backend: str | None = "auto",
         seed: int = 0,
     ) -> None:
@@ -68,10 +70,12 @@ class Trainer:
             raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
         if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
             raise ConfigurationError(f"Trainer: seed is {seed!r}; expected a whole number from 0 to 2**64 - 1")
-        if clip_norm is not None and not (isinstance(clip_norm, int | float) and clip_norm > 0):
-            raise ConfigurationError(f"Trainer: clip_norm is {clip_norm!r}; expected a number above 0, or None")
+        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a number above 0, or None")
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.schedule, self.clip_norm, self.seed = schedule or Schedule(), clip_norm, int(seed)
+        self.schedule, self.seed = schedule or Schedule(), int(seed)
+        self.clip_norm, self.clip_value = clip_norm, clip_value
         self.backend: Backend = backends.get(backend)
         self.epoch = self.epochs = self.samples = 0
         self.history = History()

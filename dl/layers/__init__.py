@@ -1,6 +1,6 @@
 """The layers that networks are made of."""
 
-from .activations import ReLU, Sigmoid, Tanh
+from .activations import GELU, ReLU, Sigmoid, Softplus, Tanh
 from .base import ArrayLayer, Layer, Parameter
 from .dropout import Dropout
 from .linear import Linear
@@ -8,6 +8,7 @@ from .sequential import Sequential
 from .standardize import Standardize
 
 __all__ = [
+    "GELU",
     "ArrayLayer",
     "Dropout",
     "Layer",
@@ -16,6 +17,7 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Sigmoid",
+    "Softplus",
     "Standardize",
     "Tanh",
 ]
