@@ -27,13 +27,18 @@ if TYPE_CHECKING:
     from .dl.checkpoint import load
     from .dl.data import Dataset, Splits, load_dataset
     from .dl.gradients import value_and_grad
+    from .dl.groups import ParameterGroup
     from .dl.history import History
     from .dl.layers import (
         GELU,
+        Add,
         ArrayLayer,
+        Concatenate,
         Dropout,
+        Input,
         Layer,
         Linear,
+        Model,
         Parameter,
         ReLU,
         Sequential,
@@ -85,8 +90,12 @@ _MODULES = {
     "dl.checkpoint": "load",
     "dl.data": "Dataset Splits load_dataset",
     "dl.gradients": "value_and_grad",
+    "dl.groups": "ParameterGroup",
     "dl.history": "History",
-    "dl.layers": "ArrayLayer Dropout GELU Layer Linear Parameter ReLU Sequential Sigmoid Softplus Standardize Tanh",
+    "dl.layers": (
+        "Add ArrayLayer Concatenate Dropout GELU Input Layer Linear Model Parameter ReLU Sequential Sigmoid Softplus "
+        "Standardize Tanh"
+    ),
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
     "dl.run": "Run",
@@ -102,11 +111,13 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Add",
     "ArrayLayer",
     "BCEWithLogitsLoss",
     "BackendUnavailable",
     "Callback",
     "CheckpointError",
+    "Concatenate",
     "ConfigurationError",
     "Constant",
     "CosineDecay",
@@ -119,18 +130,21 @@ __all__ = [
     "GearshiftError",
     "HingeLoss",
     "History",
+    "Input",
     "InverseTimeDecay",
     "Layer",
     "Linear",
     "LinearDecay",
     "Loss",
     "MSELoss",
+    "Model",
     "Momentum",
     "MulticlassHingeLoss",
     "Nesterov",
     "NonFiniteLoss",
     "Optimizer",
     "Parameter",
+    "ParameterGroup",
     "PowerDecay",
     "RMSprop",
     "Ramp",

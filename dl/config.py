@@ -57,12 +57,21 @@ class LossSection(Section):
     name: Literal["auto", *LOSSES] = "auto"  # pyright: ignore[reportInvalidTypeForm]
 
 
+class GroupSection(Section):
+    """Parameters with a rate or a decay of their own."""
+
+    names: str
+    lr: float | None = Field(default=None, ge=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+
+
 class OptimizerSection(BaseModel):
     """An optimizer and its arguments, which the optimizer itself checks."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     name: Literal[*OPTIMIZERS] = "Adam"  # pyright: ignore[reportInvalidTypeForm]
     lr: float = Field(default=1e-3, ge=0)
+    groups: list[GroupSection] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -169,7 +178,7 @@ def write(configuration: Configuration) -> str:
     """The configuration as TOML, every key spelled out."""
     import tomli_w
 
-    return tomli_w.dumps(configuration.model_dump())
+    return tomli_w.dumps(configuration.model_dump(exclude_none=True))
 
 
 def hint(name: str, known: Sequence[str]) -> str:

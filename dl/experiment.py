@@ -7,6 +7,7 @@ import math
 from ..backends.errors import ConfigurationError, DataError
 from .config import Configuration, hint
 from .data import Splits, load_dataset
+from .groups import ParameterGroup
 from .layers import GELU, Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Softplus, Standardize, Tanh
 from .losses import REGISTERED as LOSSES
 from .losses import CrossEntropyLoss, Loss, MSELoss
@@ -56,6 +57,7 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
         clip_value=configuration.train.clip_value or None,
         backend=resolve(backend) if resolve(backend) != "auto" else configuration.backend.name,
         seed=configuration.train.seed,
+        groups=[ParameterGroup(**group.model_dump()) for group in configuration.optimizer.groups],
     )
     return splits, trainer
 
@@ -107,6 +109,7 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
     import inspect
 
     arguments = configuration.optimizer.model_dump()
+    del arguments["groups"]  # the trainer's
     kind = OPTIMIZERS[arguments.pop("name")]
     accepted = list(inspect.signature(kind).parameters)
     unknown = sorted(arguments.keys() - set(accepted))

@@ -51,6 +51,6 @@ def members(groups: Sequence[ParameterGroup], parameters: Sequence[Parameter]) -
         if i not in numbers:
             names = ", ".join(parameter.name for parameter in parameters)
             raise ConfigurationError(
-                f"ParameterGroup {group.names!r} has no parameter, or an earlier group has taken them; there are: {names}"
+                f"ParameterGroup {group.names!r} has no parameter that no earlier group has taken; there are: {names}"
             )
     return numbers

@@ -29,6 +29,7 @@ name = "auto"            # "auto": by the targets; or a loss of docs/algorithms.
 [optimizer]              # any argument of the optimizer may follow, as betas or momentum
 name = "Adam"            # any of docs/algorithms.md, as "SGD", "Nesterov", "Adagrad"
 lr = 0.001               # the optimizer's own default where it is left out
+groups = []              # rates of their own, as {names = "0.*", lr = 1e-4, weight_decay = 0.0}
 
 [schedule]
 name = "constant"        # "constant", "linear", "step", "cosine", "inverse", "power"

@@ -19,6 +19,7 @@ from .callbacks import Callback
 from .data import Dataset, as_dataset
 from .early_stopping import EarlyStopping
 from .graph import Graph
+from .groups import ParameterGroup
 from .history import History
 from .layers.base import Layer
 from .loop import EVALUATION_ROWS, Loop
@@ -42,6 +43,7 @@ class Trainer:
     clip_value : each element of the gradient is clipped to ±clip_value, before `clip_norm`; None leaves it.
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
+    groups : parameters with a learning rate or a decay of their own.
 
     Attributes
     ----------
@@ -62,6 +64,7 @@ class Trainer:
         clip_value: float | None = None,
         backend: str | None = "auto",
         seed: int = 0,
+        groups: Sequence[ParameterGroup] = (),
     ) -> None:
         for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
@@ -76,6 +79,10 @@ class Trainer:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.seed = schedule or Schedule(), int(seed)
         self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.groups = tuple(groups)
+        for group in self.groups:
+            if not isinstance(group, ParameterGroup):
+                raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
         self.backend: Backend = backends.get(backend)
         self.epoch = self.epochs = self.samples = 0
         self.history = History()
@@ -89,7 +96,13 @@ class Trainer:
         """The run's arrays; made at first need, and brought up to date with weights set from outside."""
         if self._state is None:
             self._state = TrainingState(
-                self.model, self.optimizer, self.schedule, self.backend, self.seed, len(self.loss.metrics)
+                self.model,
+                self.optimizer,
+                self.schedule,
+                self.backend,
+                self.seed,
+                len(self.loss.metrics),
+                self.groups,
             )
         self._state.arena.attach()
         return self._state

@@ -205,6 +205,16 @@ def _advance(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([counters(), draw.normal(rows, n)], (0,))
 
 
+def _concatenate(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for m in (1, n):
+        yield Case([draw.normal(rows, m), draw.normal(rows, n), draw.junk(rows, m + n)], (2,))
+
+
+def _split(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for m in (1, n):
+        yield Case([draw.normal(rows, m + n), draw.junk(rows, m), draw.junk(rows, n)], (1, 2))
+
+
 def _dropout(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for p, stream in ((0.0, 0), (0.1, 3), (0.5, 70_000)):
         attributes = {"threshold": round(p * 2**32), "scale": 1 / (1 - p), "stream": stream}
@@ -330,6 +340,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "bias_activation_backward": _bias_activation_backward,
     "clip_factor": _clip_factor,
     "clip_values": _clip_values,
+    "concatenate": _concatenate,
     "delta_bar_delta": _delta_bar_delta,
     "dropout": _dropout,
     "gather": _gather,
@@ -348,6 +359,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "softplus": _softplus,
     "softplus_backward": _softplus_backward,
     "softmax_cross_entropy": _softmax_cross_entropy,
+    "split": _split,
     "squared_error": _squared_error,
     "standardize": _standardize,
     "tally": _tally,
