@@ -46,6 +46,11 @@ class Backend(ABC):
     name: ClassVar[str]
     xp: Any
     """The array module: numpy, cupy, or one that follows the array API."""
+    captures: bool = False
+    """Whether launches can be captured and replayed as one."""
+
+    has_tf32: bool = False
+    """Whether products of float32 may round their factors to TF32."""
 
     @classmethod
     @abstractmethod
@@ -66,6 +71,26 @@ class Backend(ABC):
         """A call without arguments that runs the operation on these arrays; here, its reference."""
         return partial(operation.reference, self.xp, *arrays, **attributes)
 
+    def obstacle(self, operation: Bindable) -> str:
+        """Why a call of this operation cannot be captured; empty where it can."""
+        return f"backend {self.name!r} captures nothing"
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """A call that launches as one all that `work` launches; nothing is run meanwhile.
+
+        The arrays that the launches use must live as long as the call.
+        """
+        raise NotImplementedError(f"backend {self.name!r} captures nothing")
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What was measured to be best here, as JSON can hold it; a run keeps it, so as to repeat its bits."""
+        return {}
+
+    def restore(self, choices: Any) -> None:
+        """Takes over what `choices` gave, in this process or another; whatever does not fit here is left aside."""
+        return
+
     def compiled(self, text: Any, **functions: Any) -> Callable[..., Any] | None:
         """An undecorated function compiled for the processor, or None on a backend that compiles nothing.
 
@@ -80,6 +105,14 @@ class Backend(ABC):
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         """A new array of zeros, C-contiguous, its first element on a 256-byte boundary."""
         return self.xp.zeros(shape, dtype=dtype)
+
+    def bytes_to_hold(self, array: Any) -> int:
+        """Memory that `asarray` takes for this array: none for one that is there already."""
+        return 0
+
+    def release(self) -> None:
+        """Gives memory that is kept for later use back to the system."""
+        return
 
     def synchronize(self) -> None:
         """Returns when all work given so far is done: at once, where work is done as it is given."""

@@ -1,4 +1,4 @@
-"""The GPU backend: CuPy arrays, products by cuBLAS through CuPy, operations' own CUDA kernels.
+"""The GPU backend: CuPy arrays, products by cuBLASLt or else by CuPy, operations' own CUDA kernels.
 
 Work is put on CuPy's current stream and not waited for, except where NumPy arrays are asked for.
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache, partial
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
-from . import cuda
+from . import cublaslt, cuda
 from .base import Backend, Bindable, Status
 from .errors import DeviceMemoryError
 
 REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
+AHEAD = 4  # launches of a captured graph that may wait on the device
 _PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }'
 
 
@@ -25,9 +26,12 @@ class CuPyBackend(Backend):
     """Runs an operation's CUDA kernel where it has one, else its reference on CuPy arrays."""
 
     name: ClassVar[str] = "cupy"
+    captures = True
 
     def __init__(self) -> None:
         self.xp: Any = _imported()
+        self.products, self.no_products = cublaslt.load(self.xp, self.seconds, _device(self.xp))
+        self._modules: dict[cuda.Program, Any] = {}
 
     @classmethod
     def status(cls) -> Status:
@@ -49,7 +53,7 @@ class CuPyBackend(Backend):
             )
         try:
             _try_in_earnest(cupy)
-            properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+            device = _device(cupy)
             memory = cupy.cuda.runtime.memGetInfo()
             versions |= {
                 "CUDA runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
@@ -58,7 +62,6 @@ class CuPyBackend(Backend):
         except Exception as error:  # whatever is missing, the answer is that the GPU does not run
             reason = f"the GPU fails a tiny product or kernel: {type(error).__name__}: {error}"
             return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=REMEDY)
-        device = f"{properties['name'].decode()}, compute capability {properties['major']}.{properties['minor']}"
         return Status(cls.name, runs=True, device=device, versions=versions, memory=memory)
 
     def memory(self) -> tuple[int, int]:
@@ -72,6 +75,12 @@ class CuPyBackend(Backend):
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         with self._naming_memory():
             return self.xp.zeros(shape, dtype=dtype)
+
+    def bytes_to_hold(self, array: Any) -> int:
+        return 0 if isinstance(array, self.xp.ndarray) else array.nbytes
+
+    def release(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
 
     @contextmanager
     def _naming_memory(self) -> Iterator[None]:
@@ -102,13 +111,71 @@ class CuPyBackend(Backend):
     def bind(
         self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
     ) -> Callable[[], None]:
+        if getattr(operation, "product", False) and self.products and all(array.size for array in arrays):
+            return self.products.bind(*arrays, **attributes)
         if getattr(operation, "cuda", None) is None:
             return super().bind(operation, arrays, attributes)
         call = cuda.prepare(operation, arrays, attributes)
         if call.empty:
             return _nothing
-        kernel = _module(call.program).get_function(call.entry)
+        kernel = self._module(call.program).get_function(call.entry)
         return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
+
+    @property
+    def has_tf32(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.products is not None and int(self.xp.cuda.Device().compute_capability) >= 80
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        return self.products.choices if self.products else {}
+
+    def restore(self, choices: Any) -> None:
+        if self.products:
+            self.products.restore(choices)
+
+    def _module(self, program: cuda.Program) -> Any:
+        if program not in self._modules:
+            self._modules[program] = self.xp.RawModule(code=program.source, options=program.options)
+        return self._modules[program]
+
+    def obstacle(self, operation: Bindable) -> str:
+        if getattr(operation, "product", False):
+            return self.no_products
+        if getattr(operation, "cuda", None) is None:
+            return f"operation {operation.name!r} has no CUDA kernel, and array code takes memory while it runs"
+        return ""
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        stream = self.xp.cuda.Stream(non_blocking=True)
+        with stream:
+            stream.begin_capture()
+            try:
+                work()
+            except BaseException:
+                with suppress(Exception):  # what is left of the capture is not wanted
+                    stream.end_capture()
+                raise
+            graph = stream.end_capture()
+        return Replay(self.xp.cuda, graph, work)
+
+
+class Replay:
+    """Launches a captured graph on the current stream, and waits where the device is `AHEAD` launches behind.
+
+    Without that the host would have queued seconds of work before it looked at the clock.
+    """
+
+    def __init__(self, cuda: Any, graph: Any, work: Callable[[], None]) -> None:
+        self.graph, self.launches = graph, 0
+        self.work = work  # holds the arrays that the graph uses
+        self.ends = [cuda.Event(disable_timing=True) for _ in range(AHEAD)]
+
+    def __call__(self) -> None:
+        end = self.ends[self.launches % AHEAD]
+        end.synchronize()
+        self.graph.launch()
+        end.record()
+        self.launches += 1
 
 
 def _imported() -> Any:
@@ -116,9 +183,9 @@ def _imported() -> Any:
     return importlib.import_module("cupy")
 
 
-@cache
-def _module(program: cuda.Program) -> Any:
-    return _imported().RawModule(code=program.source, options=program.options)
+def _device(cupy: Any) -> str:
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+    return f"{properties['name'].decode()}, compute capability {properties['major']}.{properties['minor']}"
 
 
 def _nothing() -> None:

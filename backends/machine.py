@@ -18,7 +18,7 @@ ROWS, VECTORS = 8, 3  # of the largest register tile: 24 accumulators of the 32 
 _lowerings: dict[FunctionType, Callable[[], Any]] = {}
 
 
-def _lowered_by(make: Callable[[], Any]) -> Callable[[Any], Any]:
+def lowered_by(make: Callable[[], Any]) -> Callable[[Any], Any]:
     def note(text: Any) -> Any:
         _lowerings[text] = cache(make)
         return text
@@ -125,7 +125,7 @@ def _tile_lowering() -> Any:
     return lowered
 
 
-@_lowered_by(_tile_lowering)
+@lowered_by(_tile_lowering)
 def tile(
     rows: int,
     vectors: int,
@@ -177,7 +177,7 @@ def _borrow_lowering() -> Any:
     return lowered
 
 
-@_lowered_by(_borrow_lowering)
+@lowered_by(_borrow_lowering)
 def borrow(array: Any) -> Any:
     """The same array without a count of references: a slice of a counted one costs two locked instructions.
 
@@ -220,7 +220,7 @@ def _turn_lowering() -> Any:
     return lowered
 
 
-@_lowered_by(_turn_lowering)
+@lowered_by(_turn_lowering)
 def turn(a: Any, a0: int, am: int, b: Any, b0: int, bm: int) -> None:
     """Transposes a square of a vector register's length: b's row i, at b0 + i·bm, is a's column i."""
     n = lanes(a.dtype)
@@ -244,7 +244,7 @@ def _load_lowering() -> Any:
     return lowered
 
 
-@_lowered_by(_load_lowering)
+@lowered_by(_load_lowering)
 def load(flags: Any, i: int) -> int:
     """flags[i] (int64), after which all that its writer had written before is seen."""
     return flags[i]
@@ -266,7 +266,7 @@ def _store_lowering() -> Any:
     return lowered
 
 
-@_lowered_by(_store_lowering)
+@lowered_by(_store_lowering)
 def store(flags: Any, i: int, value: int) -> None:
     """flags[i] = value (int64), after all that was written before."""
     flags[i] = value
@@ -293,7 +293,7 @@ def _give_way_lowering() -> Any:
     return lowered
 
 
-@_lowered_by(_give_way_lowering)
+@lowered_by(_give_way_lowering)
 def give_way() -> None:
     """Lets another thread have the processor, where one waits for it."""
 
@@ -320,7 +320,7 @@ def _prefetch_lowering() -> Any:
     return lowered
 
 
-@_lowered_by(_prefetch_lowering)
+@lowered_by(_prefetch_lowering)
 def prefetch(array: Any, i: int) -> None:
     """Asks for the cache line that holds element `i` of a flat array, which will be read soon."""
 
@@ -357,7 +357,7 @@ def _flush_lowering() -> Any:
     return lowered
 
 
-@_lowered_by(_flush_lowering)
+@lowered_by(_flush_lowering)
 def float_mode(mode: int) -> int:
     """Sets how this thread's processor rounds and treats denormal numbers; returns how it did before."""
     return mode

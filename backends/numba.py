@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import host, machine
+from . import host, machine, matrix_unit
 from .base import Bindable, Status
 from .numpy import NumPyBackend
 
@@ -161,7 +161,7 @@ class NumbaBackend(NumPyBackend):
         return Status(
             cls.name,
             runs=True,
-            device=host.processor(),
+            device=host.processor() + (", with a matrix unit" if matrix_unit.available() else ""),
             versions={"numba": numba.__version__, "numpy": np.__version__},
             memory=host.memory(),
             threads={"dense chains": host.threads(), "other kernels": 1, **host.blas_threads()},

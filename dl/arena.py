@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 BOUNDARY = 256  # bytes: what vector loads and memory transactions of any GPU want
 
 
+def padded(size: int, dtype: str | np.dtype) -> int:
+    """Elements that a parameter of `size` elements takes, up to the next boundary."""
+    step = BOUNDARY // np.dtype(dtype).itemsize
+    return -(-size // step) * step
+
+
 class Arena:
     """Parameters of one model on one backend.
 
@@ -41,7 +47,6 @@ class Arena:
     ) -> None:
         self.backend = backend
         self.dtype = np.dtype(dtype)
-        step = BOUNDARY // self.dtype.itemsize
         parameters = list(parameters)
         group_of = dict(zip((p.name for p in parameters), members(groups, parameters), strict=True))
         self.parameters = sorted(parameters, key=lambda p: (group_of[p.name], not (p.trained and p.decay)))
@@ -53,7 +58,7 @@ class Arena:
                 continue
             start, kind = position, (parameter.decay, group_of[parameter.name])
             self._slices[parameter.name] = slice(position, position + parameter.size)
-            position += -(-parameter.size // step) * step
+            position += padded(parameter.size, self.dtype)
             if self.ranges and self.ranges[-1][2:] == kind:
                 start = self.ranges.pop()[0]
             if position > start:
@@ -62,7 +67,7 @@ class Arena:
         for parameter in self.parameters:  # state that is not trained has a range of its own, behind
             if not parameter.trained:
                 self._slices[parameter.name] = slice(position, position + parameter.size)
-                position += -(-parameter.size // step) * step
+                position += padded(parameter.size, self.dtype)
         self.values = backend.zeros(position, self.dtype)
         self._gradients: Any = None
         for parameter in self.parameters:

@@ -64,6 +64,7 @@ def save_trainer(trainer: Trainer, path: str | Path) -> None:
         "monitor": watch.monitor,
         "best": watch.best,
         "best_epoch": watch.best_epoch,
+        **({"choices": trainer.backend.choices} if trainer.backend.choices else {}),
     }
     _save(path, tensors, trainer.model, run)
 
@@ -92,6 +93,7 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
             for record in json.loads(tensors.pop("history").tobytes())
         ]
         own = {name: value for name, value in tensors.items() if not name.startswith("best.")}
+        trainer.backend.restore(run.get("choices"))
         trainer.state.unpack(own, step, cursor)
     trainer.epoch, trainer.history.records, trainer.early_stopping = epoch, records, watch
     trainer.model.classes = metadata["classes"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, host
+from ..backends import Backend, host, matrix_unit
 from ..backends.machine import lanes, tile_rows
 from ..backends.team import Team, team
 from ..kernels import (
@@ -22,6 +22,7 @@ from ..kernels import (
     adam,
     delta_bar_delta,
     dense_chain,
+    matrix_product,
     momentum,
     rmsprop,
     sgd,
@@ -158,6 +159,12 @@ class DensePlan(Plan):
         room = SCRATCH + max(2 * HOT + 2 * layout.widest * (ROWS + 1), 16 * layout.widest)
         self._scratch = [host.aligned_zeros(room, arena.dtype) for _ in range(self.team.threads)]
         functions: dict[str, Any] = {"lose": chain.loss.operation.loop}
+        unit = arena.dtype == np.float32 and matrix_unit.available()
+        self._panels = [np.zeros(0, np.int32)] * self.team.threads
+        if unit:
+            self._panels = [host.aligned_zeros(layout.words, np.int32) for _ in range(self.team.threads)]
+        else:
+            functions |= matrix_unit.ABSENT
         if chain.update is not None:
             slots = len(chain.update.inputs) - 7
             functions |= {"update": chain.update.operation.loop, "cut": CUTS[slots]}
@@ -229,7 +236,7 @@ class DensePlan(Plan):
                 (counters[thread], *self._optimizer),
                 self._ends,
                 totals[thread],
-                (self._scratch[thread], lanes(real), tile_rows()),
+                (self._scratch[thread], lanes(real), tile_rows(), self._panels[thread]),
             )
 
         self.team.run(work, threads)
@@ -248,6 +255,11 @@ class Layout:
         self.places: list[tuple[int, int]] = []
         widths = [chain.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in chain.layers)]
         self.widest = _whole(max(widths)) + 16
+        shares = [-(-width // parts) + dense_chain.GRAIN for width in widths[:-1]]
+        deep = matrix_product.DEPTH
+        split = [(block, deep)] + [(width, block) for width in widths[1:]]  # X, and DT for the weights' gradient
+        split += [(min(share, dense_chain.SPLIT), deep) for share in shares]  # weights, for the way back
+        self.words = matrix_product.LEFT_PANELS + max(matrix_product.words(*shape) for shape in split)
         rows = _whole(block)
         self.layers = np.zeros((len(chain.layers), dense_chain.FIELDS), dtype=np.int64)
         x, x_stride = self._take(rows * _odd(widths[0])), _odd(widths[0])
@@ -269,7 +281,7 @@ class Layout:
                 self._take((outputs + 16) * _odd(block)),
                 _odd(block),
                 self._take(parts * block * (outputs + 32 * parts)),
-                self._take((inputs + 1) * _whole(outputs) if several else 0),
+                self._take((inputs + 16 * parts + 1) * _whole(outputs) if several else 0),
             )
             x, x_stride = self._take(rows * stride), stride
 

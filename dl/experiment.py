@@ -55,6 +55,7 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
         schedule=build_schedule(configuration, steps),
         clip_norm=configuration.train.clip_norm or None,
         clip_value=configuration.train.clip_value or None,
+        precision=None if configuration.train.precision == "auto" else configuration.train.precision,
         backend=resolve(backend) if resolve(backend) != "auto" else configuration.backend.name,
         seed=configuration.train.seed,
         groups=[ParameterGroup(**group.model_dump()) for group in configuration.optimizer.groups],

@@ -65,10 +65,12 @@ class Graph:
     ----------
     dtype : of parameters and activations, ``"float32"`` or ``"float64"``.
     train : whether layers that differ in training, like dropout, should lower to their training form.
+    tf32 : whether products may round float32 factors to TF32.
     """
 
     dtype: str
     train: bool = False
+    tf32: bool = False
     nodes: list[Node] = field(default_factory=list)
     gradients: dict[Value, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
@@ -83,6 +85,10 @@ class Graph:
     def batch(self, shape: tuple[int, ...], dtype: str | None = None, name: str = "") -> Value:
         """A new value with one row for each example of the batch."""
         return Value(name or self._layer, shape, dtype or self.dtype, "batch")
+
+    def fixed(self, shape: tuple[int, ...], dtype: str) -> Value:
+        """A new value of the plan's own whose shape does not depend on the batch, for scratch."""
+        return Value(self._layer, shape, dtype, "fixed")
 
     def shared(self, name: str, shape: tuple[int, ...], dtype: str | None = None) -> Value:
         """The run's array of that name."""
@@ -106,6 +112,8 @@ class Graph:
         self, operation: Operation, inputs: tuple[Value, ...], outputs: tuple[Value, ...], **attributes: Attribute
     ) -> None:
         """Appends an operation that reads `inputs` and writes `outputs`."""
+        if operation.product and self.tf32:
+            attributes["tf32"] = 1
         self.nodes.append(Node(operation, inputs, outputs, attributes, self._layer, self.phase))
         if any(value in self._differentiable for value in inputs):
             self._differentiable.update(outputs)

@@ -11,6 +11,7 @@ from ..backends.philox import key_of
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
+from .memory import refuse_if_too_large
 from .plan import TICK
 from .program import training
 from .resident import Resident
@@ -26,6 +27,7 @@ class Loop:
 
     def __init__(self, trainer: Trainer, data: Dataset, validation: Dataset | None, batch_size: int) -> None:
         self.trainer = trainer
+        refuse_if_too_large(trainer, data, validation, batch_size, EVALUATION_ROWS)
         self.state = state = trainer.state
         self.data = Resident(trainer.backend, data)
         if state.cursor >= self.data.rows:
@@ -47,6 +49,7 @@ class Loop:
             self.data.x.shape[1],
             state.arena.size,
             trainer.clip_norm,
+            trainer.tf32,
             trainer.clip_value,
         )
         shared = {**state.shared, **self.data.shared}

@@ -13,6 +13,7 @@ import numpy as np
 from ..backends import Backend
 from ..backends.errors import DeviceMemoryError
 from .arena import Arena
+from .capture import Steps
 from .graph import Graph, Node, Value
 
 TICK = 0.25  # seconds after which `run` comes back, for progress and signals
@@ -67,22 +68,23 @@ class Plan:
         self._gradient_of = {gradients[v]: name for name, v in graph.parameters.items() if v in gradients}
         self._roots = share_memory(graph)
         self._bindings: OrderedDict[int, list[Call]] = OrderedDict()
-        own = [v for v in self._own_values() if self._roots.get(v, v) is v]
-        self.bytes = sum(self._bytes(value, capacity) for value in own)
+        self._replays: dict[int, Steps] = {}
+        own = own_values(graph, self._roots)
+        self.bytes = sum(bytes_of(value, capacity) for value in own)
         self._refuse_if_too_large(own)
-        self._storage = {value: backend.zeros(self._shape(value, capacity), value.dtype) for value in own}
+        self._storage = {value: backend.zeros(shape_of(value, capacity), value.dtype) for value in own}
 
     @quietly
     def run(self, rows: int, steps: int) -> int:
         """Runs up to `steps` steps of `rows` rows; returns after at most `TICK` seconds how many it ran."""
-        calls = [call.run for call in self.bind(rows)]
+        several = self.steps(rows)
         deadline = time.perf_counter() + TICK
-        for done in range(1, steps + 1):
-            for call in calls:
-                call()
+        done = 0
+        while done < steps:
+            done += several.run(steps - done)
             if time.perf_counter() > deadline:
-                return done
-        return steps
+                break
+        return done
 
     @quietly
     def once(self, rows: int, *phases: str) -> None:
@@ -103,13 +105,21 @@ class Plan:
                     return call.node.layer or call.node.operation.name
         return None
 
+    def steps(self, rows: int) -> Steps:
+        """The steps of `rows` rows, which a backend that can replays as one launch."""
+        calls = self.bind(rows)
+        if rows not in self._replays:
+            self._replays[rows] = Steps(self.backend, calls)
+        return self._replays[rows]
+
     def bind(self, rows: int) -> list[Call]:
         """The calls of a step of `rows` rows; bound once, kept for the latest few batch sizes."""
         calls = self._bindings.get(rows)
         if calls is None:
             calls = self._bindings[rows] = [self._bind(node, rows) for node in self.graph.nodes]
             if len(self._bindings) > BINDINGS:
-                self._bindings.popitem(last=False)
+                oldest, _ = self._bindings.popitem(last=False)
+                self._replays.pop(oldest, None)
         self._bindings.move_to_end(rows)
         return calls
 
@@ -142,27 +152,34 @@ class Plan:
         arrays = tuple(self.array(value, rows) for value in node.values)
         return Call(node, arrays, self.backend.bind(node.operation, arrays, node.attributes))
 
-    def _own_values(self) -> list[Value]:
-        values = dict.fromkeys(value for node in self.graph.nodes for value in node.values)
-        return [value for value in values if value.kind in ("batch", "fixed") and value not in self._gradient_of]
-
-    def _shape(self, value: Value, rows: int) -> tuple[int, ...]:
-        return (rows, *value.shape) if value.kind == "batch" else value.shape
-
-    def _bytes(self, value: Value, rows: int) -> int:
-        return int(np.prod(self._shape(value, rows), dtype=np.float64)) * np.dtype(value.dtype).itemsize
-
     def _refuse_if_too_large(self, own: list[Value]) -> None:
         free, total = self.backend.memory()
         if self.bytes <= free:
             return
-        a_row = sum(self._bytes(value, 1) for value in own if value.kind == "batch")
-        fixed = sum(self._bytes(value, 1) for value in own if value.kind == "fixed")
+        a_row = sum(bytes_of(value, 1) for value in own if value.kind == "batch")
+        fixed = sum(bytes_of(value, 1) for value in own if value.kind == "fixed")
         raise DeviceMemoryError(
             f"a batch of {self.capacity:,} rows needs {self.bytes / 2**30:.2f} GiB of memory for activations, but "
             f"{free / 2**30:.2f} GiB of {total / 2**30:.2f} GiB are free on backend {self.backend.name!r}; "
             f"the largest batch that fits is {max(0, (free - fixed) // max(a_row, 1)):,}"
         )
+
+
+def own_values(graph: Graph, roots: Mapping[Value, Value]) -> list[Value]:
+    """The values that a plan allocates: not the run's, not in the arena, not in the memory of another."""
+    in_arena = {graph.gradients[value] for value in graph.parameters.values() if value in graph.gradients}
+    values = dict.fromkeys(value for node in graph.nodes for value in node.values)
+    return [v for v in values if v.kind in ("batch", "fixed") and v not in in_arena and roots.get(v, v) is v]
+
+
+def shape_of(value: Value, rows: int) -> tuple[int, ...]:
+    """The shape of a plan's value for a batch of `rows` rows."""
+    return (rows, *value.shape) if value.kind == "batch" else value.shape
+
+
+def bytes_of(value: Value, rows: int) -> int:
+    """The memory of a plan's value for a batch of `rows` rows."""
+    return int(np.prod(shape_of(value, rows), dtype=np.float64)) * np.dtype(value.dtype).itemsize
 
 
 def share_memory(graph: Graph) -> dict[Value, Value]:

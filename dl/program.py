@@ -28,9 +28,9 @@ class Program:
     scores: Value | None = None
 
 
-def prediction(model: Layer, width: int) -> Program:
+def prediction(model: Layer, width: int, tf32: bool = False) -> Program:
     """Outputs for rows of `width` features written into `x`."""
-    graph = Graph(model.dtype)
+    graph = Graph(model.dtype, tf32=tf32)
     x = graph.batch((width,), name="x")
     output = graph.lower(model, x)
     graph.outputs.add(output)
@@ -47,9 +47,9 @@ def gradient(model: Layer, loss: Loss, width: int, *, train: bool) -> Program:
     return program
 
 
-def evaluation(model: Layer, loss: Loss, width: int) -> Program:
+def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False) -> Program:
     """Adds the scores of the resident data set's next batch to the totals."""
-    graph = Graph(model.dtype)
+    graph = Graph(model.dtype, tf32=tf32)
     program = _resident(graph, model, loss, width)
     graph.phase = "update"
     _advance(graph, program)
@@ -63,10 +63,11 @@ def training(
     width: int,
     parameters: int,
     clip_norm: float | None,
+    tf32: bool = False,
     clip_value: float | None = None,
 ) -> Program:
     """A whole training step on the resident data set; `parameters` is the arena's size."""
-    graph = Graph(model.dtype, train=True)
+    graph = Graph(model.dtype, train=True, tf32=tf32)
     p, g, clip = (graph.shared(name, ()) for name in ("p", "g", "clip"))
     slots = tuple(graph.shared(name, ()) for name in optimizer.slots)
     ranges = (graph.shared("bounds", (), "int64"), graph.shared("factors", ()), graph.shared("table", ()))

@@ -47,12 +47,14 @@ class Resident:
 class Evaluator:
     """Runs a model over a data set and averages its scores."""
 
-    def __init__(self, model: Layer, loss: Loss, arena: Arena, data: Resident, capacity: int) -> None:
+    def __init__(
+        self, model: Layer, loss: Loss, arena: Arena, data: Resident, capacity: int, tf32: bool = False
+    ) -> None:
         self.backend, self.loss, self.data = data.backend, loss, data
         backend = self.backend
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
-        program = evaluation(model, loss, data.x.shape[1])
+        program = evaluation(model, loss, data.x.shape[1], tf32)
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
         self.plan = plan_of(program.graph, backend, arena, shared, min(capacity, data.rows))
 
@@ -72,8 +74,10 @@ class Evaluator:
 class Predictor:
     """Computes a model's outputs for host arrays, in blocks of `capacity` rows."""
 
-    def __init__(self, model: Layer, backend: Backend, arena: Arena, width: int, capacity: int = 1024) -> None:
-        self.program = prediction(model, width)
+    def __init__(
+        self, model: Layer, backend: Backend, arena: Arena, width: int, tf32: bool = False, capacity: int = 1024
+    ) -> None:
+        self.program = prediction(model, width, tf32)
         self.backend, self.width = backend, width
         self.plan = Plan(self.program.graph, backend, arena, {}, capacity)
 

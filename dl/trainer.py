@@ -29,6 +29,9 @@ from .resident import Evaluator, Predictor, Resident, flat, means
 from .schedules import Schedule
 from .state import TrainingState
 
+PRECISIONS = {"float32": "float32", "tf32": "float32", "float64": "float64"}
+"""The dtype of the model for each precision."""
+
 
 class Trainer:
     """Trains a model on one backend.
@@ -41,6 +44,8 @@ class Trainer:
     schedule : multiplies the optimizer's rate at each step; by default constant.
     clip_norm : the gradient is shortened to this norm where it is longer; None leaves it.
     clip_value : each element of the gradient is clipped to ±clip_value, before `clip_norm`; None leaves it.
+    precision : ``"float32"``, ``"float64"``, or ``"tf32"``: float32 whose products may round their factors to ten
+        bits behind the point, on the GPU; None takes the model's dtype.
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
     groups : parameters with a learning rate or a decay of their own.
@@ -62,6 +67,7 @@ class Trainer:
         schedule: Schedule | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        precision: str | None = None,
         backend: str | None = "auto",
         seed: int = 0,
         groups: Sequence[ParameterGroup] = (),
@@ -84,12 +90,19 @@ class Trainer:
             if not isinstance(group, ParameterGroup):
                 raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
         self.backend: Backend = backends.get(backend)
+        self.precision = precision or model.dtype
+        self._check_precision(self.backend)
         self.epoch = self.epochs = self.samples = 0
         self.history = History()
         self.early_stopping = EarlyStopping()
         self._stop = self._stopped = ""
         self._state: TrainingState | None = None
         self._predictor: Predictor | None = None
+
+    @property
+    def tf32(self) -> bool:
+        """Whether products may round their factors to TF32."""
+        return self.precision == "tf32"
 
     @property
     def state(self) -> TrainingState:
@@ -106,6 +119,11 @@ class Trainer:
             )
         self._state.arena.attach()
         return self._state
+
+    @property
+    def started(self) -> bool:
+        """Whether the run's arrays have been made."""
+        return self._state is not None
 
     @property
     def step(self) -> int:
@@ -223,6 +241,35 @@ class Trainer:
 
         load_trainer(self, path)
 
+    def to(self, backend: str) -> None:
+        """Moves the run to another backend, where it goes on; memory on the one before is given back.
+
+        Raises
+        ------
+        BackendUnavailable
+            That backend does not run here; nothing has moved.
+        ConfigurationError
+            It has no products of the run's precision; nothing has moved.
+        """
+        target = backends.get(backend)
+        self._check_precision(target)
+        state, self._predictor = self._state, None
+        before, self.backend = self.backend, target
+        if state is not None:
+            tensors, step, cursor = state.pack(), state.step, state.cursor
+            self._state = None
+            self.state.unpack(tensors, step, cursor)
+        del state
+        before.release()
+
+    def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
+        """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
+        from .memory import statement
+
+        held_out = None if validation is None else as_dataset(validation)
+        self.model.ensure_initialized(self.seed)
+        return statement(self, as_dataset(data), held_out, batch_size, EVALUATION_ROWS)
+
     def totals(self) -> dict[str, float]:
         """Means of the metrics over the epoch so far. A look at the device."""
         return means(self.backend.to_numpy(self.state.totals), self.loss)
@@ -232,12 +279,30 @@ class Trainer:
         width = flat(rows).shape[1]
         arena = self.state.arena
         if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
-            self._predictor = Predictor(self.model, self.backend, arena, width)
+            self._predictor = Predictor(self.model, self.backend, arena, width, self.tf32)
         return self._predictor(rows)
 
     def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS) -> Evaluator:
         """Evaluates the current weights on a data set, again and again."""
-        return Evaluator(self.model, self.loss, self.state.arena, Resident(self.backend, data), capacity)
+        resident = Resident(self.backend, data)
+        return Evaluator(self.model, self.loss, self.state.arena, resident, capacity, self.tf32)
+
+    def _check_precision(self, backend: Backend) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigurationError(
+                f"Trainer: precision is {self.precision!r}; expected one of: {', '.join(PRECISIONS)}, or None"
+            )
+        dtype = PRECISIONS[self.precision]
+        if dtype != self.model.dtype:
+            raise ConfigurationError(
+                f"Trainer: precision is {self.precision!r}, which is for models of dtype {dtype}, but the model's is "
+                f"{self.model.dtype}"
+            )
+        if self.tf32 and not backend.has_tf32:
+            raise ConfigurationError(
+                f"Trainer: precision 'tf32' is not there on backend {backend.name!r}, which has float32 and float64; "
+                f"it needs a GPU of compute capability 8.0 and nvmath-python"
+            )
 
     def _restore_best(self) -> None:
         if self.early_stopping.patience is not None and self.early_stopping.weights:

@@ -111,12 +111,12 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any, activation: i
 
 
 def forward_launch(x: Any, y: Any, *, activation: int) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(x.size, x, y, x.size, activation)
 
 
 def backward_launch(dy: Any, y: Any, dx: Any, *, activation: int) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(dy.size, dy, y, dx, dy.size, activation)
 
 

@@ -1,6 +1,6 @@
-// Adam and, with `decoupled`, AdamW; the formulas are in adam.py. A thread an element, range by range.
+// Adam and, with `decoupled`, AdamW; the formulas are in adam.py.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void adam(
     REAL* p,
@@ -25,13 +25,12 @@ extern "C" __global__ void adam(
         // the decay goes to the gradient or to the weight, the other factor is 0
         const REAL shrink = decoupled ? lr * factors[2 * r] * decay : (REAL)0;
         const REAL couple = decoupled ? (REAL)0 : decay;
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            const REAL d = g[i] * scale + couple * p[i];
-            const REAL first = beta1 * m[i] + gain1 * d;
-            const REAL second = beta2 * v[i] + gain2 * d * d;
-            m[i] = first;
-            v[i] = second;
-            p[i] -= shrink * p[i] + rate * (first / (sqrt(second) * root + eps));
-        }
+        const auto update = [=](REAL& p, REAL g, REAL& m, REAL& v) {
+            const REAL d = g * scale + couple * p;
+            m = beta1 * m + gain1 * d;
+            v = beta2 * v + gain2 * d * d;
+            p -= shrink * p + rate * (m / (sqrt(v) * root + eps));
+        };
+        for_elements(bounds[2 * r], bounds[2 * r + 1], update, changes(p), reads(g), changes(m), changes(v));
     }
 }

@@ -85,7 +85,7 @@ def loop(
 
 
 def launch(*arrays: Any, decoupled: int) -> Launch:
-    """A thread an element of the arena."""
+    """A thread for every four elements of the arena."""
     return over_arena(arrays, decoupled)
 
 

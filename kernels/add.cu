@@ -1,6 +1,6 @@
-// Sum of two arrays of one shape, a thread an element. The output may be an input.
-#include "grid.cuh"
+// Sum of two arrays of one shape. The output may be an input.
+#include "elements.cuh"
 
 extern "C" __global__ void add(const REAL* a, const REAL* b, REAL* out, long long size) {
-    for (long long i = first_item(); i < size; i += items_at_once()) out[i] = a[i] + b[i];
+    for_elements(0, size, [](REAL a, REAL b, REAL& out) { out = a + b; }, reads(a), reads(b), writes(out));
 }

@@ -21,7 +21,7 @@ def loop(start: int, stop: int, a: Any, b: Any, out: Any) -> None:
 
 
 def launch(a: Any, b: Any, out: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(a.size, a, b, out, a.size)
 
 

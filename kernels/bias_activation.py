@@ -6,6 +6,7 @@ Forward: y = activation(z + b). Backward: dz = dy · activation'(z + b), db = Σ
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from .activation import (
@@ -20,7 +21,7 @@ from .activation import (
     sigmoid_backward,
     tanh_backward,
 )
-from .launch import over_columns, over_elements
+from .launch import column_tiles, over_columns, over_tiles, parts
 from .operation import Cuda, Launch, Operation, rows
 
 CHUNK = 128  # rows summed on their own before they join the total, which keeps float32 sums accurate
@@ -51,16 +52,23 @@ def forward_loop(start: int, stop: int, z: Any, bias: Any, y: Any, activation: i
                 ys[j] = zs[j] + bias[j]
 
 
-def backward_reference(xp: Any, dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, *, activation: int) -> None:
-    """dz (rows, n) = dy · activation'; dbias (n,) = Σ over rows of dz. `partial` (n,) is scratch."""
+def backward_reference(
+    xp: Any, dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, arrived: Any, *, activation: int
+) -> None:
+    """dz (rows, n) = dy · activation'; dbias (n,) = Σ over rows of dz.
+
+    `partial` (parts(n), n) is scratch; `arrived` (column_tiles(n),) uint32 is 0 before and after.
+    """
     dz[...] = differentiate(xp, dy, y, activation)
     dbias[...] = xp.sum(dz, axis=0)
 
 
-def backward_loop(start: int, stop: int, dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, activation: int) -> None:
+def backward_loop(
+    start: int, stop: int, dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, arrived: Any, activation: int
+) -> None:
     """`backward_reference` over columns `start` to `stop`, rows in chunks of `CHUNK` in order."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
-    total, part = dbias[start:stop], partial[start:stop]
+    total, part = dbias[start:stop], partial[0, start:stop]
     n = stop - start
     for j in range(n):
         total[j] = zero
@@ -93,22 +101,26 @@ def columns(*arrays: Any) -> int:
 
 
 def forward_launch(z: Any, bias: Any, y: Any, *, activation: int) -> Launch:
-    """A thread an element."""
-    return over_elements(z.size, z, bias, y, z.size, bias.size, activation)
+    """A line of threads a row."""
+    return over_tiles(*z.shape, z, bias, y, *z.shape, activation)
 
 
-def backward_launch(dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, *, activation: int) -> Launch:
-    """A block for some columns, all rows; it keeps its sums to itself and needs no scratch."""
-    rows, n = dy.shape
-    return over_columns(n, dy, y, dz, dbias, rows, n, activation)
+def backward_launch(dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, arrived: Any, *, activation: int) -> Launch:
+    """A block for some columns and a part of the rows."""
+    count, n = dy.shape
+    launch = over_columns(count, n)
+    part = -(-count // launch.grid[1])
+    return replace(launch, arguments=(dy, y, dz, dbias, partial, arrived, count, n, part, activation))
 
 
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
     """Appends the backward operation."""
     z, bias = node.inputs
     (y,) = node.outputs
-    dz, dbias, partial = graph.like(z), graph.like(bias), graph.like(bias)
-    graph.apply(BIAS_ACTIVATION_BACKWARD, (dy, y), (dz, dbias, partial), **node.attributes)
+    dz, dbias = graph.like(z), graph.like(bias)
+    n = bias.shape[0]
+    partial, arrived = graph.fixed((parts(n), n), bias.dtype), graph.fixed((column_tiles(n),), "uint32")
+    graph.apply(BIAS_ACTIVATION_BACKWARD, (dy, y), (dz, dbias, partial, arrived), **node.attributes)
     return dz, dbias
 
 
@@ -130,4 +142,5 @@ BIAS_ACTIVATION_BACKWARD = Operation(
     cuda=Cuda("bias_activation.cu", "bias_activation_backward", backward_launch),
     inplace=((0, 0),),
     flops=lambda dy, *_, **__: 4 * dy.size,
+    scratch=(4, 5),
 )

@@ -1,6 +1,6 @@
 // Inverted dropout from the step's Philox stream, a thread for every four elements. y may be x.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 #include "philox.cuh"
 
 extern "C" __global__ void dropout(
@@ -15,12 +15,21 @@ extern "C" __global__ void dropout(
     const unsigned int purpose = (unsigned int)(PURPOSE_DROPOUT | stream << 8);
     const unsigned long long step = counters[STEP];
     const REAL factor = (REAL)scale;
-    for (long long block = first_item(); 4 * block < size; block += items_at_once()) {
+    const bool packed = has_packs(x) && has_packs(y);
+    for (long long block = first_item(); PACK * block < size; block += items_at_once()) {
         const Words drawn = philox(
             (unsigned int)block, purpose, (unsigned int)step, (unsigned int)(step >> 32), key[0], key[1]);
-        for (int lane = 0; lane < 4; ++lane) {
-            const long long i = 4 * block + lane;
-            if (i < size) y[i] = drawn.word[lane] >= threshold ? x[i] * factor : (REAL)0;
+        const long long first = PACK * block;
+        const bool whole = packed && first + PACK <= size;
+        Pack<REAL> values;
+        if (whole) values = load_pack(x, first);
+        for (int lane = 0; lane < PACK; ++lane) {
+            const long long i = first + lane;
+            if (i >= size) break;
+            const REAL value = whole ? values.lane[lane] : x[i];
+            values.lane[lane] = drawn.word[lane] >= threshold ? value * factor : (REAL)0;
+            if (!whole) y[i] = values.lane[lane];
         }
+        if (whole) store_pack(y, first, values);
     }
 }

@@ -13,7 +13,7 @@ import numpy as np
 from ..backends.philox import DROPOUT as PURPOSE
 from ..backends.philox import philox, words
 from .counters import STEP
-from .launch import over_elements
+from .launch import over_items
 from .operation import Cuda, Launch, Operation
 
 
@@ -60,7 +60,7 @@ def blocks(*arrays: Any) -> int:
 
 def launch(x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> Launch:
     """A thread for every four elements."""
-    return over_elements(blocks(x), x, key, counters, y, x.size, threshold, scale, stream)
+    return over_items(blocks(x), x, key, counters, y, x.size, threshold, scale, stream)
 
 
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:

@@ -1,16 +1,17 @@
-// A minibatch: rows of the data set (DATA) through the order of the epoch, as BATCH; a thread an element.
+// A minibatch: rows of the data set (DATA) through the order of the epoch, as BATCH; a line of threads a row.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void gather(
     const DATA* __restrict__ data,
     const long long* __restrict__ order,
     const long long* __restrict__ counters,
     BATCH* __restrict__ batch,
-    long long size,
-    long long n) {
+    long long rows,
+    int n) {
     const long long cursor = counters[CURSOR];
-    for (long long i = first_item(); i < size; i += items_at_once()) {
-        batch[i] = (BATCH)data[order[cursor + i / n] * n + i % n];
+    const auto body = [](DATA value, BATCH& out) { out = (BATCH)value; };
+    for (long long row = first_line(); row < rows; row += lines_at_once()) {
+        for_columns(n, body, reads(data + order[cursor + row] * n), writes(batch + row * n));
     }
 }

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .counters import CURSOR
-from .launch import over_elements
+from .launch import over_tiles
 from .operation import Cuda, Launch, Operation
 
 
@@ -34,8 +34,9 @@ def rows(*arrays: Any) -> int:
 
 
 def launch(data: Any, order: Any, counters: Any, batch: Any) -> Launch:
-    """A thread an element of the batch."""
-    return over_elements(batch.size, data, order, counters, batch, batch.size, math.prod(batch.shape[1:]))
+    """A line of threads a row."""
+    count, n = batch.shape[0], math.prod(batch.shape[1:])
+    return over_tiles(count, n, data, order, counters, batch, count, n)
 
 
 GATHER = Operation(

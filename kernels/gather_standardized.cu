@@ -1,6 +1,6 @@
-// A minibatch, standardised: rows of the data set (DATA) through the order of the epoch; a thread an element.
+// A minibatch, standardised: rows of the data set (DATA) through the order of the epoch; a line of threads a row.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void gather_standardized(
     const DATA* __restrict__ data,
@@ -9,11 +9,12 @@ extern "C" __global__ void gather_standardized(
     const REAL* __restrict__ mean,
     const REAL* __restrict__ scale,
     REAL* __restrict__ batch,
-    long long size,
-    long long n) {
+    long long rows,
+    int n) {
     const long long cursor = counters[CURSOR];
-    for (long long i = first_item(); i < size; i += items_at_once()) {
-        const long long j = i % n;
-        batch[i] = ((REAL)data[order[cursor + i / n] * n + j] - mean[j]) * scale[j];
+    const auto body = [](DATA value, REAL mean, REAL scale, REAL& out) { out = ((REAL)value - mean) * scale; };
+    for (long long row = first_line(); row < rows; row += lines_at_once()) {
+        const DATA* source = data + order[cursor + row] * n;
+        for_columns(n, body, reads(source), reads(mean), reads(scale), writes(batch + row * n));
     }
 }

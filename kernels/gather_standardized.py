@@ -6,7 +6,7 @@ from typing import Any
 
 from .counters import CURSOR
 from .gather import rows
-from .launch import over_elements
+from .launch import over_tiles
 from .operation import Cuda, Launch, Operation
 
 
@@ -31,7 +31,7 @@ def loop(start: int, stop: int, data: Any, order: Any, counters: Any, mean: Any,
 
 def launch(data: Any, order: Any, counters: Any, mean: Any, scale: Any, batch: Any) -> Launch:
     """A thread an element of the batch."""
-    return over_elements(batch.size, data, order, counters, mean, scale, batch, batch.size, batch.shape[1])
+    return over_tiles(*batch.shape, data, order, counters, mean, scale, batch, *batch.shape)
 
 
 GATHER_STANDARDIZED = Operation(

@@ -1,16 +1,15 @@
 // Clipping by the gradient's norm: sums of squares over fixed chunks, then the factor; sums in double.
 #include "block.cuh"
+#include "elements.cuh"
 
 // partial[c] = sum of g * g over elements c * chunk to (c + 1) * chunk, a block a chunk.
 extern "C" __global__ void gradient_squares(
     const REAL* __restrict__ g, double* __restrict__ partial, long long size, long long chunks, long long chunk) {
     for (long long c = blockIdx.x; c < chunks; c += gridDim.x) {
-        const long long stop = (c + 1) * chunk < size ? (c + 1) * chunk : size;
+        const long long start = c * chunk, stop = start + chunk < size ? start + chunk : size;
         double sum = 0;
-        for (long long i = c * chunk + threadIdx.x; i < stop; i += BLOCK) {
-            const double value = g[i];
-            sum += value * value;
-        }
+        const auto add = [&](double value) { sum += value * value; };
+        share_elements(start, stop, threadIdx.x, BLOCK, add, reads(g));
         sum = block_sum(sum);
         if (threadIdx.x == 0) partial[c] = sum;
     }

@@ -7,8 +7,11 @@ from typing import Any
 from .operation import Operation
 
 
-def reference(xp: Any, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0) -> None:
-    """out (m, n) = a (m, k) · b (k, n); `transpose_a` says that a is stored as (k, m), likewise b."""
+def reference(xp: Any, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0, tf32: int = 0) -> None:
+    """out (m, n) = a (m, k) · b (k, n); `transpose_a` says that a is stored as (k, m), likewise b.
+
+    `tf32` allows float32 factors to be rounded to ten bits behind the point first, which is not done here.
+    """
     xp.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
 
 
@@ -24,9 +27,9 @@ def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:
     return da, db
 
 
-def flops(a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0) -> int:
+def flops(a: Any, b: Any, out: Any, *, transpose_a: int = 0, **_: int) -> int:
     """A multiplication and an addition for each of m·n·k terms."""
     return 2 * out.size * a.shape[0 if transpose_a else 1]
 
 
-MATMUL = Operation("matmul", reference, gradient=gradient, flops=flops)
+MATMUL = Operation("matmul", reference, gradient=gradient, flops=flops, product=True)

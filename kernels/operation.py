@@ -62,6 +62,8 @@ class Operation:
         gradient (or None) for each input; None where the operation has no derivative.
     inplace : pairs (output, input) that may share memory where nothing else reads the input later.
     flops : floating-point operations for given arrays and attributes.
+    scratch : numbers of the arrays that serve the operation alone; nobody else reads them.
+    product : whether it is the matrix product out = a·b, for which a backend may know a library.
     """
 
     name: str
@@ -72,13 +74,15 @@ class Operation:
     gradient: Callable[..., tuple[Any, ...]] | None = None
     inplace: tuple[tuple[int, int], ...] = ()
     flops: Callable[..., int] = lambda *arrays, **attributes: 0
+    scratch: tuple[int, ...] = ()
+    product: bool = False
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"
 
     def bytes(self, *arrays: Any) -> int:
-        """Bytes read and written at the least: every array once."""
-        return sum(array.nbytes for array in arrays)
+        """Bytes read and written at the least: every array once, without scratch."""
+        return sum(array.nbytes for index, array in enumerate(arrays) if index not in self.scratch)
 
 
 def rows(*arrays: Any) -> int:

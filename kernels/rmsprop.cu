@@ -1,6 +1,6 @@
-// RMSProp; the formulas are in rmsprop.py. A thread an element, range by range.
+// RMSProp; the formulas are in rmsprop.py.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void rmsprop(
     REAL* p,
@@ -23,21 +23,38 @@ extern "C" __global__ void rmsprop(
     const REAL scale = clip[0];
     for (long long r = 0; r < ranges; ++r) {
         const REAL rate = lr * factors[2 * r], decay = factors[2 * r + 1];
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            REAL d = g[i] * scale + decay * p[i];
-            REAL s = alpha * square[i] + gain * d * d;
-            square[i] = s;
-            if (centered) {
-                const REAL m = alpha * mean[i] + gain * d;
-                mean[i] = m;
-                s -= m * m;
-            }
-            d = d / (sqrt(s) + eps);
-            if (moving) {
-                d = momentum * velocity[i] + d;
-                velocity[i] = d;
-            }
-            p[i] -= rate * d;
+        const long long start = bounds[2 * r], stop = bounds[2 * r + 1];
+        // the gradient over the root of its mean square; with m, of its variance
+        const auto scaled = [=](REAL p, REAL g, REAL& s) {
+            const REAL d = g * scale + decay * p;
+            s = alpha * s + gain * d * d;
+            return d / (sqrt(s) + eps);
+        };
+        const auto scaled_centered = [=](REAL p, REAL g, REAL& s, REAL& m) {
+            const REAL d = g * scale + decay * p;
+            s = alpha * s + gain * d * d;
+            m = alpha * m + gain * d;
+            return d / (sqrt(s - m * m) + eps);
+        };
+        // states that are not used are empty and must not be touched
+        if (centered && moving) {
+            const auto update = [=](REAL& p, REAL g, REAL& s, REAL& m, REAL& v) {
+                v = momentum * v + scaled_centered(p, g, s, m);
+                p -= rate * v;
+            };
+            for_elements(start, stop, update, changes(p), reads(g), changes(square), changes(mean), changes(velocity));
+        } else if (centered) {
+            const auto update = [=](REAL& p, REAL g, REAL& s, REAL& m) { p -= rate * scaled_centered(p, g, s, m); };
+            for_elements(start, stop, update, changes(p), reads(g), changes(square), changes(mean));
+        } else if (moving) {
+            const auto update = [=](REAL& p, REAL g, REAL& s, REAL& v) {
+                v = momentum * v + scaled(p, g, s);
+                p -= rate * v;
+            };
+            for_elements(start, stop, update, changes(p), reads(g), changes(square), changes(velocity));
+        } else {
+            const auto update = [=](REAL& p, REAL g, REAL& s) { p -= rate * scaled(p, g, s); };
+            for_elements(start, stop, update, changes(p), reads(g), changes(square));
         }
     }
 }

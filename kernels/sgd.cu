@@ -1,6 +1,6 @@
-// Stochastic gradient descent with momentum; the formulas are in sgd.py. A thread an element, range by range.
+// Stochastic gradient descent with momentum; the formulas are in sgd.py.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void sgd(
     REAL* p,
@@ -20,14 +20,15 @@ extern "C" __global__ void sgd(
     const REAL scale = clip[0];
     for (long long r = 0; r < ranges; ++r) {
         const REAL rate = lr * factors[2 * r], decay = factors[2 * r + 1];
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            REAL d = g[i] * scale + decay * p[i];
-            if (moving) {
-                const REAL v = momentum * velocity[i] + gain * d;
-                velocity[i] = v;
-                d = ahead * d + carry * v;
-            }
-            p[i] -= rate * d;
-        }
+        const long long start = bounds[2 * r], stop = bounds[2 * r + 1];
+        const auto plain = [=](REAL& p, REAL g) { p -= rate * (g * scale + decay * p); };
+        const auto moved = [=](REAL& p, REAL g, REAL& v) {
+            const REAL d = g * scale + decay * p;
+            v = momentum * v + gain * d;
+            p -= rate * (ahead * d + carry * v);
+        };
+        // without momentum the velocity is empty and must not be touched
+        if (moving) for_elements(start, stop, moved, changes(p), reads(g), changes(velocity));
+        else for_elements(start, stop, plain, changes(p), reads(g));
     }
 }

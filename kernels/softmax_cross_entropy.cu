@@ -7,7 +7,7 @@ extern "C" __global__ void softmax_cross_entropy(
     REAL* __restrict__ scores,
     REAL* __restrict__ dlogits,
     long long rows,
-    long long n) {
+    int n) {
     const int lane = threadIdx.x % WARP;
     const REAL scale = (REAL)1 / (REAL)rows;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
@@ -16,8 +16,8 @@ extern "C" __global__ void softmax_cross_entropy(
 
         // the largest logit and the first place where it stands
         REAL top = z[0];
-        long long best = 0;
-        for (long long j = lane; j < n; j += WARP) {
+        int best = 0;
+        for (int j = lane; j < n; j += WARP) {
             if (z[j] > top) {
                 top = z[j];
                 best = j;
@@ -25,7 +25,7 @@ extern "C" __global__ void softmax_cross_entropy(
         }
         for (int lanes = WARP / 2; lanes > 0; lanes /= 2) {
             const REAL other = from_partner(top, lanes);
-            const long long place = from_partner(best, lanes);
+            const int place = from_partner(best, lanes);
             if (other > top || (other == top && place < best)) {
                 top = other;
                 best = place;
@@ -33,15 +33,13 @@ extern "C" __global__ void softmax_cross_entropy(
         }
 
         REAL total = 0;
-        for (long long j = lane; j < n; j += WARP) {
-            d[j] = exp(z[j] - top);
-            total += d[j];
-        }
+        for (int j = lane; j < n; j += WARP) total += exp(z[j] - top);
         total = warp_sum(total);
 
-        const long long label = labels[row];
+        // exp once more: cheaper than writing and reading what it gave
+        const int label = (int)labels[row];
         const REAL factor = scale / total;
-        for (long long j = lane; j < n; j += WARP) d[j] = d[j] * factor - (j == label ? scale : (REAL)0);
+        for (int j = lane; j < n; j += WARP) d[j] = exp(z[j] - top) * factor - (j == label ? scale : (REAL)0);
         if (lane == 0) {
             scores[2 * row] = log(total) - (z[label] - top);
             scores[2 * row + 1] = best == label ? (REAL)1 : (REAL)0;

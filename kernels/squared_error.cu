@@ -7,16 +7,18 @@ extern "C" __global__ void squared_error(
     REAL* __restrict__ scores,
     REAL* __restrict__ dprediction,
     long long rows,
-    long long n) {
+    int n) {
     const int lane = threadIdx.x % WARP;
     const REAL scale = (REAL)2 / (REAL)(rows * n);
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
+        const REAL* p = prediction + row * n;
+        const REAL* t = target + row * n;
+        REAL* d = dprediction + row * n;
         REAL total = 0;
-        for (long long j = lane; j < n; j += WARP) {
-            const long long i = row * n + j;
-            const REAL difference = prediction[i] - target[i];
+        for (int j = lane; j < n; j += WARP) {
+            const REAL difference = p[j] - t[j];
             total += difference * difference;
-            dprediction[i] = difference * scale;
+            d[j] = difference * scale;
         }
         total = warp_sum(total);
         if (lane == 0) scores[row] = total / (REAL)n;

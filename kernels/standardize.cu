@@ -1,7 +1,10 @@
-// y = (x - mean) * scale by column, a thread an element. y may be x.
-#include "grid.cuh"
+// y = (x - mean) * scale by column, a line of threads a row. y may be x.
+#include "elements.cuh"
 
 extern "C" __global__ void standardize(
-    const REAL* x, const REAL* mean, const REAL* scale, REAL* y, long long size, long long n) {
-    for (long long i = first_item(); i < size; i += items_at_once()) y[i] = (x[i] - mean[i % n]) * scale[i % n];
+    const REAL* x, const REAL* mean, const REAL* scale, REAL* y, long long rows, int n) {
+    const auto body = [](REAL x, REAL mean, REAL scale, REAL& y) { y = (x - mean) * scale; };
+    for (long long row = first_line(); row < rows; row += lines_at_once()) {
+        for_columns(n, body, reads(x + row * n), reads(mean), reads(scale), writes(y + row * n));
+    }
 }

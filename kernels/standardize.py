@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .launch import over_elements
+from .launch import over_tiles
 from .operation import Cuda, Launch, Operation, rows
 
 
@@ -22,8 +22,8 @@ def loop(start: int, stop: int, x: Any, mean: Any, scale: Any, y: Any) -> None:
 
 
 def launch(x: Any, mean: Any, scale: Any, y: Any) -> Launch:
-    """A thread an element."""
-    return over_elements(x.size, x, mean, scale, y, x.size, mean.size)
+    """A line of threads a row."""
+    return over_tiles(*x.shape, x, mean, scale, y, *x.shape)
 
 
 STANDARDIZE = Operation(

@@ -1,45 +1,25 @@
 """The same training on every backend: the loss curves, single steps and checkpoints agree.
 
-One backend is this file's own, registered as any third party would: operations' CUDA texts, run on the CPU. Its
-nets are as small as everyone's here, so it takes all 100 steps.
+One backend is the GPU's own on a stand-in for the device, registered as any third party would: operations' CUDA
+texts run on the CPU, steps are captured and replayed. Its nets are as small as everyone's here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cuda_on_cpu
 import numpy as np
 import pytest
+from fake_cupy import CudaOnCpu
 
 import gearshift as gs
-from gearshift.backends import Status, registry
-from gearshift.backends.base import Bindable
-from gearshift.backends.numpy import NumPyBackend
+from gearshift.backends import registry
 
 ROWS, BATCH, EPOCHS = 26, 8, 25  # three batches of 8 and one of 2: 100 steps
 TOLERANCE = 1e-9  # relative; 1e-5 is promised, but float64 leaves nothing of it: only the order of sums may differ
 BACKENDS = ["numpy", "numba", "cuda-on-cpu", pytest.param("cupy", marks=pytest.mark.gpu)]
-
-
-class CudaOnCpu(NumPyBackend):
-    """NumPy's arrays and products, and operations' CUDA kernels on the CPU."""
-
-    name = "cuda-on-cpu"
-
-    @classmethod
-    def status(cls) -> Status:
-        reason = cuda_on_cpu.unavailable()
-        return Status(cls.name, runs=not reason, device="the CPU", reason=reason, remedy="pip install ziglang")
-
-    def bind(
-        self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
-    ) -> Callable[[], None]:
-        if getattr(operation, "cuda", None) is None:
-            return super().bind(operation, arrays, attributes)
-        return cuda_on_cpu.HostCuda().bind(operation, arrays, attributes)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -102,17 +102,25 @@ def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtyp
         assert error < (1e-5 if dtype == "float32" else 1e-12), name
 
 
+@pytest.mark.parametrize("widths", [(300, 130, 60, 10), (40, 200, 7)])
+def test_vector_units_alone(widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a processor without a matrix unit does, on one that has it."""
+    monkeypatch.setattr("gearshift.backends.matrix_unit.available", lambda: False)
+    test_sizes_beyond_tiles_and_blocks(widths, BLOCK + 70, "float32")
+
+
+@pytest.mark.parametrize("batch", [37, 100])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_bits_do_not_depend_on_the_number_of_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bits_do_not_depend_on_the_number_of_threads(threads: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data, widths = rows_of((60, 50, 40, 10), 300), (60, 50, 40, 10)
-    expected = fitted(trainer(widths, "numba", dtype="float32"), data, 37)
-    first = plan_of(trainer(widths, "numba", dtype="float32"), data, 37)
+    expected = fitted(trainer(widths, "numba", dtype="float32"), data, batch)
+    first = plan_of(trainer(widths, "numba", dtype="float32"), data, batch)
     assert isinstance(first, DensePlan)
     parts = first.parts
     other = Team(threads)
     monkeypatch.setattr(Team, "parts", lambda *_: parts)
     monkeypatch.setattr("gearshift.dl.dense_chain.team", lambda: other)
-    found = fitted(trainer(widths, "numba", dtype="float32"), data, 37)
+    found = fitted(trainer(widths, "numba", dtype="float32"), data, batch)
     for name, value in expected.items():
         assert found[name].tobytes() == value.tobytes(), name
 
@@ -144,6 +152,7 @@ def test_nothing_is_written_between_the_buffers() -> None:
     assert chain is not None
     layout = Layout(chain, plan.arena, plan.block, plan.parts, several=True, gap=256)
     plan.layers, plan._work = layout.layers, np.full(layout.size, 7, np.float32)
+    plan._panels = [np.full(len(panels) and layout.words + 1024, 7, np.int32) for panels in plan._panels]
     inside = np.zeros(layout.size, bool)
     for start, stop in layout.places:
         inside[start:stop] = True
@@ -152,6 +161,7 @@ def test_nothing_is_written_between_the_buffers() -> None:
         run.state.prepare(1)
         plan.run(batch, 1)
     assert (plan._work[~inside] == 7).all()
+    assert all((panels[layout.words :] == 7).all() for panels in plan._panels)
     arena = np.array(run.state.arena.values)
     for parameter in run.state.arena.parameters:
         run.state.arena.view(arena, parameter)[...] = 0

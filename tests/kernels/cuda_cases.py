@@ -14,6 +14,7 @@ import gearshift.kernels
 from gearshift.backends.philox import key_of
 from gearshift.kernels.activation import IDENTITY, RELU, SIGMOID, TANH
 from gearshift.kernels.counters import COUNTERS, CURSOR, FAILED, ROW, STEP
+from gearshift.kernels.launch import column_tiles, parts
 from gearshift.kernels.operation import Operation
 
 ACTIVATIONS = (IDENTITY, RELU, TANH, SIGMOID)
@@ -99,7 +100,8 @@ def _bias_activation(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
 def _bias_activation_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for activation in ACTIVATIONS:
         dy, y = draw.normal(rows, n), np.tanh(draw.normal(rows, n))
-        arrays = [dy, y, draw.junk(rows, n), draw.junk(n), draw.junk(n)]
+        arrived = np.zeros(column_tiles(n), dtype=np.uint32)
+        arrays = [dy, y, draw.junk(rows, n), draw.junk(n), draw.junk(parts(n), n), arrived]
         sums = float(np.max(np.sum(np.abs(dy), axis=0), initial=0))
         yield Case(arrays, (2, 3), {"activation": activation}, {2: _largest(dy), 3: sums})
 

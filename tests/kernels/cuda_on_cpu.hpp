@@ -16,6 +16,7 @@
 using std::exp;
 using std::isfinite;
 using std::log;
+using std::memcpy;
 using std::sqrt;
 using std::tanh;
 
@@ -23,7 +24,23 @@ struct Index {
     unsigned int x, y, z;
 };
 
+// As on the device, a word may stand for other types' bytes.
+struct __attribute__((may_alias, aligned(16))) uint4 {
+    unsigned int x, y, z, w;
+};
+
+static inline void __stwb(uint4* place, uint4 word) { *place = word; }
+
 static Index gridDim, blockDim, blockIdx, threadIdx;
+
+// One block runs to its end before the next begins, and one thread at a time: nothing comes between.
+static inline void __threadfence() {}
+
+static inline unsigned int atomicInc(unsigned int* counter, unsigned int most) {
+    const unsigned int before = *counter;
+    *counter = before >= most ? 0 : before + 1;
+    return before;
+}
 
 namespace cuda_on_cpu {
 

@@ -34,8 +34,20 @@ def architectures() -> list[int]:
     return list(numbers)
 
 
-def compile_cubin(source: str, options: Sequence[str]) -> tuple[bytes, str]:
-    """The binary, empty where the text has errors, and the compiler's log, empty where it had nothing to say."""
+def version() -> str:
+    """The compiler's version, as 12.9."""
+    library = load()
+    assert library
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _check(library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
+    return f"{major.value}.{minor.value}"
+
+
+def compile_cubin(source: str, options: Sequence[str], result: str = "CUBIN") -> tuple[bytes, str]:
+    """The binary, empty where the text has errors, and the compiler's log, empty where it had nothing to say.
+
+    With ``result="PTX"`` and an option like ``-arch=compute_90``, the text of the virtual machine.
+    """
     library = load()
     assert library
     program = ctypes.c_void_p()
@@ -44,7 +56,7 @@ def compile_cubin(source: str, options: Sequence[str]) -> tuple[bytes, str]:
         arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         failed = library.nvrtcCompileProgram(program, len(options), arguments)
         log = _text(library, program, "ProgramLog").decode().strip("\0\n")
-        return b"" if failed else _text(library, program, "CUBIN"), log
+        return b"" if failed else _text(library, program, result), log
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 

@@ -1,38 +1,70 @@
-"""Every CUDA text, for every dtype it may be asked for, compiles for every architecture without a warning."""
+"""Every CUDA text for every dtype: compiled for every architecture, its resources as in a table."""
 
 from __future__ import annotations
 
-import numpy as np
+import json
+
 import nvrtc
 import pytest
-from cuda_cases import COVERED, cases, operations
+import resources
 
-from gearshift.backends.cuda import Program, prepare
-
-ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+from gearshift.backends.cuda import Program
 
 pytestmark = pytest.mark.skipif(nvrtc.load() is None, reason="no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
 
-
-def programs(name: str) -> list[Program]:
-    """The distinct programs of one operation over all its cases."""
-    operation = operations()[name]
-    found = (
-        prepare(operation, case.arrays, case.attributes).program
-        for real in (np.float32, np.float64)
-        for case in cases(name, real, 3, 5)
-    )
-    return list(dict.fromkeys(found))
+MARGIN = 8  # registers that another version of the compiler may use more
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_program_compiles_in_silence(architecture: int) -> None:
-    if architecture not in nvrtc.architectures():
-        pytest.skip(f"this NVRTC does not know sm_{architecture}")
-    for program in dict.fromkeys(program for name in COVERED for program in programs(name)):
-        binary, log = nvrtc.compile_cubin(program.source, [f"-arch=sm_{architecture}", *program.options])
-        assert log == "", f"{program.options}: {log}"
-        assert binary[:4] == b"\x7fELF"
+def program(entry: str, **macros: str) -> Program:
+    """The program that holds a kernel, for these types."""
+    wanted = tuple(macros.items())
+    return next(p for p in resources.programs() if p.macros == wanted and f"void {entry}(" in p.source)
+
+
+@pytest.fixture(params=resources.ARCHITECTURES)
+def architecture(request: pytest.FixtureRequest) -> str:
+    """Each architecture that this compiler knows."""
+    if int(request.param.rstrip("a")) not in nvrtc.architectures():
+        pytest.skip(f"this NVRTC does not know sm_{request.param}")
+    return request.param
+
+
+def test_every_program_compiles_in_silence(architecture: str) -> None:
+    kernels, said = resources.compiled(architecture)
+    assert said == []
+    assert len(kernels) >= len(resources.programs())
+
+
+def test_registers_and_shared_memory_are_those_of_the_table(architecture: str) -> None:
+    """More registers mean fewer threads that hide the memory's latency; spills and stacks are memory traffic."""
+    kernels, _ = resources.compiled(architecture)
+    assert not [name for name, use in kernels.items() if use["stack"] or use["stores"] or use["loads"]]
+    table = json.loads(resources.TABLE.read_text(encoding="utf-8"))
+    margin = 0 if table["compiler"] == nvrtc.version() else MARGIN
+    listed = {name: by[architecture] for name, by in table["registers and shared bytes"].items()}
+    found = resources.used(architecture)
+    assert listed.keys() == found.keys(), "write the table anew: python tests/kernels/resources.py"
+    for name, (registers, shared) in found.items():
+        assert registers <= listed[name][0] + margin, f"{name}: {registers} registers, in the table {listed[name][0]}"
+        assert shared <= listed[name][1], f"{name}: {shared} shared bytes, in the table {listed[name][1]}"
+
+
+@pytest.mark.parametrize("entry", ["adam", "rmsprop", "sgd", "activation", "add", "bias_activation", "dropout"])
+def test_arrays_move_in_sixteen_bytes(entry: str) -> None:
+    chosen = program(entry, REAL="float")
+    text, _ = nvrtc.compile_cubin(chosen.source, ["-arch=compute_90", *chosen.options], "PTX")
+    body = text.decode().partition(f".entry {entry}(")[2].partition(".entry")[0]
+    assert "ld.global.v4" in body.replace(".nc", "")
+    assert "st.global.wb.v4" in body
+
+
+@pytest.mark.parametrize("entry", ["gather", "gather_standardized", "standardize", "bias_activation"])
+def test_no_division_in_a_loop_over_columns(entry: str) -> None:
+    for chosen in resources.programs():
+        if f"void {entry}(" in chosen.source:
+            text, _ = nvrtc.compile_cubin(chosen.source, ["-arch=compute_90", *chosen.options], "PTX")
+            body = text.decode().partition(f".entry {entry}(")[2].partition(".entry")[0]
+            assert "div.s64" not in body and "rem." not in body
 
 
 def test_a_warning_is_seen() -> None:
@@ -42,8 +74,8 @@ def test_a_warning_is_seen() -> None:
 
 
 def test_messages_name_the_file_and_line_of_an_include() -> None:
-    (program,) = {p for p in programs("add") if p.macros == (("REAL", "float"),)}
-    broken = program.source.replace("(long long)gridDim", "(long long)gridDimension")
-    binary, log = nvrtc.compile_cubin(broken, ["-arch=sm_80", *program.options])
+    chosen = program("add", REAL="float")
+    broken = chosen.source.replace("(long long)gridDim.x * blockDim.x", "(long long)gridDimension")
+    binary, log = nvrtc.compile_cubin(broken, ["-arch=sm_80", *chosen.options])
     assert not binary
     assert "grid.cuh(" in log

@@ -1,0 +1,300 @@
+"""Products of float32 matrices on a processor's matrix unit (Intel AMX), as accurate as float32.
+
+The unit multiplies bfloat16 numbers, of 8 significant bits, and adds in float32. A float32 number is the sum of three
+of those, so a product of two is that of nine pairs, of which the six largest count: what the others add is below
+2^-24 of it. Six passes still run faster than the vector units, which they leave to other work.
+(Henry, Tang and Heinecke, "Leveraging the bfloat16 artificial intelligence datatype for higher-precision
+computations", 2019.)
+
+A panel is a matrix of 16 rows, or of 16 columns, split: for every 32 of its depth the three terms, each as a tile of
+16 rows of 16 words, a word holding two numbers whose places are 16 apart.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .machine import lowered_by
+
+SIDE, DEEP = 16, 32  # rows or columns of a panel, and its depth at a time
+TERMS = 3
+TILE = SIDE * SIDE  # words
+STEP = TERMS * TILE  # words of a panel at a time
+PAIRS = ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0))  # terms of a and b: one changes, and the largest comes last
+
+
+@cache
+def available() -> bool:
+    """Whether this process may use a matrix unit; on Linux a process has to ask."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    if sys.platform != "linux" or not (features.get("amx-bf16") and features.get("amx-tile")):
+        return False
+    if os.environ.get("GEARSHIFT_MATRIX_UNIT", "on") == "off":
+        return False
+    import ctypes
+
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
+
+
+def _begin_lowering() -> Any:
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def lowered(typing):
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            byte = ir.IntType(8)
+            shape = bytearray(64)
+            shape[0] = 1  # the palette
+            for tile in range(8):
+                shape[16 + 2 * tile], shape[48 + tile] = 64, SIDE  # bytes of a row, and rows
+            kind = ir.ArrayType(byte, 64)
+            place = cgutils.alloca_once(builder, kind)
+            builder.store(ir.Constant(kind, shape), place)
+            function = ir.FunctionType(ir.VoidType(), [byte.as_pointer()])
+            configure = cgutils.get_or_insert_function(builder.module, function, "llvm.x86.ldtilecfg")
+            builder.call(configure, [builder.bitcast(place, byte.as_pointer())])
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    return lowered
+
+
+@lowered_by(_begin_lowering)
+def begin() -> None:
+    """Makes the unit ready for this thread."""
+
+
+def _end_lowering() -> Any:
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def lowered(typing):
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            function = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, function, "llvm.x86.tilerelease"), [])
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    return lowered
+
+
+@lowered_by(_end_lowering)
+def end() -> None:
+    """Gives the unit back: a thread that holds it is slower to switch."""
+
+
+def _split_lowering() -> Any:
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def lowered(typing, a, a0, n0, a1, n1, out, at):
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            a, a0, n0, a1, n1, out, at = arguments
+            word, real = ir.IntType(32), ir.FloatType()
+            words, reals, bits = (ir.VectorType(kind, SIDE) for kind in (word, real, ir.IntType(1)))
+            function = ir.FunctionType(reals, [reals.as_pointer(), word, bits, reals])
+            masked = cgutils.get_or_insert_function(builder.module, function, "llvm.masked.load.v16f32.p0")
+            source = context.make_array(signature.args[0])(context, builder, a).data
+            target = context.make_array(signature.args[5])(context, builder, out).data
+
+            def read(start: Any, count: Any) -> Any:
+                long = ir.IntType(64)
+                some = builder.sub(builder.shl(long(1), builder.and_(count, long(SIDE - 1))), long(1))
+                all_of_them = builder.icmp_signed(">=", count, long(SIDE))
+                some = builder.select(builder.icmp_signed(">", count, long(0)), some, long(0))
+                wanted = builder.trunc(builder.select(all_of_them, long(-1), some), ir.IntType(SIDE))
+                place = builder.bitcast(builder.gep(source, [start]), reals.as_pointer())
+                return builder.call(masked, [place, word(4), builder.bitcast(wanted, bits), reals([0.0] * SIDE)])
+
+            def rounded(value: Any) -> Any:
+                half = builder.add(builder.bitcast(value, words), words([0x8000] * SIDE))
+                return builder.and_(half, words([0xFFFF0000] * SIDE))
+
+            rest = [read(a0, n0), read(a1, n1)]
+            for term in range(TERMS):
+                if term < TERMS - 1:
+                    low, high = (rounded(value) for value in rest)
+                    rest = [builder.fsub(v, builder.bitcast(t, reals)) for v, t in zip(rest, (low, high), strict=True)]
+                else:  # what is left has no more than 8 bits
+                    low, high = (builder.bitcast(value, words) for value in rest)
+                    high = builder.and_(high, words([0xFFFF0000] * SIDE))
+                both = builder.or_(builder.lshr(low, words([16] * SIDE)), high)
+                place = builder.gep(target, [builder.add(at, ir.IntType(64)(term * TILE))])
+                builder.store(both, builder.bitcast(place, words.as_pointer())).align = 4
+            return context.get_dummy_value()
+
+        return types.void(a, *[types.int64] * 4, out, types.int64), generate
+
+    return lowered
+
+
+@lowered_by(_split_lowering)
+def split(a: Any, a0: int, n0: int, a1: int, n1: int, out: Any, at: int) -> None:
+    """A row of a panel: the three terms of up to 16 numbers from a0 on and as many from a1 on; others are 0.
+
+    A term is rounded to the nearest bfloat16. The words go to out[at + term · TILE].
+    """
+    rest = np.zeros((2, SIDE), np.float32)
+    rest[0, : max(0, min(n0, SIDE))] = a[a0 : a0 + max(0, min(n0, SIDE))]
+    rest[1, : max(0, min(n1, SIDE))] = a[a1 : a1 + max(0, min(n1, SIDE))]
+    for term in range(TERMS):
+        words = (rest.view(np.uint32) + np.uint32(0x8000 * (term < TERMS - 1))) & np.uint32(0xFFFF0000)
+        rest = rest - words.view(np.float32)
+        place = at + term * TILE
+        out[place : place + SIDE] = ((words[0] >> np.uint32(16)) | words[1]).view(out.dtype)
+
+
+def _tiles_lowering() -> Any:
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    @intrinsic(prefer_literal=True)
+    def lowered(typing, rows, columns, a, a0, am, b, b0, bm, c, c0, cm, steps, more):
+        height, width = rows.literal_value, columns.literal_value
+        signature = types.void(rows, columns, a, *[types.int64] * 2, b, *[types.int64] * 2, c, *[types.int64] * 4)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _, _, a, a0, am, b, b0, bm, c, c0, cm, steps, more = arguments
+            byte, word = ir.IntType(8), ir.IntType(64)
+
+            def call(name: str, *operands: Any) -> None:
+                kind = ir.FunctionType(ir.VoidType(), [operand.type for operand in operands])
+                builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}"), operands)
+
+            def address(position: int, array: Any, offset: Any) -> Any:
+                data = context.make_array(signature.args[position])(context, builder, array).data
+                return builder.add(builder.ptrtoint(data, word), builder.mul(offset, word(4)))
+
+            def pointer(place: Any, offset: Any) -> Any:
+                return builder.inttoptr(builder.add(place, offset), byte.as_pointer())
+
+            at_c, row = address(8, c, c0), builder.mul(cm, word(4))
+            cells = {(i, j): i * width + j for i in range(height) for j in range(width)}
+            places = {
+                (i, j): pointer(at_c, builder.add(builder.mul(row, word(SIDE * i)), word(64 * j))) for i, j in cells
+            }
+            first_a, first_b = address(2, a, a0), address(5, b, b0)
+            next_a, next_b = builder.mul(am, word(4)), builder.mul(bm, word(4))
+            load, clear, loop, done = (builder.append_basic_block(n) for n in ("load", "clear", "loop", "done"))
+            builder.cbranch(builder.icmp_signed("!=", more, word(0)), load, clear)
+            builder.position_at_end(load)
+            for cell, number in cells.items():
+                call("tileloadd64", byte(number), places[cell], row)
+            builder.branch(loop)
+            builder.position_at_end(clear)
+            for number in cells.values():
+                call("tilezero", byte(number))
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            left, at_a, at_b = (builder.phi(word) for _ in range(3))
+            for block in (load, clear):
+                left.add_incoming(steps, block)
+                at_a.add_incoming(first_a, block)
+                at_b.add_incoming(first_b, block)
+            before: tuple[Any, Any] = None, None
+            for pair in PAIRS:
+                if pair[0] != before[0]:
+                    for i in range(height):
+                        offset = builder.add(builder.mul(next_a, word(i)), word(4 * TILE * pair[0]))
+                        call("tileloadd64", byte(4 + i), pointer(at_a, offset), word(64))
+                if pair[1] != before[1]:
+                    for j in range(width):
+                        offset = builder.add(builder.mul(next_b, word(j)), word(4 * TILE * pair[1]))
+                        call("tileloadd64", byte(6 + j), pointer(at_b, offset), word(64))
+                for (i, j), number in cells.items():
+                    call("tdpbf16ps", byte(number), byte(4 + i), byte(6 + j))
+                before = pair
+            rest = builder.sub(left, word(1))
+            left.add_incoming(rest, loop)
+            at_a.add_incoming(builder.add(at_a, word(4 * STEP)), loop)
+            at_b.add_incoming(builder.add(at_b, word(4 * STEP)), loop)
+            builder.cbranch(builder.icmp_signed(">", rest, word(0)), loop, done)
+            builder.position_at_end(done)
+            for cell, number in cells.items():
+                call("tilestored64", byte(number), places[cell], row)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return lowered
+
+
+@lowered_by(_tiles_lowering)
+def tiles(
+    rows: int,
+    columns: int,
+    a: Any,
+    a0: int,
+    am: int,
+    b: Any,
+    b0: int,
+    bm: int,
+    c: Any,
+    c0: int,
+    cm: int,
+    steps: int,
+    more: int,
+) -> None:
+    """A block of a product, in the unit's registers: c = a·b, or c += a·b where `more` is not 0.
+
+    c has `rows` times 16 rows, `cm` apart, of `columns` times 16; both are literals, 1 or 2. a's panels begin at a0,
+    `am` apart, b's at b0, `bm` apart, and are `steps` (at least 1) times 32 deep.
+    """
+    for i in range(rows):
+        for j in range(columns):
+            place = c0 + i * SIDE * cm + j * SIDE
+            out = np.lib.stride_tricks.as_strided(c[place:], (SIDE, SIDE), (cm * c.itemsize, c.itemsize))
+            left, right = _rows(a, a0 + i * am, steps), _rows(b, b0 + j * bm, steps)
+            left, right = _terms(left), _terms(right.swapaxes(2, 3))
+            total = sum(left[one] @ right[other].T for one, other in PAIRS)
+            out[...] = total + (out if more else 0)
+
+
+def _rows(panel: Any, start: int, steps: int) -> Any:
+    """The words of a panel, (steps, TERMS, 16, 16)."""
+    return panel[start : start + steps * STEP].view(np.uint32).reshape(steps, TERMS, SIDE, SIDE)
+
+
+def _terms(words: Any) -> Any:
+    """The terms (TERMS, 16, depth), in float32, of words that lie (steps, TERMS, 16, 16) with depth last."""
+    both = np.stack([words << np.uint32(16), words & np.uint32(0xFFFF0000)], axis=3).view(np.float32)
+    return both.transpose(1, 2, 0, 3, 4).reshape(TERMS, SIDE, -1)
+
+
+def nothing() -> None:
+    """Stands in for `begin` and `end` where there is no unit."""
+
+
+def no_split(a: Any, a0: int, n0: int, a1: int, n1: int, out: Any, at: int) -> None:
+    """Stands in for `split` where there is no unit; nothing calls it then."""
+
+
+def no_tiles(
+    rows: int, columns: int, a: Any, a0: int, am: int, b: Any, b0: int, bm: int, c: Any, c0: int, cm: int,
+    steps: int, more: int,
+) -> None:  # fmt: skip
+    """Stands in for `tiles` where there is no unit; nothing calls it then."""
+
+
+ABSENT = {"begin": nothing, "end": nothing, "split": no_split, "tiles": no_tiles}

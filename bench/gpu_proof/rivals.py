@@ -1,0 +1,199 @@
+"""Part 3: how fast are others? The same step in PyTorch and JAX, each at its best, on the same device and data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend
+from ..peers.networks import BETAS, EPS, LR, Network, Weights, batch, parse, weights
+from .plot import steps_picture
+from .report import NotRun, Report
+from .scale import Scale
+from .steps import Steps
+from .timing import wall_seconds
+
+Run = Callable[[int], None]
+SCAN = 16  # steps in one call, as many as a graph of Gearshift's holds
+
+
+def run(report: Report, backend: Backend, scale: Scale) -> None:
+    """All checks of the part; compiling takes PyTorch long, so that comes last."""
+    makers: dict[str, Callable[[Network, Weights, np.ndarray, np.ndarray], Run]] = {
+        "torch eager": torch_eager,
+        "torch graph": torch_graph,
+        "jax step": partial(jax_steps, together=1),
+        "jax scan": partial(jax_steps, together=SCAN),
+    }
+    points: dict[str, dict[str, dict[int, float]]] = {}
+    for text in scale.networks:
+        for rows in scale.batch_sizes:
+            compare(report, backend, scale, text, rows, makers, points)
+    for text in scale.networks[:2]:
+        for rows in scale.batch_sizes[2:5:2]:
+            compare(report, backend, scale, text, rows, {"torch compile": torch_compiled}, points)
+    with report.check("picture of the steps"):
+        steps_picture(report.folder / f"part-{report.part}.png", points)
+
+
+def compare(
+    report: Report,
+    backend: Backend,
+    scale: Scale,
+    text: str,
+    rows: int,
+    makers: dict[str, Callable[[Network, Weights, np.ndarray, np.ndarray], Run]],
+    points: dict[str, dict[str, dict[int, float]]],
+) -> None:
+    """Times one network at one batch size; a contender that does not run here says why and is left out."""
+    with report.check(f"{text}, batch {rows}: {', '.join(makers)}") as check:
+        network = parse(text)
+        contenders: dict[str, Run] = {"gearshift": Steps(backend, network, rows).run}
+        for name, make in makers.items():
+            try:
+                contender = make(network, weights(network), *batch(network, rows))
+                contender(2)
+                contenders[name] = contender
+            except Exception as error:
+                check[f"no {name}"] = f"{type(error).__name__}: {str(error)[:200]}"
+        times = wall_seconds(scale, contenders)
+        for name, seconds in times.items():
+            check[f"{name}, us"] = seconds * 1e6
+            points.setdefault(text, {}).setdefault(name, {})[rows] = seconds
+        others = [seconds for name, seconds in times.items() if name != "gearshift"]
+        if not others:
+            raise NotRun("nobody to compare with")
+        check["times as fast as the best of the others"] = min(others) / times["gearshift"]
+
+
+class Torch:
+    """A step of a dense network in PyTorch: rows through an order at a cursor, loss, gradients, fused Adam."""
+
+    def __init__(
+        self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, *, capturable: bool = False
+    ) -> None:
+        import torch
+
+        self.torch = torch
+        torch.backends.cuda.matmul.allow_tf32 = False
+        self.device = device = "cuda" if torch.cuda.is_available() else "cpu"
+        modules: list[Any] = []
+        for position, (w, b) in enumerate(layers):
+            linear = torch.nn.Linear(*w.shape)
+            with torch.no_grad():
+                linear.weight.copy_(torch.from_numpy(w.T.copy()))
+                linear.bias.copy_(torch.from_numpy(b))
+            modules += [torch.nn.ReLU()] * bool(position) + [linear]
+        self.model: Any = torch.nn.Sequential(*modules).to(device)
+        self.loss = torch.nn.functional.mse_loss if network.autoencoder else torch.nn.functional.cross_entropy
+        capture = {"capturable": True} if capturable else {}
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LR, betas=BETAS, eps=EPS, fused=True, **capture)
+        self.x, self.y = torch.from_numpy(x).to(device), torch.from_numpy(np.asarray(y)).to(device)
+        self.order = torch.randperm(len(x), device=device).repeat(4)
+        self.places = torch.arange(len(x), device=device)
+        self.cursor = torch.zeros((), dtype=torch.int64, device=device)
+        self.total = torch.zeros((), device=device)
+
+    def step(self) -> None:
+        """One step, without a look from the host."""
+        rows = self.order[self.cursor + self.places]
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(self.model(self.x[rows]), self.y[rows])
+        loss.backward()
+        self.optimizer.step()
+        self.total += loss.detach()
+        self.cursor += len(self.places)
+        self.cursor %= len(self.order) - len(self.places) + 1
+
+    def run(self, steps: int, step: Callable[[], None] | None = None) -> None:
+        """Runs steps and waits for the device."""
+        for _ in range(steps):
+            (step or self.step)()
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
+
+
+def torch_eager(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Run:
+    """PyTorch, operation by operation."""
+    return Torch(network, layers, x, y).run
+
+
+def torch_graph(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Run:
+    """The whole step as one CUDA graph."""
+    made = Torch(network, layers, x, y, capturable=True)
+    torch = made.torch
+    if made.device != "cuda":
+        raise NotRun("PyTorch sees no GPU")
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            made.step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        made.step()
+    return partial(made.run, step=graph.replay)
+
+
+def torch_compiled(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Run:
+    """The model compiled with reduced overhead, which uses CUDA graphs; the optimizer is fused."""
+    made = Torch(network, layers, x, y)
+    made.model = made.torch.compile(made.model, mode="reduce-overhead")
+    return made.run
+
+
+def jax_steps(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, *, together: int) -> Run:
+    """JAX: `together` steps in one compiled call, by a scan where there are several."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    import jax
+    import jax.numpy as jnp
+
+    rows = len(x)
+    features, targets = jax.device_put(x), jax.device_put(np.asarray(y))
+    order = jax.device_put(np.tile(np.random.default_rng(0).permutation(rows), 4))
+    beta1, beta2 = BETAS
+
+    def loss(parameters: Any, x: Any, y: Any) -> Any:
+        for position, (w, b) in enumerate(parameters):
+            x = jnp.maximum(x, 0) if position else x
+            x = jnp.matmul(x, w, precision="highest") + b
+        if network.autoencoder:
+            return jnp.mean((x - y) ** 2)
+        chosen = jnp.take_along_axis(x, y[:, None], axis=1)[:, 0]
+        return jnp.mean(jax.nn.logsumexp(x, axis=1) - chosen)
+
+    def step(carry: Any, _: Any) -> tuple[Any, None]:
+        parameters, first, second, count, total = carry
+        cursor = (count * rows) % (3 * rows)
+        chosen = jax.lax.dynamic_slice_in_dim(order, cursor, rows)
+        value, gradients = jax.value_and_grad(loss)(parameters, features[chosen], targets[chosen])
+        count += 1
+        first = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, first, gradients)
+        second = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, second, gradients)
+        one, two = 1 - beta1**count, 1 - beta2**count
+        parameters = jax.tree.map(
+            lambda p, m, v: p - LR * (m / one) / (jnp.sqrt(v / two) + EPS), parameters, first, second
+        )
+        return (parameters, first, second, count, total + value), None
+
+    @partial(jax.jit, donate_argnums=0)
+    def several(carry: Any) -> Any:
+        if together == 1:
+            return step(carry, None)[0]
+        return jax.lax.scan(step, carry, None, length=together)[0]
+
+    parameters = jax.device_put([(w, b) for w, b in layers])
+    zeros = [jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)]
+    state = {"carry": (parameters, *zeros, jnp.zeros((), jnp.int32), jnp.zeros(()))}
+
+    def run(steps: int) -> None:
+        for _ in range(max(1, steps // together)):
+            state["carry"] = several(state["carry"])
+        jax.block_until_ready(state["carry"])
+
+    return run

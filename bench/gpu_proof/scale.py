@@ -1,0 +1,75 @@
+"""How large a proof is: on a GPU, and in a rehearsal on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of the proof.
+
+    Parameters
+    ----------
+    kernels : rows and columns that every kernel is run at.
+    products : rows, inputs and outputs of the products compared with float64.
+    epochs : epochs of the training curves.
+    copy : bytes of the array whose copying is timed.
+    peak : rows and columns of the square products whose rate counts as the peak.
+    parameters : of the optimizer's largest arena.
+    matrix : rows and columns of activations whose kernels are timed.
+    networks, batch_sizes : of the steps that are timed.
+    seconds, rounds : the least time of one measurement, and how many there are.
+    plans : how many plans are made and forgotten.
+    """
+
+    kernels: tuple[tuple[int, int], ...]
+    products: tuple[tuple[int, int, int], ...]
+    epochs: int
+    copy: int
+    peak: int
+    parameters: int
+    matrix: tuple[int, int]
+    networks: tuple[str, ...]
+    batch_sizes: tuple[int, ...]
+    seconds: float
+    rounds: int
+    plans: int
+
+
+FULL = Scale(
+    kernels=((0, 5), (1, 1), (5, 7), (33, 64), (1000, 31), (4096, 512), (70_001, 10)),
+    products=((1, 784, 512), (7, 33, 10), (128, 784, 512), (2048, 512, 512), (4096, 1024, 1024)),
+    epochs=3,
+    copy=1 << 30,
+    peak=8192,
+    parameters=100_000_000,
+    matrix=(65_536, 512),
+    networks=(
+        "784-128-10",
+        "784-512-512-10",
+        "784-1000-500-100-10",
+        "autoencoder 784-128-32-128-784",
+        "4096-4096-4096-10",
+    ),
+    batch_sizes=(1, 8, 32, 128, 512, 2048, 8192, 65_536),
+    seconds=0.05,
+    rounds=7,
+    plans=1000,
+)
+
+SMALL = Scale(
+    kernels=((0, 5), (5, 7), (33, 64)),
+    products=((7, 33, 10),),
+    epochs=1,
+    copy=1 << 16,
+    peak=32,
+    parameters=5000,
+    matrix=(64, 32),
+    networks=("12-8-4",),
+    batch_sizes=(1, 8),
+    seconds=0.0,
+    rounds=1,
+    plans=5,
+)
+"""For a rehearsal: everything runs, and no time means anything."""

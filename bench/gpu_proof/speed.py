@@ -1,0 +1,222 @@
+"""Part 2: how fast is it? Ceilings of the device, the kernels beside them, and steps at every batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend
+from ...kernels import launch
+from ...kernels.activation import RELU
+from ...kernels.adam import ADAM
+from ...kernels.advance import ADVANCE
+from ...kernels.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
+from ...kernels.counters import COUNTERS, FAILED
+from ...kernels.dropout import DROPOUT
+from ...kernels.gather import GATHER
+from ...kernels.gradient_norm import CHUNK, SQUARES
+from ...kernels.launch import column_tiles, parts
+from ...kernels.matmul import MATMUL
+from ...kernels.operation import Operation
+from ...kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
+from ..peers.networks import Network, parse
+from .plot import steps_picture
+from .report import Check, Report
+from .scale import Scale
+from .steps import Steps
+from .timing import device_seconds, wall_seconds
+from .works import launched_call_by_call
+
+GRIDS = (528, 1056, 2112, 4096, 8192, 32_768)
+NODES = (1, 10, 100)
+
+
+def run(report: Report, backend: Backend, scale: Scale) -> None:
+    """All checks of the part."""
+    rates: dict[str, float] = {}
+    with report.check("copy rate") as check:
+        check["bytes per second"] = rates["copy"] = copy_rate(backend, scale)
+    with report.check("launch and replay latency") as check:
+        latency(check, rates, backend, scale)
+    for dtype in ("float32", "tf32", "float64", "float16"):
+        with report.check(f"product peak: {dtype}") as check:
+            check["FLOP per second"] = rates[dtype] = product_rate(backend, scale, dtype)
+    optimizer(report, rates, backend, scale)
+    for name, (operation, arrays, attributes) in activations(backend, scale).items():
+        with report.check(f"kernel's rate: {name}") as check:
+            against_copy(check, rates, backend, scale, operation, arrays(), attributes)
+    points: dict[str, dict[str, dict[int, float]]] = {}
+    for text in scale.networks:
+        for rows in scale.batch_sizes:
+            with report.check(f"step: {text}, batch {rows}") as check:
+                times = step(check, rates, backend, scale, parse(text), rows)
+                for name, seconds in times.items():
+                    points.setdefault(text, {}).setdefault(name, {})[rows] = seconds
+    with report.check("picture of the steps") as check:
+        steps_picture(report.folder / f"part-{report.part}.png", points)
+
+
+def copy_rate(backend: Backend, scale: Scale) -> float:
+    """Bytes read and written a second by a copy of an array on the device."""
+    source, target = (backend.zeros(scale.copy // 4, np.float32) for _ in range(2))
+
+    def copy() -> None:
+        target[...] = source
+
+    return 2 * scale.copy / device_seconds(backend, scale, copy)
+
+
+def product_rate(backend: Backend, scale: Scale, dtype: str) -> float:
+    """Floating-point operations a second of a large square product."""
+    tf32, dtype = int(dtype == "tf32"), "float32" if dtype == "tf32" else dtype
+    a, b = (fill(backend, backend.zeros((scale.peak, scale.peak), dtype)) for _ in range(2))
+    out = backend.zeros((scale.peak, scale.peak), dtype)
+    product = backend.bind(MATMUL, [a, b, out], {"transpose_a": 0, "transpose_b": 0, "tf32": tf32})
+    return 2 * scale.peak**3 / device_seconds(backend, scale, product)
+
+
+def latency(check: Check, rates: dict[str, float], backend: Backend, scale: Scale) -> None:
+    """The time from one tiny kernel to the next: launched, and in graphs of some lengths."""
+    counters, rows = backend.zeros(COUNTERS, np.int64), backend.zeros((1, 1), np.float32)
+    tiny = backend.bind(ADVANCE, [counters, rows], {})
+    check["a launch"] = rates["launch"] = device_seconds(backend, scale, tiny)
+    for nodes in NODES:
+
+        def several(nodes: int = nodes) -> None:
+            for _ in range(nodes):
+                tiny()
+
+        check[f"a graph of {nodes}"] = taken = device_seconds(backend, scale, backend.capture(several))
+        rates["node"] = taken / nodes
+
+
+def optimizer(report: Report, rates: dict[str, float], backend: Backend, scale: Scale) -> None:
+    """Adam's rate beside the same memory streams without arithmetic, and by the most blocks of its grid."""
+    from .streams import STREAMS
+
+    most = launch.MOST
+    with report.check("Adam's rate") as check:
+        p, g, m, v = (backend.zeros(scale.parameters, np.float32) for _ in range(4))
+        for array in (p, g):
+            fill(backend, array)
+        table = backend.asarray(np.array([[1e-3, 1e-3, 1, 0.9, 0.1, 0.999, 0.001, 1e-8]], dtype=np.float32))
+        counters = backend.zeros(COUNTERS, np.int64)
+        counters[FAILED] = -1
+        bounds = backend.asarray(np.array([[0, scale.parameters]], dtype=np.int64))
+        factors = backend.asarray(np.array([[1, 0.01]], dtype=np.float32))
+        clip = backend.asarray(np.ones(1, dtype=np.float32))
+        arrays = [p, g, m, v, bounds, factors, table, counters, clip]
+        try:
+            for blocks in (most, *GRIDS):
+                launch.MOST = blocks
+                for name, call in (
+                    ("adam", backend.bind(ADAM, arrays, {"decoupled": 0})),
+                    ("streams", backend.bind(STREAMS, [p, g, m, v], {})),
+                ):
+                    key = name if blocks == most and name not in rates else f"{name}, {blocks} blocks"
+                    rates[key] = 7 * p.nbytes / device_seconds(backend, scale, call)
+                    check[key] = rates[key]
+        finally:
+            launch.MOST = most
+        check["of the streams"] = rates["adam"] / rates["streams"]
+        check["of the copy rate"] = rates["adam"] / rates.get("copy", float("nan"))
+        met = rates["adam"] >= 0.9 * max(rates["streams"], rates.get("copy", 0.0)) or scale.rounds == 1
+        check.require(met, "below 90 % of the rate of the same streams, or of the copy rate")
+
+
+def activations(backend: Backend, scale: Scale) -> dict[str, tuple[Operation, Callable[[], list[Any]], dict[str, Any]]]:
+    """The kernels over a matrix of activations, with arrays made when they are timed."""
+    rows, n = scale.matrix
+
+    def real(*shape: int) -> Any:
+        return fill(backend, backend.zeros(shape, np.float32))
+
+    def order() -> Any:
+        return backend.asarray(np.random.default_rng(0).permutation(rows).astype(np.int64))
+
+    counters = backend.zeros(COUNTERS, np.int64)
+    key = backend.asarray(np.array([1, 2], dtype=np.uint32))
+    dropped = {"threshold": 1 << 29, "scale": 8 / 7, "stream": 0}
+    return {
+        "gather, bytes": (
+            GATHER,
+            lambda: [backend.zeros((rows, n), np.uint8), order(), counters, real(rows, n)],
+            {},
+        ),
+        "gather, floats": (GATHER, lambda: [real(rows, n), order(), counters, real(rows, n)], {}),
+        "bias and ReLU": (BIAS_ACTIVATION, lambda: [real(rows, n), real(n), real(rows, n)], {"activation": RELU}),
+        "backward of bias and ReLU": (
+            BIAS_ACTIVATION_BACKWARD,
+            lambda: [
+                *(real(rows, n) for _ in range(3)),
+                real(n),
+                real(parts(n), n),
+                backend.zeros(column_tiles(n), np.uint32),
+            ],
+            {"activation": RELU},
+        ),
+        "softmax and cross-entropy, 10 classes": (
+            SOFTMAX_CROSS_ENTROPY,
+            lambda: [real(rows, 10), backend.zeros(rows, np.int64), real(rows, 2), real(rows, 10)],
+            {},
+        ),
+        "softmax and cross-entropy": (
+            SOFTMAX_CROSS_ENTROPY,
+            lambda: [real(rows, n), backend.zeros(rows, np.int64), real(rows, 2), real(rows, n)],
+            {},
+        ),
+        "dropout": (DROPOUT, lambda: [real(rows, n), key, counters, real(rows, n)], dropped),
+        "gradient's squares": (
+            SQUARES,
+            lambda: [real(rows * n), backend.zeros(-(-rows * n // CHUNK), np.float64)],
+            {},
+        ),
+    }
+
+
+def against_copy(
+    check: Check,
+    rates: dict[str, float],
+    backend: Backend,
+    scale: Scale,
+    operation: Operation,
+    arrays: list[Any],
+    attributes: dict[str, Any],
+) -> None:
+    """Bytes a second of an operation, and its share of the copy rate."""
+    seconds = device_seconds(backend, scale, backend.bind(operation, arrays, attributes))
+    check["bytes per second"] = rate = operation.bytes(*arrays) / seconds
+    check["of the copy rate"] = rate / rates.get("copy", float("nan"))
+
+
+def step(
+    check: Check, rates: dict[str, float], backend: Backend, scale: Scale, network: Network, rows: int
+) -> dict[str, float]:
+    """Step times, captured and launched call by call, beside the sum of what each launch takes at the least."""
+    steps = Steps(backend, network, rows)
+    contenders = {"captured": steps.run}
+    if backend.has_tf32:
+        contenders["captured, tf32"] = Steps(backend, network, rows, "tf32").run
+    times = wall_seconds(scale, contenders)
+    with launched_call_by_call(backend):
+        times |= wall_seconds(scale, {"call by call": Steps(backend, network, rows).run})
+    work = steps.plan.work(rows)
+    if {"node", "copy", "float32"} <= rates.keys():
+        times["floor"] = sum(max(rates["node"], w.bytes / rates["copy"], w.flops / rates["float32"]) for w in work)
+        check["of the floor"] = times["captured"] / times["floor"]
+    for name, seconds in times.items():
+        check[f"{name}, us"] = seconds * 1e6
+    check["launches"] = len(work)
+    check["FLOP per second"] = sum(w.flops for w in work) / times["captured"]
+    return times
+
+
+def fill(backend: Backend, array: Any) -> Any:
+    """Random numbers in place: zeros would flatter the matrix units, which are faster on them."""
+    block = np.random.default_rng(0).standard_normal(min(array.size, 1 << 16)).astype(array.dtype)
+    flat, values = array.reshape(-1), backend.asarray(block)
+    for start in range(0, array.size, block.size):
+        flat[start : start + block.size] = values[: min(block.size, array.size - start)]
+    return array

@@ -1,0 +1,187 @@
+"""Part 1: does it work? Kernels and products against float64, captures against launches, training against the CPU."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import backends
+from ...backends import Backend
+from ...dl.capture import WARM_UP, Steps
+from ...dl.data import Dataset
+from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, Tanh
+from ...dl.loop import Loop
+from ...dl.losses import CrossEntropyLoss, MSELoss
+from ...dl.optimizers import SGD, Adam, AdamW, RMSprop
+from ...dl.trainer import PRECISIONS, Trainer
+from ...kernels.matmul import MATMUL
+from .report import Report
+from .scale import Scale
+
+TESTS = Path(__file__).parents[2] / "tests" / "kernels"
+ROWS, BATCH = 1003, 32
+TRAININGS: dict[str, tuple[Callable[[], Any], Callable[[], Any], dict[str, Any]]] = {
+    "SGD": (lambda: SGD(lr=0.1), CrossEntropyLoss, {}),
+    "SGD with momentum": (lambda: SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01), MSELoss, {}),
+    "RMSprop": (lambda: RMSprop(lr=3e-3, momentum=0.5, centered=True), CrossEntropyLoss, {}),
+    "Adam": (lambda: Adam(lr=0.01), CrossEntropyLoss, {}),
+    "AdamW, clipped": (lambda: AdamW(lr=0.01, weight_decay=0.1), MSELoss, {"clip_norm": 0.5}),
+}
+
+
+def run(report: Report, backend: Backend, scale: Scale) -> None:
+    """All checks of the part."""
+    with report.check("products are planned, steps can be captured") as check:
+        obstacle = backend.obstacle(MATMUL)
+        check["obstacle"] = obstacle or "none"
+        check.require(not obstacle, obstacle)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            captured = steps_after_warm_up(backend).captured
+        check.require(captured, "; ".join(str(warning.message) for warning in said))
+    kernels(report, backend, scale)
+    with report.check("products against float64") as check:
+        worst = {
+            f"{dtype} {m}x{k}x{n} {a}{b}": product_error(backend, m, k, n, a, b, dtype)
+            for dtype in ("float32", "tf32", "float64")
+            for m, k, n in scale.products
+            for a, b in ((0, 0), (1, 0), (0, 1))
+        }
+        check["errors"] = worst
+        for dtype, bound in ("float32", 3e-6), ("tf32", 2e-3), ("float64", 1e-14):
+            check[dtype] = largest = max(value for key, value in worst.items() if key.startswith(dtype))
+            check.require(largest <= bound, f"{dtype} is off by {largest:.2g} of the terms' sum")
+    for name in TRAININGS:
+        with report.check(f"captured steps equal launched ones: {name}") as check:
+            captured = train(backend.name, name, "float32", scale.epochs)
+            with launched_call_by_call(backend):
+                launched = train(backend.name, name, "float32", scale.epochs)
+            check.require(curve(captured) == curve(launched), f"losses {curve(captured)} and {curve(launched)}")
+            check.require(weights_differ(captured, launched) == 0, "weights differ")
+    for name in TRAININGS:
+        for precision, bound in ("float64", 1e-5), ("float32", 1e-2), ("tf32", 5e-2):
+            with report.check(f"loss curve against NumPy: {name}, {precision}") as check:
+                mine = curve(train(backend.name, name, precision, scale.epochs))
+                theirs = curve(train("numpy", name, PRECISIONS[precision], scale.epochs))
+                check["curve"], check["numpy"] = mine, theirs
+                check["off by"] = off = max(abs(a - b) / abs(b) for a, b in zip(mine, theirs, strict=True))
+                check.require(off <= bound, f"off by {off:.2g}, more than {bound:g}")
+    with report.check("a run repeats its own bits") as check:
+        a, b = (train(backend.name, "AdamW, clipped", "float32", scale.epochs) for _ in range(2))
+        check.require(curve(a) == curve(b) and weights_differ(a, b) == 0, "two runs differ")
+
+
+def kernels(report: Report, backend: Backend, scale: Scale) -> None:
+    """Every operation with a CUDA text, by the cases that the tests hold its other texts to."""
+    if not TESTS.is_dir():
+        with report.check("kernels against float64") as check:
+            check.require(False, "needs a checkout: the cases are in tests/kernels")
+        return
+    sys.path.insert(0, str(TESTS))
+    import agreement
+    import cuda_cases
+
+    for name in cuda_cases.COVERED:
+        with report.check(f"kernel against float64: {name}") as check:
+            operation, worst = cuda_cases.operations()[name], dict.fromkeys(agreement.TOLERANCE, 0.0)
+            for rows, n in scale.kernels:
+                if name == "squared_error" and n == 0:
+                    continue
+                for real in (np.float32, np.float64):
+                    for case in cuda_cases.cases(name, real, rows, n):
+                        results = twice(backend, operation, case)
+                        dtype = min((a.dtype.name for a in case.arrays if a.dtype.kind == "f"), default="float64")
+                        worst[dtype] = max(worst[dtype], agreement.worst_error(operation, case, results))
+            for dtype, error in worst.items():
+                check[dtype] = error
+                bound = agreement.TOLERANCE[dtype]
+                check.require(error <= bound, f"{dtype} is off by {error:.2g} of the terms' sum")
+
+
+def twice(backend: Backend, operation: Any, case: Any) -> list[np.ndarray]:
+    """What the kernel makes of a case; an error where a second run on fresh arrays gives other bits."""
+    results = []
+    for _ in range(2):
+        arrays = [backend.asarray(array.copy()) for array in case.arrays]
+        backend.bind(operation, arrays, case.attributes)()
+        results.append([np.array(backend.to_numpy(array)) for array in arrays])
+    for index in case.written:
+        if results[0][index].tobytes() != results[1][index].tobytes():
+            raise AssertionError(f"array {index} differs from run to run")
+    return results[0]
+
+
+def product_error(backend: Backend, m: int, k: int, n: int, flip_a: int, flip_b: int, dtype: str) -> float:
+    """The greatest error of a product's elements, over the sum of its terms' sizes."""
+    random = np.random.default_rng(m + k + n)
+    tf32, dtype = int(dtype == "tf32"), "float32" if dtype == "tf32" else dtype
+    a, b = random.standard_normal((m, k)).astype(dtype), random.standard_normal((k, n)).astype(dtype)
+    stored = [np.ascontiguousarray(a.T) if flip_a else a, np.ascontiguousarray(b.T) if flip_b else b]
+    out = backend.zeros((m, n), dtype)
+    attributes = {"transpose_a": flip_a, "transpose_b": flip_b, "tf32": tf32}
+    backend.bind(MATMUL, [*map(backend.asarray, stored), out], attributes)()
+    exact, terms = a.astype(np.float64) @ b.astype(np.float64), np.abs(a).astype(np.float64) @ np.abs(b)
+    return float(np.max(np.abs(backend.to_numpy(out) - exact) / terms))
+
+
+def train(where: str, name: str, precision: str, epochs: int) -> Trainer:
+    """A small net trained on bytes and labels, or on values."""
+    trainer = build(where, name, precision)
+    x, y = data(type(trainer.loss))
+    trainer.fit(x, y, validation=(x[:100], y[:100]), epochs=epochs, batch_size=BATCH, verbose=False)
+    return trainer
+
+
+def build(where: str, name: str, precision: str) -> Trainer:
+    """A small net that is not trained yet."""
+    optimizer, loss, given = TRAININGS[name]
+    layers: list[Layer] = [Standardize(20).fit(np.full(20, 127.5), np.full(20, 73.9))]
+    layers += [Linear(20, 64, init="he"), ReLU(), Dropout(0.1), Linear(64, 33), Tanh(), Linear(33, 5)]
+    model = Sequential(*layers, dtype=PRECISIONS[precision])
+    return Trainer(model, loss(), optimizer(), backend=where, precision=precision, seed=3, **given)
+
+
+def data(loss: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes as features, and targets that suit the loss."""
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (ROWS, 20)).astype(np.uint8)
+    return x, random.integers(0, 5, ROWS) if loss is CrossEntropyLoss else random.standard_normal((ROWS, 5))
+
+
+def steps_after_warm_up(backend: Backend) -> Steps:
+    """The steps of a training plan that has run a few."""
+    trainer = build(backend.name, "Adam", "float32")
+    loop = Loop(trainer, Dataset(*data(CrossEntropyLoss)), None, BATCH)
+    loop.data.shuffle(loop.key, 0)
+    done = 0
+    while done < 2 * WARM_UP:
+        done += loop.plan.run(BATCH, loop.state.prepare(1))
+    return loop.plan.steps(BATCH)
+
+
+def curve(trainer: Trainer) -> list[float]:
+    """Training and validation losses, epoch by epoch."""
+    return [record[name] for record in trainer.history.records for name in ("loss", "validation_loss")]
+
+
+def weights_differ(a: Trainer, b: Trainer) -> float:
+    """The greatest difference of two models' weights."""
+    others = b.model.state_dict()
+    return max(float(np.max(np.abs(value - others[key]))) for key, value in a.model.state_dict().items())
+
+
+@contextmanager
+def launched_call_by_call(backend: Backend) -> Iterator[None]:
+    """Without captures."""
+    assert backends.get(backend.name) is backend
+    backend.captures = False
+    try:
+        yield
+    finally:
+        del backend.captures

@@ -1,0 +1,85 @@
+"""What training takes of a backend's memory, known before any of it is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..backends.errors import DeviceMemoryError
+from .arena import padded
+from .data import Dataset
+from .plan import bytes_of, own_values, share_memory
+from .program import evaluation, training
+from .resident import flat
+
+if TYPE_CHECKING:
+    from .graph import Graph
+    from .trainer import Trainer
+
+
+def statement(
+    trainer: Trainer, data: Dataset, validation: Dataset | None, batch_size: int, evaluation_rows: int
+) -> dict[str, int]:
+    """Bytes by what they are for, when training on `data` with batches of `batch_size` rows.
+
+    Data count where the backend must copy them. What libraries keep for themselves does not count.
+    """
+    width = flat(data.x).shape[1]
+    trained, others = (
+        sum(padded(p.size, trainer.model.dtype) for p in trainer.model.parameters() if p.trained is which)
+        for which in (True, False)
+    )
+    item = np.dtype(trainer.model.dtype).itemsize
+    graph = training(trainer.model, trainer.loss, trainer.optimizer, width, trained, trainer.clip_norm).graph
+    stated = {
+        "parameters": (trained + others) * item,
+        "gradients": trained * item,
+        "optimizer states": len(trainer.optimizer.states) * trained * item,
+        "data": _data(trainer, data),
+        "activations": _activations(graph, min(batch_size, len(data))),
+    }
+    if validation is not None:
+        graph = evaluation(trainer.model, trainer.loss, width).graph
+        rows = min(max(batch_size, evaluation_rows), len(validation))
+        stated |= {"validation data": _data(trainer, validation), "validation activations": _activations(graph, rows)}
+    return stated
+
+
+def refuse_if_too_large(
+    trainer: Trainer, data: Dataset, validation: Dataset | None, batch_size: int, evaluation_rows: int
+) -> None:
+    """Raises a DeviceMemoryError that says what does not fit and which batch does, before anything is allocated."""
+
+    def needed(rows: int) -> int:
+        stated = statement(trainer, data, validation, rows, evaluation_rows)
+        return sum(bytes_ for name, bytes_ in stated.items() if name not in there)
+
+    there = ("parameters", "gradients", "optimizer states") if trainer.started else ()
+    free, total = trainer.backend.memory()
+    if needed(batch_size) <= free:
+        return
+    fits, too_large = 0, batch_size
+    while too_large - fits > 1:
+        middle = (fits + too_large) // 2
+        fits, too_large = (middle, too_large) if needed(middle) <= free else (fits, middle)
+    parts = statement(trainer, data, validation, batch_size, evaluation_rows)
+    listed = ", ".join(f"{name} {_gib(bytes_)}" for name, bytes_ in parts.items() if name not in there)
+    way_out = f"the largest batch that fits is {fits:,}" if fits else "no batch fits: take a smaller model or data set"
+    raise DeviceMemoryError(
+        f"batches of {batch_size:,} rows need {_gib(needed(batch_size))} on backend {trainer.backend.name!r} "
+        f"({listed}), but {_gib(free)} of {_gib(total)} are free; {way_out}"
+    )
+
+
+def _data(trainer: Trainer, data: Dataset) -> int:
+    held = trainer.backend.bytes_to_hold
+    return held(data.x) + (0 if data.y is None else held(data.y)) + len(data) * np.dtype(np.int64).itemsize
+
+
+def _activations(graph: Graph, rows: int) -> int:
+    return sum(bytes_of(value, rows) for value in own_values(graph, share_memory(graph)))
+
+
+def _gib(bytes_: int) -> str:
+    return f"{bytes_ / 2**30:.2f} GiB"

@@ -1,0 +1,78 @@
+"""The proof of the GPU path, rehearsed end to end on the CPU with host-run kernels standing in for the device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cuda_on_cpu import unavailable
+from fake_cupy import CudaOnCpu
+
+from gearshift import backends
+from gearshift.backends import registry
+from gearshift.bench.gpu_proof import __main__ as proof
+from gearshift.bench.gpu_proof import report as reports
+from gearshift.bench.gpu_proof import rivals
+from gearshift.bench.gpu_proof.report import NotRun, Report, TimeUp
+
+pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
+
+
+@pytest.fixture(autouse=True)
+def stand_in() -> Iterator[None]:
+    before = dict(registry._registered)
+    backends.register(CudaOnCpu.name, CudaOnCpu)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)
+    registry._forget()
+
+
+@pytest.mark.parametrize("part", proof.PARTS)
+def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if part == 3:  # other libraries are heavy: one that is not there, and one that only waits
+
+        def absent(*_: Any) -> Any:
+            raise ImportError("No module named 'torch'")
+
+        for name in ("torch_eager", "torch_graph", "torch_compiled"):
+            monkeypatch.setattr(rivals, name, absent)
+        monkeypatch.setattr(rivals, "jax_steps", lambda *_, together: lambda steps: None)
+    status = proof.main(["--out", str(tmp_path), "--part", str(part), "--backend", CudaOnCpu.name, "--small"])
+    written = json.loads((tmp_path / f"part-{part}.json").read_text())
+    wrong = {c["name"]: (c["error"], c["values"].get("traceback")) for c in written["checks"] if c["state"] == "failed"}
+    assert not wrong and status == 0
+    assert len(written["checks"]) > 2 and written["machine"]["device"] == "the CPU"
+    assert (tmp_path / f"part-{part}.md").read_text().count("\n| ") > 2
+
+
+def test_a_check_that_fails_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    report = Report(1, "a title", tmp_path, {})
+    with report.check("breaks") as check:
+        check["number"] = 3.0
+        raise ZeroDivisionError("a reason")
+    with report.check("is not borne out") as check:
+        check.require(False, "a claim")
+    with report.check("lacks something"):
+        raise NotRun("nothing there")
+    with report.check("holds"):
+        pass
+    assert report.failed == 2
+    written = json.loads((tmp_path / "part-1.json").read_text())["checks"]
+    assert [c["state"] for c in written] == ["failed", "failed", "not run", "holds"]
+    assert "ZeroDivisionError: a reason" in written[0]["error"] and written[0]["values"]["number"] == 3
+    assert "| breaks | failed | ZeroDivisionError: a reason; number 3 |" in (tmp_path / "part-1.md").read_text()
+
+
+def test_a_part_ends_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "BUDGET", -1.0)
+    with pytest.raises(TimeUp, match="before: the next"), Report(1, "", tmp_path, {}).check("the next"):
+        pass
+
+
+def test_a_backend_that_does_not_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert proof.main(["--out", str(tmp_path), "--backend", "abacus"]) == 2
+    assert "'abacus' is not known" in capsys.readouterr().err

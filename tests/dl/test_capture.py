@@ -1,0 +1,195 @@
+"""Captured steps: the same bits as launched call by call, few launches, and a fall back that says why."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_on_cpu import unavailable
+from fake_cupy import CudaOnCpu, Stream
+
+import gearshift as gs
+from gearshift import backends
+from gearshift.backends import registry
+from gearshift.dl.capture import TOGETHER, WARM_UP
+from gearshift.dl.loop import Loop
+
+pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
+
+ROWS, BATCH = 41 * 8 + 3, 8  # 41 whole batches and a rest
+
+
+class Eager(CudaOnCpu):
+    """The same without captures."""
+
+    name = "eager-on-cpu"
+    captures = False
+
+
+class WithoutProducts(CudaOnCpu):
+    """The same where nvmath-python is not installed."""
+
+    name = "without-products"
+
+    def __init__(self) -> None:
+        super().__init__(products=False)
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    before = dict(registry._registered)
+    for kind in (CudaOnCpu, Eager, WithoutProducts):
+        backends.register(kind.name, kind)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)
+    registry._forget()
+
+
+def trainer(backend: str, **given: Any) -> gs.Trainer:
+    model = gs.Sequential(gs.Linear(6, 10), gs.ReLU(), gs.Dropout(0.1), gs.Linear(10, 3))
+    return gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(lr=0.01), backend=backend, **given)
+
+
+def data(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    return random.standard_normal((rows, 6)).astype(np.float32), random.integers(0, 3, rows)
+
+
+def fit(backend: str, epochs: int = 3, **given: Any) -> gs.Trainer:
+    run = trainer(backend, **given)
+    run.fit(data(), validation=data(50), epochs=epochs, batch_size=BATCH, verbose=False)
+    return run
+
+
+def bits(run: gs.Trainer) -> tuple[Any, ...]:
+    weights = {name: value.tobytes() for name, value in run.model.state_dict().items()}
+    measures = [{k: v for k, v in r.items() if not k.startswith(("seconds", "samples"))} for r in run.history.records]
+    return weights, measures
+
+
+def test_captured_steps_give_the_same_bits_as_launched_ones() -> None:
+    captured, eager = fit(CudaOnCpu.name), fit(Eager.name)
+    assert captured.backend.device.graphs > 0  # pyright: ignore[reportAttributeAccessIssue]
+    assert eager.backend.device.graphs == 0  # pyright: ignore[reportAttributeAccessIssue]
+    assert bits(captured) == bits(eager)
+
+
+def test_an_epoch_is_a_few_launches() -> None:
+    run = trainer(CudaOnCpu.name)
+    loop = Loop(run, gs.Dataset(*data()), None, BATCH)
+    run.epochs = 2
+    loop.run([])
+    device: Any = run.backend
+    device.device.graphs = 0
+    run.epochs = 3
+    loop.run([])
+    whole = ROWS // BATCH
+    rest = 1  # the third time that this batch size runs: the first two were its warm-up
+    assert device.device.graphs == whole // TOGETHER + whole % TOGETHER + rest
+
+
+def test_the_first_steps_are_launched_call_by_call() -> None:
+    loop = Loop(trainer(CudaOnCpu.name), gs.Dataset(*data()), None, BATCH)
+    steps = loop.plan.steps(BATCH)
+    loop.state.prepare(1)
+    loop.data.shuffle(loop.key, 0)
+    for _ in range(WARM_UP):
+        assert steps.run(40) == 1
+        assert not steps.captured
+    assert steps.run(40) == TOGETHER and steps.captured
+    assert steps.run(TOGETHER - 1) == 1
+    assert int(loop.state.counters[0]) == WARM_UP + TOGETHER + 1
+
+
+STEP = [
+    "gather",
+    "gather",
+    "product",
+    "bias_activation",
+    "dropout",
+    "product",
+    "bias_activation",
+    "softmax_cross_entropy",
+    "tally",
+    "bias_activation_backward",
+    "product",
+    "product",
+    "dropout",
+    "bias_activation_backward",
+    "product",
+    "adam",
+    "advance",
+]
+
+
+def test_the_launches_of_a_step_are_as_listed() -> None:
+    loop = Loop(trainer(CudaOnCpu.name), gs.Dataset(*data()), None, BATCH)
+    device: Any = loop.trainer.backend
+    loop.state.prepare(1)
+    loop.data.shuffle(loop.key, 0)
+    steps = loop.plan.steps(BATCH)
+    for expected in ([1] * WARM_UP, [TOGETHER]):
+        for count in expected:
+            device.device.launched.clear()
+            assert steps.run(40) == count
+            assert [name for name, _, _ in device.device.launched] == STEP * count
+    grids = {name: (grid, block) for name, grid, block in device.device.launched}
+    assert grids["adam"] == ((1, 1, 1), (256, 1, 1))
+    assert grids["gather"] == ((1, 1, 1), (1, 256, 1))  # the labels'
+    assert grids["bias_activation_backward"] == ((1, 1, 1), (32, 8, 1))
+
+
+def test_clipping_adds_two_launches_and_no_look() -> None:
+    loop = Loop(trainer(CudaOnCpu.name, clip_norm=1.0), gs.Dataset(*data()), None, BATCH)
+    names = [call.node.operation.name for call in loop.plan.bind(BATCH)]
+    assert names[-4:] == ["gradient_squares", "clip_factor", "adam", "advance"]
+    steps = loop.plan.steps(BATCH)
+    loop.state.prepare(1)
+    for _ in range(WARM_UP + 1):
+        steps.run(1)
+    assert steps.captured
+
+
+def test_without_planned_products_steps_are_launched_and_the_reason_is_said() -> None:
+    with pytest.warns(UserWarning, match="call by call, not as a graph: products go through cupy.matmul"):
+        run = fit(WithoutProducts.name)
+    assert run.backend.device.graphs == 0  # pyright: ignore[reportAttributeAccessIssue]
+    assert run.history.records[-1]["loss"] == pytest.approx(fit(Eager.name).history.records[-1]["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("moment", ["begin_capture", "end_capture"])
+def test_a_capture_that_fails_changes_nothing(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    eager = bits(fit(Eager.name))
+    right = getattr(Stream, moment)
+
+    def fail(self: Stream) -> Any:
+        if moment == "end_capture":
+            right(self)
+        raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    monkeypatch.setattr(Stream, moment, fail)
+    with pytest.warns(UserWarning, match="cudaErrorStreamCaptureInvalidated"):
+        run = fit(CudaOnCpu.name)
+    assert run.backend.device.graphs == 0  # pyright: ignore[reportAttributeAccessIssue]
+    assert bits(run) == eager
+
+
+def test_backends_of_the_cpu_capture_nothing_and_are_silent() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit("numpy", epochs=1)
+    assert not backends.get("numpy").captures
+    with pytest.raises(NotImplementedError, match="'numpy' captures nothing"):
+        backends.get("numpy").capture(lambda: None)
+
+
+def test_a_failed_step_is_found_in_a_graph_of_many() -> None:
+    run = trainer(CudaOnCpu.name)
+    x, y = data()
+    x[200] = 3e38  # the sums of the first layer overflow
+    with pytest.raises(gs.NonFiniteLoss, match=r"begins in layer '0'"):
+        run.fit((x, y), epochs=2, batch_size=BATCH, verbose=False)

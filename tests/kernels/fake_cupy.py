@@ -1,0 +1,165 @@
+"""CuPy as far as the GPU backend calls it, on NumPy arrays: kernels run on the CPU, and streams can be captured.
+
+What a capturing stream is given is noted and not run, as on a GPU; a look from the host meanwhile is an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from cuda_on_cpu import HostCuda, unavailable
+from fake_cublaslt import FakeCublasLt
+
+from gearshift.backends import Status, cuda, host
+from gearshift.backends.cublaslt import Products
+from gearshift.backends.cupy import CuPyBackend
+
+Launched = tuple[str, tuple[int, ...], tuple[int, ...]]
+
+
+class Stream:
+    """A stream; work runs as it is given, except in a capture."""
+
+    def __init__(self, device: Device, non_blocking: bool = False) -> None:
+        self.device, self.ptr = device, id(self)
+        self.noted: list[Callable[[], None]] | None = None
+        self.outer: Stream
+
+    def __enter__(self) -> Stream:
+        self.outer, self.device.stream = self.device.stream, self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.device.stream = self.outer
+
+    def begin_capture(self) -> None:
+        assert self.noted is None and self.device.stream is self
+        self.noted = []
+
+    def end_capture(self) -> Graph:
+        assert self.noted is not None
+        noted, self.noted = self.noted, None
+        return Graph(self.device, noted)
+
+    def synchronize(self) -> None:
+        if self.noted is not None:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+
+class Graph:
+    """What a capture has noted."""
+
+    def __init__(self, device: Device, noted: list[Callable[[], None]]) -> None:
+        self.device, self.noted = device, noted
+
+    def launch(self) -> None:
+        assert self.device.stream.noted is None
+        self.device.graphs += 1
+        for run in self.noted:
+            run()
+
+
+class Event:
+    """A moment."""
+
+    def __init__(self, device: Device) -> None:
+        self.device, self.time = device, 0.0
+
+    def record(self) -> None:
+        self.time = time.perf_counter()
+
+    def synchronize(self) -> None:
+        self.device.stream.synchronize()
+
+
+class Device:
+    """The device: its present stream, and what was launched."""
+
+    def __init__(self) -> None:
+        self.stream = Stream(self)
+        self.launched: list[Launched] = []
+        self.graphs = 0
+        self.released: list[int] = []
+
+    def launch(self, stream: Stream, name: str, run: Callable[[], None], grid: Any = (), block: Any = ()) -> None:
+        """Runs work, or notes it where the stream is capturing."""
+
+        def work() -> None:
+            self.launched.append((name, tuple(grid), tuple(block)))
+            run()
+
+        if stream.noted is None:
+            work()
+        else:
+            stream.noted.append(work)
+
+
+class FakeCupy:
+    """The module `cupy`; what it does not define is NumPy's."""
+
+    def __init__(self) -> None:
+        self.device = device = Device()
+        self.cuda = SimpleNamespace(
+            Stream=lambda **options: Stream(device, **options),
+            Event=lambda **options: Event(device),
+            Device=lambda: SimpleNamespace(id=0, compute_capability="90"),
+            get_current_stream=lambda: device.stream,
+            get_elapsed_time=lambda start, end: (end.time - start.time) * 1000,
+            runtime=SimpleNamespace(memGetInfo=host.memory),
+            memory=SimpleNamespace(OutOfMemoryError=MemoryError),
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    def zeros(self, shape: Any, dtype: Any) -> np.ndarray:
+        return host.aligned_zeros(shape, dtype)
+
+    def asnumpy(self, array: Any) -> np.ndarray:
+        self.device.stream.synchronize()
+        return np.array(array)
+
+    def get_default_memory_pool(self) -> Any:
+        return SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: self.device.released.append(1))
+
+    def RawModule(self, code: str, options: tuple[str, ...]) -> Any:
+        macros = [option.removeprefix("-D").partition("=") for option in options]
+        program = cuda.Program(code, tuple((name, text) for name, _, text in macros))
+        return SimpleNamespace(get_function=lambda entry: self._function(program, entry))
+
+    def _function(self, program: cuda.Program, entry: str) -> Any:
+        def launch(grid: Any, block: Any, arguments: Any, shared_mem: int = 0) -> None:
+            run = HostCuda().load(cuda.Call(program, entry, grid, block, shared_mem, arguments))
+            self.device.launch(self.device.stream, entry, run, grid, block)
+
+        return launch
+
+
+class CudaOnCpu(CuPyBackend):
+    """The GPU backend itself, on a stand-in for CuPy and cuBLASLt: everything but the device is real."""
+
+    name = "cuda-on-cpu"
+
+    def __init__(self, products: bool = True, file: Path | None = None) -> None:
+        self.xp = fake = FakeCupy()
+        self.device = device = fake.device
+        self._modules = {}
+        self.products, self.no_products = None, "products go through cupy.matmul, which cannot be captured"
+        if products:
+
+            def launch(stream: int, name: str, run: Callable[[], None]) -> None:
+                assert stream == device.stream.ptr
+                device.launch(device.stream, name, run)
+
+            self.lt = FakeCublasLt(launch)
+            self.products, self.no_products = Products(self.lt, fake, self.seconds, "the CPU", file), ""
+
+    @classmethod
+    def status(cls) -> Status:
+        reason = unavailable()
+        return Status(cls.name, runs=not reason, device="the CPU", reason=reason, remedy="pip install ziglang")

@@ -1,0 +1,68 @@
+"""What the compiler gives each kernel: registers and shared memory, by architecture, held to a committed table.
+
+python tests/kernels/resources.py     writes the table anew, after a look at what changed
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import nvrtc
+from cuda_cases import COVERED, cases, operations
+
+from gearshift.backends.cuda import Program, prepare
+
+TABLE = Path(__file__).with_name("resources.json")
+ARCHITECTURES = ("75", "80", "86", "89", "90", "90a", "100", "120")
+_USE = re.compile(
+    r"Compiling entry function '(?P<entry>\w+)'.*?(?P<stack>\d+) bytes stack frame, "
+    r"(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads.*?"
+    r"Used (?P<registers>\d+) registers(?:.*?, (?P<shared>\d+) bytes smem)?",
+)
+
+
+@cache
+def programs() -> dict[Program, str]:
+    """Every distinct program over all cases of all operations, with a name for it."""
+    found = {}
+    for name in COVERED:
+        for real in (np.float32, np.float64):
+            for case in cases(name, real, 3, 5):
+                program = prepare(operations()[name], case.arrays, case.attributes).program
+                found.setdefault(program, " ".join(f"{macro}={text}" for macro, text in program.macros))
+    return found
+
+
+@cache
+def compiled(architecture: str) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """For ``"90a"``: each kernel's registers, stack, spilled and shared bytes, and all else that the compiler said."""
+    kernels, said = {}, []
+    for program, types in programs().items():
+        options = [f"-arch=sm_{architecture}", "--ptxas-options=-v", *program.options]
+        binary, log = nvrtc.compile_cubin(program.source, options)
+        said += [line for line in log.splitlines() if not line.startswith(("ptxas info", "ptxas         ."))]
+        if binary[:4] != b"\x7fELF":
+            said.append(f"{types}: no binary")
+        for use in _USE.finditer(log.replace("\n", " ")):
+            numbers = {key: int(value or 0) for key, value in use.groupdict().items() if key != "entry"}
+            kernels[f"{use['entry']} {types}".strip()] = numbers
+    return kernels, said
+
+
+def used(architecture: str) -> dict[str, list[int]]:
+    """Registers and shared bytes of each kernel."""
+    return {name: [use["registers"], use["shared"]] for name, use in sorted(compiled(architecture)[0].items())}
+
+
+if __name__ == "__main__":
+    by_kernel: dict[str, dict[str, list[int]]] = {}
+    for known in ARCHITECTURES:
+        for kernel, numbers in used(known).items():
+            by_kernel.setdefault(kernel, {})[known] = numbers
+    lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(by_kernel[name])}" for name in sorted(by_kernel))
+    text = f'{{\n  "compiler": "{nvrtc.version()}",\n  "registers and shared bytes": {{\n{lines}\n  }}\n}}\n'
+    TABLE.write_text(text, encoding="utf-8")
