@@ -30,23 +30,58 @@ if TYPE_CHECKING:
     from .dl.estimators.logistic import LogisticRegression
     from .dl.estimators.mlp import MLPClassifier, MLPRegressor
     from .dl.gradients import value_and_grad
+    from .dl.groups import ParameterGroup
     from .dl.history import History
     from .dl.layers import (
+        GELU,
+        Add,
         ArrayLayer,
+        Concatenate,
         Dropout,
+        Input,
         Layer,
         Linear,
+        Model,
         Parameter,
         ReLU,
         Sequential,
         Sigmoid,
+        Softplus,
         Standardize,
         Tanh,
     )
-    from .dl.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
-    from .dl.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+    from .dl.losses import (
+        BCEWithLogitsLoss,
+        CrossEntropyLoss,
+        HingeLoss,
+        Loss,
+        MSELoss,
+        MulticlassHingeLoss,
+        SoftCrossEntropyLoss,
+    )
+    from .dl.optimizers import (
+        SGD,
+        Adadelta,
+        Adagrad,
+        Adam,
+        AdamW,
+        DeltaBarDelta,
+        Momentum,
+        Nesterov,
+        Optimizer,
+        RMSprop,
+    )
     from .dl.run import Run
-    from .dl.schedules import Constant, CosineDecay, LinearDecay, Schedule, StepDecay
+    from .dl.schedules import (
+        Constant,
+        CosineDecay,
+        InverseTimeDecay,
+        LinearDecay,
+        PowerDecay,
+        Ramp,
+        Schedule,
+        StepDecay,
+    )
     from .dl.trainer import Trainer
 
 _MODULES = {
@@ -61,36 +96,49 @@ _MODULES = {
     "dl.estimators.logistic": "LogisticRegression",
     "dl.estimators.mlp": "MLPClassifier MLPRegressor",
     "dl.gradients": "value_and_grad",
+    "dl.groups": "ParameterGroup",
     "dl.history": "History",
-    "dl.layers": "ArrayLayer Dropout Layer Linear Parameter ReLU Sequential Sigmoid Standardize Tanh",
-    "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss Loss MSELoss",
-    "dl.optimizers": "SGD Adam AdamW Optimizer RMSprop",
+    "dl.layers": (
+        "Add ArrayLayer Concatenate Dropout GELU Input Layer Linear Model Parameter ReLU Sequential Sigmoid Softplus "
+        "Standardize Tanh"
+    ),
+    "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
+    "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
     "dl.run": "Run",
-    "dl.schedules": "Constant CosineDecay LinearDecay Schedule StepDecay",
+    "dl.schedules": "Constant CosineDecay InverseTimeDecay LinearDecay PowerDecay Ramp Schedule StepDecay",
     "dl.trainer": "Trainer",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
+    "GELU",
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Add",
     "ArrayLayer",
     "Autoencoder",
     "BCEWithLogitsLoss",
     "BackendUnavailable",
     "Callback",
     "CheckpointError",
+    "Concatenate",
     "ConfigurationError",
     "Constant",
     "CosineDecay",
     "CrossEntropyLoss",
     "DataError",
     "Dataset",
+    "DeltaBarDelta",
     "DeviceMemoryError",
     "Dropout",
     "GearshiftError",
+    "HingeLoss",
     "History",
+    "Input",
+    "InverseTimeDecay",
     "Layer",
     "Linear",
     "LinearDecay",
@@ -99,10 +147,17 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "MSELoss",
+    "Model",
+    "Momentum",
+    "MulticlassHingeLoss",
+    "Nesterov",
     "NonFiniteLoss",
     "Optimizer",
     "Parameter",
+    "ParameterGroup",
+    "PowerDecay",
     "RMSprop",
+    "Ramp",
     "ReLU",
     "Run",
     "RunLocked",
@@ -110,6 +165,8 @@ __all__ = [
     "Sequential",
     "ShapeError",
     "Sigmoid",
+    "SoftCrossEntropyLoss",
+    "Softplus",
     "Splits",
     "Standardize",
     "StepDecay",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.errors import CheckpointError, GearshiftError
-from .layers import Layer, Sequential
+from .layers import Layer, Model, Sequential
 
 
 def describe(layer: Layer) -> dict[str, Any]:
     """The layer as data that JSON can hold."""
     if isinstance(layer, Sequential):
         return {"class": "Sequential", "dtype": layer.dtype, "layers": [describe(child) for child in layer]}
+    if isinstance(layer, Model):
+        layers = [describe(child) for child in layer.layers]
+        return {"class": "Model", "dtype": layer.dtype, "layers": layers, "wiring": layer.wiring()}
     return {"class": type(layer).__name__, "dtype": layer.dtype, "arguments": layer.config()}
 
 
@@ -27,6 +30,8 @@ def build(description: Any) -> Layer:
         name, dtype = description["class"], description["dtype"]
         if name == "Sequential":
             return Sequential(*[build(child) for child in description["layers"]], dtype=dtype)
+        if name == "Model":
+            return Model.wired([build(child) for child in description["layers"]], description["wiring"], dtype)
         if name not in Layer.registered:
             raise CheckpointError(
                 f"the checkpoint has a layer {name!r}, which is not known here; import the module that defines it first"
@@ -34,5 +39,5 @@ def build(description: Any) -> Layer:
         return Layer.registered[name](**description["arguments"]).astype(dtype)
     except CheckpointError:
         raise
-    except (GearshiftError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (GearshiftError, KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"the checkpoint's model is malformed: {error!r}") from None

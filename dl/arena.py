@@ -1,17 +1,19 @@
 """All parameters of a model in one contiguous buffer, and buffers of the same layout for gradients and states.
 
-One launch over one buffer then updates everything. Parameters are ordered decayed first, then not decayed, so
-that "decay weights only" is two ranges; each starts on a 256-byte boundary and the padding stays zero.
+One launch over one buffer then updates everything. Parameters are ordered by group, and in each decayed first, then
+not decayed, so that "decay weights only" is two ranges a group; each starts on a 256-byte boundary and the padding
+stays zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..backends import Backend
+from .groups import ParameterGroup, members
 
 if TYPE_CHECKING:
     from .layers.base import Parameter
@@ -33,28 +35,35 @@ class Arena:
     backend : where the buffers live.
     dtype : of the parameters.
     parameters : with names and values, which are copied in; `attach` makes them live here.
+    groups : parameters with rates of their own, which get ranges of their own.
+
+    Attributes
+    ----------
+    ranges : start, stop, whether decay applies, and number of the group (``len(groups)`` is none) of each range.
     """
 
-    def __init__(self, backend: Backend, dtype: str, parameters: Iterable[Parameter]) -> None:
+    def __init__(
+        self, backend: Backend, dtype: str, parameters: Iterable[Parameter], groups: Sequence[ParameterGroup] = ()
+    ) -> None:
         self.backend = backend
         self.dtype = np.dtype(dtype)
-        self.parameters = sorted(parameters, key=lambda parameter: not (parameter.trained and parameter.decay))
+        parameters = list(parameters)
+        group_of = dict(zip((p.name for p in parameters), members(groups, parameters), strict=True))
+        self.parameters = sorted(parameters, key=lambda p: (group_of[p.name], not (p.trained and p.decay)))
         self._slices: dict[str, slice] = {}
-        ends = {True: 0, False: 0}
+        self.ranges: list[tuple[int, int, bool, int]] = []
         position = 0
         for parameter in self.parameters:
             if not parameter.trained:
                 continue
+            start, kind = position, (parameter.decay, group_of[parameter.name])
             self._slices[parameter.name] = slice(position, position + parameter.size)
             position += padded(parameter.size, self.dtype)
-            ends[parameter.decay] = position
+            if self.ranges and self.ranges[-1][2:] == kind:
+                start = self.ranges.pop()[0]
+            if position > start:
+                self.ranges.append((start, position, *kind))
         self.size = position
-        decayed = ends[True]
-        self.ranges = [
-            (start, stop, decay)
-            for start, stop, decay in ((0, decayed, True), (decayed, position, False))
-            if stop > start
-        ]
         for parameter in self.parameters:  # state that is not trained has a range of its own, behind
             if not parameter.trained:
                 self._slices[parameter.name] = slice(position, position + parameter.size)
@@ -101,7 +110,7 @@ class Arena:
     def range_of(self, name: str) -> int:
         """The number of the range that a trained parameter lies in, or 0 where there is none."""
         start = self.offset(name)
-        return next((i for i, (low, high, _) in enumerate(self.ranges) if low <= start < high), 0)
+        return next((i for i, (low, high, *_) in enumerate(self.ranges) if low <= start < high), 0)
 
     def pack(self, buffer: Any) -> dict[str, np.ndarray]:
         """The named tensors of a buffer, copied to the host."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..backends.errors import ConfigurationError
+from .losses import REGISTERED as LOSSES
+from .optimizers import REGISTERED as OPTIMIZERS
 
 
 class Section(BaseModel):
@@ -42,34 +45,55 @@ class ModelSection(Section):
     """A multilayer perceptron."""
 
     hidden: list[int] = [256]
-    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    activation: Literal["relu", "tanh", "sigmoid", "gelu", "softplus"] = "relu"
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    init: Literal["auto", "glorot", "he"] = "auto"
+    init: Literal["auto", "glorot", "he", "gaussian", "uniform"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
 
 
 class LossSection(Section):
     """What is minimised."""
 
-    name: Literal["auto", "CrossEntropyLoss", "MSELoss"] = "auto"
+    name: Literal["auto", *LOSSES] = "auto"  # pyright: ignore[reportInvalidTypeForm]
+
+
+class GroupSection(Section):
+    """Parameters with a rate or a decay of their own."""
+
+    names: str
+    lr: float | None = Field(default=None, ge=0)
+    weight_decay: float | None = Field(default=None, ge=0)
 
 
 class OptimizerSection(BaseModel):
     """An optimizer and its arguments, which the optimizer itself checks."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    name: Literal["SGD", "RMSprop", "Adam", "AdamW"] = "Adam"
+    name: Literal[*OPTIMIZERS] = "Adam"  # pyright: ignore[reportInvalidTypeForm]
     lr: float = Field(default=1e-3, ge=0)
+    groups: list[GroupSection] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_rate(cls, given: Any) -> Any:
+        """Without a rate, the optimizer's own default."""
+        if isinstance(given, dict) and "lr" not in given and given.get("name") in OPTIMIZERS:
+            rate = inspect.signature(OPTIMIZERS[given["name"]]).parameters["lr"].default
+            return {**given, "lr": rate}
+        return given
 
 
 class ScheduleSection(Section):
     """How the learning rate moves."""
 
-    name: Literal["constant", "linear", "step", "cosine"] = "constant"
+    name: Literal["constant", "linear", "step", "cosine", "inverse", "power"] = "constant"
     warmup: int = Field(default=0, ge=0)
     steps: int = Field(default=0, ge=0)
     final: float = Field(default=0.01, ge=0)
     gamma: float = Field(default=0.1, gt=0)
+    delta: float = Field(default=1e-3, gt=0)
+    power: float = Field(default=1.0, gt=0.5, le=1)
+    hold: int = Field(default=0, ge=0)
 
 
 class TrainSection(Section):
@@ -81,6 +105,7 @@ class TrainSection(Section):
     patience: int = Field(default=0, ge=0)
     monitor: str = "validation_loss"
     clip_norm: float = Field(default=0.0, ge=0)
+    clip_value: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "tf32", "float64"] = "auto"
 
 
@@ -203,7 +228,7 @@ def write(configuration: Configuration) -> str:
     """The configuration as TOML, every key spelled out."""
     import tomli_w
 
-    return tomli_w.dumps(configuration.model_dump())
+    return tomli_w.dumps(configuration.model_dump(exclude_none=True))
 
 
 def hint(name: str, known: Sequence[str]) -> str:

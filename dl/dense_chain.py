@@ -17,10 +17,14 @@ from ..backends import Backend, host, matrix_unit
 from ..backends.machine import lanes, tile_rows
 from ..backends.team import Team, team
 from ..kernels import (
+    adadelta,
+    adagrad,
     adam,
     binary_cross_entropy,
+    delta_bar_delta,
     dense_chain,
     matrix_product,
+    momentum,
     rmsprop,
     sgd,
     softmax_cross_entropy,
@@ -46,7 +50,15 @@ LOSSES = {
     softmax_cross_entropy.SOFTMAX_CROSS_ENTROPY,
     squared_error.SQUARED_ERROR,
 }
-UPDATES = {sgd.SGD, rmsprop.RMSPROP, adam.ADAM}
+UPDATES = {
+    sgd.SGD,
+    momentum.MOMENTUM,
+    adagrad.ADAGRAD,
+    rmsprop.RMSPROP,
+    adadelta.ADADELTA,
+    adam.ADAM,
+    delta_bar_delta.DELTA_BAR_DELTA,
+}
 BACKWARD = {MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD}
 
 

@@ -7,15 +7,22 @@ import math
 from ..backends.errors import ConfigurationError, DataError
 from .config import Configuration, DataSection, hint
 from .data import Splits, load_dataset
-from .layers import Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Standardize, Tanh
+from .groups import ParameterGroup
+from .layers import GELU, Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Softplus, Standardize, Tanh
 from .losses import REGISTERED as LOSSES
 from .losses import CrossEntropyLoss, Loss, MSELoss
 from .optimizers import REGISTERED as OPTIMIZERS
 from .optimizers import Optimizer
-from .schedules import Constant, CosineDecay, LinearDecay, Schedule, StepDecay
+from .schedules import Constant, CosineDecay, InverseTimeDecay, LinearDecay, PowerDecay, Schedule, StepDecay
 from .trainer import Trainer
 
-ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+ACTIVATIONS: dict[str, type[Layer]] = {
+    "relu": ReLU,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+    "gelu": GELU,
+    "softplus": Softplus,
+}
 
 
 def load_data(data: DataSection, seed: int) -> Splits:
@@ -52,9 +59,11 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
         build_optimizer(configuration),
         schedule=build_schedule(configuration, steps),
         clip_norm=configuration.train.clip_norm or None,
+        clip_value=configuration.train.clip_value or None,
         backend=backend,
         precision=None if configuration.train.precision == "auto" else configuration.train.precision,
         seed=configuration.train.seed,
+        groups=[ParameterGroup(**group.model_dump()) for group in configuration.optimizer.groups],
     )
 
 
@@ -69,12 +78,17 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
     """A multilayer perceptron from the data's width to its classes or targets."""
     section = configuration.model
     width = math.prod(splits.feature_shape)
-    if isinstance(loss, CrossEntropyLoss):
+    name = type(loss).__name__
+    if loss.targets != "values":
         if splits.classes is None:
-            raise ConfigurationError("loss.name is 'CrossEntropyLoss', but the data have no classes; use 'MSELoss'")
+            raise ConfigurationError(f"loss.name is {name!r}, but the data have no classes; use 'MSELoss'")
         outputs = len(splits.classes)
+        if loss.targets == "binary":
+            if outputs != 2:
+                raise ConfigurationError(f"loss.name is {name!r}, which is for 2 classes, but the data have {outputs}")
+            outputs = 1
     elif splits.classes is not None:
-        raise ConfigurationError("loss.name is 'MSELoss', but the data have classes; set data.labels to 'values'")
+        raise ConfigurationError(f"loss.name is {name!r}, but the data have classes; set data.labels to 'values'")
     elif splits.train.y is None:
         raise DataError(f"data {splits.name} have no targets y")
     else:
@@ -100,6 +114,7 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
     import inspect
 
     arguments = configuration.optimizer.model_dump()
+    del arguments["groups"]  # the trainer's
     kind = OPTIMIZERS[arguments.pop("name")]
     accepted = list(inspect.signature(kind).parameters)
     unknown = sorted(arguments.keys() - set(accepted))
@@ -118,6 +133,10 @@ def build_schedule(configuration: Configuration, steps: int) -> Schedule:
         return LinearDecay(steps, section.final, section.warmup)
     if section.name == "cosine":
         return CosineDecay(steps, section.final, section.warmup)
+    if section.name == "inverse":
+        return InverseTimeDecay(section.delta, section.hold, section.warmup)
+    if section.name == "power":
+        return PowerDecay(section.power, section.hold, section.warmup)
     if section.name == "step":
         return StepDecay(steps, section.gamma, section.warmup)
     return Constant(section.warmup)

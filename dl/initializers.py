@@ -35,11 +35,27 @@ def he(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
     return normal(key, math.prod(shape), INITIALIZE, stream).reshape(shape) * math.sqrt(2 / shape[0])
 
 
-WEIGHTS: dict[str, Initializer] = {"glorot": glorot, "he": he}
+def gaussian(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Normal with standard deviation 0.01."""
+    return normal(key, math.prod(shape), INITIALIZE, stream).reshape(shape) * 0.01
+
+
+def lecun(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Uniform in ±1 / √fan_in (LeCun et al. 1998); shape (fan_in, fan_out)."""
+    return (2 * uniform(key, math.prod(shape), INITIALIZE, stream) - 1).reshape(shape) / math.sqrt(shape[0])
+
+
+WEIGHTS: dict[str, Initializer] = {"glorot": glorot, "he": he, "gaussian": gaussian, "uniform": lecun}
+ALIKE = ("zeros", "ones", "constant")
 
 
 def named(name: str) -> Initializer:
     """The initialiser of weights called `name`."""
+    if name in ALIKE:
+        raise ConfigurationError(
+            f"init {name!r} makes all units of a layer alike: they get the same gradient at every step and never "
+            f"differ, so the layer is worth one unit; expected one of: {', '.join(WEIGHTS)}"
+        )
     if name not in WEIGHTS:
         raise ConfigurationError(f"init {name!r} is not known; expected one of: {', '.join(WEIGHTS)}")
     return WEIGHTS[name]

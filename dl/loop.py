@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..backends.errors import DataError, NonFiniteLoss
+from ..backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..backends.philox import key_of
 from .callbacks import Callback
 from .data import Dataset
@@ -36,6 +36,12 @@ class Loop:
                 "go on with the data that it began with"
             )
         self.batch_size = min(batch_size, self.data.rows)
+        if trainer.optimizer.full_batch and self.batch_size < self.data.rows:
+            raise ConfigurationError(
+                f"{type(trainer.optimizer).__name__} compares successive gradients of the same function, so each step "
+                f"must see all {self.data.rows:,} rows, but the batch size is {batch_size:,}; give "
+                f"batch_size={self.data.rows}"
+            )
         program = training(
             trainer.model,
             trainer.loss,
@@ -44,6 +50,7 @@ class Loop:
             state.arena.size,
             trainer.clip_norm,
             trainer.tf32,
+            trainer.clip_value,
         )
         shared = {**state.shared, **self.data.shared}
         self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)
@@ -119,8 +126,10 @@ class Loop:
         cursor += (failed - step) * self.batch_size
         rows = min(self.batch_size, self.data.rows - cursor)
         state.rewind(failed, cursor)
+        weights = state.arena.values.copy()  # the look may move them ahead, as the step did
         self.plan.once(rows, "load")
         layer = self.plan.first_not_finite(rows) or "loss"
+        state.arena.values[...] = weights
         raise NonFiniteLoss(
             f"the loss is not finite at step {failed} (epoch {self.trainer.epoch + 1}), learning rate "
             f"{state.lr(failed):g}: it begins in layer {layer!r}. Weights are those before the step; try a lower "

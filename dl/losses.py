@@ -8,6 +8,9 @@ import numpy as np
 
 from ..backends.errors import ConfigurationError, DataError, ShapeError
 from ..kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
+from ..kernels.hinge import HINGE
+from ..kernels.multiclass_hinge import MULTICLASS_HINGE
+from ..kernels.soft_cross_entropy import SOFT_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..kernels.squared_error import SQUARED_ERROR
 from ..kernels.weigh import WEIGH
@@ -22,6 +25,8 @@ class Loss:
     """Base of the losses. `metrics` are the columns of the scores that its operation writes, the loss first."""
 
     metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    targets: ClassVar[str] = "classes"
+    """What it learns: ``"classes"`` by one output each, ``"binary"`` answers by one output, or ``"values"``."""
     operation: ClassVar[Operation]
 
     def target(self, graph: Graph, prediction: Value) -> Value:
@@ -83,6 +88,7 @@ class MSELoss(Loss):
     """Mean over batch and outputs of (prediction − target)²."""
 
     operation = SQUARED_ERROR
+    targets = "values"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
         return graph.batch(prediction.shape, name="targets")
@@ -91,10 +97,32 @@ class MSELoss(Loss):
         check_values(self, data, prediction)
 
 
+class SoftCrossEntropyLoss(CrossEntropyLoss):
+    """Categorical cross-entropy from logits (rows, classes) and a distribution over the classes (rows, classes).
+
+    −Σⱼ qⱼ log softmax(z)ⱼ, averaged over the batch; for soft or smoothed labels (Szegedy et al. 2016). The accuracy
+    counts rows whose greatest logit is at the target's greatest share.
+    """
+
+    operation = SOFT_CROSS_ENTROPY
+    targets = "values"
+
+    def target(self, graph: Graph, prediction: Value) -> Value:
+        return graph.batch(prediction.shape, name="targets")
+
+    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
+        check_values(self, data, prediction)
+        wrong = (abs(data.y.sum(axis=1) - 1) > 1e-3) | (data.y < 0).any(axis=1)
+        if bool(wrong.any()):
+            row = int(wrong.argmax())
+            raise DataError(f"y[{row}] is {data.y[row]}; expected a share of at least 0 for each class, together 1")
+
+
 class BinaryLoss(Loss):
     """Base of the losses of yes-or-no outputs (rows, n), with labels 0 and 1 (rows,) or floats (rows, n) as targets."""
 
     metrics = ("loss", "accuracy")
+    targets = "binary"
     _expected: ClassVar[str] = "targets from 0 to 1"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
@@ -133,6 +161,32 @@ class BCEWithLogitsLoss(BinaryLoss):
         return np.concatenate([1 - one, one], axis=1) if outputs.shape[1] == 1 else one
 
 
+class HingeLoss(BinaryLoss):
+    """Binary hinge: max(0, 1 − y ŷ), averaged over batch and outputs.
+
+    Targets are −1 and +1, or labels 0 and 1, of which 0 counts as −1.
+    """
+
+    operation = HINGE
+    _expected = "targets of -1 and 1, or of 0 and 1"
+
+    def _wrong(self, y: np.ndarray) -> np.ndarray:
+        return (y != 1) & (y != 0) & (y != -1)
+
+
+class MulticlassHingeLoss(CrossEntropyLoss):
+    """Multi-class hinge (Crammer and Singer 2001): max(0, 1 − (ŷ_t − max over j ≠ t of ŷ_j)), averaged over the batch.
+
+    Outputs are (rows, classes), t the rows' labels (rows,).
+    """
+
+    operation = MULTICLASS_HINGE
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """None: margins are not probabilities."""
+        return Loss.probabilities(self, outputs)
+
+
 def check_values(loss: Loss, data: Dataset, prediction: tuple[int, ...]) -> None:
     """Raises where `data` has no targets, or not one for each output."""
     if data.y is None:
@@ -143,7 +197,6 @@ def check_values(loss: Loss, data: Dataset, prediction: tuple[int, ...]) -> None
 
 
 REGISTERED: dict[str, type[Loss]] = {
-    "BCEWithLogitsLoss": BCEWithLogitsLoss,
-    "CrossEntropyLoss": CrossEntropyLoss,
-    "MSELoss": MSELoss,
+    kind.__name__: kind
+    for kind in (CrossEntropyLoss, SoftCrossEntropyLoss, BCEWithLogitsLoss, HingeLoss, MulticlassHingeLoss, MSELoss)
 }

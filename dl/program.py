@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..kernels.advance import ADVANCE
+from ..kernels.clip_values import CLIP_VALUES
 from ..kernels.counters import COUNTERS
 from ..kernels.gather import GATHER
 from ..kernels.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
@@ -64,6 +65,7 @@ def training(
     parameters: int,
     clip_norm: float | None,
     tf32: bool = False,
+    clip_value: float | None = None,
     *,
     weighted: bool = False,
 ) -> Program:
@@ -72,17 +74,23 @@ def training(
     `weighted`, each row's loss is multiplied with its weight in the run's array ``"data weight"``.
     """
     graph = Graph(model.dtype, train=True, tf32=tf32)
+    p, g, clip = (graph.shared(name, ()) for name in ("p", "g", "clip"))
+    slots = tuple(graph.shared(name, ()) for name in optimizer.slots)
+    ranges = (graph.shared("bounds", (), "int64"), graph.shared("factors", ()), graph.shared("table", ()))
+    arguments = (p, g, *slots, *ranges, _counters(graph), clip)
+    if optimizer.before is not None:
+        graph.phase = "load"
+        graph.apply(optimizer.before, arguments, (), **optimizer.attributes)
     program = _resident(graph, model, loss, width, weighted)
     graph.differentiate()
     graph.phase = "update"
-    p, g, clip = (graph.shared(name, ()) for name in ("p", "g", "clip"))
+    if clip_value is not None:
+        graph.apply(CLIP_VALUES, (g,), (), bound=clip_value)
     if clip_norm is not None:
         partial = Value("partial", ((parameters + CHUNK - 1) // CHUNK,), "float64", "fixed")
         graph.apply(SQUARES, (g,), (partial,))
         graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=clip_norm)
-    slots = tuple(graph.shared(name, ()) for name in optimizer.slots)
-    ranges = (graph.shared("bounds", (), "int64"), graph.shared("factors", ()), graph.shared("table", ()))
-    graph.apply(optimizer.operation, (p, g, *slots, *ranges, _counters(graph), clip), (), **optimizer.attributes)
+    graph.apply(optimizer.operation, arguments, (), **optimizer.attributes)
     _advance(graph, program)
     return program
 

@@ -18,24 +18,28 @@ standardize = true       # a first layer that subtracts the mean and divides by 
 
 [model]
 hidden = [256]           # widths of the hidden layers
-activation = "relu"      # "relu", "tanh", "sigmoid"
+activation = "relu"      # "relu", "tanh", "sigmoid", "gelu", "softplus"
 dropout = 0.2            # after each hidden layer
-init = "auto"            # "glorot", "he", or "auto": he for relu
+init = "auto"            # "glorot", "he", "gaussian", "uniform", or "auto": he for relu
 dtype = "float32"        # "float32", "float64"
 
 [loss]
-name = "auto"            # "CrossEntropyLoss", "MSELoss", or "auto": by the targets
+name = "auto"            # "auto": by the targets; or a loss of docs/algorithms.md, as "HingeLoss"
 
 [optimizer]              # any argument of the optimizer may follow, as betas or momentum
-name = "Adam"            # "SGD", "RMSprop", "Adam", "AdamW"
-lr = 0.001
+name = "Adam"            # any of docs/algorithms.md, as "SGD", "Nesterov", "Adagrad"
+lr = 0.001               # the optimizer's own default where it is left out
+groups = []              # rates of their own, as {names = "0.*", lr = 1e-4, weight_decay = 0.0}
 
 [schedule]
-name = "constant"        # "constant", "linear", "step", "cosine"
+name = "constant"        # "constant", "linear", "step", "cosine", "inverse", "power"
 warmup = 0               # steps in which the rate rises from 0
 steps = 0                # length of the decay in steps; 0 is the whole run
 final = 0.01             # share of the rate at the end: linear, cosine
 gamma = 0.1              # factor of the rate every `steps`: step
+delta = 0.001            # the rate is divided by 1 + delta · step: inverse
+power = 1.0              # the rate is divided by step^power, above 0.5 and at most 1: power
+hold = 0                 # steps before the decay begins: inverse, power
 
 [train]
 seed = 0                 # of the split, the weights, the shuffling and the dropout
@@ -44,6 +48,7 @@ batch_size = 32
 patience = 0             # stop after so many epochs without improvement; 0 never does
 monitor = "validation_loss"
 clip_norm = 0.0          # shorten the gradient to this norm; 0 leaves it
+clip_value = 0.0         # clip each element of the gradient to this size; 0 leaves it
 precision = "auto"       # "auto" (the model's dtype), "float32", "tf32" (on a GPU), "float64"
 
 [checkpoint]

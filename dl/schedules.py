@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from ..backends.errors import ConfigurationError
 
@@ -14,6 +15,9 @@ class Schedule:
     ----------
     warmup : steps over which the factor rises linearly from 1/warmup to what the schedule says.
     """
+
+    robbins_monro: ClassVar[bool] = False
+    """Whether Σ factor is infinite and Σ factor² is not: enough for descent on noisy gradients to converge."""
 
     def __init__(self, warmup: int = 0) -> None:
         self.warmup = warmup
@@ -38,6 +42,54 @@ class Schedule:
 
 class Constant(Schedule):
     """The optimizer's rate throughout."""
+
+
+class InverseTimeDecay(Schedule):
+    """1 / (1 + delta · t), with t the steps since the first `hold`, during which it is 1 (Robbins and Monro 1951)."""
+
+    robbins_monro = True
+
+    def __init__(self, delta: float, hold: int = 0, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        self.delta, self.hold = delta, hold
+        self._whole("hold", 0)
+        if not delta > 0:
+            raise ConfigurationError(f"InverseTimeDecay: delta is {delta!r}; expected a number above 0")
+
+    def factor(self, step: int) -> float:
+        return 1 / (1 + self.delta * max(0, step - self.hold))
+
+
+class PowerDecay(Schedule):
+    """1 / t^power with 0.5 < power ≤ 1 and t = 1, 2, … from step `hold` on; 1 before (Robbins and Monro 1951)."""
+
+    robbins_monro = True
+
+    def __init__(self, power: float = 1.0, hold: int = 0, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        self.power, self.hold = power, hold
+        self._whole("hold", 0)
+        if not 0.5 < power <= 1:
+            raise ConfigurationError(
+                f"PowerDecay: power is {power!r}; expected a number above 0.5 and at most 1, so that the sum of the "
+                "rates is infinite and that of their squares is not"
+            )
+
+    def factor(self, step: int) -> float:
+        return 1 / max(1, step - self.hold + 1) ** self.power
+
+
+class Ramp(Schedule):
+    """From `start` to `stop` in a straight line over `steps`, then constant: for momentum, or a rate's factor."""
+
+    def __init__(self, start: float, stop: float, steps: int, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        self.start, self.stop, self.steps = start, stop, steps
+        self._whole("steps", 1)
+
+    def factor(self, step: int) -> float:
+        a = min(1.0, step / self.steps)
+        return (1 - a) * self.start + a * self.stop
 
 
 class LinearDecay(Schedule):

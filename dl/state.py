@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backends import Backend
-from ..backends.errors import CheckpointError
+from ..backends.errors import CheckpointError, ConfigurationError
 from ..backends.philox import key_of
 from ..kernels.counters import COUNTERS, CURSOR, FAILED, ROW, STEP
 from .arena import Arena
+from .groups import ParameterGroup
 from .layers.base import Layer
 from .optimizers import Optimizer
 from .schedules import Schedule
@@ -25,19 +27,30 @@ class TrainingState:
     """
 
     def __init__(
-        self, model: Layer, optimizer: Optimizer, schedule: Schedule, backend: Backend, seed: int, metrics: int
+        self,
+        model: Layer,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        backend: Backend,
+        seed: int,
+        metrics: int,
+        groups: Sequence[ParameterGroup] = (),
     ) -> None:
         self.backend, self.optimizer, self.schedule = backend, optimizer, schedule
-        self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters())
+        self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters(), groups)
         real = self.arena.dtype
         self.step = self.cursor = 0
         self._block = -1
         self.slots = {
             name: self.arena.zeros() if name in optimizer.states else backend.zeros(0, real) for name in optimizer.slots
         }
+        for name, value in optimizer.initial.items():
+            self.slots[name][...] = value
         self.counters, self.totals = new_counters(backend), backend.zeros(1 + metrics, np.float64)
         ranges = self.arena.ranges
-        decay = optimizer.weight_decay
+        factors = [
+            self._factors(decayed, groups[group] if group < len(groups) else None) for *_, decayed, group in ranges
+        ]
         self.table = backend.zeros((TABLE, len(optimizer.constants(0, 1.0))), real)
         self.shared: dict[str, Any] = {
             "p": self.arena.trained,
@@ -47,10 +60,24 @@ class TrainingState:
             "totals": self.totals,
             "key": backend.asarray(key_of(seed)),
             "bounds": backend.asarray(np.array([r[:2] for r in ranges], dtype=np.int64).reshape(-1, 2)),
-            "factors": backend.asarray(np.array([(1, decay * r[2]) for r in ranges], dtype=real).reshape(-1, 2)),
+            "factors": backend.asarray(np.array(factors, dtype=real).reshape(-1, 2)),
             "table": self.table,
             "clip": backend.asarray(np.ones(1, dtype=real)),
         }
+
+    def _factors(self, decayed: bool, group: ParameterGroup | None) -> tuple[float, float]:
+        """The factor of the optimizer's rate and the weight decay of a range."""
+        optimizer = self.optimizer
+        rate, decay = 1.0, optimizer.weight_decay
+        if group is not None and group.lr is not None:
+            if optimizer.lr == 0:
+                raise ConfigurationError(
+                    f"ParameterGroup {group.names!r}: the optimizer's lr is 0; expected it above 0"
+                )
+            rate = group.lr / optimizer.lr
+        if group is not None and group.weight_decay is not None:
+            decay = group.weight_decay
+        return rate, decay if decayed else 0.0
 
     def lr(self, step: int) -> float:
         """The learning rate of step number `step`."""

@@ -34,13 +34,12 @@ class Summary:
         from .graph import Graph
 
         graph = Graph(model.dtype, train=True)
-        layers = model.children() or {"": model}
         x = graph.batch(input_shape or input_shape_of(model))
         model.parameters()  # gives names
-        rows = []
-        for name, layer in layers.items():
-            x = graph.lower(layer, x, name)
-            rows.append((name, repr(layer), x.shape, sum(p.size for p in layer.parameters())))
+        rows = [
+            (name, repr(layer), y.shape, sum(p.size for p in layer.parameters()))
+            for name, layer, y in model.trace(graph, x)
+        ]
         count = sum(parameter.size for parameter in model.parameters())
         return cls(tuple(rows), count, count * np.dtype(model.dtype).itemsize)
 

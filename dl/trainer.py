@@ -16,6 +16,7 @@ from .callbacks import Callback
 from .data import Dataset, as_dataset
 from .early_stopping import EarlyStopping
 from .graph import Graph
+from .groups import ParameterGroup
 from .history import History
 from .interrupts import interrupts
 from .layers.base import Layer
@@ -40,10 +41,12 @@ class Trainer:
     optimizer : its weight decay applies to weights, not to biases.
     schedule : multiplies the optimizer's rate at each step; by default constant.
     clip_norm : the gradient is shortened to this norm where it is longer; None leaves it.
+    clip_value : each element of the gradient is clipped to ±clip_value, before `clip_norm`; None leaves it.
     precision : ``"float32"``, ``"float64"``, or ``"tf32"``: float32 whose products may round their factors to ten
         bits behind the point, on the GPU; None takes the model's dtype.
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
+    groups : parameters with a learning rate or a decay of their own.
 
     Attributes
     ----------
@@ -61,9 +64,11 @@ class Trainer:
         *,
         schedule: Schedule | None = None,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
         precision: str | None = None,
         backend: str | None = "auto",
         seed: int = 0,
+        groups: Sequence[ParameterGroup] = (),
     ) -> None:
         for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
@@ -72,10 +77,16 @@ class Trainer:
             raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
         if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
             raise ConfigurationError(f"Trainer: seed is {seed!r}; expected a whole number from 0 to 2**64 - 1")
-        if clip_norm is not None and not (isinstance(clip_norm, int | float) and clip_norm > 0):
-            raise ConfigurationError(f"Trainer: clip_norm is {clip_norm!r}; expected a number above 0, or None")
+        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a number above 0, or None")
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.schedule, self.clip_norm, self.seed = schedule or Schedule(), clip_norm, int(seed)
+        self.schedule, self.seed = schedule or Schedule(), int(seed)
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.groups = tuple(groups)
+        for group in self.groups:
+            if not isinstance(group, ParameterGroup):
+                raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
         self.backend: Backend = backends.get(backend)
         self.precision = precision or model.dtype
         self._check_precision(self.backend)
@@ -96,7 +107,13 @@ class Trainer:
         """The run's arrays; made at first need, and brought up to date with weights set from outside."""
         if self._state is None:
             self._state = TrainingState(
-                self.model, self.optimizer, self.schedule, self.backend, self.seed, len(self.loss.metrics)
+                self.model,
+                self.optimizer,
+                self.schedule,
+                self.backend,
+                self.seed,
+                len(self.loss.metrics),
+                self.groups,
             )
         self._state.arena.attach()
         return self._state

@@ -47,7 +47,7 @@ def product(
     if depth == 0:
         clear(rows, vectors * lanes, c, c0, cm, more)
         return
-    blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * height else 1
+    blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * height or copies != NEITHER else 1
     block = (depth + blocks - 1) // blocks
     for k in range(0, depth, block):
         deep, add = min(block, depth - k), more + k

@@ -1,21 +1,28 @@
 """The layers that networks are made of."""
 
-from .activations import ReLU, Sigmoid, Tanh
+from .activations import GELU, ReLU, Sigmoid, Softplus, Tanh
 from .base import ArrayLayer, Layer, Parameter
 from .dropout import Dropout
 from .linear import Linear
+from .model import Add, Concatenate, Input, Model
 from .sequential import Sequential
 from .standardize import Standardize
 
 __all__ = [
+    "GELU",
+    "Add",
     "ArrayLayer",
+    "Concatenate",
     "Dropout",
+    "Input",
     "Layer",
     "Linear",
+    "Model",
     "Parameter",
     "ReLU",
     "Sequential",
     "Sigmoid",
+    "Softplus",
     "Standardize",
     "Tanh",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -53,6 +54,15 @@ class Parameter:
         return self.array if backend is None else backend.to_numpy(self.array)
 
 
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """What an `Input` or a call of a layer on symbols stands for; `features` is an input's width."""
+
+    layer: Layer | None
+    sources: tuple[Symbol, ...]
+    features: int = 0
+
+
 class Layer:
     """Base of all layers. A layer of one's own writes `lower`, or derives from `ArrayLayer`.
 
@@ -63,6 +73,8 @@ class Layer:
     dtype: str = "float32"
     classes: list[int | str] | None = None
     """What the labels of a classifier are called; saved with the model."""
+    joins: ClassVar[int] = 1
+    """How many values it reads; one that reads several gets them as a tuple."""
     registered: ClassVar[dict[str, type[Layer]]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -72,6 +84,24 @@ class Layer:
     def lower(self, graph: Graph, x: Value) -> Value:
         """Appends the layer's operations to `graph` and returns its output."""
         raise NotImplementedError(f"{type(self).__name__} has no lower()")
+
+    def __call__(self, *symbols: Symbol) -> Symbol:
+        """The symbol of the layer's output for these inputs: the way to write a `Model`."""
+        if len(symbols) != self.joins or not all(isinstance(symbol, Symbol) for symbol in symbols):
+            given = ", ".join(type(symbol).__name__ for symbol in symbols)
+            raise ConfigurationError(
+                f"{type(self).__name__}: called on ({given}); expected {self.joins} of what gs.Input or a layer "
+                "returned (a model's outputs for arrays are gs.Trainer(…).predict's)"
+            )
+        return Symbol(self, symbols)
+
+    def trace(self, graph: Graph, x: Value) -> list[tuple[str, Layer, Value]]:
+        """Lowers the layers inside one by one; name, layer and output of each."""
+        found = []
+        for name, layer in (self.children() or {"": self}).items():
+            x = graph.lower(layer, x, name)
+            found.append((name, layer, x))
+        return found
 
     def children(self) -> dict[str, Layer]:
         """The layers inside this one, by name."""

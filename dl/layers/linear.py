@@ -22,7 +22,8 @@ class Linear(Layer):
     ----------
     in_features, out_features : widths of input and output.
     bias : whether there is a b; it starts at 0 and is not decayed.
-    init : how W is drawn, ``"glorot"`` (uniform) or ``"he"`` (normal, for ReLU).
+    init : how W is drawn, ``"glorot"`` (uniform), ``"he"`` (normal, for ReLU), ``"gaussian"`` (normal, deviation 0.01)
+        or ``"uniform"`` (±1 / √in_features).
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, init: str = "glorot") -> None:

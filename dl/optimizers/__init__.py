@@ -1,10 +1,29 @@
-"""Optimizers, named and with the defaults of torch.optim."""
+"""Optimizers, named and with the defaults of torch.optim where it has them."""
 
+from .adadelta import Adadelta
+from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .base import Optimizer, State
+from .delta_bar_delta import DeltaBarDelta
+from .momentum import Momentum, Nesterov
 from .rmsprop import RMSprop
 from .sgd import SGD
 
-REGISTERED: dict[str, type[Optimizer]] = {"SGD": SGD, "RMSprop": RMSprop, "Adam": Adam, "AdamW": AdamW}
+REGISTERED: dict[str, type[Optimizer]] = {
+    kind.__name__: kind for kind in (SGD, Momentum, Nesterov, Adagrad, RMSprop, Adadelta, Adam, AdamW, DeltaBarDelta)
+}
 
-__all__ = ["REGISTERED", "SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "State"]
+__all__ = [
+    "REGISTERED",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "DeltaBarDelta",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "RMSprop",
+    "State",
+]

@@ -16,10 +16,13 @@ from ...kernels.operation import Operation
 
 @dataclass
 class State:
-    """What an optimizer driven by hand keeps beside a parameter: steps taken, and its states by name."""
+    """What an optimizer driven by hand keeps beside a parameter: steps taken, its states by name, and whether the
+    parameter has been moved ahead for its gradient (`Nesterov`).
+    """
 
     step: int = 0
     slots: dict[str, Any] = field(default_factory=dict)
+    ahead: bool = False
 
 
 class Optimizer:
@@ -32,7 +35,11 @@ class Optimizer:
     """
 
     operation: ClassVar[Operation]
+    before: ClassVar[Operation | None] = None
+    """What moves the parameters before the gradient is taken, where something does; arguments as `operation`."""
     slots: ClassVar[tuple[str, ...]] = ()
+    full_batch: ClassVar[bool] = False
+    """Whether each step must see all rows."""
 
     def __init__(self, lr: float, weight_decay: float) -> None:
         self.lr, self.weight_decay = lr, weight_decay
@@ -49,6 +56,11 @@ class Optimizer:
         """Attributes of the operation."""
         return {}
 
+    @property
+    def initial(self) -> dict[str, float]:
+        """What the states begin at, where that is not 0."""
+        return {}
+
     def constants(self, step: int, lr: float) -> tuple[float, ...]:
         """The operation's constants for step number `step`, from 0, at learning rate `lr`, in float64."""
         raise NotImplementedError
@@ -58,7 +70,7 @@ class Optimizer:
         if isinstance(p, Mapping):
             return {name: self.init(value) for name, value in p.items()}
         xp = array_module(p)
-        return State(slots={name: xp.zeros_like(p) for name in self.states})
+        return State(slots={name: xp.full_like(p, self.initial.get(name, 0)) for name in self.states})
 
     def update(self, p: Any, g: Any, state: Any) -> None:
         """One step on the array p with gradient g, in place; also on dictionaries of arrays.
@@ -79,6 +91,11 @@ class Optimizer:
             for name in p:
                 self.update(p[name], g[name], state[name])
             return
+        self._apply(self.operation, p, g, state)
+        state.step += 1
+
+    def _apply(self, operation: Operation, p: Any, g: Any, state: State) -> None:
+        """Runs one of the optimizer's operations on arrays that were given by hand."""
         xp = array_module(p)
         for name, array in (("p", p), ("g", g), *state.slots.items()):
             if array_module(array) is not xp:
@@ -93,7 +110,7 @@ class Optimizer:
         slots = [state.slots[name].reshape(-1) if name in state.slots else empty for name in self.slots]
         counters = xp.zeros(COUNTERS, dtype=xp.int64)
         counters[FAILED] = -1
-        self.operation.reference(
+        operation.reference(
             xp,
             p.reshape(-1),
             g.reshape(-1),
@@ -105,7 +122,6 @@ class Optimizer:
             xp.ones(1, dtype=p.dtype),
             **self.attributes,
         )
-        state.step += 1
 
     def _at_least(self, name: str, bound: float, below: float = float("inf")) -> None:
         value = getattr(self, name)

@@ -70,6 +70,9 @@ def plan_of(run: gs.Trainer, data: gs.Dataset, batch: int) -> Plan:
             gs.SGD(lr=1e-2, momentum=0.9),
             gs.SGD(lr=0.1),
             gs.RMSprop(lr=1e-3, centered=True, momentum=0.5),
+            gs.Momentum(lr=1e-2),
+            gs.Adagrad(lr=1e-2),
+            gs.Adadelta(),
         ]
     ),
 )

@@ -18,6 +18,7 @@ from gearshift.kernels.launch import column_tiles, parts
 from gearshift.kernels.operation import Operation
 
 ACTIVATIONS = (IDENTITY, RELU, TANH, SIGMOID)
+UPDATES = ("adadelta", "adagrad", "adam", "delta_bar_delta", "momentum", "nesterov", "rmsprop", "sgd")
 JUNK = 77  # what lies in an output before it is written
 
 
@@ -130,6 +131,35 @@ def _weigh(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case([weight, scores, gradient, draw.junk(rows, columns), draw.junk(rows, n)], (3, 4))
 
 
+def _hinge(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    outputs = np.round(draw.normal(rows, n) * 4) / 2 + draw.real.type(0.25)  # exact, and not at the kink
+    for signs in (-1, 1), (0, 1):
+        target = draw.random.choice(signs, (rows, n)).astype(draw.real)
+        terms = {2: _largest(outputs) + 1, 3: 1 / max(rows * n, 1)}
+        yield Case([outputs, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
+
+
+def _multiclass_hinge(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    if n == 0:
+        return
+    for shape, dtype in ((rows,), np.int64), ((rows, 1), np.uint8):
+        outputs = np.round(draw.normal(rows, n) * 4) / 2  # exact, with ties
+        labels = draw.random.integers(0, min(n, 256), shape).astype(dtype)
+        if rows:
+            labels.reshape(-1)[0] = np.argmax(outputs[0]) % 256
+        terms = {2: 2 * _largest(outputs) + 1, 3: 1 / max(rows, 1)}
+        yield Case([outputs, labels, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
+
+
+def _soft_cross_entropy(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    if n == 0:
+        return
+    logits, target = np.round(draw.normal(rows, n) * 8) / 2, draw.uniform(rows, n)
+    target /= target.sum(axis=1, keepdims=True)
+    terms = {2: _largest(logits) * 2 + np.log(n) + 1, 3: 2 / max(rows, 1)}
+    yield Case([logits, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
+
+
 def _squared_error(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     prediction, target = draw.normal(rows, n), draw.normal(rows, n)
     largest = _largest(prediction, target)
@@ -183,6 +213,16 @@ def _advance(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([counters(), draw.normal(rows, n)], (0,))
 
 
+def _concatenate(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for m in (1, n):
+        yield Case([draw.normal(rows, m), draw.normal(rows, n), draw.junk(rows, m + n)], (2,))
+
+
+def _split(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for m in (1, n):
+        yield Case([draw.normal(rows, m + n), draw.junk(rows, m), draw.junk(rows, n)], (1, 2))
+
+
 def _dropout(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for p, stream in ((0.0, 0), (0.1, 3), (0.5, 70_000)):
         attributes = {"threshold": round(p * 2**32), "scale": 1 / (1 - p), "stream": stream}
@@ -228,6 +268,61 @@ def _adam(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case(arrays, (0, 2, 3), {"decoupled": decoupled})
 
 
+def _momentum(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case(_update(draw, rows * n, 1, [0.1, 0.9]), (0, 2))
+
+
+def _nesterov_ahead(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case(_update(draw, rows * n, 2, [0.1, 0.9]), (0, 3))
+
+
+def _nesterov(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for failed in (-1, 7):
+        arrays = _update(draw, rows * n, 2, [0.1, 0.9])
+        arrays[-2] = counters(step=7, failed=failed)
+        yield Case(arrays, (0, 2))
+
+
+def _adagrad(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case(_update(draw, rows * n, 1, [0.1, 0.5, 1e-6]), (0, 2))
+
+
+def _adadelta(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case(_update(draw, rows * n, 2, [1, 0.9, 0.1, 1e-6]), (0, 2, 3))
+
+
+def _delta_bar_delta(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    arrays = _update(draw, rows * n, 2, [0.5, 0.01, 0.9, 0.7, 0.3])
+    for index in (1, 3):  # far from 0, where rounding decides the sign
+        signs = np.where(draw.random.uniform(size=rows * n) < 0.5, -1, 1)
+        arrays[index] = (signs * draw.random.uniform(2, 3, rows * n)).astype(draw.real)
+    yield Case(arrays, (0, 2, 3))
+
+
+def _gelu(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([draw.normal(rows, n) * 3, draw.junk(rows, n)], (1,))
+
+
+def _gelu_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    dy = draw.normal(rows, n)
+    yield Case([dy, draw.normal(rows, n) * 3, draw.junk(rows, n)], (2,), terms={2: 2 * _largest(dy)})
+
+
+def _softplus(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([draw.normal(rows, n) * 9, draw.junk(rows, n)], (1,), terms={1: 50})
+
+
+def _softplus_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    dy = draw.normal(rows, n)
+    yield Case([dy, np.abs(draw.normal(rows, n)), draw.junk(rows, n)], (2,), terms={2: _largest(dy)})
+
+
+def _clip_values(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    g = draw.normal(rows * n)
+    g[: rows // 3] = np.nan
+    yield Case([g], (0,), {"bound": 0.75})
+
+
 def _gradient_squares(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     g = draw.normal(rows * n)
     partial = draw.junk((g.size + 4095) // 4096, dtype=np.float64)
@@ -243,6 +338,8 @@ def _clip_factor(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
 _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "activation": _activation,
     "activation_backward": _activation_backward,
+    "adadelta": _adadelta,
+    "adagrad": _adagrad,
     "adam": _adam,
     "add": _add,
     "advance": _advance,
@@ -250,13 +347,27 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
     "clip_factor": _clip_factor,
+    "clip_values": _clip_values,
+    "concatenate": _concatenate,
+    "delta_bar_delta": _delta_bar_delta,
     "dropout": _dropout,
     "gather": _gather,
     "gather_standardized": _gather_standardized,
+    "gelu": _gelu,
+    "gelu_backward": _gelu_backward,
     "gradient_squares": _gradient_squares,
+    "hinge": _hinge,
+    "momentum": _momentum,
+    "multiclass_hinge": _multiclass_hinge,
+    "nesterov": _nesterov,
+    "nesterov_ahead": _nesterov_ahead,
     "rmsprop": _rmsprop,
     "sgd": _sgd,
+    "soft_cross_entropy": _soft_cross_entropy,
+    "softplus": _softplus,
+    "softplus_backward": _softplus_backward,
     "softmax_cross_entropy": _softmax_cross_entropy,
+    "split": _split,
     "squared_error": _squared_error,
     "standardize": _standardize,
     "tally": _tally,

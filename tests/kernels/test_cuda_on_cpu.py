@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_cases import ACTIVATIONS, COVERED, JUNK, Case, cases, counters, operations
+from cuda_cases import ACTIVATIONS, COVERED, JUNK, UPDATES, Case, cases, counters, operations
 from cuda_on_cpu import HostCuda, sanitized, unavailable
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +23,6 @@ OPERATIONS = operations()
 REALS = (np.float32, np.float64)
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 SIZES = [(0, 0), (0, 5), (1, 1), (3, 0), (5, 7), (33, 65), (300, 31), (2, 1000)]
-UPDATES = ("adam", "rmsprop", "sgd")
 HOST = HostCuda()
 GUARD = 0 if sanitized() else 64  # elements before and after each array that must stay as they are
 

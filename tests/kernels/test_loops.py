@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from agreement import TOLERANCE, worst_error
-from cuda_cases import COVERED, Case, counters, operations
+from cuda_cases import COVERED, UPDATES, Case, counters, operations
 from cuda_cases import cases as all_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +22,6 @@ from gearshift.kernels.operation import Operation
 
 OPERATIONS = operations()
 REALS = (np.float32, np.float64)
-UPDATES = ("adam", "rmsprop", "sgd")
 # a row of predictions has at least one output, so that its mean exists
 SIZES = [(0, 0), (0, 5), (1, 1), (3, 0), (5, 7), (33, 65), (300, 31), (2, 1000), (700, 130)]
 
@@ -67,7 +66,7 @@ def test_every_operation_but_the_product_has_a_loop_and_cases() -> None:
 @pytest.mark.parametrize("name", COVERED)
 def test_compiled_loop_equals_reference_at_edge_sizes(name: str, real: Any) -> None:
     for rows, n in SIZES:
-        if name in ("binary_cross_entropy", "squared_error") and n == 0:
+        if name in ("binary_cross_entropy", "hinge", "squared_error") and n == 0:
             continue
         for case in cases(name, real, rows, n):
             check(name, case, run_compiled)
@@ -193,7 +192,7 @@ def test_updates_stop_after_a_failed_step(name: str, run: Callable[..., None]) -
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays, case.arrays, strict=True))
 
 
-@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("name", [name for name in UPDATES if name != "nesterov"])  # which begins at its origin
 def test_only_the_ranges_move_and_decay_is_the_range_s_own(name: str) -> None:
     """Without a gradient, the first range shrinks by its decay, the second and the padding stay."""
     for case in cases(name, np.float64, 1, 12):
@@ -201,7 +200,7 @@ def test_only_the_ranges_move_and_decay_is_the_range_s_own(name: str) -> None:
         bounds, factors = case.arrays[-5:-3]
         p[...], g[...] = 1, 0
         for state in case.arrays[2:-5]:
-            state[...] = 0
+            state[...] = name == "delta_bar_delta"  # whose rates are a state
         bounds[...], factors[...] = [[0, 4], [6, 10], [10, 10]], [[1, 0.1], [1, 0], [1, 0]]
         arrays = copies(case)
         run_compiled(OPERATIONS[name], arrays, case.attributes)

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
@@ -36,6 +36,8 @@ def guarded(values: np.ndarray) -> np.ndarray:
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
+@example(rows=8, vectors=3, depth=2000, dtype="float32", copies=RIGHT, height=8, more=False, seed=0)
+@example(rows=16, vectors=3, depth=2000, dtype="float32", copies=LEFT, height=8, more=True, seed=0)
 def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> None:
     random, lanes = np.random.default_rng(seed), machine.lanes(dtype)
     columns = vectors * lanes

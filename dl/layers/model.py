@@ -1,0 +1,159 @@
+"""Models that are directed acyclic graphs: layers are called on symbols, and a `Model` is what lies between two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...backends.errors import ConfigurationError, ShapeError
+from ...kernels.add import ADD
+from ...kernels.concatenate import JOIN, SPLIT
+from .base import Layer, Symbol
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+def Input(features: int) -> Symbol:
+    """A symbol that stands for rows of `features` numbers, on which layers are called."""
+    if not isinstance(features, int) or features < 1:
+        raise ConfigurationError(f"Input: features is {features!r}; expected a whole number of at least 1")
+    return Symbol(None, (), features)
+
+
+class Add(Layer):
+    """The sum of two symbols of one shape, as in a skip connection: ``gs.Add()(x, h)``."""
+
+    joins = 2
+
+    def lower(self, graph: Graph, x: Any) -> Value:
+        a, b = x
+        if a.shape != b.shape:
+            raise ShapeError(f"Add expects rows of one shape, but gets {a.shape} and {b.shape}")
+        y = graph.batch(a.shape)
+        graph.apply(ADD, (a, b), (y,))
+        return y
+
+
+class Concatenate(Layer):
+    """Two symbols side by side, (rows, m + n): ``gs.Concatenate()(a, b)``."""
+
+    joins = 2
+
+    def lower(self, graph: Graph, x: Any) -> Value:
+        a, b = x
+        y = graph.batch((a.shape[0] + b.shape[0],))
+        graph.apply(JOIN, (a, b), (y,))
+        return y
+
+
+class Model(Layer):
+    """The layers between inputs and output; a layer that is called twice has one set of weights.
+
+    >>> x = gs.Input(8)
+    >>> h = gs.ReLU()(gs.Linear(8, 8)(x))
+    >>> model = gs.Model(x, gs.Linear(8, 3)(gs.Add()(x, h)))
+
+    Layers are named by number, in the order in which they are needed.
+
+    Parameters
+    ----------
+    inputs : an `Input`, or several, which are given side by side in the rows of x, in this order.
+    output : the symbol of the output.
+    dtype : of weights and computation, ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    ConfigurationError
+        The output needs an `Input` that is not among `inputs`, or does not need one that is.
+    """
+
+    def __init__(self, inputs: Symbol | Sequence[Symbol], output: Symbol, dtype: str = "float32") -> None:
+        self.inputs = (inputs,) if isinstance(inputs, Symbol) else tuple(inputs)
+        self.output = output
+        self.symbols = _in_order(output)
+        needed = [symbol for symbol in self.symbols if symbol.layer is None]
+        if any(symbol not in self.inputs for symbol in needed):
+            raise ConfigurationError("Model: the output needs an Input that is not among inputs")
+        if len(needed) != len(self.inputs):
+            raise ConfigurationError("Model: inputs has an item that the output does not need, or that is no Input")
+        self.layers = list(dict.fromkeys(symbol.layer for symbol in self.symbols if symbol.layer is not None))
+        self.astype(dtype)
+
+    @property
+    def in_features(self) -> int:
+        """The width of a row of x: all inputs side by side."""
+        return sum(symbol.features for symbol in self.inputs)
+
+    def children(self) -> dict[str, Layer]:
+        return {str(position): layer for position, layer in enumerate(self.layers)}
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        return self.trace(graph, x)[-1][2]
+
+    def trace(self, graph: Graph, x: Value) -> list[tuple[str, Layer, Value]]:
+        if x.shape != (self.in_features,):
+            raise ShapeError(f"Model expects {self.in_features} features a row, but gets rows of shape {x.shape}")
+        values: dict[Symbol, Value] = {}
+        for symbol in self.inputs[:-1]:
+            rest = graph.batch((x.shape[0] - symbol.features,))
+            values[symbol] = graph.batch((symbol.features,))
+            graph.apply(SPLIT, (x,), (values[symbol], rest))
+            x = rest
+        values[self.inputs[-1]] = x
+        found = []
+        for symbol in self.symbols:
+            if symbol.layer is not None:
+                name = str(self.layers.index(symbol.layer))
+                sources = tuple(values[source] for source in symbol.sources)
+                argument: Any = sources if symbol.layer.joins > 1 else sources[0]
+                values[symbol] = graph.lower(symbol.layer, argument, name)
+                found.append((name, symbol.layer, values[symbol]))
+        return found
+
+    def config(self) -> dict[str, Any]:
+        raise NotImplementedError("a Model is saved as its layers and its wiring")
+
+    def wiring(self) -> dict[str, Any]:
+        """Which layer reads what, as JSON can hold it; `wired` goes back."""
+        number = {symbol: i for i, symbol in enumerate(self.symbols)}
+        return {
+            "inputs": [[number[symbol], symbol.features] for symbol in self.inputs],
+            "calls": [
+                None if s.layer is None else [self.layers.index(s.layer), *(number[source] for source in s.sources)]
+                for s in self.symbols
+            ],
+        }
+
+    @classmethod
+    def wired(cls, layers: Sequence[Layer], wiring: dict[str, Any], dtype: str) -> Model:
+        """The model of these layers with that wiring."""
+        inputs = {number: Input(features) for number, features in wiring["inputs"]}
+        symbols: list[Symbol] = []
+        for number, call in enumerate(wiring["calls"]):
+            symbols.append(inputs[number] if call is None else layers[call[0]](*(symbols[i] for i in call[1:])))
+        return cls(list(inputs.values()), symbols[-1], dtype)
+
+    def __repr__(self) -> str:
+        calls = [
+            f"{number} = "
+            + (f"Input({s.features})" if s.layer is None else f"{s.layer!r}({', '.join(map(str, reads))})")
+            for number, (s, reads) in enumerate(
+                (s, [self.symbols.index(source) for source in s.sources]) for s in self.symbols
+            )
+        ]
+        return f"Model({'; '.join(calls)})"
+
+
+def _in_order(output: Symbol) -> list[Symbol]:
+    """All symbols that the output needs, each after those it reads."""
+    found: dict[Symbol, None] = {}
+    pending = [output]
+    while pending:
+        symbol = pending[-1]
+        missing = [source for source in symbol.sources if source not in found]
+        if missing:
+            pending.extend(reversed(missing))
+        else:
+            found[pending.pop()] = None
+    return list(found)

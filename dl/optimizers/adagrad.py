@@ -1,0 +1,40 @@
+"""AdaGrad."""
+
+from __future__ import annotations
+
+from ...kernels import adagrad
+from .base import Optimizer
+
+
+class Adagrad(Optimizer):
+    """torch.optim.Adagrad (Duchi et al. 2011): r ← r + g²; p ← p − lr · g / (√r + eps).
+
+    The lecture notes' constant is ``eps=1e-6``.
+
+    Parameters
+    ----------
+    lr : learning rate.
+    lr_decay : the rate at step t, from 0, is divided by 1 + t · lr_decay.
+    weight_decay : factor of p that is added to g.
+    initial_accumulator_value : what r begins at.
+    eps : added to the root.
+    """
+
+    operation = adagrad.ADAGRAD
+    slots = ("square",)
+
+    def __init__(
+        self,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.lr_decay, self.initial_accumulator_value, self.eps = lr_decay, initial_accumulator_value, eps
+        for name in ("lr_decay", "initial_accumulator_value", "eps"):
+            self._at_least(name, 0)
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        return lr / (1 + step * self.lr_decay), self.initial_accumulator_value, self.eps

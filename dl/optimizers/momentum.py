@@ -1,0 +1,87 @@
+"""Momentum whose velocity holds the rate: Polyak's, and Nesterov's with the gradient taken ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...backends.errors import ConfigurationError
+from ...kernels import momentum as polyak
+from ...kernels import nesterov
+from ..schedules import Ramp
+from .base import Optimizer, State
+
+
+class Momentum(Optimizer):
+    """Polyak's momentum (1964): v ← momentum · v − lr · g; p ← p + v.
+
+    `SGD(momentum=…)`, as in PyTorch, keeps the rate outside the velocity; the two differ once the rate changes.
+
+    Parameters
+    ----------
+    lr : learning rate.
+    momentum : share of the velocity that is kept; or a function of the step number, from 0, as `gearshift.Ramp`; or
+        the arguments of a `Ramp` as a table, ``{"start": 0.5, "stop": 0.9, "steps": 1000}``.
+    weight_decay : factor of p that is added to g.
+    """
+
+    operation = polyak.MOMENTUM
+    slots = ("velocity",)
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        momentum: float | Callable[[int], float] | Mapping[str, Any] = 0.9,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.momentum: float | Callable[[int], float]
+        if isinstance(momentum, Mapping):
+            try:
+                momentum = Ramp(**momentum)
+            except TypeError:
+                raise ConfigurationError(
+                    f"{type(self).__name__}: momentum is {momentum!r}; expected start, stop and steps"
+                ) from None
+        self.momentum = momentum
+        if not callable(momentum):
+            self._at_least("momentum", 0, below=1)
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        return lr, self.momentum(step) if callable(self.momentum) else self.momentum
+
+
+class Nesterov(Momentum):
+    """Nesterov's momentum (Sutskever et al. 2013): g taken at p + momentum · v, v ← momentum · v − lr · g; p ← p + v.
+
+    Arguments as `Momentum`. A `Trainer` moves the weights ahead before each gradient. Driven by hand, `look_ahead`
+    comes first, then the gradient where p is now, then `update`.
+    """
+
+    operation = nesterov.NESTEROV
+    before = nesterov.NESTEROV_AHEAD
+    slots = ("velocity", "origin")
+
+    def look_ahead(self, p: Any, state: Any) -> None:
+        """Moves the array p to p + momentum · v, in place; also dictionaries of arrays."""
+        if isinstance(p, Mapping):
+            for name in p:
+                self.look_ahead(p[name], state[name])
+            return
+        self._check_ahead(state, False)
+        self._apply(nesterov.NESTEROV_AHEAD, p, p, state)
+        state.ahead = True
+
+    def update(self, p: Any, g: Any, state: Any) -> None:
+        if not isinstance(p, Mapping):
+            self._check_ahead(state, True)
+        super().update(p, g, state)
+        if not isinstance(p, Mapping):
+            state.ahead = False
+
+    def _check_ahead(self, state: State, wanted: bool) -> None:
+        if state.ahead is not wanted:
+            raise ConfigurationError(
+                "Nesterov: the gradient belongs to p + momentum · v; a step is look_ahead(p, state), the gradient at "
+                "that p, and update(p, g, state), in this order"
+            )

@@ -1,0 +1,37 @@
+"""Clipping by value: each element of the gradient into [−bound, bound]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .launch import over_elements
+from .operation import Cuda, Launch, Operation, elements
+
+
+def reference(xp: Any, g: Any, *, bound: float) -> None:
+    """Changes g (n,) in place; NaN stays NaN."""
+    g[...] = xp.where(g > bound, bound + xp.zeros_like(g), xp.where(g < -bound, xp.zeros_like(g) - bound, g))
+
+
+def loop(start: int, stop: int, g: Any, bound: float) -> None:
+    """`reference` over elements `start` to `stop`."""
+    high = g.dtype.type(bound)
+    gs = g[start:stop]
+    for i in range(stop - start):
+        v = gs[i]
+        gs[i] = high if v > high else (-high if v < -high else v)
+
+
+def launch(g: Any, *, bound: float) -> Launch:
+    """A thread an element."""
+    return over_elements(g.size, g, g.size, float(bound))
+
+
+CLIP_VALUES = Operation(
+    "clip_values",
+    reference,
+    loop,
+    elements,
+    cuda=Cuda("clip_values.cu", "clip_values", launch),
+    flops=lambda g, **_: g.size,
+)

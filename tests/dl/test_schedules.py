@@ -1,0 +1,82 @@
+"""Schedules with memory of the number of steps, Robbins and Monro's conditions, and how weights are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.backends.errors import ConfigurationError
+from gearshift.dl.config import parse
+from gearshift.dl.experiment import build_schedule
+from gearshift.dl.initializers import WEIGHTS
+
+
+def test_closed_forms() -> None:
+    assert [gs.InverseTimeDecay(0.5)(step) for step in range(4)] == pytest.approx([1, 1 / 1.5, 1 / 2, 1 / 2.5])
+    assert [gs.InverseTimeDecay(1.0, hold=2)(step) for step in range(5)] == pytest.approx([1, 1, 1, 1 / 2, 1 / 3])
+    assert [gs.PowerDecay(1.0)(step) for step in range(4)] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+    assert [gs.PowerDecay(0.75, hold=1)(step) for step in range(3)] == pytest.approx([1, 1, 2**-0.75])
+    assert [gs.Ramp(0.5, 0.9, 4)(step) for step in (0, 2, 4, 9)] == pytest.approx([0.5, 0.7, 0.9, 0.9])
+    assert gs.PowerDecay(warmup=4)(0) == 0.25
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        gs.Constant(),
+        gs.InverseTimeDecay(0.1),
+        gs.PowerDecay(0.51),
+        gs.PowerDecay(1.0),
+        gs.LinearDecay(500),
+        gs.StepDecay(100),
+        gs.CosineDecay(500),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_robbins_and_monro_s_conditions_hold_where_it_is_said(schedule: gs.Schedule) -> None:
+    """From one decade of steps to the next a divergent sum gains no less, a convergent one less."""
+    steps = np.arange(10**5)
+    rates = np.array([schedule(int(step)) for step in steps])
+    decades = [slice(10**k, 10 ** (k + 1)) for k in (3, 4)]
+    sums, squares = ([float(np.sum(values[part])) for part in decades] for values in (rates, rates**2))
+    diverges = sums[1] >= 0.9 * sums[0] > 0
+    converges = squares[1] < 0.98 * squares[0] or squares[1] == 0
+    assert (diverges and converges) is schedule.robbins_monro
+
+
+@pytest.mark.parametrize("power", [0.5, 1.1, -1.0])
+def test_a_power_outside_the_conditions_is_refused(power: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"above 0\.5 and at most 1"):
+        gs.PowerDecay(power)
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ({"name": "inverse", "delta": 0.5, "hold": 3}, gs.InverseTimeDecay),
+        ({"name": "power", "power": 0.75}, gs.PowerDecay),
+    ],
+)
+def test_from_a_configuration(table: dict[str, object], kind: type) -> None:
+    made = build_schedule(parse({"schedule": table}), 100)
+    assert type(made) is kind
+    assert all(getattr(made, key) == value for key, value in table.items() if key != "name")
+
+
+@pytest.mark.parametrize(
+    ("name", "deviation"),
+    [("glorot", np.sqrt(2 / 500)), ("he", np.sqrt(2 / 300)), ("gaussian", 0.01), ("uniform", 1 / np.sqrt(900))],
+)
+def test_weights_have_their_distribution_s_deviation(name: str, deviation: float) -> None:
+    assert name in WEIGHTS
+    weights = gs.Sequential(gs.Linear(300, 200, init=name), dtype="float64").init(4).state_dict()
+    assert np.std(weights["0.weight"]) == pytest.approx(deviation, rel=0.01)
+    assert abs(np.mean(weights["0.weight"])) <= 4 * deviation / np.sqrt(60_000)
+    assert not weights["0.bias"].any()
+
+
+@pytest.mark.parametrize("name", ["zeros", "ones", "constant"])
+def test_weights_that_make_units_alike_are_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="never differ"):
+        gs.Linear(3, 4, init=name)
