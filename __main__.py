@@ -212,6 +212,7 @@ def bench(
     names: Annotated[str | None, typer.Option("--backends", help="As numpy,numba; all by default.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="As 60s or 5m; 60s by default.")] = None,
     noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Measure the gradient noise scale.")] = True,
+    validate: Annotated[bool, typer.Option("--validate", help="Train to one loss, to check the advice.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Four batch sizes, in seconds.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
@@ -222,7 +223,7 @@ def bench(
     from .bench.batch import command, records
     from .dl.config import parse, read, rooted
 
-    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot)
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate)
     if source is not None:
         command.report(records.read(source), asked)
         return

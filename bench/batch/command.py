@@ -47,6 +47,7 @@ class Request:
     out: Path | None = None
     resume: bool = False
     plot: Path | None = None
+    validate: bool = False
 
 
 def request(
@@ -58,6 +59,7 @@ def request(
     out: Path | None = None,
     resume: bool = False,
     plot: Path | None = None,
+    validate: bool = False,
 ) -> Request:
     """What the options ask for.
 
@@ -74,8 +76,10 @@ def request(
         raise ConfigurationError(
             "--resume goes on from the file of --out FILE" + (f"; there is no {out}" if out else "")
         )
+    if validate and not noise:
+        raise ConfigurationError("--validate compares with the noise scale, which --no-noise leaves out; give only one")
     check_files(out, plot)
-    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot)
+    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate)
 
 
 def check_files(out: Path | None, plot: Path | None) -> None:
@@ -144,13 +148,15 @@ def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
     document = _begun(configuration, asked, task)
     del first
     with (
-        _progress(asked.seconds) as tell,
+        _progress(asked.seconds * (1 + asked.validate)) as tell,
         _interruptible(Budget(asked.seconds, document.spent_seconds, tell)) as budget,
     ):
         try:
             if asked.noise and document.noise is None:
                 _measure_noise(document, configuration, splits, asked.names, budget)
             Sweep(document, configuration, splits, asked.names, budget).run()
+            if asked.validate:
+                _validate(document, configuration, splits, budget)
         except Stopped:
             pass
         finally:
@@ -193,6 +199,18 @@ def _measure_noise(
         document.noise_absent = ""
     except ConfigurationError as error:
         document.noise_absent = str(error)
+
+
+def _validate(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
+    """Spends as much again as the budget."""
+    from .analysis import analyse
+    from .validate import Validator
+
+    given = analyse(document).advice
+    if not given:
+        raise ConfigurationError(f"--validate needs the advice, and there is none: {document.noise_absent}")
+    budget.seconds += budget.spent
+    Validator(document, configuration, splits, given[0], budget).run()
 
 
 @contextmanager
