@@ -218,12 +218,13 @@ def bench(
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write one page with interactive charts.")] = None,
 ) -> None:
     """Times training at every batch size: where the device is underused, why, and which batch to take."""
     from .bench.batch import command, records
     from .dl.config import parse, read, rooted
 
-    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate)
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page)
     if source is not None:
         command.report(records.read(source), asked)
         return

@@ -48,9 +48,11 @@ class Check:
     best : the batch size of the least measured time.
     excess : the advised batch size's time by that of the best; None where it did not reach the target.
     as_ruled : the same with the learning rate that the rule gives.
+    soonest : what the advice would be by the measured critical batch size.
     time_error : the median of |predicted / measured − 1| over the batch sizes.
     """
 
+    backend: str
     target: float
     advised: int
     predicted_noise: float
@@ -59,6 +61,7 @@ class Check:
     best: int
     excess: float | None
     as_ruled: float | None
+    soonest: int | None
     time_error: float
 
 
@@ -91,15 +94,19 @@ def check(document: Document) -> Check | None:
     first = min(points, key=lambda point: point.seconds)
     advised = next((point for point in points if point.batch == found.advised), None)
     ruled = [trial for trial in _of(found, found.advised) if trial.factor == 1.0]
+    shape = _hyperbola(list(chosen.values()))
+    better = advice.soonest(measured, shape.critical.value, document.task.rows) if shape else None
     return Check(
+        backend=found.backend,
         target=found.target,
         advised=found.advised,
         predicted_noise=scale.value,
         points=points,
-        hyperbola=_hyperbola(list(chosen.values())),
+        hyperbola=shape,
         best=first.batch,
         excess=advised.seconds / first.seconds if advised else None,
         as_ruled=_median(ruled, "seconds") / first.seconds if ruled else None,
+        soonest=advice.pleasant(better) if better else None,
         time_error=float(np.median([abs(point.predicted / point.seconds - 1) for point in points])),
     )
 

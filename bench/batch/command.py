@@ -48,6 +48,7 @@ class Request:
     resume: bool = False
     plot: Path | None = None
     validate: bool = False
+    page: Path | None = None
 
 
 def request(
@@ -60,6 +61,7 @@ def request(
     resume: bool = False,
     plot: Path | None = None,
     validate: bool = False,
+    page: Path | None = None,
 ) -> Request:
     """What the options ask for.
 
@@ -78,13 +80,13 @@ def request(
         )
     if validate and not noise:
         raise ConfigurationError("--validate compares with the noise scale, which --no-noise leaves out; give only one")
-    check_files(out, plot)
-    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate)
+    check_files(out, plot, page)
+    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page)
 
 
-def check_files(out: Path | None, plot: Path | None) -> None:
+def check_files(out: Path | None, plot: Path | None, page: Path | None) -> None:
     """Raises where a file could not be written, before anything is measured."""
-    for option, path in (("--out", out), ("--plot", plot)):
+    for option, path in (("--out", out), ("--plot", plot), ("--html", page)):
         if path is not None and not path.parent.is_dir():
             raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}")
         if path is not None and path.is_dir():
@@ -93,6 +95,8 @@ def check_files(out: Path | None, plot: Path | None) -> None:
         raise ConfigurationError(f"--plot {plot} has another ending; expected one of: {', '.join(PICTURES)}")
     if plot is not None and find_spec("matplotlib") is None:
         raise ConfigurationError("--plot needs Matplotlib: pip install 'gearshift[plot]'")
+    if page is not None and find_spec("plotly") is None:
+        raise ConfigurationError("--html needs Plotly: pip install 'gearshift[html]'")
 
 
 def parse_sizes(text: str) -> list[int]:
@@ -266,4 +270,8 @@ def report(document: Document, asked: Request) -> None:
         from .plots import save
 
         save(document, asked.plot)
+    if asked.page is not None:
+        from .page import save as save_page
+
+        save_page(document, asked.page)
     show(document, Console(width=None if sys.stdout.isatty() else 120))

@@ -3,7 +3,8 @@
 One object a file: this module's `Document`, whose fields are described where they stand. The list ``benchmarks`` has a
 record for each backend and batch size, a `Point`, to which the file adds what is computed from it (``step_seconds``,
 ``samples_per_second``, ``attainable_seconds``, ``bound``, ``share``, ``fault``) and what `pytest-benchmark compare`
-reads (``name``, ``group``, ``stats``, …). ``analysis`` holds the advice, and ``check`` what `--validate` says of it. All are computed anew when a file is read.
+reads (``name``, ``group``, ``stats``, …). ``analysis`` holds the advice, ``check`` what `--validate` says of it. All
+of these are computed anew when a file is read.
 """
 
 from __future__ import annotations

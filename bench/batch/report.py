@@ -255,12 +255,13 @@ def verdict(found: Check, measured: Validation) -> list[str]:
             f"steps and examples lie on the hyperbola of S = {number(found.hyperbola.steps)} and E = "
             f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}: E/S = "
             f"{two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}); the noise "
-            f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off"
+            f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off; by what was "
+            f"measured, take {found.soonest:,}"
         )
     if found.excess is not None:
         lines.append(
-            f"batch {found.advised:,}, as advised, took {found.excess:.2f}× the time of the best, {found.best:,}; times "
-            f"were predicted within {found.time_error:.0%} (median)"
+            f"batch {found.advised:,}, as advised, took {found.excess:.2f}× the time of the best, {found.best:,}; "
+            f"times were predicted within {found.time_error:.0%} (median)"
         )
     if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess:
         lines.append(f"with the learning rate of the rule it took {found.as_ruled:.2g}×: try other rates")

@@ -1,4 +1,4 @@
-"""`gearshift bench --validate`: trains to one loss at several batch sizes and seeds, to see what the advice is worth."""
+"""`gearshift bench --validate`: trains to one loss at several batch sizes and seeds, to check the advice."""
 
 from __future__ import annotations
 
