@@ -213,6 +213,7 @@ def bench(
     budget: Annotated[str | None, typer.Option("--budget", help="As 60s or 5m; 60s by default.")] = None,
     noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Measure the gradient noise scale.")] = True,
     validate: Annotated[bool, typer.Option("--validate", help="Train to one loss, to check the advice.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Change one thing at a time, to check the bounds.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Four batch sizes, in seconds.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
@@ -224,7 +225,7 @@ def bench(
     from .bench.batch import command, records
     from .dl.config import parse, read, rooted
 
-    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page)
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove)
     if source is not None:
         command.report(records.read(source), asked)
         return

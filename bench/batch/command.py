@@ -49,6 +49,7 @@ class Request:
     plot: Path | None = None
     validate: bool = False
     page: Path | None = None
+    prove: bool = False
 
 
 def request(
@@ -62,6 +63,7 @@ def request(
     plot: Path | None = None,
     validate: bool = False,
     page: Path | None = None,
+    prove: bool = False,
 ) -> Request:
     """What the options ask for.
 
@@ -81,7 +83,7 @@ def request(
     if validate and not noise:
         raise ConfigurationError("--validate compares with the noise scale, which --no-noise leaves out; give only one")
     check_files(out, plot, page)
-    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page)
+    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page, prove)
 
 
 def check_files(out: Path | None, plot: Path | None, page: Path | None) -> None:
@@ -159,6 +161,8 @@ def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
             if asked.noise and document.noise is None:
                 _measure_noise(document, configuration, splits, asked.names, budget)
             Sweep(document, configuration, splits, asked.names, budget).run()
+            if asked.prove:
+                _prove(document, configuration, splits, budget)
             if asked.validate:
                 _validate(document, configuration, splits, budget)
         except Stopped:
@@ -203,6 +207,14 @@ def _measure_noise(
         document.noise_absent = ""
     except ConfigurationError as error:
         document.noise_absent = str(error)
+
+
+def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
+    """On the best backend."""
+    from .analysis import analyse
+    from .proof import prove
+
+    prove(document, configuration, splits, analyse(document).best, budget)
 
 
 def _validate(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:

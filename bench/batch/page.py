@@ -130,6 +130,8 @@ def _details(document: Document, analysis: Analysis) -> Iterator[str]:
     if checked is not None and document.validation is not None:
         lines = _lines(report.verdict(checked, document.validation))
         yield f"<section><h2>Checked by training</h2>{_table(report.validation(checked))}{lines}</section>"
+    if document.proofs:
+        yield f"<section><h2>The cause</h2>{_table(report.proofs(document.proofs))}</section>"
     yield "<section><h2>All numbers</h2>"
     yield _lines(report.knees(analysis))
     if document.noise is not None:

@@ -165,7 +165,7 @@ def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
         batches, times = zip(*relative_times(document, checked, least), strict=True)
         panel.plot(batches, times, "s", color=MEASURED, ms=5, label="measured")
     panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="time / least")
-    panel.legend(frameon=False, fontsize=8)
+    panel.legend(frameon=False, fontsize=8, loc="upper center")
     return None
 
 

@@ -206,6 +206,17 @@ class Validation(Record):
     ended: str = ""  # why batch sizes are missing
 
 
+class Proof(Record):
+    """A step with one thing changed: its time by that of the step as it was."""
+
+    backend: str
+    batch: int
+    bound: Bound | None  # of the step as it was
+    change: str
+    predicted: float  # by the ceilings of both
+    measured: float
+
+
 class Task(Record):
     """What is trained."""
 
@@ -238,6 +249,7 @@ class Document(Record):
     noise: Noise | None = None
     noise_absent: str = ""  # why there is none
     validation: Validation | None = None
+    proofs: list[Proof] = []
 
     def of(self, backend: str) -> list[Point]:
         """The points of a backend that were measured, by batch size."""

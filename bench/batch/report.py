@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .analysis import Advice, Analysis, Knee, analyse, lost_by_operation, noise_scale, two_digits
 from .checked import Check, check
-from .records import BOUNDS, Bound, Document, Point, Validation, Where
+from .records import BOUNDS, Bound, Document, Point, Proof, Validation, Where
 
 STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
 ROWS, MARKS = 12, "ox+*#@"
@@ -48,6 +48,8 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         parts.append(Text(f"no noise scale: {document.noise_absent}", style="yellow"))
     if analysis.advice:
         parts += [Text(), advice(analysis.advice), *(Text(line) for line in settings(document, analysis.advice[0]))]
+    if document.proofs:
+        parts += [Text(), proofs(document.proofs)]
     checked = check(document)
     if checked is not None and document.validation is not None:
         parts += [Text(), validation(checked), *(Text(line) for line in verdict(checked, document.validation))]
@@ -222,6 +224,18 @@ def settings(document: Document, first: Advice) -> list[str]:
     elif first.edge:
         lines.append(f"the best lies at the {first.edge} batch size that was measured")
     return lines
+
+
+def proofs(found: Sequence[Proof]) -> Table:
+    """What one change does to a step, by its ceilings and in truth."""
+    title = f"One change to a step of {found[0].backend}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in ("change", "batch", "bound before", "predicted", "measured"):
+        table.add_column(name, justify="left" if name in ("change", "bound before") else "right")
+    for one in found:
+        bound = Text(one.bound or "", style=STYLES[one.bound])
+        table.add_row(one.change, f"{one.batch:,}", bound, f"{one.predicted:.2f}×", f"{one.measured:.2f}×")
+    return table
 
 
 def validation(found: Check) -> Table:

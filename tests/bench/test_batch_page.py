@@ -53,7 +53,8 @@ def test_page_is_whole_in_itself(tmp_path: Path) -> None:
     text = page(tmp_path)
     outline = Outline()
     outline.feed(text)
-    assert not [tag for tag, given in outline.tags if {"src", "href"} & given.keys() or tag in ("link", "iframe", "img")]
+    loading = {"link", "iframe", "img"}
+    assert not [tag for tag, given in outline.tags if {"src", "href"} & given.keys() or tag in loading]
     assert "SIMULATION" in outline.text and "reaches the target soonest" in outline.text
     charts = [given for tag, given in outline.tags if given.get("role") == "img"]
     assert len(charts) == 4 and all(len(given["aria-label"] or "") > 40 for given in charts)
