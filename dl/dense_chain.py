@@ -152,7 +152,7 @@ def divided_by_outputs(chain: Chain, parts: int) -> bool:
     """Whether the parts have columns of the last layer's weights, not rows: less is exchanged where it is wide."""
     inputs, outputs = chain.layers[-1].weight.shape
     several = parts > 1 and len(chain.layers) > 1
-    return several and chain.loss.operation in MEANS and outputs >= max(WIDE * inputs, dense_parts.GRAIN * parts)
+    return several and chain.loss.operation in MEANS and outputs >= max(WIDE * inputs, dense_parts.LINE * parts)
 
 
 class DensePlan(Plan):
@@ -295,8 +295,8 @@ class Layout:
             sums = parts * block * (outputs + 32 * parts)
             collected = (inputs + 16 * parts) * _whole(outputs)
             if by_outputs:
-                sums = max(sums, parts * inputs * _odd(block))
-                collected = parts * (inputs + 16) * (_whole(outputs) // parts + dense_parts.GRAIN + 16)
+                sums = max(sums, parts * inputs * _odd(block), inputs * outputs)
+                collected = parts * (inputs + 16) * (_whole(outputs) // parts + dense_parts.LINE + 16)
             self.layers[number] = (
                 inputs,
                 outputs,

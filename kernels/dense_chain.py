@@ -33,14 +33,15 @@ from .dense_parts import (
     DT_STRIDE,
     GRAIN,
     INPUTS,
-    OUTPUTS,
     SUMS,
-    WEIGHT,
     X_STRIDE,
     D,
     X,
+    columns,
+    divide,
     span,
     sums,
+    weights,
 )
 from .dense_update import fit
 from .matrix_product import ALL, DEPTH, FEW, LEFT_PANELS, WIDE, matrix_product, split_columns, split_rows
@@ -85,8 +86,14 @@ def steps(
     outputs, doutputs, target, scores, by_part = ends
     ends = borrow(outputs[:rows]), borrow(doutputs[:rows]), borrow(target[:rows]), borrow(scores[:rows]), by_part
     tools = borrow(tools[0]), tools[1], tools[2], borrow(tools[3] if rows >= FEW else tools[3][:0])
-    counters, last, several = optimizer[0], layers.shape[0] - 1, 1 if rows > block else 0
+    counters, slots, bounds, factors, table, clip, attributes = optimizer
+    optimizer = counters, slots, borrow(bounds), borrow(factors), borrow(table), borrow(clip), attributes
+    last, several = layers.shape[0] - 1, 1 if rows > block else 0
     wide = layers[last][BY_OUTPUTS]
+    if wide:
+        divide(thread, threads, parts, layers[last], p, work, flags, 0)
+        for state in slots:
+            divide(thread, threads, parts, layers[last], state, work, flags, 0)
     for _ in range(count):
         for first in range(0, rows, block):
             n = min(block, rows - first)
@@ -126,6 +133,10 @@ def steps(
                             descend(part, parts, n, level > 1, layers[level - 1], layers[level], work, tools)
                         wait(thread, threads, flags)
         advance(0, 1, counters, ends[3])
+    if wide:
+        divide(thread, threads, parts, layers[last], p, work, flags, 1)
+        for state in slots:
+            divide(thread, threads, parts, layers[last], state, work, flags, 1)
     end()
     float_mode(mode)
 
@@ -166,21 +177,21 @@ def multiply(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p:
 
     Of a layer that is divided by outputs the part has all rows, and its own outputs alone.
     """
-    start, stop, _, _ = span(layer, part, parts)
+    start, stop, low, high = span(layer, part, parts)
+    x, length, weight = layer[X] + start, high - low, weights(layer, start, low) - low
     first, behind, own = (part, part + 1, 0) if layer[BY_OUTPUTS] else (0, into, part)
     scratch, lanes, height, panels = tools
-    x, outputs, weight = layer[X] + start, layer[OUTPUTS], layer[WEIGHT] + start * layer[OUTPUTS]
     if panels.shape[0] > 0:
         multiply_on_unit(part, parts, n, layer, into, work, p, tools)
         return
     for target in range(first, behind):
-        low, high = share(outputs, target, into, GRAIN)
+        low, high = columns(layer, target, into)
         vectors = (high - low + lanes - 1) // lanes
         out, copies = sums(layer, n, own, parts, target, into, lanes), RIGHT if n >= MANY else NEITHER
         product(
             n, vectors, stop - start,
             work, x, layer[X_STRIDE], plain(1),
-            p, weight + low, outputs,
+            p, weight + low, length,
             work, out, vectors * lanes, plain(0),
             copies, scratch, lanes, height,
         )  # fmt: skip
@@ -188,33 +199,33 @@ def multiply(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p:
 
 def multiply_on_unit(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p: Any, tools: Any) -> None:
     """`multiply` on a matrix unit."""
-    start, stop, _, _ = span(layer, part, parts)
+    start, stop, low, high = span(layer, part, parts)
+    x, length, weight = layer[X] + start, high - low, weights(layer, start, low) - low
     first, behind, own = (part, part + 1, 0) if layer[BY_OUTPUTS] else (0, into, part)
     scratch, lanes, _, panels = tools
-    x, outputs, weight = layer[X] + start, layer[OUTPUTS], layer[WEIGHT] + start * layer[OUTPUTS]
     size, right = stop - start, 0
     for target in range(first, behind if size == 0 else first):
-        low, high = share(outputs, target, into, GRAIN)
+        low, high = columns(layer, target, into)
         width = (high - low + lanes - 1) // lanes * lanes
         clear(n, width, work, sums(layer, n, own, parts, target, into, lanes), width, plain(0))
-    low, high = share(outputs, first, into, GRAIN)
-    split_columns(0, ALL, min(WIDE, high - low), min(DEPTH, size), p, weight + low, outputs, panels, right)
+    low, high = columns(layer, first, into)
+    split_columns(0, ALL, min(WIDE, high - low), min(DEPTH, size), p, weight + low, length, panels, right)
     for k in range(0, size, DEPTH):
         deep = min(DEPTH, size - k)
         split_rows(n, deep, work, x + k, layer[X_STRIDE], panels, LEFT_PANELS)
         for target in range(first, behind):
-            low, high = share(outputs, target, into, GRAIN)
+            low, high = columns(layer, target, into)
             out, stride = sums(layer, n, own, parts, target, into, lanes), (high - low + lanes - 1) // lanes * lanes
-            here, following, next_k = weight + k * outputs + low, target + 1, k
+            here, following, next_k = weight + k * length + low, target + 1, k
             if following == behind:
                 following, next_k = first, k + DEPTH
-            next_low, next_high = share(outputs, following, into, GRAIN)
+            next_low, next_high = columns(layer, following, into)
             next_columns = min(WIDE, next_high - next_low) if next_k < size else 0
             right = matrix_product(
                 n, high - low, deep, panels, LEFT_PANELS, right,
-                p, here, outputs,
+                p, here, length,
                 work, out, stride, plain(k), scratch,
-                next_columns, min(DEPTH, size - next_k), weight + next_k * outputs + next_low,
+                next_columns, min(DEPTH, size - next_k), weight + next_k * length + next_low,
             )  # fmt: skip
 
 
@@ -238,9 +249,9 @@ def backward(part: int, parts: int, n: int, below: Any, layer: Any, work: Any, p
     """
     scratch, lanes, height, panels = tools
     start, stop, low, high = span(layer, part, parts)
-    size, depth, stride, outputs = stop - start, high - low, below[DT_STRIDE], layer[OUTPUTS]
+    size, depth, stride = stop - start, high - low, below[DT_STRIDE]
     to = layer[SUMS] + part * size * stride if layer[BY_OUTPUTS] else below[DT] + start * stride
-    d, weight, dt = layer[DT_STRIDE], layer[WEIGHT] + start * outputs + low, layer[DT] + low * layer[DT_STRIDE]
+    d, weight, dt = layer[DT_STRIDE], weights(layer, start, low), layer[DT] + low * layer[DT_STRIDE]
     if panels.shape[0] > 0:
         right = 0
         split_columns(0, ALL, min(WIDE, n), min(DEPTH, depth), work, dt, d, panels, right)
@@ -248,7 +259,7 @@ def backward(part: int, parts: int, n: int, below: Any, layer: Any, work: Any, p
             some = min(SPLIT, size - row)
             for k in range(0, depth, DEPTH):
                 deep, next_k = min(DEPTH, depth - k), k + DEPTH if k + DEPTH < depth else 0
-                split_rows(some, deep, p, weight + row * outputs + k, outputs, panels, LEFT_PANELS)
+                split_rows(some, deep, p, weight + row * depth + k, depth, panels, LEFT_PANELS)
                 right = matrix_product(
                     some, n, deep, panels, LEFT_PANELS, right,
                     work, dt + k * d, d,
@@ -258,7 +269,7 @@ def backward(part: int, parts: int, n: int, below: Any, layer: Any, work: Any, p
     else:
         product(
             size, (n + lanes - 1) // lanes, depth,
-            p, weight, outputs, plain(1),
+            p, weight, depth, plain(1),
             work, dt, d,
             work, to, stride, plain(0),
             plain(NEITHER), scratch, lanes, height,

@@ -9,7 +9,7 @@ from ..backends.team import share
 from .activation import backward_loop as slope
 from .activation import forward_loop as activation
 from .counters import CURSOR
-from .dense_parts import ACTIVATION, BIAS, D_STRIDE, DT, DT_STRIDE, GRAIN, OUTPUTS, D, span, sums
+from .dense_parts import ACTIVATION, BIAS, D_STRIDE, DT, DT_STRIDE, GRAIN, OUTPUTS, D, columns, span, sums
 from .gather import loop as gather
 from .product import SCRATCH
 from .softmax_cross_entropy import loop as lose
@@ -128,7 +128,7 @@ def mean_scores(rows: int, parts: int, layer: Any, ends: Any) -> None:
         for column in range(scores.shape[1]):
             total = real(0)
             for part in range(parts):
-                low, high = share(layer[OUTPUTS], part, parts, GRAIN)
+                low, high = columns(layer, part, parts)
                 total += by_part[part, row, column] * real(high - low)
             scores[row, column] = total / real(layer[OUTPUTS])
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.machine import turn
+from ..backends.machine import borrow, turn
 from ..backends.matrix_unit import DEEP, STEP
-from ..backends.team import share
 from .adam import loop as update
 from .bias_activation import CHUNK
 from .dense_parts import (
@@ -17,15 +16,16 @@ from .dense_parts import (
     DT,
     DT_STRIDE,
     GRADIENT,
-    GRAIN,
     INPUTS,
+    LINE,
     OUTPUTS,
-    WEIGHT,
     WEIGHT_RANGE,
     X_STRIDE,
     D,
     X,
+    columns,
     span,
+    weights,
 )
 from .matrix_product import ALL, DEPTH, LEFT_PANELS, WIDE, matrix_product, split_columns, split_rows
 from .product import LEFT, NEITHER, SCRATCH, plain, product
@@ -60,7 +60,7 @@ def fit(
     else:
         fit_rows(part, parts, n, layer, work, p, optimizer, tools, several, more, done)
     if bias >= 0:
-        start, stop = share(layer[OUTPUTS], part, parts, GRAIN)
+        start, stop = columns(layer, part, parts)
         width = stop - start
         total = work[layer[GRADIENT] + start :][:width] if several else hot[:width]
         sum_columns(n, work, layer[D] + start, layer[D_STRIDE], total, hot[width : 2 * width], more)
@@ -85,7 +85,7 @@ def fit_rows(
     scratch, lanes, height, _ = tools
     hot = scratch[SCRATCH:]
     start, stop, low, high = span(layer, part, parts)
-    width, gradient = high - low, collected(layer, part, parts, lanes)
+    width, weight, gradient = high - low, weights(layer, 0, low), collected(layer, part, parts, lanes)
     vectors = (width + lanes - 1) // lanes
     stride = vectors * lanes
     grain = min(ROWS, max(8, HOT // stride // 8 * 8))
@@ -109,7 +109,7 @@ def fit_rows(
                     target = compact[r * width : (r + 1) * width]
                     for j in range(width):
                         target[j] = row[j]
-            apply_rows(p, compact, i, size, low, width, layer, optimizer)
+            apply(p, compact, weight + i * width, size * width, layer[WEIGHT_RANGE], optimizer)
 
 
 def fit_turned(
@@ -132,7 +132,7 @@ def fit_turned(
     scratch, lanes, _, panels = tools
     hot, x, x_stride = scratch[SCRATCH:], layer[X], layer[X_STRIDE]
     start, stop, low, high = span(layer, part, parts)
-    outputs, gradient = high - low, collected(layer, part, parts, lanes)
+    outputs, weight, gradient = high - low, weights(layer, 0, low), collected(layer, part, parts, lanes)
     dt, dt_stride = layer[DT] + low * layer[DT_STRIDE], layer[DT_STRIDE]
     stride = (outputs + lanes - 1) // lanes * lanes
     tall = (outputs + WIDE - 1) // WIDE * 2 * STEP // DEEP  # words of DT, split, for each row of X
@@ -158,7 +158,7 @@ def fit_turned(
             for o in range(stride - lanes, -1, -lanes):  # backwards: the last has columns that the next row takes
                 for r in range(0, width, lanes):
                     turn(g, place + o * width + r, width, turned, r * outputs + o, outputs)
-            apply_rows(p, turned, i, size, low, outputs, layer, optimizer)
+            apply(p, turned, weight + i * outputs, size * outputs, layer[WEIGHT_RANGE], optimizer)
 
 
 def sum_columns(n: int, work: Any, d: int, stride: int, total: Any, chunk: Any, more: int) -> None:
@@ -185,19 +185,8 @@ def collected(layer: Any, part: int, parts: int, lanes: int) -> int:
     """
     whole = (layer[OUTPUTS] + lanes - 1) // lanes * lanes
     if layer[BY_OUTPUTS]:
-        return layer[GRADIENT] + whole + part * (layer[INPUTS] + lanes) * (whole // parts + GRAIN + lanes)
+        return layer[GRADIENT] + whole + part * (layer[INPUTS] + lanes) * (whole // parts + LINE + lanes)
     return layer[GRADIENT] + whole + part * lanes * whole
-
-
-def apply_rows(p: Any, g: Any, first: int, rows: int, low: int, width: int, layer: Any, optimizer: Any) -> None:
-    """Updates `width` weights, from column `low` on, of some rows with the gradient g (rows, width)."""
-    outputs, group = layer[OUTPUTS], layer[WEIGHT_RANGE]
-    weight = layer[WEIGHT] + first * outputs + low
-    if width == outputs:
-        apply(p, g, weight, rows * outputs, group, optimizer)
-    else:
-        for row in range(rows):
-            apply(p, g[row * width :], weight + row * outputs, width, group, optimizer)
 
 
 def apply(p: Any, g: Any, start: int, size: int, group: int, optimizer: Any) -> None:
@@ -210,17 +199,17 @@ def apply(p: Any, g: Any, start: int, size: int, group: int, optimizer: Any) -> 
 
 def cut(slots: Any, start: int, stop: int) -> Any:
     """The same part of each of the optimizer's states: here of two."""
-    return slots[0][start:stop], slots[1][start:stop]
+    return borrow(slots[0])[start:stop], borrow(slots[1])[start:stop]
 
 
 def cut_one(slots: Any, start: int, stop: int) -> Any:
     """`cut` for one state."""
-    return (slots[0][start:stop],)
+    return (borrow(slots[0])[start:stop],)
 
 
 def cut_three(slots: Any, start: int, stop: int) -> Any:
     """`cut` for three states."""
-    return slots[0][start:stop], slots[1][start:stop], slots[2][start:stop]
+    return borrow(slots[0])[start:stop], borrow(slots[1])[start:stop], borrow(slots[2])[start:stop]
 
 
 CUTS = {1: cut_one, 2: cut, 3: cut_three}
