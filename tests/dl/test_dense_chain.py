@@ -26,7 +26,7 @@ def trainer(
     loss: gs.Loss | None = None,
     optimizer: gs.Optimizer | None = None,
     bias: bool = True,
-    hidden=gs.ReLU,
+    hidden: type[gs.Layer] | None = gs.ReLU,
     dtype: str = "float64",
     standardize: bool = False,
     **more,
@@ -167,10 +167,11 @@ def test_the_text_uncompiled() -> None:
     np.testing.assert_allclose(run.state.arena.values, listed.state.arena.values, rtol=1e-9, atol=1e-12)
 
 
-def test_nothing_is_written_between_the_buffers() -> None:
+@pytest.mark.parametrize(("widths", "loss"), [((70, 45, 33, 10), gs.CrossEntropyLoss()), ((70, 33, 99), gs.MSELoss())])
+def test_nothing_is_written_between_the_buffers(widths: tuple[int, ...], loss: gs.Loss) -> None:
     """Guard zones around every buffer of the workspace, and the padding of the arena."""
-    widths, data = (70, 45, 33, 10), rows_of((70, 45, 33, 10), 700)
-    run = trainer(widths, "numba", dtype="float32")
+    data = rows_of(widths, 700, isinstance(loss, gs.CrossEntropyLoss))
+    run = trainer(widths, "numba", dtype="float32", loss=loss)
     plan = plan_of(run, data, 600)
     assert isinstance(plan, DensePlan)
     chain = recognize(plan.graph)
@@ -271,9 +272,10 @@ def test_a_last_layer_divided_by_its_outputs_in_float32(widths, unit, monkeypatc
     if not unit:
         monkeypatch.setattr("gearshift.backends.matrix_unit.available", lambda: False)
     monkeypatch.setattr(Team, "parts", lambda *_: 2)
-    data, kind = rows_of(widths, 2 * BLOCK + 90, classes=False), {"loss": gs.MSELoss()}
+    data, loss, optimizer = rows_of(widths, 2 * BLOCK + 90, classes=False), gs.MSELoss(), gs.SGD(lr=1.0)
     for batch in (100, BLOCK + 70):
-        chain = fitted(trainer(widths, "numba", dtype="float32", optimizer=gs.SGD(lr=1.0), **kind), data, batch, 1)
-        exact = fitted(trainer(widths, "numpy", optimizer=gs.SGD(lr=1.0), **kind), data, batch, 1)
+        run = trainer(widths, "numba", dtype="float32", optimizer=optimizer, loss=loss)
+        chain = fitted(run, data, batch, 1)
+        exact = fitted(trainer(widths, "numpy", optimizer=optimizer, loss=loss), data, batch, 1)
         for name, value in exact.items():
             assert np.abs(chain[name] - value).max() < 1e-5 * max(np.abs(value).max(), 1e-1), name
