@@ -174,8 +174,8 @@ def test_numbers_are_those_of_the_bindings() -> None:
     kinds = importlib.import_module("nvmath").CudaDataType
     named = (cublaslt.R_32F, cublaslt.R_64F, cublaslt.R_16F, cublaslt.R_16BF)
     assert named == (kinds.CUDA_R_32F, kinds.CUDA_R_64F, kinds.CUDA_R_16F, kinds.CUDA_R_16BF)
-    for fake in (FakeCublasLt.MatmulDescAttribute, FakeCublasLt.MatmulPreferenceAttribute):
-        real = getattr(lt, fake.__name__)
+    for name in ("MatmulDescAttribute", "MatrixLayoutAttribute", "MatmulPreferenceAttribute"):
+        fake, real = getattr(FakeCublasLt, name), getattr(lt, name)
         assert all(real[member.name] == member for member in fake)
     found = lt.MatmulHeuristicResult(2)
     assert found[1].algo.data_.reshape(-1).size == 8 and found.ptr
