@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from .exponential import exp
 from .launch import over_rows
 from .operation import Cuda, Launch, Operation
 
@@ -36,11 +39,15 @@ def forward_loop(start: int, stop: int, s: Any, p: Any, scale: float, causal: in
         for j in range(1, last):
             if s[matrix, row, j] > top:
                 top = s[matrix, row, j]
+        if p.itemsize == 4:
+            for j in range(last):
+                p[matrix, row, j] = exp(np.float32((s[matrix, row, j] - top) * factor))
+        else:
+            for j in range(last):
+                p[matrix, row, j] = math.exp((s[matrix, row, j] - top) * factor)
         total = real(0)
         for j in range(last):
-            e = real(math.exp((s[matrix, row, j] - top) * factor))
-            p[matrix, row, j] = e
-            total += e
+            total += p[matrix, row, j]
         share = real(1) / total
         for j in range(last):
             p[matrix, row, j] *= share
