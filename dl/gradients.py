@@ -15,7 +15,7 @@ from .layers.base import Layer
 from .losses import Loss
 from .plan import Plan
 from .program import gradient
-from .resident import flat, means
+from .resident import check_categories, flat, means
 from .state import new_counters
 
 
@@ -47,7 +47,8 @@ def value_and_grad(
     arena = Arena(where, model.dtype, model.ensure_initialized(seed).parameters())
     rows, width = len(data), flat(data.x).shape[1]
     program = gradient(model, loss, width, train=train)
-    loss.check(data, program.prediction.shape)
+    loss.check(data, program.prediction.example_shape)
+    check_categories(program.graph, program.x, data)
     counters = new_counters(where)
     counters[STEP] = step
     shared = {"counters": counters, "key": where.asarray(key_of(seed))}
@@ -57,5 +58,5 @@ def value_and_grad(
     plan.array(program.target, rows)[...] = where.asarray(data.y).reshape(rows, *program.target.shape)
     plan.once(rows, "forward", "backward")
     scores = where.to_numpy(plan.array(program.scores, rows)).astype(np.float64)
-    totals = np.array([rows, *scores.sum(axis=0)])
+    totals = np.array([len(scores), *scores.sum(axis=0)])
     return means(totals, loss)["loss"], arena.pack(arena.gradients)

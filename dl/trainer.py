@@ -23,7 +23,7 @@ from .layers.base import Layer
 from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .optimizers import Optimizer
-from .resident import Evaluator, Predictor, Resident, flat, means
+from .resident import Evaluator, Predictor, Resident, check_categories, flat, means
 from .schedules import Schedule
 from .state import TrainingState
 
@@ -273,11 +273,12 @@ class Trainer:
         return means(self.backend.to_numpy(self.state.totals), self.loss)
 
     def _outputs(self, x: Any) -> np.ndarray:
-        rows = as_dataset(x).x
-        width = flat(rows).shape[1]
+        data = as_dataset(x)
+        rows, width = data.x, flat(data.x).shape[1]
         arena = self.state.arena
         if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
             self._predictor = Predictor(self.model, self.backend, arena, width, self.tf32)
+        check_categories(self._predictor.program.graph, self._predictor.program.x, data)
         return self._predictor(rows)
 
     def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS) -> Evaluator:
@@ -310,8 +311,10 @@ class Trainer:
         graph = Graph(self.model.dtype)
         self.model.parameters()
         width = flat(data.x).shape[1]
-        output = graph.lower(self.model, graph.batch((width,)))
-        self.loss.check(data, output.shape)
+        x = graph.batch((width,))
+        output = graph.lower(self.model, x)
+        self.loss.check(data, output.example_shape)
+        check_categories(graph, x, data)
         return data
 
 

@@ -96,12 +96,8 @@ class Layer:
         return Symbol(self, symbols)
 
     def trace(self, graph: Graph, x: Value) -> list[tuple[str, Layer, Value]]:
-        """Lowers the layers inside one by one; name, layer and output of each."""
-        found = []
-        for name, layer in (self.children() or {"": self}).items():
-            x = graph.lower(layer, x, name)
-            found.append((name, layer, x))
-        return found
+        """Lowers the layer, one that only strings layers together one by one; name, layer and output of each."""
+        return [("", self, graph.lower(self, x))]
 
     def children(self) -> dict[str, Layer]:
         """The layers inside this one, by name."""

@@ -28,8 +28,8 @@ class Add(Layer):
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
-        if a.shape != b.shape:
-            raise ShapeError(f"Add expects rows of one shape, but gets {a.shape} and {b.shape}")
+        if a.example_shape != b.example_shape:
+            raise ShapeError(f"Add expects rows of one shape, but gets {a.example_shape} and {b.example_shape}")
         y = graph.batch(a.shape)
         graph.apply(ADD, (a, b), (y,))
         return y
@@ -42,6 +42,8 @@ class Concatenate(Layer):
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
+        if a.each != b.each:
+            raise ShapeError(f"Concatenate expects as many rows of both, but gets {a.each} and {b.each} an example")
         y = graph.batch((a.shape[0] + b.shape[0],))
         graph.apply(JOIN, (a, b), (y,))
         return y
