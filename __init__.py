@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .dl.estimators.mlp import MLPClassifier, MLPRegressor
     from .dl.gradients import value_and_grad
     from .dl.groups import ParameterGroup
+    from .dl.hessian import Hessian, hessian_vector_product
     from .dl.history import History
     from .dl.layers import (
         GELU,
@@ -97,6 +98,7 @@ _MODULES = {
     "dl.estimators.mlp": "MLPClassifier MLPRegressor",
     "dl.gradients": "value_and_grad",
     "dl.groups": "ParameterGroup",
+    "dl.hessian": "Hessian hessian_vector_product",
     "dl.history": "History",
     "dl.layers": (
         "Add ArrayLayer Concatenate Dropout GELU Input Layer Linear Model Parameter ReLU Sequential Sigmoid Softplus "
@@ -135,6 +137,7 @@ __all__ = [
     "DeviceMemoryError",
     "Dropout",
     "GearshiftError",
+    "Hessian",
     "HingeLoss",
     "History",
     "Input",
@@ -174,6 +177,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "backends",
+    "hessian_vector_product",
     "load",
     "load_dataset",
     "value_and_grad",
