@@ -5,18 +5,26 @@ from .base import ArrayLayer, Layer, Parameter
 from .dropout import Dropout
 from .linear import Linear
 from .model import Add, Concatenate, Input, Model
+from .noise import GaussianNoise, MaskingNoise
+from .penalties import Contractive, KLSparsity, L1Activity
 from .sequential import Sequential
 from .standardize import Standardize
+from .variational import Variational
 
 __all__ = [
     "GELU",
     "Add",
     "ArrayLayer",
     "Concatenate",
+    "Contractive",
     "Dropout",
+    "GaussianNoise",
     "Input",
+    "KLSparsity",
+    "L1Activity",
     "Layer",
     "Linear",
+    "MaskingNoise",
     "Model",
     "Parameter",
     "ReLU",
@@ -25,4 +33,5 @@ __all__ = [
     "Softplus",
     "Standardize",
     "Tanh",
+    "Variational",
 ]
