@@ -23,7 +23,7 @@ def test_every_operation_has_the_tangent_of_central_differences(name: str) -> No
         real = [array.dtype == np.float64 for array in case.arrays]
         arrays = [a + 0.01 * random.uniform(size=a.shape) if r else a for a, r in zip(case.arrays, real, strict=True)]
         tangents = [random.standard_normal(a.shape) if r else None for a, r in zip(arrays, real, strict=True)]
-        duals = [
+        duals: list[Any] = [
             array.copy() if change is None else Dual(np, array.copy(), change.copy())
             for array, change in zip(arrays, tangents, strict=True)
         ]
@@ -72,8 +72,8 @@ def test_functions_have_the_tangent_of_central_differences(name: str) -> None:
 
 
 def test_writing_in_place_writes_both() -> None:
-    out = Dual(np, np.zeros((3, 4)), np.zeros((3, 4)))
-    x = Dual(np, X, np.ones_like(X))
+    out: Any = Dual(np, np.zeros((3, 4)), np.zeros((3, 4)))
+    x: Any = Dual(np, X, np.ones_like(X))
     out[...] = x * x
     out[0] = 1
     out[1] += x[1]
