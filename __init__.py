@@ -23,9 +23,14 @@ if TYPE_CHECKING:
         RunLocked,
         ShapeError,
     )
+    from .dl.autoencoders import autoencoder
     from .dl.callbacks import Callback
     from .dl.checkpoint import load
     from .dl.data import Dataset, Splits, load_dataset
+    from .dl.diagnostics.check import check_gradients
+    from .dl.diagnostics.curvature import spectrum
+    from .dl.diagnostics.noise import gradient_noise
+    from .dl.diagnostics.watch import Curvature, FlatStretch, GradientNorms
     from .dl.estimators.autoencoder import Autoencoder
     from .dl.estimators.logistic import LogisticRegression
     from .dl.estimators.mlp import MLPClassifier, MLPRegressor
@@ -38,10 +43,15 @@ if TYPE_CHECKING:
         Add,
         ArrayLayer,
         Concatenate,
+        Contractive,
         Dropout,
+        GaussianNoise,
         Input,
+        KLSparsity,
+        L1Activity,
         Layer,
         Linear,
+        MaskingNoise,
         Model,
         Parameter,
         ReLU,
@@ -50,7 +60,9 @@ if TYPE_CHECKING:
         Softplus,
         Standardize,
         Tanh,
+        Variational,
     )
+    from .dl.learning_rates import learning_rate_trials
     from .dl.losses import (
         BCEWithLogitsLoss,
         CrossEntropyLoss,
@@ -90,9 +102,14 @@ _MODULES = {
         "BackendUnavailable CheckpointError ConfigurationError DataError DeviceMemoryError GearshiftError "
         "NonFiniteLoss RunLocked ShapeError"
     ),
+    "dl.autoencoders": "autoencoder",
     "dl.callbacks": "Callback",
     "dl.checkpoint": "load",
     "dl.data": "Dataset Splits load_dataset",
+    "dl.diagnostics.check": "check_gradients",
+    "dl.diagnostics.curvature": "spectrum",
+    "dl.diagnostics.noise": "gradient_noise",
+    "dl.diagnostics.watch": "Curvature FlatStretch GradientNorms",
     "dl.estimators.autoencoder": "Autoencoder",
     "dl.estimators.logistic": "LogisticRegression",
     "dl.estimators.mlp": "MLPClassifier MLPRegressor",
@@ -101,9 +118,10 @@ _MODULES = {
     "dl.hessian": "Hessian hessian_vector_product",
     "dl.history": "History",
     "dl.layers": (
-        "Add ArrayLayer Concatenate Dropout GELU Input Layer Linear Model Parameter ReLU Sequential Sigmoid Softplus "
-        "Standardize Tanh"
+        "Add ArrayLayer Concatenate Contractive Dropout GELU GaussianNoise Input KLSparsity L1Activity Layer Linear "
+        "MaskingNoise Model Parameter ReLU Sequential Sigmoid Softplus Standardize Tanh Variational"
     ),
+    "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
     "dl.run": "Run",
@@ -129,19 +147,26 @@ __all__ = [
     "Concatenate",
     "ConfigurationError",
     "Constant",
+    "Contractive",
     "CosineDecay",
     "CrossEntropyLoss",
+    "Curvature",
     "DataError",
     "Dataset",
     "DeltaBarDelta",
     "DeviceMemoryError",
     "Dropout",
+    "FlatStretch",
+    "GaussianNoise",
     "GearshiftError",
+    "GradientNorms",
     "Hessian",
     "HingeLoss",
     "History",
     "Input",
     "InverseTimeDecay",
+    "KLSparsity",
+    "L1Activity",
     "Layer",
     "Linear",
     "LinearDecay",
@@ -150,6 +175,7 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "MSELoss",
+    "MaskingNoise",
     "Model",
     "Momentum",
     "MulticlassHingeLoss",
@@ -175,11 +201,17 @@ __all__ = [
     "StepDecay",
     "Tanh",
     "Trainer",
+    "Variational",
     "__version__",
+    "autoencoder",
     "backends",
+    "check_gradients",
+    "gradient_noise",
     "hessian_vector_product",
+    "learning_rate_trials",
     "load",
     "load_dataset",
+    "spectrum",
     "value_and_grad",
 ]
 
