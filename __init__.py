@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .dl.diagnostics.check import check_gradients
     from .dl.diagnostics.curvature import spectrum
     from .dl.diagnostics.noise import gradient_noise
+    from .dl.diagnostics.resampling import bias_variance
     from .dl.diagnostics.watch import Curvature, FlatStretch, GradientNorms
     from .dl.estimators.autoencoder import Autoencoder
     from .dl.estimators.logistic import LogisticRegression
@@ -109,6 +110,7 @@ _MODULES = {
     "dl.diagnostics.check": "check_gradients",
     "dl.diagnostics.curvature": "spectrum",
     "dl.diagnostics.noise": "gradient_noise",
+    "dl.diagnostics.resampling": "bias_variance",
     "dl.diagnostics.watch": "Curvature FlatStretch GradientNorms",
     "dl.estimators.autoencoder": "Autoencoder",
     "dl.estimators.logistic": "LogisticRegression",
@@ -205,6 +207,7 @@ __all__ = [
     "__version__",
     "autoencoder",
     "backends",
+    "bias_variance",
     "check_gradients",
     "gradient_noise",
     "hessian_vector_product",

@@ -481,13 +481,12 @@ def _saved(trainer: Trainer, writer: RunWriter, code: int) -> int:
 
 def _predictor(run: Path, backend: str | None) -> Trainer:
     """A trainer that holds a run's model and loss."""
-    from .dl.losses import CrossEntropyLoss, MSELoss
     from .dl.optimizers import SGD
     from .dl.run import Run
     from .dl.trainer import Trainer
 
-    model = Run(run).model
-    return Trainer(model, MSELoss() if model.classes is None else CrossEntropyLoss(), SGD(), backend=backend)
+    found = Run(run)
+    return Trainer(found.model, found.loss, SGD(), backend=backend)
 
 
 def _evaluated(run: Path, splits: Any, backend: str | None) -> dict[str, float]:

@@ -59,7 +59,7 @@ def code_map(trainer: Trainer, x: Any, labels: Any = None, path: str | Path | No
     names : what the labels are called.
     """
     found = codes(trainer, x[:MAPPED]).astype(np.float64)
-    axes_named = "code"
+    axes_named = "number of the code"
     if found.shape[1] > 2:
         centred = found - found.mean(axis=0)
         found = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
@@ -120,16 +120,16 @@ def _with_noise(x: np.ndarray, noise: GaussianNoise | MaskingNoise) -> np.ndarra
 
 
 def _images(rows: list[np.ndarray], shape: tuple[int, ...], path: str | Path | None) -> Any:
-    """Rows of images, each in its own range of greys."""
+    """Rows of images, all in the range of greys of the first."""
     if len(shape) != 2 or shape[0] * shape[1] != rows[0].shape[1]:
         raise ShapeError(f"rows of {rows[0].shape[1]} numbers are no images of shape {shape}; expected (height, width)")
-    figure = _figure((0.8 * len(rows[0]), 0.85 * len(rows)))
+    figure, greys = _figure((0.8 * len(rows[0]), 0.85 * len(rows))), {"vmin": rows[0].min(), "vmax": rows[0].max()}
     grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
     for line, images in zip(grid, rows, strict=True):
         for axes in line:
             axes.set_axis_off()
         for axes, image in zip(line, images, strict=False):
-            axes.imshow(image.reshape(shape), cmap="gray_r")
+            axes.imshow(image.reshape(shape), cmap="gray_r", **greys)
     return _saved(figure, path)
 
 

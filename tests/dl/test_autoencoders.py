@@ -62,6 +62,18 @@ def test_bytes_are_shares_of_255_and_take_the_logistic_loss(tmp_path: Path) -> N
     assert not np.array_equal(samples, autoencoders.sampled(trainer, 7, seed=1))
 
 
+@pytest.mark.parametrize("name", ["HingeLoss", "BCEWithLogitsLoss"])
+def test_a_run_is_evaluated_by_its_own_loss(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((60, 3)).astype(np.float32)
+    np.savez(tmp_path / "two.npz", x=x, y=(x[:, 0] > 0).astype(np.int64))
+    options = ("--set", f"data.source={tmp_path / 'two.npz'}", "--set", f"loss.name={name}", "--set", "train.epochs=30")
+    with pytest.raises(SystemExit):
+        main(["train", *options, "--set", "model.hidden=[]", "--run", str(tmp_path / "run"), "--quiet", "--json"])
+    test = json.loads(capsys.readouterr().out)["test"]
+    assert test["accuracy"] > 0.8
+
+
 def test_a_linear_one_finds_the_principal_components() -> None:
     """Least squares through a linear code of k units: the first k components' projection (Bourlard and Kamp 1988)."""
     random = np.random.default_rng(0)
@@ -120,6 +132,7 @@ def test_the_command_trains_evaluates_and_draws(kind: str, tmp_path: Path, capsy
     drawn = ["codes", "learning-curve", "reconstructions"] + ["samples"] * (kind == "variational")
     assert sorted(path.stem for path in run.glob("*.png")) == drawn
     assert json.loads(call("evaluate", run, "--json"))["test"] == result["test"]
+    assert result["test"]["loss"] < 1.2  # of standardised rows, where no answer at all has 1
     call("train", "--run", run, "--resume", "--set", "train.epochs=3", "--quiet")
 
 
