@@ -23,26 +23,38 @@ if TYPE_CHECKING:
         RunLocked,
         ShapeError,
     )
+    from .dl.autoencoders import autoencoder
     from .dl.callbacks import Callback
     from .dl.checkpoint import load
     from .dl.data import Dataset, Splits, load_dataset
+    from .dl.diagnostics.check import check_gradients
+    from .dl.diagnostics.curvature import spectrum
+    from .dl.diagnostics.noise import gradient_noise
+    from .dl.diagnostics.resampling import bias_variance
+    from .dl.diagnostics.watch import Curvature, FlatStretch, GradientNorms
     from .dl.estimators.autoencoder import Autoencoder
     from .dl.estimators.logistic import LogisticRegression
     from .dl.estimators.mlp import MLPClassifier, MLPRegressor
     from .dl.gradients import value_and_grad
     from .dl.groups import ParameterGroup
+    from .dl.hessian import Hessian, hessian_vector_product
     from .dl.history import History
     from .dl.layers import (
         GELU,
         Add,
         ArrayLayer,
         Concatenate,
+        Contractive,
         Dropout,
         Embedding,
+        GaussianNoise,
         Input,
+        KLSparsity,
+        L1Activity,
         Layer,
         LayerNorm,
         Linear,
+        MaskingNoise,
         Model,
         MultiHeadAttention,
         Parameter,
@@ -54,7 +66,9 @@ if TYPE_CHECKING:
         Standardize,
         Tanh,
         TransformerBlock,
+        Variational,
     )
+    from .dl.learning_rates import learning_rate_trials
     from .dl.losses import (
         BCEWithLogitsLoss,
         CrossEntropyLoss,
@@ -94,19 +108,28 @@ _MODULES = {
         "BackendUnavailable CheckpointError ConfigurationError DataError DeviceMemoryError GearshiftError "
         "NonFiniteLoss RunLocked ShapeError"
     ),
+    "dl.autoencoders": "autoencoder",
     "dl.callbacks": "Callback",
     "dl.checkpoint": "load",
     "dl.data": "Dataset Splits load_dataset",
+    "dl.diagnostics.check": "check_gradients",
+    "dl.diagnostics.curvature": "spectrum",
+    "dl.diagnostics.noise": "gradient_noise",
+    "dl.diagnostics.resampling": "bias_variance",
+    "dl.diagnostics.watch": "Curvature FlatStretch GradientNorms",
     "dl.estimators.autoencoder": "Autoencoder",
     "dl.estimators.logistic": "LogisticRegression",
     "dl.estimators.mlp": "MLPClassifier MLPRegressor",
     "dl.gradients": "value_and_grad",
     "dl.groups": "ParameterGroup",
+    "dl.hessian": "Hessian hessian_vector_product",
     "dl.history": "History",
     "dl.layers": (
-        "Add ArrayLayer Concatenate Dropout Embedding GELU Input Layer LayerNorm Linear Model MultiHeadAttention "
-        "Parameter ReLU Residual Sequential Sigmoid Softplus Standardize Tanh TransformerBlock"
+        "Add ArrayLayer Concatenate Contractive Dropout Embedding GELU GaussianNoise Input KLSparsity L1Activity Layer "
+        "LayerNorm Linear MaskingNoise Model MultiHeadAttention Parameter ReLU Residual Sequential Sigmoid Softplus "
+        "Standardize Tanh TransformerBlock Variational"
     ),
+    "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
     "dl.run": "Run",
@@ -132,19 +155,27 @@ __all__ = [
     "Concatenate",
     "ConfigurationError",
     "Constant",
+    "Contractive",
     "CosineDecay",
     "CrossEntropyLoss",
+    "Curvature",
     "DataError",
     "Dataset",
     "DeltaBarDelta",
     "DeviceMemoryError",
     "Dropout",
     "Embedding",
+    "FlatStretch",
+    "GaussianNoise",
     "GearshiftError",
+    "GradientNorms",
+    "Hessian",
     "HingeLoss",
     "History",
     "Input",
     "InverseTimeDecay",
+    "KLSparsity",
+    "L1Activity",
     "Layer",
     "LayerNorm",
     "Linear",
@@ -154,6 +185,7 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "MSELoss",
+    "MaskingNoise",
     "Model",
     "Momentum",
     "MultiHeadAttention",
@@ -182,10 +214,18 @@ __all__ = [
     "Tanh",
     "Trainer",
     "TransformerBlock",
+    "Variational",
     "__version__",
+    "autoencoder",
     "backends",
+    "bias_variance",
+    "check_gradients",
+    "gradient_noise",
+    "hessian_vector_product",
+    "learning_rate_trials",
     "load",
     "load_dataset",
+    "spectrum",
     "value_and_grad",
 ]
 

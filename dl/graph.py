@@ -74,6 +74,7 @@ class Graph:
     train : whether layers that differ in training, like dropout, should lower to their training form.
     tf32 : whether products may round float32 factors to TF32.
     categories : for a value that holds numbers of categories, 0, 1, …, how many there are.
+    terms : what layers add to the loss, with weights; None where there is no loss, so that nothing is computed for it.
     """
 
     dtype: str
@@ -83,6 +84,7 @@ class Graph:
     gradients: dict[Value, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: set[Value] = field(default_factory=set)
+    terms: list[tuple[Value, float]] | None = None
     phase: str = "forward"
     categories: dict[Value, int] = field(default_factory=dict)
     _layer: str = ""
@@ -141,8 +143,13 @@ class Graph:
         finally:
             self._layer, self._each = outer, before
 
+    def add_term(self, term: Value, weight: float) -> None:
+        """Adds `weight` · `term` to the loss: the mean of a number a row (rows, 1), or one number (1,)."""
+        if self.terms is not None:
+            self.terms.append((term, float(weight)))
+
     def next_dropout(self) -> int:
-        """Numbers the dropout layers, so that each has a random stream of its own."""
+        """Numbers the layers that draw, so that each has a random stream of its own."""
         self._dropouts += 1
         return self._dropouts - 1
 

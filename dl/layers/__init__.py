@@ -8,21 +8,29 @@ from .embedding import Embedding
 from .layer_norm import LayerNorm
 from .linear import Linear
 from .model import Add, Concatenate, Input, Model
+from .noise import GaussianNoise, MaskingNoise
+from .penalties import Contractive, KLSparsity, L1Activity
 from .residual import Residual, TransformerBlock
 from .sequential import Sequential
 from .standardize import Standardize
+from .variational import Variational
 
 __all__ = [
     "GELU",
     "Add",
     "ArrayLayer",
     "Concatenate",
+    "Contractive",
     "Dropout",
     "Embedding",
+    "GaussianNoise",
     "Input",
+    "KLSparsity",
+    "L1Activity",
     "Layer",
     "LayerNorm",
     "Linear",
+    "MaskingNoise",
     "Model",
     "MultiHeadAttention",
     "Parameter",
@@ -34,4 +42,5 @@ __all__ = [
     "Standardize",
     "Tanh",
     "TransformerBlock",
+    "Variational",
 ]
