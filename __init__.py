@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         Optimizer,
         RMSprop,
     )
+    from .dl.regularizers import L1, Regularizer, SoftThreshold
     from .dl.run import Run
     from .dl.schedules import (
         Constant,
@@ -104,6 +105,7 @@ _MODULES = {
     ),
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
+    "dl.regularizers": "L1 Regularizer SoftThreshold",
     "dl.run": "Run",
     "dl.schedules": "Constant CosineDecay InverseTimeDecay LinearDecay PowerDecay Ramp Schedule StepDecay",
     "dl.trainer": "Trainer",
@@ -112,6 +114,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names.sp
 
 __all__ = [
     "GELU",
+    "L1",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -159,6 +162,7 @@ __all__ = [
     "RMSprop",
     "Ramp",
     "ReLU",
+    "Regularizer",
     "Run",
     "RunLocked",
     "Schedule",
@@ -166,6 +170,7 @@ __all__ = [
     "ShapeError",
     "Sigmoid",
     "SoftCrossEntropyLoss",
+    "SoftThreshold",
     "Softplus",
     "Splits",
     "Standardize",

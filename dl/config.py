@@ -106,6 +106,8 @@ class TrainSection(Section):
     monitor: str = "validation_loss"
     clip_norm: float = Field(default=0.0, ge=0)
     clip_value: float = Field(default=0.0, ge=0)
+    l1: float = Field(default=0.0, ge=0)
+    soft_threshold: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "tf32", "float64"] = "auto"
 
 

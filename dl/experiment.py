@@ -13,6 +13,7 @@ from .losses import REGISTERED as LOSSES
 from .losses import CrossEntropyLoss, Loss, MSELoss
 from .optimizers import REGISTERED as OPTIMIZERS
 from .optimizers import Optimizer
+from .regularizers import L1, Regularizer, SoftThreshold
 from .schedules import Constant, CosineDecay, InverseTimeDecay, LinearDecay, PowerDecay, Schedule, StepDecay
 from .trainer import Trainer
 
@@ -64,6 +65,7 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
         precision=None if configuration.train.precision == "auto" else configuration.train.precision,
         seed=configuration.train.seed,
         groups=[ParameterGroup(**group.model_dump()) for group in configuration.optimizer.groups],
+        regularizer=build_regularizer(configuration),
     )
 
 
@@ -123,6 +125,16 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
             f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; {hint(unknown[0], accepted)}"
         )
     return kind(**arguments)
+
+
+def build_regularizer(configuration: Configuration) -> Regularizer | None:
+    """The penalty asked for, if any."""
+    section = configuration.train
+    if section.l1 and section.soft_threshold:
+        raise ConfigurationError("train.l1 and train.soft_threshold are two ways to one penalty; set one of them")
+    if section.l1:
+        return L1(section.l1)
+    return SoftThreshold(section.soft_threshold) if section.soft_threshold else None
 
 
 def build_schedule(configuration: Configuration, steps: int) -> Schedule:

@@ -51,6 +51,7 @@ class Loop:
             trainer.clip_norm,
             trainer.tf32,
             trainer.clip_value,
+            regularizer=trainer.regularizer,
         )
         shared = {**state.shared, **self.data.shared}
         self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)

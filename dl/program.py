@@ -15,6 +15,7 @@ from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
 from .optimizers import Optimizer
+from .regularizers import Regularizer
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def training(
     clip_value: float | None = None,
     *,
     weighted: bool = False,
+    regularizer: Regularizer | None = None,
 ) -> Program:
     """A whole training step on the resident data set; `parameters` is the arena's size.
 
@@ -84,6 +86,8 @@ def training(
     program = _resident(graph, model, loss, width, weighted)
     graph.differentiate()
     graph.phase = "update"
+    if regularizer is not None and regularizer.before_update:
+        regularizer.lower(graph)
     if clip_value is not None:
         graph.apply(CLIP_VALUES, (g,), (), bound=clip_value)
     if clip_norm is not None:
@@ -91,6 +95,8 @@ def training(
         graph.apply(SQUARES, (g,), (partial,))
         graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=clip_norm)
     graph.apply(optimizer.operation, arguments, (), **optimizer.attributes)
+    if regularizer is not None and not regularizer.before_update:
+        regularizer.lower(graph)
     _advance(graph, program)
     return program
 

@@ -23,6 +23,7 @@ from .layers.base import Layer
 from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .optimizers import Optimizer
+from .regularizers import Regularizer
 from .resident import Evaluator, Predictor, Resident, flat, means
 from .schedules import Schedule
 from .state import TrainingState
@@ -47,6 +48,7 @@ class Trainer:
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
     groups : parameters with a learning rate or a decay of their own.
+    regularizer : `L1` or `SoftThreshold`, on weights, not on biases; the loss that is reported is without it.
 
     Attributes
     ----------
@@ -69,12 +71,15 @@ class Trainer:
         backend: str | None = "auto",
         seed: int = 0,
         groups: Sequence[ParameterGroup] = (),
+        regularizer: Regularizer | None = None,
     ) -> None:
         for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
                 raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
         if schedule is not None and not isinstance(schedule, Schedule):
             raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
+        if regularizer is not None and not isinstance(regularizer, Regularizer):
+            raise ConfigurationError(f"Trainer: regularizer is {regularizer!r}; expected a gearshift L1, or None")
         if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
             raise ConfigurationError(f"Trainer: seed is {seed!r}; expected a whole number from 0 to 2**64 - 1")
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
@@ -83,7 +88,7 @@ class Trainer:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.seed = schedule or Schedule(), int(seed)
         self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.groups = tuple(groups)
+        self.groups, self.regularizer = tuple(groups), regularizer
         for group in self.groups:
             if not isinstance(group, ParameterGroup):
                 raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")

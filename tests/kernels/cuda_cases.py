@@ -329,6 +329,21 @@ def _gradient_squares(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([g, partial], (1,))
 
 
+def _l1_subgradient(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    p, g, bounds, *_ = _update(draw, rows * n, 0, [0.1])
+    p[::3] = 0
+    yield Case([p, g, bounds, np.array([1, 0, 1], dtype=draw.real)], (1,), {"strength": 0.3}, {1: _largest(g) + 1})
+
+
+def _soft_threshold(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for failed in (-1, 4):
+        p, _, bounds, factors, table, *_ = _update(draw, rows * n, 0, [0.75])
+        p[::3] = 0
+        weights = np.array([1, 0, 1], dtype=draw.real)
+        arrays = [p, bounds, factors, weights, table.reshape(-1), counters(failed=failed)]
+        yield Case(arrays, (0,), {"strength": 0.5}, {0: _largest(p) + 1})
+
+
 def _clip_factor(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for max_norm in (0.25, 1e9):
         partial = draw.random.uniform(0, 2, rows * n)
@@ -357,6 +372,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "gelu_backward": _gelu_backward,
     "gradient_squares": _gradient_squares,
     "hinge": _hinge,
+    "l1_subgradient": _l1_subgradient,
     "momentum": _momentum,
     "multiclass_hinge": _multiclass_hinge,
     "nesterov": _nesterov,
@@ -364,6 +380,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "rmsprop": _rmsprop,
     "sgd": _sgd,
     "soft_cross_entropy": _soft_cross_entropy,
+    "soft_threshold": _soft_threshold,
     "softplus": _softplus,
     "softplus_backward": _softplus_backward,
     "softmax_cross_entropy": _softmax_cross_entropy,
