@@ -32,15 +32,18 @@ if TYPE_CHECKING:
     from .dl.gradients import value_and_grad
     from .dl.groups import ParameterGroup
     from .dl.history import History
+    from .dl.joint_loss import Head, JointLoss
     from .dl.layers import (
         GELU,
         Add,
         ArrayLayer,
+        BatchNorm1d,
         Concatenate,
         Dropout,
         Input,
         Layer,
         Linear,
+        Maxout,
         Model,
         Parameter,
         ReLU,
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
         RMSprop,
     )
     from .dl.regularizers import L1, Regularizer, SoftThreshold
+    from .dl.report import Report
     from .dl.run import Run
     from .dl.schedules import (
         Constant,
@@ -99,13 +103,15 @@ _MODULES = {
     "dl.gradients": "value_and_grad",
     "dl.groups": "ParameterGroup",
     "dl.history": "History",
+    "dl.joint_loss": "Head JointLoss",
     "dl.layers": (
-        "Add ArrayLayer Concatenate Dropout GELU Input Layer Linear Model Parameter ReLU Sequential Sigmoid Softplus "
-        "Standardize Tanh"
+        "Add ArrayLayer BatchNorm1d Concatenate Dropout GELU Input Layer Linear Maxout Model Parameter ReLU "
+        "Sequential Sigmoid Softplus Standardize Tanh"
     ),
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
     "dl.regularizers": "L1 Regularizer SoftThreshold",
+    "dl.report": "Report",
     "dl.run": "Run",
     "dl.schedules": "Constant CosineDecay InverseTimeDecay LinearDecay PowerDecay Ramp Schedule StepDecay",
     "dl.trainer": "Trainer",
@@ -125,6 +131,7 @@ __all__ = [
     "Autoencoder",
     "BCEWithLogitsLoss",
     "BackendUnavailable",
+    "BatchNorm1d",
     "Callback",
     "CheckpointError",
     "Concatenate",
@@ -138,10 +145,12 @@ __all__ = [
     "DeviceMemoryError",
     "Dropout",
     "GearshiftError",
+    "Head",
     "HingeLoss",
     "History",
     "Input",
     "InverseTimeDecay",
+    "JointLoss",
     "Layer",
     "Linear",
     "LinearDecay",
@@ -150,6 +159,7 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "MSELoss",
+    "Maxout",
     "Model",
     "Momentum",
     "MulticlassHingeLoss",
@@ -163,6 +173,7 @@ __all__ = [
     "Ramp",
     "ReLU",
     "Regularizer",
+    "Report",
     "Run",
     "RunLocked",
     "Schedule",

@@ -79,7 +79,7 @@ def train(
         raise typer.Exit(code)
     result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
     if splits.test is not None:
-        result["test"] = _evaluated(path, splits, trainer.backend.name)
+        result["test"] = _predictor(path, trainer.backend.name, configuration).evaluate(splits.test)
     show(result, as_json)
     say(f"next: gearshift evaluate {path}   gearshift predict {path} --input X.npy --output Y.npy")
 
@@ -123,6 +123,7 @@ def search(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Directory of a run.")],
     backend: BackendName = None,
+    report: Annotated[bool, typer.Option("--report", help="Precision and recall too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluates a run's best weights, else its last ones, on the test split."""
@@ -134,7 +135,10 @@ def evaluate(
     splits = experiment.load_data(configuration.data, configuration.train.seed)
     if splits.test is None:
         raise DataError(f"{run} was trained without a test split")
-    show({"run": str(run), "test": _evaluated(run, splits, backend)}, as_json)
+    trainer = _predictor(run, backend, configuration)
+    show({"run": str(run), "test": trainer.evaluate(splits.test, report=report)}, as_json)
+    if report and not as_json:
+        print(trainer.report(splits.test))
 
 
 @app.command()
@@ -150,10 +154,12 @@ def predict(
 
     import numpy as np
 
+    from .dl.config import parse
     from .dl.data.npy import read_npy
+    from .dl.run import Run
     from .dl.storage import write_atomically
 
-    trainer = _predictor(run, backend)
+    trainer = _predictor(run, backend, parse(Run(run).config))
     x = read_npy(source, mmap=True)
     answers = trainer.predict_proba(x) if probabilities else trainer.predict(x)
     if trainer.model.classes is not None and not probabilities:
@@ -376,6 +382,7 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
     section = configuration.train
     trainer.early_stopping.patience = section.patience or None
     over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
+    over = over or bool(len(trainer.history) and trainer.history[-1]["loss"] <= section.loss_goal)
     try:
         if not over:
             trainer.fit(
@@ -385,6 +392,8 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
                 batch_size=section.batch_size,
                 patience=section.patience or None,
                 monitor=section.monitor,
+                loss_goal=section.loss_goal or None,
+                class_weight=None if section.class_weight == "none" else section.class_weight,
                 callbacks=[writer],
                 verbose=not quiet,
             )
@@ -410,19 +419,15 @@ def _saved(trainer: Trainer, writer: RunWriter, code: int) -> int:
     return code
 
 
-def _predictor(run: Path, backend: str | None) -> Trainer:
+def _predictor(run: Path, backend: str | None, configuration: Configuration) -> Trainer:
     """A trainer that holds a run's model and loss."""
-    from .dl.losses import CrossEntropyLoss, MSELoss
+    from .dl.losses import named
     from .dl.optimizers import SGD
     from .dl.run import Run
     from .dl.trainer import Trainer
 
     model = Run(run).model
-    return Trainer(model, MSELoss() if model.classes is None else CrossEntropyLoss(), SGD(), backend=backend)
-
-
-def _evaluated(run: Path, splits: Any, backend: str | None) -> dict[str, float]:
-    return _predictor(run, backend).evaluate(splits.test)
+    return Trainer(model, named(configuration.loss.name, classes=model.classes is not None), SGD(), backend=backend)
 
 
 if __name__ == "__main__":

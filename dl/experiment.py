@@ -8,9 +8,21 @@ from ..backends.errors import ConfigurationError, DataError
 from .config import Configuration, DataSection, hint
 from .data import Splits, load_dataset
 from .groups import ParameterGroup
-from .layers import GELU, Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Softplus, Standardize, Tanh
-from .losses import REGISTERED as LOSSES
-from .losses import CrossEntropyLoss, Loss, MSELoss
+from .layers import (
+    GELU,
+    BatchNorm1d,
+    Dropout,
+    Layer,
+    Linear,
+    Maxout,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softplus,
+    Standardize,
+    Tanh,
+)
+from .losses import Loss, named
 from .optimizers import REGISTERED as OPTIMIZERS
 from .optimizers import Optimizer
 from .regularizers import L1, Regularizer, SoftThreshold
@@ -71,9 +83,7 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
 
 def build_loss(configuration: Configuration, splits: Splits) -> Loss:
     """The loss named, or the one that suits the targets."""
-    if configuration.loss.name != "auto":
-        return LOSSES[configuration.loss.name]()
-    return MSELoss() if splits.classes is None else CrossEntropyLoss()
+    return named(configuration.loss.name, classes=splits.classes is not None)
 
 
 def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
@@ -101,7 +111,11 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
         mean, std = splits.standardization()
         layers.append(Standardize(width).fit(mean.reshape(-1), std.reshape(-1)))
     for hidden in section.hidden:
-        layers += [Linear(width, hidden, init=init), ACTIVATIONS[section.activation]()]
+        pieces = section.pieces if section.activation == "maxout" else 1
+        layers.append(Linear(width, hidden * pieces, bias=not section.batch_norm, init=init))
+        if section.batch_norm:
+            layers.append(BatchNorm1d(hidden * pieces))
+        layers.append(Maxout(pieces) if section.activation == "maxout" else ACTIVATIONS[section.activation]())
         if section.dropout:
             layers.append(Dropout(section.dropout))
         width = hidden

@@ -75,6 +75,7 @@ class Graph:
     gradients: dict[Value, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: set[Value] = field(default_factory=set)
+    deferred: list[Node] = field(default_factory=list)
     phase: str = "forward"
     _layer: str = ""
     _by_parameter: dict[int, Value] = field(default_factory=dict)
@@ -117,6 +118,10 @@ class Graph:
         self.nodes.append(Node(operation, inputs, outputs, attributes, self._layer, self.phase))
         if any(value in self._differentiable for value in inputs):
             self._differentiable.update(outputs)
+
+    def defer(self, operation: Operation, inputs: tuple[Value, ...], **attributes: Attribute) -> None:
+        """Notes an operation that changes its inputs after a step's update: a training step alone runs it."""
+        self.deferred.append(Node(operation, inputs, (), attributes, self._layer, "update"))
 
     def lower(self, layer: Layer, x: Value, name: str = "") -> Value:
         """Appends a layer's operations and returns its output; `name` goes into messages."""

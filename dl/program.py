@@ -49,10 +49,10 @@ def gradient(model: Layer, loss: Loss, width: int, *, train: bool, weighted: boo
     return program
 
 
-def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False) -> Program:
-    """Adds the scores of the resident data set's next batch to the totals."""
+def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False, *, weighted: bool = False) -> Program:
+    """Adds the scores of the resident data set's next batch to the totals; `weighted` as in `training`."""
     graph = Graph(model.dtype, tf32=tf32)
-    program = _resident(graph, model, loss, width)
+    program = _resident(graph, model, loss, width, weighted)
     graph.phase = "update"
     _advance(graph, program)
     return program
@@ -97,6 +97,7 @@ def training(
     graph.apply(optimizer.operation, arguments, (), **optimizer.attributes)
     if regularizer is not None and not regularizer.before_update:
         regularizer.lower(graph)
+    graph.nodes.extend(graph.deferred)
     _advance(graph, program)
     return program
 

@@ -14,6 +14,7 @@ from ..backends import Backend
 from ..backends.errors import ConfigurationError
 from .callbacks import Callback
 from .data import Dataset, as_dataset
+from .data.weights import with_class_weights
 from .early_stopping import EarlyStopping
 from .graph import Graph
 from .groups import ParameterGroup
@@ -24,6 +25,8 @@ from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .optimizers import Optimizer
 from .regularizers import Regularizer
+from .report import Report
+from .report import report as make_report
 from .resident import Evaluator, Predictor, Resident, flat, means
 from .schedules import Schedule
 from .state import TrainingState
@@ -135,7 +138,7 @@ class Trainer:
 
     @property
     def stopped(self) -> str:
-        """Why training ends or has ended early: ``"patience"``, ``"interrupt"`` or what `stop` was given; or ""."""
+        """Why training ends or ended early: ``"patience"``, ``"loss"``, ``"interrupt"``, what `stop` was given, or ""."""
         return self._stop or self._stopped
 
     def stop(self, reason: str = "stop") -> None:
@@ -155,6 +158,8 @@ class Trainer:
         batch_size: int = 32,
         patience: int | None = None,
         monitor: str = "validation_loss",
+        loss_goal: float | None = None,
+        class_weight: Any = None,
         callbacks: Sequence[Callback] = (),
         verbose: bool = True,
     ) -> History:
@@ -162,11 +167,14 @@ class Trainer:
 
         Parameters
         ----------
-        data, y : a `Dataset`, arrays x and y, or a pair (x, y).
+        data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight): a row counts by its weight.
         validation : likewise, measured after each epoch.
         batch_size : rows a step; the last batch of an epoch may be shorter.
         patience : stops after this many epochs without improvement, and restores the best weights.
         monitor : the measure that patience watches: ``"validation_loss"``, ``"validation_accuracy"``, …
+        loss_goal : stops after the first epoch whose training loss is at most this.
+        class_weight : ``"balanced"``, a weight for each class, or a mapping of labels to weights, with which the rows'
+            weights are multiplied in training; validation is by the weights of its own rows, if it has any.
         callbacks : see `Callback`.
         verbose : shows progress on standard error.
 
@@ -192,7 +200,11 @@ class Trainer:
                 f"fit: patience watches {monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
                 + (", or validation data" if validation is None else "")
             )
+        if loss_goal is not None and not isinstance(loss_goal, int | float | np.number):
+            raise ConfigurationError(f"fit: loss_goal is {loss_goal!r}; expected a number, or None")
         dataset = self._checked(as_dataset(data, y))
+        if class_weight is not None:
+            dataset = with_class_weights(dataset, class_weight)
         held_out = None if validation is None else self._checked(as_dataset(validation))
         if monitor != self.early_stopping.monitor:
             self.early_stopping = EarlyStopping(monitor=monitor)
@@ -204,7 +216,7 @@ class Trainer:
             callbacks.append(progress())
         self._stopped = ""  # a stop asked for since the last `fit` holds
         self.epochs = self.epoch + int(epochs)
-        loop = Loop(self, dataset, held_out, int(batch_size))
+        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal)
         try:
             for callback in callbacks:
                 callback.on_train_begin(self)
@@ -214,21 +226,34 @@ class Trainer:
             self._stopped, self._stop = self._stop, ""
             for callback in callbacks:
                 callback.on_train_end(self, self.history)
-        if self.epoch >= self.epochs or self.stopped == "patience":
+        if self.epoch >= self.epochs or self.stopped in ("patience", "loss"):
             self._restore_best()
         if self.stopped == "interrupt" and not _in_notebook():
             raise KeyboardInterrupt
         return self.history
 
-    def evaluate(self, data: Any, y: Any = None) -> dict[str, float]:
-        """The mean loss over a data set, and the accuracy where the loss has one."""
-        return self.evaluator(self._checked(as_dataset(data, y)))()
+    def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
+        """The mean loss over a data set, by the rows' weights if it has any, and the accuracy where the loss has one.
 
-    def predict(self, x: Any) -> np.ndarray:
-        """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs."""
+        With `report`, precision and recall too: of the second of two classes, else their means over the classes.
+        """
+        dataset = self._checked(as_dataset(data, y))
+        found = self.evaluator(dataset)()
+        return found | self.report(dataset).means if report else found
+
+    def report(self, data: Any, y: Any = None) -> Report:
+        """Precision and recall of each class on a data set."""
+        dataset = self._checked(as_dataset(data, y))
+        return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
+
+    def predict(self, x: Any) -> Any:
+        """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs.
+
+        Those of a `JointLoss` are a dictionary by heads.
+        """
         return self.loss.predict(self._outputs(x))
 
-    def predict_proba(self, x: Any) -> np.ndarray:
+    def predict_proba(self, x: Any) -> Any:
         """The probability of each class for x (rows, features): (rows, classes)."""
         return self.loss.probabilities(self._outputs(x))
 

@@ -1,7 +1,8 @@
 """The layers that networks are made of."""
 
-from .activations import GELU, ReLU, Sigmoid, Softplus, Tanh
+from .activations import GELU, Maxout, ReLU, Sigmoid, Softplus, Tanh
 from .base import ArrayLayer, Layer, Parameter
+from .batch_norm import BatchNorm1d
 from .dropout import Dropout
 from .linear import Linear
 from .model import Add, Concatenate, Input, Model
@@ -12,11 +13,13 @@ __all__ = [
     "GELU",
     "Add",
     "ArrayLayer",
+    "BatchNorm1d",
     "Concatenate",
     "Dropout",
     "Input",
     "Layer",
     "Linear",
+    "Maxout",
     "Model",
     "Parameter",
     "ReLU",

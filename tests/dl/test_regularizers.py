@@ -118,5 +118,5 @@ def test_from_a_configuration_and_refusals() -> None:
         build_regularizer(parse({"train": {"l1": 0.01, "soft_threshold": 0.01}}))
     with pytest.raises(ConfigurationError, match=r"L1: strength is -1"):
         gs.L1(-1)
-    with pytest.raises(ConfigurationError, match="regularizer is 0.1"):
+    with pytest.raises(ConfigurationError, match=r"regularizer is 0\.1"):
         gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), regularizer=0.1)  # pyright: ignore[reportArgumentType]

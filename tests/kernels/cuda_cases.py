@@ -317,6 +317,62 @@ def _softplus_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([dy, np.abs(draw.normal(rows, n)), draw.junk(rows, n)], (2,), terms={2: _largest(dy)})
 
 
+def _maxout(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (1, 3):
+        yield Case([np.round(draw.normal(rows, n * k) * 2), draw.junk(rows, n)], (1,))
+
+
+def _maxout_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (1, 3):
+        yield Case([draw.normal(rows, n), np.round(draw.normal(rows, n * k) * 2), draw.junk(rows, n * k)], (2,))
+
+
+def _batch_norm(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x, statistics = draw.normal(rows, n), [draw.junk(n, dtype=np.float64) for _ in range(3)]
+    arrays = [x, draw.uniform(n), draw.normal(n), draw.junk(rows, n), *statistics]
+    largest = _largest(x) + 1
+    yield Case(arrays, (3, 4, 5, 6), {"eps": 0.1}, {3: 5 * largest, 4: largest, 5: largest**2, 6: 10.0})
+
+
+def _batch_norm_fixed(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x, mean, variance = draw.normal(rows, n), draw.normal(n), draw.uniform(n)
+    arrays = [x, draw.uniform(n), draw.normal(n), mean, variance, draw.junk(rows, n), draw.junk(n, dtype=np.float64)]
+    yield Case(arrays, (5, 6), {"eps": 1e-5}, {5: 3 * _largest(x, mean) + 1, 6: 2.0})
+
+
+def _batch_norm_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for moving, dtype in (0, draw.real), (1, np.float64):
+        dy, x = draw.normal(rows, n), draw.normal(rows, n)
+        given = [dy, x, draw.uniform(n), draw.normal(n).astype(dtype), draw.uniform(n).astype(np.float64)]
+        arrays = [*given, draw.junk(rows, n), draw.junk(n), draw.junk(n), draw.junk(2, n, dtype=np.float64)]
+        sums = float(np.max(np.sum(np.abs(dy), axis=0), initial=0)) * (_largest(x) + 4)
+        yield Case(arrays, (5, 6, 7), {"moving": moving}, {5: sums + _largest(dy) * 9, 6: sums, 7: sums})
+
+
+def _running_statistics(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for failed in (-1, 4):
+        batch = [draw.uniform(n).astype(np.float64) for _ in range(2)]
+        arrays = [draw.normal(rows, n), *batch, draw.normal(n), draw.uniform(n), counters(failed=failed)]
+        yield Case(arrays, (3, 4), {"momentum": 0.1}, {3: 4.0, 4: 4.0})
+
+
+def _columns(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for first, dtype in (0, draw.real), (2, np.int64):
+        x = draw.random.integers(0, 99, (rows, n + 3)).astype(draw.real)
+        yield Case([x, draw.junk(rows, n, dtype=dtype)], (1,), {"first": first})
+
+
+def _columns_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([draw.normal(rows, n), draw.junk(rows, n + 3)], (1,), {"first": 2})
+
+
+def _joint(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (0, 1, 3):
+        before, scores = draw.normal(rows, k), draw.normal(rows, 2)
+        arrays = [before, scores, draw.normal(rows, n), draw.junk(rows, max(k, 1) + 2), draw.junk(rows, n)]
+        yield Case(arrays, (3, 4), {"weight": 0.3}, {3: _largest(before, scores)})
+
+
 def _clip_values(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     g = draw.normal(rows * n)
     g[: rows // 3] = np.nan
@@ -359,10 +415,15 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "add": _add,
     "advance": _advance,
     "binary_cross_entropy": _binary_cross_entropy,
+    "batch_norm": _batch_norm,
+    "batch_norm_backward": _batch_norm_backward,
+    "batch_norm_fixed": _batch_norm_fixed,
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
     "clip_factor": _clip_factor,
     "clip_values": _clip_values,
+    "columns": _columns,
+    "columns_backward": _columns_backward,
     "concatenate": _concatenate,
     "delta_bar_delta": _delta_bar_delta,
     "dropout": _dropout,
@@ -372,12 +433,16 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "gelu_backward": _gelu_backward,
     "gradient_squares": _gradient_squares,
     "hinge": _hinge,
+    "joint": _joint,
     "l1_subgradient": _l1_subgradient,
+    "maxout": _maxout,
+    "maxout_backward": _maxout_backward,
     "momentum": _momentum,
     "multiclass_hinge": _multiclass_hinge,
     "nesterov": _nesterov,
     "nesterov_ahead": _nesterov_ahead,
     "rmsprop": _rmsprop,
+    "running_statistics": _running_statistics,
     "sgd": _sgd,
     "soft_cross_entropy": _soft_cross_entropy,
     "soft_threshold": _soft_threshold,
