@@ -138,7 +138,7 @@ class Trainer:
 
     @property
     def stopped(self) -> str:
-        """Why training ends or ended early: ``"patience"``, ``"loss"``, ``"interrupt"``, what `stop` was given, or ""."""
+        """Why training ends early: ``"patience"``, ``"loss"``, ``"interrupt"``, what `stop` was given, or ""."""
         return self._stop or self._stopped
 
     def stop(self, reason: str = "stop") -> None:

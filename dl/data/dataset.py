@@ -104,7 +104,7 @@ def as_dataset(data: Any, y: Any = None) -> Dataset:
     if isinstance(data, tuple):
         if len(data) not in (2, 3) or y is not None:
             raise DataError(
-                f"the data are {len(data)} arrays in a tuple, expected one (x, y) pair, or with weights (x, y, weight), "
+                f"the data are {len(data)} arrays in a tuple, expected one (x, y) pair, or (x, y, weight), "
                 "and no other y"
             )
         return Dataset(*data)
