@@ -49,7 +49,7 @@ class TrainingState:
         self.counters, self.totals = new_counters(backend), backend.zeros(1 + metrics, np.float64)
         ranges = self.arena.ranges
         factors = [
-            self._factors(decayed, groups[group] if group < len(groups) else None) for *_, decayed, group in ranges
+            self._factors(part.decayed, groups[part.group] if part.group < len(groups) else None) for part in ranges
         ]
         self.table = backend.zeros((TABLE, len(optimizer.constants(0, 1.0))), real)
         self.rates = backend.zeros(TABLE, real)
@@ -62,7 +62,7 @@ class TrainingState:
             "key": backend.asarray(key_of(seed)),
             "bounds": backend.asarray(np.array([r[:2] for r in ranges], dtype=np.int64).reshape(-1, 2)),
             "factors": backend.asarray(np.array(factors, dtype=real).reshape(-1, 2)),
-            "weights": backend.asarray(np.array([decayed for *_, decayed, _ in ranges], dtype=real)),
+            "weights": backend.asarray(np.array([part.decayed for part in ranges], dtype=real)),
             "table": self.table,
             "rates": self.rates,
             "clip": backend.asarray(np.ones(1, dtype=real)),

@@ -139,7 +139,7 @@ class Descent:
     def _scale(self, rate: float, decay: float, gradient: float) -> None:
         """Sets what optimizers read at each step: learning rate and decay of every range, and the gradient's factor."""
         if self._set != (rate, decay, gradient):
-            factors: Any = [(rate, decay * decayed) for _, _, decayed, _ in self.state.arena.ranges]
+            factors: Any = [(rate, decay * part.decayed) for part in self.state.arena.ranges]
             self.state.shared["factors"][...] = self.backend.asarray(np.array(factors, self.state.arena.dtype))
             self.state.shared["clip"][...] = gradient
             self._set = rate, decay, gradient
