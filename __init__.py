@@ -23,14 +23,21 @@ if TYPE_CHECKING:
         RunLocked,
         ShapeError,
     )
+    from .dl.autoencoders import autoencoder
     from .dl.callbacks import Callback
     from .dl.checkpoint import load
     from .dl.data import Dataset, Splits, load_dataset
+    from .dl.diagnostics.check import check_gradients
+    from .dl.diagnostics.curvature import spectrum
+    from .dl.diagnostics.noise import gradient_noise
+    from .dl.diagnostics.resampling import bias_variance
+    from .dl.diagnostics.watch import Curvature, FlatStretch, GradientNorms
     from .dl.estimators.autoencoder import Autoencoder
     from .dl.estimators.logistic import LogisticRegression
     from .dl.estimators.mlp import MLPClassifier, MLPRegressor
     from .dl.gradients import value_and_grad
     from .dl.groups import ParameterGroup
+    from .dl.hessian import Hessian, hessian_vector_product
     from .dl.history import History
     from .dl.joint_loss import Head, JointLoss
     from .dl.layers import (
@@ -39,10 +46,15 @@ if TYPE_CHECKING:
         ArrayLayer,
         BatchNorm1d,
         Concatenate,
+        Contractive,
         Dropout,
+        GaussianNoise,
         Input,
+        KLSparsity,
+        L1Activity,
         Layer,
         Linear,
+        MaskingNoise,
         Maxout,
         Model,
         Parameter,
@@ -52,7 +64,9 @@ if TYPE_CHECKING:
         Softplus,
         Standardize,
         Tanh,
+        Variational,
     )
+    from .dl.learning_rates import learning_rate_trials
     from .dl.losses import (
         BCEWithLogitsLoss,
         CrossEntropyLoss,
@@ -94,20 +108,29 @@ _MODULES = {
         "BackendUnavailable CheckpointError ConfigurationError DataError DeviceMemoryError GearshiftError "
         "NonFiniteLoss RunLocked ShapeError"
     ),
+    "dl.autoencoders": "autoencoder",
     "dl.callbacks": "Callback",
     "dl.checkpoint": "load",
     "dl.data": "Dataset Splits load_dataset",
+    "dl.diagnostics.check": "check_gradients",
+    "dl.diagnostics.curvature": "spectrum",
+    "dl.diagnostics.noise": "gradient_noise",
+    "dl.diagnostics.resampling": "bias_variance",
+    "dl.diagnostics.watch": "Curvature FlatStretch GradientNorms",
     "dl.estimators.autoencoder": "Autoencoder",
     "dl.estimators.logistic": "LogisticRegression",
     "dl.estimators.mlp": "MLPClassifier MLPRegressor",
     "dl.gradients": "value_and_grad",
     "dl.groups": "ParameterGroup",
+    "dl.hessian": "Hessian hessian_vector_product",
     "dl.history": "History",
     "dl.joint_loss": "Head JointLoss",
     "dl.layers": (
-        "Add ArrayLayer BatchNorm1d Concatenate Dropout GELU Input Layer Linear Maxout Model Parameter ReLU "
-        "Sequential Sigmoid Softplus Standardize Tanh"
+        "Add ArrayLayer BatchNorm1d Concatenate Contractive Dropout GELU GaussianNoise Input KLSparsity "
+        "L1Activity Layer Linear MaskingNoise Maxout Model Parameter ReLU Sequential Sigmoid Softplus "
+        "Standardize Tanh Variational"
     ),
+    "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
     "dl.regularizers": "L1 Regularizer SoftThreshold",
@@ -137,20 +160,28 @@ __all__ = [
     "Concatenate",
     "ConfigurationError",
     "Constant",
+    "Contractive",
     "CosineDecay",
     "CrossEntropyLoss",
+    "Curvature",
     "DataError",
     "Dataset",
     "DeltaBarDelta",
     "DeviceMemoryError",
     "Dropout",
+    "FlatStretch",
+    "GaussianNoise",
     "GearshiftError",
+    "GradientNorms",
     "Head",
+    "Hessian",
     "HingeLoss",
     "History",
     "Input",
     "InverseTimeDecay",
     "JointLoss",
+    "KLSparsity",
+    "L1Activity",
     "Layer",
     "Linear",
     "LinearDecay",
@@ -159,6 +190,7 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "MSELoss",
+    "MaskingNoise",
     "Maxout",
     "Model",
     "Momentum",
@@ -188,10 +220,18 @@ __all__ = [
     "StepDecay",
     "Tanh",
     "Trainer",
+    "Variational",
     "__version__",
+    "autoencoder",
     "backends",
+    "bias_variance",
+    "check_gradients",
+    "gradient_noise",
+    "hessian_vector_product",
+    "learning_rate_trials",
     "load",
     "load_dataset",
+    "spectrum",
     "value_and_grad",
 ]
 

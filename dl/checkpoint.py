@@ -48,6 +48,12 @@ def load(path: str | Path) -> Layer:
     return model
 
 
+def loss_of(path: str | Path) -> str | None:
+    """The name of the loss of the run that wrote a file; None for a model alone."""
+    run = _load(path)[1]["run"]
+    return None if run is None else str(run.get("loss"))
+
+
 def save_trainer(trainer: Trainer, path: str | Path) -> None:
     """Writes everything from which training goes on to the same bits."""
     state, watch = trainer.state, trainer.early_stopping

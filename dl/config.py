@@ -53,6 +53,20 @@ class ModelSection(Section):
     dtype: Literal["float32", "float64"] = "float32"
 
 
+class AutoencoderSection(Section):
+    """An autoencoder instead, whose hidden layers and activation are ``[model]``'s. `weight` 0 is the kind's own."""
+
+    kind: Literal["none", "undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"] = "none"
+    code: int = Field(default=32, ge=1)
+    weight: float = Field(default=0.0, ge=0)
+    penalty: Literal["kl", "l1"] = "kl"
+    rate: float = Field(default=0.05, gt=0, lt=1)
+    noise: Literal["masking", "gaussian"] = "masking"
+    amount: float = Field(default=0.3, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    pretrain: int = Field(default=3, ge=1)
+
+
 class LossSection(Section):
     """What is minimised."""
 
@@ -127,6 +141,7 @@ class Configuration(Section):
     backend: BackendSection = BackendSection()
     data: DataSection = DataSection()
     model: ModelSection = ModelSection()
+    autoencoder: AutoencoderSection = AutoencoderSection()
     loss: LossSection = LossSection()
     optimizer: OptimizerSection = OptimizerSection()
     schedule: ScheduleSection = ScheduleSection()

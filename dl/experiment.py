@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..backends.errors import ConfigurationError, DataError
+from .autoencoders import ACTIVATIONS, autoencoder, reconstructing, scale_of
 from .config import Configuration, DataSection, hint
 from .data import Splits, load_dataset
 from .groups import ParameterGroup
-from .layers import (
-    GELU,
-    BatchNorm1d,
-    Dropout,
-    Layer,
-    Linear,
-    Maxout,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    Softplus,
-    Standardize,
-    Tanh,
-)
-from .losses import Loss, named
+from .layers import BatchNorm1d, Dropout, Layer, Linear, Maxout, Sequential, Standardize
+from .losses import REGISTERED as LOSSES
+from .losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from .optimizers import REGISTERED as OPTIMIZERS
 from .optimizers import Optimizer
 from .regularizers import L1, Regularizer, SoftThreshold
 from .schedules import Constant, CosineDecay, InverseTimeDecay, LinearDecay, PowerDecay, Schedule, StepDecay
 from .trainer import Trainer
-
-ACTIVATIONS: dict[str, type[Layer]] = {
-    "relu": ReLU,
-    "tanh": Tanh,
-    "sigmoid": Sigmoid,
-    "gelu": GELU,
-    "softplus": Softplus,
-}
 
 
 def load_data(data: DataSection, seed: int) -> Splits:
@@ -52,12 +35,20 @@ def load_data(data: DataSection, seed: int) -> Splits:
     )
 
 
+def load(configuration: Configuration) -> Splits:
+    """The data of a training: an autoencoder's have themselves as targets."""
+    splits = load_data(configuration.data, configuration.train.seed)
+    return (
+        splits if configuration.autoencoder.kind == "none" else reconstructing(splits, configuration.data.standardize)
+    )
+
+
 def build(configuration: Configuration, backend: str | None = None) -> tuple[Splits, Trainer]:
     """Data and trainer of a configuration; `backend` overrides the environment, which overrides the file."""
     from ..backends.registry import resolve
 
     build_optimizer(configuration)  # its arguments are checked before any data are read
-    splits = load_data(configuration.data, configuration.train.seed)
+    splits = load(configuration)
     name = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name
     return splits, build_trainer(configuration, splits, name)
 
@@ -83,11 +74,17 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
 
 def build_loss(configuration: Configuration, splits: Splits) -> Loss:
     """The loss named, or the one that suits the targets."""
-    return named(configuration.loss.name, classes=splits.classes is not None)
+    if configuration.loss.name != "auto":
+        return LOSSES[configuration.loss.name]()
+    if configuration.autoencoder.kind != "none" and splits.train.x.dtype == np.uint8:
+        return BCEWithLogitsLoss()
+    return MSELoss() if splits.classes is None else CrossEntropyLoss()
 
 
 def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
     """A multilayer perceptron from the data's width to its classes or targets."""
+    if configuration.autoencoder.kind != "none":
+        return build_autoencoder(configuration, splits)
     section = configuration.model
     width = math.prod(splits.feature_shape)
     name = type(loss).__name__
@@ -123,6 +120,28 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
     model = Sequential(*layers, dtype=section.dtype)
     model.classes = None if splits.classes is None else splits.classes.tolist()
     return model
+
+
+def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequential:
+    """The autoencoder named; its first layer scales rows as their targets are scaled."""
+    section, own = configuration.model, configuration.autoencoder
+    width = math.prod(splits.feature_shape)
+    scale = Standardize(width).fit(*scale_of(splits, configuration.data.standardize))
+    return autoencoder(
+        width,
+        own.code,
+        section.hidden,
+        kind=own.kind,  # pyright: ignore[reportArgumentType]
+        activation=section.activation,
+        weight=own.weight or None,
+        penalty=own.penalty,
+        rate=own.rate,
+        noise=own.noise,
+        amount=own.amount,
+        dropout=own.dropout,
+        first=[scale],
+        dtype=section.dtype,
+    )
 
 
 def build_optimizer(configuration: Configuration) -> Optimizer:

@@ -66,6 +66,7 @@ class Graph:
     dtype : of parameters and activations, ``"float32"`` or ``"float64"``.
     train : whether layers that differ in training, like dropout, should lower to their training form.
     tf32 : whether products may round float32 factors to TF32.
+    terms : what layers add to the loss, with weights; None where there is no loss, so that nothing is computed for it.
     """
 
     dtype: str
@@ -76,6 +77,7 @@ class Graph:
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: set[Value] = field(default_factory=set)
     deferred: list[Node] = field(default_factory=list)
+    terms: list[tuple[Value, float]] | None = None
     phase: str = "forward"
     _layer: str = ""
     _by_parameter: dict[int, Value] = field(default_factory=dict)
@@ -134,8 +136,13 @@ class Graph:
         finally:
             self._layer = outer
 
+    def add_term(self, term: Value, weight: float) -> None:
+        """Adds `weight` · `term` to the loss: the mean of a number a row (rows, 1), or one number (1,)."""
+        if self.terms is not None:
+            self.terms.append((term, float(weight)))
+
     def next_dropout(self) -> int:
-        """Numbers the dropout layers, so that each has a random stream of its own."""
+        """Numbers the layers that draw, so that each has a random stream of its own."""
         self._dropouts += 1
         return self._dropouts - 1
 

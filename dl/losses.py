@@ -205,10 +205,3 @@ REGISTERED: dict[str, type[Loss]] = {
     kind.__name__: kind
     for kind in (CrossEntropyLoss, SoftCrossEntropyLoss, BCEWithLogitsLoss, HingeLoss, MulticlassHingeLoss, MSELoss)
 }
-
-
-def named(name: str, *, classes: bool) -> Loss:
-    """The loss of that name; ``"auto"`` is the one that suits targets with or without classes."""
-    if name != "auto":
-        return REGISTERED[name]()
-    return CrossEntropyLoss() if classes else MSELoss()

@@ -10,6 +10,7 @@ from ..kernels.counters import COUNTERS
 from ..kernels.gather import GATHER
 from ..kernels.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
 from ..kernels.tally import TALLY
+from ..kernels.term import TERM
 from .fusion import fuse
 from .graph import Graph, Value
 from .layers.base import Layer
@@ -122,11 +123,17 @@ def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool
 
 
 def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool = False) -> Program:
+    graph.terms = []
     output = graph.lower(model, x)
     fuse(graph)
     target = loss.target(graph, output)
     weight = graph.batch((1,), name="weight") if weighted else None
     scores = loss.lower(graph, output, target, weight)
+    for term, factor in graph.terms:
+        plain, scores, dterm = scores, graph.like(scores), graph.like(term)
+        graph.apply(TERM, (plain, term), (scores, dterm), weight=factor)
+        if graph.needs_gradient(term):
+            graph.add_gradient(term, dterm)
     graph.outputs.add(scores)
     return Program(graph, x, output, target, scores, weight)
 

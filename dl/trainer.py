@@ -257,6 +257,12 @@ class Trainer:
         """The probability of each class for x (rows, features): (rows, classes)."""
         return self.loss.probabilities(self._outputs(x))
 
+    def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
+        """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
+        rows = as_dataset(x).x
+        self.model.parameters()  # gives names, by which the arena knows the layer's
+        return Predictor(layer, self.backend, self.state.arena, flat(rows).shape[1], self.tf32)(rows)
+
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
         from .checkpoint import save_trainer
@@ -289,6 +295,19 @@ class Trainer:
             self.state.unpack(tensors, step, cursor)
         del state
         before.release()
+
+    def restart(self, seed: int) -> None:
+        """Draws the trained weights anew from `seed` and sets the optimizer's states back; steps go on being counted.
+
+        The states are those of a first step, but not its bias correction.
+        """
+        for parameter in self.model.parameters():
+            if parameter.trained:
+                parameter.array = parameter.owner = None
+        self.model.ensure_initialized(seed)
+        state = self.state
+        for name in self.optimizer.states:
+            state.slots[name][...] = self.optimizer.initial.get(name, 0)
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""

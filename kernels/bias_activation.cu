@@ -1,5 +1,6 @@
 // Bias and activation, and their backward with the bias gradient. Outputs may be the first input.
 #include "activation.cuh"
+#include "columns.cuh"
 #include "elements.cuh"
 
 extern "C" __global__ void bias_activation(
@@ -11,23 +12,9 @@ extern "C" __global__ void bias_activation(
 }
 
 enum {
-    COLUMNS = 32,  // a block's threads are LANES rows of COLUMNS: see COLUMN_BLOCK in launch.py
-    LANES = 8,
-    AHEAD = 4,            // rows of a lane that are loaded before the first is used
-    CHUNK = 4 * AHEAD,    // rows of a lane summed on their own before they join its total, for accurate float sums
+    AHEAD = 4,          // rows of a lane that are loaded before the first is used
+    CHUNK = 4 * AHEAD,  // rows of a lane summed on their own before they join its total, for accurate float sums
 };
-
-// The sum of the lanes' totals in order, for the threads of lane 0.
-__device__ inline REAL lane_sum(REAL total) {
-    __shared__ REAL sums[LANES][COLUMNS];
-    sums[threadIdx.y][threadIdx.x] = total;
-    __syncthreads();
-    if (threadIdx.y == 0) {
-        for (int lane = 1; lane < LANES; ++lane) total += sums[lane][threadIdx.x];
-    }
-    __syncthreads();  // the next sum writes here
-    return total;
-}
 
 // A block takes COLUMNS columns of one of gridDim.y parts of the rows, and leaves its sums in `partial`. The block
 // that arrives last at some columns, whichever it is, adds all parts in order: the bits do not depend on the grid.

@@ -26,7 +26,8 @@ def blocks(name: str) -> list[tuple[str, str]]:
     return [(found["language"], found["text"]) for found in BLOCK.finditer(text) if not found["marker"]]
 
 
-DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in ("batch-size", "benchmarks", "layers", "scikit-learn"))]
+RUN = ("autoencoders", "batch-size", "benchmarks", "diagnostics", "layers", "scikit-learn")
+DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in RUN)]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

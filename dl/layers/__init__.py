@@ -6,8 +6,11 @@ from .batch_norm import BatchNorm1d
 from .dropout import Dropout
 from .linear import Linear
 from .model import Add, Concatenate, Input, Model
+from .noise import GaussianNoise, MaskingNoise
+from .penalties import Contractive, KLSparsity, L1Activity
 from .sequential import Sequential
 from .standardize import Standardize
+from .variational import Variational
 
 __all__ = [
     "GELU",
@@ -15,10 +18,15 @@ __all__ = [
     "ArrayLayer",
     "BatchNorm1d",
     "Concatenate",
+    "Contractive",
     "Dropout",
+    "GaussianNoise",
     "Input",
+    "KLSparsity",
+    "L1Activity",
     "Layer",
     "Linear",
+    "MaskingNoise",
     "Maxout",
     "Model",
     "Parameter",
@@ -28,4 +36,5 @@ __all__ = [
     "Softplus",
     "Standardize",
     "Tanh",
+    "Variational",
 ]

@@ -406,7 +406,89 @@ def _clip_factor(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case([partial, draw.junk(1)], (1,), {"max_norm": max_norm})
 
 
+def _term(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for term in (draw.normal(rows, 1), draw.normal(1)):
+        scores, weight = draw.normal(rows, 2), 0.3
+        terms = {2: _largest(scores) + weight * _largest(term)}
+        yield Case([scores, term, draw.junk(rows, 2), draw.junk(*term.shape)], (2, 3), {"weight": weight}, terms)
+
+
+def _absolute_sum(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x = draw.normal(rows, n)
+    yield Case([x, draw.junk(rows, 1)], (1,), terms={1: float(np.max(np.sum(np.abs(x), axis=1), initial=0))})
+
+
+def _absolute_sum_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x = draw.normal(rows, n)
+    x[: rows // 3] = 0
+    yield Case([draw.normal(rows, 1), x, draw.junk(rows, n)], (2,))
+
+
+def _column_moment(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for power in (1, 2):
+        x = draw.normal(rows, n)
+        yield Case([x, draw.junk(n)], (1,), {"power": power}, {1: max(1.0, float(np.max(x * x, initial=0)))})
+
+
+def _column_moment_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for power in (1, 2):
+        yield Case([draw.normal(n), draw.normal(rows, n), draw.junk(rows, n)], (2,), {"power": power})
+
+
+def _sparsity(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    mean = (draw.uniform(n) / 2).astype(draw.real)
+    yield Case([mean, draw.junk(1)], (1,), {"rate": 0.05}, {1: 3.0 * n})
+
+
+def _sparsity_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    mean = (draw.uniform(n) / 2).astype(draw.real)
+    yield Case([draw.normal(1), mean, draw.junk(n)], (2,), {"rate": 0.05}, {2: 20.0})
+
+
+def _contraction(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for activation in ACTIVATIONS:
+        h, c = np.tanh(draw.normal(rows, n)), draw.uniform(n)
+        yield Case([h, c, draw.junk(rows, 1)], (2,), {"activation": activation}, {2: 4 * float(np.sum(c))})
+
+
+def _contraction_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for activation in ACTIVATIONS:
+        d, h, c = draw.normal(rows, 1), np.tanh(draw.normal(rows, n)), draw.uniform(n)
+        sums = 4 * float(np.sum(np.abs(d)))
+        arrays = [d, h, c, draw.junk(rows, n), draw.junk(n)]
+        yield Case(arrays, (3, 4), {"activation": activation}, {3: 12 * _largest(d), 4: sums})
+
+
+def _normal(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for deviation, stream in ((1.0, 0), (0.3, 70_000)):
+        attributes = {"deviation": deviation, "stream": stream}
+        key = key_of(0xDEADBEEF12345678)
+        yield Case([key, counters(), draw.junk(rows, n)], (2,), attributes, {2: 6 * deviation})
+
+
+def _reparameterize(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([*(draw.normal(rows, n) for _ in range(3)), draw.junk(rows, n)], (3,))
+
+
+def _reparameterize_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([*(draw.normal(rows, n) for _ in range(3)), draw.junk(rows, n)], (3,))
+
+
+def _kl_normal(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    mean, log_variance = draw.normal(rows, n), draw.normal(rows, n)
+    parts = mean**2 + np.exp(np.abs(log_variance)) + np.abs(log_variance)
+    sums = float(np.max(np.sum(parts, axis=1), initial=0))
+    yield Case([mean, log_variance, draw.junk(rows, 1)], (2,), terms={2: sums})
+
+
+def _kl_normal_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    arrays = [draw.normal(rows, 1), draw.normal(rows, n), draw.normal(rows, n)]
+    yield Case([*arrays, draw.junk(rows, n), draw.junk(rows, n)], (3, 4))
+
+
 _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
+    "absolute_sum": _absolute_sum,
+    "absolute_sum_backward": _absolute_sum_backward,
     "activation": _activation,
     "activation_backward": _activation_backward,
     "adadelta": _adadelta,
@@ -414,17 +496,21 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "adam": _adam,
     "add": _add,
     "advance": _advance,
-    "binary_cross_entropy": _binary_cross_entropy,
     "batch_norm": _batch_norm,
     "batch_norm_backward": _batch_norm_backward,
     "batch_norm_fixed": _batch_norm_fixed,
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
+    "binary_cross_entropy": _binary_cross_entropy,
     "clip_factor": _clip_factor,
     "clip_values": _clip_values,
     "columns": _columns,
     "columns_backward": _columns_backward,
+    "column_moment": _column_moment,
+    "column_moment_backward": _column_moment_backward,
     "concatenate": _concatenate,
+    "contraction": _contraction,
+    "contraction_backward": _contraction_backward,
     "delta_bar_delta": _delta_bar_delta,
     "dropout": _dropout,
     "gather": _gather,
@@ -437,22 +523,30 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "l1_subgradient": _l1_subgradient,
     "maxout": _maxout,
     "maxout_backward": _maxout_backward,
+    "kl_normal": _kl_normal,
+    "kl_normal_backward": _kl_normal_backward,
     "momentum": _momentum,
     "multiclass_hinge": _multiclass_hinge,
     "nesterov": _nesterov,
     "nesterov_ahead": _nesterov_ahead,
+    "normal": _normal,
+    "reparameterize": _reparameterize,
+    "reparameterize_backward": _reparameterize_backward,
     "rmsprop": _rmsprop,
     "running_statistics": _running_statistics,
     "sgd": _sgd,
     "soft_cross_entropy": _soft_cross_entropy,
     "soft_threshold": _soft_threshold,
+    "softmax_cross_entropy": _softmax_cross_entropy,
     "softplus": _softplus,
     "softplus_backward": _softplus_backward,
-    "softmax_cross_entropy": _softmax_cross_entropy,
+    "sparsity": _sparsity,
+    "sparsity_backward": _sparsity_backward,
     "split": _split,
     "squared_error": _squared_error,
     "standardize": _standardize,
     "tally": _tally,
+    "term": _term,
     "weigh": _weigh,
 }
 COVERED = sorted(_BUILDERS)
