@@ -41,8 +41,18 @@ class DataSection(Section):
     standardize: bool = True
 
 
+class LayerSection(BaseModel):
+    """A layer of a graph: its class, its arguments, which the class itself checks, and what it reads."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: str = ""
+    kind: str = ""
+    shares: str = ""
+    inputs: list[str] = []
+
+
 class ModelSection(Section):
-    """A multilayer perceptron."""
+    """A multilayer perceptron, or, where there are `layers`, a graph of them."""
 
     hidden: list[int] = [256]
     activation: Literal["relu", "tanh", "sigmoid", "gelu", "softplus", "maxout"] = "relu"
@@ -51,6 +61,7 @@ class ModelSection(Section):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     init: Literal["auto", "glorot", "he", "gaussian", "uniform"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
+    layers: list[LayerSection] = []
 
 
 class AutoencoderSection(Section):

@@ -19,6 +19,7 @@ from .optimizers import Optimizer
 from .regularizers import L1, Regularizer, SoftThreshold
 from .schedules import Constant, CosineDecay, InverseTimeDecay, LinearDecay, PowerDecay, Schedule, StepDecay
 from .trainer import Trainer
+from .wiring import wire
 
 
 def load_data(data: DataSection, seed: int) -> Splits:
@@ -82,7 +83,7 @@ def build_loss(configuration: Configuration, splits: Splits) -> Loss:
 
 
 def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
-    """A multilayer perceptron from the data's width to its classes or targets."""
+    """A multilayer perceptron, or the graph of its layers, from the data's width to its classes or targets."""
     if configuration.autoencoder.kind != "none":
         return build_autoencoder(configuration, splits)
     section = configuration.model
@@ -107,7 +108,9 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
     if configuration.data.standardize:
         mean, std = splits.standardization()
         layers.append(Standardize(width).fit(mean.reshape(-1), std.reshape(-1)))
-    for hidden in section.hidden:
+    if section.layers:
+        layers.append(wire([layer.model_dump() for layer in section.layers], width, outputs, section.dtype))
+    for hidden in () if section.layers else section.hidden:
         pieces = section.pieces if section.activation == "maxout" else 1
         layers.append(Linear(width, hidden * pieces, bias=not section.batch_norm, init=init))
         if section.batch_norm:
@@ -116,7 +119,8 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
         if section.dropout:
             layers.append(Dropout(section.dropout))
         width = hidden
-    layers.append(Linear(width, outputs))
+    if not section.layers:
+        layers.append(Linear(width, outputs))
     model = Sequential(*layers, dtype=section.dtype)
     model.classes = None if splits.classes is None else splits.classes.tolist()
     return model

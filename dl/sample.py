@@ -24,6 +24,7 @@ batch_norm = false       # batch normalisation before each activation
 dropout = 0.2            # after each hidden layer
 init = "auto"            # "glorot", "he", "gaussian", "uniform", or "auto": he for relu
 dtype = "float32"        # "float32", "float64"
+layers = []              # a graph instead of `hidden`: docs/algorithms.md, "Graphs"
 
 [loss]
 name = "auto"            # "auto": by the targets; or a loss of docs/algorithms.md, as "HingeLoss"
