@@ -39,10 +39,12 @@ if TYPE_CHECKING:
     from .dl.groups import ParameterGroup
     from .dl.hessian import Hessian, hessian_vector_product
     from .dl.history import History
+    from .dl.joint_loss import Head, JointLoss
     from .dl.layers import (
         GELU,
         Add,
         ArrayLayer,
+        BatchNorm1d,
         Concatenate,
         Contractive,
         Dropout,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
         LayerNorm,
         Linear,
         MaskingNoise,
+        Maxout,
         Model,
         MultiHeadAttention,
         Parameter,
@@ -90,6 +93,8 @@ if TYPE_CHECKING:
         Optimizer,
         RMSprop,
     )
+    from .dl.regularizers import L1, Regularizer, SoftThreshold
+    from .dl.report import Report
     from .dl.run import Run
     from .dl.schedules import (
         Constant,
@@ -124,14 +129,17 @@ _MODULES = {
     "dl.groups": "ParameterGroup",
     "dl.hessian": "Hessian hessian_vector_product",
     "dl.history": "History",
+    "dl.joint_loss": "Head JointLoss",
     "dl.layers": (
-        "Add ArrayLayer Concatenate Contractive Dropout Embedding GELU GaussianNoise Input KLSparsity L1Activity Layer "
-        "LayerNorm Linear MaskingNoise Model MultiHeadAttention Parameter ReLU Residual Sequential Sigmoid Softplus "
-        "Standardize Tanh TransformerBlock Variational"
+        "Add ArrayLayer BatchNorm1d Concatenate Contractive Dropout Embedding GELU GaussianNoise Input KLSparsity "
+        "L1Activity Layer LayerNorm Linear MaskingNoise Maxout Model MultiHeadAttention Parameter ReLU Residual "
+        "Sequential Sigmoid Softplus Standardize Tanh TransformerBlock Variational"
     ),
     "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
+    "dl.regularizers": "L1 Regularizer SoftThreshold",
+    "dl.report": "Report",
     "dl.run": "Run",
     "dl.schedules": "Constant CosineDecay InverseTimeDecay LinearDecay PowerDecay Ramp Schedule StepDecay",
     "dl.trainer": "Trainer",
@@ -140,6 +148,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names.sp
 
 __all__ = [
     "GELU",
+    "L1",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -150,6 +159,7 @@ __all__ = [
     "Autoencoder",
     "BCEWithLogitsLoss",
     "BackendUnavailable",
+    "BatchNorm1d",
     "Callback",
     "CheckpointError",
     "Concatenate",
@@ -169,11 +179,13 @@ __all__ = [
     "GaussianNoise",
     "GearshiftError",
     "GradientNorms",
+    "Head",
     "Hessian",
     "HingeLoss",
     "History",
     "Input",
     "InverseTimeDecay",
+    "JointLoss",
     "KLSparsity",
     "L1Activity",
     "Layer",
@@ -186,6 +198,7 @@ __all__ = [
     "MLPRegressor",
     "MSELoss",
     "MaskingNoise",
+    "Maxout",
     "Model",
     "Momentum",
     "MultiHeadAttention",
@@ -199,6 +212,8 @@ __all__ = [
     "RMSprop",
     "Ramp",
     "ReLU",
+    "Regularizer",
+    "Report",
     "Residual",
     "Run",
     "RunLocked",
@@ -207,6 +222,7 @@ __all__ = [
     "ShapeError",
     "Sigmoid",
     "SoftCrossEntropyLoss",
+    "SoftThreshold",
     "Softplus",
     "Splits",
     "Standardize",

@@ -84,6 +84,7 @@ class Graph:
     gradients: dict[Value, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: set[Value] = field(default_factory=set)
+    deferred: list[Node] = field(default_factory=list)
     terms: list[tuple[Value, float]] | None = None
     phase: str = "forward"
     categories: dict[Value, int] = field(default_factory=dict)
@@ -130,6 +131,10 @@ class Graph:
         self.nodes.append(Node(operation, inputs, outputs, attributes, self._layer, self.phase))
         if any(value in self._differentiable for value in inputs):
             self._differentiable.update(outputs)
+
+    def defer(self, operation: Operation, inputs: tuple[Value, ...], **attributes: Attribute) -> None:
+        """Notes an operation that changes its inputs after a step's update: a training step alone runs it."""
+        self.deferred.append(Node(operation, inputs, (), attributes, self._layer, "update"))
 
     def lower(self, layer: Layer, x: Value, name: str = "") -> Value:
         """Appends a layer's operations and returns its output; `name` goes into messages."""

@@ -1,8 +1,9 @@
 """The layers that networks are made of."""
 
-from .activations import GELU, ReLU, Sigmoid, Softplus, Tanh
+from .activations import GELU, Maxout, ReLU, Sigmoid, Softplus, Tanh
 from .attention import MultiHeadAttention
 from .base import ArrayLayer, Layer, Parameter
+from .batch_norm import BatchNorm1d
 from .dropout import Dropout
 from .embedding import Embedding
 from .layer_norm import LayerNorm
@@ -19,6 +20,7 @@ __all__ = [
     "GELU",
     "Add",
     "ArrayLayer",
+    "BatchNorm1d",
     "Concatenate",
     "Contractive",
     "Dropout",
@@ -31,6 +33,7 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "MaskingNoise",
+    "Maxout",
     "Model",
     "MultiHeadAttention",
     "Parameter",

@@ -317,6 +317,62 @@ def _softplus_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([dy, np.abs(draw.normal(rows, n)), draw.junk(rows, n)], (2,), terms={2: _largest(dy)})
 
 
+def _maxout(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (1, 3):
+        yield Case([np.round(draw.normal(rows, n * k) * 2), draw.junk(rows, n)], (1,))
+
+
+def _maxout_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (1, 3):
+        yield Case([draw.normal(rows, n), np.round(draw.normal(rows, n * k) * 2), draw.junk(rows, n * k)], (2,))
+
+
+def _batch_norm(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x, statistics = draw.normal(rows, n), [draw.junk(n, dtype=np.float64) for _ in range(3)]
+    arrays = [x, draw.uniform(n), draw.normal(n), draw.junk(rows, n), *statistics]
+    largest = _largest(x) + 1
+    yield Case(arrays, (3, 4, 5, 6), {"eps": 0.1}, {3: 5 * largest, 4: largest, 5: largest**2, 6: 10.0})
+
+
+def _batch_norm_fixed(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x, mean, variance = draw.normal(rows, n), draw.normal(n), draw.uniform(n)
+    arrays = [x, draw.uniform(n), draw.normal(n), mean, variance, draw.junk(rows, n), draw.junk(n, dtype=np.float64)]
+    yield Case(arrays, (5, 6), {"eps": 1e-5}, {5: 3 * _largest(x, mean) + 1, 6: 2.0})
+
+
+def _batch_norm_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for moving, dtype in (0, draw.real), (1, np.float64):
+        dy, x = draw.normal(rows, n), draw.normal(rows, n)
+        given = [dy, x, draw.uniform(n), draw.normal(n).astype(dtype), draw.uniform(n).astype(np.float64)]
+        arrays = [*given, draw.junk(rows, n), draw.junk(n), draw.junk(n), draw.junk(2, n, dtype=np.float64)]
+        sums = float(np.max(np.sum(np.abs(dy), axis=0), initial=0)) * (_largest(x) + 4)
+        yield Case(arrays, (5, 6, 7), {"moving": moving}, {5: sums + _largest(dy) * 9, 6: sums, 7: sums})
+
+
+def _running_statistics(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for failed in (-1, 4):
+        batch = [draw.uniform(n).astype(np.float64) for _ in range(2)]
+        arrays = [draw.normal(rows, n), *batch, draw.normal(n), draw.uniform(n), counters(failed=failed)]
+        yield Case(arrays, (3, 4), {"momentum": 0.1}, {3: 4.0, 4: 4.0})
+
+
+def _columns(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for first, dtype in (0, draw.real), (2, np.int64):
+        x = draw.random.integers(0, 99, (rows, n + 3)).astype(draw.real)
+        yield Case([x, draw.junk(rows, n, dtype=dtype)], (1,), {"first": first})
+
+
+def _columns_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([draw.normal(rows, n), draw.junk(rows, n + 3)], (1,), {"first": 2})
+
+
+def _joint(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (0, 1, 3):
+        before, scores = draw.normal(rows, k), draw.normal(rows, 2)
+        arrays = [before, scores, draw.normal(rows, n), draw.junk(rows, max(k, 1) + 2), draw.junk(rows, n)]
+        yield Case(arrays, (3, 4), {"weight": 0.3}, {3: _largest(before, scores)})
+
+
 def _clip_values(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     g = draw.normal(rows * n)
     g[: rows // 3] = np.nan
@@ -327,6 +383,21 @@ def _gradient_squares(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     g = draw.normal(rows * n)
     partial = draw.junk((g.size + 4095) // 4096, dtype=np.float64)
     yield Case([g, partial], (1,))
+
+
+def _l1_subgradient(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    p, g, bounds, *_ = _update(draw, rows * n, 0, [0.1])
+    p[::3] = 0
+    yield Case([p, g, bounds, np.array([1, 0, 1], dtype=draw.real)], (1,), {"strength": 0.3}, {1: _largest(g) + 1})
+
+
+def _soft_threshold(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for failed in (-1, 4):
+        p, _, bounds, factors, table, *_ = _update(draw, rows * n, 0, [0.75])
+        p[::3] = 0
+        weights = np.array([1, 0, 1], dtype=draw.real)
+        arrays = [p, bounds, factors, weights, table.reshape(-1), counters(failed=failed)]
+        yield Case(arrays, (0,), {"strength": 0.5}, {0: _largest(p) + 1})
 
 
 def _clip_factor(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
@@ -513,11 +584,16 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "adam": _adam,
     "add": _add,
     "advance": _advance,
+    "batch_norm": _batch_norm,
+    "batch_norm_backward": _batch_norm_backward,
+    "batch_norm_fixed": _batch_norm_fixed,
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
     "binary_cross_entropy": _binary_cross_entropy,
     "clip_factor": _clip_factor,
     "clip_values": _clip_values,
+    "columns": _columns,
+    "columns_backward": _columns_backward,
     "column_moment": _column_moment,
     "column_moment_backward": _column_moment_backward,
     "concatenate": _concatenate,
@@ -537,6 +613,10 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "layer_norm_backward": _layer_norm_backward,
     "layer_norm_sums": _layer_norm_sums,
     "merge_heads": _merge_heads,
+    "joint": _joint,
+    "l1_subgradient": _l1_subgradient,
+    "maxout": _maxout,
+    "maxout_backward": _maxout_backward,
     "kl_normal": _kl_normal,
     "kl_normal_backward": _kl_normal_backward,
     "momentum": _momentum,
@@ -546,6 +626,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "positions": _positions,
     "positions_backward": _positions_backward,
     "rmsprop": _rmsprop,
+    "running_statistics": _running_statistics,
     "sgd": _sgd,
     "soft_cross_entropy": _soft_cross_entropy,
     "softmax": _softmax,
@@ -553,6 +634,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "normal": _normal,
     "reparameterize": _reparameterize,
     "reparameterize_backward": _reparameterize_backward,
+    "soft_threshold": _soft_threshold,
     "softmax_cross_entropy": _softmax_cross_entropy,
     "softplus": _softplus,
     "softplus_backward": _softplus_backward,
