@@ -21,13 +21,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
     """A network that learns to give back its input through a narrow layer, the code (Hinton and Salakhutdinov 2006).
 
     Hidden layers lead from the features to the code, and the same widths backwards to the features. The code and the
-    output have no activation; the squared error is minimised.
+    output have no activation; the squared error is minimised. Parameters that are not listed are those of
+    `MLPRegressor`.
 
     Parameters
     ----------
     n_components : width of the code.
     hidden_layer_sizes : widths of the layers before the code.
-    The others are those of `MLPRegressor`.
 
     Attributes
     ----------

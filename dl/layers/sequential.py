@@ -17,7 +17,7 @@ class Sequential(Layer):
 
     Parameters
     ----------
-    layers : at least one.
+    *layers : at least one.
     dtype : of weights and computation, ``"float32"`` or ``"float64"``.
     """
 
