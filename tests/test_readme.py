@@ -26,7 +26,10 @@ def blocks(name: str) -> list[tuple[str, str]]:
     return [(found["language"], found["text"]) for found in BLOCK.finditer(text) if not found["marker"]]
 
 
-DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in ("batch-size", "benchmarks", "layers", "scikit-learn"))]
+DOCUMENTS = [
+    "README.md",
+    *(name for path in sorted((ROOT / "docs").rglob("*.md")) if blocks(name := path.relative_to(ROOT).as_posix())),
+]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -32,6 +32,7 @@ GROUPS = {
     "errors": ("Errors", "backends.errors"),
     "more": ("More", ""),
 }
+TABLE = [".. currentmodule:: gearshift", "", ".. autosummary::", "   :nosignatures:", ""]
 HEADER = """
 A page for each group of public names, each importable as ``gearshift.NAME``. Unless said otherwise, arrays have one
 row for each example, and weights are (in_features, out_features).
@@ -50,12 +51,21 @@ def names_by_group() -> dict[str, list[str]]:
         homes = [g for g, (_, modules) in GROUPS.items() if any(_within(module, m) for m in modules.split())]
         found[homes[0] if homes else "more"].append(name)
     for group, members in found.items():
-        bases = {base for name in members for base in getattr(names[name], "__mro__", ())[1:]}
         modules = GROUPS[group][1].split()
-        homes = {n: names[n].__module__.removeprefix("gearshift.") for n in members}
-        place = {n: next((i for i, m in enumerate(modules) if _within(homes[n], m)), 0) for n in members}
-        members.sort(key=lambda n: (place[n], names[n] not in bases, n.lower()))
+        members.sort(key=lambda name: (_place(names[name], modules), not _is_root(names[name]), name.lower()))
     return {group: members for group, members in found.items() if members}
+
+
+def _place(value: Any, modules: list[str]) -> int:
+    home = value.__module__.removeprefix("gearshift.")
+    return next((i for i, module in enumerate(modules) if _within(home, module)), 0)
+
+
+def _is_root(value: Any) -> bool:
+    """Whether other public names derive from this one, and it from none."""
+    kinds = [kind for name in gearshift.__all__ if isinstance(kind := getattr(gearshift, name), type)]
+    bases = [base for base in getattr(value, "__mro__", ())[1:] if _is_public(base)]
+    return not bases and any(value in kind.__mro__[1:] for kind in kinds)
 
 
 def write_pages(app: Sphinx) -> None:
@@ -66,7 +76,7 @@ def write_pages(app: Sphinx) -> None:
     tables = ""
     for group, names in groups.items():
         title = GROUPS[group][0]
-        table = "\n".join([".. autosummary::", "", *(f"   {name}" for name in names), "", ""])
+        table = "\n".join([*TABLE, *(f"   {name.removeprefix('gearshift.')}" for name in names), "", ""])
         tables += f":doc:`{title} <{group}>`\n{'-' * (len(title + group) + 10)}\n\n{table}"
         bodies = "\n".join(_entry(name) for name in names)
         _write(folder / f"{group}.rst", f"{title}\n{'=' * len(title)}\n\n{table}{bodies}")

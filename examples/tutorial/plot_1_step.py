@@ -29,7 +29,9 @@ print(f"loss {loss:.3f}, its slope along the weight {gradient['0.weight'].item()
 # The gradient g holds the slope of the loss along each weight. Uphill is +g, so a step goes the other way, as far as
 # the learning rate ε says:
 #
-# .. math:: \theta \leftarrow \theta - \varepsilon g
+# ::
+#
+#     θ ← θ − ε g
 #
 # That is all that plain gradient descent does. `gs.SGD` is this formula, and `update` takes one step with it, in place.
 

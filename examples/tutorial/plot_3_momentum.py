@@ -51,7 +51,10 @@ rows[-1].set_xlabel("x")
 # %%
 # The velocity v adds up gradients and forgets them slowly:
 #
-# .. math:: v \leftarrow \alpha v - \varepsilon g \qquad \theta \leftarrow \theta + v
+# ::
+#
+#     v ← α v − ε g
+#     θ ← θ + v
 #
 # Across the valley they change sign and cancel; along it they agree and add up, to 1/(1 − α) times a single one.
 # Nesterov takes the gradient where the velocity is about to lead, so that it brakes before the wall and not behind it.
