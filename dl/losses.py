@@ -45,7 +45,15 @@ class Loss:
         return scores
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        """Raises where the targets of `data` do not fit predictions of this shape (without the batch)."""
+        """Compares targets with the shape of predictions, without the batch.
+
+        Raises
+        ------
+        ShapeError
+            There are no targets, or they have another shape.
+        DataError
+            A label or value is not one that the loss can learn.
+        """
         raise NotImplementedError
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
@@ -53,7 +61,13 @@ class Loss:
         return outputs
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """The probabilities that outputs (rows, n) stand for."""
+        """The probabilities that outputs (rows, n) stand for.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss has none.
+        """
         raise ConfigurationError(f"{type(self).__name__} has no probabilities; use predict()")
 
     def __repr__(self) -> str:

@@ -48,6 +48,13 @@ class Trainer:
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
     groups : parameters with a learning rate or a decay of their own.
 
+    Raises
+    ------
+    ConfigurationError
+        An argument has the wrong type or is out of its range, or the backend lacks the precision.
+    BackendUnavailable
+        A backend asked for by name cannot run here.
+
     Attributes
     ----------
     epoch, step : finished epochs and steps.
@@ -175,6 +182,12 @@ class Trainer:
         ------
         NonFiniteLoss
             The loss turned NaN or infinite; the weights are those before the step.
+        ConfigurationError
+            A number is below its least, or `monitor` is not measured.
+        ShapeError, DataError
+            Rows or targets do not fit the model and the loss.
+        DeviceMemoryError
+            The run does not fit the device's memory; nothing was taken.
         """
         for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1)):
             if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
@@ -216,7 +229,17 @@ class Trainer:
         return self.history
 
     def evaluate(self, data: Any, y: Any = None) -> dict[str, float]:
-        """The mean loss over a data set, and the accuracy where the loss has one."""
+        """The mean loss over a data set, and the accuracy where the loss has one, by name.
+
+        Parameters
+        ----------
+        data, y : as in `fit`.
+
+        Raises
+        ------
+        ShapeError
+            Rows or targets do not fit the model.
+        """
         return self.evaluator(self._checked(as_dataset(data, y)))()
 
     def predict(self, x: Any) -> np.ndarray:
@@ -224,7 +247,13 @@ class Trainer:
         return self.loss.predict(self._outputs(x))
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """The probability of each class for x (rows, features): (rows, classes)."""
+        """The probability of each class for x (rows, features): (rows, classes), in the model's dtype.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss has no probabilities.
+        """
         return self.loss.probabilities(self._outputs(x))
 
     def save(self, path: str | Path) -> None:

@@ -49,7 +49,8 @@ myst_heading_anchors = 3
 
 autosummary_generate = False  # tables only; the pages are those of the extension `reference`
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True

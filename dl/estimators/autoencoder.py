@@ -93,7 +93,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         return self._outputs(X, 0, self._middle)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """What codes X (rows, n_components) are decoded to: (rows, features)."""
+        """What codes X (rows, n_components) are decoded to: (rows, features).
+
+        Raises
+        ------
+        ShapeError
+            The codes have another width.
+        """
         check_is_fitted(self)
         X = check_array(X, dtype=self.coefs_[0].dtype)
         if X.shape[1] != self._n_features_out:

@@ -19,6 +19,11 @@ class Sequential(Layer):
     ----------
     *layers : at least one.
     dtype : of weights and computation, ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    ConfigurationError
+        There are no layers, or one of them is none.
     """
 
     def __init__(self, *layers: Layer, dtype: str = "float32") -> None:

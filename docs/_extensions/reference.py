@@ -88,8 +88,8 @@ def _entry(name: str) -> str:
     value = _found(name)
     if not inspect.isclass(value):
         return f".. autofunction:: {name}\n"
-    members = ", ".join(_members(value))
-    return f".. autoclass:: {name}\n   :show-inheritance:\n" + (f"   :members: {members}\n" if members else "")
+    options = {"members": ", ".join(_members(value)), "show-inheritance": " " if _bases(value) else ""}
+    return f".. autoclass:: {name}\n" + "".join(f"   :{key}: {text}\n" for key, text in options.items() if text)
 
 
 def _members(kind: type) -> list[str]:

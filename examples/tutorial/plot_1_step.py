@@ -2,8 +2,9 @@
 What is a step?
 ===============
 
-Training lowers a number, the loss, by changing other numbers, the weights. It does so in steps, and one formula is
-behind all of them. Here it is seen at work on the smallest network there is: a straight line.
+Training lowers a number, the loss, by changing other numbers, the weights. It does so
+in steps, and one formula is behind all of them. Here it is seen at work on the smallest
+network there is: a straight line.
 """
 
 import matplotlib.pyplot as plt
@@ -14,8 +15,9 @@ import gearshift as gs
 # %%
 # A model, a loss, a gradient
 # ---------------------------
-# ``gs.Linear(1, 1)`` computes x·W + b: with one feature, a line with a slope and an intercept. The points below lie
-# around such a line, and the squared error says how far a line is from them.
+# ``gs.Linear(1, 1)`` computes x·W + b: with one feature, a line with a slope and an
+# intercept. The points below lie around such a line, and the squared error says how
+# far a line is from them.
 
 random = np.random.default_rng(0)
 x = random.uniform(-1, 1, size=(60, 1))
@@ -26,14 +28,15 @@ loss, gradient = gs.value_and_grad(model, gs.MSELoss(), x, y)
 print(f"loss {loss:.3f}, its slope along the weight {gradient['0.weight'].item():.3f}")
 
 # %%
-# The gradient g holds the slope of the loss along each weight. Uphill is +g, so a step goes the other way, as far as
-# the learning rate ε says:
+# The gradient g holds the slope of the loss along each weight. Uphill is +g, so a step
+# goes the other way, as far as the learning rate ε says:
 #
 # ::
 #
 #     θ ← θ − ε g
 #
-# That is all that plain gradient descent does. `gs.SGD` is this formula, and `update` takes one step with it, in place.
+# That is all that plain gradient descent does. `gs.SGD` is this formula, and `update`
+# takes one step with it, in place.
 
 
 def descend(lr, steps, start=(-1.0, -1.0)):
@@ -54,12 +57,15 @@ def descend(lr, steps, start=(-1.0, -1.0)):
 # %%
 # How long should a step be?
 # --------------------------
-# The loss of a line is a bowl above the plane of slope and intercept. Small steps creep to its bottom. Large ones jump
-# across the valley, and beyond a certain length each jump ends higher than it began.
+# The loss of a line is a bowl above the plane of slope and intercept. Small steps
+# creep to its bottom. Large ones jump across the valley, and beyond a certain length
+# each jump ends higher than it began.
 
 rates = {0.05: "tab:blue", 0.5: "tab:green", 1.02: "tab:red"}
 slopes, intercepts = np.meshgrid(np.linspace(-1.6, 3.4, 80), np.linspace(-1.6, 2.6, 80))
-bowl = np.mean((slopes[..., None] * x[:, 0] + intercepts[..., None] - y[:, 0]) ** 2, axis=-1)
+bowl = np.mean(
+    (slopes[..., None] * x[:, 0] + intercepts[..., None] - y[:, 0]) ** 2, axis=-1
+)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 left.contour(slopes, intercepts, bowl, levels=np.geomspace(0.1, 8, 12), colors="0.8")
@@ -67,15 +73,22 @@ for lr, color in rates.items():
     path, losses = descend(lr, 25)
     left.plot(*path.T, ".-", color=color, label=f"ε = {lr}")
     right.semilogy(losses, ".-", color=color)
-left.set(xlabel="slope", ylabel="intercept", xlim=(-1.6, 3.4), ylim=(-1.6, 2.6), title="25 steps from one place")
+left.set(
+    xlabel="slope",
+    ylabel="intercept",
+    xlim=(-1.6, 3.4),
+    ylim=(-1.6, 2.6),
+    title="25 steps from one place",
+)
 right.set(xlabel="step", ylabel="loss", title="the same steps")
 left.legend()
 
 # %%
 # Where do the steps lead?
 # ------------------------
-# For a line there is a formula for the bottom of the bowl, the normal equation. Gradient descent finds the same point,
-# and it needs no formula, which is why it works for networks that have none.
+# For a line there is a formula for the bottom of the bowl, the normal equation.
+# Gradient descent finds the same point, and it needs no formula, which is why it works
+# for networks that have none.
 
 path, losses = descend(0.5, 200)
 columns = np.concatenate([x, np.ones_like(x)], axis=1)
@@ -88,16 +101,22 @@ axes.plot(x, y, ".", color="0.6")
 ends = np.array([-1.0, 1.0])
 for step in (0, 1, 2, 4, 199):
     slope, intercept = path[step]
-    axes.plot(ends, slope * ends + intercept, color=plt.get_cmap("viridis")(1 - min(step, 6) / 8), label=f"step {step}")
+    axes.plot(
+        ends,
+        slope * ends + intercept,
+        color=plt.get_cmap("viridis")(1 - min(step, 6) / 8),
+        label=f"step {step}",
+    )
 axes.set(xlabel="x", ylabel="y", title="the line after so many steps")
 axes.legend()
 
 # %%
 # What is descended on
 # --------------------
-# A step needs a slope. The share of wrong answers has none: it stays the same for most small changes of a weight, and
-# then jumps. So training minimises a smooth stand-in, the surrogate, and reports the share of right answers beside it.
-# Here are the losses of one example whose answer should be "yes", against the model's output.
+# A step needs a slope. The share of wrong answers has none: it stays the same for most
+# small changes of a weight, and then jumps. So training minimises a smooth stand-in,
+# the surrogate, and reports the share of right answers beside it. Here are the losses
+# of one example whose answer should be "yes", against the model's output.
 
 outputs = np.linspace(-3, 3, 61)
 identity = gs.Sequential(gs.Linear(1, 1), dtype="float64")
@@ -114,12 +133,18 @@ axes.legend()
 # %%
 # The same in one call
 # --------------------
-# A `gs.Trainer` repeats the step and does the rest: it draws the first weights, shuffles, measures, and can be stopped
-# and resumed. With all rows in one batch it takes the steps from above. (The networks of this tutorial are so small
-# that the NumPy backend, which compiles nothing, is done first. Elsewhere leave ``backend`` out.)
+# A `gs.Trainer` repeats the step and does the rest: it draws the first weights,
+# shuffles, measures, and can be stopped and resumed. With all rows in one batch it
+# takes the steps from above. (The networks of this tutorial are so small that the
+# NumPy backend, which compiles nothing, is done first. Elsewhere leave ``backend``
+# out.)
 
 model = gs.Sequential(gs.Linear(1, 1), dtype="float64")
 trainer = gs.Trainer(model, gs.MSELoss(), gs.SGD(lr=0.5), backend="numpy")
 history = trainer.fit(x, y, epochs=200, batch_size=len(x), verbose=False)
 weights = model.state_dict()
-print(f"slope {weights['0.weight'].item():.10f}, intercept {weights['0.bias'].item():.10f}")
+print(
+    print(
+        "slope {:.10f}, intercept {:.10f}".format(*(w.item() for w in weights.values()))
+    )
+)
