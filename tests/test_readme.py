@@ -32,6 +32,13 @@ DOCUMENTS = [
 ]
 
 
+def test_links_lead_somewhere() -> None:
+    """Relative links hold in a checkout; the site's build checks those within it again."""
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path}: {link}"
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_document_runs(name: str, tmp_path: Path) -> None:
     """Python blocks are run as scripts, shell blocks by the shell."""

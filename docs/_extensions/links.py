@@ -14,6 +14,8 @@ import gearshift
 
 NAME = re.compile(r"(?:gs\.|gearshift\.)?([A-Za-z]\w*)((?:\.[a-z]\w*)?)(?:\(.*\))?")
 
+PAGES = {"../examples/tutorial/": "/tutorial/index.rst", "../__init__.py": "/reference/index.rst"}
+
 
 class NamesInCode(SphinxTransform):
     """Code that is a public name, as ``gs.Adam(lr=1e-3)``, links to the reference; in docstrings `Adam` is code too."""
@@ -37,12 +39,14 @@ class NamesInCode(SphinxTransform):
             link += code
 
 
-def folders_as_text(app: Sphinx, document: str, source: list[str]) -> None:
-    """Links to folders of the repository, which a site does not have, become their text."""
+def folders_on_site(app: Sphinx, document: str, source: list[str]) -> None:
+    """Links to what only a checkout has lead to the site's own page for it; those to other folders become text."""
+    for path, page in PAGES.items():
+        source[0] = source[0].replace(f"]({path})", f"]({page})")
     source[0] = re.sub(r"\[([^]]*)\]\(\.\./[^)]*/\)", r"`\1`", source[0])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(NamesInCode)
-    app.connect("source-read", folders_as_text)
+    app.connect("source-read", folders_on_site)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -105,7 +105,9 @@ def _members(kind: type) -> list[str]:
 
 
 def _documented(value: Any) -> bool:
-    return isinstance(value, FunctionType | property | classmethod | staticmethod) and bool(value.__doc__)
+    kinds = FunctionType | property | classmethod | staticmethod
+    method = isinstance(value, kinds) or hasattr(value, "attribute_name")  # scikit-learn's available_if
+    return method and bool(value.__doc__)
 
 
 def _is_public(kind: type) -> bool:
@@ -155,7 +157,7 @@ def with_types(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
         following = lines[position + 1] if position + 1 < len(lines) else ""
         if following and set(following) == {"-"}:
             section = line
-        entry = re.match(r"([\w*][\w, *]*) : (.*)", line)
+        entry = re.match(r"([\w*][\w, *…]*) : (.*)", line)
         if entry and section in ("Parameters", "Attributes"):
             types = dict.fromkeys(_type(annotations.get(key.strip(" *"))) for key in entry[1].split(","))
             kind = " or ".join(kind for kind in types if kind)
