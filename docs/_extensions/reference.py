@@ -20,12 +20,13 @@ import gearshift
 GROUPS = {
     "training": (
         "Training",
-        "dl.trainer dl.groups dl.callbacks dl.early_stopping dl.history dl.gradients dl.checkpoint dl.run",
+        "dl.trainer dl.groups dl.callbacks dl.history dl.report dl.gradients dl.checkpoint dl.run",
     ),
-    "layers": ("Layers and models", "dl.layers"),
-    "losses": ("Losses", "dl.losses"),
+    "layers": ("Layers and models", "dl.layers dl.autoencoders"),
+    "losses": ("Losses", "dl.losses dl.joint_loss dl.regularizers"),
     "optimizers": ("Optimizers", "dl.optimizers"),
     "schedules": ("Schedules", "dl.schedules"),
+    "diagnostics": ("Diagnostics", "dl.diagnostics dl.hessian dl.learning_rates"),
     "data": ("Data", "dl.data"),
     "estimators": ("Estimators for scikit-learn", "dl.estimators"),
     "backends": ("Backends", "backends.registry backends.base"),
