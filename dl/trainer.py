@@ -229,17 +229,7 @@ class Trainer:
         return self.history
 
     def evaluate(self, data: Any, y: Any = None) -> dict[str, float]:
-        """The mean loss over a data set, and the accuracy where the loss has one, by name.
-
-        Parameters
-        ----------
-        data, y : as in `fit`.
-
-        Raises
-        ------
-        ShapeError
-            Rows or targets do not fit the model.
-        """
+        """The mean loss over a data set, and the accuracy where the loss has one."""
         return self.evaluator(self._checked(as_dataset(data, y)))()
 
     def predict(self, x: Any) -> np.ndarray:
@@ -247,13 +237,7 @@ class Trainer:
         return self.loss.predict(self._outputs(x))
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """The probability of each class for x (rows, features): (rows, classes), in the model's dtype.
-
-        Raises
-        ------
-        ConfigurationError
-            The loss has no probabilities.
-        """
+        """The probability of each class for x (rows, features): (rows, classes)."""
         return self.loss.probabilities(self._outputs(x))
 
     def save(self, path: str | Path) -> None:
