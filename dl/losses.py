@@ -51,7 +51,15 @@ class Loss:
         return scores, gradient
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        """Raises where the targets of `data` do not fit predictions of this shape for each example."""
+        """Compares targets with the shape of predictions for each example.
+
+        Raises
+        ------
+        ShapeError
+            There are no targets, or they have another shape.
+        DataError
+            A label or value is not one that the loss can learn.
+        """
         raise NotImplementedError
 
     def predict(self, outputs: np.ndarray) -> Any:
@@ -59,7 +67,13 @@ class Loss:
         return outputs
 
     def probabilities(self, outputs: np.ndarray) -> Any:
-        """The probabilities that outputs (rows, n) stand for."""
+        """The probabilities that outputs (rows, n) stand for.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss has none.
+        """
         raise ConfigurationError(f"{type(self).__name__} has no probabilities; use predict()")
 
     def __repr__(self) -> str:

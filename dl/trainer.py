@@ -53,6 +53,13 @@ class Trainer:
     groups : parameters with a learning rate or a decay of their own.
     regularizer : `L1` or `SoftThreshold`, on weights, not on biases; the loss that is reported is without it.
 
+    Raises
+    ------
+    ConfigurationError
+        An argument has the wrong type or is out of its range, or the backend lacks the precision.
+    BackendUnavailable
+        A backend asked for by name cannot run here.
+
     Attributes
     ----------
     epoch, step : finished epochs and steps.
@@ -188,6 +195,12 @@ class Trainer:
         ------
         NonFiniteLoss
             The loss turned NaN or infinite; the weights are those before the step.
+        ConfigurationError
+            A number is below its least, or `monitor` is not measured.
+        ShapeError, DataError
+            Rows or targets do not fit the model and the loss.
+        DeviceMemoryError
+            The run does not fit the device's memory; nothing was taken.
         """
         for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1)):
             if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):

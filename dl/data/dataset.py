@@ -130,6 +130,11 @@ class Splits:
     train, validation, test : `Dataset`; the last two may be None.
     classes : (k,) what the labels 0 … k-1 were called in the source (integers or text), or None for float targets.
     name : the source's name.
+
+    Raises
+    ------
+    DataError
+        The parts differ in the shape of a row, or in dtype.
     """
 
     # `Any` where None is possible: who asked for a part need not prove to a type checker that it is there

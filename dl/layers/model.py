@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def Input(features: int) -> Symbol:
-    """A symbol that stands for rows of `features` numbers, on which layers are called."""
+    """A symbol that stands for rows of `features` numbers, on which layers are called.
+
+    Raises
+    ------
+    ConfigurationError
+        `features` is not a whole number of at least 1.
+    """
     if not isinstance(features, int) or features < 1:
         raise ConfigurationError(f"Input: features is {features!r}; expected a whole number of at least 1")
     return Symbol(None, (), features)
