@@ -74,6 +74,7 @@ class Graph:
     train : whether layers that differ in training, like dropout, should lower to their training form.
     tf32 : whether products may round float32 factors to TF32.
     categories : for a value that holds numbers of categories, 0, 1, …, how many there are.
+    terms : what layers add to the loss, with weights; None where there is no loss, so that nothing is computed for it.
     """
 
     dtype: str
@@ -83,6 +84,8 @@ class Graph:
     gradients: dict[Value, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: set[Value] = field(default_factory=set)
+    deferred: list[Node] = field(default_factory=list)
+    terms: list[tuple[Value, float]] | None = None
     phase: str = "forward"
     categories: dict[Value, int] = field(default_factory=dict)
     _layer: str = ""
@@ -129,6 +132,10 @@ class Graph:
         if any(value in self._differentiable for value in inputs):
             self._differentiable.update(outputs)
 
+    def defer(self, operation: Operation, inputs: tuple[Value, ...], **attributes: Attribute) -> None:
+        """Notes an operation that changes its inputs after a step's update: a training step alone runs it."""
+        self.deferred.append(Node(operation, inputs, (), attributes, self._layer, "update"))
+
     def lower(self, layer: Layer, x: Value, name: str = "") -> Value:
         """Appends a layer's operations and returns its output; `name` goes into messages."""
         outer, before = self._layer, self._each
@@ -141,8 +148,13 @@ class Graph:
         finally:
             self._layer, self._each = outer, before
 
+    def add_term(self, term: Value, weight: float) -> None:
+        """Adds `weight` · `term` to the loss: the mean of a number a row (rows, 1), or one number (1,)."""
+        if self.terms is not None:
+            self.terms.append((term, float(weight)))
+
     def next_dropout(self) -> int:
-        """Numbers the dropout layers, so that each has a random stream of its own."""
+        """Numbers the layers that draw, so that each has a random stream of its own."""
         self._dropouts += 1
         return self._dropouts - 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Loss:
     """Base of the losses. `metrics` are the columns of the scores that its operation writes, the loss first."""
 
-    metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    metrics: tuple[str, ...] = ("loss",)
     targets: ClassVar[str] = "classes"
     """What it learns: ``"classes"`` by one output each, ``"binary"`` answers by one output, or ``"values"``."""
     operation: ClassVar[Operation]
@@ -36,25 +36,44 @@ class Loss:
 
     def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
         """Appends the loss and its gradient, times `weight` (rows, 1) if given; returns the scores (rows, metrics)."""
+        scores, gradient = self.score(graph, prediction, target, weight)
+        if graph.needs_gradient(prediction):
+            graph.add_gradient(prediction, gradient)
+        return scores
+
+    def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
+        """Appends the loss; returns its scores and its gradient."""
         scores, gradient = graph.batch((len(self.metrics),), each=prediction.each), graph.like(prediction)
         graph.apply(self.operation, (prediction, target), (scores, gradient))
         if weight is not None:
             plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
             graph.apply(WEIGH, (weight, *plain), (scores, gradient))
-        if graph.needs_gradient(prediction):
-            graph.add_gradient(prediction, gradient)
-        return scores
+        return scores, gradient
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        """Raises where the targets of `data` do not fit predictions of this shape for each example."""
+        """Compares targets with the shape of predictions for each example.
+
+        Raises
+        ------
+        ShapeError
+            There are no targets, or they have another shape.
+        DataError
+            A label or value is not one that the loss can learn.
+        """
         raise NotImplementedError
 
-    def predict(self, outputs: np.ndarray) -> np.ndarray:
+    def predict(self, outputs: np.ndarray) -> Any:
         """The answers that outputs (rows, n) stand for."""
         return outputs
 
-    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """The probabilities that outputs (rows, n) stand for."""
+    def probabilities(self, outputs: np.ndarray) -> Any:
+        """The probabilities that outputs (rows, n) stand for.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss has none.
+        """
         raise ConfigurationError(f"{type(self).__name__} has no probabilities; use predict()")
 
     def __repr__(self) -> str:

@@ -75,7 +75,8 @@ def refuse_if_too_large(
 
 def _data(trainer: Trainer, data: Dataset) -> int:
     held = trainer.backend.bytes_to_hold
-    return held(data.x) + (0 if data.y is None else held(data.y)) + len(data) * np.dtype(np.int64).itemsize
+    others = sum(held(array) for array in (data.y, data.weight) if array is not None)
+    return held(data.x) + others + len(data) * np.dtype(np.int64).itemsize
 
 
 def _activations(graph: Graph, rows: int) -> int:

@@ -22,7 +22,9 @@ from .state import new_counters
 
 
 class Resident:
-    """Features (n, width) and targets (n, k) on the backend, in the dtype in which they were given.
+    """Features (n, width), targets (n, k) and weights (n, 1) on the backend, in the dtype in which they were given.
+
+    Weights are scaled to a mean of 1, so that a mean over rows is a weighted one.
 
     Batches are gathered, and converted, in the step itself. A memory-mapped array stays one on the CPU.
     """
@@ -33,6 +35,12 @@ class Resident:
         self.backend, self.rows = backend, len(data)
         self.x = backend.asarray(flat(data.x))
         self.y = backend.asarray(flat(data.y))
+        self.weight: Any = None
+        if data.weight is not None:
+            total = data.weight.sum()
+            if not total > 0:
+                raise DataError("the rows' weights are all 0; expected some above it")
+            self.weight = backend.asarray((data.weight * (self.rows / total)).reshape(-1, 1))
         self.order = backend.asarray(np.arange(self.rows, dtype=np.int64).copy())
 
     def shuffle(self, key: np.ndarray, epoch: int) -> None:
@@ -42,7 +50,8 @@ class Resident:
     @property
     def shared(self) -> dict[str, Any]:
         """The arrays by the names that plans know them by."""
-        return {"data x": self.x, "data y": self.y, "order": self.order}
+        arrays = {"data x": self.x, "data y": self.y, "order": self.order}
+        return arrays if self.weight is None else {**arrays, "data weight": self.weight}
 
 
 class Evaluator:
@@ -55,7 +64,7 @@ class Evaluator:
         backend = self.backend
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
-        program = evaluation(model, loss, data.x.shape[1], tf32)
+        program = evaluation(model, loss, data.x.shape[1], tf32, weighted=data.weight is not None)
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
         self.plan = plan_of(program.graph, backend, arena, shared, min(program.rows_for(capacity), data.rows))
 

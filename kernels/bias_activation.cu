@@ -12,8 +12,8 @@ extern "C" __global__ void bias_activation(
 }
 
 enum {
-    AHEAD = 4,            // rows of a lane that are loaded before the first is used
-    CHUNK = 4 * AHEAD,    // rows of a lane summed on their own before they join its total, for accurate float sums
+    AHEAD = 4,          // rows of a lane that are loaded before the first is used
+    CHUNK = 4 * AHEAD,  // rows of a lane summed on their own before they join its total, for accurate float sums
 };
 
 extern "C" __global__ void bias_activation_backward(

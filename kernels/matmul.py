@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .add import ADD
 from .operation import Operation
 
 
@@ -30,9 +31,24 @@ def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:
     return da, db
 
 
+def tangent(graph: Any, node: Any, da: Any, db: Any) -> tuple[Any, ...]:
+    """d(a·b) = da·b + a·db."""
+    a, b = node.inputs
+    terms = [pair for pair, change in (((da, b), da), ((a, db), db)) if change is not None]
+    products = [graph.like(node.outputs[0]) for _ in terms]
+    transposed = {name: node.attributes[name] for name in ("transpose_a", "transpose_b") if name in node.attributes}
+    for pair, product in zip(terms, products, strict=True):
+        graph.apply(MATMUL, pair, (product,), **transposed)
+    if len(products) == 1:
+        return (products[0],)
+    total = graph.like(products[0])
+    graph.apply(ADD, tuple(products), (total,))
+    return (total,)
+
+
 def flops(a: Any, b: Any, out: Any, *, transpose_a: int = 0, **_: int) -> int:
     """A multiplication and an addition for each of m·n·k terms."""
     return 2 * out.size * a.shape[-2 if transpose_a else -1]
 
 
-MATMUL = Operation("matmul", reference, gradient=gradient, flops=flops, product=True)
+MATMUL = Operation("matmul", reference, gradient=gradient, tangent=tangent, flops=flops, product=True)

@@ -17,8 +17,13 @@ class Sequential(Layer):
 
     Parameters
     ----------
-    layers : at least one.
+    *layers : at least one.
     dtype : of weights and computation, ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    ConfigurationError
+        There are no layers, or one of them is none.
     """
 
     def __init__(self, *layers: Layer, dtype: str = "float32") -> None:

@@ -230,8 +230,9 @@ def test_as_dataset():
     assert as_dataset(X).y is None
     with pytest.raises(DataError, match="y is given beside a Dataset"):
         as_dataset(data, Y)
-    with pytest.raises(DataError, match="3 arrays in a tuple, expected one"):
-        as_dataset((X, Y, Y))
+    assert np.array_equal(as_dataset((X, Y, Y)).weight, Y)
+    with pytest.raises(DataError, match="4 arrays in a tuple, expected one"):
+        as_dataset((X, Y, Y, Y))
     with pytest.raises(DataError, match="expected one"):
         as_dataset((X, Y), Y)
 
