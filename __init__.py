@@ -39,28 +39,36 @@ if TYPE_CHECKING:
     from .dl.groups import ParameterGroup
     from .dl.hessian import Hessian, hessian_vector_product
     from .dl.history import History
+    from .dl.joint_loss import Head, JointLoss
     from .dl.layers import (
         GELU,
         Add,
         ArrayLayer,
+        BatchNorm1d,
         Concatenate,
         Contractive,
         Dropout,
+        Embedding,
         GaussianNoise,
         Input,
         KLSparsity,
         L1Activity,
         Layer,
+        LayerNorm,
         Linear,
         MaskingNoise,
+        Maxout,
         Model,
+        MultiHeadAttention,
         Parameter,
         ReLU,
+        Residual,
         Sequential,
         Sigmoid,
         Softplus,
         Standardize,
         Tanh,
+        TransformerBlock,
         Variational,
     )
     from .dl.learning_rates import learning_rate_trials
@@ -85,6 +93,8 @@ if TYPE_CHECKING:
         Optimizer,
         RMSprop,
     )
+    from .dl.regularizers import L1, Regularizer, SoftThreshold
+    from .dl.report import Report
     from .dl.run import Run
     from .dl.schedules import (
         Constant,
@@ -119,13 +129,17 @@ _MODULES = {
     "dl.groups": "ParameterGroup",
     "dl.hessian": "Hessian hessian_vector_product",
     "dl.history": "History",
+    "dl.joint_loss": "Head JointLoss",
     "dl.layers": (
-        "Add ArrayLayer Concatenate Contractive Dropout GELU GaussianNoise Input KLSparsity L1Activity Layer Linear "
-        "MaskingNoise Model Parameter ReLU Sequential Sigmoid Softplus Standardize Tanh Variational"
+        "Add ArrayLayer BatchNorm1d Concatenate Contractive Dropout Embedding GELU GaussianNoise Input KLSparsity "
+        "L1Activity Layer LayerNorm Linear MaskingNoise Maxout Model MultiHeadAttention Parameter ReLU Residual "
+        "Sequential Sigmoid Softplus Standardize Tanh TransformerBlock Variational"
     ),
     "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
+    "dl.regularizers": "L1 Regularizer SoftThreshold",
+    "dl.report": "Report",
     "dl.run": "Run",
     "dl.schedules": "Constant CosineDecay InverseTimeDecay LinearDecay PowerDecay Ramp Schedule StepDecay",
     "dl.trainer": "Trainer",
@@ -134,6 +148,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names.sp
 
 __all__ = [
     "GELU",
+    "L1",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -144,6 +159,7 @@ __all__ = [
     "Autoencoder",
     "BCEWithLogitsLoss",
     "BackendUnavailable",
+    "BatchNorm1d",
     "Callback",
     "CheckpointError",
     "Concatenate",
@@ -158,18 +174,22 @@ __all__ = [
     "DeltaBarDelta",
     "DeviceMemoryError",
     "Dropout",
+    "Embedding",
     "FlatStretch",
     "GaussianNoise",
     "GearshiftError",
     "GradientNorms",
+    "Head",
     "Hessian",
     "HingeLoss",
     "History",
     "Input",
     "InverseTimeDecay",
+    "JointLoss",
     "KLSparsity",
     "L1Activity",
     "Layer",
+    "LayerNorm",
     "Linear",
     "LinearDecay",
     "LogisticRegression",
@@ -178,8 +198,10 @@ __all__ = [
     "MLPRegressor",
     "MSELoss",
     "MaskingNoise",
+    "Maxout",
     "Model",
     "Momentum",
+    "MultiHeadAttention",
     "MulticlassHingeLoss",
     "Nesterov",
     "NonFiniteLoss",
@@ -190,6 +212,9 @@ __all__ = [
     "RMSprop",
     "Ramp",
     "ReLU",
+    "Regularizer",
+    "Report",
+    "Residual",
     "Run",
     "RunLocked",
     "Schedule",
@@ -197,12 +222,14 @@ __all__ = [
     "ShapeError",
     "Sigmoid",
     "SoftCrossEntropyLoss",
+    "SoftThreshold",
     "Softplus",
     "Splits",
     "Standardize",
     "StepDecay",
     "Tanh",
     "Trainer",
+    "TransformerBlock",
     "Variational",
     "__version__",
     "autoencoder",

@@ -86,7 +86,7 @@ def train(
         raise typer.Exit(code)
     result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
     if splits.test is not None:
-        result["test"] = _evaluated(path, splits, trainer.backend.name)
+        result["test"] = _predictor(path, trainer.backend.name).evaluate(splits.test)
     show(result, as_json)
     say(f"next: gearshift evaluate {path}   gearshift predict {path} --input X.npy --output Y.npy")
 
@@ -182,6 +182,7 @@ def lr(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Directory of a run.")],
     backend: BackendName = None,
+    report: Annotated[bool, typer.Option("--report", help="Precision and recall too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluates a run's best weights, else its last ones, on the test split."""
@@ -193,7 +194,10 @@ def evaluate(
     splits = experiment.load(configuration)
     if splits.test is None:
         raise DataError(f"{run} was trained without a test split")
-    show({"run": str(run), "test": _evaluated(run, splits, backend)}, as_json)
+    trainer = _predictor(run, backend)
+    show({"run": str(run), "test": trainer.evaluate(splits.test, report=report)}, as_json)
+    if report and not as_json:
+        print(trainer.report(splits.test))
 
 
 @app.command()
@@ -271,17 +275,20 @@ def bench(
     names: Annotated[str | None, typer.Option("--backends", help="As numpy,numba; all by default.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="As 60s or 5m; 60s by default.")] = None,
     noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Measure the gradient noise scale.")] = True,
+    validate: Annotated[bool, typer.Option("--validate", help="Train to one loss, to check the advice.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Change one thing at a time, to check the bounds.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Four batch sizes, in seconds.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write one page with interactive charts.")] = None,
 ) -> None:
     """Times training at every batch size: where the device is underused, why, and which batch to take."""
     from .bench.batch import command, records
     from .dl.config import parse, read, rooted
 
-    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot)
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove)
     if source is not None:
         command.report(records.read(source), asked)
         return
@@ -435,6 +442,7 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
     section = configuration.train
     trainer.early_stopping.patience = section.patience or None
     over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
+    over = over or bool(len(trainer.history) and trainer.history[-1]["loss"] <= section.loss_goal)
     try:
         if not over:
             trainer.fit(
@@ -444,6 +452,8 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
                 batch_size=section.batch_size,
                 patience=section.patience or None,
                 monitor=section.monitor,
+                loss_goal=section.loss_goal or None,
+                class_weight=None if section.class_weight == "none" else section.class_weight,
                 callbacks=[writer],
                 verbose=not quiet,
             )
@@ -487,10 +497,6 @@ def _predictor(run: Path, backend: str | None) -> Trainer:
 
     found = Run(run)
     return Trainer(found.model, found.loss, SGD(), backend=backend)
-
-
-def _evaluated(run: Path, splits: Any, backend: str | None) -> dict[str, float]:
-    return _predictor(run, backend).evaluate(splits.test)
 
 
 if __name__ == "__main__":

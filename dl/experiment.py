@@ -11,13 +11,15 @@ from .autoencoders import ACTIVATIONS, autoencoder, reconstructing, scale_of
 from .config import Configuration, DataSection, hint
 from .data import Splits, load_dataset
 from .groups import ParameterGroup
-from .layers import Dropout, Layer, Linear, Sequential, Standardize
+from .layers import BatchNorm1d, Dropout, Layer, Linear, Maxout, Sequential, Standardize
 from .losses import REGISTERED as LOSSES
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from .optimizers import REGISTERED as OPTIMIZERS
 from .optimizers import Optimizer
+from .regularizers import L1, Regularizer, SoftThreshold
 from .schedules import Constant, CosineDecay, InverseTimeDecay, LinearDecay, PowerDecay, Schedule, StepDecay
 from .trainer import Trainer
+from .wiring import wire
 
 
 def load_data(data: DataSection, seed: int) -> Splits:
@@ -67,6 +69,7 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
         precision=None if configuration.train.precision == "auto" else configuration.train.precision,
         seed=configuration.train.seed,
         groups=[ParameterGroup(**group.model_dump()) for group in configuration.optimizer.groups],
+        regularizer=build_regularizer(configuration),
     )
 
 
@@ -80,7 +83,7 @@ def build_loss(configuration: Configuration, splits: Splits) -> Loss:
 
 
 def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
-    """A multilayer perceptron from the data's width to its classes or targets."""
+    """A multilayer perceptron, or the graph of its layers, from the data's width to its classes or targets."""
     if configuration.autoencoder.kind != "none":
         return build_autoencoder(configuration, splits)
     section = configuration.model
@@ -105,12 +108,19 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
     if configuration.data.standardize:
         mean, std = splits.standardization()
         layers.append(Standardize(width).fit(mean.reshape(-1), std.reshape(-1)))
-    for hidden in section.hidden:
-        layers += [Linear(width, hidden, init=init), ACTIVATIONS[section.activation]()]
+    if section.layers:
+        layers.append(wire([layer.model_dump() for layer in section.layers], width, outputs, section.dtype))
+    for hidden in () if section.layers else section.hidden:
+        pieces = section.pieces if section.activation == "maxout" else 1
+        layers.append(Linear(width, hidden * pieces, bias=not section.batch_norm, init=init))
+        if section.batch_norm:
+            layers.append(BatchNorm1d(hidden * pieces))
+        layers.append(Maxout(pieces) if section.activation == "maxout" else ACTIVATIONS[section.activation]())
         if section.dropout:
             layers.append(Dropout(section.dropout))
         width = hidden
-    layers.append(Linear(width, outputs))
+    if not section.layers:
+        layers.append(Linear(width, outputs))
     model = Sequential(*layers, dtype=section.dtype)
     model.classes = None if splits.classes is None else splits.classes.tolist()
     return model
@@ -152,6 +162,16 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
             f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; {hint(unknown[0], accepted)}"
         )
     return kind(**arguments)
+
+
+def build_regularizer(configuration: Configuration) -> Regularizer | None:
+    """The penalty asked for, if any."""
+    section = configuration.train
+    if section.l1 and section.soft_threshold:
+        raise ConfigurationError("train.l1 and train.soft_threshold are two ways to one penalty; set one of them")
+    if section.l1:
+        return L1(section.l1)
+    return SoftThreshold(section.soft_threshold) if section.soft_threshold else None
 
 
 def build_schedule(configuration: Configuration, steps: int) -> Schedule:

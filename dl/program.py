@@ -16,6 +16,7 @@ from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
 from .optimizers import Optimizer
+from .regularizers import Regularizer
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Program:
     target: Value | None = None
     scores: Value | None = None
     weight: Value | None = None
+
+    def rows_for(self, predictions: int) -> int:
+        """Rows of a batch that make about as many rows of predictions, at least 1."""
+        return max(1, predictions // self.prediction.each)
 
 
 def prediction(model: Layer, width: int, tf32: bool = False) -> Program:
@@ -49,10 +54,10 @@ def gradient(model: Layer, loss: Loss, width: int, *, train: bool, weighted: boo
     return program
 
 
-def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False) -> Program:
-    """Adds the scores of the resident data set's next batch to the totals."""
+def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False, *, weighted: bool = False) -> Program:
+    """Adds the scores of the resident data set's next batch to the totals; `weighted` as in `training`."""
     graph = Graph(model.dtype, tf32=tf32)
-    program = _resident(graph, model, loss, width)
+    program = _resident(graph, model, loss, width, weighted)
     graph.phase = "update"
     _advance(graph, program)
     return program
@@ -69,6 +74,7 @@ def training(
     clip_value: float | None = None,
     *,
     weighted: bool = False,
+    regularizer: Regularizer | None = None,
 ) -> Program:
     """A whole training step on the resident data set; `parameters` is the arena's size.
 
@@ -85,6 +91,8 @@ def training(
     program = _resident(graph, model, loss, width, weighted)
     graph.differentiate()
     graph.phase = "update"
+    if regularizer is not None and regularizer.before_update:
+        regularizer.lower(graph)
     if clip_value is not None:
         graph.apply(CLIP_VALUES, (g,), (), bound=clip_value)
     if clip_norm is not None:
@@ -92,6 +100,9 @@ def training(
         graph.apply(SQUARES, (g,), (partial,))
         graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=clip_norm)
     graph.apply(optimizer.operation, arguments, (), **optimizer.attributes)
+    if regularizer is not None and not regularizer.before_update:
+        regularizer.lower(graph)
+    graph.nodes.extend(graph.deferred)
     _advance(graph, program)
     return program
 
@@ -132,8 +143,8 @@ def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool 
 
 
 def _advance(graph: Graph, program: Program) -> None:
-    assert program.scores is not None
-    graph.apply(ADVANCE, (_counters(graph), program.scores), ())
+    assert program.target is not None
+    graph.apply(ADVANCE, (_counters(graph), program.target), ())
 
 
 def _counters(graph: Graph) -> Value:
