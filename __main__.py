@@ -175,7 +175,7 @@ def lr(
     if not as_json:
         result.show()
     show({"optimizer.lr": result.best}, as_json)
-    say(f"next: gearshift train {config or ''} --set optimizer.lr={result.best:g}")
+    say(f"next: gearshift train {f'{config} ' if config else ''}--set optimizer.lr={result.best:g}")
 
 
 @app.command()
