@@ -85,7 +85,10 @@ if TYPE_CHECKING:
         DeltaBarDelta,
         Momentum,
         Nesterov,
+        Newton,
+        NewtonCG,
         Optimizer,
+        RandomPerturbation,
         RMSprop,
     )
     from .dl.regularizers import L1, Regularizer, SoftThreshold
@@ -132,7 +135,10 @@ _MODULES = {
     ),
     "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
-    "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
+    "dl.optimizers": (
+        "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Newton NewtonCG Optimizer RMSprop "
+        "RandomPerturbation"
+    ),
     "dl.regularizers": "L1 Regularizer SoftThreshold",
     "dl.report": "Report",
     "dl.run": "Run",
@@ -196,6 +202,8 @@ __all__ = [
     "Momentum",
     "MulticlassHingeLoss",
     "Nesterov",
+    "Newton",
+    "NewtonCG",
     "NonFiniteLoss",
     "Optimizer",
     "Parameter",
@@ -203,6 +211,7 @@ __all__ = [
     "PowerDecay",
     "RMSprop",
     "Ramp",
+    "RandomPerturbation",
     "ReLU",
     "Regularizer",
     "Report",

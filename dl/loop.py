@@ -15,7 +15,8 @@ from .dense_chain import plan_of
 from .memory import refuse_if_too_large
 from .plan import TICK
 from .program import training
-from .resident import Resident
+from .resident import Order, Resident
+from .stepwise import StepwisePlan
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -33,6 +34,7 @@ class Loop:
         validation: Dataset | None,
         batch_size: int,
         loss_goal: float | None = None,
+        order: Order = "shuffled",
     ) -> None:
         self.trainer = trainer
         refuse_if_too_large(trainer, data, validation, batch_size, EVALUATION_ROWS)
@@ -63,10 +65,14 @@ class Loop:
             regularizer=trainer.regularizer,
         )
         shared = {**state.shared, **self.data.shared}
-        self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)
+        given = trainer.backend, state.arena, shared, self.batch_size
+        if trainer.optimizer.on_host:
+            self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
+        else:
+            self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None if validation is None else trainer.evaluator(validation, capacity)
-        self.key = key_of(trainer.seed)
+        self.key, self.order = key_of(trainer.seed), order
         self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def run(self, callbacks: Sequence[Callback]) -> None:
@@ -77,7 +83,7 @@ class Loop:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
             start, first = time.perf_counter(), state.cursor
-            self.data.shuffle(self.key, trainer.epoch)
+            self.data.shuffle(self.key, trainer.epoch, self.order)
             if not first:
                 state.begin_epoch()
             if not self._epoch(callbacks):

@@ -24,7 +24,7 @@ def push_forward(graph: Graph, tangents: Mapping[Value, Value]) -> dict[Value, V
     """
     known = dict(tangents)
     graph.phase = PHASE
-    for node in graph.nodes.copy():
+    for node in [node for node in graph.nodes if node.outputs]:
         if any(value in known for value in node.inputs):
             rule = node.operation.tangent or from_definition
             found = rule(graph, node, *(known.get(value) for value in node.inputs))
@@ -32,12 +32,28 @@ def push_forward(graph: Graph, tangents: Mapping[Value, Value]) -> dict[Value, V
     return known
 
 
+def hessian_products(graph: Graph) -> dict[str, Value]:
+    """Appends products with the Hessian to a list with its backward operations; returns them by parameters' names.
+
+    The vector is read from the run's arrays ``"tangent of NAME"``.
+    """
+    trained = {name: value for name, value in graph.parameters.items() if value in graph.gradients}
+    tangents = {value: graph.shared(f"tangent of {name}", value.shape) for name, value in trained.items()}
+    known = push_forward(graph, tangents)
+    changes = {
+        name: known[graph.gradients[value]] for name, value in trained.items() if graph.gradients[value] in known
+    }
+    graph.outputs.update(changes.values())
+    return changes
+
+
 def from_definition(graph: Graph, node: Node, *tangents: Value | None) -> tuple[Value | None, ...]:
     """Appends the tangent of any operation: its reference on dual numbers."""
     inputs, count = node.inputs, len(node.inputs)
     given = tuple(tangent for tangent in tangents if tangent is not None)
     carried = [
-        output.dtype == graph.dtype and count + i not in node.operation.scratch for i, output in enumerate(node.outputs)
+        output.dtype.startswith("float") and count + i not in node.operation.scratch
+        for i, output in enumerate(node.outputs)
     ]
     found = tuple(graph.like(output) if kept else None for output, kept in zip(node.outputs, carried, strict=True))
     others = tuple(output for output, kept in zip(node.outputs, carried, strict=True) if not kept)

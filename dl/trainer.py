@@ -27,7 +27,7 @@ from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .report import Report
 from .report import report as make_report
-from .resident import Evaluator, Predictor, Resident, flat, means
+from .resident import ORDERS, Evaluator, Order, Predictor, Resident, flat, means
 from .schedules import Schedule
 from .state import TrainingState
 
@@ -95,6 +95,11 @@ class Trainer:
         for group in self.groups:
             if not isinstance(group, ParameterGroup):
                 raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
+        if optimizer.on_host and (clip_norm or clip_value or self.groups or regularizer):
+            raise ConfigurationError(
+                f"Trainer: {type(optimizer).__name__} finds its own step; clip_norm, clip_value, groups and "
+                "regularizer are for optimizers of the gradient"
+            )
         self.backend: Backend = backends.get(backend)
         self.precision = precision or model.dtype
         self._check_precision(self.backend)
@@ -159,6 +164,7 @@ class Trainer:
         patience: int | None = None,
         monitor: str = "validation_loss",
         loss_goal: float | None = None,
+        order: Order = "shuffled",
         class_weight: Any = None,
         callbacks: Sequence[Callback] = (),
         verbose: bool = True,
@@ -173,6 +179,8 @@ class Trainer:
         patience : stops after this many epochs without improvement, and restores the best weights.
         monitor : the measure that patience watches: ``"validation_loss"``, ``"validation_accuracy"``, …
         loss_goal : stops after the first epoch whose training loss is at most this.
+        order : how minibatches are drawn: ``"shuffled"``, each epoch anew without replacement; ``"once"``, in the first
+            epoch's order; ``"replacement"``, each row any of all.
         class_weight : ``"balanced"``, a weight for each class, or a mapping of labels to weights, with which the rows'
             weights are multiplied in training; validation is by the weights of its own rows, if it has any.
         callbacks : see `Callback`.
@@ -202,6 +210,8 @@ class Trainer:
             )
         if loss_goal is not None and not isinstance(loss_goal, int | float | np.number):
             raise ConfigurationError(f"fit: loss_goal is {loss_goal!r}; expected a number, or None")
+        if order not in ORDERS:
+            raise ConfigurationError(f"fit: order is {order!r}; expected one of: {', '.join(ORDERS)}")
         dataset = self._checked(as_dataset(data, y))
         if class_weight is not None:
             dataset = with_class_weights(dataset, class_weight)
@@ -216,7 +226,7 @@ class Trainer:
             callbacks.append(progress())
         self._stopped = ""  # a stop asked for since the last `fit` holds
         self.epochs = self.epoch + int(epochs)
-        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal)
+        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order)
         try:
             for callback in callbacks:
                 callback.on_train_begin(self)
