@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..backends.philox import key_of
+from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
@@ -35,9 +36,10 @@ class Loop:
         batch_size: int,
         loss_goal: float | None = None,
         order: Order = "shuffled",
+        accumulate: int = 1,
     ) -> None:
         self.trainer = trainer
-        refuse_if_too_large(trainer, data, validation, batch_size, EVALUATION_ROWS)
+        refuse_if_too_large(trainer, data, validation, -(-batch_size // accumulate), EVALUATION_ROWS)
         self.state = state = trainer.state
         self.data = Resident(trainer.backend, data)
         if state.cursor >= self.data.rows:
@@ -68,6 +70,9 @@ class Loop:
         given = trainer.backend, state.arena, shared, self.batch_size
         if trainer.optimizer.on_host:
             self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
+        elif accumulate > 1:
+            before = trainer.optimizer.before
+            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate, before=before)
         else:
             self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
@@ -146,7 +151,6 @@ class Loop:
         rows = min(self.batch_size, self.data.rows - cursor)
         state.rewind(failed, cursor)
         weights = state.arena.values.copy()  # the look may move them ahead, as the step did
-        self.plan.once(rows, "load")
         layer = self.plan.first_not_finite(rows) or "loss"
         state.arena.values[...] = weights
         raise NonFiniteLoss(

@@ -51,6 +51,7 @@ batch_size = 32
 patience = 0             # stop after so many epochs without improvement; 0 never does
 monitor = "validation_loss"
 order = "shuffled"       # minibatches: "shuffled" each epoch, "once", or drawn with "replacement"
+accumulate = 1           # parts in which a minibatch is taken, to save memory
 loss_goal = 0.0          # stop once an epoch's training loss is at most this; 0 never does
 class_weight = "none"    # "balanced", or a weight for each class, as [1.0, 5.0]
 clip_norm = 0.0          # shorten the gradient to this norm; 0 leaves it

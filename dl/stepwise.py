@@ -24,6 +24,7 @@ from .plan import TICK, Plan, quietly
 from .program import Program
 from .tangent import PHASE
 
+HALVINGS = 20  # of a step of Newton's that would raise the loss
 LARGE = 1000  # rows from which a Hessian is taken without a word
 
 
@@ -68,9 +69,27 @@ class StepwisePlan(Plan):
         assert isinstance(self.optimizer, SecondOrder)
         self.once(rows, "load", "forward", "tally", "backward")
         if int(self._shared["counters"][FAILED]) < 0:
-            g = self._flat(self.arena.gradients)
-            self._write(self.arena.gradients, self.optimizer.direction(g, lambda v: self._product(v, rows)))
+            before, g = self._loss(rows), self._flat(self.arena.gradients)
+            direction = self.optimizer.direction(g, lambda v: self._product(v, rows))
+            self._write(self.arena.gradients, self._shortened(direction, rows, before))
         self.once(rows, "update")
+
+    def _shortened(self, direction: np.ndarray, rows: int, before: float) -> np.ndarray:
+        """The direction, halved for as long as a step along it would raise the batch's loss."""
+        weights, rate = self.arena.trained.copy(), self._rate
+        for _ in range(HALVINGS):
+            self._write(self._along, direction)
+            self.arena.trained[...] = weights - rate * self._along
+            self.once(rows, "load", "forward")
+            if self._loss(rows) <= before:
+                break
+            direction = direction / 2
+        self.arena.trained[...] = weights
+        return direction
+
+    @property
+    def _rate(self) -> Any:
+        return self._shared["rates"][int(self._shared["counters"][ROW])]
 
     def _product(self, vector: np.ndarray, rows: int) -> np.ndarray:
         self._write(self._along, vector)
@@ -93,7 +112,7 @@ class StepwisePlan(Plan):
         weights = self.arena.trained.copy()
         noise = normal(self.backend.to_numpy(self._shared["key"]), self._size, PERTURBATION, 0, int(counters[STEP]))
         self._write(self._along, noise)
-        self.arena.trained[...] += self._shared["rates"][int(counters[ROW])] * self._along
+        self.arena.trained[...] += self._rate * self._along
         self.once(rows, "load", "forward")
         if not self._loss(rows) < before:
             self.arena.trained[...] = weights

@@ -165,6 +165,7 @@ class Trainer:
         monitor: str = "validation_loss",
         loss_goal: float | None = None,
         order: Order = "shuffled",
+        accumulate: int = 1,
         class_weight: Any = None,
         callbacks: Sequence[Callback] = (),
         verbose: bool = True,
@@ -181,6 +182,7 @@ class Trainer:
         loss_goal : stops after the first epoch whose training loss is at most this.
         order : how minibatches are drawn: ``"shuffled"``, each epoch anew without replacement; ``"once"``, in the first
             epoch's order; ``"replacement"``, each row any of all.
+        accumulate : parts in which each minibatch is taken, whose gradients are added up: less memory, the same step.
         class_weight : ``"balanced"``, a weight for each class, or a mapping of labels to weights, with which the rows'
             weights are multiplied in training; validation is by the weights of its own rows, if it has any.
         callbacks : see `Callback`.
@@ -197,7 +199,10 @@ class Trainer:
         NonFiniteLoss
             The loss turned NaN or infinite; the weights are those before the step.
         """
-        for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1)):
+        for name, value, least in (
+            *(("epochs", epochs, 0), ("batch_size", batch_size, 1), ("accumulate", accumulate, 1)),
+            ("patience", patience, 1),
+        ):
             if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
                 raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number of at least {least}")
         measured = [*self.loss.metrics]
@@ -210,6 +215,10 @@ class Trainer:
             )
         if loss_goal is not None and not isinstance(loss_goal, int | float | np.number):
             raise ConfigurationError(f"fit: loss_goal is {loss_goal!r}; expected a number, or None")
+        if self.optimizer.on_host and accumulate > 1:
+            raise ConfigurationError(
+                f"fit: accumulate is {accumulate}, but {self.optimizer!r} takes a batch as a whole"
+            )
         if order not in ORDERS:
             raise ConfigurationError(f"fit: order is {order!r}; expected one of: {', '.join(ORDERS)}")
         dataset = self._checked(as_dataset(data, y))
@@ -226,7 +235,7 @@ class Trainer:
             callbacks.append(progress())
         self._stopped = ""  # a stop asked for since the last `fit` holds
         self.epochs = self.epoch + int(epochs)
-        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order)
+        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
         try:
             for callback in callbacks:
                 callback.on_train_begin(self)

@@ -17,7 +17,8 @@ MOST = 4096  # parameters whose Hessian is made whole
 class SecondOrder(Optimizer):
     """Base of the methods that step along a direction found from gradient g and Hessian H; p ← p − lr · direction.
 
-    A `Trainer` gives products with the Hessian of the batch's loss, which are exact. Batches of thousands of rows, or
+    A `Trainer` gives products with the Hessian of the batch's loss, which are exact, and halves a step for as long as
+    it would raise that loss (damped Newton: Nocedal and Wright 2006, 3.1). Batches of thousands of rows, or
     all of them, are wanted: the inverse multiplies the noise of what it inverts.
     """
 
@@ -79,7 +80,7 @@ class Newton(SecondOrder):
 
 
 class NewtonCG(SecondOrder):
-    """Newton's method by conjugate gradients on (H + damping I) d = g, from products H v (Nocedal and Wright 2006).
+    """Newton's method by conjugate gradients on (H + damping I) d = g, from products H v (Nocedal, Wright 2006, 7.1).
 
     The iteration ends where the residual is `tol` of the gradient, after `iterations`, or at a direction along which
     H + damping I does not curve upwards: each step descends.
