@@ -48,22 +48,27 @@ if TYPE_CHECKING:
         Concatenate,
         Contractive,
         Dropout,
+        Embedding,
         GaussianNoise,
         Input,
         KLSparsity,
         L1Activity,
         Layer,
+        LayerNorm,
         Linear,
         MaskingNoise,
         Maxout,
         Model,
+        MultiHeadAttention,
         Parameter,
         ReLU,
+        Residual,
         Sequential,
         Sigmoid,
         Softplus,
         Standardize,
         Tanh,
+        TransformerBlock,
         Variational,
     )
     from .dl.learning_rates import learning_rate_trials
@@ -129,9 +134,9 @@ _MODULES = {
     "dl.history": "History",
     "dl.joint_loss": "Head JointLoss",
     "dl.layers": (
-        "Add ArrayLayer BatchNorm1d Concatenate Contractive Dropout GELU GaussianNoise Input KLSparsity "
-        "L1Activity Layer Linear MaskingNoise Maxout Model Parameter ReLU Sequential Sigmoid Softplus "
-        "Standardize Tanh Variational"
+        "Add ArrayLayer BatchNorm1d Concatenate Contractive Dropout Embedding GELU GaussianNoise Input KLSparsity "
+        "L1Activity Layer LayerNorm Linear MaskingNoise Maxout Model MultiHeadAttention Parameter ReLU Residual "
+        "Sequential Sigmoid Softplus Standardize Tanh TransformerBlock Variational"
     ),
     "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
@@ -175,6 +180,7 @@ __all__ = [
     "DeltaBarDelta",
     "DeviceMemoryError",
     "Dropout",
+    "Embedding",
     "FlatStretch",
     "GaussianNoise",
     "GearshiftError",
@@ -189,6 +195,7 @@ __all__ = [
     "KLSparsity",
     "L1Activity",
     "Layer",
+    "LayerNorm",
     "Linear",
     "LinearDecay",
     "LogisticRegression",
@@ -200,6 +207,7 @@ __all__ = [
     "Maxout",
     "Model",
     "Momentum",
+    "MultiHeadAttention",
     "MulticlassHingeLoss",
     "Nesterov",
     "Newton",
@@ -215,6 +223,7 @@ __all__ = [
     "ReLU",
     "Regularizer",
     "Report",
+    "Residual",
     "Run",
     "RunLocked",
     "Schedule",
@@ -229,6 +238,7 @@ __all__ = [
     "StepDecay",
     "Tanh",
     "Trainer",
+    "TransformerBlock",
     "Variational",
     "__version__",
     "autoencoder",

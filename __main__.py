@@ -275,17 +275,20 @@ def bench(
     names: Annotated[str | None, typer.Option("--backends", help="As numpy,numba; all by default.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="As 60s or 5m; 60s by default.")] = None,
     noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Measure the gradient noise scale.")] = True,
+    validate: Annotated[bool, typer.Option("--validate", help="Train to one loss, to check the advice.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Change one thing at a time, to check the bounds.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Four batch sizes, in seconds.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write one page with interactive charts.")] = None,
 ) -> None:
     """Times training at every batch size: where the device is underused, why, and which batch to take."""
     from .bench.batch import command, records
     from .dl.config import parse, read, rooted
 
-    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot)
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove)
     if source is not None:
         command.report(records.read(source), asked)
         return

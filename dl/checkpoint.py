@@ -33,7 +33,11 @@ def save_model(model: Layer, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Layer:
-    """The model of a file that `Trainer.save` or `save_model` wrote, with its weights.
+    """The model of a file that `Trainer.save` or `Layer.save` wrote, with its weights.
+
+    Parameters
+    ----------
+    path : of the safetensors file. Nothing in it is run.
 
     Raises
     ------

@@ -27,12 +27,23 @@ def value_and_grad(
     Parameters
     ----------
     model : its weights are drawn from `seed` if there are none; they do not change.
-    x, y : rows and their targets.
-    train : whether dropout is on; its mask is that of `seed` and `step`.
+    loss : of the batch; its mean over the rows is taken.
+    x, y : rows (rows, features) and their targets, as the loss wants them.
+    train : whether dropout is on.
+    seed, step : what dropout's mask is drawn from.
+    backend : where it is computed.
 
     Returns
     -------
-    loss, gradients : a float, and arrays of the model's dtype by name, as ``"0.weight"``.
+    loss : float
+        The mean over the rows.
+    gradients : dict of str to numpy.ndarray
+        On the host, of the model's dtype and the weights' shapes, by name as ``"0.weight"``.
+
+    Raises
+    ------
+    ShapeError, DataError
+        Rows or targets do not fit the model and the loss.
     """
     objective = Objective(model, loss, x, y, train=train, seed=seed, step=step, backend=backend)
     value = objective.evaluate()

@@ -40,9 +40,10 @@ def statement(
         "activations": _activations(graph, min(batch_size, len(data))),
     }
     if validation is not None:
-        graph = evaluation(trainer.model, trainer.loss, width).graph
-        rows = min(max(batch_size, evaluation_rows), len(validation))
-        stated |= {"validation data": _data(trainer, validation), "validation activations": _activations(graph, rows)}
+        program = evaluation(trainer.model, trainer.loss, width)
+        rows = min(program.rows_for(max(batch_size, evaluation_rows)), len(validation))
+        activations = _activations(program.graph, rows)
+        stated |= {"validation data": _data(trainer, validation), "validation activations": activations}
     return stated
 
 

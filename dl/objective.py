@@ -15,7 +15,7 @@ from .layers.base import Layer
 from .losses import Loss
 from .plan import Plan
 from .program import Program, gradient
-from .resident import flat, means
+from .resident import check_categories, flat, means
 from .state import new_counters
 
 
@@ -51,7 +51,8 @@ class Objective:
         self.trained = [parameter for parameter in parameters if parameter.trained]
         self.rows, width = len(data), flat(data.x).shape[1]
         self.program = gradient(model, loss, width, train=train)
-        loss.check(data, self.program.prediction.shape)
+        loss.check(data, self.program.prediction.example_shape)
+        check_categories(self.program.graph, self.program.x, data)
         counters = new_counters(self.backend)
         counters[STEP] = step
         self._shared = {"counters": counters, "key": self.backend.asarray(key_of(seed))}

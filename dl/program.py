@@ -34,6 +34,10 @@ class Program:
     changes: Mapping[str, Value] = field(default_factory=dict)
     """Products with the Hessian, by parameters' names."""
 
+    def rows_for(self, predictions: int) -> int:
+        """Rows of a batch that make about as many rows of predictions, at least 1."""
+        return max(1, predictions // self.prediction.each)
+
 
 def prediction(model: Layer, width: int, tf32: bool = False) -> Program:
     """Outputs for rows of `width` features written into `x`."""
@@ -145,8 +149,8 @@ def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool 
 
 
 def _advance(graph: Graph, program: Program) -> None:
-    assert program.scores is not None
-    graph.apply(ADVANCE, (_counters(graph), program.scores), ())
+    assert program.target is not None
+    graph.apply(ADVANCE, (_counters(graph), program.target), ())
 
 
 def _counters(graph: Graph) -> Value:

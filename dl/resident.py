@@ -13,6 +13,7 @@ from ..backends.philox import draws, permutation
 from .arena import Arena
 from .data import Dataset
 from .dense_chain import plan_of
+from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
 from .plan import Plan
@@ -72,7 +73,7 @@ class Evaluator:
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
         program = evaluation(model, loss, data.x.shape[1], tf32, weighted=data.weight is not None)
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
-        self.plan = plan_of(program.graph, backend, arena, shared, min(capacity, data.rows))
+        self.plan = plan_of(program.graph, backend, arena, shared, min(program.rows_for(capacity), data.rows))
 
     def __call__(self) -> dict[str, float]:
         """The mean of each metric over the data set."""
@@ -88,26 +89,28 @@ class Evaluator:
 
 
 class Predictor:
-    """Computes a model's outputs for host arrays, in blocks of `capacity` rows."""
+    """Computes a model's outputs for host arrays, in blocks of about `capacity` rows of outputs."""
 
     def __init__(
         self, model: Layer, backend: Backend, arena: Arena, width: int, tf32: bool = False, capacity: int = 1024
     ) -> None:
         self.program = prediction(model, width, tf32)
         self.backend, self.width = backend, width
-        self.plan = Plan(self.program.graph, backend, arena, {}, capacity)
+        self.plan = Plan(self.program.graph, backend, arena, {}, self.program.rows_for(capacity))
 
     def __call__(self, x: Any) -> np.ndarray:
-        """Outputs (rows, n) for x (rows, width)."""
+        """Outputs (rows, n), of sequences (rows, tokens, n), for x (rows, width)."""
         x = flat(x)
         if x.shape[1] != self.width:
             raise ShapeError(f"x has {x.shape[1]} features a row; the model was given {self.width} before")
-        output = np.empty((x.shape[0], *self.program.prediction.shape), dtype=self.program.prediction.dtype)
+        shape, dtype = self.program.prediction.example_shape, self.program.prediction.dtype
+        output = np.empty((x.shape[0], *shape), dtype=dtype)
         for start in range(0, x.shape[0], self.plan.capacity):
             rows = min(self.plan.capacity, x.shape[0] - start)
             self.plan.array(self.program.x, rows)[...] = self.backend.asarray(x[start : start + rows])
             self.plan.once(rows, "forward")
-            output[start : start + rows] = self.backend.to_numpy(self.plan.array(self.program.prediction, rows))
+            answer = self.backend.to_numpy(self.plan.array(self.program.prediction, rows))
+            output[start : start + rows] = answer.reshape(rows, *shape)
         return output
 
 
@@ -116,6 +119,12 @@ def flat(array: Any) -> Any:
     if isinstance(array, np.memmap):
         array = np.asarray(array)  # the same pages, as an array that compiled loops take
     return array.reshape(array.shape[0], math.prod(array.shape[1:]))
+
+
+def check_categories(graph: Graph, x: Value, data: Dataset) -> None:
+    """Raises where the model takes rows of x for numbers of categories, and those of `data` are none."""
+    if x in graph.categories:
+        data.check_categories(graph.categories[x])
 
 
 def means(totals: np.ndarray, loss: Loss) -> dict[str, float]:

@@ -26,6 +26,17 @@ init = "auto"            # "glorot", "he", "gaussian", "uniform", or "auto": he 
 dtype = "float32"        # "float32", "float64"
 layers = []              # a graph instead of `hidden`: docs/algorithms.md, "Graphs"
 
+[autoencoder]            # instead of a classifier: the rows are their own targets; hidden layers are [model]'s
+kind = "none"            # "undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"
+code = 32                # width of the code
+weight = 0.0             # of the penalty or the divergence; 0 is the kind's own
+penalty = "kl"           # of a sparse code: "kl", "l1"
+rate = 0.05              # at which the units of a sparse code are active: kl
+noise = "masking"        # of the denoising kind: "masking", "gaussian"
+amount = 0.3             # probability of masking, or deviation of the noise
+dropout = 0.0            # after each hidden layer
+pretrain = 3             # epochs of each pair of layers: stacked
+
 [loss]
 name = "auto"            # "auto": by the targets; or a loss of docs/algorithms.md, as "HingeLoss"
 

@@ -24,8 +24,8 @@ def push_forward(graph: Graph, tangents: Mapping[Value, Value]) -> dict[Value, V
     """
     known = dict(tangents)
     graph.phase = PHASE
-    for node in [node for node in graph.nodes if node.outputs]:
-        if any(value in known for value in node.inputs):
+    for node in graph.nodes.copy():
+        if node.outputs and any(value in known for value in node.inputs):
             rule = node.operation.tangent or from_definition
             found = rule(graph, node, *(known.get(value) for value in node.inputs))
             known |= {v: t for v, t in zip(node.outputs, found, strict=True) if t is not None}
@@ -49,17 +49,17 @@ def hessian_products(graph: Graph) -> dict[str, Value]:
 
 def from_definition(graph: Graph, node: Node, *tangents: Value | None) -> tuple[Value | None, ...]:
     """Appends the tangent of any operation: its reference on dual numbers."""
-    inputs, count = node.inputs, len(node.inputs)
+    count = len(node.inputs)
     given = tuple(tangent for tangent in tangents if tangent is not None)
     carried = [
-        output.dtype.startswith("float") and count + i not in node.operation.scratch
-        for i, output in enumerate(node.outputs)
+        value.dtype.startswith("float") and count + i not in node.operation.scratch
+        for i, value in enumerate(node.outputs)
     ]
     found = tuple(graph.like(output) if kept else None for output, kept in zip(node.outputs, carried, strict=True))
     others = tuple(output for output, kept in zip(node.outputs, carried, strict=True) if not kept)
     changed = [tangent is not None for tangent in tangents]
     operation = Operation(f"{node.operation.name}_tangent", partial(_reference, node, changed, carried))
-    graph.apply(operation, (*inputs, *given, *others), tuple(t for t in found if t is not None), **node.attributes)
+    graph.apply(operation, (*node.inputs, *given, *others), tuple(t for t in found if t is not None), **node.attributes)
     return found
 
 
@@ -67,12 +67,16 @@ def _reference(node: Node, changed: list[bool], carried: list[bool], xp: Any, *a
     left = iter(arrays)
     inputs = [next(left) for _ in changed]
     inputs = [Dual(xp, array, next(left)) if moves else array for array, moves in zip(inputs, changed, strict=True)]
-    others = [next(left) for kept in carried if not kept]
-    outputs = [Dual(xp, xp.empty_like(array), array) for array in left]
-    rest, results = iter(others), iter(outputs)
+    rest = iter([_own(xp, next(left)) for kept in carried if not kept])
+    results = iter([Dual(xp, xp.empty_like(array), array) for array in left])
     try:
         node.operation.reference(
             DualNamespace(xp), *inputs, *(next(results) if kept else next(rest) for kept in carried), **attributes
         )
     except NoTangent as error:
         raise NoTangent(f"layer {node.layer or '0'}: operation {node.operation.name}: {error}") from None
+
+
+def _own(xp: Any, array: Any) -> Any:
+    """Scratch like another's, which is left as it is."""
+    return Dual(xp, xp.zeros_like(array), xp.zeros_like(array)) if array.dtype.kind == "f" else xp.zeros_like(array)

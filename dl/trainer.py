@@ -27,7 +27,7 @@ from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .report import Report
 from .report import report as make_report
-from .resident import ORDERS, Evaluator, Order, Predictor, Resident, flat, means
+from .resident import ORDERS, Evaluator, Order, Predictor, Resident, check_categories, flat, means
 from .schedules import Schedule
 from .state import TrainingState
 
@@ -52,6 +52,13 @@ class Trainer:
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
     groups : parameters with a learning rate or a decay of their own.
     regularizer : `L1` or `SoftThreshold`, on weights, not on biases; the loss that is reported is without it.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument has the wrong type or is out of its range, or the backend lacks the precision.
+    BackendUnavailable
+        A backend asked for by name cannot run here.
 
     Attributes
     ----------
@@ -198,6 +205,12 @@ class Trainer:
         ------
         NonFiniteLoss
             The loss turned NaN or infinite; the weights are those before the step.
+        ConfigurationError
+            A number is below its least, or `monitor` is not measured.
+        ShapeError, DataError
+            Rows or targets do not fit the model and the loss.
+        DeviceMemoryError
+            The run does not fit the device's memory; nothing was taken.
         """
         for name, value, least in (
             *(("epochs", epochs, 0), ("batch_size", batch_size, 1), ("accumulate", accumulate, 1)),
@@ -341,11 +354,12 @@ class Trainer:
         return means(self.backend.to_numpy(self.state.totals), self.loss)
 
     def _outputs(self, x: Any) -> np.ndarray:
-        rows = as_dataset(x).x
-        width = flat(rows).shape[1]
+        data = as_dataset(x)
+        rows, width = data.x, flat(data.x).shape[1]
         arena = self.state.arena
         if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
             self._predictor = Predictor(self.model, self.backend, arena, width, self.tf32)
+        check_categories(self._predictor.program.graph, self._predictor.program.x, data)
         return self._predictor(rows)
 
     def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS) -> Evaluator:
@@ -378,8 +392,10 @@ class Trainer:
         graph = Graph(self.model.dtype)
         self.model.parameters()
         width = flat(data.x).shape[1]
-        output = graph.lower(self.model, graph.batch((width,)))
-        self.loss.check(data, output.shape)
+        x = graph.batch((width,))
+        output = graph.lower(self.model, x)
+        self.loss.check(data, output.example_shape)
+        check_categories(graph, x, data)
         return data
 
 

@@ -1,4 +1,4 @@
-"""A model that is a directed acyclic graph, from a list of layers with names and inputs: that of a configuration."""
+"""A model that is a directed acyclic graph, from a list of layers with names and inputs, as in a configuration."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 // Bias and activation, and their backward with the bias gradient. Outputs may be the first input.
 #include "activation.cuh"
-#include "columns.cuh"
+#include "column_sums.cuh"
 #include "elements.cuh"
 
 extern "C" __global__ void bias_activation(
@@ -16,8 +16,6 @@ enum {
     CHUNK = 4 * AHEAD,  // rows of a lane summed on their own before they join its total, for accurate float sums
 };
 
-// A block takes COLUMNS columns of one of gridDim.y parts of the rows, and leaves its sums in `partial`. The block
-// that arrives last at some columns, whichever it is, adds all parts in order: the bits do not depend on the grid.
 extern "C" __global__ void bias_activation_backward(
     const REAL* dy,
     const REAL* y,
@@ -29,7 +27,6 @@ extern "C" __global__ void bias_activation_backward(
     long long n,
     long long part,
     int activation) {
-    __shared__ bool last;
     const long long start = blockIdx.y * part, stop = start + part < rows ? start + part : rows;
     for (long long tile = blockIdx.x; tile * COLUMNS < n; tile += gridDim.x) {
         const long long column = tile * COLUMNS + threadIdx.x;
@@ -55,23 +52,7 @@ extern "C" __global__ void bias_activation_backward(
             }
             total += sum;
         }
-        total = lane_sum(total);
-        if (gridDim.y == 1) {
-            if (threadIdx.y == 0 && column < n) dbias[column] = total;
-            continue;
-        }
-        if (threadIdx.y == 0 && column < n) partial[blockIdx.y * n + column] = total;
-        __threadfence();  // the sums are seen by others before the arrival is
-        __syncthreads();
-        if (threadIdx.x == 0 && threadIdx.y == 0) last = atomicInc(&arrived[tile], gridDim.y - 1) == gridDim.y - 1;
-        __syncthreads();
-        if (last) {
-            __threadfence();
-            const volatile REAL* sums = partial;  // not from this processor's own cache
-            total = 0;
-            for (unsigned int k = threadIdx.y; k < gridDim.y && column < n; k += LANES) total += sums[k * n + column];
-            total = lane_sum(total);
-            if (threadIdx.y == 0 && column < n) dbias[column] = total;
-        }
+        leave_part(total, column, n, dbias, partial);
+        if (arrives_last(arrived, tile)) add_parts(column, n, dbias, partial);
     }
 }

@@ -1,5 +1,5 @@
 // Means of columns or of their squares, a block for COLUMNS of them, and the gradient; as column_moment.py.
-#include "columns.cuh"
+#include "column_sums.cuh"
 #include "grid.cuh"
 
 extern "C" __global__ void column_moment(const REAL* x, REAL* moment, long long rows, long long n, long long power) {

@@ -1,6 +1,6 @@
 // The norm of a code's derivative, a warp a row, and its gradient; the formulas are in contraction.py.
 #include "activation.cuh"
-#include "columns.cuh"
+#include "column_sums.cuh"
 #include "warp.cuh"
 
 // The square of the activation's derivative where its value is h.

@@ -25,8 +25,8 @@ class Dataset:
     x : (n, …) features, at least one row. uint8, float32 and float64 keep their dtype; bool, float16 and other
         integers become float32 (so integers beyond 2²⁴ are rounded), wider floats float64. A memory map of
         another dtype is refused, because converting it would read it whole.
-    y : None, (n,) integer labels, kept as contiguous int64, or (n,) or (n, k) float targets, kept as float32 or
-        float64. A tuple of arrays is put side by side, as float64: the targets of a `JointLoss`.
+    y : None, (n,) or (n, k) integer labels, kept as contiguous int64, or (n,) or (n, k) float targets, kept as
+        float32 or float64. A tuple of arrays is put side by side, as float64: the targets of a `JointLoss`.
     weight : None, or (n,) numbers of at least 0 and not all 0: how much each row counts. Losses are weighted means,
         so only their ratios matter.
 
@@ -94,6 +94,16 @@ class Dataset:
             raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}")
         _check_labels(self.y, self.y, classes)
 
+    def check_categories(self, count: int) -> None:
+        """Raise `DataError` unless x holds whole numbers from 0 to `count` - 1 alone, naming the first that is not."""
+        for start, block in _blocks(self.x):
+            wrong = (block < 0) | (block >= count) | (block != block // 1)
+            if bool(wrong.any()):
+                row, *rest = (int(index) for index in np.unravel_index(int(wrong.argmax()), block.shape))
+                value = float(block[(row, *rest)])
+                index = ", ".join(map(str, (start + row, *rest)))
+                raise DataError(f"x[{index}] is {value:g}, expected a whole number from 0 to {count - 1}")
+
 
 def as_dataset(data: Any, y: Any = None) -> Dataset:
     """Make a `Dataset` of one (returned as it is), a tuple (x, y) or (x, y, weight), or arrays `data` and `y`."""
@@ -120,6 +130,11 @@ class Splits:
     train, validation, test : `Dataset`; the last two may be None.
     classes : (k,) what the labels 0 … k-1 were called in the source (integers or text), or None for float targets.
     name : the source's name.
+
+    Raises
+    ------
+    DataError
+        The parts differ in the shape of a row, or in dtype.
     """
 
     # `Any` where None is possible: who asked for a part need not prove to a type checker that it is there
@@ -201,8 +216,10 @@ def _targets(y: Any) -> Any:
         if y.ndim not in (1, 2) or 0 in y.shape:
             raise DataError(f"y has shape {y.shape}, expected (n,) or (n, k) float targets")
         return _converted("y", y, _float_type(y.dtype))
-    if y.ndim != 1 or len(y) == 0:
-        raise DataError(f"y has shape {y.shape} and dtype {y.dtype}, expected (n,) integer labels, or float targets")
+    if y.ndim not in (1, 2) or 0 in y.shape:
+        raise DataError(
+            f"y has shape {y.shape} and dtype {y.dtype}, expected (n,) or (n, k) integer labels, or float targets"
+        )
     labels = y.astype(np.int64, order="C", copy=False)
     _check_labels(labels, y, None)
     return labels
@@ -240,9 +257,10 @@ def _check_labels(labels: Any, original: Any, classes: int | None) -> None:
     """Check labels against 0 … classes - 1; a label beyond int64 has turned negative, so `original` is shown."""
     wrong = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
     if bool(wrong.any()):
-        row = int(wrong.argmax())
+        place = np.unravel_index(int(wrong.argmax()), labels.shape)
+        index = ", ".join(str(int(i)) for i in place)
         expected = "of at least 0" if classes is None else f"from 0 to {classes - 1}"
-        raise DataError(f"y[{row}] is {original[row]}, expected a label {expected}")
+        raise DataError(f"y[{index}] is {original[place]}, expected a label {expected}")
 
 
 def _check_finite(name: str, array: Any) -> None:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def Input(features: int) -> Symbol:
-    """A symbol that stands for rows of `features` numbers, on which layers are called."""
+    """A symbol that stands for rows of `features` numbers, on which layers are called.
+
+    Raises
+    ------
+    ConfigurationError
+        `features` is not a whole number of at least 1.
+    """
     if not isinstance(features, int) or features < 1:
         raise ConfigurationError(f"Input: features is {features!r}; expected a whole number of at least 1")
     return Symbol(None, (), features)
@@ -29,8 +35,8 @@ class Add(Layer):
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
-        if a.shape != b.shape:
-            raise ShapeError(f"Add expects rows of one shape, but gets {a.shape} and {b.shape}")
+        if a.example_shape != b.example_shape:
+            raise ShapeError(f"Add expects rows of one shape, but gets {a.example_shape} and {b.example_shape}")
         y = graph.batch(a.shape)
         graph.apply(ADD, (a, b), (y,))
         return y
@@ -43,6 +49,8 @@ class Concatenate(Layer):
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
+        if a.each != b.each:
+            raise ShapeError(f"Concatenate expects as many rows of both, but gets {a.each} and {b.each} an example")
         y = graph.batch((a.shape[0] + b.shape[0],))
         graph.apply(JOIN, (a, b), (y,))
         return y

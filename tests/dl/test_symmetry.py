@@ -78,11 +78,12 @@ def test_capacity_lowers_bias_and_raises_variance() -> None:
 
         return gs.bias_variance(fit, x, y, rows, y_test, truth=truth, draws=50)
 
-    low, high = polynomial(1), polynomial(6)
-    assert low.bias > 5 * high.bias
-    assert low.variance < high.variance
-    assert high.irreducible == pytest.approx(0.09, rel=0.2)
-    assert high.error == pytest.approx(high.bias + high.variance + high.irreducible, rel=0.2)
+    low, right, high = (polynomial(degree) for degree in (1, 5, 11))
+    assert low.bias > 5 * right.bias
+    assert high.variance > 5 * right.variance
+    assert right.error < min(low.error, high.error)
+    assert right.irreducible == pytest.approx(0.09, rel=0.2)
+    assert right.error == pytest.approx(right.bias + right.variance + right.irreducible, rel=0.2)
 
 
 def test_what_does_not_fit_is_refused() -> None:

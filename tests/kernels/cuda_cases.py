@@ -406,6 +406,94 @@ def _clip_factor(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case([partial, draw.junk(1)], (1,), {"max_norm": max_norm})
 
 
+def _layer_norm(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    if n == 0:
+        return
+    x, scale, shift = draw.normal(rows, n) * 2 + 1, draw.uniform(n), draw.normal(n)
+    terms = {3: 2 * np.sqrt(n) + _largest(shift), 4: 2 + 1 / np.sqrt(1e-3)}
+    yield Case([x, scale, shift, draw.junk(rows, n), draw.junk(rows, 2)], (3, 4), {"eps": 1e-3}, terms)
+
+
+def _statistics(x: np.ndarray) -> np.ndarray:
+    """Mean and inverse deviation of each row."""
+    return np.stack([x.mean(axis=1), 1 / np.sqrt(x.var(axis=1) + 1e-3)], axis=1).astype(x.dtype)
+
+
+def _layer_norm_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    if n == 0:
+        return
+    dy, x, scale = draw.normal(rows, n), draw.normal(rows, n) * 2 + 1, draw.uniform(n)
+    statistics = _statistics(x)
+    terms = {4: 6 * _largest(dy) * np.sqrt(n) * _largest(statistics[:, 1])}
+    yield Case([dy, x, scale, statistics, draw.junk(rows, n)], (4,), terms=terms)
+
+
+def _layer_norm_sums(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    dy, x = draw.normal(rows, n), draw.normal(rows, n) * 2 + 1
+    statistics = _statistics(x) if n else draw.uniform(rows, 2)
+    scratch = draw.junk(2, parts(n), n), np.zeros(column_tiles(n), dtype=np.uint32)
+    h = (np.abs(x) + np.abs(statistics[:, :1])) * statistics[:, 1:]
+    sums = [float(np.max(np.sum(np.abs(terms), axis=0), initial=0)) for terms in (dy * h, dy)]
+    arrays = [dy, x, statistics, draw.junk(n), draw.junk(n), *scratch]
+    yield Case(arrays, (3, 4), terms=dict(zip((3, 4), sums, strict=True)))
+
+
+def _matrices(rows: int, n: int) -> tuple[int, int, int]:
+    """A stack of square matrices, not larger than tests on the CPU bear."""
+    return -(-rows // 8), min(n, 100), min(n, 100)
+
+
+def _softmax(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    shape = _matrices(rows, n)
+    for causal in (0, 1):
+        yield Case([draw.normal(*shape) * 4, draw.junk(*shape)], (1,), {"scale": 0.7, "causal": causal}, {1: 1})
+
+
+def _softmax_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    shape = _matrices(rows, n)
+    dp, p = draw.normal(*shape), np.tril(draw.uniform(*shape)) / max(n, 1)
+    yield Case([dp, p, draw.junk(*shape)], (2,), {"scale": 0.7}, {2: 4 * _largest(dp) * _largest(p)})
+
+
+def _embedding(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for count in (1, 3, 50):
+        ids = draw.random.integers(-1, count + 1, (rows // 3, 3)).astype(draw.real)
+        yield Case([ids, draw.normal(count, n), draw.junk(ids.size, n)], (2,))
+
+
+def _embedding_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for count in (1, 3, 50):
+        ids = draw.random.integers(-1, count + 1, (rows // 3, 3)).astype(draw.real)
+        dy = draw.normal(ids.size, n)
+        yield Case([dy, ids, draw.junk(count, n)], (2,), terms={2: float(np.max(np.abs(dy).sum(axis=0), initial=0))})
+
+
+def _positions(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for length in (1, 4):
+        x, table = draw.normal(rows // 4 * length, n), draw.normal(5, n)
+        yield Case([x, table, draw.junk(*x.shape)], (2,), {"length": length}, {2: _largest(x, table)})
+
+
+def _positions_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for length in (1, 4):
+        dy = draw.normal(rows // 4 * length, n)
+        terms = {1: float(np.max(np.abs(dy).sum(axis=0), initial=0))}
+        yield Case([dy, draw.junk(5, n)], (1,), {"length": length}, terms)
+
+
+def _split_heads(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for heads, length in (1, 1), (3, 4):
+        sequences = rows // 4
+        x, y = draw.normal(sequences * length, heads * n), draw.junk(sequences * heads, length, n)
+        yield Case([x, y], (1,))
+
+
+def _merge_heads(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for case in _split_heads(draw, rows, n):
+        x, y = case.arrays
+        yield Case([draw.normal(*y.shape), draw.junk(*x.shape)], (1,))
+
+
 def _term(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for term in (draw.normal(rows, 1), draw.normal(1)):
         scores, weight = draw.normal(rows, 2), 0.3
@@ -513,12 +601,18 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "contraction_backward": _contraction_backward,
     "delta_bar_delta": _delta_bar_delta,
     "dropout": _dropout,
+    "embedding": _embedding,
+    "embedding_backward": _embedding_backward,
     "gather": _gather,
     "gather_standardized": _gather_standardized,
     "gelu": _gelu,
     "gelu_backward": _gelu_backward,
     "gradient_squares": _gradient_squares,
     "hinge": _hinge,
+    "layer_norm": _layer_norm,
+    "layer_norm_backward": _layer_norm_backward,
+    "layer_norm_sums": _layer_norm_sums,
+    "merge_heads": _merge_heads,
     "joint": _joint,
     "l1_subgradient": _l1_subgradient,
     "maxout": _maxout,
@@ -529,13 +623,17 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "multiclass_hinge": _multiclass_hinge,
     "nesterov": _nesterov,
     "nesterov_ahead": _nesterov_ahead,
-    "normal": _normal,
-    "reparameterize": _reparameterize,
-    "reparameterize_backward": _reparameterize_backward,
+    "positions": _positions,
+    "positions_backward": _positions_backward,
     "rmsprop": _rmsprop,
     "running_statistics": _running_statistics,
     "sgd": _sgd,
     "soft_cross_entropy": _soft_cross_entropy,
+    "softmax": _softmax,
+    "softmax_backward": _softmax_backward,
+    "normal": _normal,
+    "reparameterize": _reparameterize,
+    "reparameterize_backward": _reparameterize_backward,
     "soft_threshold": _soft_threshold,
     "softmax_cross_entropy": _softmax_cross_entropy,
     "softplus": _softplus,
@@ -543,6 +641,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "sparsity": _sparsity,
     "sparsity_backward": _sparsity_backward,
     "split": _split,
+    "split_heads": _split_heads,
     "squared_error": _squared_error,
     "standardize": _standardize,
     "tally": _tally,
