@@ -71,4 +71,4 @@ def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
 def draws(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
     """An order with replacement: int64 (count,), each row by itself any of `count`, from one 64-bit word."""
     pairs = words(xp, key, 2 * count, SHUFFLE, 1, epoch).reshape(-1, 2)
-    return xp.astype((pairs[:, 0] << _SHIFT | pairs[:, 1]) % xp.uint64(count), xp.int64)
+    return ((pairs[:, 0] << _SHIFT | pairs[:, 1]) % xp.uint64(count)).astype(xp.int64)
