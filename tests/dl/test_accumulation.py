@@ -39,14 +39,16 @@ def test_200_steps_as_of_whole_minibatches(name: str, parts: int, backend: str) 
 
 def test_activations_take_a_part_of_the_memory() -> None:
     runs = [Loop(trainer(gs.Adam(), "numba", clip_norm=1.0), gs.Dataset(X, Y), None, 48, accumulate=k) for k in (1, 4)]
-    whole, split = (run.plan.bytes for run in runs)
-    assert split < whole / 3
+    whole, split = (run.plan for run in runs)
+    assert (whole.capacity, split.capacity) == (48, 12)
+    assert whole.bytes - split.bytes >= 36 * 8 * (4 + 6 + 3)  # at least the input and what the layers give
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_a_step_that_is_not_finite_is_named_wherever_it_lies(backend: str) -> None:
     for row in (0, 13, 49):
-        run = trainer(gs.Nesterov(lr=0.1), backend)
+        model = gs.Sequential(gs.Linear(4, 3), dtype="float64").init(2)
+        run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Nesterov(lr=0.1), backend=backend)
         before = run.model.state_dict()
         x = np.where(np.arange(50)[:, None] == row, 1.7e308, X)
         with pytest.raises(NonFiniteLoss, match=r"step 0 .*learning rate 0\.1.*layer '0'"):
