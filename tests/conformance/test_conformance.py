@@ -186,7 +186,11 @@ def test_two_heads_with_weights_after_maxout_and_batch_normalisation(
     x, labels = data()
     for name in ("numpy", backend):
         rows = gs.Input(6)
-        h = gs.Maxout(2)(gs.BatchNorm1d(10)(gs.Linear(6, 10, bias=False)(gs.Standardize(6)(rows))))
+        h = gs.Maxout(2)(
+            gs.BatchNorm1d(10)(
+                gs.Linear(6, 10, bias=False)(gs.Standardize(6).fit(np.full(6, 0.5), np.full(6, 0.3))(rows))
+            )
+        )
         model = gs.Model(rows, [gs.Linear(5, 3)(h), gs.Linear(5, 2)(gs.Tanh()(h))], "float64")
         loss = gs.JointLoss(kind=gs.Head(gs.CrossEntropyLoss(), 3), place=gs.Head(gs.MSELoss(), 2, weight=0.5))
         run = gs.Trainer(model, loss, make(), backend=name, seed=3)
