@@ -212,10 +212,8 @@ class Trainer:
         DeviceMemoryError
             The run does not fit the device's memory; nothing was taken.
         """
-        for name, value, least in (
-            *(("epochs", epochs, 0), ("batch_size", batch_size, 1), ("accumulate", accumulate, 1)),
-            ("patience", patience, 1),
-        ):
+        counts = (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1))
+        for name, value, least in (*counts, ("accumulate", accumulate, 1)):
             if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
                 raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number of at least {least}")
         measured = [*self.loss.metrics]
