@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..backends.philox import key_of
+from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
 from .memory import refuse_if_too_large
 from .plan import TICK
 from .program import training
-from .resident import Resident
+from .resident import Order, Resident
+from .stepwise import StepwisePlan
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -25,9 +28,18 @@ EVALUATION_ROWS = 1024  # rows a batch of evaluation at the least
 class Loop:
     """Runs planned steps; the host looks at the device at ticks and at the end of an epoch, and not in between."""
 
-    def __init__(self, trainer: Trainer, data: Dataset, validation: Dataset | None, batch_size: int) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        data: Dataset,
+        validation: Dataset | None,
+        batch_size: int,
+        loss_goal: float | None = None,
+        order: Order = "shuffled",
+        accumulate: int = 1,
+    ) -> None:
         self.trainer = trainer
-        refuse_if_too_large(trainer, data, validation, batch_size, EVALUATION_ROWS)
+        refuse_if_too_large(trainer, data, validation, -(-batch_size // accumulate), EVALUATION_ROWS)
         self.state = state = trainer.state
         self.data = Resident(trainer.backend, data)
         if state.cursor >= self.data.rows:
@@ -51,12 +63,22 @@ class Loop:
             trainer.clip_norm,
             trainer.tf32,
             trainer.clip_value,
+            weighted=self.data.weight is not None,
+            regularizer=trainer.regularizer,
         )
         shared = {**state.shared, **self.data.shared}
-        self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)
+        given = trainer.backend, state.arena, shared, self.batch_size
+        if trainer.optimizer.on_host:
+            self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
+        elif accumulate > 1:
+            before = trainer.optimizer.before
+            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate, before=before)
+        else:
+            self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None if validation is None else trainer.evaluator(validation, capacity)
-        self.key = key_of(trainer.seed)
+        self.key, self.order = key_of(trainer.seed), order
+        self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def run(self, callbacks: Sequence[Callback]) -> None:
         """Trains up to ``trainer.epochs`` finished epochs, or until ``trainer.stopped``."""
@@ -66,7 +88,7 @@ class Loop:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
             start, first = time.perf_counter(), state.cursor
-            self.data.shuffle(self.key, trainer.epoch)
+            self.data.shuffle(self.key, trainer.epoch, self.order)
             if not first:
                 state.begin_epoch()
             if not self._epoch(callbacks):
@@ -76,6 +98,8 @@ class Loop:
             state.begin_epoch()
             if trainer.early_stopping.patience is not None:
                 self._watch(record)
+            if record["loss"] <= self.loss_goal:
+                trainer.stop(trainer.stopped or "loss")
             trainer.history.records.append(record)
             for callback in callbacks:
                 callback.on_epoch_end(trainer, record)
@@ -127,7 +151,6 @@ class Loop:
         rows = min(self.batch_size, self.data.rows - cursor)
         state.rewind(failed, cursor)
         weights = state.arena.values.copy()  # the look may move them ahead, as the step did
-        self.plan.once(rows, "load")
         layer = self.plan.first_not_finite(rows) or "loss"
         state.arena.values[...] = weights
         raise NonFiniteLoss(

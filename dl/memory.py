@@ -40,9 +40,10 @@ def statement(
         "activations": _activations(graph, min(batch_size, len(data))),
     }
     if validation is not None:
-        graph = evaluation(trainer.model, trainer.loss, width).graph
-        rows = min(max(batch_size, evaluation_rows), len(validation))
-        stated |= {"validation data": _data(trainer, validation), "validation activations": _activations(graph, rows)}
+        program = evaluation(trainer.model, trainer.loss, width)
+        rows = min(program.rows_for(max(batch_size, evaluation_rows)), len(validation))
+        activations = _activations(program.graph, rows)
+        stated |= {"validation data": _data(trainer, validation), "validation activations": activations}
     return stated
 
 
@@ -74,7 +75,8 @@ def refuse_if_too_large(
 
 def _data(trainer: Trainer, data: Dataset) -> int:
     held = trainer.backend.bytes_to_hold
-    return held(data.x) + (0 if data.y is None else held(data.y)) + len(data) * np.dtype(np.int64).itemsize
+    others = sum(held(array) for array in (data.y, data.weight) if array is not None)
+    return held(data.x) + others + len(data) * np.dtype(np.int64).itemsize
 
 
 def _activations(graph: Graph, rows: int) -> int:

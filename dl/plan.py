@@ -95,11 +95,12 @@ class Plan:
 
     @quietly
     def first_not_finite(self, rows: int) -> str | None:
-        """Runs the forward operations one by one; the layer of the first whose result is not finite."""
+        """Loads a batch, runs the forward operations one by one; the layer of the first whose result is not finite."""
         for call in self.bind(rows):
+            if call.node.phase in ("load", "forward"):
+                call.run()
             if call.node.phase != "forward":
                 continue
-            call.run()
             for value, array in zip(call.node.outputs, call.arrays[len(call.node.inputs) :], strict=True):
                 if value.dtype.startswith("float") and not np.isfinite(self.backend.to_numpy(array)).all():
                     return call.node.layer or call.node.operation.name
@@ -133,7 +134,7 @@ class Plan:
         if parameter is not None:
             return self.arena.view(self.arena.gradients, self._parameters[parameter])
         storage = self._storage[self._roots.get(value, value)]
-        return storage[:rows] if value.kind == "batch" else storage
+        return storage[: rows * value.each] if value.kind == "batch" else storage
 
     def in_place(self, node: Node) -> bool:
         """Whether an operation writes to the memory of what it reads: an output's, or the optimizer's arrays."""
@@ -178,7 +179,7 @@ def own_values(graph: Graph, roots: Mapping[Value, Value]) -> list[Value]:
 
 def shape_of(value: Value, rows: int) -> tuple[int, ...]:
     """The shape of a plan's value for a batch of `rows` rows."""
-    return (rows, *value.shape) if value.kind == "batch" else value.shape
+    return (rows * value.each, *value.shape) if value.kind == "batch" else value.shape
 
 
 def bytes_of(value: Value, rows: int) -> int:
@@ -201,7 +202,7 @@ def share_memory(graph: Graph) -> dict[Value, Value]:
             if (
                 value.kind == target.kind
                 and value.kind in ("batch", "fixed")
-                and (value.shape, value.dtype) == (target.shape, target.dtype)
+                and (value.shape, value.dtype, value.each) == (target.shape, target.dtype, target.each)
                 and not in_arena & {value, target, root}
                 and last_read[root] <= position
             ):

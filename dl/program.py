@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from ..kernels.advance import ADVANCE
 from ..kernels.clip_values import CLIP_VALUES
@@ -10,11 +11,14 @@ from ..kernels.counters import COUNTERS
 from ..kernels.gather import GATHER
 from ..kernels.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
 from ..kernels.tally import TALLY
+from ..kernels.term import TERM
 from .fusion import fuse
 from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
-from .optimizers import Optimizer
+from .optimizers import Optimizer, SecondOrder
+from .regularizers import Regularizer
+from .tangent import hessian_products
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,12 @@ class Program:
     target: Value | None = None
     scores: Value | None = None
     weight: Value | None = None
+    changes: Mapping[str, Value] = field(default_factory=dict)
+    """Products with the Hessian, by parameters' names."""
+
+    def rows_for(self, predictions: int) -> int:
+        """Rows of a batch that make about as many rows of predictions, at least 1."""
+        return max(1, predictions // self.prediction.each)
 
 
 def prediction(model: Layer, width: int, tf32: bool = False) -> Program:
@@ -48,10 +58,10 @@ def gradient(model: Layer, loss: Loss, width: int, *, train: bool, weighted: boo
     return program
 
 
-def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False) -> Program:
-    """Adds the scores of the resident data set's next batch to the totals."""
+def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False, *, weighted: bool = False) -> Program:
+    """Adds the scores of the resident data set's next batch to the totals; `weighted` as in `training`."""
     graph = Graph(model.dtype, tf32=tf32)
-    program = _resident(graph, model, loss, width)
+    program = _resident(graph, model, loss, width, weighted)
     graph.phase = "update"
     _advance(graph, program)
     return program
@@ -68,6 +78,7 @@ def training(
     clip_value: float | None = None,
     *,
     weighted: bool = False,
+    regularizer: Regularizer | None = None,
 ) -> Program:
     """A whole training step on the resident data set; `parameters` is the arena's size.
 
@@ -83,7 +94,11 @@ def training(
         graph.apply(optimizer.before, arguments, (), **optimizer.attributes)
     program = _resident(graph, model, loss, width, weighted)
     graph.differentiate()
+    if isinstance(optimizer, SecondOrder):
+        program = replace(program, changes=hessian_products(graph))
     graph.phase = "update"
+    if regularizer is not None and regularizer.before_update:
+        regularizer.lower(graph)
     if clip_value is not None:
         graph.apply(CLIP_VALUES, (g,), (), bound=clip_value)
     if clip_norm is not None:
@@ -91,6 +106,9 @@ def training(
         graph.apply(SQUARES, (g,), (partial,))
         graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=clip_norm)
     graph.apply(optimizer.operation, arguments, (), **optimizer.attributes)
+    if regularizer is not None and not regularizer.before_update:
+        regularizer.lower(graph)
+    graph.nodes.extend(graph.deferred)
     _advance(graph, program)
     return program
 
@@ -115,18 +133,24 @@ def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool
 
 
 def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool = False) -> Program:
+    graph.terms = []
     output = graph.lower(model, x)
     fuse(graph)
     target = loss.target(graph, output)
     weight = graph.batch((1,), name="weight") if weighted else None
     scores = loss.lower(graph, output, target, weight)
+    for term, factor in graph.terms:
+        plain, scores, dterm = scores, graph.like(scores), graph.like(term)
+        graph.apply(TERM, (plain, term), (scores, dterm), weight=factor)
+        if graph.needs_gradient(term):
+            graph.add_gradient(term, dterm)
     graph.outputs.add(scores)
     return Program(graph, x, output, target, scores, weight)
 
 
 def _advance(graph: Graph, program: Program) -> None:
-    assert program.scores is not None
-    graph.apply(ADVANCE, (_counters(graph), program.scores), ())
+    assert program.target is not None
+    graph.apply(ADVANCE, (_counters(graph), program.target), ())
 
 
 def _counters(graph: Graph) -> Value:

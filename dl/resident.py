@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ..backends import Backend
 from ..backends.errors import DataError, ShapeError
-from ..backends.philox import permutation
+from ..backends.philox import draws, permutation
 from .arena import Arena
 from .data import Dataset
 from .dense_chain import plan_of
+from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
 from .plan import Plan
 from .program import evaluation, prediction
 from .state import new_counters
 
+Order = Literal["shuffled", "once", "replacement"]
+"""How minibatches are drawn: from a new permutation each epoch, from the first one's, or each row by itself."""
+ORDERS = get_args(Order)
+
 
 class Resident:
-    """Features (n, width) and targets (n, k) on the backend, in the dtype in which they were given.
+    """Features (n, width), targets (n, k) and weights (n, 1) on the backend, in the dtype in which they were given.
+
+    Weights are scaled to a mean of 1, so that a mean over rows is a weighted one.
 
     Batches are gathered, and converted, in the step itself. A memory-mapped array stays one on the CPU.
     """
@@ -32,16 +39,26 @@ class Resident:
         self.backend, self.rows = backend, len(data)
         self.x = backend.asarray(flat(data.x))
         self.y = backend.asarray(flat(data.y))
+        self.weight: Any = None
+        if data.weight is not None:
+            total = data.weight.sum()
+            if not total > 0:
+                raise DataError("the rows' weights are all 0; expected some above it")
+            self.weight = backend.asarray((data.weight * (self.rows / total)).reshape(-1, 1))
         self.order = backend.asarray(np.arange(self.rows, dtype=np.int64).copy())
 
-    def shuffle(self, key: np.ndarray, epoch: int) -> None:
+    def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
         """Draws the order of an epoch; the same key and epoch give the same order on every backend."""
-        self.order[...] = permutation(self.backend.xp, key, self.rows, epoch)
+        if order == "replacement":
+            self.order[...] = draws(self.backend.xp, key, self.rows, epoch)
+        else:
+            self.order[...] = permutation(self.backend.xp, key, self.rows, 0 if order == "once" else epoch)
 
     @property
     def shared(self) -> dict[str, Any]:
         """The arrays by the names that plans know them by."""
-        return {"data x": self.x, "data y": self.y, "order": self.order}
+        arrays = {"data x": self.x, "data y": self.y, "order": self.order}
+        return arrays if self.weight is None else {**arrays, "data weight": self.weight}
 
 
 class Evaluator:
@@ -54,9 +71,9 @@ class Evaluator:
         backend = self.backend
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
-        program = evaluation(model, loss, data.x.shape[1], tf32)
+        program = evaluation(model, loss, data.x.shape[1], tf32, weighted=data.weight is not None)
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
-        self.plan = plan_of(program.graph, backend, arena, shared, min(capacity, data.rows))
+        self.plan = plan_of(program.graph, backend, arena, shared, min(program.rows_for(capacity), data.rows))
 
     def __call__(self) -> dict[str, float]:
         """The mean of each metric over the data set."""
@@ -72,26 +89,28 @@ class Evaluator:
 
 
 class Predictor:
-    """Computes a model's outputs for host arrays, in blocks of `capacity` rows."""
+    """Computes a model's outputs for host arrays, in blocks of about `capacity` rows of outputs."""
 
     def __init__(
         self, model: Layer, backend: Backend, arena: Arena, width: int, tf32: bool = False, capacity: int = 1024
     ) -> None:
         self.program = prediction(model, width, tf32)
         self.backend, self.width = backend, width
-        self.plan = Plan(self.program.graph, backend, arena, {}, capacity)
+        self.plan = Plan(self.program.graph, backend, arena, {}, self.program.rows_for(capacity))
 
     def __call__(self, x: Any) -> np.ndarray:
-        """Outputs (rows, n) for x (rows, width)."""
+        """Outputs (rows, n), of sequences (rows, tokens, n), for x (rows, width)."""
         x = flat(x)
         if x.shape[1] != self.width:
             raise ShapeError(f"x has {x.shape[1]} features a row; the model was given {self.width} before")
-        output = np.empty((x.shape[0], *self.program.prediction.shape), dtype=self.program.prediction.dtype)
+        shape, dtype = self.program.prediction.example_shape, self.program.prediction.dtype
+        output = np.empty((x.shape[0], *shape), dtype=dtype)
         for start in range(0, x.shape[0], self.plan.capacity):
             rows = min(self.plan.capacity, x.shape[0] - start)
             self.plan.array(self.program.x, rows)[...] = self.backend.asarray(x[start : start + rows])
             self.plan.once(rows, "forward")
-            output[start : start + rows] = self.backend.to_numpy(self.plan.array(self.program.prediction, rows))
+            answer = self.backend.to_numpy(self.plan.array(self.program.prediction, rows))
+            output[start : start + rows] = answer.reshape(rows, *shape)
         return output
 
 
@@ -100,6 +119,12 @@ def flat(array: Any) -> Any:
     if isinstance(array, np.memmap):
         array = np.asarray(array)  # the same pages, as an array that compiled loops take
     return array.reshape(array.shape[0], math.prod(array.shape[1:]))
+
+
+def check_categories(graph: Graph, x: Value, data: Dataset) -> None:
+    """Raises where the model takes rows of x for numbers of categories, and those of `data` are none."""
+    if x in graph.categories:
+        data.check_categories(graph.categories[x])
 
 
 def means(totals: np.ndarray, loss: Loss) -> dict[str, float]:

@@ -148,7 +148,7 @@ def parse_backends(text: str | None) -> list[str]:
 
 def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
     """Measures; what was measured, and whether it was interrupted."""
-    splits = experiment.load_data(configuration.data, configuration.train.seed)
+    splits = experiment.load(configuration)
     first = experiment.build_trainer(configuration, splits, asked.names[0])
     task = task_of(configuration, splits, first)
     document = _begun(configuration, asked, task)

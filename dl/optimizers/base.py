@@ -32,12 +32,19 @@ class Optimizer:
     ----------
     lr : learning rate, which a schedule multiplies.
     weight_decay : decay of all that it is given when driven by hand, of weights only in a `Trainer`.
+
+    Raises
+    ------
+    ConfigurationError
+        A number is below 0.
     """
 
     operation: ClassVar[Operation]
     before: ClassVar[Operation | None] = None
     """What moves the parameters before the gradient is taken, where something does; arguments as `operation`."""
     slots: ClassVar[tuple[str, ...]] = ()
+    on_host: ClassVar[bool] = False
+    """Whether the host is asked at each step, see `StepwisePlan`; it takes the whole gradient as it is."""
     full_batch: ClassVar[bool] = False
     """Whether each step must see all rows."""
 
