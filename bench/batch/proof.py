@@ -96,9 +96,9 @@ def strongest(points: list[Point]) -> list[Point]:
     """For each bound that holds somewhere, the point that owes most of its step to it."""
     found = []
     for name in BOUNDS:
-        bound = [point for point in points if point.bound == name]
+        bound = [(point.bound_seconds[name] / point.step_seconds, point) for point in points if point.bound == name]
         if bound:
-            found.append(max(bound, key=lambda point: point.bound_seconds[name] / point.step_seconds))
+            found.append(max(bound, key=lambda pair: pair[0])[1])
     return sorted(found, key=lambda point: point.batch)
 
 
