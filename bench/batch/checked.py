@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,7 +135,7 @@ def _hyperbola(chosen: list[list[Trial]]) -> Hyperbola | None:
         return None
     steps = np.array([_median(trials, "steps") for trials in chosen])
     rows = np.array([_median(trials, "examples") for trials in chosen]) / steps  # the last batch of an epoch is short
-    logs = [np.log([trial.steps for trial in trials]) for trials in chosen]
+    logs = [np.log([trial.steps or math.nan for trial in trials]) for trials in chosen]
     spare = sum(len(values) - 1 for values in logs)
     spread = np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in logs) / spare) if spare else 0.0
     return fit(rows, steps, spread / np.sqrt([len(values) for values in logs]))
