@@ -42,7 +42,13 @@ class Loss:
         return scores
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
-        """Appends the loss; returns its scores and its gradient."""
+        """Appends the loss; returns its scores and its gradient.
+
+        Raises
+        ------
+        ConfigurationError
+            There are weights, and the model's outputs are several rows for each example.
+        """
         if weight is not None and prediction.each != weight.each:
             raise ConfigurationError(
                 f"{type(self).__name__}: weights are for each example, but the model's outputs are "
