@@ -99,6 +99,11 @@ def check_gradients(
     -------
     GradientCheck
         ``.ok``, ``.worst`` and ``.rows``; it prints as a table.
+
+    Raises
+    ------
+    ConfigurationError
+        There are no rows x, or no targets for a loss that needs them.
     """
     if x is None:
         raise ConfigurationError("check_gradients: x is None; expected some rows, as an array (rows, features)")

@@ -89,6 +89,11 @@ class FlatStretch(Callback):
     Attributes
     ----------
     found : epochs at which a flat stretch was noticed.
+
+    Raises
+    ------
+    ConfigurationError
+        `epochs` or `share` is out of range; in training, `monitor` is not measured.
     """
 
     def __init__(
@@ -111,6 +116,13 @@ class FlatStretch(Callback):
         self.best, self.since = math.inf, 0
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        """Looks at the record.
+
+        Raises
+        ------
+        ConfigurationError
+            `monitor` is not in it.
+        """
         if self.monitor not in record:
             raise ConfigurationError(f"FlatStretch: monitor is {self.monitor!r}; expected one of: {', '.join(record)}")
         value = record[self.monitor]
