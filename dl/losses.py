@@ -43,6 +43,11 @@ class Loss:
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
         """Appends the loss; returns its scores and its gradient."""
+        if weight is not None and prediction.each != weight.each:
+            raise ConfigurationError(
+                f"{type(self).__name__}: weights are for each example, but the model's outputs are "
+                f"{prediction.example_shape}, several rows each; train sequences without weights"
+            )
         scores, gradient = graph.batch((len(self.metrics),), each=prediction.each), graph.like(prediction)
         graph.apply(self.operation, (prediction, target), (scores, gradient))
         if weight is not None:

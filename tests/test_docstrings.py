@@ -37,7 +37,7 @@ def missing(value: Any) -> list[str]:
             continue
         if "<string>" in member.__code__.co_filename:  # what a dataclass writes
             continue
-        text = value.__doc__ if constructor or not name else inherited(value, name)
+        text = inherited(value, name) if isinstance(value, type) and not constructor else value.__doc__
         if not text:
             found.append(f"{value.__name__}.{name} has no docstring")
         unsaid = sorted(error for error in raised(member) if error not in (text or ""))

@@ -14,6 +14,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util import logging
 
 import gearshift
 
@@ -34,6 +35,8 @@ GROUPS = {
     "more": ("More", ""),
 }
 TABLE = [".. currentmodule:: gearshift", "", ".. autosummary::", "   :nosignatures:", ""]
+LOGGER = logging.getLogger(__name__)
+STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 HEADER = """
 A page for each group of public names, each importable as ``gearshift.NAME``. Unless said otherwise, arrays have one
 row for each example, and weights are (in_features, out_features).
@@ -145,14 +148,13 @@ def _bases(kind: type) -> list[type]:
 def with_types(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Writes ``name : text`` of a Parameters section as numpydoc's name, type and description.
 
-    The types are those of the annotations, so that they are said once.
+    The types are those of the annotations, so that they are said once. Bars, as in |x|, are text.
     """
     try:
-        annotations = {key: p.annotation for key, p in inspect.signature(obj).parameters.items()}
+        known = dict(inspect.signature(obj).parameters)
     except (TypeError, ValueError):
-        annotations = {}
-    if inspect.isclass(obj):
-        annotations = {**vars(obj).get("__annotations__", {}), **annotations}
+        known = {}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
     section, result = "", []
     for position, line in enumerate(lines):
         following = lines[position + 1] if position + 1 < len(lines) else ""
@@ -160,17 +162,31 @@ def with_types(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
             section = line
         entry = re.match(r"([\w*][\w, *…]*) : (.*)", line)
         if entry and section in ("Parameters", "Attributes"):
-            types = dict.fromkeys(_type(annotations.get(key.strip(" *"))) for key in entry[1].split(","))
-            kind = " or ".join(kind for kind in types if kind)
-            result += [f"{entry[1]} : {kind}" if kind else entry[1], f"    {entry[2]}"]
+            names = [key.strip(" *") for key in entry[1].split(",")]
+            if section == "Parameters" and not takes_any and (unknown := set(names) - set(known)):
+                LOGGER.warning("%s documents parameters that it does not have: %s", name, ", ".join(unknown))
+            found = [known[key] for key in names if key in known]
+            kind = " or ".join(dict.fromkeys(filter(None, map(_type, found))))
+            stars = {parameter.name: STARS.get(parameter.kind, "") for parameter in found}
+            title = ", ".join(stars.get(key, "") + key for key in names)
+            result += [f"{title} : {kind}" if kind else title, f"    {_plain(entry[2])}"]
         else:
-            result.append(line)
+            result.append(_plain(line))
     lines[:] = result
 
 
-def _type(annotation: Any) -> str:
+def _plain(line: str) -> str:
+    """The line with its bars as text, which otherwise name substitutions; code is left alone."""
+    if line.lstrip().startswith(">>>"):
+        return line
+    parts = re.split(r"(`[^`]+`)", line)
+    return "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
+
+
+def _type(parameter: inspect.Parameter) -> str:
     """An annotation as text; none for what says nothing."""
-    if annotation in (None, inspect.Parameter.empty, "Any"):
+    annotation = parameter.annotation
+    if annotation in (inspect.Parameter.empty, "Any"):
         return ""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     return text.replace(" | ", " or ").replace("np.", "numpy.")

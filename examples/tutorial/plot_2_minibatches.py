@@ -52,7 +52,7 @@ figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 axes.loglog(sizes, errors, "o", label="measured, 30 draws")
 axes.loglog(sizes, errors[0] / np.sqrt(sizes), color="0.6", label="σ/√m")
 axes.axhline(
-    np.linalg.norm(exact),
+    float(np.linalg.norm(exact)),
     color="tab:orange",
     linestyle="--",
     label="length of the gradient itself",
