@@ -77,7 +77,8 @@ class Loop:
             self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None if validation is None else trainer.evaluator(validation, capacity)
-        self.key, self.order = key_of(trainer.seed), order
+        self.key = key_of(trainer.seed)
+        self.order: Order = order
         self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def run(self, callbacks: Sequence[Callback]) -> None:
