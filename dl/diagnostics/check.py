@@ -99,6 +99,11 @@ def check_gradients(
     -------
     GradientCheck
         ``.ok``, ``.worst`` and ``.rows``; it prints as a table.
+
+    Raises
+    ------
+    ConfigurationError
+        `x` is missing, or `y` where the loss needs targets.
     """
     if x is None:
         raise ConfigurationError("check_gradients: x is None; expected some rows, as an array (rows, features)")

@@ -48,6 +48,11 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     ----------
     most : rows taken, the first of x.
     options : train, seed, step, backend, arena; see `gearshift.Hessian`.
+
+    Raises
+    ------
+    DataError
+        There are fewer than 2 rows.
     """
     data = as_dataset(x, y)
     rows = min(most, len(data))

@@ -51,6 +51,13 @@ def bias_variance(
     fit : trains on rows and targets and returns what predicts, as
         ``lambda x, y: gs.MLPRegressor().fit(x, y).predict``.
     truth : the targets of the test rows without noise, where they are known.
+
+    Raises
+    ------
+    ConfigurationError
+        `draws` is below 2.
+    DataError
+        Predictions and `y_test` differ in shape.
     """
     if draws < 2:
         raise ConfigurationError(f"bias_variance: draws is {draws}; expected at least 2")

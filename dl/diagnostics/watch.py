@@ -89,6 +89,11 @@ class FlatStretch(Callback):
     Attributes
     ----------
     found : epochs at which a flat stretch was noticed.
+
+    Raises
+    ------
+    ConfigurationError
+        `epochs` is below 1 or `share` below 0; or, once it trains, `monitor` is not measured.
     """
 
     def __init__(

@@ -20,6 +20,11 @@ class LayerNorm(Layer):
     ----------
     features : width of input and output.
     eps : keeps rows that do not vary from being divided by 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `features` or `eps` is out of its range.
     """
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:

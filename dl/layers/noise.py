@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 class GaussianNoise(Layer):
-    """In training, adds normal noise of a deviation to each element; else, does nothing."""
+    """In training, adds normal noise of a deviation to each element; else, does nothing.
+
+    Raises
+    ------
+    ConfigurationError
+        `deviation` is below 0.
+    """
 
     def __init__(self, deviation: float = 0.1) -> None:
         if not isinstance(deviation, int | float) or not deviation >= 0:
@@ -33,7 +39,13 @@ class GaussianNoise(Layer):
 
 
 class MaskingNoise(Layer):
-    """In training, sets each element to 0 with probability `p`; unlike dropout, the others stay as they are."""
+    """In training, sets each element to 0 with probability `p`; unlike dropout, the others stay as they are.
+
+    Raises
+    ------
+    ConfigurationError
+        `p` is out of its range.
+    """
 
     def __init__(self, p: float = 0.3) -> None:
         if not isinstance(p, int | float) or not 0 <= p < 1:

@@ -38,6 +38,11 @@ class KLSparsity(Layer):
 
     Units come to be active at the rate ρ on the average. They must lie between 0 and 1, as a `Sigmoid`'s do; where a
     mean does not, the loss is not finite.
+
+    Raises
+    ------
+    ConfigurationError
+        `rate` is not between 0 and 1, or `weight` is below 0.
     """
 
     def __init__(self, weight: float = 1e-3, rate: float = 0.05) -> None:
@@ -62,6 +67,11 @@ class Contractive(Layer):
     in_features, out_features : widths of input and output.
     activation : f, ``"sigmoid"``, ``"tanh"`` or ``"relu"``.
     weight : of the penalty.
+
+    Raises
+    ------
+    ConfigurationError
+        `weight` is below 0, or `activation` has no such name.
     """
 
     def __init__(self, in_features: int, out_features: int, activation: str = "sigmoid", weight: float = 1e-3) -> None:
