@@ -90,7 +90,10 @@ if TYPE_CHECKING:
         DeltaBarDelta,
         Momentum,
         Nesterov,
+        Newton,
+        NewtonCG,
         Optimizer,
+        RandomPerturbation,
         RMSprop,
     )
     from .dl.regularizers import L1, Regularizer, SoftThreshold
@@ -137,7 +140,10 @@ _MODULES = {
     ),
     "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
-    "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
+    "dl.optimizers": (
+        "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Newton NewtonCG Optimizer RMSprop "
+        "RandomPerturbation"
+    ),
     "dl.regularizers": "L1 Regularizer SoftThreshold",
     "dl.report": "Report",
     "dl.run": "Run",
@@ -204,6 +210,8 @@ __all__ = [
     "MultiHeadAttention",
     "MulticlassHingeLoss",
     "Nesterov",
+    "Newton",
+    "NewtonCG",
     "NonFiniteLoss",
     "Optimizer",
     "Parameter",
@@ -211,6 +219,7 @@ __all__ = [
     "PowerDecay",
     "RMSprop",
     "Ramp",
+    "RandomPerturbation",
     "ReLU",
     "Regularizer",
     "Report",

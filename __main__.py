@@ -175,7 +175,7 @@ def lr(
     if not as_json:
         result.show()
     show({"optimizer.lr": result.best}, as_json)
-    say(f"next: gearshift train {config or ''} --set optimizer.lr={result.best:g}")
+    say(f"next: gearshift train {f'{config} ' if config else ''}--set optimizer.lr={result.best:g}")
 
 
 @app.command()
@@ -453,6 +453,8 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
                 patience=section.patience or None,
                 monitor=section.monitor,
                 loss_goal=section.loss_goal or None,
+                order=section.order,
+                accumulate=section.accumulate,
                 class_weight=None if section.class_weight == "none" else section.class_weight,
                 callbacks=[writer],
                 verbose=not quiet,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-INITIALIZE, SHUFFLE, DROPOUT, NOISE = 0, 1, 2, 3  # purposes: streams that never meet
+INITIALIZE, SHUFFLE, DROPOUT, NOISE, PERTURBATION = 0, 1, 2, 3, 4  # purposes: streams that never meet
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -66,3 +66,9 @@ def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
     """The order of an epoch: int64 (count,), the stable argsort of one 64-bit word a row."""
     pairs = words(xp, key, 2 * count, SHUFFLE, 0, epoch).reshape(-1, 2)
     return xp.argsort(pairs[:, 0] << _SHIFT | pairs[:, 1], kind="stable")
+
+
+def draws(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
+    """An order with replacement: int64 (count,), each row by itself any of `count`, from one 64-bit word."""
+    pairs = words(xp, key, 2 * count, SHUFFLE, 1, epoch).reshape(-1, 2)
+    return ((pairs[:, 0] << _SHIFT | pairs[:, 1]) % xp.uint64(count)).astype(xp.int64)

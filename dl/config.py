@@ -131,6 +131,8 @@ class TrainSection(Section):
     batch_size: int = Field(default=32, ge=1)
     patience: int = Field(default=0, ge=0)
     monitor: str = "validation_loss"
+    order: Literal["shuffled", "once", "replacement"] = "shuffled"
+    accumulate: int = Field(default=1, ge=1)
     loss_goal: float = Field(default=0.0, ge=0)
     class_weight: Literal["none", "balanced"] | list[float] = "none"
     clip_norm: float = Field(default=0.0, ge=0)

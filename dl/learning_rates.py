@@ -130,7 +130,7 @@ def learning_rate_trials(
     Raises
     ------
     ConfigurationError
-        A rate is not above 0, or `iterations` is below 1.
+        A rate is not above 0, there is none, or `iterations` is below 1.
     """
     if not rates or not all(isinstance(rate, int | float) and 0 < rate < math.inf for rate in rates):
         raise ConfigurationError(f"learning-rate trials: rates are {list(rates)}; expected numbers above 0")

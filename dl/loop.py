@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from ..backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..backends.philox import key_of
+from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
 from .memory import refuse_if_too_large
 from .plan import TICK
 from .program import training
-from .resident import Resident
+from .resident import Order, Resident
+from .stepwise import StepwisePlan
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -33,9 +35,11 @@ class Loop:
         validation: Dataset | None,
         batch_size: int,
         loss_goal: float | None = None,
+        order: Order = "shuffled",
+        accumulate: int = 1,
     ) -> None:
         self.trainer = trainer
-        refuse_if_too_large(trainer, data, validation, batch_size, EVALUATION_ROWS)
+        refuse_if_too_large(trainer, data, validation, -(-batch_size // accumulate), EVALUATION_ROWS)
         self.state = state = trainer.state
         self.data = Resident(trainer.backend, data)
         if state.cursor >= self.data.rows:
@@ -63,10 +67,17 @@ class Loop:
             regularizer=trainer.regularizer,
         )
         shared = {**state.shared, **self.data.shared}
-        self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)
+        given = trainer.backend, state.arena, shared, self.batch_size
+        if trainer.optimizer.on_host:
+            self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
+        elif accumulate > 1:
+            before = trainer.optimizer.before
+            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate, before=before)
+        else:
+            self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None if validation is None else trainer.evaluator(validation, capacity)
-        self.key = key_of(trainer.seed)
+        self.key, self.order = key_of(trainer.seed), order
         self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def run(self, callbacks: Sequence[Callback]) -> None:
@@ -77,7 +88,7 @@ class Loop:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
             start, first = time.perf_counter(), state.cursor
-            self.data.shuffle(self.key, trainer.epoch)
+            self.data.shuffle(self.key, trainer.epoch, self.order)
             if not first:
                 state.begin_epoch()
             if not self._epoch(callbacks):
@@ -140,7 +151,6 @@ class Loop:
         rows = min(self.batch_size, self.data.rows - cursor)
         state.rewind(failed, cursor)
         weights = state.arena.values.copy()  # the look may move them ahead, as the step did
-        self.plan.once(rows, "load")
         layer = self.plan.first_not_finite(rows) or "loss"
         state.arena.values[...] = weights
         raise NonFiniteLoss(

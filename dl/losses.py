@@ -42,7 +42,18 @@ class Loss:
         return scores
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
-        """Appends the loss; returns its scores and its gradient."""
+        """Appends the loss; returns its scores and its gradient.
+
+        Raises
+        ------
+        ConfigurationError
+            There are weights of examples whose outputs have several rows each.
+        """
+        if weight is not None and prediction.each != weight.each:
+            raise ConfigurationError(
+                f"{type(self).__name__}: weights are for each example, but the model's outputs are "
+                f"{prediction.example_shape}, several rows each; train sequences without weights"
+            )
         scores, gradient = graph.batch((len(self.metrics),), each=prediction.each), graph.like(prediction)
         graph.apply(self.operation, (prediction, target), (scores, gradient))
         if weight is not None:

@@ -82,7 +82,7 @@ class Objective:
     def _mean(self) -> float:
         assert self.program.scores is not None
         scores = self.backend.to_numpy(self.plan.array(self.program.scores, self.rows)).astype(np.float64)
-        return means(np.array([self.rows, *scores.sum(axis=0)]), self.loss)["loss"]
+        return means(np.array([len(scores), *scores.sum(axis=0)]), self.loss)["loss"]
 
     @property
     def size(self) -> int:

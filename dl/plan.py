@@ -95,11 +95,12 @@ class Plan:
 
     @quietly
     def first_not_finite(self, rows: int) -> str | None:
-        """Runs the forward operations one by one; the layer of the first whose result is not finite."""
+        """Loads a batch, runs the forward operations one by one; the layer of the first whose result is not finite."""
         for call in self.bind(rows):
+            if call.node.phase in ("load", "forward"):
+                call.run()
             if call.node.phase != "forward":
                 continue
-            call.run()
             for value, array in zip(call.node.outputs, call.arrays[len(call.node.inputs) :], strict=True):
                 if value.dtype.startswith("float") and not np.isfinite(self.backend.to_numpy(array)).all():
                     return call.node.layer or call.node.operation.name

@@ -86,11 +86,14 @@ def rate_trials(trials: Trials, path: str | Path | None = None) -> Any:
     for row in trials.rows:
         if row.steps:
             right.plot(row.steps, row.losses, marker=".", label=f"{row.lr:g}")
-    right.set_ylim(top=2 * trials.before)
     right.set_xlabel("step")
     right.set_ylabel("loss")
-    right.legend(frameon=False, title="learning rate", fontsize="small")
-    for axes in (left, right):
+    right.legend(frameon=False, title="learning rate", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    least = min([trials.before, *(row.loss for row in done), *(loss for row in trials.rows for loss in row.losses)])
+    for axes in (left, right):  # what is far above the beginning is of no interest
+        if least > 0:
+            axes.set_yscale("log")
+            axes.set_ylim(0.8 * least, 3 * trials.before)
         axes.grid(alpha=0.3)
     if path is not None:
         figure.savefig(path, dpi=150)

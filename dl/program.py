@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from ..kernels.advance import ADVANCE
 from ..kernels.clip_values import CLIP_VALUES
@@ -15,8 +16,9 @@ from .fusion import fuse
 from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
-from .optimizers import Optimizer
+from .optimizers import Optimizer, SecondOrder
 from .regularizers import Regularizer
+from .tangent import hessian_products
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Program:
     target: Value | None = None
     scores: Value | None = None
     weight: Value | None = None
+    changes: Mapping[str, Value] = field(default_factory=dict)
+    """Products with the Hessian, by parameters' names."""
 
     def rows_for(self, predictions: int) -> int:
         """Rows of a batch that make about as many rows of predictions, at least 1."""
@@ -90,6 +94,8 @@ def training(
         graph.apply(optimizer.before, arguments, (), **optimizer.attributes)
     program = _resident(graph, model, loss, width, weighted)
     graph.differentiate()
+    if isinstance(optimizer, SecondOrder):
+        program = replace(program, changes=hessian_products(graph))
     graph.phase = "update"
     if regularizer is not None and regularizer.before_update:
         regularizer.lower(graph)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ..backends import Backend
 from ..backends.errors import DataError, ShapeError
-from ..backends.philox import permutation
+from ..backends.philox import draws, permutation
 from .arena import Arena
 from .data import Dataset
 from .dense_chain import plan_of
@@ -19,6 +19,10 @@ from .losses import Loss
 from .plan import Plan
 from .program import evaluation, prediction
 from .state import new_counters
+
+Order = Literal["shuffled", "once", "replacement"]
+"""How minibatches are drawn: from a new permutation each epoch, from the first one's, or each row by itself."""
+ORDERS = get_args(Order)
 
 
 class Resident:
@@ -43,9 +47,12 @@ class Resident:
             self.weight = backend.asarray((data.weight * (self.rows / total)).reshape(-1, 1))
         self.order = backend.asarray(np.arange(self.rows, dtype=np.int64).copy())
 
-    def shuffle(self, key: np.ndarray, epoch: int) -> None:
+    def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
         """Draws the order of an epoch; the same key and epoch give the same order on every backend."""
-        self.order[...] = permutation(self.backend.xp, key, self.rows, epoch)
+        if order == "replacement":
+            self.order[...] = draws(self.backend.xp, key, self.rows, epoch)
+        else:
+            self.order[...] = permutation(self.backend.xp, key, self.rows, 0 if order == "once" else epoch)
 
     @property
     def shared(self) -> dict[str, Any]:

@@ -32,6 +32,21 @@ def push_forward(graph: Graph, tangents: Mapping[Value, Value]) -> dict[Value, V
     return known
 
 
+def hessian_products(graph: Graph) -> dict[str, Value]:
+    """Appends products with the Hessian to a list with its backward operations; returns them by parameters' names.
+
+    The vector is read from the run's arrays ``"tangent of NAME"``.
+    """
+    trained = {name: value for name, value in graph.parameters.items() if value in graph.gradients}
+    tangents = {value: graph.shared(f"tangent of {name}", value.shape) for name, value in trained.items()}
+    known = push_forward(graph, tangents)
+    changes = {
+        name: known[graph.gradients[value]] for name, value in trained.items() if graph.gradients[value] in known
+    }
+    graph.outputs.update(changes.values())
+    return changes
+
+
 def from_definition(graph: Graph, node: Node, *tangents: Value | None) -> tuple[Value | None, ...]:
     """Appends the tangent of any operation: its reference on dual numbers."""
     count = len(node.inputs)

@@ -27,7 +27,7 @@ from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .report import Report
 from .report import report as make_report
-from .resident import Evaluator, Predictor, Resident, check_categories, flat, means
+from .resident import ORDERS, Evaluator, Order, Predictor, Resident, check_categories, flat, means
 from .schedules import Schedule
 from .state import TrainingState
 
@@ -102,6 +102,11 @@ class Trainer:
         for group in self.groups:
             if not isinstance(group, ParameterGroup):
                 raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
+        if optimizer.on_host and (clip_norm or clip_value or self.groups or regularizer):
+            raise ConfigurationError(
+                f"Trainer: {type(optimizer).__name__} finds its own step; clip_norm, clip_value, groups and "
+                "regularizer are for optimizers of the gradient"
+            )
         self.backend: Backend = backends.get(backend)
         self.precision = precision or model.dtype
         self._check_precision(self.backend)
@@ -166,6 +171,8 @@ class Trainer:
         patience: int | None = None,
         monitor: str = "validation_loss",
         loss_goal: float | None = None,
+        order: Order = "shuffled",
+        accumulate: int = 1,
         class_weight: Any = None,
         callbacks: Sequence[Callback] = (),
         verbose: bool = True,
@@ -180,6 +187,9 @@ class Trainer:
         patience : stops after this many epochs without improvement, and restores the best weights.
         monitor : the measure that patience watches: ``"validation_loss"``, ``"validation_accuracy"``, …
         loss_goal : stops after the first epoch whose training loss is at most this.
+        order : how minibatches are drawn: ``"shuffled"``, each epoch anew without replacement; ``"once"``, in the first
+            epoch's order; ``"replacement"``, each row any of all.
+        accumulate : parts in which each minibatch is taken, whose gradients are added up: less memory, the same step.
         class_weight : ``"balanced"``, a weight for each class, or a mapping of labels to weights, with which the rows'
             weights are multiplied in training; validation is by the weights of its own rows, if it has any.
         callbacks : see `Callback`.
@@ -202,7 +212,8 @@ class Trainer:
         DeviceMemoryError
             The run does not fit the device's memory; nothing was taken.
         """
-        for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1)):
+        counts = (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1))
+        for name, value, least in (*counts, ("accumulate", accumulate, 1)):
             if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
                 raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number of at least {least}")
         measured = [*self.loss.metrics]
@@ -215,6 +226,12 @@ class Trainer:
             )
         if loss_goal is not None and not isinstance(loss_goal, int | float | np.number):
             raise ConfigurationError(f"fit: loss_goal is {loss_goal!r}; expected a number, or None")
+        if self.optimizer.on_host and accumulate > 1:
+            raise ConfigurationError(
+                f"fit: accumulate is {accumulate}, but {self.optimizer!r} takes a batch as a whole"
+            )
+        if order not in ORDERS:
+            raise ConfigurationError(f"fit: order is {order!r}; expected one of: {', '.join(ORDERS)}")
         dataset = self._checked(as_dataset(data, y))
         if class_weight is not None:
             dataset = with_class_weights(dataset, class_weight)
@@ -229,7 +246,7 @@ class Trainer:
             callbacks.append(progress())
         self._stopped = ""  # a stop asked for since the last `fit` holds
         self.epochs = self.epoch + int(epochs)
-        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal)
+        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
         try:
             for callback in callbacks:
                 callback.on_train_begin(self)

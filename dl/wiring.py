@@ -48,9 +48,7 @@ def wire(tables: Sequence[Mapping[str, Any]], features: int, outputs: int, dtype
         if shares:
             layer = known[shares][2]
             if layer is None or kind or arguments:
-                raise ConfigurationError(
-                    f"{where} shares {shares!r}; expected a layer's name, and no kind or arguments"
-                )
+                raise ConfigurationError(f"{where} shares {shares!r}; expected a layer's name, and nothing else")
         else:
             last = number == len(tables) - 1
             layer = _made(where, kind, arguments, values, outputs if last else None)

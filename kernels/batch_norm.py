@@ -102,12 +102,11 @@ def backward_reference(
     """
     wide = xp.astype(dy, xp.float64)
     normal = (xp.astype(x, xp.float64) - xp.astype(mean, xp.float64)) * inverse
-    sums[0, :] = xp.sum(wide, axis=0)
-    sums[1, :] = xp.sum(wide * normal, axis=0)
-    dbias[...] = xp.astype(sums[0, :], dbias.dtype)
-    dweight[...] = xp.astype(sums[1, :], dweight.dtype)
+    plain, crossed = xp.sum(wide, axis=0), xp.sum(wide * normal, axis=0)
+    dbias[...] = xp.astype(plain, dbias.dtype)
+    dweight[...] = xp.astype(crossed, dweight.dtype)
     if moving and x.shape[0]:
-        wide = wide - (sums[0, :] + normal * sums[1, :]) / x.shape[0]
+        wide = wide - (plain + normal * crossed) / x.shape[0]
     dx[...] = xp.astype(wide * (inverse * xp.astype(weight, xp.float64)), dx.dtype)
 
 

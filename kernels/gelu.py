@@ -1,7 +1,8 @@
 """GELU in its form with tanh (Hendrycks and Gimpel 2016): x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
 
 With u = tanh(…), the derivative is (1 + u) / 2 + x (1 − u²) √(2/π) (1 + 3 · 0.044715 x²) / 2. In float32 the loops take
-(1 + tanh v) / 2 as 1 / (1 + e⁻²ᵛ), which is vector instructions.
+(1 + tanh v) / 2 as 1 / (1 + e⁻²ᵛ), and copy first, so that even in place one array is read and written: vector
+instructions, both.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def forward_loop(start: int, stop: int, x: Any, y: Any) -> None:
     xs, ys = x.reshape(-1)[start:stop], y.reshape(-1)[start:stop]
     if y.itemsize == 4:
         for i in range(stop - start):
-            v = xs[i]
+            ys[i] = xs[i]
+        for i in range(stop - start):
+            v = ys[i]
             e = exp(np.float32(real(-2) * slope * (v + cube * v * v * v)))
             ys[i] = v / (one + e)
     else:
@@ -53,10 +56,14 @@ def backward_loop(start: int, stop: int, dy: Any, x: Any, dx: Any) -> None:
     ds, xs, out = dy.reshape(-1)[start:stop], x.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
     if dx.itemsize == 4:
         for i in range(stop - start):
-            v = xs[i]
+            out[i] = xs[i]
+        for i in range(stop - start):
+            v = out[i]
             e = exp(np.float32(real(-2) * slope * (v + cube * v * v * v)))
             s = one / (one + e)
-            out[i] = ds[i] * s * (one + real(2) * v * (e * s) * slope * (one + three * v * v))
+            out[i] = s * (one + real(2) * v * (e * s) * slope * (one + three * v * v))
+        for i in range(stop - start):
+            out[i] *= ds[i]
     else:
         for i in range(stop - start):
             v = xs[i]
@@ -98,6 +105,6 @@ GELU_BACKWARD = Operation(
     backward_loop,
     elements,
     cuda=Cuda("gelu.cu", "gelu_backward", backward_launch),
-    inplace=((0, 0),),
+    inplace=((0, 1),),
     flops=lambda dy, *_: 18 * dy.size,
 )

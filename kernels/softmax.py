@@ -39,12 +39,14 @@ def forward_loop(start: int, stop: int, s: Any, p: Any, scale: float, causal: in
         for j in range(1, last):
             if s[matrix, row, j] > top:
                 top = s[matrix, row, j]
+        for j in range(last):
+            p[matrix, row, j] = (s[matrix, row, j] - top) * factor
         if p.itemsize == 4:
             for j in range(last):
-                p[matrix, row, j] = exp(np.float32((s[matrix, row, j] - top) * factor))
+                p[matrix, row, j] = exp(np.float32(p[matrix, row, j]))
         else:
             for j in range(last):
-                p[matrix, row, j] = math.exp((s[matrix, row, j] - top) * factor)
+                p[matrix, row, j] = math.exp(p[matrix, row, j])
         total = real(0)
         for j in range(last):
             total += p[matrix, row, j]

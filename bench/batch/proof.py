@@ -1,7 +1,8 @@
 """Proof of cause: the same step with one thing changed, and what its ceilings say beside what it takes.
 
 If a step is bound as its ceilings say, then a change that moves a ceiling moves the step in proportion: twice the bytes
-a memory-bound one, half the threads a compute-bound one, and neither of them one that waits for launches.
+a memory-bound one, half the threads a compute-bound one, and neither of them one that waits for launches. What is
+lost beyond the ceilings may stay as it is or change alike: a prediction has both ends.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ...dl.data import Splits
 from ...dl.dense_chain import DensePlan, plan_of, recognize
 from ...dl.plan import Plan
 from ...dl.trainer import Trainer
+from ..peers.worker import fall_asleep
 from .records import BOUNDS, Document, Point, Proof, Where
 from .sweep import Budget, Contestant
 
@@ -109,20 +111,33 @@ def _proved(
         for point in points:
             changed.prepare(point.batch, VISIT)
         changed.measure_ceilings()
-    for point in points:
-        times: list[tuple[float, float]] = []
-        for _ in range(ROUNDS):
-            before = base.steps[point.batch].timed(base.count[point.batch])
+    times: dict[int, list[tuple[float, float]]] = {point.batch: [] for point in points}
+    for _ in range(ROUNDS):
+        for batch, pairs in times.items():
+            fall_asleep()
+            before = base.steps[batch].timed(base.count[batch])
+            fall_asleep()
             with variant.within(backend):
-                times.append((before, changed.steps[point.batch].timed(changed.count[point.batch])))
-        both = [_explained(one, point, [pair[place] for pair in times]) for place, one in enumerate((base, changed))]
+                pairs.append((before, changed.steps[batch].timed(changed.count[batch])))
+    fall_asleep()
+    base.measure_ceilings()
+    fall_asleep()
+    with variant.within(backend):
+        changed.measure_ceilings()
+    for point in points:
+        pairs = times[point.batch]
+        one, other = (_explained(who, point, [pair[n] for pair in pairs]) for n, who in enumerate((base, changed)))
+        stays = 1 + (other.attainable_seconds - one.attainable_seconds) / one.step_seconds
+        alike = other.attainable_seconds / one.attainable_seconds
         yield Proof(
             backend=base.where.name,
             batch=point.batch,
-            bound=both[0].bound,
+            bound=one.bound,
             change=variant.change,
-            predicted=both[1].attainable_seconds / both[0].attainable_seconds,
-            measured=statistics.median(after / before for before, after in times),
+            low=min(stays, alike),
+            high=max(stays, alike),
+            measured=statistics.median(after / before for before, after in pairs),
+            fault=one.fault or other.fault,
         )
 
 

@@ -213,8 +213,10 @@ class Proof(Record):
     batch: int
     bound: Bound | None  # of the step as it was
     change: str
-    predicted: float  # by the ceilings of both
+    low: float  # predicted by the ceilings of both: where what is lost beyond them stays, and where it changes alike
+    high: float
     measured: float
+    fault: str = ""  # why the prediction means nothing
 
 
 class Task(Record):

@@ -234,7 +234,8 @@ def proofs(found: Sequence[Proof]) -> Table:
         table.add_column(name, justify="left" if name in ("change", "bound before") else "right")
     for one in found:
         bound = Text(one.bound or "", style=STYLES[one.bound])
-        table.add_row(one.change, f"{one.batch:,}", bound, f"{one.predicted:.2f}×", f"{one.measured:.2f}×")
+        predicted = "a ceiling is wrong" if one.fault else f"{one.low:.2f} to {one.high:.2f}×"
+        table.add_row(one.change, f"{one.batch:,}", bound, predicted, f"{one.measured:.2f}×")
     return table
 
 

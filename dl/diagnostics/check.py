@@ -103,7 +103,7 @@ def check_gradients(
     Raises
     ------
     ConfigurationError
-        `x` is missing, or `y` where the loss needs targets.
+        There are no rows x, or no targets for a loss that needs them.
     """
     if x is None:
         raise ConfigurationError("check_gradients: x is None; expected some rows, as an array (rows, features)")

@@ -57,7 +57,7 @@ def bias_variance(
     ConfigurationError
         `draws` is below 2.
     DataError
-        Predictions and `y_test` differ in shape.
+        Predictions are not of the shape of `y_test`.
     """
     if draws < 2:
         raise ConfigurationError(f"bias_variance: draws is {draws}; expected at least 2")

@@ -93,7 +93,7 @@ class FlatStretch(Callback):
     Raises
     ------
     ConfigurationError
-        `epochs` is below 1 or `share` below 0; or, once it trains, `monitor` is not measured.
+        `epochs` or `share` is out of range; in training, `monitor` is not measured.
     """
 
     def __init__(
@@ -116,6 +116,13 @@ class FlatStretch(Callback):
         self.best, self.since = math.inf, 0
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        """Looks at the record.
+
+        Raises
+        ------
+        ConfigurationError
+            `monitor` is not in it.
+        """
         if self.monitor not in record:
             raise ConfigurationError(f"FlatStretch: monitor is {self.monitor!r}; expected one of: {', '.join(record)}")
         value = record[self.monitor]

@@ -21,7 +21,7 @@ class GaussianNoise(Layer):
     Raises
     ------
     ConfigurationError
-        `deviation` is below 0.
+        The deviation is no number of at least 0.
     """
 
     def __init__(self, deviation: float = 0.1) -> None:
@@ -44,7 +44,7 @@ class MaskingNoise(Layer):
     Raises
     ------
     ConfigurationError
-        `p` is out of its range.
+        `p` is no probability below 1.
     """
 
     def __init__(self, p: float = 0.3) -> None:

@@ -42,7 +42,7 @@ class KLSparsity(Layer):
     Raises
     ------
     ConfigurationError
-        `rate` is not between 0 and 1, or `weight` is below 0.
+        `weight` is below 0, or `rate` not between 0 and 1.
     """
 
     def __init__(self, weight: float = 1e-3, rate: float = 0.05) -> None:
@@ -71,7 +71,7 @@ class Contractive(Layer):
     Raises
     ------
     ConfigurationError
-        `weight` is below 0, or `activation` has no such name.
+        The activation is another, or `weight` is below 0.
     """
 
     def __init__(self, in_features: int, out_features: int, activation: str = "sigmoid", weight: float = 1e-3) -> None:

@@ -43,6 +43,8 @@ class Optimizer:
     before: ClassVar[Operation | None] = None
     """What moves the parameters before the gradient is taken, where something does; arguments as `operation`."""
     slots: ClassVar[tuple[str, ...]] = ()
+    on_host: ClassVar[bool] = False
+    """Whether the host is asked at each step, see `StepwisePlan`; it takes the whole gradient as it is."""
     full_batch: ClassVar[bool] = False
     """Whether each step must see all rows."""
 

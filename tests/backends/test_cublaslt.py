@@ -47,9 +47,11 @@ def test_products_are_those_of_numpy(sizes: tuple[int, int, int], flips: tuple[i
     flips=st.tuples(*[st.integers(0, 1)] * 2),
     dtype=st.sampled_from([np.float32, np.float64]),
 )
-def test_products_of_stacks_are_those_of_numpy(sizes: tuple[int, ...], flips: tuple[int, int], dtype: Any) -> None:
-    count, *sizes_of_one = sizes
-    stacks = [np.stack([array + i for i in range(count)]) for array in arrays(*sizes_of_one, *flips, dtype)]
+def test_products_of_stacks_are_those_of_numpy(
+    sizes: tuple[int, int, int, int], flips: tuple[int, int], dtype: Any
+) -> None:
+    count, m, k, n = sizes
+    stacks = [np.stack([array + i for i in range(count)]) for array in arrays(m, k, n, *flips, dtype)]
     CudaOnCpu().bind(MATMUL, stacks, {"transpose_a": flips[0], "transpose_b": flips[1]})()
     a, b, out = stacks
     want = (a.mT if flips[0] else a).astype(float) @ (b.mT if flips[1] else b).astype(float)

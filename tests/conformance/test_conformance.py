@@ -59,6 +59,8 @@ CASES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "RMSprop, centred": (lambda: gs.RMSprop(lr=3e-3, momentum=0.5, centered=True, weight_decay=0.01), {}),
     "RMSprop": (lambda: gs.RMSprop(lr=3e-3), {}),
     "Adam": (lambda: gs.Adam(lr=0.01, weight_decay=0.01), {}),
+    "SGD with L1": (lambda: gs.SGD(lr=0.05, momentum=0.5), {"regularizer": gs.L1(0.01)}),
+    "Adam, soft-thresholded": (lambda: gs.Adam(lr=0.01), {"regularizer": gs.SoftThreshold(0.05)}),
     "AdamW, clipped": (lambda: gs.AdamW(lr=0.01, weight_decay=0.1), {"clip_norm": 0.5}),
 }
 
@@ -164,6 +166,39 @@ def test_loss_curves_of_sequences(backend: str) -> None:
         model.load_state_dict(
             {k: v if not k.endswith("key.bias") else v * 0 + 1 for k, v in model.state_dict().items()}
         )
+    assert worst_weight(reference, run) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [
+        (lambda: gs.Adam(lr=0.01), {}),
+        (lambda: gs.Nesterov(lr=0.01), {"accumulate": 3}),
+        (lambda: gs.NewtonCG(damping=0.1), {"batch_size": ROWS}),
+        (lambda: gs.RandomPerturbation(lr=0.1), {"order": "replacement"}),
+    ],
+    ids=["Adam", "in parts", "Newton-CG", "trial and error"],
+)
+def test_two_heads_with_weights_after_maxout_and_batch_normalisation(
+    make: Callable[[], gs.Optimizer], given: dict[str, Any], backend: str
+) -> None:
+    ends = []
+    x, labels = data()
+    for name in ("numpy", backend):
+        rows = gs.Input(6)
+        h = gs.Maxout(2)(
+            gs.BatchNorm1d(10)(
+                gs.Linear(6, 10, bias=False)(gs.Standardize(6).fit(np.full(6, 0.5), np.full(6, 0.3))(rows))
+            )
+        )
+        model = gs.Model(rows, [gs.Linear(5, 3)(h), gs.Linear(5, 2)(gs.Tanh()(h))], "float64")
+        loss = gs.JointLoss(kind=gs.Head(gs.CrossEntropyLoss(), 3), place=gs.Head(gs.MSELoss(), 2, weight=0.5))
+        run = gs.Trainer(model, loss, make(), backend=name, seed=3)
+        targets = gs.Dataset(x / 255.0, (labels, data(regression=True)[1][:, :2]), np.arange(1.0, ROWS + 1))
+        fitted = run.fit(targets, epochs=6, **{"batch_size": BATCH, **given}, verbose=False)
+        ends.append((run, fitted["loss"]))
+    (reference, wanted), (run, losses) = ends
+    assert losses == pytest.approx(wanted, rel=TOLERANCE)
     assert worst_weight(reference, run) <= TOLERANCE
 
 
