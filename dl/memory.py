@@ -31,7 +31,16 @@ def statement(
         for which in (True, False)
     )
     item = np.dtype(trainer.model.dtype).itemsize
-    graph = training(trainer.model, trainer.loss, trainer.optimizer, width, trained, trainer.clip_norm).graph
+    graph = training(
+        trainer.model,
+        trainer.loss,
+        trainer.optimizer,
+        width,
+        trained,
+        trainer.clip_norm,
+        trainer.tf32,
+        trainer.clip_value,
+    ).graph
     stated = {
         "parameters": (trained + others) * item,
         "gradients": trained * item,

@@ -1,6 +1,6 @@
-// AdaGrad; the formulas are in adagrad.py. A thread an element, range by range.
+// AdaGrad; the formulas are in adagrad.py.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void adagrad(
     REAL* p,
@@ -19,11 +19,11 @@ extern "C" __global__ void adagrad(
     const REAL scale = clip[0];
     for (long long r = 0; r < ranges; ++r) {
         const REAL rate = lr * factors[2 * r], decay = factors[2 * r + 1];
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            const REAL d = g[i] * scale + decay * p[i];
-            const REAL s = square[i] + d * d;
-            square[i] = s;
-            p[i] -= rate * (d / (sqrt(begin + s) + eps));
-        }
+        const auto update = [=](REAL& p, REAL g, REAL& s) {
+            const REAL d = g * scale + decay * p;
+            s += d * d;
+            p -= rate * (d / (sqrt(begin + s) + eps));
+        };
+        for_elements(bounds[2 * r], bounds[2 * r + 1], update, changes(p), reads(g), changes(square));
     }
 }

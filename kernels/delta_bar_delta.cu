@@ -1,6 +1,6 @@
-// Delta-bar-delta; the formulas are in delta_bar_delta.py. A thread an element, range by range.
+// Delta-bar-delta; the formulas are in delta_bar_delta.py.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void delta_bar_delta(
     REAL* p,
@@ -20,15 +20,15 @@ extern "C" __global__ void delta_bar_delta(
     const REAL scale = clip[0];
     for (long long r = 0; r < ranges; ++r) {
         const REAL rate = factor * factors[2 * r], decay = factors[2 * r + 1];
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            const REAL d = g[i] * scale + decay * p[i];
-            const REAL sign = trend[i] * d;
-            REAL e = rates[i];
+        const auto update = [=](REAL& p, REAL g, REAL& e, REAL& t) {
+            const REAL d = g * scale + decay * p;
+            const REAL sign = t * d;
             if (sign > 0) e += kappa;
             else if (sign < 0) e *= shrink;
-            rates[i] = e;
-            trend[i] = gain * d + theta * trend[i];
-            p[i] -= rate * e * d;
-        }
+            t = gain * d + theta * t;
+            p -= rate * e * d;
+        };
+        const long long start = bounds[2 * r], stop = bounds[2 * r + 1];
+        for_elements(start, stop, update, changes(p), reads(g), changes(rates), changes(trend));
     }
 }

@@ -48,12 +48,12 @@ def backward_loop(start: int, stop: int, dy: Any, x: Any, dx: Any) -> None:
 
 
 def forward_launch(x: Any, y: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(x.size, x, y, x.size, SLOPE, CUBE)
 
 
 def backward_launch(dy: Any, x: Any, dx: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(dy.size, dy, x, dx, dy.size, SLOPE, CUBE)
 
 

@@ -39,12 +39,12 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any) -> None:
 
 
 def forward_launch(x: Any, y: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(x.size, x, y, x.size)
 
 
 def backward_launch(dy: Any, y: Any, dx: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(dy.size, dy, y, dx, dy.size)
 
 

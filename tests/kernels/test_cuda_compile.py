@@ -7,6 +7,7 @@ import json
 import nvrtc
 import pytest
 import resources
+from cuda_cases import UPDATES
 
 from gearshift.backends.cuda import Program
 
@@ -51,7 +52,21 @@ def test_registers_and_shared_memory_are_those_of_the_table(architecture: str) -
         assert shared <= listed[name][1], f"{name}: {shared} shared bytes, in the table {listed[name][1]}"
 
 
-@pytest.mark.parametrize("entry", ["adam", "rmsprop", "sgd", "activation", "add", "bias_activation", "dropout"])
+FLAT = [
+    *UPDATES,
+    "activation",
+    "add",
+    "bias_activation",
+    "clip_values",
+    "dropout",
+    "gelu",
+    "gelu_backward",
+    "softplus",
+    "softplus_backward",
+]
+
+
+@pytest.mark.parametrize("entry", FLAT)
 def test_arrays_move_in_sixteen_bytes(entry: str) -> None:
     chosen = program(entry, REAL="float")
     text, _ = nvrtc.compile_cubin(chosen.source, ["-arch=compute_90", *resources.CUPY, *chosen.options], "PTX")
