@@ -63,7 +63,9 @@ class Products:
     def bind(
         self, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0, tf32: int = 0
     ) -> Callable[[], None]:
-        """A call that computes out (m, n) = a·b; arrays are C-contiguous, of one dtype, and not empty.
+        """A call that computes out (m, n) = a·b; arrays are C-contiguous and not empty.
+
+        The factors are of one dtype, and out too, or float32.
 
         Choosing an algorithm for a new kind of product writes `out`.
         """
@@ -120,8 +122,9 @@ class _Plan:
     ) -> None:
         self.products, self.arrays = products, arrays  # which lives as long as its addresses are used
         lt, self.lt = products.lt, products.lt
-        dtype = np.dtype(arrays[0].dtype).name
-        kind, compute, scale = TYPES["tf32" if tf32 and dtype == "float32" else dtype]
+        dtypes = [np.dtype(array.dtype).name for array in arrays]
+        dtype = "tf32" if tf32 and dtypes[0] == "float32" else dtypes[0]
+        compute, scale = COMPUTES[dtype]
         self.description = lt.matmul_desc_create(compute, scale)
         for attribute, transpose in zip(("TRANSA", "TRANSB"), transposed, strict=True):
             value = ctypes.c_int32(TRANSPOSED if transpose else 0)
@@ -129,13 +132,16 @@ class _Plan:
                 self.description, lt.MatmulDescAttribute[attribute], ctypes.addressof(value), ctypes.sizeof(value)
             )
         # a row of the array is a column of the matrix that cuBLASLt sees
-        self.layouts = [lt.matrix_layout_create(kind, a.shape[1], a.shape[0], a.shape[1]) for a in arrays]
+        self.layouts = [
+            lt.matrix_layout_create(KINDS[kind], a.shape[1], a.shape[0], a.shape[1])
+            for kind, a in zip(dtypes, arrays, strict=True)
+        ]
         weakref.finalize(self, _destroy, lt, self.description, self.layouts)
         self.pointers = [address(array) for array in arrays]
         self.one, self.zero = (np.array(value, dtype="f8" if scale == R_64F else "f4") for value in (1, 0))
         self.alignments = [min(ALIGNMENT, pointer & -pointer) for pointer in self.pointers]
         shapes = " ".join("x".join(map(str, array.shape)) for array in arrays)
-        form = f"{'tf32' if tf32 else dtype} {shapes} {transposed[0]}{transposed[1]}"
+        form = f"{dtype}{'' if dtypes[2] == dtypes[0] else f' to {dtypes[2]}'} {shapes} {transposed[0]}{transposed[1]}"
         self.key = f"{products.machine}: {form} aligned {' '.join(map(str, self.alignments))}"
 
     def candidates(self) -> list[list[int]]:
@@ -278,11 +284,13 @@ def _repeat(call: Callable[[], None], times: int) -> None:
 TRANSPOSED = 1
 R_32F, R_64F, R_16F, R_16BF = 0, 1, 2, 14
 COMPUTE_32F, COMPUTE_32F_TF32, COMPUTE_64F = 68, 77, 70
-TYPES = {
-    "float32": (R_32F, COMPUTE_32F, R_32F),
-    "tf32": (R_32F, COMPUTE_32F_TF32, R_32F),
-    "float64": (R_64F, COMPUTE_64F, R_64F),
-    "bfloat16": (R_16BF, COMPUTE_32F, R_32F),
-    "float16": (R_16F, COMPUTE_32F, R_32F),
+KINDS = {"float32": R_32F, "float64": R_64F, "bfloat16": R_16BF, "float16": R_16F}
+"""cuBLASLt's type of each dtype."""
+COMPUTES = {
+    "float32": (COMPUTE_32F, R_32F),
+    "tf32": (COMPUTE_32F_TF32, R_32F),
+    "float64": (COMPUTE_64F, R_64F),
+    "bfloat16": (COMPUTE_32F, R_32F),
+    "float16": (COMPUTE_32F, R_32F),
 }
-"""For each dtype: cuBLASLt's type of the data, of the sums, and of the factors."""
+"""For each dtype of the factors: cuBLASLt's type of the sums, and of alpha and beta."""

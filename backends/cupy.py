@@ -122,8 +122,11 @@ class CuPyBackend(Backend):
         return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
 
     @property
-    def has_tf32(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.products is not None and int(self.xp.cuda.Device().compute_capability) >= 80
+    def precisions(self) -> Sequence[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        if self.products is None:
+            return Backend.precisions
+        newer = ("tf32", "bfloat16") if int(self.xp.cuda.Device().compute_capability) >= 80 else ()
+        return *Backend.precisions, *newer, "float16"
 
     @property
     def choices(self) -> dict[str, Any]:

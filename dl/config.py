@@ -106,7 +106,7 @@ class TrainSection(Section):
     monitor: str = "validation_loss"
     clip_norm: float = Field(default=0.0, ge=0)
     clip_value: float = Field(default=0.0, ge=0)
-    precision: Literal["auto", "float32", "tf32", "float64"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
 
 
 class CheckpointSection(Section):

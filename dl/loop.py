@@ -49,7 +49,7 @@ class Loop:
             self.data.x.shape[1],
             state.arena.size,
             trainer.clip_norm,
-            trainer.tf32,
+            trainer.precision,
             trainer.clip_value,
         )
         shared = {**state.shared, **self.data.shared}

@@ -9,6 +9,7 @@ import numpy as np
 from ..backends.errors import ConfigurationError, DataError, ShapeError
 from ..kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
 from ..kernels.hinge import HINGE
+from ..kernels.loss_scale import SCALE_GRADIENT
 from ..kernels.multiclass_hinge import MULTICLASS_HINGE
 from ..kernels.soft_cross_entropy import SOFT_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
@@ -35,12 +36,16 @@ class Loss:
 
     def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
         """Appends the loss and its gradient, times `weight` (rows, 1) if given; returns the scores (rows, metrics)."""
-        scores, gradient = graph.batch((len(self.metrics),)), graph.like(prediction)
+        scores = graph.batch((len(self.metrics),), graph.dtype)
+        gradient = graph.batch(prediction.shape, graph.dtype if graph.scaled else prediction.dtype)
         graph.apply(self.operation, (prediction, target), (scores, gradient))
         if weight is not None:
             plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
             graph.apply(WEIGH, (weight, *plain), (scores, gradient))
         if graph.needs_gradient(prediction):
+            if graph.scaled:
+                plain, gradient = gradient, graph.like(prediction)
+                graph.apply(SCALE_GRADIENT, (plain, graph.shared("loss scale", (2,))), (gradient,))
             graph.add_gradient(prediction, gradient)
         return scores
 
@@ -91,7 +96,7 @@ class MSELoss(Loss):
     targets = "values"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, name="targets")
+        return graph.batch(prediction.shape, graph.dtype, "targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)
@@ -108,7 +113,7 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
     targets = "values"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, name="targets")
+        return graph.batch(prediction.shape, graph.dtype, "targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)
@@ -126,7 +131,7 @@ class BinaryLoss(Loss):
     _expected: ClassVar[str] = "targets from 0 to 1"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, name="targets")
+        return graph.batch(prediction.shape, graph.dtype, "targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)

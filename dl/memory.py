@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..backends.errors import DeviceMemoryError
+from ..backends.precision import SHORT
 from .arena import padded
 from .data import Dataset
 from .plan import bytes_of, own_values, share_memory
@@ -38,18 +39,18 @@ def statement(
         width,
         trained,
         trainer.clip_norm,
-        trainer.tf32,
+        trainer.precision,
         trainer.clip_value,
     ).graph
     stated = {
-        "parameters": (trained + others) * item,
+        "parameters": (trained + others) * (item + (2 if trainer.precision in SHORT else 0)),
         "gradients": trained * item,
         "optimizer states": len(trainer.optimizer.states) * trained * item,
         "data": _data(trainer, data),
         "activations": _activations(graph, min(batch_size, len(data))),
     }
     if validation is not None:
-        graph = evaluation(trainer.model, trainer.loss, width).graph
+        graph = evaluation(trainer.model, trainer.loss, width, trainer.precision).graph
         rows = min(max(batch_size, evaluation_rows), len(validation))
         stated |= {"validation data": _data(trainer, validation), "validation activations": _activations(graph, rows)}
     return stated

@@ -101,7 +101,7 @@ class Plan:
                 continue
             call.run()
             for value, array in zip(call.node.outputs, call.arrays[len(call.node.inputs) :], strict=True):
-                if value.dtype.startswith("float") and not np.isfinite(self.backend.to_numpy(array)).all():
+                if "float" in value.dtype and not np.isfinite(self.backend.to_numpy(array)).all():
                     return call.node.layer or call.node.operation.name
         return None
 
@@ -128,7 +128,8 @@ class Plan:
         if value.kind == "shared":
             return self._shared[value.name]
         if value.kind == "parameter":
-            return self.arena.view(self.arena.values, self._parameters[value.name])
+            buffer = self.arena.values if value.dtype == self.arena.dtype.name else self.arena.copy
+            return self.arena.view(buffer, self._parameters[value.name])
         parameter = self._gradient_of.get(value)
         if parameter is not None:
             return self.arena.view(self.arena.gradients, self._parameters[parameter])

@@ -48,13 +48,13 @@ class Evaluator:
     """Runs a model over a data set and averages its scores."""
 
     def __init__(
-        self, model: Layer, loss: Loss, arena: Arena, data: Resident, capacity: int, tf32: bool = False
+        self, model: Layer, loss: Loss, arena: Arena, data: Resident, capacity: int, precision: str | None = None
     ) -> None:
         self.backend, self.loss, self.data = data.backend, loss, data
         backend = self.backend
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
-        program = evaluation(model, loss, data.x.shape[1], tf32)
+        program = evaluation(model, loss, data.x.shape[1], precision)
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
         self.plan = plan_of(program.graph, backend, arena, shared, min(capacity, data.rows))
 
@@ -75,9 +75,15 @@ class Predictor:
     """Computes a model's outputs for host arrays, in blocks of `capacity` rows."""
 
     def __init__(
-        self, model: Layer, backend: Backend, arena: Arena, width: int, tf32: bool = False, capacity: int = 1024
+        self,
+        model: Layer,
+        backend: Backend,
+        arena: Arena,
+        width: int,
+        precision: str | None = None,
+        capacity: int = 1024,
     ) -> None:
-        self.program = prediction(model, width, tf32)
+        self.program = prediction(model, width, precision)
         self.backend, self.width = backend, width
         self.plan = Plan(self.program.graph, backend, arena, {}, capacity)
 
@@ -86,7 +92,7 @@ class Predictor:
         x = flat(x)
         if x.shape[1] != self.width:
             raise ShapeError(f"x has {x.shape[1]} features a row; the model was given {self.width} before")
-        output = np.empty((x.shape[0], *self.program.prediction.shape), dtype=self.program.prediction.dtype)
+        output = np.empty((x.shape[0], *self.program.prediction.shape), dtype=self.program.graph.dtype)
         for start in range(0, x.shape[0], self.plan.capacity):
             rows = min(self.plan.capacity, x.shape[0] - start)
             self.plan.array(self.program.x, rows)[...] = self.backend.asarray(x[start : start + rows])

@@ -12,9 +12,10 @@ extern "C" __global__ void adadelta(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], rho = row[1], gain = row[2], eps = row[3];
     const REAL scale = clip[0];
@@ -28,6 +29,6 @@ extern "C" __global__ void adadelta(
             p -= rate * change;
         };
         const long long start = bounds[2 * r], stop = bounds[2 * r + 1];
-        for_elements(start, stop, update, changes(p), reads(g), changes(square), changes(moved));
+        for_elements(start, stop, update, updates(p, copy), reads(g), changes(square), changes(moved));
     }
 }

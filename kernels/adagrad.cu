@@ -11,9 +11,10 @@ extern "C" __global__ void adagrad(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], begin = row[1], eps = row[2];
     const REAL scale = clip[0];
@@ -24,6 +25,6 @@ extern "C" __global__ void adagrad(
             s += d * d;
             p -= rate * (d / (sqrt(begin + s) + eps));
         };
-        for_elements(bounds[2 * r], bounds[2 * r + 1], update, changes(p), reads(g), changes(square));
+        for_elements(bounds[2 * r], bounds[2 * r + 1], update, updates(p, copy), reads(g), changes(square));
     }
 }

@@ -3,8 +3,8 @@
 #include "elements.cuh"
 
 extern "C" __global__ void bias_activation(
-    const REAL* z, const REAL* bias, REAL* y, long long rows, int n, int activation) {
-    const auto body = [=](REAL z, REAL bias, REAL& y) { y = activate(z + bias, activation); };
+    const VALUE* z, const REAL* bias, VALUE* y, long long rows, int n, int activation) {
+    const auto body = [=](REAL z, REAL bias, VALUE& y) { y = activate(z + bias, activation); };
     for (long long row = first_line(); row < rows; row += lines_at_once()) {
         for_columns(n, body, reads(z + row * n), reads(bias), writes(y + row * n));
     }
@@ -32,9 +32,9 @@ __device__ inline REAL lane_sum(REAL total) {
 // A block takes COLUMNS columns of one of gridDim.y parts of the rows, and leaves its sums in `partial`. The block
 // that arrives last at some columns, whichever it is, adds all parts in order: the bits do not depend on the grid.
 extern "C" __global__ void bias_activation_backward(
-    const REAL* dy,
-    const REAL* y,
-    REAL* dz,
+    const VALUE* dy,
+    const VALUE* y,
+    VALUE* dz,
     REAL* dbias,
     REAL* partial,
     unsigned int* arrived,

@@ -22,7 +22,7 @@ from .activation import (
     tanh_backward,
 )
 from .launch import column_tiles, over_columns, over_tiles, parts
-from .operation import Cuda, Launch, Operation, rows
+from .operation import VALUES, Cuda, Launch, Operation, rows
 
 CHUNK = 128  # rows summed on their own before they join the total, which keeps float32 sums accurate
 
@@ -129,7 +129,7 @@ BIAS_ACTIVATION = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("bias_activation.cu", "bias_activation", forward_launch),
+    cuda=Cuda("bias_activation.cu", "bias_activation", forward_launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda z, bias, y, **_: 2 * z.size,
@@ -139,7 +139,7 @@ BIAS_ACTIVATION_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     columns,
-    cuda=Cuda("bias_activation.cu", "bias_activation_backward", backward_launch),
+    cuda=Cuda("bias_activation.cu", "bias_activation_backward", backward_launch, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dy, *_, **__: 4 * dy.size,
     scratch=(4, 5),

@@ -12,9 +12,10 @@ extern "C" __global__ void delta_bar_delta(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL factor = row[0], kappa = row[1], shrink = row[2], theta = row[3], gain = row[4];
     const REAL scale = clip[0];
@@ -29,6 +30,6 @@ extern "C" __global__ void delta_bar_delta(
             p -= rate * e * d;
         };
         const long long start = bounds[2 * r], stop = bounds[2 * r + 1];
-        for_elements(start, stop, update, changes(p), reads(g), changes(rates), changes(trend));
+        for_elements(start, stop, update, updates(p, copy), reads(g), changes(rates), changes(trend));
     }
 }

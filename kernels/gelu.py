@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from .launch import over_elements
-from .operation import Cuda, Launch, Operation, elements
+from .operation import VALUES, Cuda, Launch, Operation, elements
 
 SLOPE = math.sqrt(2 / math.pi)
 CUBE = 0.044715
@@ -70,7 +70,7 @@ GELU = Operation(
     forward_reference,
     forward_loop,
     elements,
-    cuda=Cuda("gelu.cu", "gelu", forward_launch),
+    cuda=Cuda("gelu.cu", "gelu", forward_launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y: 9 * x.size,
@@ -80,7 +80,7 @@ GELU_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     elements,
-    cuda=Cuda("gelu.cu", "gelu_backward", backward_launch),
+    cuda=Cuda("gelu.cu", "gelu_backward", backward_launch, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dy, *_: 18 * dy.size,
 )

@@ -12,16 +12,17 @@ extern "C" __global__ void nesterov_ahead(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL alpha = table[counters[ROW] * columns + 1];
     for (long long r = 0; r < ranges; ++r) {
         const auto move = [=](REAL& p, REAL v, REAL& origin) {
             origin = p;
             p += alpha * v;
         };
-        for_elements(bounds[2 * r], bounds[2 * r + 1], move, changes(p), reads(velocity), writes(origin));
+        for_elements(bounds[2 * r], bounds[2 * r + 1], move, updates(p, copy), reads(velocity), writes(origin));
     }
 }
 
@@ -35,10 +36,11 @@ extern "C" __global__ void nesterov(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    const bool failed = counters[FAILED] >= 0, back = counters[FAILED] == counters[STEP];
-    if (failed && !back) return;
+    const bool back = counters[FAILED] == counters[STEP] || (counters[FAILED] < 0 && counters[SKIP]);
+    if (updates_are_off(counters) && !back) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], alpha = row[1];
     const REAL scale = clip[0];
@@ -51,7 +53,7 @@ extern "C" __global__ void nesterov(
             v = alpha * v - rate * d;
             p = origin + v;
         };
-        if (back) for_elements(start, stop, restore, writes(p), reads(origin));
-        else for_elements(start, stop, update, changes(p), reads(g), changes(velocity), reads(origin));
+        if (back) for_elements(start, stop, restore, updates(p, copy), reads(origin));
+        else for_elements(start, stop, update, updates(p, copy), reads(g), changes(velocity), reads(origin));
     }
 }

@@ -38,13 +38,20 @@ class Cuda:
     source : file name of the ``.cu`` text in this folder.
     entry : name of its ``extern "C"`` kernel.
     launch : maps the operation's arrays and attributes to a `Launch`.
-    types : macro name to the index of the array whose dtype defines it, as ``{"REAL": 0}``.
+    types : macro name to the index of the array whose dtype defines it, as ``{"REAL": 0}``. REAL is what is computed
+        in: float where the array's numbers have sixteen bits. Kernels that take such arrays call their type VALUE.
     """
 
     source: str
     entry: str
     launch: Callable[..., Launch]
     types: Mapping[str, int] = field(default_factory=lambda: {"REAL": 0})
+
+
+VALUES = {"VALUE": 0, "REAL": 0}
+"""Types of a kernel over activations."""
+LOSS = {"VALUE": 0, "REAL": 2, "GRADIENT": 3}
+"""Types of a loss: outputs, scores, gradient."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,9 @@ class Steps:
         order = np.random.default_rng(0).permutation(data.rows).astype(np.int64)
         order = np.resize(order, batch * self.turns)
         width, size = data.x.shape[1], self.state.arena.size
-        program = training(trainer.model, trainer.loss, trainer.optimizer, width, size, trainer.clip_norm, trainer.tf32)
+        program = training(
+            trainer.model, trainer.loss, trainer.optimizer, width, size, trainer.clip_norm, trainer.precision
+        )
         shared = {**self.state.shared, **data.shared, "order": self.backend.asarray(order)}
         self.plan = make(program.graph, self.backend, self.state.arena, shared, batch)
         self.initial = self.state.pack()

@@ -196,8 +196,9 @@ def step(
     """Step times, captured and launched call by call, beside the sum of what each launch takes at the least."""
     steps = Steps(backend, network, rows)
     contenders = {"captured": steps.run}
-    if backend.has_tf32:
-        contenders["captured, tf32"] = Steps(backend, network, rows, "tf32").run
+    for precision in ("tf32", "bfloat16"):
+        if precision in backend.precisions:
+            contenders[f"captured, {precision}"] = Steps(backend, network, rows, precision).run
     times = wall_seconds(scale, contenders)
     with launched_call_by_call(backend):
         times |= wall_seconds(scale, {"call by call": Steps(backend, network, rows).run})

@@ -12,9 +12,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-REALS = {0: np.float32, 1: np.float64, 2: np.float16}
+REALS = {0: np.float32, 1: np.float64, 2: np.float16, 14: ml_dtypes.bfloat16}
 WORDS = 8
 TF32 = 77
 
@@ -144,7 +145,9 @@ class FakeCublasLt:
                 left, right = rounded(left), rounded(right)
             left = left.T if self.alive[description].get(MatmulDescAttribute.TRANSA) else left
             right = right.T if self.alive[description].get(MatmulDescAttribute.TRANSB) else right
-            np.matmul(right.T, left.T, out=result.T)
+            if result.dtype.itemsize < 8:  # sums are float32, whatever the factors are
+                left, right = left.astype(np.float32), right.astype(np.float32)
+            result.T[...] = np.matmul(right.T, left.T)
 
         self.launch(stream, "product", run)
 
