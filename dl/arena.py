@@ -8,7 +8,7 @@ stays zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,16 @@ def padded(size: int, dtype: str | np.dtype) -> int:
     return -(-size // step) * step
 
 
+class Range(NamedTuple):
+    """A stretch of the buffer whose elements are updated alike."""
+
+    start: int
+    stop: int
+    decayed: bool
+    group: int
+    """The number of its group; that of parameters in no group is the number of groups."""
+
+
 class Arena:
     """Parameters of one model on one backend.
 
@@ -41,7 +51,7 @@ class Arena:
     Attributes
     ----------
     copy : the copy, laid out as `values`; who begins to run plans refreshes it, from then on updates write it.
-    ranges : start, stop, whether decay applies, and number of the group (``len(groups)`` is none) of each range.
+    ranges : the trained parameters' stretches of the buffer, in its order.
     """
 
     def __init__(
@@ -58,7 +68,7 @@ class Arena:
         group_of = dict(zip((p.name for p in parameters), members(groups, parameters), strict=True))
         self.parameters = sorted(parameters, key=lambda p: (group_of[p.name], not (p.trained and p.decay)))
         self._slices: dict[str, slice] = {}
-        self.ranges: list[tuple[int, int, bool, int]] = []
+        self.ranges: list[Range] = []
         position = 0
         for parameter in self.parameters:
             if not parameter.trained:
@@ -67,9 +77,9 @@ class Arena:
             self._slices[parameter.name] = slice(position, position + parameter.size)
             position += padded(parameter.size, self.dtype)
             if self.ranges and self.ranges[-1][2:] == kind:
-                start = self.ranges.pop()[0]
+                start = self.ranges.pop().start
             if position > start:
-                self.ranges.append((start, position, *kind))
+                self.ranges.append(Range(start, position, *kind))
         self.size = position
         for parameter in self.parameters:  # state that is not trained has a range of its own, behind
             if not parameter.trained:

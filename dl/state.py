@@ -53,7 +53,7 @@ class TrainingState:
         self.counters, self.totals = new_counters(backend), backend.zeros(1 + metrics, np.float64)
         ranges = self.arena.ranges
         factors = [
-            self._factors(decayed, groups[group] if group < len(groups) else None) for *_, decayed, group in ranges
+            self._factors(part.decayed, groups[part.group] if part.group < len(groups) else None) for part in ranges
         ]
         self.table = backend.zeros((TABLE, len(optimizer.constants(0, 1.0))), real)
         self.shared: dict[str, Any] = {

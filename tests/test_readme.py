@@ -40,7 +40,7 @@ def test_document_runs(name: str, tmp_path: Path) -> None:
         (commands / command).chmod(0o755)
     for part in ("bench", "tests", "pyproject.toml"):
         (tmp_path / part).symlink_to(ROOT / part)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     environment = {**environment, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     found = blocks(name)

@@ -75,7 +75,7 @@ class Descent:
             shared["data weight"] = backend.asarray(weights.reshape(-1, 1), dtype=state.arena.dtype)
         self._row_weights = weights
         self.plan = plan_of(program.graph, backend, state.arena, shared, batch_size)
-        start, stop, _ = state.arena.ranges[0]
+        start, stop, *_ = state.arena.ranges[0]
         self._weights = state.arena.values[start:stop]
         self.rate, self.stopped = 1.0, False
         self._set: tuple[float, ...] = ()
@@ -139,7 +139,7 @@ class Descent:
     def _scale(self, rate: float, decay: float, gradient: float) -> None:
         """Sets what optimizers read at each step: learning rate and decay of every range, and the gradient's factor."""
         if self._set != (rate, decay, gradient):
-            factors: Any = [(rate, decay * decayed) for *_, decayed in self.state.arena.ranges]
+            factors: Any = [(rate, decay * part.decayed) for part in self.state.arena.ranges]
             self.state.shared["factors"][...] = self.backend.asarray(np.array(factors, self.state.arena.dtype))
             self.state.shared["clip"][...] = gradient
             self._set = rate, decay, gradient

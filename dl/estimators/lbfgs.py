@@ -45,7 +45,7 @@ def minimize(
     if program.weight is not None and weights is not None:
         total = float(weights.sum())
         plan.array(program.weight, rows)[...] = backend.asarray(weights.reshape(-1, 1))
-    start, stop, _ = arena.ranges[0]
+    start, stop, *_ = arena.ranges[0]
 
     def value_and_gradient(p: np.ndarray) -> tuple[float, np.ndarray]:
         arena.trained[...] = backend.asarray(p, dtype=arena.dtype)

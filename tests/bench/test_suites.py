@@ -18,7 +18,7 @@ SUITES = Path(gearshift.__file__).parent / "bench" / "suites"
 def run(suite: str, select: str, *options: str) -> str:
     """What pytest says to the cases of a suite that the expression `select` names."""
     command = [sys.executable, "-m", "pytest", "-q", str(SUITES / suite), "-k", select, "-p", "no:cacheprovider"]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     folder = SUITES.parent.parent
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, cwd=folder, env=environment, check=False
