@@ -51,6 +51,12 @@ class Backend(ABC):
     captures: bool = False
     """Whether launches can be captured and replayed as one."""
 
+    streams: bool = False
+    """Whether the host can copy to it while it works, as `copies` does."""
+
+    joins: bool = False
+    """Whether each launch costs, and some operations can be done in one."""
+
     precisions: Sequence[str] = ("float32", "float64")
     """How numbers may be kept and multiplied here, as `Trainer` names it."""
 
@@ -85,6 +91,10 @@ class Backend(ABC):
         The arrays that the launches use must live as long as the call.
         """
         raise NotImplementedError(f"backend {self.name!r} captures nothing")
+
+    def copies(self) -> Any:
+        """Copies from pinned memory of the host, beside the work given so far."""
+        raise NotImplementedError(f"backend {self.name!r} copies nothing beside its work")
 
     @property
     def choices(self) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from ..backends.philox import key_of
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
-from .memory import refuse_if_too_large
+from .memory import must_stream
 from .plan import TICK
 from .program import training
-from .resident import Resident
+from .streamed import rows_of
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -27,9 +27,9 @@ class Loop:
 
     def __init__(self, trainer: Trainer, data: Dataset, validation: Dataset | None, batch_size: int) -> None:
         self.trainer = trainer
-        refuse_if_too_large(trainer, data, validation, batch_size, EVALUATION_ROWS)
+        streamed = must_stream(trainer, data, validation, batch_size, EVALUATION_ROWS)
         self.state = state = trainer.state
-        self.data = Resident(trainer.backend, data)
+        self.data = rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
         if state.cursor >= self.data.rows:
             raise DataError(
                 f"training was stopped at row {state.cursor} of an epoch, but the data set has {self.data.rows} rows: "
@@ -55,7 +55,7 @@ class Loop:
         shared = {**state.shared, **self.data.shared}
         self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)
         capacity = max(batch_size, EVALUATION_ROWS)
-        self.validate = None if validation is None else trainer.evaluator(validation, capacity)
+        self.validate = None if validation is None else trainer.evaluator(validation, capacity, streamed)
         self.key = key_of(trainer.seed)
 
     def run(self, callbacks: Sequence[Callback]) -> None:
@@ -88,7 +88,8 @@ class Loop:
         while state.cursor < rows:
             whole = (rows - state.cursor) // self.batch_size
             size = self.batch_size if whole else rows - state.cursor
-            done = self.plan.run(size, state.prepare(max(whole, 1)))
+            steps = self.data.ready(state.cursor, size, state.prepare(max(whole, 1)))
+            done = self.plan.run(size, steps)
             state.advanced(done, size)
             if time.perf_counter() - looked >= TICK and state.cursor < rows:
                 looked = time.perf_counter()
@@ -126,6 +127,8 @@ class Loop:
         cursor += (failed - step) * self.batch_size
         rows = min(self.batch_size, self.data.rows - cursor)
         state.rewind(failed, cursor)
+        self.data.restart()
+        self.data.ready(cursor, rows, 1)
         weights = state.arena.values.copy()  # the look may move them ahead, as the step did
         self.plan.once(rows, "load")
         layer = self.plan.first_not_finite(rows) or "loss"

@@ -15,6 +15,7 @@ from ..backends.errors import DeviceMemoryError
 from .arena import Arena
 from .capture import Steps
 from .graph import Graph, Node, Value
+from .launches import joined
 
 TICK = 0.25  # seconds after which `run` comes back, for progress and signals
 BINDINGS = 8  # batch sizes that stay bound
@@ -61,6 +62,7 @@ class Plan:
     """
 
     def __init__(self, graph: Graph, backend: Backend, arena: Arena, shared: Mapping[str, Any], capacity: int) -> None:
+        graph = joined(graph) if backend.joins else graph
         self.graph, self.backend, self.arena, self.capacity = graph, backend, arena, capacity
         self._shared = dict(shared)
         self._parameters = {parameter.name: parameter for parameter in arena.parameters}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -38,17 +38,38 @@ class Resident:
         """Draws the order of an epoch; the same key and epoch give the same order on every backend."""
         self.order[...] = permutation(self.backend.xp, key, self.rows, epoch)
 
+    def restart(self) -> None:
+        """Before a pass over the rows begins anew: nothing to do, all of them are there."""
+
+    def ready(self, cursor: int, size: int, steps: int) -> int:
+        """How many of `steps` of `size` rows may be started at `cursor`: all."""
+        return steps
+
     @property
     def shared(self) -> dict[str, Any]:
         """The arrays by the names that plans know them by."""
         return {"data x": self.x, "data y": self.y, "order": self.order}
 
 
+class Rows(Protocol):
+    """A data set that steps read: `Resident`, or `streamed.Streamed`."""
+
+    backend: Backend
+    rows: int
+    x: Any
+
+    def shuffle(self, key: np.ndarray, epoch: int) -> None: ...
+    def restart(self) -> None: ...
+    def ready(self, cursor: int, size: int, steps: int) -> int: ...
+    @property
+    def shared(self) -> dict[str, Any]: ...
+
+
 class Evaluator:
     """Runs a model over a data set and averages its scores."""
 
     def __init__(
-        self, model: Layer, loss: Loss, arena: Arena, data: Resident, capacity: int, precision: str | None = None
+        self, model: Layer, loss: Loss, arena: Arena, data: Rows, capacity: int, precision: str | None = None
     ) -> None:
         self.backend, self.loss, self.data = data.backend, loss, data
         backend = self.backend
@@ -62,11 +83,14 @@ class Evaluator:
         """The mean of each metric over the data set."""
         self.counters[...] = self.fresh
         self.totals[...] = 0
+        self.data.restart()
         whole, rest = divmod(self.data.rows, self.plan.capacity)
         done = 0
         while done < whole:
-            done += self.plan.run(self.plan.capacity, whole - done)
+            there = self.data.ready(done * self.plan.capacity, self.plan.capacity, whole - done)
+            done += self.plan.run(self.plan.capacity, there)
         if rest:
+            self.data.ready(self.data.rows - rest, rest, 1)
             self.plan.run(rest, 1)
         return means(self.backend.to_numpy(self.totals), self.loss)
 

@@ -23,10 +23,12 @@ from .interrupts import interrupts
 from .layers.base import Layer
 from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
+from .memory import exceeds, statement
 from .optimizers import Optimizer
-from .resident import Evaluator, Predictor, Resident, flat, means
+from .resident import Evaluator, Predictor, flat, means
 from .schedules import Schedule
 from .state import TrainingState
+from .streamed import rows_of
 
 PRECISIONS = {
     "float32": "float32",
@@ -268,11 +270,13 @@ class Trainer:
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
-        from .memory import statement
-
         held_out = None if validation is None else as_dataset(validation)
         self.model.ensure_initialized(self.seed)
-        return statement(self, as_dataset(data), held_out, batch_size, EVALUATION_ROWS)
+        arguments = self, as_dataset(data), held_out, batch_size, EVALUATION_ROWS
+        stated = statement(*arguments)
+        if self.backend.streams and sum(stated.values()) > self.backend.memory()[0]:
+            return statement(*arguments, streamed=True)
+        return stated
 
     def totals(self) -> dict[str, float]:
         """Means of the metrics over the epoch so far. A look at the device."""
@@ -286,10 +290,15 @@ class Trainer:
             self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
         return self._predictor(rows)
 
-    def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS) -> Evaluator:
-        """Evaluates the current weights on a data set, again and again."""
-        resident = Resident(self.backend, data)
-        return Evaluator(self.model, self.loss, self.state.arena, resident, capacity, self.precision)
+    def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS, streamed: bool | None = None) -> Evaluator:
+        """Evaluates the current weights on a data set, again and again.
+
+        `streamed` says whether the data stay on the host; None finds out whether they fit.
+        """
+        if streamed is None:
+            streamed = exceeds(self.backend, data)
+        rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
+        return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision)
 
     def _check_precision(self, backend: Backend) -> None:
         if self.precision not in PRECISIONS:

@@ -3,7 +3,7 @@
 #include "elements.cuh"
 
 extern "C" __global__ void bias_activation(
-    const VALUE* z, const REAL* bias, VALUE* y, long long rows, int n, int activation) {
+    const VALUE* z, const BIAS* bias, VALUE* y, long long rows, int n, int activation) {
     const auto body = [=](REAL z, REAL bias, VALUE& y) { y = activate(z + bias, activation); };
     for (long long row = first_line(); row < rows; row += lines_at_once()) {
         for_columns(n, body, reads(z + row * n), reads(bias), writes(y + row * n));

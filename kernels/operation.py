@@ -73,6 +73,8 @@ class Operation:
         every array once, but for scratch.
     scratch : numbers of the arrays that serve the operation alone; nobody else reads them.
     product : whether it is the matrix product out = a·b, for which a backend may know a library.
+    parts : for an operation that stands for several: those, with their arrays and attributes; it is defined by them.
+    fused : how a library that does all of them in one launch is told so, as `joined_products.Fused`.
     """
 
     name: str
@@ -86,6 +88,8 @@ class Operation:
     traffic: Callable[..., tuple[int, int]] | None = None
     scratch: tuple[int, ...] = ()
     product: bool = False
+    parts: Callable[..., Any] | None = None
+    fused: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"

@@ -51,5 +51,6 @@ class Linear(Layer):
         if self.bias is None:
             return z
         y = graph.batch((self.out_features,))
-        graph.apply(BIAS_ACTIVATION, (z, graph.parameter(self.bias)), (y,), activation=IDENTITY)
+        bias = graph.parameter(self.bias, graph.activations)
+        graph.apply(BIAS_ACTIVATION, (z, bias), (y,), activation=IDENTITY)
         return y

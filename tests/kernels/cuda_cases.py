@@ -42,7 +42,9 @@ SHORT = (
     "convert",
     "dropout",
     "gather",
+    "gather_pair",
     "gather_standardized",
+    "gather_standardized_pair",
     "gelu",
     "gelu_backward",
     "scale_gradient",
@@ -258,6 +260,32 @@ def _gather(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
             yield Case([data, order, counters(), draw.junk(rows, *width, dtype=target)], (3,))
 
 
+def _gather_pair(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield from _paired(draw, _gather_matrices(draw, rows, n), rows)
+
+
+def _gather_matrices(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    """Cases of `gather` with data of two dimensions."""
+    yield from (
+        case for case in _gather(draw, rows, n) if case.arrays[0].ndim == 2 and case.arrays[3].dtype == draw.real
+    )
+
+
+def _gather_standardized_pair(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield from _paired(draw, _gather_standardized(draw, rows, n), rows)
+
+
+def _paired(draw: _Draw, alone: Iterator[Case], rows: int) -> Iterator[Case]:
+    """Each case with targets beside: labels, or several values."""
+    for case in alone:
+        *inputs, x = case.arrays
+        for m, source, target in (1, np.int64, np.int64), (3, np.float32, np.float32), (40, np.float64, draw.real):
+            data = draw.random.integers(0, 9, (rows + 7, m)).astype(source)
+            place = len(inputs) + 1
+            terms = dict.fromkeys([place], *case.terms.values()) if case.terms else {}
+            yield Case([*inputs, data, x.copy(), draw.junk(rows, m, dtype=target)], (place, place + 1), {}, terms)
+
+
 def _gather_standardized(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     examples = rows + 7
     order = draw.random.permutation(examples)
@@ -438,7 +466,9 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "delta_bar_delta": _delta_bar_delta,
     "dropout": _dropout,
     "gather": _gather,
+    "gather_pair": _gather_pair,
     "gather_standardized": _gather_standardized,
+    "gather_standardized_pair": _gather_standardized_pair,
     "gelu": _gelu,
     "gelu_backward": _gelu_backward,
     "gradient_squares": _gradient_squares,

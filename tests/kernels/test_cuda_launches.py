@@ -18,7 +18,7 @@ from gearshift.kernels.operation import Cuda, Operation
 
 FOLDER = Path(gearshift.kernels.__path__[0])
 OPERATIONS = operations()
-WITHOUT_CUDA = {"matmul"}  # products stay with the array module
+WITHOUT_CUDA = {name for name, o in OPERATIONS.items() if o.product or o.parts}  # products are a library's
 
 
 def prepare(name: str, case: Case) -> cuda.Call:
