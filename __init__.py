@@ -23,33 +23,55 @@ if TYPE_CHECKING:
         RunLocked,
         ShapeError,
     )
+    from .dl.autoencoders import autoencoder
     from .dl.callbacks import Callback
     from .dl.checkpoint import load
     from .dl.data import Dataset, Splits, load_dataset
+    from .dl.diagnostics.check import check_gradients
+    from .dl.diagnostics.curvature import spectrum
+    from .dl.diagnostics.noise import gradient_noise
+    from .dl.diagnostics.resampling import bias_variance
+    from .dl.diagnostics.watch import Curvature, FlatStretch, GradientNorms
     from .dl.estimators.autoencoder import Autoencoder
     from .dl.estimators.logistic import LogisticRegression
     from .dl.estimators.mlp import MLPClassifier, MLPRegressor
     from .dl.gradients import value_and_grad
     from .dl.groups import ParameterGroup
+    from .dl.hessian import Hessian, hessian_vector_product
     from .dl.history import History
+    from .dl.joint_loss import Head, JointLoss
     from .dl.layers import (
         GELU,
         Add,
         ArrayLayer,
+        BatchNorm1d,
         Concatenate,
+        Contractive,
         Dropout,
+        Embedding,
+        GaussianNoise,
         Input,
+        KLSparsity,
+        L1Activity,
         Layer,
+        LayerNorm,
         Linear,
+        MaskingNoise,
+        Maxout,
         Model,
+        MultiHeadAttention,
         Parameter,
         ReLU,
+        Residual,
         Sequential,
         Sigmoid,
         Softplus,
         Standardize,
         Tanh,
+        TransformerBlock,
+        Variational,
     )
+    from .dl.learning_rates import learning_rate_trials
     from .dl.losses import (
         BCEWithLogitsLoss,
         CrossEntropyLoss,
@@ -71,6 +93,8 @@ if TYPE_CHECKING:
         Optimizer,
         RMSprop,
     )
+    from .dl.regularizers import L1, Regularizer, SoftThreshold
+    from .dl.report import Report
     from .dl.run import Run
     from .dl.schedules import (
         Constant,
@@ -89,21 +113,33 @@ _MODULES = {
         "BackendUnavailable CheckpointError ConfigurationError DataError DeviceMemoryError GearshiftError "
         "NonFiniteLoss RunLocked ShapeError"
     ),
+    "dl.autoencoders": "autoencoder",
     "dl.callbacks": "Callback",
     "dl.checkpoint": "load",
     "dl.data": "Dataset Splits load_dataset",
+    "dl.diagnostics.check": "check_gradients",
+    "dl.diagnostics.curvature": "spectrum",
+    "dl.diagnostics.noise": "gradient_noise",
+    "dl.diagnostics.resampling": "bias_variance",
+    "dl.diagnostics.watch": "Curvature FlatStretch GradientNorms",
     "dl.estimators.autoencoder": "Autoencoder",
     "dl.estimators.logistic": "LogisticRegression",
     "dl.estimators.mlp": "MLPClassifier MLPRegressor",
     "dl.gradients": "value_and_grad",
     "dl.groups": "ParameterGroup",
+    "dl.hessian": "Hessian hessian_vector_product",
     "dl.history": "History",
+    "dl.joint_loss": "Head JointLoss",
     "dl.layers": (
-        "Add ArrayLayer Concatenate Dropout GELU Input Layer Linear Model Parameter ReLU Sequential Sigmoid Softplus "
-        "Standardize Tanh"
+        "Add ArrayLayer BatchNorm1d Concatenate Contractive Dropout Embedding GELU GaussianNoise Input KLSparsity "
+        "L1Activity Layer LayerNorm Linear MaskingNoise Maxout Model MultiHeadAttention Parameter ReLU Residual "
+        "Sequential Sigmoid Softplus Standardize Tanh TransformerBlock Variational"
     ),
+    "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
     "dl.optimizers": "SGD Adadelta Adagrad Adam AdamW DeltaBarDelta Momentum Nesterov Optimizer RMSprop",
+    "dl.regularizers": "L1 Regularizer SoftThreshold",
+    "dl.report": "Report",
     "dl.run": "Run",
     "dl.schedules": "Constant CosineDecay InverseTimeDecay LinearDecay PowerDecay Ramp Schedule StepDecay",
     "dl.trainer": "Trainer",
@@ -112,6 +148,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names.sp
 
 __all__ = [
     "GELU",
+    "L1",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -122,24 +159,37 @@ __all__ = [
     "Autoencoder",
     "BCEWithLogitsLoss",
     "BackendUnavailable",
+    "BatchNorm1d",
     "Callback",
     "CheckpointError",
     "Concatenate",
     "ConfigurationError",
     "Constant",
+    "Contractive",
     "CosineDecay",
     "CrossEntropyLoss",
+    "Curvature",
     "DataError",
     "Dataset",
     "DeltaBarDelta",
     "DeviceMemoryError",
     "Dropout",
+    "Embedding",
+    "FlatStretch",
+    "GaussianNoise",
     "GearshiftError",
+    "GradientNorms",
+    "Head",
+    "Hessian",
     "HingeLoss",
     "History",
     "Input",
     "InverseTimeDecay",
+    "JointLoss",
+    "KLSparsity",
+    "L1Activity",
     "Layer",
+    "LayerNorm",
     "Linear",
     "LinearDecay",
     "LogisticRegression",
@@ -147,8 +197,11 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "MSELoss",
+    "MaskingNoise",
+    "Maxout",
     "Model",
     "Momentum",
+    "MultiHeadAttention",
     "MulticlassHingeLoss",
     "Nesterov",
     "NonFiniteLoss",
@@ -159,6 +212,9 @@ __all__ = [
     "RMSprop",
     "Ramp",
     "ReLU",
+    "Regularizer",
+    "Report",
+    "Residual",
     "Run",
     "RunLocked",
     "Schedule",
@@ -166,16 +222,26 @@ __all__ = [
     "ShapeError",
     "Sigmoid",
     "SoftCrossEntropyLoss",
+    "SoftThreshold",
     "Softplus",
     "Splits",
     "Standardize",
     "StepDecay",
     "Tanh",
     "Trainer",
+    "TransformerBlock",
+    "Variational",
     "__version__",
+    "autoencoder",
     "backends",
+    "bias_variance",
+    "check_gradients",
+    "gradient_noise",
+    "hessian_vector_product",
+    "learning_rate_trials",
     "load",
     "load_dataset",
+    "spectrum",
     "value_and_grad",
 ]
 

@@ -72,14 +72,21 @@ def train(
         elif resume:
             say("no checkpoint yet: starting afresh")
         with _terminable(trainer):
+            if configuration.autoencoder.kind == "stacked" and not trainer.step:
+                _pretrain(trainer, splits, configuration)
             code = _fit(trainer, splits, configuration, writer, quiet)
             say(writer.plot(trainer))
+    if configuration.autoencoder.kind != "none" and not code:
+        from .dl.pictures import draw
+
+        for line in draw(trainer, configuration, splits, path):
+            say(line)
     if code:
         say(f"stopped at step {trainer.step}; go on with: gearshift train --resume --run {path}")
         raise typer.Exit(code)
     result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
     if splits.test is not None:
-        result["test"] = _evaluated(path, splits, trainer.backend.name)
+        result["test"] = _predictor(path, trainer.backend.name).evaluate(splits.test)
     show(result, as_json)
     say(f"next: gearshift evaluate {path}   gearshift predict {path} --input X.npy --output Y.npy")
 
@@ -120,9 +127,62 @@ def search(
 
 
 @app.command()
+def lr(
+    config: Annotated[Path | None, typer.Argument(help="A TOML file; without, the digits with defaults.")] = None,
+    settings: Settings = None,
+    backend: BackendName = None,
+    rates: Annotated[str, typer.Option("--rates", help="Learning rates, as 1e-3,1e-2.")] = "",
+    iterations: Annotated[int, typer.Option("--iterations", help="Steps of each trial.")] = 100,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the losses against the rates.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every trial's curve as .json.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tries several learning rates for some steps each, and names the best."""
+    from .dl import experiment, learning_rates
+    from .dl.config import parse, read
+    from .dl.progress import candidates
+    from .dl.storage import write_atomically
+
+    try:
+        tried = [float(rate) for rate in rates.split(",")] if rates else list(learning_rates.RATES)
+    except ValueError:
+        raise ConfigurationError(f"--rates is {rates!r}; expected numbers with commas between, as 1e-3,1e-2") from None
+    configuration = read(config, settings or []) if config else parse({}, settings or [])
+    splits, trainer = experiment.build(configuration, backend)
+
+    def make(rate: float) -> Trainer:
+        optimizer = configuration.optimizer.model_copy(update={"lr": rate})
+        changed = configuration.model_copy(update={"optimizer": optimizer})
+        return experiment.build_trainer(changed, splits, trainer.backend.name)
+
+    say(f"{len(tried)} learning rates, {iterations} steps each, {type(trainer.optimizer).__name__}")
+    with candidates(len(tried), quiet) as advance:
+        result = learning_rates.learning_rate_trials(
+            make,
+            splits.train,
+            rates=tried,
+            iterations=iterations,
+            batch_size=configuration.train.batch_size,
+            advance=advance,
+        )
+    if plot:
+        result.plot(plot)
+        say(f"drawn: {plot}")
+    if out:
+        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        say(f"written: {out}")
+    if not as_json:
+        result.show()
+    show({"optimizer.lr": result.best}, as_json)
+    say(f"next: gearshift train {config or ''} --set optimizer.lr={result.best:g}")
+
+
+@app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Directory of a run.")],
     backend: BackendName = None,
+    report: Annotated[bool, typer.Option("--report", help="Precision and recall too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluates a run's best weights, else its last ones, on the test split."""
@@ -131,10 +191,13 @@ def evaluate(
     from .dl.run import Run
 
     configuration = parse(Run(run).config)
-    splits = experiment.load_data(configuration.data, configuration.train.seed)
+    splits = experiment.load(configuration)
     if splits.test is None:
         raise DataError(f"{run} was trained without a test split")
-    show({"run": str(run), "test": _evaluated(run, splits, backend)}, as_json)
+    trainer = _predictor(run, backend)
+    show({"run": str(run), "test": trainer.evaluate(splits.test, report=report)}, as_json)
+    if report and not as_json:
+        print(trainer.report(splits.test))
 
 
 @app.command()
@@ -212,17 +275,20 @@ def bench(
     names: Annotated[str | None, typer.Option("--backends", help="As numpy,numba; all by default.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="As 60s or 5m; 60s by default.")] = None,
     noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Measure the gradient noise scale.")] = True,
+    validate: Annotated[bool, typer.Option("--validate", help="Train to one loss, to check the advice.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Change one thing at a time, to check the bounds.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Four batch sizes, in seconds.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write one page with interactive charts.")] = None,
 ) -> None:
     """Times training at every batch size: where the device is underused, why, and which batch to take."""
     from .bench.batch import command, records
     from .dl.config import parse, read, rooted
 
-    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot)
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove)
     if source is not None:
         command.report(records.read(source), asked)
         return
@@ -376,6 +442,7 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
     section = configuration.train
     trainer.early_stopping.patience = section.patience or None
     over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
+    over = over or bool(len(trainer.history) and trainer.history[-1]["loss"] <= section.loss_goal)
     try:
         if not over:
             trainer.fit(
@@ -385,12 +452,24 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
                 batch_size=section.batch_size,
                 patience=section.patience or None,
                 monitor=section.monitor,
+                loss_goal=section.loss_goal or None,
+                class_weight=None if section.class_weight == "none" else section.class_weight,
                 callbacks=[writer],
                 verbose=not quiet,
             )
         return _saved(trainer, writer, TERMINATED) if trainer.stopped == "SIGTERM" else 0
     except KeyboardInterrupt:
         return _saved(trainer, writer, INTERRUPTED)
+
+
+def _pretrain(trainer: Trainer, splits: Any, configuration: Configuration) -> None:
+    """Trains the pairs of a stacked autoencoder's layers one after another."""
+    from .dl.autoencoders import pretrain
+
+    section = configuration.autoencoder
+    losses = pretrain(trainer, splits.train, epochs=section.pretrain, batch_size=configuration.train.batch_size)
+    for level, loss in enumerate(losses):
+        say(f"layer {level + 1} of {len(losses)} by itself, {section.pretrain} epochs: loss {loss:.4f}")
 
 
 @contextmanager
@@ -412,17 +491,12 @@ def _saved(trainer: Trainer, writer: RunWriter, code: int) -> int:
 
 def _predictor(run: Path, backend: str | None) -> Trainer:
     """A trainer that holds a run's model and loss."""
-    from .dl.losses import CrossEntropyLoss, MSELoss
     from .dl.optimizers import SGD
     from .dl.run import Run
     from .dl.trainer import Trainer
 
-    model = Run(run).model
-    return Trainer(model, MSELoss() if model.classes is None else CrossEntropyLoss(), SGD(), backend=backend)
-
-
-def _evaluated(run: Path, splits: Any, backend: str | None) -> dict[str, float]:
-    return _predictor(run, backend).evaluate(splits.test)
+    found = Run(run)
+    return Trainer(found.model, found.loss, SGD(), backend=backend)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ ALIGNMENT = 256  # bytes: the most that an algorithm may ask of an address
 
 
 class Products:
-    """Plans products of two matrices on one device.
+    """Plans products of two matrices, or of two stacks of matrices, on one device.
 
     Parameters
     ----------
@@ -69,6 +69,7 @@ class Products:
 
         The factors are of one dtype, and out too, or float32.
 
+        Arrays of three dimensions are stacks of as many matrices, each multiplied with its own.
         Choosing an algorithm for a new kind of product writes `out`.
         """
         plan = _Plan(self, (b, a, out), (transpose_b, transpose_a), bool(tf32))
@@ -181,15 +182,11 @@ class _Plan:
             if mask is not None:
                 self._set("EPILOGUE_AUX_POINTER", ctypes.c_uint64(address(mask)))
                 self._set("EPILOGUE_AUX_LD", ctypes.c_int64(8 * mask.shape[1]))
-        # a row of the array is a column of the matrix that cuBLASLt sees
-        self.layouts = [
-            lt.matrix_layout_create(KINDS[kind], a.shape[1], a.shape[0], a.shape[1])
-            for kind, a in zip(dtypes, arrays, strict=True)
-        ]
+        self.layouts = [_layout(lt, KINDS[kind], array) for kind, array in zip(dtypes, arrays, strict=True)]
         weakref.finalize(self, _destroy, lt, self.description, self.layouts)
         self.pointers = [address(array) for array in arrays]
         self.one, self.zero = (np.array(value, dtype="f8" if scale == R_64F else "f4") for value in (1, 0))
-        self.alignments = [min(ALIGNMENT, pointer & -pointer) for pointer in self.pointers]
+        self.alignments = [_alignment(pointer, array) for pointer, array in zip(self.pointers, arrays, strict=True)]
         shapes = " ".join("x".join(map(str, array.shape)) for array in arrays)
         form = f"{dtype}{'' if dtypes[2] == dtypes[0] else f' to {dtypes[2]}'} {shapes} {transposed[0]}{transposed[1]}"
         form += f" {epilogue[0]}" if epilogue else ""
@@ -276,6 +273,25 @@ class _Plan:
 
     def __call__(self) -> None:
         self.lt.matmul(*self.arguments, self.products.xp.cuda.get_current_stream().ptr)
+
+
+def _layout(lt: Any, kind: int, array: Any) -> int:
+    """An array as cuBLASLt sees it: a row of the array is a column of the matrix."""
+    *stack, rows, columns = array.shape
+    layout = lt.matrix_layout_create(kind, columns, rows, columns)
+    if stack:
+        stride = rows * columns
+        for name, value in ("BATCH_COUNT", ctypes.c_int32(*stack)), ("STRIDED_BATCH_OFFSET", ctypes.c_int64(stride)):
+            attribute = lt.MatrixLayoutAttribute[name]
+            lt.matrix_layout_set_attribute(layout, attribute, ctypes.addressof(value), ctypes.sizeof(value))
+    return layout
+
+
+def _alignment(pointer: int, array: Any) -> int:
+    """The boundary, in bytes, that every matrix of an array begins at."""
+    if len(array.shape) > 2:
+        pointer |= array.nbytes // array.shape[0]
+    return min(ALIGNMENT, pointer & -pointer)
 
 
 def address(array: Any) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-INITIALIZE, SHUFFLE, DROPOUT = 0, 1, 2  # purposes: streams that never meet
+INITIALIZE, SHUFFLE, DROPOUT, NOISE = 0, 1, 2, 3  # purposes: streams that never meet
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)

@@ -11,7 +11,8 @@ from .layers import Layer, Model, Sequential
 def describe(layer: Layer) -> dict[str, Any]:
     """The layer as data that JSON can hold."""
     if isinstance(layer, Sequential):
-        return {"class": "Sequential", "dtype": layer.dtype, "layers": [describe(child) for child in layer]}
+        layers = [describe(child) for child in layer]
+        return {"class": type(layer).__name__, "dtype": layer.dtype, "layers": layers}
     if isinstance(layer, Model):
         layers = [describe(child) for child in layer.layers]
         return {"class": "Model", "dtype": layer.dtype, "layers": layers, "wiring": layer.wiring()}
@@ -28,15 +29,16 @@ def build(description: Any) -> Layer:
     """
     try:
         name, dtype = description["class"], description["dtype"]
-        if name == "Sequential":
-            return Sequential(*[build(child) for child in description["layers"]], dtype=dtype)
+        kind = Layer.registered.get(name)
+        if kind is not None and issubclass(kind, Sequential):
+            return kind(*[build(child) for child in description["layers"]], dtype=dtype)
         if name == "Model":
             return Model.wired([build(child) for child in description["layers"]], description["wiring"], dtype)
-        if name not in Layer.registered:
+        if kind is None:
             raise CheckpointError(
                 f"the checkpoint has a layer {name!r}, which is not known here; import the module that defines it first"
             )
-        return Layer.registered[name](**description["arguments"]).astype(dtype)
+        return kind(**description["arguments"]).astype(dtype)
     except CheckpointError:
         raise
     except (GearshiftError, KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:

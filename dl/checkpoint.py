@@ -33,7 +33,11 @@ def save_model(model: Layer, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Layer:
-    """The model of a file that `Trainer.save` or `save_model` wrote, with its weights.
+    """The model of a file that `Trainer.save` or `Layer.save` wrote, with its weights.
+
+    Parameters
+    ----------
+    path : of the safetensors file. Nothing in it is run.
 
     Raises
     ------
@@ -46,6 +50,12 @@ def load(path: str | Path) -> Layer:
         model.load_state_dict(strip(tensors, "model."))
     model.classes = metadata["classes"]
     return model
+
+
+def loss_of(path: str | Path) -> str | None:
+    """The name of the loss of the run that wrote a file; None for a model alone."""
+    run = _load(path)[1]["run"]
+    return None if run is None else str(run.get("loss"))
 
 
 def save_trainer(trainer: Trainer, path: str | Path) -> None:

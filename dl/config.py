@@ -41,14 +41,41 @@ class DataSection(Section):
     standardize: bool = True
 
 
+class LayerSection(BaseModel):
+    """A layer of a graph: its class, its arguments, which the class itself checks, and what it reads."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: str = ""
+    kind: str = ""
+    shares: str = ""
+    inputs: list[str] = []
+
+
 class ModelSection(Section):
-    """A multilayer perceptron."""
+    """A multilayer perceptron, or, where there are `layers`, a graph of them."""
 
     hidden: list[int] = [256]
-    activation: Literal["relu", "tanh", "sigmoid", "gelu", "softplus"] = "relu"
+    activation: Literal["relu", "tanh", "sigmoid", "gelu", "softplus", "maxout"] = "relu"
+    pieces: int = Field(default=2, ge=1)
+    batch_norm: bool = False
     dropout: float = Field(default=0.2, ge=0, lt=1)
     init: Literal["auto", "glorot", "he", "gaussian", "uniform"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
+    layers: list[LayerSection] = []
+
+
+class AutoencoderSection(Section):
+    """An autoencoder instead, whose hidden layers and activation are ``[model]``'s. `weight` 0 is the kind's own."""
+
+    kind: Literal["none", "undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"] = "none"
+    code: int = Field(default=32, ge=1)
+    weight: float = Field(default=0.0, ge=0)
+    penalty: Literal["kl", "l1"] = "kl"
+    rate: float = Field(default=0.05, gt=0, lt=1)
+    noise: Literal["masking", "gaussian"] = "masking"
+    amount: float = Field(default=0.3, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    pretrain: int = Field(default=3, ge=1)
 
 
 class LossSection(Section):
@@ -104,8 +131,12 @@ class TrainSection(Section):
     batch_size: int = Field(default=32, ge=1)
     patience: int = Field(default=0, ge=0)
     monitor: str = "validation_loss"
+    loss_goal: float = Field(default=0.0, ge=0)
+    class_weight: Literal["none", "balanced"] | list[float] = "none"
     clip_norm: float = Field(default=0.0, ge=0)
     clip_value: float = Field(default=0.0, ge=0)
+    l1: float = Field(default=0.0, ge=0)
+    soft_threshold: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
 
 
@@ -121,6 +152,7 @@ class Configuration(Section):
     backend: BackendSection = BackendSection()
     data: DataSection = DataSection()
     model: ModelSection = ModelSection()
+    autoencoder: AutoencoderSection = AutoencoderSection()
     loss: LossSection = LossSection()
     optimizer: OptimizerSection = OptimizerSection()
     schedule: ScheduleSection = ScheduleSection()

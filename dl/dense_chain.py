@@ -23,6 +23,8 @@ from ..kernels import (
     binary_cross_entropy,
     delta_bar_delta,
     dense_chain,
+    dense_outputs,
+    dense_parts,
     matrix_product,
     momentum,
     rmsprop,
@@ -45,9 +47,14 @@ from .graph import Graph, Node, Value
 from .plan import Plan, quietly
 
 BLOCK = 256  # rows of a batch at a time: what keeps a block's activations in a second-level cache of 2 MiB
+WIDE = 2  # outputs for each input from which a last layer is divided by its outputs
 LOSSES = {
     binary_cross_entropy.BINARY_CROSS_ENTROPY,
     softmax_cross_entropy.SOFTMAX_CROSS_ENTROPY,
+    squared_error.SQUARED_ERROR,
+}
+MEANS = {  # losses that are means over a row's outputs
+    binary_cross_entropy.BINARY_CROSS_ENTROPY,
     squared_error.SQUARED_ERROR,
 }
 UPDATES = {
@@ -141,6 +148,13 @@ def _layers(nodes: list[Node], x: Value, output: Value) -> list[Layer] | None:
     return layers if x is output and layers and len(weights) == len(layers) else None
 
 
+def divided_by_outputs(chain: Chain, parts: int) -> bool:
+    """Whether the parts have columns of the last layer's weights, not rows: less is exchanged where it is wide."""
+    inputs, outputs = chain.layers[-1].weight.shape
+    several = parts > 1 and len(chain.layers) > 1
+    return several and chain.loss.operation in MEANS and outputs >= max(WIDE * inputs, dense_parts.LINE * parts)
+
+
 class DensePlan(Plan):
     """Runs a chain of dense layers as one compiled loop on a team of threads."""
 
@@ -158,12 +172,15 @@ class DensePlan(Plan):
         super().__init__(graph, backend, arena, shared, capacity)
         self.block, self.team = min(block, capacity), workers or team()
         self.parts = self.team.parts([int(np.prod(layer.weight.shape)) for layer in chain.layers], capacity)
+        wide = divided_by_outputs(chain, self.parts)
         layout = Layout(chain, arena, self.block, self.parts, several=capacity > self.block)
         self.layers = layout.layers
         self._work = host.aligned_zeros(layout.size, arena.dtype)
         room = SCRATCH + max(2 * HOT + 2 * layout.widest * (ROWS + 1), 16 * layout.widest)
         self._scratch = [host.aligned_zeros(room, arena.dtype) for _ in range(self.team.threads)]
         functions: dict[str, Any] = {"lose": chain.loss.operation.loop}
+        if wide:
+            functions["finish"] = dense_outputs.finish_by_outputs
         unit = arena.dtype == np.float32 and matrix_unit.available()
         self._panels = [np.zeros(0, np.int32)] * self.team.threads
         if unit:
@@ -174,10 +191,10 @@ class DensePlan(Plan):
             slots = len(chain.update.inputs) - 7
             functions |= {"update": chain.update.operation.loop, "cut": CUTS[slots]}
         self._steps: Any = backend.compiled(dense_chain.steps, **functions)
-        self._bind_arrays(chain)
+        self._bind_arrays(chain, wide)
         self._step_seconds = 0.0
 
-    def _bind_arrays(self, chain: Chain) -> None:
+    def _bind_arrays(self, chain: Chain, wide: bool) -> None:
         """Everything that the compiled loop is given, but for the number of rows and what is each thread's own."""
         arena, real, empty = self.arena, self.arena.dtype, np.zeros(0, self.arena.dtype)
         x = self._arrays(chain.x)
@@ -187,7 +204,10 @@ class DensePlan(Plan):
         scores = chain.loss.outputs[0]
         whole = [self.array(value, self.capacity) for value in (outputs, target, scores)]
         gradient = np.zeros_like(whole[0])
-        self._ends = whole[0], gradient, whole[1], whole[2]
+        parts, threads = (self.parts, self.team.threads) if wide else (0, 0)
+        by_part = np.zeros((parts, *whole[2].shape), real)
+        scores = [np.zeros_like(whole[2]) for _ in range(threads)] or [whole[2]] * self.team.threads
+        self._ends = [(whole[0], gradient, whole[1], own, by_part) for own in scores]
         self._counters, self._totals = self._shared["counters"], self._shared["totals"]
         bounds = np.array([[0, EVERYTHING]], dtype=np.int64)
         if chain.update is None:
@@ -239,7 +259,7 @@ class DensePlan(Plan):
                 self._source,
                 self._p,
                 (counters[thread], *self._optimizer),
-                self._ends,
+                self._ends[thread],
                 totals[thread],
                 (self._scratch[thread], lanes(real), tile_rows(), self._panels[thread]),
             )
@@ -260,17 +280,23 @@ class Layout:
         self.places: list[tuple[int, int]] = []
         widths = [chain.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in chain.layers)]
         self.widest = _whole(max(widths)) + 16
-        shares = [-(-width // parts) + dense_chain.GRAIN for width in widths[:-1]]
+        shares = [-(-width // parts) + dense_parts.GRAIN for width in widths[:-2]] + [widths[-2]]
         deep = matrix_product.DEPTH
         split = [(block, deep)] + [(width, block) for width in widths[1:]]  # X, and DT for the weights' gradient
         split += [(min(share, dense_chain.SPLIT), deep) for share in shares]  # weights, for the way back
         self.words = matrix_product.LEFT_PANELS + max(matrix_product.words(*shape) for shape in split)
         rows = _whole(block)
-        self.layers = np.zeros((len(chain.layers), dense_chain.FIELDS), dtype=np.int64)
+        self.layers = np.zeros((len(chain.layers), dense_parts.FIELDS), dtype=np.int64)
+        wide = divided_by_outputs(chain, parts)
         x, x_stride = self._take(rows * _odd(widths[0])), _odd(widths[0])
         for number, layer in enumerate(chain.layers):
             inputs, outputs = layer.weight.shape
-            stride = _odd(outputs)
+            stride, by_outputs = _odd(outputs), wide and number == len(chain.layers) - 1
+            sums = parts * block * (outputs + 32 * parts)
+            collected = (inputs + 16 * parts) * _whole(outputs)
+            if by_outputs:
+                sums = max(sums, parts * inputs * _odd(block), inputs * outputs)
+                collected = parts * (inputs + 16) * (_whole(outputs) // parts + dense_parts.LINE + 16)
             self.layers[number] = (
                 inputs,
                 outputs,
@@ -285,8 +311,9 @@ class Layout:
                 stride,
                 self._take((outputs + 16) * _odd(block)),
                 _odd(block),
-                self._take(parts * block * (outputs + 32 * parts)),
-                self._take((inputs + 16 * parts + 1) * _whole(outputs) if several else 0),
+                self._take(sums),
+                self._take(_whole(outputs) + collected if several else 0),
+                int(by_outputs),
             )
             x, x_stride = self._take(rows * stride), stride
 

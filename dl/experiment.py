@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..backends.errors import ConfigurationError, DataError
+from .autoencoders import ACTIVATIONS, autoencoder, reconstructing, scale_of
 from .config import Configuration, DataSection, hint
 from .data import Splits, load_dataset
 from .groups import ParameterGroup
-from .layers import GELU, Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Softplus, Standardize, Tanh
+from .layers import BatchNorm1d, Dropout, Layer, Linear, Maxout, Sequential, Standardize
 from .losses import REGISTERED as LOSSES
-from .losses import CrossEntropyLoss, Loss, MSELoss
+from .losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from .optimizers import REGISTERED as OPTIMIZERS
 from .optimizers import Optimizer
+from .regularizers import L1, Regularizer, SoftThreshold
 from .schedules import Constant, CosineDecay, InverseTimeDecay, LinearDecay, PowerDecay, Schedule, StepDecay
 from .trainer import Trainer
-
-ACTIVATIONS: dict[str, type[Layer]] = {
-    "relu": ReLU,
-    "tanh": Tanh,
-    "sigmoid": Sigmoid,
-    "gelu": GELU,
-    "softplus": Softplus,
-}
+from .wiring import wire
 
 
 def load_data(data: DataSection, seed: int) -> Splits:
@@ -39,12 +36,20 @@ def load_data(data: DataSection, seed: int) -> Splits:
     )
 
 
+def load(configuration: Configuration) -> Splits:
+    """The data of a training: an autoencoder's have themselves as targets."""
+    splits = load_data(configuration.data, configuration.train.seed)
+    return (
+        splits if configuration.autoencoder.kind == "none" else reconstructing(splits, configuration.data.standardize)
+    )
+
+
 def build(configuration: Configuration, backend: str | None = None) -> tuple[Splits, Trainer]:
     """Data and trainer of a configuration; `backend` overrides the environment, which overrides the file."""
     from ..backends.registry import resolve
 
     build_optimizer(configuration)  # its arguments are checked before any data are read
-    splits = load_data(configuration.data, configuration.train.seed)
+    splits = load(configuration)
     name = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name
     return splits, build_trainer(configuration, splits, name)
 
@@ -64,6 +69,7 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
         precision=None if configuration.train.precision == "auto" else configuration.train.precision,
         seed=configuration.train.seed,
         groups=[ParameterGroup(**group.model_dump()) for group in configuration.optimizer.groups],
+        regularizer=build_regularizer(configuration),
     )
 
 
@@ -71,11 +77,15 @@ def build_loss(configuration: Configuration, splits: Splits) -> Loss:
     """The loss named, or the one that suits the targets."""
     if configuration.loss.name != "auto":
         return LOSSES[configuration.loss.name]()
+    if configuration.autoencoder.kind != "none" and splits.train.x.dtype == np.uint8:
+        return BCEWithLogitsLoss()
     return MSELoss() if splits.classes is None else CrossEntropyLoss()
 
 
 def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
-    """A multilayer perceptron from the data's width to its classes or targets."""
+    """A multilayer perceptron, or the graph of its layers, from the data's width to its classes or targets."""
+    if configuration.autoencoder.kind != "none":
+        return build_autoencoder(configuration, splits)
     section = configuration.model
     width = math.prod(splits.feature_shape)
     name = type(loss).__name__
@@ -98,15 +108,44 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
     if configuration.data.standardize:
         mean, std = splits.standardization()
         layers.append(Standardize(width).fit(mean.reshape(-1), std.reshape(-1)))
-    for hidden in section.hidden:
-        layers += [Linear(width, hidden, init=init), ACTIVATIONS[section.activation]()]
+    if section.layers:
+        layers.append(wire([layer.model_dump() for layer in section.layers], width, outputs, section.dtype))
+    for hidden in () if section.layers else section.hidden:
+        pieces = section.pieces if section.activation == "maxout" else 1
+        layers.append(Linear(width, hidden * pieces, bias=not section.batch_norm, init=init))
+        if section.batch_norm:
+            layers.append(BatchNorm1d(hidden * pieces))
+        layers.append(Maxout(pieces) if section.activation == "maxout" else ACTIVATIONS[section.activation]())
         if section.dropout:
             layers.append(Dropout(section.dropout))
         width = hidden
-    layers.append(Linear(width, outputs))
+    if not section.layers:
+        layers.append(Linear(width, outputs))
     model = Sequential(*layers, dtype=section.dtype)
     model.classes = None if splits.classes is None else splits.classes.tolist()
     return model
+
+
+def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequential:
+    """The autoencoder named; its first layer scales rows as their targets are scaled."""
+    section, own = configuration.model, configuration.autoencoder
+    width = math.prod(splits.feature_shape)
+    scale = Standardize(width).fit(*scale_of(splits, configuration.data.standardize))
+    return autoencoder(
+        width,
+        own.code,
+        section.hidden,
+        kind=own.kind,  # pyright: ignore[reportArgumentType]
+        activation=section.activation,
+        weight=own.weight or None,
+        penalty=own.penalty,
+        rate=own.rate,
+        noise=own.noise,
+        amount=own.amount,
+        dropout=own.dropout,
+        first=[scale],
+        dtype=section.dtype,
+    )
 
 
 def build_optimizer(configuration: Configuration) -> Optimizer:
@@ -123,6 +162,16 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
             f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; {hint(unknown[0], accepted)}"
         )
     return kind(**arguments)
+
+
+def build_regularizer(configuration: Configuration) -> Regularizer | None:
+    """The penalty asked for, if any."""
+    section = configuration.train
+    if section.l1 and section.soft_threshold:
+        raise ConfigurationError("train.l1 and train.soft_threshold are two ways to one penalty; set one of them")
+    if section.l1:
+        return L1(section.l1)
+    return SoftThreshold(section.soft_threshold) if section.soft_threshold else None
 
 
 def build_schedule(configuration: Configuration, steps: int) -> Schedule:

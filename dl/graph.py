@@ -33,12 +33,19 @@ class Value:
     dtype : NumPy's name of it.
     kind : ``"batch"`` values have the batch's rows as first dimension; ``"fixed"`` ones have `shape` alone.
         Both belong to the plan. ``"parameter"`` values lie in the arena, ``"shared"`` ones belong to the run.
+    each : rows of a ``"batch"`` value for each example of the batch, as a sequence has one for each of its tokens.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     kind: Kind
+    each: int = 1
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """The shape of the part of one example: its rows first, where there are several."""
+        return self.shape if self.each == 1 else (self.each, *self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +74,8 @@ class Graph:
     dtype : of parameters, losses and gradients of parameters, ``"float32"`` or ``"float64"``.
     train : whether layers that differ in training, like dropout, should lower to their training form.
     precision : as `Trainer` names it; None is the dtype's own.
+    categories : for a value that holds numbers of categories, 0, 1, …, how many there are.
+    terms : what layers add to the loss, with weights; None where there is no loss, so that nothing is computed for it.
     """
 
     dtype: str
@@ -76,8 +85,12 @@ class Graph:
     gradients: dict[Value, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: set[Value] = field(default_factory=set)
+    deferred: list[Node] = field(default_factory=list)
+    terms: list[tuple[Value, float]] | None = None
     phase: str = "forward"
+    categories: dict[Value, int] = field(default_factory=dict)
     _layer: str = ""
+    _each: int = 1
     _by_parameter: dict[int, Value] = field(default_factory=dict)
     _shared: dict[str, Value] = field(default_factory=dict)
     _differentiable: set[Value] = field(default_factory=set)
@@ -93,9 +106,11 @@ class Graph:
         """Whether gradients are scaled on their way back, so that none is too small for float16."""
         return self.train and self.precision == "float16"
 
-    def batch(self, shape: tuple[int, ...], dtype: str | None = None, name: str = "") -> Value:
-        """A new value with one row for each example of the batch."""
-        return Value(name or self._layer, shape, dtype or self.activations, "batch")
+    def batch(self, shape: tuple[int, ...], dtype: str | None = None, name: str = "", each: int | None = None) -> Value:
+        """A new value with `each` rows for each example of the batch; in a layer, by default as many as its input."""
+        return Value(
+            name or self._layer, shape, dtype or self.activations, "batch", self._each if each is None else each
+        )
 
     def fixed(self, shape: tuple[int, ...], dtype: str) -> Value:
         """A new value of the plan's own whose shape does not depend on the batch, for scratch."""
@@ -122,7 +137,8 @@ class Graph:
         """A new value of the same shape, for a gradient or for scratch."""
         if value.kind == "parameter":
             return Value(f"d {value.name}", value.shape, self.dtype, "fixed")
-        return Value(f"d {value.name}", value.shape, value.dtype, value.kind)
+        kind = "batch" if value.kind == "batch" else "fixed"
+        return Value(f"d {value.name}", value.shape, value.dtype, kind, value.each)
 
     def apply(
         self, operation: Operation, inputs: tuple[Value, ...], outputs: tuple[Value, ...], **attributes: Attribute
@@ -130,23 +146,38 @@ class Graph:
         """Appends an operation that reads `inputs` and writes `outputs`."""
         if operation.product and self.precision == "tf32":
             attributes["tf32"] = 1
+        if not operation.short and any(value.dtype in SHORT for value in inputs + outputs):
+            raise ConfigurationError(
+                f"layer {self._layer or '0'}: {operation.name} has no form for precision {self.precision!r}; "
+                "take 'float32' or 'tf32'"
+            )
         self.nodes.append(Node(operation, inputs, outputs, attributes, self._layer, self.phase))
         if any(value in self._differentiable for value in inputs):
             self._differentiable.update(outputs)
 
+    def defer(self, operation: Operation, inputs: tuple[Value, ...], **attributes: Attribute) -> None:
+        """Notes an operation that changes its inputs after a step's update: a training step alone runs it."""
+        self.deferred.append(Node(operation, inputs, (), attributes, self._layer, "update"))
+
     def lower(self, layer: Layer, x: Value, name: str = "") -> Value:
         """Appends a layer's operations and returns its output; `name` goes into messages."""
-        outer = self._layer
+        outer, before = self._layer, self._each
         self._layer = f"{outer}.{name}" if outer and name else outer or name
+        self._each = (x if isinstance(x, Value) else x[0]).each  # a layer that joins values gets several
         try:
             return layer.lower(self, x)
         except ShapeError as error:
             raise error if "layer " in str(error) else ShapeError(f"layer {self._layer or '0'}: {error}") from None
         finally:
-            self._layer = outer
+            self._layer, self._each = outer, before
+
+    def add_term(self, term: Value, weight: float) -> None:
+        """Adds `weight` · `term` to the loss: the mean of a number a row (rows, 1), or one number (1,)."""
+        if self.terms is not None:
+            self.terms.append((term, float(weight)))
 
     def next_dropout(self) -> int:
-        """Numbers the dropout layers, so that each has a random stream of its own."""
+        """Numbers the layers that draw, so that each has a random stream of its own."""
         self._dropouts += 1
         return self._dropouts - 1
 

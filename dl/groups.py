@@ -20,6 +20,11 @@ class ParameterGroup:
         takes a parameter.
     lr : learning rate, which the schedule multiplies as well; None is the optimizer's.
     weight_decay : decay of the group's weights, not of its biases; None is the optimizer's.
+
+    Raises
+    ------
+    ConfigurationError
+        `lr` or `weight_decay` is below 0 or infinite.
     """
 
     names: str

@@ -40,6 +40,11 @@ def gaussian(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray
     return normal(key, math.prod(shape), INITIALIZE, stream).reshape(shape) * 0.01
 
 
+def standard_normal(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Normal with standard deviation 1: for tables of vectors."""
+    return normal(key, math.prod(shape), INITIALIZE, stream).reshape(shape)
+
+
 def lecun(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
     """Uniform in ±1 / √fan_in (LeCun et al. 1998); shape (fan_in, fan_out)."""
     return (2 * uniform(key, math.prod(shape), INITIALIZE, stream) - 1).reshape(shape) / math.sqrt(shape[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -25,7 +26,14 @@ EVALUATION_ROWS = 1024  # rows a batch of evaluation at the least
 class Loop:
     """Runs planned steps; the host looks at the device at ticks and at the end of an epoch, and not in between."""
 
-    def __init__(self, trainer: Trainer, data: Dataset, validation: Dataset | None, batch_size: int) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        data: Dataset,
+        validation: Dataset | None,
+        batch_size: int,
+        loss_goal: float | None = None,
+    ) -> None:
         self.trainer = trainer
         streamed = must_stream(trainer, data, validation, batch_size, EVALUATION_ROWS)
         self.state = state = trainer.state
@@ -51,12 +59,15 @@ class Loop:
             trainer.clip_norm,
             trainer.precision,
             trainer.clip_value,
+            weighted=self.data.weight is not None,
+            regularizer=trainer.regularizer,
         )
         shared = {**state.shared, **self.data.shared}
         self.plan = plan_of(program.graph, trainer.backend, state.arena, shared, self.batch_size)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None if validation is None else trainer.evaluator(validation, capacity, streamed)
         self.key = key_of(trainer.seed)
+        self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def run(self, callbacks: Sequence[Callback]) -> None:
         """Trains up to ``trainer.epochs`` finished epochs, or until ``trainer.stopped``."""
@@ -76,6 +87,8 @@ class Loop:
             state.begin_epoch()
             if trainer.early_stopping.patience is not None:
                 self._watch(record)
+            if record["loss"] <= self.loss_goal:
+                trainer.stop(trainer.stopped or "loss")
             trainer.history.records.append(record)
             for callback in callbacks:
                 callback.on_epoch_end(trainer, record)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Loss:
     """Base of the losses. `metrics` are the columns of the scores that its operation writes, the loss first."""
 
-    metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    metrics: tuple[str, ...] = ("loss",)
     targets: ClassVar[str] = "classes"
     """What it learns: ``"classes"`` by one output each, ``"binary"`` answers by one output, or ``"values"``."""
     operation: ClassVar[Operation]
@@ -36,12 +37,7 @@ class Loss:
 
     def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
         """Appends the loss and its gradient, times `weight` (rows, 1) if given; returns the scores (rows, metrics)."""
-        scores = graph.batch((len(self.metrics),), graph.dtype)
-        gradient = graph.batch(prediction.shape, graph.dtype if graph.scaled else prediction.dtype)
-        graph.apply(self.operation, (prediction, target), (scores, gradient))
-        if weight is not None:
-            plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
-            graph.apply(WEIGH, (weight, *plain), (scores, gradient))
+        scores, gradient = self.score(graph, prediction, target, weight)
         if graph.needs_gradient(prediction):
             if graph.scaled:
                 plain, gradient = gradient, graph.like(prediction)
@@ -49,16 +45,41 @@ class Loss:
             graph.add_gradient(prediction, gradient)
         return scores
 
+    def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
+        """Appends the loss; returns its scores and its gradient."""
+        each, dtype = prediction.each, graph.dtype if graph.scaled else prediction.dtype
+        scores = graph.batch((len(self.metrics),), graph.dtype, each=each)
+        gradient = graph.batch(prediction.shape, dtype, each=each)
+        graph.apply(self.operation, (prediction, target), (scores, gradient))
+        if weight is not None:
+            plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
+            graph.apply(WEIGH, (weight, *plain), (scores, gradient))
+        return scores, gradient
+
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        """Raises where the targets of `data` do not fit predictions of this shape (without the batch)."""
+        """Compares targets with the shape of predictions for each example.
+
+        Raises
+        ------
+        ShapeError
+            There are no targets, or they have another shape.
+        DataError
+            A label or value is not one that the loss can learn.
+        """
         raise NotImplementedError
 
-    def predict(self, outputs: np.ndarray) -> np.ndarray:
+    def predict(self, outputs: np.ndarray) -> Any:
         """The answers that outputs (rows, n) stand for."""
         return outputs
 
-    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """The probabilities that outputs (rows, n) stand for."""
+    def probabilities(self, outputs: np.ndarray) -> Any:
+        """The probabilities that outputs (rows, n) stand for.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss has none.
+        """
         raise ConfigurationError(f"{type(self).__name__} has no probabilities; use predict()")
 
     def __repr__(self) -> str:
@@ -66,27 +87,33 @@ class Loss:
 
 
 class CrossEntropyLoss(Loss):
-    """Categorical cross-entropy from logits (rows, classes) and labels (rows,), averaged over the batch."""
+    """Categorical cross-entropy from logits (rows, classes) and labels (rows,), averaged over the batch.
+
+    Of sequences there is a row of logits and a label for each token: labels (examples, tokens).
+    """
 
     metrics = ("loss", "accuracy")
     operation = SOFTMAX_CROSS_ENTROPY
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch((1,), "int64", "labels")
+        return graph.batch((prediction.each,), "int64", "labels")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        if len(prediction) != 1:
+        if len(prediction) not in (1, 2):
             raise ShapeError(f"CrossEntropyLoss expects one logit a class in each row, but gets rows of {prediction}")
-        data.check_labels(prediction[0])
+        data.check_labels(prediction[-1])
+        labels = data.y.size // len(data)
+        if labels != math.prod(prediction[:-1]):
+            raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}")
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
-        """The class of the greatest logit of each row, int64 (rows,)."""
-        return np.argmax(outputs, axis=1)
+        """The class of the greatest logit: int64 (rows,), of sequences (examples, tokens)."""
+        return np.argmax(outputs, axis=-1)
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """The softmax of each row, in the outputs' dtype."""
-        exps = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return exps / exps.sum(axis=1, keepdims=True)
+        """The softmax over the classes, in the outputs' dtype."""
+        exps = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+        return exps / exps.sum(axis=-1, keepdims=True)
 
 
 class MSELoss(Loss):

@@ -59,11 +59,11 @@ def statement(
         "activations": _activations(trainer, graph, min(batch_size, len(data))),
     }
     if validation is not None:
-        graph = evaluation(trainer.model, trainer.loss, width, trainer.precision).graph
-        rows = min(max(batch_size, evaluation_rows), len(validation))
+        program = evaluation(trainer.model, trainer.loss, width, trainer.precision)
+        rows = min(program.rows_for(max(batch_size, evaluation_rows)), len(validation))
         stated |= {
             "validation data": _data(trainer, validation, rows, streamed),
-            "validation activations": _activations(trainer, graph, rows),
+            "validation activations": _activations(trainer, program.graph, rows),
         }
     return stated
 
@@ -109,7 +109,7 @@ def exceeds(backend: Backend, data: Dataset) -> bool:
 
 
 def _held(backend: Backend, data: Dataset) -> int:
-    return sum(backend.bytes_to_hold(array) for array in (data.x, data.y) if array is not None)
+    return sum(backend.bytes_to_hold(array) for array in (data.x, data.y, data.weight) if array is not None)
 
 
 def _data(trainer: Trainer, data: Dataset, rows: int, streamed: bool) -> int:

@@ -136,7 +136,7 @@ class Plan:
         if parameter is not None:
             return self.arena.view(self.arena.gradients, self._parameters[parameter])
         storage = self._storage[self._roots.get(value, value)]
-        return storage[:rows] if value.kind == "batch" else storage
+        return storage[: rows * value.each] if value.kind == "batch" else storage
 
     def in_place(self, node: Node) -> bool:
         """Whether an operation writes to the memory of what it reads: an output's, or the optimizer's arrays."""
@@ -181,7 +181,7 @@ def own_values(graph: Graph, roots: Mapping[Value, Value]) -> list[Value]:
 
 def shape_of(value: Value, rows: int) -> tuple[int, ...]:
     """The shape of a plan's value for a batch of `rows` rows."""
-    return (rows, *value.shape) if value.kind == "batch" else value.shape
+    return (rows * value.each, *value.shape) if value.kind == "batch" else value.shape
 
 
 def bytes_of(value: Value, rows: int) -> int:
@@ -204,7 +204,7 @@ def share_memory(graph: Graph) -> dict[Value, Value]:
             if (
                 value.kind == target.kind
                 and value.kind in ("batch", "fixed")
-                and (value.shape, value.dtype) == (target.shape, target.dtype)
+                and (value.shape, value.dtype, value.each) == (target.shape, target.dtype, target.each)
                 and not in_arena & {value, target, root}
                 and last_read[root] <= position
             ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..backends.errors import ConfigurationError
 from ..kernels.advance import ADVANCE
 from ..kernels.clip_values import CLIP_VALUES
 from ..kernels.convert import CONVERT
@@ -13,12 +14,14 @@ from ..kernels.gather import GATHER
 from ..kernels.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
 from ..kernels.loss_scale import UNSCALE
 from ..kernels.tally import TALLY
+from ..kernels.term import TERM
 from ..kernels.update import with_copy
 from .fusion import fuse
 from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
 from .optimizers import Optimizer
+from .regularizers import Regularizer
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Program:
     target: Value | None = None
     scores: Value | None = None
     weight: Value | None = None
+
+    def rows_for(self, predictions: int) -> int:
+        """Rows of a batch that make about as many rows of predictions, at least 1."""
+        return max(1, predictions // self.prediction.each)
 
 
 def prediction(model: Layer, width: int, precision: str | None = None) -> Program:
@@ -55,10 +62,12 @@ def gradient(model: Layer, loss: Loss, width: int, *, train: bool, weighted: boo
     return program
 
 
-def evaluation(model: Layer, loss: Loss, width: int, precision: str | None = None) -> Program:
-    """Adds the scores of the resident data set's next batch to the totals."""
+def evaluation(
+    model: Layer, loss: Loss, width: int, precision: str | None = None, *, weighted: bool = False
+) -> Program:
+    """Adds the scores of the resident data set's next batch to the totals; `weighted` as in `training`."""
     graph = Graph(model.dtype, precision=precision)
-    program = _resident(graph, model, loss, width)
+    program = _resident(graph, model, loss, width, weighted)
     graph.phase = "update"
     _advance(graph, program)
     return program
@@ -75,6 +84,7 @@ def training(
     clip_value: float | None = None,
     *,
     weighted: bool = False,
+    regularizer: Regularizer | None = None,
 ) -> Program:
     """A whole training step on the resident data set; `parameters` is the arena's size.
 
@@ -95,6 +105,12 @@ def training(
     program = _resident(graph, model, loss, width, weighted)
     graph.differentiate()
     graph.phase = "update"
+    if regularizer is not None and graph.activations != graph.dtype:
+        raise ConfigurationError(
+            f"{type(regularizer).__name__} does not go with precision {precision!r}; take 'float32'"
+        )
+    if regularizer is not None and regularizer.before_update:
+        regularizer.lower(graph)
     if clip_value is not None:
         graph.apply(CLIP_VALUES, (g,), (), bound=clip_value)
     if clip_norm is not None or graph.scaled:
@@ -106,6 +122,9 @@ def training(
         else:
             graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=most)
     graph.apply(update, arguments, (), **optimizer.attributes)
+    if regularizer is not None and not regularizer.before_update:
+        regularizer.lower(graph)
+    graph.nodes.extend(graph.deferred)
     _advance(graph, program)
     return program
 
@@ -130,18 +149,24 @@ def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool
 
 
 def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool = False) -> Program:
+    graph.terms = []
     output = graph.lower(model, x)
     fuse(graph)
     target = loss.target(graph, output)
     weight = graph.batch((1,), graph.dtype, "weight") if weighted else None
     scores = loss.lower(graph, output, target, weight)
+    for term, factor in graph.terms:
+        plain, scores, dterm = scores, graph.like(scores), graph.like(term)
+        graph.apply(TERM, (plain, term), (scores, dterm), weight=factor)
+        if graph.needs_gradient(term):
+            graph.add_gradient(term, dterm)
     graph.outputs.add(scores)
     return Program(graph, x, output, target, scores, weight)
 
 
 def _advance(graph: Graph, program: Program) -> None:
-    assert program.scores is not None
-    graph.apply(ADVANCE, (_counters(graph), program.scores), ())
+    assert program.target is not None
+    graph.apply(ADVANCE, (_counters(graph), program.target), ())
 
 
 def _counters(graph: Graph) -> Value:

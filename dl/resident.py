@@ -13,6 +13,7 @@ from ..backends.philox import permutation
 from .arena import Arena
 from .data import Dataset
 from .dense_chain import plan_of
+from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
 from .plan import Plan
@@ -21,7 +22,9 @@ from .state import new_counters
 
 
 class Resident:
-    """Features (n, width) and targets (n, k) on the backend, in the dtype in which they were given.
+    """Features (n, width), targets (n, k) and weights (n, 1) on the backend, in the dtype in which they were given.
+
+    Weights are scaled to a mean of 1, so that a mean over rows is a weighted one.
 
     Batches are gathered, and converted, in the step itself. A memory-mapped array stays one on the CPU.
     """
@@ -32,6 +35,8 @@ class Resident:
         self.backend, self.rows = backend, len(data)
         self.x = backend.asarray(flat(data.x))
         self.y = backend.asarray(flat(data.y))
+        weight = scaled_weight(data)
+        self.weight: Any = None if weight is None else backend.asarray(weight)
         self.order = backend.asarray(np.arange(self.rows, dtype=np.int64).copy())
 
     def shuffle(self, key: np.ndarray, epoch: int) -> None:
@@ -48,7 +53,8 @@ class Resident:
     @property
     def shared(self) -> dict[str, Any]:
         """The arrays by the names that plans know them by."""
-        return {"data x": self.x, "data y": self.y, "order": self.order}
+        arrays = {"data x": self.x, "data y": self.y, "order": self.order}
+        return arrays if self.weight is None else {**arrays, "data weight": self.weight}
 
 
 class Rows(Protocol):
@@ -57,6 +63,7 @@ class Rows(Protocol):
     backend: Backend
     rows: int
     x: Any
+    weight: Any
 
     def shuffle(self, key: np.ndarray, epoch: int) -> None: ...
     def restart(self) -> None: ...
@@ -75,9 +82,9 @@ class Evaluator:
         backend = self.backend
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
-        program = evaluation(model, loss, data.x.shape[1], precision)
+        program = evaluation(model, loss, data.x.shape[1], precision, weighted=data.weight is not None)
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
-        self.plan = plan_of(program.graph, backend, arena, shared, min(capacity, data.rows))
+        self.plan = plan_of(program.graph, backend, arena, shared, min(program.rows_for(capacity), data.rows))
 
     def __call__(self) -> dict[str, float]:
         """The mean of each metric over the data set."""
@@ -96,7 +103,7 @@ class Evaluator:
 
 
 class Predictor:
-    """Computes a model's outputs for host arrays, in blocks of `capacity` rows."""
+    """Computes a model's outputs for host arrays, in blocks of about `capacity` rows of outputs."""
 
     def __init__(
         self,
@@ -109,20 +116,32 @@ class Predictor:
     ) -> None:
         self.program = prediction(model, width, precision)
         self.backend, self.width = backend, width
-        self.plan = Plan(self.program.graph, backend, arena, {}, capacity)
+        self.plan = Plan(self.program.graph, backend, arena, {}, self.program.rows_for(capacity))
 
     def __call__(self, x: Any) -> np.ndarray:
-        """Outputs (rows, n) for x (rows, width)."""
+        """Outputs (rows, n), of sequences (rows, tokens, n), for x (rows, width)."""
         x = flat(x)
         if x.shape[1] != self.width:
             raise ShapeError(f"x has {x.shape[1]} features a row; the model was given {self.width} before")
-        output = np.empty((x.shape[0], *self.program.prediction.shape), dtype=self.program.graph.dtype)
+        shape, dtype = self.program.prediction.example_shape, self.program.graph.dtype
+        output = np.empty((x.shape[0], *shape), dtype=dtype)
         for start in range(0, x.shape[0], self.plan.capacity):
             rows = min(self.plan.capacity, x.shape[0] - start)
             self.plan.array(self.program.x, rows)[...] = self.backend.asarray(x[start : start + rows])
             self.plan.once(rows, "forward")
-            output[start : start + rows] = self.backend.to_numpy(self.plan.array(self.program.prediction, rows))
+            answer = self.backend.to_numpy(self.plan.array(self.program.prediction, rows))
+            output[start : start + rows] = answer.reshape(rows, *shape)
         return output
+
+
+def scaled_weight(data: Dataset) -> np.ndarray | None:
+    """The rows' weights (n, 1), scaled to a mean of 1; None where there are none."""
+    if data.weight is None:
+        return None
+    total = data.weight.sum()
+    if not total > 0:
+        raise DataError("the rows' weights are all 0; expected some above it")
+    return (data.weight * (len(data) / total)).reshape(-1, 1)
 
 
 def flat(array: Any) -> Any:
@@ -130,6 +149,12 @@ def flat(array: Any) -> Any:
     if isinstance(array, np.memmap):
         array = np.asarray(array)  # the same pages, as an array that compiled loops take
     return array.reshape(array.shape[0], math.prod(array.shape[1:]))
+
+
+def check_categories(graph: Graph, x: Value, data: Dataset) -> None:
+    """Raises where the model takes rows of x for numbers of categories, and those of `data` are none."""
+    if x in graph.categories:
+        data.check_categories(graph.categories[x])
 
 
 def means(totals: np.ndarray, loss: Loss) -> dict[str, float]:

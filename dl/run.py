@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.errors import CheckpointError, ConfigurationError, DataError
 from .callbacks import Callback
-from .checkpoint import load
+from .checkpoint import load, loss_of
 from .history import History
 from .layers import Layer
+from .losses import REGISTERED as LOSSES
+from .losses import CrossEntropyLoss, Loss, MSELoss
 from .storage import RunLock, write_atomically
 
 if TYPE_CHECKING:
@@ -87,6 +89,14 @@ class Run:
     def model(self) -> Layer:
         """The model with the best weights, else the last ones."""
         return load(self.checkpoint)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that was minimised."""
+        name = loss_of(self.path / LAST) if (self.path / LAST).exists() else None
+        if name in LOSSES:
+            return LOSSES[name]()
+        return MSELoss() if self.model.classes is None else CrossEntropyLoss()
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

@@ -18,10 +18,24 @@ standardize = true       # a first layer that subtracts the mean and divides by 
 
 [model]
 hidden = [256]           # widths of the hidden layers
-activation = "relu"      # "relu", "tanh", "sigmoid", "gelu", "softplus"
+activation = "relu"      # "relu", "tanh", "sigmoid", "gelu", "softplus", "maxout"
+pieces = 2               # linear functions that each unit is the greatest of: maxout
+batch_norm = false       # batch normalisation before each activation
 dropout = 0.2            # after each hidden layer
 init = "auto"            # "glorot", "he", "gaussian", "uniform", or "auto": he for relu
 dtype = "float32"        # "float32", "float64"
+layers = []              # a graph instead of `hidden`: docs/algorithms.md, "Graphs"
+
+[autoencoder]            # instead of a classifier: the rows are their own targets; hidden layers are [model]'s
+kind = "none"            # "undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"
+code = 32                # width of the code
+weight = 0.0             # of the penalty or the divergence; 0 is the kind's own
+penalty = "kl"           # of a sparse code: "kl", "l1"
+rate = 0.05              # at which the units of a sparse code are active: kl
+noise = "masking"        # of the denoising kind: "masking", "gaussian"
+amount = 0.3             # probability of masking, or deviation of the noise
+dropout = 0.0            # after each hidden layer
+pretrain = 3             # epochs of each pair of layers: stacked
 
 [loss]
 name = "auto"            # "auto": by the targets; or a loss of docs/algorithms.md, as "HingeLoss"
@@ -47,8 +61,12 @@ epochs = 60              # in all, resumed ones included
 batch_size = 32
 patience = 0             # stop after so many epochs without improvement; 0 never does
 monitor = "validation_loss"
+loss_goal = 0.0          # stop once an epoch's training loss is at most this; 0 never does
+class_weight = "none"    # "balanced", or a weight for each class, as [1.0, 5.0]
 clip_norm = 0.0          # shorten the gradient to this norm; 0 leaves it
 clip_value = 0.0         # clip each element of the gradient to this size; 0 leaves it
+l1 = 0.0                 # adds l1 · sign w to the weights' gradient
+soft_threshold = 0.0     # the same penalty by soft-thresholding, which sets weights to 0
 precision = "auto"       # "auto" (the model's dtype), "float32", "float64"; on a GPU "tf32", "bfloat16", "float16"
 
 [checkpoint]

@@ -14,6 +14,11 @@ class Schedule:
     Parameters
     ----------
     warmup : steps over which the factor rises linearly from 1/warmup to what the schedule says.
+
+    Raises
+    ------
+    ConfigurationError
+        `warmup` is not a whole number of at least 0.
     """
 
     robbins_monro: ClassVar[bool] = False
@@ -45,7 +50,18 @@ class Constant(Schedule):
 
 
 class InverseTimeDecay(Schedule):
-    """1 / (1 + delta · t), with t the steps since the first `hold`, during which it is 1 (Robbins and Monro 1951)."""
+    """1 / (1 + delta · t), with t the steps since the first `hold`, during which it is 1 (Robbins and Monro 1951).
+
+    Parameters
+    ----------
+    delta : speed of the decay, above 0.
+    hold, warmup : steps at first without decay, and steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `delta` is not above 0, or `hold` or `warmup` is not a whole number of at least 0.
+    """
 
     robbins_monro = True
 
@@ -61,7 +77,18 @@ class InverseTimeDecay(Schedule):
 
 
 class PowerDecay(Schedule):
-    """1 / t^power with 0.5 < power ≤ 1 and t = 1, 2, … from step `hold` on; 1 before (Robbins and Monro 1951)."""
+    """1 / t^power with 0.5 < power ≤ 1 and t = 1, 2, … from step `hold` on; 1 before (Robbins and Monro 1951).
+
+    Parameters
+    ----------
+    power : above 0.5 and at most 1.
+    hold, warmup : steps at first without decay, and steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `power` is out of its range, or `hold` or `warmup` is not a whole number of at least 0.
+    """
 
     robbins_monro = True
 
@@ -80,7 +107,19 @@ class PowerDecay(Schedule):
 
 
 class Ramp(Schedule):
-    """From `start` to `stop` in a straight line over `steps`, then constant: for momentum, or a rate's factor."""
+    """From `start` to `stop` in a straight line over `steps`, then constant: for momentum, or a rate's factor.
+
+    Parameters
+    ----------
+    start, stop : factors at step 0 and from step `steps` on.
+    steps : length of the way.
+    warmup : steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `steps` is not a whole number of at least 1.
+    """
 
     def __init__(self, start: float, stop: float, steps: int, warmup: int = 0) -> None:
         super().__init__(warmup)
@@ -93,7 +132,19 @@ class Ramp(Schedule):
 
 
 class LinearDecay(Schedule):
-    """From 1 down to `final` over `steps`, then constant: (1 − a) + a · final with a = step / steps."""
+    """From 1 down to `final` over `steps`, then constant: (1 − a) + a · final with a = step / steps.
+
+    Parameters
+    ----------
+    steps : length of the decay.
+    final : the factor from there on.
+    warmup : steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `steps` is not a whole number of at least 1.
+    """
 
     def __init__(self, steps: int, final: float = 0.01, warmup: int = 0) -> None:
         super().__init__(warmup)
@@ -106,7 +157,19 @@ class LinearDecay(Schedule):
 
 
 class StepDecay(Schedule):
-    """Multiplied by `gamma` every `steps` steps."""
+    """Multiplied by `gamma` every `steps` steps.
+
+    Parameters
+    ----------
+    steps : between two decays.
+    gamma : what each multiplies the factor by.
+    warmup : steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `steps` is not a whole number of at least 1.
+    """
 
     def __init__(self, steps: int, gamma: float = 0.1, warmup: int = 0) -> None:
         super().__init__(warmup)
@@ -118,7 +181,19 @@ class StepDecay(Schedule):
 
 
 class CosineDecay(Schedule):
-    """Half a cosine from 1 down to `final` over `steps` (Loshchilov and Hutter 2017), then constant."""
+    """Half a cosine from 1 down to `final` over `steps` (Loshchilov and Hutter 2017), then constant.
+
+    Parameters
+    ----------
+    steps : length of the decay.
+    final : the factor from there on.
+    warmup : steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `steps` is not a whole number of at least 1.
+    """
 
     def __init__(self, steps: int, final: float = 0.0, warmup: int = 0) -> None:
         super().__init__(warmup)

@@ -56,6 +56,7 @@ class TrainingState:
             self._factors(part.decayed, groups[part.group] if part.group < len(groups) else None) for part in ranges
         ]
         self.table = backend.zeros((TABLE, len(optimizer.constants(0, 1.0))), real)
+        self.rates = backend.zeros(TABLE, real)
         self.shared: dict[str, Any] = {
             "p": self.arena.trained,
             "g": self.arena.gradients,
@@ -65,7 +66,9 @@ class TrainingState:
             "key": backend.asarray(key_of(seed)),
             "bounds": backend.asarray(np.array([r[:2] for r in ranges], dtype=np.int64).reshape(-1, 2)),
             "factors": backend.asarray(np.array(factors, dtype=real).reshape(-1, 2)),
+            "weights": backend.asarray(np.array([part.decayed for part in ranges], dtype=real)),
             "table": self.table,
+            "rates": self.rates,
             "clip": backend.asarray(np.ones(1, dtype=real)),
         }
         if self.arena.copy is not None:
@@ -97,10 +100,11 @@ class TrainingState:
         block, row = divmod(self.step, TABLE)
         if block != self._block:
             first = block * TABLE
-            rows = [self.optimizer.constants(step, self.lr(step)) for step in range(first, first + TABLE)]
-            with np.errstate(over="ignore"):  # such a rate ends in a loss that is reported
-                table = np.array(rows).astype(self.arena.dtype)
-            self.table[...] = self.backend.asarray(table)
+            rates = [self.lr(step) for step in range(first, first + TABLE)]
+            rows = [self.optimizer.constants(step, lr) for step, lr in enumerate(rates, first)]
+            for array, values in ((self.table, rows), (self.rates, rates)):
+                with np.errstate(over="ignore"):  # such a rate ends in a loss that is reported
+                    array[...] = self.backend.asarray(np.array(values).astype(self.arena.dtype))
             self._block = block
             self.counters[ROW] = row
         return min(steps, TABLE - row)

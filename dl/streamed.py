@@ -17,7 +17,7 @@ from ..backends import Backend
 from ..backends.errors import DataError
 from ..backends.philox import permutation
 from .data import Dataset
-from .resident import Resident, Rows, flat
+from .resident import Resident, Rows, flat, scaled_weight
 
 BLOCK = 64 << 20  # bytes of a block at the most, but at least one batch
 
@@ -31,7 +31,7 @@ def rows_of(backend: Backend, data: Dataset, batch_size: int, streamed: bool) ->
 
 def block_rows(data: Dataset, batch_size: int) -> int:
     """Rows of a block: whole batches."""
-    a_row = sum(array.nbytes // len(data) for array in (data.x, data.y) if array is not None)
+    a_row = sum(array.nbytes // len(data) for array in (data.x, data.y, data.weight) if array is not None)
     return max(1, BLOCK // max(1, a_row * batch_size)) * batch_size
 
 
@@ -50,13 +50,15 @@ class Streamed:
             raise DataError("the data set has no targets y")
         self.backend = backend
         self.rows, self.block = len(data), block_rows(data, batch_size)
-        self.sources = [flat(data.x), flat(data.y)]
+        weight = scaled_weight(data)
+        self.sources = [flat(data.x), flat(data.y), *([] if weight is None else [weight])]
         self.order = np.arange(self.rows, dtype=np.int64)
         self.copies = backend.copies()
         shapes = [(2 * self.block, source.shape[1]) for source in self.sources]
         dtypes = [source.dtype for source in self.sources]
         self.pinned = [self.copies.pinned(*kind) for kind in zip(shapes, dtypes, strict=True)]
-        self.x, self.y = (backend.zeros(*kind) for kind in zip(shapes, dtypes, strict=True))
+        self.arrays = [backend.zeros(*kind) for kind in zip(shapes, dtypes, strict=True)]
+        self.x, self.y, self.weight = *self.arrays, *([None] if weight is None else [])
         self.places = backend.asarray(np.arange(self.rows, dtype=np.int64) % (2 * self.block))
         self.fills: dict[int, Future[Any]] = {}  # by the number of the block: ends with the event of its arrival
         self.ends: dict[int, Any] = {}  # of the latest copy from each half of the pinned memory
@@ -79,7 +81,8 @@ class Streamed:
     @property
     def shared(self) -> dict[str, Any]:
         """The arrays by the names that plans know them by."""
-        return {"data x": self.x, "data y": self.y, "order": self.places}
+        arrays = {"data x": self.x, "data y": self.y, "order": self.places}
+        return arrays if self.weight is None else {**arrays, "data weight": self.weight}
 
     def ready(self, cursor: int, size: int, steps: int) -> int:
         """Sees to it that the next batch, at `cursor`, is there; how many of `steps` of `size` rows may be started."""
@@ -112,6 +115,6 @@ class Streamed:
             self.ends[half].synchronize()  # what is being copied must not change
         for source, pinned in zip(self.sources, self.pinned, strict=True):
             np.take(source, chosen, axis=0, out=pinned[place], mode="clip")  # in range, and without a buffer between
-        pairs = [(array[place], pinned[place]) for array, pinned in zip((self.x, self.y), self.pinned, strict=True)]
+        pairs = [(array[place], pinned[place]) for array, pinned in zip(self.arrays, self.pinned, strict=True)]
         self.ends[half] = self.copies.start(pairs, free)
         return self.ends[half]

@@ -37,7 +37,7 @@ class Summary:
         x = graph.batch(input_shape or input_shape_of(model))
         model.parameters()  # gives names
         rows = [
-            (name, repr(layer), y.shape, sum(p.size for p in layer.parameters()))
+            (name, repr(layer), y.example_shape, sum(p.size for p in layer.parameters()))
             for name, layer, y in model.trace(graph, x)
         ]
         count = sum(parameter.size for parameter in model.parameters())
@@ -57,9 +57,11 @@ class Summary:
 def input_shape_of(model: Layer) -> tuple[int, ...]:
     """The shape of an input row that the model's first layer with a width expects."""
     for layer in (model, *model.children().values()):
-        for attribute in ("in_features", "features"):
-            if hasattr(layer, attribute):
-                return (getattr(layer, attribute),)
+        width = getattr(layer, "in_features", getattr(layer, "features", 0))
+        if width:
+            return (width,)
+        if width is None:  # any
+            break
         if layer is not model and layer.children():
             return input_shape_of(layer)
     raise ShapeError("the width of the input is not known; give summary(input_shape=(…,))")

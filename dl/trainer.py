@@ -15,6 +15,7 @@ from ..backends import precision as short
 from ..backends.errors import ConfigurationError
 from .callbacks import Callback
 from .data import Dataset, as_dataset
+from .data.weights import with_class_weights
 from .early_stopping import EarlyStopping
 from .graph import Graph
 from .groups import ParameterGroup
@@ -25,7 +26,10 @@ from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .memory import exceeds, statement
 from .optimizers import Optimizer
-from .resident import Evaluator, Predictor, flat, means
+from .regularizers import Regularizer
+from .report import Report
+from .report import report as make_report
+from .resident import Evaluator, Predictor, check_categories, flat, means
 from .schedules import Schedule
 from .state import TrainingState
 from .streamed import rows_of
@@ -58,6 +62,14 @@ class Trainer:
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
     groups : parameters with a learning rate or a decay of their own.
+    regularizer : `L1` or `SoftThreshold`, on weights, not on biases; the loss that is reported is without it.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument has the wrong type or is out of its range, or the backend lacks the precision.
+    BackendUnavailable
+        A backend asked for by name cannot run here.
 
     Attributes
     ----------
@@ -80,12 +92,15 @@ class Trainer:
         backend: str | None = "auto",
         seed: int = 0,
         groups: Sequence[ParameterGroup] = (),
+        regularizer: Regularizer | None = None,
     ) -> None:
         for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
                 raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
         if schedule is not None and not isinstance(schedule, Schedule):
             raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
+        if regularizer is not None and not isinstance(regularizer, Regularizer):
+            raise ConfigurationError(f"Trainer: regularizer is {regularizer!r}; expected a gearshift L1, or None")
         if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
             raise ConfigurationError(f"Trainer: seed is {seed!r}; expected a whole number from 0 to 2**64 - 1")
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
@@ -94,7 +109,7 @@ class Trainer:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.seed = schedule or Schedule(), int(seed)
         self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.groups = tuple(groups)
+        self.groups, self.regularizer = tuple(groups), regularizer
         for group in self.groups:
             if not isinstance(group, ParameterGroup):
                 raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
@@ -138,7 +153,7 @@ class Trainer:
 
     @property
     def stopped(self) -> str:
-        """Why training ends or has ended early: ``"patience"``, ``"interrupt"`` or what `stop` was given; or ""."""
+        """Why training ends early: ``"patience"``, ``"loss"``, ``"interrupt"``, what `stop` was given, or ""."""
         return self._stop or self._stopped
 
     def stop(self, reason: str = "stop") -> None:
@@ -158,6 +173,8 @@ class Trainer:
         batch_size: int = 32,
         patience: int | None = None,
         monitor: str = "validation_loss",
+        loss_goal: float | None = None,
+        class_weight: Any = None,
         callbacks: Sequence[Callback] = (),
         verbose: bool = True,
     ) -> History:
@@ -165,11 +182,14 @@ class Trainer:
 
         Parameters
         ----------
-        data, y : a `Dataset`, arrays x and y, or a pair (x, y).
+        data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight): a row counts by its weight.
         validation : likewise, measured after each epoch.
         batch_size : rows a step; the last batch of an epoch may be shorter.
         patience : stops after this many epochs without improvement, and restores the best weights.
         monitor : the measure that patience watches: ``"validation_loss"``, ``"validation_accuracy"``, …
+        loss_goal : stops after the first epoch whose training loss is at most this.
+        class_weight : ``"balanced"``, a weight for each class, or a mapping of labels to weights, with which the rows'
+            weights are multiplied in training; validation is by the weights of its own rows, if it has any.
         callbacks : see `Callback`.
         verbose : shows progress on standard error.
 
@@ -183,6 +203,12 @@ class Trainer:
         ------
         NonFiniteLoss
             The loss turned NaN or infinite; the weights are those before the step.
+        ConfigurationError
+            A number is below its least, or `monitor` is not measured.
+        ShapeError, DataError
+            Rows or targets do not fit the model and the loss.
+        DeviceMemoryError
+            The run does not fit the device's memory; nothing was taken.
         """
         for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1)):
             if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
@@ -195,7 +221,11 @@ class Trainer:
                 f"fit: patience watches {monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
                 + (", or validation data" if validation is None else "")
             )
+        if loss_goal is not None and not isinstance(loss_goal, int | float | np.number):
+            raise ConfigurationError(f"fit: loss_goal is {loss_goal!r}; expected a number, or None")
         dataset = self._checked(as_dataset(data, y))
+        if class_weight is not None:
+            dataset = with_class_weights(dataset, class_weight)
         held_out = None if validation is None else self._checked(as_dataset(validation))
         if monitor != self.early_stopping.monitor:
             self.early_stopping = EarlyStopping(monitor=monitor)
@@ -207,7 +237,7 @@ class Trainer:
             callbacks.append(progress())
         self._stopped = ""  # a stop asked for since the last `fit` holds
         self.epochs = self.epoch + int(epochs)
-        loop = Loop(self, dataset, held_out, int(batch_size))
+        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal)
         try:
             for callback in callbacks:
                 callback.on_train_begin(self)
@@ -217,23 +247,42 @@ class Trainer:
             self._stopped, self._stop = self._stop, ""
             for callback in callbacks:
                 callback.on_train_end(self, self.history)
-        if self.epoch >= self.epochs or self.stopped == "patience":
+        if self.epoch >= self.epochs or self.stopped in ("patience", "loss"):
             self._restore_best()
         if self.stopped == "interrupt" and not _in_notebook():
             raise KeyboardInterrupt
         return self.history
 
-    def evaluate(self, data: Any, y: Any = None) -> dict[str, float]:
-        """The mean loss over a data set, and the accuracy where the loss has one."""
-        return self.evaluator(self._checked(as_dataset(data, y)))()
+    def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
+        """The mean loss over a data set, by the rows' weights if it has any, and the accuracy where the loss has one.
 
-    def predict(self, x: Any) -> np.ndarray:
-        """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs."""
+        With `report`, precision and recall too: of the second of two classes, else their means over the classes.
+        """
+        dataset = self._checked(as_dataset(data, y))
+        found = self.evaluator(dataset)()
+        return found | self.report(dataset).means if report else found
+
+    def report(self, data: Any, y: Any = None) -> Report:
+        """Precision and recall of each class on a data set."""
+        dataset = self._checked(as_dataset(data, y))
+        return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
+
+    def predict(self, x: Any) -> Any:
+        """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs.
+
+        Those of a `JointLoss` are a dictionary by heads.
+        """
         return self.loss.predict(self._outputs(x))
 
-    def predict_proba(self, x: Any) -> np.ndarray:
+    def predict_proba(self, x: Any) -> Any:
         """The probability of each class for x (rows, features): (rows, classes)."""
         return self.loss.probabilities(self._outputs(x))
+
+    def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
+        """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
+        rows = as_dataset(x).x
+        self.model.parameters()  # gives names, by which the arena knows the layer's
+        return Predictor(layer, self.backend, self.state.arena, flat(rows).shape[1], self.precision)(rows)
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
@@ -268,6 +317,19 @@ class Trainer:
         del state
         before.release()
 
+    def restart(self, seed: int) -> None:
+        """Draws the trained weights anew from `seed` and sets the optimizer's states back; steps go on being counted.
+
+        The states are those of a first step, but not its bias correction.
+        """
+        for parameter in self.model.parameters():
+            if parameter.trained:
+                parameter.array = parameter.owner = None
+        self.model.ensure_initialized(seed)
+        state = self.state
+        for name in self.optimizer.states:
+            state.slots[name][...] = self.optimizer.initial.get(name, 0)
+
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
         held_out = None if validation is None else as_dataset(validation)
@@ -283,11 +345,12 @@ class Trainer:
         return means(self.backend.to_numpy(self.state.totals), self.loss)
 
     def _outputs(self, x: Any) -> np.ndarray:
-        rows = as_dataset(x).x
-        width = flat(rows).shape[1]
+        data = as_dataset(x)
+        rows, width = data.x, flat(data.x).shape[1]
         arena = self.state.arena
         if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
             self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
+        check_categories(self._predictor.program.graph, self._predictor.program.x, data)
         return self._predictor(rows)
 
     def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS, streamed: bool | None = None) -> Evaluator:
@@ -333,8 +396,10 @@ class Trainer:
         graph = Graph(self.model.dtype)
         self.model.parameters()
         width = flat(data.x).shape[1]
-        output = graph.lower(self.model, graph.batch((width,)))
-        self.loss.check(data, output.shape)
+        x = graph.batch((width,))
+        output = graph.lower(self.model, x)
+        self.loss.check(data, output.example_shape)
+        check_categories(graph, x, data)
         return data
 
 

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.machine import turn
+from ..backends.machine import borrow, turn
 from ..backends.matrix_unit import DEEP, STEP
-from ..backends.team import share
 from .adam import loop as update
 from .bias_activation import CHUNK
+from .dense_parts import (
+    BIAS,
+    BIAS_RANGE,
+    BY_OUTPUTS,
+    D_STRIDE,
+    DT,
+    DT_STRIDE,
+    GRADIENT,
+    INPUTS,
+    LINE,
+    OUTPUTS,
+    WEIGHT_RANGE,
+    X_STRIDE,
+    D,
+    X,
+    columns,
+    span,
+    weights,
+)
 from .matrix_product import ALL, DEPTH, LEFT_PANELS, WIDE, matrix_product, split_columns, split_rows
 from .product import LEFT, NEITHER, SCRATCH, plain, product
 
@@ -30,28 +48,24 @@ def fit(
     more: int,
     done: int,
 ) -> None:
-    """Gradients of the part's rows of the weights and columns of the bias; with the last block `done`, their update.
+    """Gradients of the part's weights and its columns of the bias; with the last block `done`, their update.
 
     `optimizer` is (counters, slots, bounds, factors, table, clip, attributes), as `update.py` says, where bounds are
     one range without end. Of `several` blocks the gradients are collected in `work`, the first having `more` 0.
     """
-    # the columns of `layers`, which `dense_chain` names
-    inputs, outputs, bias, bias_range = layer[0], layer[1], layer[3], layer[5]
-    d, d_stride, gradient = layer[9], layer[10], layer[14]
-    scratch, lanes, _, panels = tools
-    hot = scratch[SCRATCH:]
-    stride = (outputs + lanes - 1) // lanes * lanes
+    scratch, _, _, panels = tools
+    hot, bias = scratch[SCRATCH:], layer[BIAS]
     if panels.shape[0] > 0:
         fit_turned(part, parts, n, layer, work, p, optimizer, tools, several, more, done)
     else:
         fit_rows(part, parts, n, layer, work, p, optimizer, tools, several, more, done)
     if bias >= 0:
-        start, stop = share(outputs, part, parts, 8)
+        start, stop = columns(layer, part, parts)
         width = stop - start
-        total = work[gradient + (inputs + parts * lanes) * stride + start :][:width] if several else hot[:width]
-        sum_columns(n, work, d + start, d_stride, total, hot[width : 2 * width], more)
+        total = work[layer[GRADIENT] + start :][:width] if several else hot[:width]
+        sum_columns(n, work, layer[D] + start, layer[D_STRIDE], total, hot[width : 2 * width], more)
         if done:
-            apply(p, total, bias + start, width, bias_range, optimizer)
+            apply(p, total, bias + start, width, layer[BIAS_RANGE], optimizer)
 
 
 def fit_rows(
@@ -68,12 +82,11 @@ def fit_rows(
     done: int,
 ) -> None:
     """`fit` for the weights, on vector units."""
-    inputs, outputs, weight, weight_range = layer[0], layer[1], layer[2], layer[4]
-    x, x_stride, d, d_stride, gradient = layer[7], layer[8], layer[9], layer[10], layer[14]
     scratch, lanes, height, _ = tools
     hot = scratch[SCRATCH:]
-    start, stop = share(inputs, part, parts, 8)
-    vectors = (outputs + lanes - 1) // lanes
+    start, stop, low, high = span(layer, part, parts)
+    width, weight, gradient = high - low, weights(layer, 0, low), collected(layer, part, parts, lanes)
+    vectors = (width + lanes - 1) // lanes
     stride = vectors * lanes
     grain = min(ROWS, max(8, HOT // stride // 8 * 8))
     copies = LEFT if n >= 64 and vectors > 1 else NEITHER
@@ -82,21 +95,21 @@ def fit_rows(
         g, place = (work, gradient + i * stride) if several else (hot, 0)
         product(
             size, vectors, n,
-            work, x + i, plain(1), x_stride,
-            work, d, d_stride,
+            work, layer[X] + i, plain(1), layer[X_STRIDE],
+            work, layer[D] + low, layer[D_STRIDE],
             g, place, stride, more,
             copies, scratch, lanes, height,
         )  # fmt: skip
         if done:
             compact = g[place:]
-            if stride != outputs:
+            if stride != width:
                 compact = hot[grain * stride :]
                 for r in range(size):
-                    row = g[place + r * stride : place + r * stride + outputs]
-                    target = compact[r * outputs : (r + 1) * outputs]
-                    for j in range(outputs):
+                    row = g[place + r * stride : place + r * stride + width]
+                    target = compact[r * width : (r + 1) * width]
+                    for j in range(width):
                         target[j] = row[j]
-            apply(p, compact, weight + i * outputs, size * outputs, weight_range, optimizer)
+            apply(p, compact, weight + i * width, size * width, layer[WEIGHT_RANGE], optimizer)
 
 
 def fit_turned(
@@ -116,11 +129,11 @@ def fit_turned(
 
     That is the gradient transposed, in blocks of some inputs; collected over blocks of rows it stays so.
     """
-    inputs, outputs, weight, weight_range = layer[0], layer[1], layer[2], layer[4]
-    x, x_stride, dt, dt_stride, gradient = layer[7], layer[8], layer[11], layer[12], layer[14]
     scratch, lanes, _, panels = tools
-    hot = scratch[SCRATCH:]
-    start, stop = share(inputs, part, parts, 8)
+    hot, x, x_stride = scratch[SCRATCH:], layer[X], layer[X_STRIDE]
+    start, stop, low, high = span(layer, part, parts)
+    outputs, weight, gradient = high - low, weights(layer, 0, low), collected(layer, part, parts, lanes)
+    dt, dt_stride = layer[DT] + low * layer[DT_STRIDE], layer[DT_STRIDE]
     stride = (outputs + lanes - 1) // lanes * lanes
     tall = (outputs + WIDE - 1) // WIDE * 2 * STEP // DEEP  # words of DT, split, for each row of X
     grain = min(ROWS, max(WIDE, HOT // stride // WIDE * WIDE))
@@ -131,7 +144,7 @@ def fit_turned(
     for i in range(start, stop, grain):
         size = min(grain, stop - i)
         width = (size + lanes - 1) // lanes * lanes
-        g, place = (work, gradient + (i + part * lanes) * stride) if several else (hot, 0)
+        g, place = (work, gradient + i * stride) if several else (hot, 0)
         for k in range(0, n, DEPTH):
             next_i, next_k = (i, k + DEPTH) if k + DEPTH < n else (i + grain, 0)
             right = matrix_product(
@@ -145,7 +158,7 @@ def fit_turned(
             for o in range(stride - lanes, -1, -lanes):  # backwards: the last has columns that the next row takes
                 for r in range(0, width, lanes):
                     turn(g, place + o * width + r, width, turned, r * outputs + o, outputs)
-            apply(p, turned, weight + i * outputs, size * outputs, weight_range, optimizer)
+            apply(p, turned, weight + i * outputs, size * outputs, layer[WEIGHT_RANGE], optimizer)
 
 
 def sum_columns(n: int, work: Any, d: int, stride: int, total: Any, chunk: Any, more: int) -> None:
@@ -165,6 +178,17 @@ def sum_columns(n: int, work: Any, d: int, stride: int, total: Any, chunk: Any, 
             total[j] += chunk[j]
 
 
+def collected(layer: Any, part: int, parts: int, lanes: int) -> int:
+    """Where the gradient of the layer's first row of weights is collected over blocks, behind that of the bias.
+
+    Behind the last row of a part are as many as a vector has elements: they are written where blocks are turned.
+    """
+    whole = (layer[OUTPUTS] + lanes - 1) // lanes * lanes
+    if layer[BY_OUTPUTS]:
+        return layer[GRADIENT] + whole + part * (layer[INPUTS] + lanes) * (whole // parts + LINE + lanes)
+    return layer[GRADIENT] + whole + part * lanes * whole
+
+
 def apply(p: Any, g: Any, start: int, size: int, group: int, optimizer: Any) -> None:
     """Updates `size` parameters from `start` on with the gradient g."""
     counters, slots, bounds, factors, table, clip, attributes = optimizer
@@ -175,17 +199,17 @@ def apply(p: Any, g: Any, start: int, size: int, group: int, optimizer: Any) -> 
 
 def cut(slots: Any, start: int, stop: int) -> Any:
     """The same part of each of the optimizer's states: here of two."""
-    return slots[0][start:stop], slots[1][start:stop]
+    return borrow(slots[0])[start:stop], borrow(slots[1])[start:stop]
 
 
 def cut_one(slots: Any, start: int, stop: int) -> Any:
     """`cut` for one state."""
-    return (slots[0][start:stop],)
+    return (borrow(slots[0])[start:stop],)
 
 
 def cut_three(slots: Any, start: int, stop: int) -> Any:
     """`cut` for three states."""
-    return slots[0][start:stop], slots[1][start:stop], slots[2][start:stop]
+    return borrow(slots[0])[start:stop], borrow(slots[1])[start:stop], borrow(slots[2])[start:stop]
 
 
 CUTS = {1: cut_one, 2: cut, 3: cut_three}

@@ -67,6 +67,9 @@ class Operation:
     cuda : the CUDA kernel, or None.
     gradient : ``gradient(graph, node, *output_gradients)`` appends the backward operations and returns one
         gradient (or None) for each input; None where the operation has no derivative.
+    tangent : ``tangent(graph, node, *input_tangents)``, None for an input that does not change, appends the operations
+        of the derivative along them and returns a tangent (or None) for each output; None where the reference is to
+        be run on dual numbers (dual.py), which needs no rule but recomputes the values.
     inplace : pairs (output, input) that may share memory where nothing else reads the input later.
     flops : floating-point operations for given arrays and attributes.
     traffic : bytes read and bytes written at the least, for given arrays; None where that is
@@ -83,6 +86,7 @@ class Operation:
     extent: Callable[..., int] = lambda *arrays: 1
     cuda: Cuda | None = None
     gradient: Callable[..., tuple[Any, ...]] | None = None
+    tangent: Callable[..., tuple[Any, ...]] | None = None
     inplace: tuple[tuple[int, int], ...] = ()
     flops: Callable[..., int] = lambda *arrays, **attributes: 0
     traffic: Callable[..., tuple[int, int]] | None = None
@@ -93,6 +97,11 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"
+
+    @property
+    def short(self) -> bool:
+        """Whether arrays may be of sixteen bits: a kernel says so by names of types, and array code always can."""
+        return self.cuda is None or not {"VALUE", "BATCH", "COPY"}.isdisjoint(self.cuda.types)
 
     def bytes(self, *arrays: Any) -> int:
         """Bytes read and written at the least, without scratch."""

@@ -41,6 +41,14 @@ def test_fashion_mnist(tmp_path: Path) -> None:
     assert all(float(line.split("accuracy ")[1].split(",")[0]) > 0.86 for line in lines)
 
 
+def test_characters(tmp_path: Path) -> None:
+    """Guesses more than a third of the characters of text that it was not trained on, and writes 300 more."""
+    score, *written = run("characters.py", tmp_path).splitlines()
+    assert float(score.rsplit(" ", 1)[1]) > 1 / 3
+    assert written[0].startswith("    def ") and len("\n".join(written)) == 308
+    assert (tmp_path / "characters.safetensors").exists()
+
+
 def test_scikit_learn(tmp_path: Path) -> None:
     """A network's test accuracy is above 0.95, and a code of 8 numbers tells most digits apart."""
     lines = [line for line in run("scikit_learn.py", tmp_path).splitlines() if "test accuracy" in line]

@@ -26,7 +26,10 @@ def blocks(name: str) -> list[tuple[str, str]]:
     return [(found["language"], found["text"]) for found in BLOCK.finditer(text) if not found["marker"]]
 
 
-DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in ("batch-size", "benchmarks", "layers", "scikit-learn"))]
+DOCUMENTS = [
+    "README.md",
+    *(name for path in sorted((ROOT / "docs").rglob("*.md")) if blocks(name := path.relative_to(ROOT).as_posix())),
+]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -49,3 +52,10 @@ def test_document_runs(name: str, tmp_path: Path) -> None:
         command = [sys.executable, "-c", text] if language == "python" else ["sh", "-euc", text]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+
+
+def test_links_lead_somewhere() -> None:
+    """Relative links hold in a checkout; the site's build checks those within it again."""
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path}: {link}"

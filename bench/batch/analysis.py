@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
 
 from . import advice
 from .curve import Curve, crossover, curve, fit, half_peak
@@ -96,10 +95,6 @@ class Analysis:
     best: str = ""
     sentence: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return _plain(asdict(self))
-
 
 def analyse(document: Document) -> Analysis:
     """Knees, crossings, advice and the sentence that a person would say."""
@@ -148,7 +143,7 @@ def _crossing(curves: dict[str, Curve], one: str, other: str) -> Crossing:
 
 
 def noise_scale(document: Document) -> Estimate | None:
-    """The noise scale that counts for the optimizer: Adam's where gradients are divided by √v̂."""
+    """The noise scale that counts for the optimizer: Adam's in Adam's own coordinates."""
     if document.noise is None:
         return None
     return document.noise.adam or document.noise.scale
@@ -264,13 +259,3 @@ def two_digits(number: float) -> str:
         return f"{max(1, round(number)):,}"
     power = 10 ** (len(str(int(number))) - 2)
     return f"{round(number / power) * power:,}"
-
-
-def _plain(tree: Any) -> Any:
-    if isinstance(tree, Estimate):
-        return tree.model_dump()
-    if isinstance(tree, dict):
-        return {key: _plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_plain(value) for value in tree]
-    return tree

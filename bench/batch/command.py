@@ -47,6 +47,9 @@ class Request:
     out: Path | None = None
     resume: bool = False
     plot: Path | None = None
+    validate: bool = False
+    page: Path | None = None
+    prove: bool = False
 
 
 def request(
@@ -58,6 +61,9 @@ def request(
     out: Path | None = None,
     resume: bool = False,
     plot: Path | None = None,
+    validate: bool = False,
+    page: Path | None = None,
+    prove: bool = False,
 ) -> Request:
     """What the options ask for.
 
@@ -74,13 +80,15 @@ def request(
         raise ConfigurationError(
             "--resume goes on from the file of --out FILE" + (f"; there is no {out}" if out else "")
         )
-    check_files(out, plot)
-    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot)
+    if validate and not noise:
+        raise ConfigurationError("--validate compares with the noise scale, which --no-noise leaves out; give only one")
+    check_files(out, plot, page)
+    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page, prove)
 
 
-def check_files(out: Path | None, plot: Path | None) -> None:
+def check_files(out: Path | None, plot: Path | None, page: Path | None) -> None:
     """Raises where a file could not be written, before anything is measured."""
-    for option, path in (("--out", out), ("--plot", plot)):
+    for option, path in (("--out", out), ("--plot", plot), ("--html", page)):
         if path is not None and not path.parent.is_dir():
             raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}")
         if path is not None and path.is_dir():
@@ -89,6 +97,8 @@ def check_files(out: Path | None, plot: Path | None) -> None:
         raise ConfigurationError(f"--plot {plot} has another ending; expected one of: {', '.join(PICTURES)}")
     if plot is not None and find_spec("matplotlib") is None:
         raise ConfigurationError("--plot needs Matplotlib: pip install 'gearshift[plot]'")
+    if page is not None and find_spec("plotly") is None:
+        raise ConfigurationError("--html needs Plotly: pip install 'gearshift[html]'")
 
 
 def parse_sizes(text: str) -> list[int]:
@@ -138,19 +148,23 @@ def parse_backends(text: str | None) -> list[str]:
 
 def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
     """Measures; what was measured, and whether it was interrupted."""
-    splits = experiment.load_data(configuration.data, configuration.train.seed)
+    splits = experiment.load(configuration)
     first = experiment.build_trainer(configuration, splits, asked.names[0])
     task = task_of(configuration, splits, first)
     document = _begun(configuration, asked, task)
     del first
     with (
-        _progress(asked.seconds) as tell,
+        _progress(asked.seconds * (1 + asked.validate)) as tell,
         _interruptible(Budget(asked.seconds, document.spent_seconds, tell)) as budget,
     ):
         try:
             if asked.noise and document.noise is None:
                 _measure_noise(document, configuration, splits, asked.names, budget)
             Sweep(document, configuration, splits, asked.names, budget).run()
+            if asked.prove:
+                _prove(document, configuration, splits, budget)
+            if asked.validate:
+                _validate(document, configuration, splits, budget)
         except Stopped:
             pass
         finally:
@@ -193,6 +207,26 @@ def _measure_noise(
         document.noise_absent = ""
     except ConfigurationError as error:
         document.noise_absent = str(error)
+
+
+def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
+    """On the best backend."""
+    from .analysis import analyse
+    from .proof import prove
+
+    prove(document, configuration, splits, analyse(document).best, budget)
+
+
+def _validate(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
+    """Spends as much again as the budget."""
+    from .analysis import analyse
+    from .validate import Validator
+
+    given = analyse(document).advice
+    if not given:
+        raise ConfigurationError(f"--validate needs the advice, and there is none: {document.noise_absent}")
+    budget.seconds += budget.spent
+    Validator(document, configuration, splits, given[0], budget).run()
 
 
 @contextmanager
@@ -248,4 +282,8 @@ def report(document: Document, asked: Request) -> None:
         from .plots import save
 
         save(document, asked.plot)
+    if asked.page is not None:
+        from .page import save as save_page
+
+        save_page(document, asked.page)
     show(document, Console(width=None if sys.stdout.isatty() else 120))

@@ -8,7 +8,7 @@ B = tr Σ / |G|² (McCandlish et al. 2018) is the batch size at which a mean gra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,12 +83,16 @@ class PerExample:
                 f"the noise scale needs dense layers, each used once; {foreign[0]!r} belongs to another kind"
             )
 
-    @quietly
     def moments(self, chosen: np.ndarray, divisors: Mapping[str, Any] | None = None, mask: int = 0) -> Moments:
         """Of the gradients on the chosen rows of the data, divided by `divisors` (arrays by parameter) where given.
 
         `mask` numbers the dropout masks.
         """
+        return self.several(chosen, [divisors], mask)[0]
+
+    @quietly
+    def several(self, chosen: np.ndarray, divided: Sequence[Mapping[str, Any] | None], mask: int = 0) -> list[Moments]:
+        """The moments for each kind of divisors, in one backward pass."""
         backend, rows = self.trainer.backend, len(chosen)
         xp, program = backend.xp, self.program
         assert program.target is not None
@@ -97,17 +101,22 @@ class PerExample:
         self.plan.array(program.target, rows)[...] = backend.asarray(self.y[chosen]).reshape(
             rows, *program.target.shape
         )
-        norms: dict[str, Any] = {}
+        norms: list[dict[str, Any]] = [{} for _ in divided]
         for call in self.plan.bind(rows):
             call.run()
             for value in _gradients(call.node):
                 name = self.parameter_of.get(value)
-                if name is not None:
+                if name is None:
+                    continue
+                for known, divisors in zip(norms, divided, strict=True):
                     divisor = None if divisors is None else divisors[name]
                     found = _squares(xp, call.node, call.arrays, divisor) * rows**2  # backward carries 1 / rows
-                    norms[call.node.layer] = norms.get(call.node.layer, 0) + found
+                    known[call.node.layer] = known.get(call.node.layer, 0) + found
+        return [self._moments(known, divisors) for known, divisors in zip(norms, divided, strict=True)]
+
+    def _moments(self, norms: Mapping[str, Any], divisors: Mapping[str, Any] | None) -> Moments:
         mean, whole = self._means(norms, divisors)
-        host = {layer: np.asarray(backend.to_numpy(found)) for layer, found in norms.items()}
+        host = {layer: np.asarray(self.trainer.backend.to_numpy(found)) for layer, found in norms.items()}
         return Moments({layer: float(found.mean()) for layer, found in host.items()}, mean, whole, host)
 
     def _means(self, norms: Mapping[str, Any], divisors: Mapping[str, Any] | None) -> tuple[dict, dict]:
@@ -132,7 +141,11 @@ class PerExample:
         return mean, whole
 
     def adam_divisors(self) -> dict[str, Any] | None:
-        """√v̂ + ε of each parameter, where the optimizer is Adam and has taken a step."""
+        """(√v̂ + ε)^½ of each parameter, where the optimizer is Adam and has taken a step.
+
+        Adam steps along g / (√v̂ + ε). That is plain descent in coordinates stretched by (√v̂ + ε)^½, and there the
+        gradient is g / (√v̂ + ε)^½.
+        """
         state, optimizer = self.trainer.state, self.trainer.optimizer
         if "second" not in state.slots or not state.step:
             return None
@@ -144,7 +157,7 @@ class PerExample:
             for parameter in arena.parameters
             if parameter.trained
         }
-        return {name: xp.sqrt(v) * root + eps for name, v in second.items()}
+        return {name: xp.sqrt(xp.sqrt(v) * root + eps) for name, v in second.items()}
 
 
 def ratio(draws: list[tuple[float, float]], seed: int = 0) -> Estimate:

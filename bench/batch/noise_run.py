@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 
 import numpy as np
 
 from ...backends.errors import ConfigurationError
 from ...dl.data import Dataset
-from ...dl.resident import Resident
 from ...dl.trainer import Trainer
+from .descent import Descent
 from .noise import RESAMPLES, Moments, PerExample, ratio
 from .records import Estimate, Noise, NoiseAt
-from .steps import Steps
 
-PLACES, DRAWS, ROWS = 24, 8, 256  # places of the run, draws at each, and rows of a draw at most
+PLACES, DRAWS, ROWS = 24, 2, 8192  # places of the run, draws at each, and rows of a draw at most
+SMALL = 256  # rows of a draw that is timed first; where time is short, all are of so many
 EPOCHS = 10  # of the run at most
 FEWEST = 16  # rows of the data
 
@@ -30,8 +31,10 @@ def measure(
 ) -> Noise:
     """Trains for some epochs, as many as fit into `seconds`, and draws gradients at places of the run.
 
-    Over the run, the noise scale is the median of the places: it grows tenfold from the first steps on, and where the
-    true gradient all but vanishes one place may say anything.
+    Draws are as large as the time allows: from the whole data the moments are exact, and from others the error of
+    |G|² falls with the rows of a draw, but only with the root of the number of draws. Over the run, the noise scale
+    is the median of the places: it grows tenfold from the first steps on, and where the true gradient all but
+    vanishes one place may say anything.
 
     Raises
     ------
@@ -41,54 +44,62 @@ def measure(
     rows = len(data)
     if rows < FEWEST:
         raise ConfigurationError(f"the noise scale needs {FEWEST} rows of training data; there are {rows}")
-    batch, draw = min(batch_size, rows), max(2, min(ROWS, rows // 4))
-    steps = Steps(trainer, Resident(trainer.backend, data), batch)
-    examples = PerExample(trainer, data, draw)
-    chooser = np.random.default_rng(seed)  # of the draws
+    batch = min(batch_size, rows)
     note("noise scale: warming up")
-    steps.timed(1)
-    step = min(steps.timed(10) for _ in range(3))
-    steps.reset()
+    run, chooser = Descent(trainer, data, batch), np.random.default_rng(seed)
+    step = min(run.run(10) / 10 for _ in range(3))
+    run.reset()
+    draw = _affordable(trainer, data, chooser, 0.4 * seconds / (PLACES * DRAWS))
+    examples, draws = PerExample(trainer, data, draw), DRAWS if draw < rows else 1
     each = max(1, min(math.ceil(EPOCHS * rows / batch), int(0.4 * seconds / step)) // PLACES)
     places: list[NoiseAt] = []
     for place in range(PLACES):
         note(f"noise scale: place {place + 1} of {PLACES} along {PLACES * each:,} steps")
-        steps.run(each)
+        run.run(each)
         loss = trainer.totals()["loss"]
         if trainer.state.failed_step() >= 0 or not math.isfinite(loss):
             raise ConfigurationError(
                 f"the loss is not finite at step {trainer.state.failed_step()} with learning rate "
                 f"{trainer.optimizer.lr:g}, so there is no noise scale; try a lower one"
             )
-        places.append(_place(trainer, examples, chooser, draw, place, loss))
+        places.append(_place(examples, chooser, draw, range(place * draws, (place + 1) * draws), loss))
     adam = [place.adam for place in places if place.adam is not None]
     return Noise(
         backend=trainer.backend.name,
         batch=draw,
-        draws=DRAWS,
+        draws=draws,
         places=places,
         scale=_median([place.scale for place in places]),
         adam=_median(adam) if adam else None,
     )
 
 
-def _place(
-    trainer: Trainer, examples: PerExample, chooser: np.random.Generator, draw: int, place: int, loss: float
-) -> NoiseAt:
-    """Draws gradients at the present weights."""
+def _affordable(trainer: Trainer, data: Dataset, chooser: np.random.Generator, seconds: float) -> int:
+    """Rows of a draw that takes so long: all of the data, or a power of two."""
+    rows = len(data)
+    small = min(SMALL, rows)
+    examples, chosen = PerExample(trainer, data, small), chooser.choice(rows, small, replace=False)
+    examples.moments(chosen)
+    start = time.perf_counter()
+    examples.moments(chosen)
+    fits = small * seconds / (time.perf_counter() - start)
+    if rows <= min(fits, ROWS) or rows == small:
+        return rows
+    return min(ROWS, 2 ** int(math.log2(max(small, min(fits, rows)))))
+
+
+def _place(examples: PerExample, chooser: np.random.Generator, draw: int, masks: range, loss: float) -> NoiseAt:
+    """Draws gradients at the present weights, one for each number of dropout masks."""
     rows, divisors = len(examples.data), examples.adam_divisors()
-    plain: list[Moments] = []
-    divided: list[Moments] = []
-    for turn in range(DRAWS):
-        chosen = chooser.choice(rows, draw, replace=False)
-        mask = place * DRAWS + turn
-        plain.append(examples.moments(chosen, mask=mask))
-        if divisors is not None:
-            divided.append(examples.moments(chosen, divisors, mask))
+    kinds = [None] if divisors is None else [None, divisors]
+    found: list[list[Moments]] = [
+        examples.several(chooser.choice(rows, draw, replace=False), kinds, mask) for mask in masks
+    ]
+    plain, divided = [one[0] for one in found], [one[1] for one in found if divisors is not None]
     noises = [one.noise(draw, rows) for one in plain]
     trace, square = np.mean(noises, axis=0)
     return NoiseAt(
-        step=trainer.step,
+        step=examples.trainer.step,
         loss=loss,
         trace=float(trace),
         square=float(square),

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import advice
 from .analysis import Analysis, analyse, curve_of, noise_scale, two_digits
+from .checked import Check, check
 from .records import BOUNDS, Document
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
@@ -16,7 +17,7 @@ BACKENDS = {"cupy": "#009E73", "numba": "#0072B2", "numpy": "#D55E00"}
 OTHERS = ("#CC79A7", "#56B4E9", "#E69F00")
 PARTS = {"compute": "#009E73", "memory": "#E69F00", "launch": "#CC79A7", "lost": "#DDDDDD"}
 CEILINGS = {"compute": "--", "memory": "-.", "launch": ":"}
-INK, FAINT = "#222222", "#DDDDDD"
+INK, FAINT, MEASURED = "#222222", "#DDDDDD", "#882255"
 
 
 def save(document: Document, path: Path) -> None:
@@ -126,6 +127,17 @@ def steps_and_examples(panel: Any, document: Document, analysis: Analysis) -> No
     for batch in batches[:: max(1, len(batches) // 6)]:
         place = (1 + batch / scale.value, 1 + scale.value / batch)
         panel.annotate(f"{int(batch):,}", place, (4, 4), textcoords="offset points", fontsize=8)
+    checked = check(document)
+    if checked is not None and checked.hyperbola is not None:
+        least = checked.hyperbola
+        places = [(point.examples / least.examples, point.steps / least.steps) for point in checked.points]
+        panel.plot(*zip(*places, strict=True), "s", color=MEASURED, ms=5, label="measured")
+        for point, place in zip(checked.points, places, strict=True):
+            panel.annotate(
+                f"{point.batch:,}", place, (-4, -4), textcoords="offset points", fontsize=8, color=MEASURED,
+                ha="right", va="top",
+            )  # fmt: skip
+        panel.legend(frameon=False, fontsize=8)
     for one in analysis.advice[:1]:
         place = (1 + one.batch / scale.value, 1 + scale.value / one.batch)
         panel.plot(*place, "o", ms=10, mfc="none", color=colour(document, one.backend), label=f"take {one.batch:,}")
@@ -148,9 +160,23 @@ def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
         costs = [advice.cost(measured, noise, batches) / least for noise in (scale.low, scale.value, scale.high)]
         panel.plot(batches, costs[1], color=ink, marker="o", ms=3, lw=1.8, label=f"{one.backend}: take {one.batch:,}")
         panel.axvspan(one.low, one.high, color=ink, alpha=0.12, lw=0)
+    checked = check(document)
+    if checked is not None:
+        batches, times = zip(*relative_times(document, checked, least), strict=True)
+        panel.plot(batches, times, "s", color=MEASURED, ms=5, label="measured")
     panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="time / least")
-    panel.legend(frameon=False, fontsize=8)
+    panel.legend(frameon=False, fontsize=8, loc="upper center")
     return None
+
+
+def relative_times(document: Document, checked: Check, least: float) -> list[tuple[int, float]]:
+    """Batch sizes, and the times measured there in the units of the prediction, which agree at the advised one."""
+    scale, measured = noise_scale(document), curve_of(document, checked.backend)
+    assert scale is not None and measured is not None
+    return [
+        (point.batch, float(point.seconds / point.predicted * advice.cost(measured, scale.value, point.batch) / least))
+        for point in checked.points
+    ]
 
 
 def _nothing(panel: Any, why: str) -> None:

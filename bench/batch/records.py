@@ -3,7 +3,8 @@
 One object a file: this module's `Document`, whose fields are described where they stand. The list ``benchmarks`` has a
 record for each backend and batch size, a `Point`, to which the file adds what is computed from it (``step_seconds``,
 ``samples_per_second``, ``attainable_seconds``, ``bound``, ``share``, ``fault``) and what `pytest-benchmark compare`
-reads (``name``, ``group``, ``stats``, …). ``analysis`` holds the advice. Both are computed anew when a file is read.
+reads (``name``, ``group``, ``stats``, …). ``analysis`` holds the advice, ``check`` what `--validate` says of it. All
+of these are computed anew when a file is read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -164,7 +166,7 @@ class NoiseAt(Record):
     trace: float  # tr Σ, of one example's gradient
     square: float  # |G|², of the true gradient
     scale: Estimate  # tr Σ / |G|², in rows
-    adam: Estimate | None = None  # the same of gradients divided by Adam's √v̂ + ε
+    adam: Estimate | None = None  # the same of gradients divided by the root of Adam's √v̂ + ε
     layers: dict[str, float] = {}
 
 
@@ -177,6 +179,42 @@ class Noise(Record):
     places: list[NoiseAt]
     scale: Estimate  # over the run
     adam: Estimate | None = None
+
+
+class Trial(Record):
+    """One training run towards the target loss of a validation."""
+
+    batch: int
+    factor: float  # of the learning rate that the rule gives
+    lr: float
+    seed: int
+    steps: float | None  # to the target; None where the run was ended before
+    examples: float | None
+    seconds: float | None
+    taken: int  # steps
+
+
+class Validation(Record):
+    """Training to one loss at several batch sizes."""
+
+    backend: str
+    advised: int  # batch size
+    target: float  # loss
+    steps: int  # in which the configured batch size and learning rate came to it
+    rows: int  # of the training data, on which the loss was looked at
+    trials: list[Trial] = []
+    ended: str = ""  # why batch sizes are missing
+
+
+class Proof(Record):
+    """A step with one thing changed: its time by that of the step as it was."""
+
+    backend: str
+    batch: int
+    bound: Bound | None  # of the step as it was
+    change: str
+    predicted: float  # by the ceilings of both
+    measured: float
 
 
 class Task(Record):
@@ -210,6 +248,8 @@ class Document(Record):
     benchmarks: list[Point] = []
     noise: Noise | None = None
     noise_absent: str = ""  # why there is none
+    validation: Validation | None = None
+    proofs: list[Proof] = []
 
     def of(self, backend: str) -> list[Point]:
         """The points of a backend that were measured, by batch size."""
@@ -233,11 +273,13 @@ def write(document: Document, path: Path) -> None:
     """Writes the file, whole or not at all."""
     from ...dl.storage import write_atomically
     from .analysis import analyse
+    from .checked import check
 
     tree = document.model_dump()
     measured = [point for point in document.benchmarks if point.rounds]
     tree["benchmarks"] = [_exchanged(point) for point in measured]
-    tree["analysis"] = analyse(document).as_dict()
+    tree["analysis"] = plain(analyse(document))
+    tree["check"] = plain(check(document))
     tree |= {
         "machine_info": {"cpu": {"brand_raw": document.machine.get("processor", "")}, "node": ""},
         "commit_info": {"id": "", "dirty": False},
@@ -268,6 +310,19 @@ def read(path: Path) -> Document:
         raise DataError(f"{path} is no file of `gearshift bench`: {where}: {first['msg']}") from None
     except ValueError as error:
         raise DataError(f"{path} is no file of `gearshift bench` (format {FORMAT}): {error}") from None
+
+
+def plain(tree: Any) -> Any:
+    """Dataclasses and records as plain values, for JSON."""
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return {field.name: plain(getattr(tree, field.name)) for field in fields(tree)}
+    if isinstance(tree, Record):
+        return tree.model_dump()
+    if isinstance(tree, dict):
+        return {key: plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [plain(value) for value in tree]
+    return tree
 
 
 def _exchanged(point: Point) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .analysis import Advice, Analysis, Knee, analyse, lost_by_operation, noise_scale, two_digits
-from .records import BOUNDS, Bound, Document, Point, Where
+from .checked import Check, check
+from .records import BOUNDS, Bound, Document, Point, Proof, Validation, Where
 
 STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
 ROWS, MARKS = 12, "ox+*#@"
@@ -47,6 +48,11 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         parts.append(Text(f"no noise scale: {document.noise_absent}", style="yellow"))
     if analysis.advice:
         parts += [Text(), advice(analysis.advice), *(Text(line) for line in settings(document, analysis.advice[0]))]
+    if document.proofs:
+        parts += [Text(), proofs(document.proofs)]
+    checked = check(document)
+    if checked is not None and document.validation is not None:
+        parts += [Text(), validation(checked), *(Text(line) for line in verdict(checked, document.validation))]
     parts += [Text(), Text(analysis.sentence, style="bold")]
     return Group(*parts)
 
@@ -165,7 +171,7 @@ def noise(document: Document) -> Text:
     """The noise scale, and how it moved."""
     measured, scale = document.noise, noise_scale(document)
     assert measured is not None and scale is not None
-    kind = "divided by Adam's √v̂" if measured.adam else "plain"
+    kind = "as Adam scales them" if measured.adam else "plain"
     first, last = measured.places[0], measured.places[-1]
 
     def of(value: float) -> str:
@@ -217,6 +223,64 @@ def settings(document: Document, first: Advice) -> list[str]:
         lines.append(f"the data end at {task.rows:,} rows")
     elif first.edge:
         lines.append(f"the best lies at the {first.edge} batch size that was measured")
+    return lines
+
+
+def proofs(found: Sequence[Proof]) -> Table:
+    """What one change does to a step, by its ceilings and in truth."""
+    title = f"One change to a step of {found[0].backend}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in ("change", "batch", "bound before", "predicted", "measured"):
+        table.add_column(name, justify="left" if name in ("change", "bound before") else "right")
+    for one in found:
+        bound = Text(one.bound or "", style=STYLES[one.bound])
+        table.add_row(one.change, f"{one.batch:,}", bound, f"{one.predicted:.2f}×", f"{one.measured:.2f}×")
+    return table
+
+
+def validation(found: Check) -> Table:
+    """Training to the target, a row for each batch size."""
+    title = f"Trained to a loss of {found.target:.3g}: medians over the seeds"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted"):
+        table.add_column(name, justify="right")
+    for point in found.points:
+        table.add_row(
+            f"{point.batch:,}",
+            f"{point.lr:.2g}",
+            f"{point.factor:g}×",
+            f"{point.seeds}",
+            number(point.steps),
+            number(point.examples),
+            Text.assemble(duration(point.seconds), (f" {span(point.low, point.high)}", "dim")),
+            duration(point.predicted),
+            style="bold" if point.batch == found.best else "",
+        )
+    return table
+
+
+def verdict(found: Check, measured: Validation) -> list[str]:
+    """How far the prediction was from what was measured."""
+    lines = []
+    if found.hyperbola is not None:
+        critical = found.hyperbola.critical
+        apart = max(critical.value, found.predicted_noise) / min(critical.value, found.predicted_noise)
+        lines.append(
+            f"steps and examples lie on the hyperbola of S = {number(found.hyperbola.steps)} and E = "
+            f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}: E/S = "
+            f"{two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}); the noise "
+            f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off; by what was "
+            f"measured, take {found.soonest:,}"
+        )
+    if found.excess is not None:
+        lines.append(
+            f"batch {found.advised:,}, as advised, took {found.excess:.2f}× the time of the best, {found.best:,}; "
+            f"times were predicted within {found.time_error:.0%} (median)"
+        )
+    if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess:
+        lines.append(f"with the learning rate of the rule it took {found.as_ruled:.2g}×: try other rates")
+    if measured.ended:
+        lines.append(f"{measured.ended}; --resume with --validate goes on")
     return lines
 
 

@@ -35,7 +35,14 @@ class Steps:
         order = np.resize(order, batch * self.turns)
         width, size = data.x.shape[1], self.state.arena.size
         program = training(
-            trainer.model, trainer.loss, trainer.optimizer, width, size, trainer.clip_norm, trainer.precision
+            trainer.model,
+            trainer.loss,
+            trainer.optimizer,
+            width,
+            size,
+            trainer.clip_norm,
+            trainer.precision,
+            trainer.clip_value,
         )
         shared = {**self.state.shared, **data.shared, "order": self.backend.asarray(order)}
         self.plan = make(program.graph, self.backend, self.state.arena, shared, batch)
@@ -48,8 +55,7 @@ class Steps:
         self.state.begin_epoch()
 
     def run(self, steps: int) -> None:
-        """Takes steps."""
-        self.state.begin_epoch()
+        """Takes steps, from where the last ones ended."""
         while steps:
             left = self.turns - self.state.cursor // self.batch
             done = self.plan.run(self.batch, self.state.prepare(min(steps, left)))

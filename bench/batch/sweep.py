@@ -16,8 +16,9 @@ from ...backends.errors import DeviceMemoryError
 from ...dl import experiment
 from ...dl.config import Configuration
 from ...dl.data import Splits
-from ...dl.dense_chain import DensePlan
+from ...dl.dense_chain import DensePlan, plan_of
 from ...dl.layers import Linear
+from ...dl.plan import Plan
 from ...dl.resident import Resident
 from ...dl.trainer import Trainer
 from ..peers.worker import fall_asleep
@@ -110,8 +111,8 @@ def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> T
 class Contestant:
     """One backend: its plans by batch size, and what they are timed with."""
 
-    def __init__(self, trainer: Trainer, splits: Splits, where: Where) -> None:
-        self.trainer, self.splits, self.where = trainer, splits, where
+    def __init__(self, trainer: Trainer, splits: Splits, where: Where, make: Callable[..., Plan] = plan_of) -> None:
+        self.trainer, self.splits, self.where, self.make = trainer, splits, where, make
         self.data = Resident(trainer.backend, splits.train)
         self.steps: dict[int, Steps] = {}
         self.count: dict[int, int] = {}
@@ -119,7 +120,7 @@ class Contestant:
 
     def prepare(self, batch: int, visit: float) -> float:
         """Binds the plan, and warms up until two blocks of steps take the same time; seconds a step."""
-        steps = Steps(self.trainer, self.data, batch)
+        steps = Steps(self.trainer, self.data, batch, self.make)
         self.where.loop = "chain" if isinstance(steps.plan, DensePlan) else "list"
         steps.timed(1)  # compiles
         seconds, count, deadline = steps.timed(1), 1, time.perf_counter() + WARM_UP

@@ -25,8 +25,10 @@ class Dataset:
     x : (n, …) features, at least one row. uint8, float32 and float64 keep their dtype; bool, float16 and other
         integers become float32 (so integers beyond 2²⁴ are rounded), wider floats float64. A memory map of
         another dtype is refused, because converting it would read it whole.
-    y : None, (n,) integer labels, kept as contiguous int64, or (n,) or (n, k) float targets, kept as float32 or
-        float64.
+    y : None, (n,) or (n, k) integer labels, kept as contiguous int64, or (n,) or (n, k) float targets, kept as
+        float32 or float64. A tuple of arrays is put side by side, as float64: the targets of a `JointLoss`.
+    weight : None, or (n,) numbers of at least 0 and not all 0: how much each row counts. Losses are weighted means,
+        so only their ratios matter.
 
     Raises
     ------
@@ -35,19 +37,24 @@ class Dataset:
         objects, text or complex numbers. The message names the array, the value and what was expected.
     """
 
-    __slots__ = ("x", "y")
+    __slots__ = ("weight", "x", "y")
 
     x: Any
     y: Any
+    weight: Any
 
-    def __init__(self, x: Any, y: Any = None) -> None:
+    def __init__(self, x: Any, y: Any = None, weight: Any = None) -> None:
         self.x = _features(_as_array("x", x))
-        self.y = None if y is None else _targets(_as_array("y", y))
-        if self.y is not None and len(self.y) != len(self.x):
-            raise DataError(f"y has {len(self.y)} rows and x has {len(self.x)}, expected as many")
-        _check_finite("x", self.x)
-        if self.y is not None:
-            _check_finite("y", self.y)
+        self.y = None if y is None else _targets(_side_by_side(y) if _are_parts(y) else _as_array("y", y))
+        self.weight = None if weight is None else _weights(_as_array("weight", weight))
+        for name, array in (("y", self.y), ("weight", self.weight)):
+            if array is not None and len(array) != len(self.x):
+                raise DataError(f"{name} has {len(array)} rows and x has {len(self.x)}, expected as many")
+        for name, array in (("x", self.x), ("y", self.y), ("weight", self.weight)):
+            if array is not None:
+                _check_finite(name, array)
+        if self.weight is not None and not (bool((self.weight >= 0).all()) and bool(self.weight.sum() > 0)):
+            raise DataError(f"weight begins at {self.weight.min()}, expected numbers of at least 0, not all 0")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -59,13 +66,26 @@ class Dataset:
         part = object.__new__(Dataset)  # the rows have been checked already
         part.x = self.x[rows]
         part.y = None if self.y is None else self.y[rows]
+        part.weight = None if self.weight is None else self.weight[rows]
         if len(part) == 0:
             raise DataError(f"dataset[{rows}] has no rows, expected at least one of {len(self)}")
         return part
 
     def __repr__(self) -> str:
-        parts = [f"{name}={_described(array)}" for name, array in (("x", self.x), ("y", self.y)) if array is not None]
+        named = ("x", self.x), ("y", self.y), ("weight", self.weight)
+        parts = [f"{name}={_described(array)}" for name, array in named if array is not None]
         return f"Dataset({', '.join(parts)})"
+
+    def on_host(self, name: str) -> np.ndarray:
+        """One of the arrays as a NumPy array."""
+        array = getattr(self, name)
+        return array if isinstance(array, np.ndarray) else array.get()
+
+    def with_targets(self, y: Any) -> Dataset:
+        """The same rows with other targets, which are taken as good."""
+        other = self[:]
+        other.y = y
+        return other
 
     def check_labels(self, classes: int) -> None:
         """Raise `DataError` unless every target is a label from 0 to `classes` - 1, naming the first that is not."""
@@ -74,16 +94,29 @@ class Dataset:
             raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}")
         _check_labels(self.y, self.y, classes)
 
+    def check_categories(self, count: int) -> None:
+        """Raise `DataError` unless x holds whole numbers from 0 to `count` - 1 alone, naming the first that is not."""
+        for start, block in _blocks(self.x):
+            wrong = (block < 0) | (block >= count) | (block != block // 1)
+            if bool(wrong.any()):
+                row, *rest = (int(index) for index in np.unravel_index(int(wrong.argmax()), block.shape))
+                value = float(block[(row, *rest)])
+                index = ", ".join(map(str, (start + row, *rest)))
+                raise DataError(f"x[{index}] is {value:g}, expected a whole number from 0 to {count - 1}")
+
 
 def as_dataset(data: Any, y: Any = None) -> Dataset:
-    """Make a `Dataset` of one (returned as it is), an ``(x, y)`` pair, or plain arrays `data` and `y`."""
+    """Make a `Dataset` of one (returned as it is), a tuple (x, y) or (x, y, weight), or arrays `data` and `y`."""
     if isinstance(data, Dataset):
         if y is not None:
             raise DataError("y is given beside a Dataset, expected it within the Dataset only")
         return data
     if isinstance(data, tuple):
-        if len(data) != 2 or y is not None:
-            raise DataError(f"the data are {len(data)} arrays in a tuple, expected one (x, y) pair and no other y")
+        if len(data) not in (2, 3) or y is not None:
+            raise DataError(
+                f"the data are {len(data)} arrays in a tuple, expected one (x, y) pair, or (x, y, weight), "
+                "and no other y"
+            )
         return Dataset(*data)
     return Dataset(data, y)
 
@@ -97,6 +130,11 @@ class Splits:
     train, validation, test : `Dataset`; the last two may be None.
     classes : (k,) what the labels 0 … k-1 were called in the source (integers or text), or None for float targets.
     name : the source's name.
+
+    Raises
+    ------
+    DataError
+        The parts differ in the shape of a row, or in dtype.
     """
 
     # `Any` where None is possible: who asked for a part need not prove to a type checker that it is there
@@ -161,17 +199,37 @@ def _features(x: Any) -> Any:
     return _converted("x", x, np.dtype(np.uint8) if x.dtype == np.uint8 else _float_type(x.dtype))
 
 
+def _are_parts(y: Any) -> bool:
+    return isinstance(y, tuple) and bool(y) and all(hasattr(part, "shape") and len(part.shape) > 0 for part in y)
+
+
+def _side_by_side(parts: tuple[Any, ...]) -> np.ndarray:
+    rows = {len(part) for part in parts}
+    if len(rows) > 1:
+        raise DataError(f"the parts of y have {', '.join(str(len(part)) for part in parts)} rows, expected as many")
+    return np.column_stack([np.asarray(part, dtype=np.float64) for part in parts])
+
+
 def _targets(y: Any) -> Any:
     _check_kind("y", y, "integer labels or float targets (load_dataset and numpy.unique turn text into labels)")
     if y.dtype.kind == "f":
         if y.ndim not in (1, 2) or 0 in y.shape:
             raise DataError(f"y has shape {y.shape}, expected (n,) or (n, k) float targets")
         return _converted("y", y, _float_type(y.dtype))
-    if y.ndim != 1 or len(y) == 0:
-        raise DataError(f"y has shape {y.shape} and dtype {y.dtype}, expected (n,) integer labels, or float targets")
+    if y.ndim not in (1, 2) or 0 in y.shape:
+        raise DataError(
+            f"y has shape {y.shape} and dtype {y.dtype}, expected (n,) or (n, k) integer labels, or float targets"
+        )
     labels = y.astype(np.int64, order="C", copy=False)
     _check_labels(labels, y, None)
     return labels
+
+
+def _weights(weight: Any) -> Any:
+    _check_kind("weight", weight, "numbers")
+    if weight.ndim != 1 or len(weight) == 0:
+        raise DataError(f"weight has shape {weight.shape}, expected (n,) numbers, one a row")
+    return weight.astype(np.float64, copy=False)
 
 
 def _check_kind(name: str, array: Any, expected: str) -> None:
@@ -199,9 +257,10 @@ def _check_labels(labels: Any, original: Any, classes: int | None) -> None:
     """Check labels against 0 … classes - 1; a label beyond int64 has turned negative, so `original` is shown."""
     wrong = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
     if bool(wrong.any()):
-        row = int(wrong.argmax())
+        place = np.unravel_index(int(wrong.argmax()), labels.shape)
+        index = ", ".join(str(int(i)) for i in place)
         expected = "of at least 0" if classes is None else f"from 0 to {classes - 1}"
-        raise DataError(f"y[{row}] is {original[row]}, expected a label {expected}")
+        raise DataError(f"y[{index}] is {original[place]}, expected a label {expected}")
 
 
 def _check_finite(name: str, array: Any) -> None:

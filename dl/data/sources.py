@@ -119,8 +119,8 @@ def _check_arguments(seed: int, validation: float, test: float, labels: str) -> 
 def _digits() -> dict[str, np.ndarray]:
     from sklearn.datasets import load_digits
 
-    x, y = load_digits(return_X_y=True)
-    return {"x": (np.asarray(x) / 16).astype(np.float32), "y": np.asarray(y)}
+    x, y = map(np.asarray, load_digits(return_X_y=True))
+    return {"x": (x / 16).astype(np.float32), "y": y}
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:

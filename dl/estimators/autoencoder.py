@@ -21,13 +21,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
     """A network that learns to give back its input through a narrow layer, the code (Hinton and Salakhutdinov 2006).
 
     Hidden layers lead from the features to the code, and the same widths backwards to the features. The code and the
-    output have no activation; the squared error is minimised.
+    output have no activation; the squared error is minimised. Parameters that are not listed are those of
+    `MLPRegressor`.
 
     Parameters
     ----------
     n_components : width of the code.
     hidden_layer_sizes : widths of the layers before the code.
-    The others are those of `MLPRegressor`.
 
     Attributes
     ----------
@@ -93,7 +93,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         return self._outputs(X, 0, self._middle)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """What codes X (rows, n_components) are decoded to: (rows, features)."""
+        """What codes X (rows, n_components) are decoded to: (rows, features).
+
+        Raises
+        ------
+        ShapeError
+            The codes have another width.
+        """
         check_is_fitted(self)
         X = check_array(X, dtype=self.coefs_[0].dtype)
         if X.shape[1] != self._n_features_out:

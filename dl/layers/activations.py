@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.activation import ACTIVATION, IDENTITY, RELU, SIGMOID, TANH
 from ...kernels.gelu import GELU as GELU_OPERATION
+from ...kernels.maxout import MAXOUT
 from ...kernels.softplus import SOFTPLUS
 from .base import Layer
 
@@ -57,4 +59,23 @@ class Softplus(Layer):
     def lower(self, graph: Graph, x: Value) -> Value:
         y = graph.batch(x.shape)
         graph.apply(SOFTPLUS, (x,), (y,))
+        return y
+
+
+class Maxout(Layer):
+    """The greatest of each `pieces` neighbouring inputs (Goodfellow et al. 2013): (rows, n · pieces) to (rows, n).
+
+    After ``Linear(m, n * pieces)`` each of the n units is the maximum of as many linear functions.
+    """
+
+    def __init__(self, pieces: int = 2) -> None:
+        if not isinstance(pieces, int) or pieces < 1:
+            raise ConfigurationError(f"Maxout: pieces is {pieces!r}; expected a whole number of at least 1")
+        self.pieces = pieces
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if len(x.shape) != 1 or x.shape[0] % self.pieces:
+            raise ShapeError(f"Maxout expects a multiple of {self.pieces} features a row, but gets rows of {x.shape}")
+        y = graph.batch((x.shape[0] // self.pieces,))
+        graph.apply(MAXOUT, (x,), (y,))
         return y

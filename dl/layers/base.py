@@ -82,7 +82,13 @@ class Layer:
         Layer.registered[cls.__name__] = cls
 
     def lower(self, graph: Graph, x: Value) -> Value:
-        """Appends the layer's operations to `graph` and returns its output."""
+        """Appends the layer's operations to `graph` and returns its output.
+
+        Raises
+        ------
+        ShapeError
+            The rows of x do not fit the layer.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no lower()")
 
     def __call__(self, *symbols: Symbol) -> Symbol:
@@ -96,12 +102,14 @@ class Layer:
         return Symbol(self, symbols)
 
     def trace(self, graph: Graph, x: Value) -> list[tuple[str, Layer, Value]]:
-        """Lowers the layers inside one by one; name, layer and output of each."""
-        found = []
-        for name, layer in (self.children() or {"": self}).items():
-            x = graph.lower(layer, x, name)
-            found.append((name, layer, x))
-        return found
+        """Lowers the layer, one that only strings layers together one by one; name, layer and output of each.
+
+        Raises
+        ------
+        ShapeError
+            What one puts out does not fit the next.
+        """
+        return [("", self, graph.lower(self, x))]
 
     def children(self) -> dict[str, Layer]:
         """The layers inside this one, by name."""
@@ -148,7 +156,13 @@ class Layer:
         return self
 
     def astype(self, dtype: str) -> Self:
-        """Changes the dtype of weights and computation, ``"float32"`` or ``"float64"``; returns the layer."""
+        """Changes the dtype of weights and computation, ``"float32"`` or ``"float64"``; returns the layer.
+
+        Raises
+        ------
+        ConfigurationError
+            The dtype is another one.
+        """
         if dtype not in ("float32", "float64"):
             raise ConfigurationError(f"dtype {dtype!r} is not supported; expected 'float32' or 'float64'")
         self._set_dtype(dtype)

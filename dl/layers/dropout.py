@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 
 
 class Dropout(Layer):
-    """In training, sets each element to 0 with probability `p` and divides the others by 1 − p; else, does nothing."""
+    """In training, sets each element to 0 with probability `p` and divides the others by 1 − p; else, does nothing.
+
+    Parameters
+    ----------
+    p : probability, from 0 to below 1.
+
+    Raises
+    ------
+    ConfigurationError
+        `p` is out of its range.
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         if not isinstance(p, int | float) or not 0 <= p < 1:

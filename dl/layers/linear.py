@@ -24,6 +24,11 @@ class Linear(Layer):
     bias : whether there is a b; it starts at 0 and is not decayed.
     init : how W is drawn, ``"glorot"`` (uniform), ``"he"`` (normal, for ReLU), ``"gaussian"`` (normal, deviation 0.01)
         or ``"uniform"`` (±1 / √in_features).
+
+    Raises
+    ------
+    ConfigurationError
+        A width is not a whole number of at least 1, or `init` has no such name.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, init: str = "glorot") -> None:

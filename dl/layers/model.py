@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from ...backends.errors import ConfigurationError, ShapeError
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def Input(features: int) -> Symbol:
-    """A symbol that stands for rows of `features` numbers, on which layers are called."""
+    """A symbol that stands for rows of `features` numbers, on which layers are called.
+
+    Raises
+    ------
+    ConfigurationError
+        `features` is not a whole number of at least 1.
+    """
     if not isinstance(features, int) or features < 1:
         raise ConfigurationError(f"Input: features is {features!r}; expected a whole number of at least 1")
     return Symbol(None, (), features)
@@ -28,8 +35,8 @@ class Add(Layer):
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
-        if a.shape != b.shape:
-            raise ShapeError(f"Add expects rows of one shape, but gets {a.shape} and {b.shape}")
+        if a.example_shape != b.example_shape:
+            raise ShapeError(f"Add expects rows of one shape, but gets {a.example_shape} and {b.example_shape}")
         y = graph.batch(a.shape)
         graph.apply(ADD, (a, b), (y,))
         return y
@@ -42,6 +49,8 @@ class Concatenate(Layer):
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
+        if a.each != b.each:
+            raise ShapeError(f"Concatenate expects as many rows of both, but gets {a.each} and {b.each} an example")
         y = graph.batch((a.shape[0] + b.shape[0],))
         graph.apply(JOIN, (a, b), (y,))
         return y
@@ -59,7 +68,8 @@ class Model(Layer):
     Parameters
     ----------
     inputs : an `Input`, or several, which are given side by side in the rows of x, in this order.
-    output : the symbol of the output.
+    output : the symbol of the output, or several, which come side by side in the rows of the answer, in this order; see
+        `JointLoss`.
     dtype : of weights and computation, ``"float32"`` or ``"float64"``.
 
     Raises
@@ -68,10 +78,15 @@ class Model(Layer):
         The output needs an `Input` that is not among `inputs`, or does not need one that is.
     """
 
-    def __init__(self, inputs: Symbol | Sequence[Symbol], output: Symbol, dtype: str = "float32") -> None:
+    def __init__(
+        self, inputs: Symbol | Sequence[Symbol], output: Symbol | Sequence[Symbol], dtype: str = "float32"
+    ) -> None:
         self.inputs = (inputs,) if isinstance(inputs, Symbol) else tuple(inputs)
-        self.output = output
-        self.symbols = _in_order(output)
+        outputs = (output,) if isinstance(output, Symbol) else tuple(output)
+        if not outputs:
+            raise ConfigurationError("Model: there is no output; expected a symbol, or several")
+        self.output = reduce(lambda joined, symbol: Concatenate()(joined, symbol), outputs)
+        self.symbols = _in_order(self.output)
         needed = [symbol for symbol in self.symbols if symbol.layer is None]
         if any(symbol not in self.inputs for symbol in needed):
             raise ConfigurationError("Model: the output needs an Input that is not among inputs")

@@ -17,16 +17,22 @@ class Sequential(Layer):
 
     Parameters
     ----------
-    layers : at least one.
+    *layers : at least one.
     dtype : of weights and computation, ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    ConfigurationError
+        There are no layers, or one of them is none.
     """
 
     def __init__(self, *layers: Layer, dtype: str = "float32") -> None:
+        name = type(self).__name__
         for position, layer in enumerate(layers):
             if not isinstance(layer, Layer):
-                raise ConfigurationError(f"Sequential: item {position} is {layer!r}; expected a layer, as gs.ReLU()")
+                raise ConfigurationError(f"{name}: item {position} is {layer!r}; expected a layer, as gs.ReLU()")
         if not layers:
-            raise ConfigurationError("Sequential: no layers given; expected at least one")
+            raise ConfigurationError(f"{name}: no layers given; expected at least one")
         self.layers = layers
         self.astype(dtype)
 
@@ -37,9 +43,14 @@ class Sequential(Layer):
         raise NotImplementedError("a Sequential is saved as its layers")
 
     def lower(self, graph: Graph, x: Value) -> Value:
+        return self.trace(graph, x)[-1][2]
+
+    def trace(self, graph: Graph, x: Value) -> list[tuple[str, Layer, Value]]:
+        found = []
         for name, layer in self.children().items():
             x = graph.lower(layer, x, name)
-        return x
+            found.append((name, layer, x))
+        return found
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
@@ -51,4 +62,4 @@ class Sequential(Layer):
         return self.layers[position]
 
     def __repr__(self) -> str:
-        return f"Sequential({', '.join(map(repr, self.layers))})"
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"

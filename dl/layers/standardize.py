@@ -19,6 +19,15 @@ class Standardize(Layer):
     """y = (x − mean) · scale, feature by feature, with statistics of the training data that are not trained.
 
     ``Standardize(n).fit(mean, std)`` sets them; data may then stay as they are stored, as bytes, say.
+
+    Parameters
+    ----------
+    features : width of a row.
+
+    Raises
+    ------
+    ConfigurationError
+        `features` is not a whole number of at least 1.
     """
 
     def __init__(self, features: int) -> None:
@@ -29,7 +38,13 @@ class Standardize(Layer):
         self.scale = Parameter((features,), ones, trained=False)
 
     def fit(self, mean: Any, std: Any) -> Self:
-        """Sets mean and standard deviation (features,); a deviation of 0 counts as 1. Returns the layer."""
+        """Sets mean and standard deviation (features,); a deviation of 0 counts as 1. Returns the layer.
+
+        Raises
+        ------
+        ShapeError
+            They are not (features,).
+        """
         mean, std = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
         for name, value in (("mean", mean), ("std", std)):
             if value.shape != (self.features,):

@@ -17,6 +17,11 @@ class Adadelta(Optimizer):
     rho : share of r and u that is kept.
     eps : added below the roots; it sets the first steps' size.
     weight_decay : factor of p that is added to g.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument is not a number, or out of its range.
     """
 
     operation = adadelta.ADADELTA

@@ -18,6 +18,11 @@ class Adagrad(Optimizer):
     weight_decay : factor of p that is added to g.
     initial_accumulator_value : what r begins at.
     eps : added to the root.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument is not a number, or out of its range.
     """
 
     operation = adagrad.ADAGRAD

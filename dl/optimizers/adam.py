@@ -19,6 +19,11 @@ class Adam(Optimizer):
     betas : shares of the first and second moment that are kept.
     eps : added to the corrected root of the second moment.
     weight_decay : factor of p that is added to g.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument is not a number, or out of its range.
     """
 
     operation = adam.ADAM

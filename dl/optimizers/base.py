@@ -32,6 +32,11 @@ class Optimizer:
     ----------
     lr : learning rate, which a schedule multiplies.
     weight_decay : decay of all that it is given when driven by hand, of weights only in a `Trainer`.
+
+    Raises
+    ------
+    ConfigurationError
+        A number is below 0.
     """
 
     operation: ClassVar[Operation]

@@ -20,6 +20,11 @@ class DeltaBarDelta(Optimizer):
     phi : the share of it that a rate loses.
     theta : share of δ̄ that is kept.
     weight_decay : factor of p that is added to g.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument is not a number, or out of its range.
     """
 
     operation = delta_bar_delta.DELTA_BAR_DELTA

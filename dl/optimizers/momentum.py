@@ -23,6 +23,11 @@ class Momentum(Optimizer):
     momentum : share of the velocity that is kept; or a function of the step number, from 0, as `gearshift.Ramp`; or
         the arguments of a `Ramp` as a table, ``{"start": 0.5, "stop": 0.9, "steps": 1000}``.
     weight_decay : factor of p that is added to g.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument is not a number, or out of its range.
     """
 
     operation = polyak.MOMENTUM

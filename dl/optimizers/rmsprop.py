@@ -17,6 +17,11 @@ class RMSprop(Optimizer):
     weight_decay : factor of p that is added to g.
     momentum : share of the velocity that is kept; without, there is none.
     centered : divides by the running standard deviation of g instead (Graves 2013).
+
+    Raises
+    ------
+    ConfigurationError
+        An argument is not a number, or out of its range.
     """
 
     operation = rmsprop.RMSPROP

@@ -17,6 +17,11 @@ class SGD(Optimizer):
     dampening : share of the gradient that the velocity does not take.
     weight_decay : factor of p that is added to g.
     nesterov : steps along g + momentum · v (Sutskever et al. 2013); needs momentum and no dampening.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument is not a number, or out of its range.
     """
 
     operation = sgd.SGD

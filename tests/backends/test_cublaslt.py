@@ -42,6 +42,20 @@ def test_products_are_those_of_numpy(sizes: tuple[int, int, int], flips: tuple[i
     assert np.allclose(out, want, rtol=0, atol=1e-5 if dtype is np.float32 else 1e-13)
 
 
+@given(
+    sizes=st.tuples(*[st.integers(1, 7)] * 4),
+    flips=st.tuples(*[st.integers(0, 1)] * 2),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_products_of_stacks_are_those_of_numpy(sizes: tuple[int, ...], flips: tuple[int, int], dtype: Any) -> None:
+    count, *sizes_of_one = sizes
+    stacks = [np.stack([array + i for i in range(count)]) for array in arrays(*sizes_of_one, *flips, dtype)]
+    CudaOnCpu().bind(MATMUL, stacks, {"transpose_a": flips[0], "transpose_b": flips[1]})()
+    a, b, out = stacks
+    want = (a.mT if flips[0] else a).astype(float) @ (b.mT if flips[1] else b).astype(float)
+    assert np.allclose(out, want, rtol=0, atol=1e-4 if dtype is np.float32 else 1e-12)
+
+
 def test_the_fastest_algorithm_is_chosen_once_and_restored_by_its_words() -> None:
     backend = CudaOnCpu()
     products, lt = backend.products, backend.lt
@@ -160,8 +174,8 @@ def test_numbers_are_those_of_the_bindings() -> None:
     kinds = importlib.import_module("nvmath").CudaDataType
     named = (cublaslt.R_32F, cublaslt.R_64F, cublaslt.R_16F, cublaslt.R_16BF)
     assert named == (kinds.CUDA_R_32F, kinds.CUDA_R_64F, kinds.CUDA_R_16F, kinds.CUDA_R_16BF)
-    for fake in (FakeCublasLt.MatmulDescAttribute, FakeCublasLt.MatmulPreferenceAttribute, FakeCublasLt.Epilogue):
-        real = getattr(lt, fake.__name__)
+    for name in ("MatmulDescAttribute", "MatrixLayoutAttribute", "MatmulPreferenceAttribute", "Epilogue"):
+        fake, real = getattr(FakeCublasLt, name), getattr(lt, name)
         assert all(real[member.name] == member for member in fake)
     found = lt.MatmulHeuristicResult(2)
     assert found[1].algo.data_.reshape(-1).size == 8 and found.ptr

@@ -15,6 +15,7 @@ import pytest
 from gearshift.__main__ import main
 from gearshift.bench.batch import records, simulation
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
+from gearshift.bench.batch.proof import strongest
 
 TINY = ["--batch-sizes", "1,4,2000", "--budget", "2s", "--set", "model.hidden=[8]", "--set", "train.seed=1"]
 
@@ -150,3 +151,24 @@ def test_simulations_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     call("--from", path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("SIMULATION") and any(line.startswith("(Simulated.)") for line in lines)
+
+
+def test_proof_of_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One change at a time, at the batch sizes where a bound is strongest; predicted beside measured."""
+    path = tmp_path / "proved.json"
+    options = ["--batch-sizes", "1,256", "--budget", "2s", "--no-noise", "--prove", "--backends", "numba"]
+    call(*options, "--set", "model.dropout=0.0", "--out", path)
+    proofs = records.read(path).proofs
+    assert {"float64", "operation by operation"} <= {proof.change for proof in proofs}
+    assert {proof.batch for proof in proofs} <= {1, 256} and all(proof.measured > 0 for proof in proofs)
+    assert all(proof.predicted > 0 and proof.bound in ("compute", "memory", "launch") for proof in proofs)
+    assert "One change to a step of numba" in capsys.readouterr().out
+
+
+def test_strongest_points() -> None:
+    """One for each bound that holds somewhere."""
+    document = simulation.simulate([simulation.Roof(5e-6, 2e12, 4e13)])
+    points = document.of("simulated 0")
+    found = strongest(points)
+    assert len({point.bound for point in found}) == len(found) == len({point.bound for point in points}) > 1
+    assert found[0].batch < found[-1].batch and found[0].bound == "launch"

@@ -10,6 +10,7 @@ import pytest
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
 from gearshift.bench.batch import noise_run
+from gearshift.bench.batch.descent import Descent
 from gearshift.bench.batch.noise import PerExample, ratio
 from gearshift.dl.config import parse
 from gearshift.dl.experiment import build_trainer, load_data
@@ -63,7 +64,7 @@ def test_norms_match_explicit_gradients(kind: str, backend: str) -> None:
 
 
 def test_norms_of_adam_match_explicit_gradients() -> None:
-    """Divided by √v̂ + ε after some steps of Adam."""
+    """Divided by the root of √v̂ + ε after some steps of Adam."""
     data, trainer = data_of(40), trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01))
     examples = PerExample(trainer, data, 40)
     assert examples.adam_divisors() is None
@@ -79,7 +80,7 @@ def test_norms_of_adam_match_explicit_gradients() -> None:
     v = trainer.state.slots["second"]
     view = trainer.state.arena.view(v, trainer.state.arena.parameters[0])
     name = trainer.state.arena.parameters[0].name
-    np.testing.assert_allclose(divisors[name], np.sqrt(view / (1 - 0.999**trainer.step)) + 1e-8, rtol=1e-12)
+    np.testing.assert_allclose(divisors[name], np.sqrt(np.sqrt(view / (1 - 0.999**trainer.step)) + 1e-8), rtol=1e-12)
 
 
 def test_weight_decay_adds_to_the_gradient_only() -> None:
@@ -148,16 +149,32 @@ def scales_of(seed: int, draws: int) -> tuple[float, float]:
 
 
 def test_scale_is_stable_over_draws() -> None:
-    """Of one run: within 20 % of the middle one, plain and divided by Adam's root."""
-    scales = np.array([scales_of(0, draws) for draws in range(4)])
+    """Of one run: within 20 % of the middle one, plain and in Adam's coordinates."""
+    scales = np.array([scales_of(0, draws) for draws in range(2)])
     assert np.abs(scales / np.median(scales, axis=0) - 1).max() < 0.2, scales
 
 
 def test_scale_is_stable_over_seeds() -> None:
-    """Of runs with their own split, weights and order: Adam's, which the advice for Adam is made of, within 20 %.
-
-    The plain figure grows along a run, faster in one than in another, and is less sure.
-    """
+    """Of runs with their own split, weights and order: within 20 % of the middle one."""
     scales = np.array([scales_of(seed, 0) for seed in range(5)])
-    apart = np.abs(scales / np.median(scales, axis=0) - 1).max(axis=0)
-    assert apart[0] < 0.6 and apart[1] < 0.2, scales
+    assert np.abs(scales / np.median(scales, axis=0) - 1).max() < 0.2, scales
+
+
+def test_a_run_goes_through_all_rows() -> None:
+    """Piece by piece, as in one go, each epoch in an order of its own."""
+    data = data_of(50)
+    runs = [Descent(trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01)), data, 8) for _ in range(2)]
+    runs[0].run(17)
+    for steps in (3, 9, 5):
+        runs[1].run(steps)
+    fitted = trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01))
+    fitted.fit(data, epochs=2, batch_size=8, verbose=False)  # 7 steps each, the last one of 2 rows
+    whole = Descent(trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01)), data, 8)
+    whole.run(14)
+    assert runs[0].examples == runs[1].examples == 2 * 50 + 3 * 8
+    for one, other in ((runs[0], runs[1]), (whole, None)):
+        mine = one.state.pack()
+        theirs = (other.state if other else fitted.state).pack()
+        for name in mine:
+            if name != "totals":
+                np.testing.assert_array_equal(mine[name], theirs[name])

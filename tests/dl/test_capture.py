@@ -78,6 +78,20 @@ def test_captured_steps_give_the_same_bits_as_launched_ones() -> None:
     assert bits(captured) == bits(eager)
 
 
+def test_steps_of_a_transformer_are_captured_and_give_the_same_bits() -> None:
+    """Products of stacks of matrices, too, are planned ahead."""
+    runs, x = [], np.random.default_rng(0).integers(0, 5, (30, 4))
+    for backend in (CudaOnCpu.name, Eager.name):
+        model = gs.Sequential(gs.Embedding(5, 4, length=4), gs.TransformerBlock(4, 2), gs.Linear(4, 5))
+        run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(lr=0.01), backend=backend)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run.fit(x, (x + 1) % 5, epochs=3, batch_size=8, verbose=False)
+        runs.append(run)
+    assert runs[0].backend.device.graphs > 0  # pyright: ignore[reportAttributeAccessIssue]
+    assert bits(runs[0]) == bits(runs[1])
+
+
 def test_an_epoch_is_a_few_launches() -> None:
     run = trainer(CudaOnCpu.name)
     loop = Loop(run, gs.Dataset(*data()), None, BATCH)

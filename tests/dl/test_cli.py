@@ -339,3 +339,22 @@ def test_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "error: " in done.stderr and "Traceback" not in done.stderr and "safetensors" in done.stderr
     assert (run / "last.safetensors").read_bytes() == before
+
+
+def test_a_loss_of_two_classes_is_evaluated_as_itself_with_precision_and_recall(tmp_path: Path, capsys) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 4))
+    np.savez(tmp_path / "two.npz", x=x, y=(x.sum(axis=1) > 0.5).astype(int))
+    given = ["--set", f"data.source={tmp_path / 'two.npz'}", "--set", "loss.name=BCEWithLogitsLoss"]
+    given += ["--set", "train.class_weight=balanced", "--set", "train.loss_goal=0.5", "--set", "train.epochs=40"]
+    call("train", *QUICK, *given, "--run", tmp_path / "run", "--json")
+    trained = json.loads(capsys.readouterr().out)
+    call("evaluate", tmp_path / "run", "--report", "--json")
+    test = json.loads(capsys.readouterr().out)["test"]
+    assert test.keys() == {"loss", "accuracy", "precision", "recall"}
+    assert test["loss"] == pytest.approx(trained["test"]["loss"])
+    assert trained["epochs"] < 40
+    call("evaluate", tmp_path / "run", "--report")
+    assert "class  precision  recall  rows" in capsys.readouterr().out
+    call("train", "--resume", "--run", tmp_path / "run", "--quiet", "--json")  # its loss is small enough already
+    assert json.loads(capsys.readouterr().out)["epochs"] == trained["epochs"]

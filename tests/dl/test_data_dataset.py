@@ -172,7 +172,8 @@ def test_slices_that_are_refused():
         (X.astype("M8[s]"), None, r"x has dtype datetime64\[s\], expected numbers"),
         ([[1, 2], [3]], None, "x is a list that cannot be read as an array"),
         (X, ["a", "b", "c", "d"], "y has dtype <U1, expected integer labels or float targets"),
-        (X, Y[:, None], r"y has shape \(4, 1\) and dtype int64, expected \(n,\) integer labels"),
+        (X, Y[:, None, None], r"y has shape \(4, 1, 1\) and dtype int64, expected \(n,\) or \(n, k\) integer labels"),
+        (X, [[0, 1], [1, 2], [0, -7], [0, 0]], r"y\[2, 1\] is -7, expected a label of at least 0"),
         (X, np.zeros((4, 1, 1)), r"y has shape \(4, 1, 1\), expected \(n,\) or \(n, k\) float targets"),
         (X, np.zeros((4, 0)), r"y has shape \(4, 0\)"),
         (X, 3, r"y has shape \(\) and dtype int64"),
@@ -229,8 +230,9 @@ def test_as_dataset():
     assert as_dataset(X).y is None
     with pytest.raises(DataError, match="y is given beside a Dataset"):
         as_dataset(data, Y)
-    with pytest.raises(DataError, match="3 arrays in a tuple, expected one"):
-        as_dataset((X, Y, Y))
+    assert np.array_equal(as_dataset((X, Y, Y)).weight, Y)
+    with pytest.raises(DataError, match="4 arrays in a tuple, expected one"):
+        as_dataset((X, Y, Y, Y))
     with pytest.raises(DataError, match="expected one"):
         as_dataset((X, Y), Y)
 

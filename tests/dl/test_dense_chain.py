@@ -14,6 +14,7 @@ from gearshift.backends.team import Team
 from gearshift.dl.dense_chain import BLOCK, DensePlan, Layout, recognize
 from gearshift.dl.loop import Loop
 from gearshift.dl.plan import Plan
+from gearshift.kernels.dense_parts import BY_OUTPUTS
 
 ACTIVATIONS = (gs.ReLU, gs.Tanh, gs.Sigmoid, None)
 
@@ -25,7 +26,7 @@ def trainer(
     loss: gs.Loss | None = None,
     optimizer: gs.Optimizer | None = None,
     bias: bool = True,
-    hidden=gs.ReLU,
+    hidden: type[gs.Layer] | None = gs.ReLU,
     dtype: str = "float64",
     standardize: bool = False,
     **more,
@@ -166,10 +167,11 @@ def test_the_text_uncompiled() -> None:
     np.testing.assert_allclose(run.state.arena.values, listed.state.arena.values, rtol=1e-9, atol=1e-12)
 
 
-def test_nothing_is_written_between_the_buffers() -> None:
+@pytest.mark.parametrize(("widths", "loss"), [((70, 45, 33, 10), gs.CrossEntropyLoss()), ((70, 33, 99), gs.MSELoss())])
+def test_nothing_is_written_between_the_buffers(widths: tuple[int, ...], loss: gs.Loss) -> None:
     """Guard zones around every buffer of the workspace, and the padding of the arena."""
-    widths, data = (70, 45, 33, 10), rows_of((70, 45, 33, 10), 700)
-    run = trainer(widths, "numba", dtype="float32")
+    data = rows_of(widths, 700, isinstance(loss, gs.CrossEntropyLoss))
+    run = trainer(widths, "numba", dtype="float32", loss=loss)
     plan = plan_of(run, data, 600)
     assert isinstance(plan, DensePlan)
     chain = recognize(plan.graph)
@@ -240,3 +242,40 @@ def test_memory_does_not_grow_and_calls_are_constant() -> None:
     finally:
         tracemalloc.stop()
     assert grown < 20_000  # bytes: the schedule's next table, at most
+
+
+WIDE = [(40, 12, 50), (30, 24, 8, 90), (20, 3, 48), (33, 40, 17, 100)]
+
+
+@pytest.mark.parametrize("widths", WIDE)
+@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize("batch", [1, 21, BLOCK + 30])
+@pytest.mark.parametrize("loss", [gs.MSELoss, gs.BCEWithLogitsLoss])
+def test_a_last_layer_divided_by_its_outputs(widths, parts, batch, loss, monkeypatch) -> None:
+    """Against the list, in float64: parameters and the scores that the parts add up."""
+    data = rows_of(widths, BLOCK + 50 if batch > 21 else 40, classes=False)
+    monkeypatch.setattr(Team, "parts", lambda *_: parts)
+    chain, listed = (trainer(widths, backend, loss=loss(), hidden=gs.Tanh) for backend in ("numba", "numpy"))
+    plan = plan_of(chain, data, batch)
+    assert isinstance(plan, DensePlan) and plan.layers[-1][BY_OUTPUTS]
+    found, expected = fitted(chain, data, batch), fitted(listed, data, batch)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
+    for metric in ("loss",) if loss is gs.MSELoss else ("loss", "accuracy"):
+        np.testing.assert_allclose(chain.history[metric], listed.history[metric], rtol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [True, False])
+@pytest.mark.parametrize("widths", [(50, 70, 230), *WIDE])
+def test_a_last_layer_divided_by_its_outputs_in_float32(widths, unit, monkeypatch) -> None:
+    """With a matrix unit, where there is one, and without."""
+    if not unit:
+        monkeypatch.setattr("gearshift.backends.matrix_unit.available", lambda: False)
+    monkeypatch.setattr(Team, "parts", lambda *_: 2)
+    data, loss, optimizer = rows_of(widths, 2 * BLOCK + 90, classes=False), gs.MSELoss(), gs.SGD(lr=1.0)
+    for batch in (100, BLOCK + 70):
+        run = trainer(widths, "numba", dtype="float32", optimizer=optimizer, loss=loss)
+        chain = fitted(run, data, batch, 1)
+        exact = fitted(trainer(widths, "numpy", optimizer=optimizer, loss=loss), data, batch, 1)
+        for name, value in exact.items():
+            assert np.abs(chain[name] - value).max() < 1e-5 * max(np.abs(value).max(), 1e-1), name

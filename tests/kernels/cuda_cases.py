@@ -409,6 +409,62 @@ def _softplus_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([dy, np.abs(draw.normal(rows, n)), draw.junk(rows, n)], (2,), terms={2: _largest(dy)})
 
 
+def _maxout(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (1, 3):
+        yield Case([np.round(draw.normal(rows, n * k) * 2), draw.junk(rows, n)], (1,))
+
+
+def _maxout_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (1, 3):
+        yield Case([draw.normal(rows, n), np.round(draw.normal(rows, n * k) * 2), draw.junk(rows, n * k)], (2,))
+
+
+def _batch_norm(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x, statistics = draw.normal(rows, n), [draw.junk(n, dtype=np.float64) for _ in range(3)]
+    arrays = [x, draw.uniform(n), draw.normal(n), draw.junk(rows, n), *statistics]
+    largest = _largest(x) + 1
+    yield Case(arrays, (3, 4, 5, 6), {"eps": 0.1}, {3: 5 * largest, 4: largest, 5: largest**2, 6: 10.0})
+
+
+def _batch_norm_fixed(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x, mean, variance = draw.normal(rows, n), draw.normal(n), draw.uniform(n)
+    arrays = [x, draw.uniform(n), draw.normal(n), mean, variance, draw.junk(rows, n), draw.junk(n, dtype=np.float64)]
+    yield Case(arrays, (5, 6), {"eps": 1e-5}, {5: 3 * _largest(x, mean) + 1, 6: 2.0})
+
+
+def _batch_norm_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for moving, dtype in (0, draw.real), (1, np.float64):
+        dy, x = draw.normal(rows, n), draw.normal(rows, n)
+        given = [dy, x, draw.uniform(n), draw.normal(n).astype(dtype), draw.uniform(n).astype(np.float64)]
+        arrays = [*given, draw.junk(rows, n), draw.junk(n), draw.junk(n), draw.junk(2, n, dtype=np.float64)]
+        sums = float(np.max(np.sum(np.abs(dy), axis=0), initial=0)) * (_largest(x) + 4)
+        yield Case(arrays, (5, 6, 7), {"moving": moving}, {5: sums + _largest(dy) * 9, 6: sums, 7: sums})
+
+
+def _running_statistics(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for failed in (-1, 4):
+        batch = [draw.uniform(n).astype(np.float64) for _ in range(2)]
+        arrays = [draw.normal(rows, n), *batch, draw.normal(n), draw.uniform(n), counters(failed=failed)]
+        yield Case(arrays, (3, 4), {"momentum": 0.1}, {3: 4.0, 4: 4.0})
+
+
+def _columns(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for first, dtype in (0, draw.real), (2, np.int64):
+        x = draw.random.integers(0, 99, (rows, n + 3)).astype(draw.real)
+        yield Case([x, draw.junk(rows, n, dtype=dtype)], (1,), {"first": first})
+
+
+def _columns_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([draw.normal(rows, n), draw.junk(rows, n + 3)], (1,), {"first": 2})
+
+
+def _joint(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for k in (0, 1, 3):
+        before, scores = draw.normal(rows, k), draw.normal(rows, 2)
+        arrays = [before, scores, draw.normal(rows, n), draw.junk(rows, max(k, 1) + 2), draw.junk(rows, n)]
+        yield Case(arrays, (3, 4), {"weight": 0.3}, {3: _largest(before, scores)})
+
+
 def _clip_values(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     g = draw.normal(rows * n)
     g[: rows // 3] = np.nan
@@ -442,13 +498,198 @@ def _gradient_squares(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([g, partial], (1,))
 
 
+def _l1_subgradient(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    p, g, bounds, *_ = _update(draw, rows * n, 0, [0.1])
+    p[::3] = 0
+    yield Case([p, g, bounds, np.array([1, 0, 1], dtype=draw.real)], (1,), {"strength": 0.3}, {1: _largest(g) + 1})
+
+
+def _soft_threshold(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for failed in (-1, 4):
+        p, _, bounds, factors, table, *_ = _update(draw, rows * n, 0, [0.75])
+        p[::3] = 0
+        weights = np.array([1, 0, 1], dtype=draw.real)
+        arrays = [p, bounds, factors, weights, table.reshape(-1), counters(failed=failed)]
+        yield Case(arrays, (0,), {"strength": 0.5}, {0: _largest(p) + 1})
+
+
 def _clip_factor(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for max_norm in (0.25, 1e9):
         partial = draw.random.uniform(0, 2, rows * n)
         yield Case([partial, draw.junk(1)], (1,), {"max_norm": max_norm})
 
 
+def _layer_norm(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    if n == 0:
+        return
+    x, scale, shift = draw.normal(rows, n) * 2 + 1, draw.uniform(n), draw.normal(n)
+    terms = {3: 2 * np.sqrt(n) + _largest(shift), 4: 2 + 1 / np.sqrt(1e-3)}
+    yield Case([x, scale, shift, draw.junk(rows, n), draw.junk(rows, 2)], (3, 4), {"eps": 1e-3}, terms)
+
+
+def _statistics(x: np.ndarray) -> np.ndarray:
+    """Mean and inverse deviation of each row."""
+    return np.stack([x.mean(axis=1), 1 / np.sqrt(x.var(axis=1) + 1e-3)], axis=1).astype(x.dtype)
+
+
+def _layer_norm_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    if n == 0:
+        return
+    dy, x, scale = draw.normal(rows, n), draw.normal(rows, n) * 2 + 1, draw.uniform(n)
+    statistics = _statistics(x)
+    terms = {4: 6 * _largest(dy) * np.sqrt(n) * _largest(statistics[:, 1])}
+    yield Case([dy, x, scale, statistics, draw.junk(rows, n)], (4,), terms=terms)
+
+
+def _layer_norm_sums(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    dy, x = draw.normal(rows, n), draw.normal(rows, n) * 2 + 1
+    statistics = _statistics(x) if n else draw.uniform(rows, 2)
+    scratch = draw.junk(2, parts(n), n), np.zeros(column_tiles(n), dtype=np.uint32)
+    h = (np.abs(x) + np.abs(statistics[:, :1])) * statistics[:, 1:]
+    sums = [float(np.max(np.sum(np.abs(terms), axis=0), initial=0)) for terms in (dy * h, dy)]
+    arrays = [dy, x, statistics, draw.junk(n), draw.junk(n), *scratch]
+    yield Case(arrays, (3, 4), terms=dict(zip((3, 4), sums, strict=True)))
+
+
+def _matrices(rows: int, n: int) -> tuple[int, int, int]:
+    """A stack of square matrices, not larger than tests on the CPU bear."""
+    return -(-rows // 8), min(n, 100), min(n, 100)
+
+
+def _softmax(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    shape = _matrices(rows, n)
+    for causal in (0, 1):
+        yield Case([draw.normal(*shape) * 4, draw.junk(*shape)], (1,), {"scale": 0.7, "causal": causal}, {1: 1})
+
+
+def _softmax_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    shape = _matrices(rows, n)
+    dp, p = draw.normal(*shape), np.tril(draw.uniform(*shape)) / max(n, 1)
+    yield Case([dp, p, draw.junk(*shape)], (2,), {"scale": 0.7}, {2: 4 * _largest(dp) * _largest(p)})
+
+
+def _embedding(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for count in (1, 3, 50):
+        ids = draw.random.integers(-1, count + 1, (rows // 3, 3)).astype(draw.real)
+        yield Case([ids, draw.normal(count, n), draw.junk(ids.size, n)], (2,))
+
+
+def _embedding_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for count in (1, 3, 50):
+        ids = draw.random.integers(-1, count + 1, (rows // 3, 3)).astype(draw.real)
+        dy = draw.normal(ids.size, n)
+        yield Case([dy, ids, draw.junk(count, n)], (2,), terms={2: float(np.max(np.abs(dy).sum(axis=0), initial=0))})
+
+
+def _positions(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for length in (1, 4):
+        x, table = draw.normal(rows // 4 * length, n), draw.normal(5, n)
+        yield Case([x, table, draw.junk(*x.shape)], (2,), {"length": length}, {2: _largest(x, table)})
+
+
+def _positions_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for length in (1, 4):
+        dy = draw.normal(rows // 4 * length, n)
+        terms = {1: float(np.max(np.abs(dy).sum(axis=0), initial=0))}
+        yield Case([dy, draw.junk(5, n)], (1,), {"length": length}, terms)
+
+
+def _split_heads(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for heads, length in (1, 1), (3, 4):
+        sequences = rows // 4
+        x, y = draw.normal(sequences * length, heads * n), draw.junk(sequences * heads, length, n)
+        yield Case([x, y], (1,))
+
+
+def _merge_heads(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for case in _split_heads(draw, rows, n):
+        x, y = case.arrays
+        yield Case([draw.normal(*y.shape), draw.junk(*x.shape)], (1,))
+
+
+def _term(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for term in (draw.normal(rows, 1), draw.normal(1)):
+        scores, weight = draw.normal(rows, 2), 0.3
+        terms = {2: _largest(scores) + weight * _largest(term)}
+        yield Case([scores, term, draw.junk(rows, 2), draw.junk(*term.shape)], (2, 3), {"weight": weight}, terms)
+
+
+def _absolute_sum(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x = draw.normal(rows, n)
+    yield Case([x, draw.junk(rows, 1)], (1,), terms={1: float(np.max(np.sum(np.abs(x), axis=1), initial=0))})
+
+
+def _absolute_sum_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    x = draw.normal(rows, n)
+    x[: rows // 3] = 0
+    yield Case([draw.normal(rows, 1), x, draw.junk(rows, n)], (2,))
+
+
+def _column_moment(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for power in (1, 2):
+        x = draw.normal(rows, n)
+        yield Case([x, draw.junk(n)], (1,), {"power": power}, {1: max(1.0, float(np.max(x * x, initial=0)))})
+
+
+def _column_moment_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for power in (1, 2):
+        yield Case([draw.normal(n), draw.normal(rows, n), draw.junk(rows, n)], (2,), {"power": power})
+
+
+def _sparsity(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    mean = (draw.uniform(n) / 2).astype(draw.real)
+    yield Case([mean, draw.junk(1)], (1,), {"rate": 0.05}, {1: 3.0 * n})
+
+
+def _sparsity_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    mean = (draw.uniform(n) / 2).astype(draw.real)
+    yield Case([draw.normal(1), mean, draw.junk(n)], (2,), {"rate": 0.05}, {2: 20.0})
+
+
+def _contraction(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for activation in ACTIVATIONS:
+        h, c = np.tanh(draw.normal(rows, n)), draw.uniform(n)
+        yield Case([h, c, draw.junk(rows, 1)], (2,), {"activation": activation}, {2: 4 * float(np.sum(c))})
+
+
+def _contraction_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for activation in ACTIVATIONS:
+        d, h, c = draw.normal(rows, 1), np.tanh(draw.normal(rows, n)), draw.uniform(n)
+        sums = 4 * float(np.sum(np.abs(d)))
+        arrays = [d, h, c, draw.junk(rows, n), draw.junk(n)]
+        yield Case(arrays, (3, 4), {"activation": activation}, {3: 12 * _largest(d), 4: sums})
+
+
+def _normal(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for deviation, stream in ((1.0, 0), (0.3, 70_000)):
+        attributes = {"deviation": deviation, "stream": stream}
+        key = key_of(0xDEADBEEF12345678)
+        yield Case([key, counters(), draw.junk(rows, n)], (2,), attributes, {2: 6 * deviation})
+
+
+def _reparameterize(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([*(draw.normal(rows, n) for _ in range(3)), draw.junk(rows, n)], (3,))
+
+
+def _reparameterize_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([*(draw.normal(rows, n) for _ in range(3)), draw.junk(rows, n)], (3,))
+
+
+def _kl_normal(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    mean, log_variance = draw.normal(rows, n), draw.normal(rows, n)
+    parts = mean**2 + np.exp(np.abs(log_variance)) + np.abs(log_variance)
+    sums = float(np.max(np.sum(parts, axis=1), initial=0))
+    yield Case([mean, log_variance, draw.junk(rows, 1)], (2,), terms={2: sums})
+
+
+def _kl_normal_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    arrays = [draw.normal(rows, 1), draw.normal(rows, n), draw.normal(rows, n)]
+    yield Case([*arrays, draw.junk(rows, n), draw.junk(rows, n)], (3, 4))
+
+
 _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
+    "absolute_sum": _absolute_sum,
+    "absolute_sum_backward": _absolute_sum_backward,
     "activation": _activation,
     "activation_backward": _activation_backward,
     "adadelta": _adadelta,
@@ -456,15 +697,26 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "adam": _adam,
     "add": _add,
     "advance": _advance,
-    "binary_cross_entropy": _binary_cross_entropy,
+    "batch_norm": _batch_norm,
+    "batch_norm_backward": _batch_norm_backward,
+    "batch_norm_fixed": _batch_norm_fixed,
     "bias_activation": _bias_activation,
     "bias_activation_backward": _bias_activation_backward,
+    "binary_cross_entropy": _binary_cross_entropy,
     "clip_factor": _clip_factor,
     "clip_values": _clip_values,
+    "columns": _columns,
+    "columns_backward": _columns_backward,
+    "column_moment": _column_moment,
+    "column_moment_backward": _column_moment_backward,
     "concatenate": _concatenate,
     "convert": _convert,
+    "contraction": _contraction,
+    "contraction_backward": _contraction_backward,
     "delta_bar_delta": _delta_bar_delta,
     "dropout": _dropout,
+    "embedding": _embedding,
+    "embedding_backward": _embedding_backward,
     "gather": _gather,
     "gather_pair": _gather_pair,
     "gather_standardized": _gather_standardized,
@@ -473,22 +725,45 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "gelu_backward": _gelu_backward,
     "gradient_squares": _gradient_squares,
     "hinge": _hinge,
+    "layer_norm": _layer_norm,
+    "layer_norm_backward": _layer_norm_backward,
+    "layer_norm_sums": _layer_norm_sums,
+    "merge_heads": _merge_heads,
+    "joint": _joint,
+    "l1_subgradient": _l1_subgradient,
+    "maxout": _maxout,
+    "maxout_backward": _maxout_backward,
+    "kl_normal": _kl_normal,
+    "kl_normal_backward": _kl_normal_backward,
     "momentum": _momentum,
     "multiclass_hinge": _multiclass_hinge,
     "nesterov": _nesterov,
     "nesterov_ahead": _nesterov_ahead,
+    "positions": _positions,
+    "positions_backward": _positions_backward,
     "rmsprop": _rmsprop,
     "scale_gradient": _scale_gradient,
+    "running_statistics": _running_statistics,
     "sgd": _sgd,
     "soft_cross_entropy": _soft_cross_entropy,
+    "softmax": _softmax,
+    "softmax_backward": _softmax_backward,
+    "normal": _normal,
+    "reparameterize": _reparameterize,
+    "reparameterize_backward": _reparameterize_backward,
+    "soft_threshold": _soft_threshold,
+    "softmax_cross_entropy": _softmax_cross_entropy,
     "softplus": _softplus,
     "softplus_backward": _softplus_backward,
-    "softmax_cross_entropy": _softmax_cross_entropy,
+    "sparsity": _sparsity,
+    "sparsity_backward": _sparsity_backward,
     "split": _split,
+    "split_heads": _split_heads,
     "squared_error": _squared_error,
     "standardize": _standardize,
     "tally": _tally,
     "unscale": _unscale,
+    "term": _term,
     "weigh": _weigh,
 }
 COVERED = sorted(_BUILDERS)

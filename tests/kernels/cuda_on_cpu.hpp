@@ -20,6 +20,16 @@ using std::memcpy;
 using std::sqrt;
 using std::tanh;
 
+template <class T>
+static inline T cospi(T x) {
+    return std::cos(T(3.14159265358979323846) * x);
+}
+
+template <class T>
+static inline T sinpi(T x) {
+    return std::sin(T(3.14159265358979323846) * x);
+}
+
 struct Index {
     unsigned int x, y, z;
 };

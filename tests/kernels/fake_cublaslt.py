@@ -42,6 +42,13 @@ class Epilogue(enum.IntEnum):
     BGRADA = 256
 
 
+class MatrixLayoutAttribute(enum.IntEnum):
+    """The attributes of a stack of matrices."""
+
+    BATCH_COUNT = 5
+    STRIDED_BATCH_OFFSET = 6
+
+
 class MatmulPreferenceAttribute(enum.IntEnum):
     """The wishes that a search for algorithms is given."""
 
@@ -68,6 +75,7 @@ class FakeCublasLt:
     """The module; `launch` is given each product and runs it or, in a capture, notes it."""
 
     MatmulDescAttribute = MatmulDescAttribute
+    MatrixLayoutAttribute = MatrixLayoutAttribute
     MatmulPreferenceAttribute = MatmulPreferenceAttribute
     Epilogue = Epilogue
     MatmulHeuristicResult = MatmulHeuristicResult
@@ -100,7 +108,12 @@ class FakeCublasLt:
 
     def matrix_layout_create(self, kind: int, rows: int, columns: int, ld: int) -> int:
         assert ld >= rows > 0
-        return self._new((kind, rows, columns, ld))
+        return self._new({"matrix": (kind, rows, columns, ld)})
+
+    def matrix_layout_set_attribute(self, layout: int, attribute: int, buffer: int, size: int) -> None:
+        assert size == (4 if attribute == MatrixLayoutAttribute.BATCH_COUNT else 8)
+        integer = ctypes.c_int32 if size == 4 else ctypes.c_int64
+        self.alive[layout][attribute] = integer.from_address(buffer).value
 
     def matrix_layout_destroy(self, layout: int) -> None:
         del self.alive[layout]
@@ -166,12 +179,15 @@ class FakeCublasLt:
             )
             if self.alive[description]["compute"] == TF32:
                 left, right = rounded(left), rounded(right)
-            left = left.T if self.alive[description].get(MatmulDescAttribute.TRANSA) else left
-            right = right.T if self.alive[description].get(MatmulDescAttribute.TRANSB) else right
+            left = left.mT if self.alive[description].get(MatmulDescAttribute.TRANSA) else left
+            right = right.mT if self.alive[description].get(MatmulDescAttribute.TRANSB) else right
             if result.dtype.itemsize < 8:  # sums are float32, whatever the factors are
                 left, right = left.astype(np.float32), right.astype(np.float32)
-            sums = np.matmul(right.T, left.T).T
-            result[...] = self._finish(epilogue, self.alive[description], left, sums, self.alive[d_layout][0])
+            sums = np.matmul(right.mT, left.mT).mT
+            kind = self.alive[d_layout]["matrix"][0]
+            if epilogue:  # of single products, not of stacks
+                sums = self._finish(epilogue, self.alive[description], left[0], sums[0], kind)
+            result[...] = sums
 
         self.launch(stream, f"product {epilogue}".rstrip(), run)
 
@@ -183,8 +199,6 @@ class FakeCublasLt:
         self, epilogue: str, attributes: dict[int, int], left: np.ndarray, sums: np.ndarray, kind: int
     ) -> np.ndarray:
         """What becomes of a product's sums (rows, columns) before they are rounded: column by column, as cuBLASLt."""
-        if not epilogue:
-            return sums
         rows, columns = sums.shape
         bias = _floats(attributes[MatmulDescAttribute.BIAS_POINTER], rows, REALS[kind])
         if epilogue == "BGRADA":
@@ -212,9 +226,15 @@ class FakeCublasLt:
         return sums if epilogue == "BIAS" else np.where(sums < 0, 0, sums)
 
     def _matrix(self, place: int, layout: int) -> np.ndarray:
-        kind, rows, columns, ld = self.alive[layout]
-        memory = _floats(place, ld * columns, REALS[kind])
-        return memory.reshape(columns, ld)[:, :rows].T
+        kind, rows, columns, ld = self.alive[layout]["matrix"]
+        count = self.alive[layout].get(MatrixLayoutAttribute.BATCH_COUNT, 1)
+        stride = self.alive[layout].get(MatrixLayoutAttribute.STRIDED_BATCH_OFFSET, 0)
+        assert stride >= ld * columns or count == 1
+        memory = _floats(place, stride * (count - 1) + ld * columns, REALS[kind])
+        item = memory.itemsize
+        return np.lib.stride_tricks.as_strided(
+            memory, (count, rows, columns), (stride * item, item, ld * item), writeable=True
+        )
 
     def _new(self, thing: Any) -> int:
         number = next(self._numbers)

@@ -25,7 +25,7 @@ CUPY = ("--device-as-default-execution-space", "-ftz=true")  # what CuPy 14 adds
 _USE = re.compile(
     r"Compiling entry function '(?P<entry>\w+)'.*?(?P<stack>\d+) bytes stack frame, "
     r"(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads.*?"
-    r"Used (?P<registers>\d+) registers(?:.*?, (?P<shared>\d+) bytes smem)?",
+    r"Used (?P<registers>\d+) registers(?:[^']*?, (?P<shared>\d+) bytes smem)?",
 )
 
 

@@ -15,6 +15,7 @@ NUMPY_ONLY = {
     "dropout": "the constants of Philox are NumPy's uint64, which Numba compiles as well",
     "gather": "rows chosen by an array of indices, which the standard has as take() only",
     "gather_standardized": "rows chosen by an array of indices, which the standard has as take() only",
+    "normal": "as dropout",
     "matmul": "out=, which saves a copy of every product and which NumPy and CuPy share",
 }
 SIZES = [(0, 5), (1, 1), (5, 7), (64, 128)]

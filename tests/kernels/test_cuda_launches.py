@@ -179,5 +179,6 @@ def test_constants_are_the_same_in_both_languages() -> None:
     assert enumerators("block.cuh") == {"BLOCK": launch.BLOCK}
     assert enumerators("warp.cuh") == {"WARP": launch.WARP}
     assert enumerators("elements.cuh") == {"PACK": launch.PACK}
-    tile = enumerators("bias_activation.cu")
-    assert (tile["COLUMNS"], tile["LANES"], 1) == launch.COLUMN_BLOCK
+    for file in ("bias_activation.cu", "whole_columns.cuh"):
+        tile = enumerators(file)
+        assert (tile["COLUMNS"], tile["LANES"], 1) == launch.COLUMN_BLOCK

@@ -1,0 +1,140 @@
+"""How far the advice was from what training itself showed. Pure functions of a document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import advice
+from .analysis import curve_of, noise_scale
+from .hyperbola import Hyperbola, fit
+from .records import Document, Trial, Validation
+
+FEWEST = 3  # batch sizes that a hyperbola is fitted to
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Training to the target at one batch size, at the best learning rate; medians over the seeds.
+
+    Attributes
+    ----------
+    factor : of the rate that the rule gives, that was best.
+    low, high : of the seconds.
+    predicted : seconds, from the noise scale and the sweep, set to the measured ones at the advised batch size.
+    """
+
+    batch: int
+    factor: float
+    lr: float
+    seeds: int
+    steps: float
+    examples: float
+    seconds: float
+    low: float
+    high: float
+    predicted: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """Prediction beside measurement.
+
+    Attributes
+    ----------
+    points : by batch size.
+    hyperbola : through them; None of fewer than three.
+    best : the batch size of the least measured time.
+    excess : the advised batch size's time by that of the best; None where it did not reach the target.
+    as_ruled : the same with the learning rate that the rule gives.
+    soonest : what the advice would be by the measured critical batch size.
+    time_error : the median of |predicted / measured − 1| over the batch sizes.
+    """
+
+    backend: str
+    target: float
+    advised: int
+    predicted_noise: float
+    points: list[Reached]
+    hyperbola: Hyperbola | None
+    best: int
+    excess: float | None
+    as_ruled: float | None
+    soonest: int | None
+    time_error: float
+
+
+def check(document: Document) -> Check | None:
+    """What validation says; None where there was none, or nothing reached the target."""
+    found, scale = document.validation, noise_scale(document)
+    measured = curve_of(document, found.backend) if found else None
+    if found is None or scale is None or measured is None:
+        return None
+    chosen = {batch: trials for batch in sorted({t.batch for t in found.trials}) if (trials := _best(found, batch))}
+    if not chosen:
+        return None
+    near = min(chosen, key=lambda batch: abs(np.log(batch / found.advised)))
+    unit = _median(chosen[near], "seconds") / advice.cost(measured, scale.value, near)
+    points = [
+        Reached(
+            batch,
+            trials[0].factor,
+            trials[0].lr,
+            len(trials),
+            _median(trials, "steps"),
+            _median(trials, "examples"),
+            _median(trials, "seconds"),
+            min(trial.seconds or 0 for trial in trials),
+            max(trial.seconds or 0 for trial in trials),
+            float(unit * advice.cost(measured, scale.value, batch)),
+        )
+        for batch, trials in chosen.items()
+    ]
+    first = min(points, key=lambda point: point.seconds)
+    advised = next((point for point in points if point.batch == found.advised), None)
+    ruled = [trial for trial in _of(found, found.advised) if trial.factor == 1.0]
+    shape = _hyperbola(list(chosen.values()))
+    better = advice.soonest(measured, shape.critical.value, document.task.rows) if shape else None
+    return Check(
+        backend=found.backend,
+        target=found.target,
+        advised=found.advised,
+        predicted_noise=scale.value,
+        points=points,
+        hyperbola=shape,
+        best=first.batch,
+        excess=advised.seconds / first.seconds if advised else None,
+        as_ruled=_median(ruled, "seconds") / first.seconds if ruled else None,
+        soonest=advice.pleasant(better) if better else None,
+        time_error=float(np.median([abs(point.predicted / point.seconds - 1) for point in points])),
+    )
+
+
+def _of(found: Validation, batch: int) -> list[Trial]:
+    return [trial for trial in found.trials if trial.batch == batch and trial.steps is not None]
+
+
+def _best(found: Validation, batch: int) -> list[Trial]:
+    """The runs that reached the target at the best rate: the one that several seeds have, else that of fewest steps."""
+    reached = _of(found, batch)
+    if not reached:
+        return []
+    by_factor = {factor: [t for t in reached if t.factor == factor] for factor in {t.factor for t in reached}}
+    most = max(len(trials) for trials in by_factor.values())
+    return min((t for t in by_factor.values() if len(t) == most), key=lambda trials: _median(trials, "steps"))
+
+
+def _median(trials: list[Trial], name: str) -> float:
+    return float(np.median([getattr(trial, name) for trial in trials]))
+
+
+def _hyperbola(chosen: list[list[Trial]]) -> Hyperbola | None:
+    if len(chosen) < FEWEST:
+        return None
+    steps = np.array([_median(trials, "steps") for trials in chosen])
+    rows = np.array([_median(trials, "examples") for trials in chosen]) / steps  # the last batch of an epoch is short
+    logs = [np.log([trial.steps for trial in trials]) for trials in chosen]
+    spare = sum(len(values) - 1 for values in logs)
+    spread = np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in logs) / spare) if spare else 0.0
+    return fit(rows, steps, spread / np.sqrt([len(values) for values in logs]))

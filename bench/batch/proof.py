@@ -1,0 +1,167 @@
+"""Proof of cause: the same step with one thing changed, and what its ceilings say beside what it takes.
+
+If a step is bound as its ceilings say, then a change that moves a ceiling moves the step in proportion: twice the bytes
+a memory-bound one, half the threads a compute-bound one, and neither of them one that waits for launches.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from ...backends import Backend, host
+from ...backends.errors import ConfigurationError, DeviceMemoryError
+from ...backends.team import Team
+from ...dl import experiment
+from ...dl.config import Configuration
+from ...dl.data import Splits
+from ...dl.dense_chain import DensePlan, plan_of, recognize
+from ...dl.plan import Plan
+from ...dl.trainer import Trainer
+from .records import BOUNDS, Document, Point, Proof, Where
+from .sweep import Budget, Contestant
+
+ROUNDS = 7
+VISIT = 0.1  # seconds of a round's steps
+LARGEST = 4096  # rows
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run the same step.
+
+    Attributes
+    ----------
+    change : in words.
+    settings : keys of the configuration's sections that differ.
+    make : the plan of a step.
+    within : what holds while it runs.
+    """
+
+    change: str
+    settings: dict[str, dict[str, Any]]
+    make: Callable[..., Plan] = plan_of
+    within: Callable[[Backend], AbstractContextManager[None]] = lambda backend: nullcontext()
+
+
+def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list[Variant]:
+    """What can be changed about this plan on this backend."""
+    single = configuration.model.dtype == "float32"
+    other = "float64" if single else "float32"
+    found = [Variant(other, {"model": {"dtype": other}, "train": {"precision": "auto"}})]
+    if "tf32" in backend.precisions and single:
+        found.append(Variant("TF32", {"train": {"precision": "tf32"}}))
+    if plan.steps(plan.capacity).captured:
+        found.append(Variant("launched call by call", {}, within=_eager))
+    if isinstance(plan, DensePlan):
+        found.append(Variant("operation by operation", {}, make=Plan))
+        if plan.parts > 1:
+            found.append(Variant("one thread", {}, make=_alone))
+    elif backend.name != "cupy" and host.threads() > 1:
+        found.append(Variant("one thread", {}, within=_one_blas_thread))
+    return found
+
+
+def prove(document: Document, configuration: Configuration, splits: Splits, name: str, budget: Budget) -> None:
+    """Fills the document's `proofs`: each variant of the backend, at the batch sizes where each bound is strongest.
+
+    Raises
+    ------
+    Stopped
+        By Ctrl-C; finished proofs are in the document.
+    """
+    document.proofs = []
+    points = strongest([point for point in document.of(name) if point.batch <= LARGEST and not point.fault])
+    if not points:
+        return
+    base = _contestant(configuration, splits, name, None)
+    for point in points:
+        base.prepare(point.batch, VISIT)
+    base.measure_ceilings()
+    plan = base.steps[points[0].batch].plan
+    for variant in variants(configuration, base.trainer.backend, plan):
+        budget.note(f"{name}: {variant.change}")
+        try:
+            document.proofs += _proved(base, variant, configuration, splits, points)
+        except (DeviceMemoryError, MemoryError, ConfigurationError):
+            continue  # it does not fit, or the network is none for it
+
+
+def strongest(points: list[Point]) -> list[Point]:
+    """For each bound that holds somewhere, the point that owes most of its step to it."""
+    found = []
+    for name in BOUNDS:
+        bound = [point for point in points if point.bound == name]
+        if bound:
+            found.append(max(bound, key=lambda point: point.bound_seconds[name] / point.step_seconds))
+    return sorted(found, key=lambda point: point.batch)
+
+
+def _proved(
+    base: Contestant, variant: Variant, configuration: Configuration, splits: Splits, points: list[Point]
+) -> Iterator[Proof]:
+    changed = _contestant(configuration, splits, base.where.name, variant)
+    backend = changed.trainer.backend
+    with variant.within(backend):
+        for point in points:
+            changed.prepare(point.batch, VISIT)
+        changed.measure_ceilings()
+    for point in points:
+        times: list[tuple[float, float]] = []
+        for _ in range(ROUNDS):
+            before = base.steps[point.batch].timed(base.count[point.batch])
+            with variant.within(backend):
+                times.append((before, changed.steps[point.batch].timed(changed.count[point.batch])))
+        both = [_explained(one, point, [pair[place] for pair in times]) for place, one in enumerate((base, changed))]
+        yield Proof(
+            backend=base.where.name,
+            batch=point.batch,
+            bound=both[0].bound,
+            change=variant.change,
+            predicted=both[1].attainable_seconds / both[0].attainable_seconds,
+            measured=statistics.median(after / before for before, after in times),
+        )
+
+
+def _explained(contestant: Contestant, point: Point, rounds: list[float]) -> Point:
+    found = Point(backend=point.backend, batch=point.batch, rounds=rounds)
+    contestant.explain(found, 0.0)
+    return found
+
+
+def _contestant(configuration: Configuration, splits: Splits, name: str, variant: Variant | None) -> Contestant:
+    changed = configuration.model_copy(
+        update={
+            section: getattr(configuration, section).model_copy(update=keys)
+            for section, keys in (variant.settings if variant else {}).items()
+        }
+    )
+    trainer: Trainer = experiment.build_trainer(changed, splits, name)
+    return Contestant(trainer, splits, Where(name=name), variant.make if variant else plan_of)
+
+
+def _alone(*arguments: Any) -> Plan:
+    """A chain on one thread."""
+    chain = recognize(arguments[0])
+    assert chain is not None
+    return DensePlan(chain, *arguments, workers=Team(1))
+
+
+@contextmanager
+def _eager(backend: Backend) -> Iterator[None]:
+    before, backend.captures = backend.captures, False
+    try:
+        yield
+    finally:
+        backend.captures = before
+
+
+@contextmanager
+def _one_blas_thread(backend: Backend) -> Iterator[None]:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        yield

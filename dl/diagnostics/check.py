@@ -1,0 +1,192 @@
+"""Gradients against central differences, for the library's layers and for users' own."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import ConfigurationError
+from ..graph import Graph, Value
+from ..initializers import zeros
+from ..layers.base import ArrayLayer, Layer, Parameter
+from ..losses import Loss, MSELoss
+from ..objective import Objective
+from ..resident import flat
+
+STEPS = (6e-6, 6e-7)  # the best one for third derivatives of 1, and one that steps over fewer kinks
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One array of gradients: how many elements were compared, and the one that differs most."""
+
+    name: str
+    elements: int
+    error: float
+    index: tuple[int, ...]
+    gradient: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What `check_gradients` found; prints as a table.
+
+    Attributes
+    ----------
+    rows : a `Checked` for the input x and for each trained parameter.
+    tolerance : errors up to it pass.
+    """
+
+    rows: tuple[Checked, ...]
+    tolerance: float
+
+    @property
+    def worst(self) -> Checked:
+        """The array with the greatest error."""
+        return max(self.rows, key=lambda row: row.error)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every error is at most `tolerance`."""
+        return self.worst.error <= self.tolerance
+
+    def __str__(self) -> str:
+        cells = [("", "compared", "worst error", "at", "gradient", "difference")]
+        cells += [
+            (r.name, str(r.elements), f"{r.error:.1e}", str(list(r.index)), f"{r.gradient:.6g}", f"{r.difference:.6g}")
+            for r in self.rows
+        ]
+        widths = [max(len(row[column]) for row in cells) for column in range(6)]
+        lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in cells]
+        verdict = "the gradients are right" if self.ok else f"the gradient of {self.worst.name!r} is wrong"
+        return "\n".join([*(line.rstrip() for line in lines), f"{verdict} (tolerance {self.tolerance:g})"])
+
+    __repr__ = __str__
+
+
+def check_gradients(
+    model: Layer,
+    loss: Loss | None = None,
+    x: Any = None,
+    y: Any = None,
+    *,
+    train: bool = True,
+    seed: int = 0,
+    step: int = 0,
+    most: int = 100,
+    tolerance: float = 1e-6,
+    backend: str | None = "numpy",
+) -> GradientCheck:
+    """Compares gradients with central differences (f(θ + h) − f(θ − h)) / 2h, in float64.
+
+    For a model, a layer, or a layer of one's own. The gradient with respect to x is checked as well. The error of an
+    element is |difference − gradient| / (1 + |difference|). Where a kink lies between the two sides, as ReLU's, a
+    smaller h is tried.
+
+    Parameters
+    ----------
+    model : a copy of it is taken to float64; its weights are drawn from `seed` if there are none.
+    loss : by default the squared error against random numbers, for a layer by itself.
+    x, y : some rows and their targets.
+    train, seed, step : whether dropout is on, and whose mask it has.
+    most : elements compared in each array, drawn at random where there are more.
+
+    Returns
+    -------
+    GradientCheck
+        ``.ok``, ``.worst`` and ``.rows``; it prints as a table.
+    """
+    if x is None:
+        raise ConfigurationError("check_gradients: x is None; expected some rows, as an array (rows, features)")
+    shifted = _Shifted(copy.deepcopy(model).astype("float64"), np.shape(x)[0], flat(np.asarray(x)).shape[1])
+    shifted.astype("float64")
+    random = np.random.default_rng(seed)
+    if y is None and not isinstance(loss, MSELoss | None):
+        raise ConfigurationError(f"check_gradients: y is None; {type(loss).__name__} needs targets")
+    if y is None:
+        graph = Graph("float64", train=train)
+        shape = graph.lower(model, graph.batch((shifted.width,))).shape
+        y = random.standard_normal((len(x), *shape))
+    objective = Objective(
+        shifted,
+        loss or MSELoss(),
+        np.asarray(x, dtype=np.float64),
+        y,
+        train=train,
+        seed=seed,
+        step=step,
+        backend=backend,
+    )
+    objective.evaluate()
+    gradients = objective.arena.pack(objective.arena.gradients)
+    rows = [_checked(objective, p, gradients[p.name], most, tolerance, random) for p in objective.trained]
+    return GradientCheck(tuple(rows), tolerance)
+
+
+def _checked(
+    objective: Objective, parameter: Parameter, gradient: np.ndarray, most: int, tolerance: float, random: Any
+) -> Checked:
+    arena = objective.arena
+    view = arena.view(arena.values, parameter).reshape(-1)
+    places = np.arange(parameter.size)
+    if parameter.size > most:
+        places = np.sort(random.choice(parameter.size, most, replace=False))
+    worst = (-1.0, 0, 0.0)
+    for place in places.tolist():
+        exact, found = float(gradient.flat[place]), (np.inf, 0.0)
+        for h in STEPS:
+            difference = _difference(objective, view, place, h)
+            error = abs(difference - exact) / (1 + abs(difference))
+            found = min(found, (error if np.isfinite(error) else np.inf, difference))
+            if found[0] <= tolerance:
+                break
+        worst = max(worst, (found[0], place, found[1]))
+    error, place, difference = worst
+    index = tuple(int(i) for i in np.unravel_index(place, parameter.shape))
+    name = parameter.name.removeprefix("inside.")
+    return Checked(name, len(places), error, index, float(gradient.flat[place]), difference)
+
+
+def _difference(objective: Objective, view: Any, place: int, h: float) -> float:
+    before = float(view[place])
+    h *= max(1.0, abs(before))
+    sides = []
+    for moved in (before + h, before - h):
+        view[place] = moved
+        sides.append(objective.value())
+    view[place] = before
+    return (sides[0] - sides[1]) / (2 * h)
+
+
+class _Shift(ArrayLayer):
+    """y = x + s with s as large as x, so that the gradient of s is that of x."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.s = Parameter((rows, width), zeros)
+
+    def forward(self, xp: Any, x: Any, s: Any) -> Any:
+        return x + s
+
+    def backward(self, xp: Any, dy: Any, x: Any, y: Any, s: Any) -> tuple[Any, ...]:
+        return dy, dy
+
+
+class _Shifted(Layer):
+    """A layer whose input is trained."""
+
+    def __init__(self, inside: Layer, rows: int, width: int) -> None:
+        self.width = width
+        self.x = _Shift(rows, width)
+        self.inside = inside
+
+    def parameters(self) -> list[Parameter]:
+        found = super().parameters()
+        self.x.s.name = "x"
+        return found
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        return graph.lower(self.inside, graph.lower(self.x, x), "inside")

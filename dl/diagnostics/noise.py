@@ -1,0 +1,67 @@
+"""How far a minibatch's gradient is from the whole one: its standard error against batch size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import DataError
+from ..data import as_dataset
+from ..layers.base import Layer
+from ..losses import Loss
+from ..objective import Objective
+
+
+@dataclass(frozen=True)
+class GradientNoise:
+    """The spread of the gradient from row to row.
+
+    Attributes
+    ----------
+    variance : tr Σ, the sum over weights of the variance of one row's gradient, unbiased.
+    squared_norm : |G|² of the mean gradient, unbiased; below 0 where noise hides it.
+    rows : that it was estimated from.
+    """
+
+    variance: float
+    squared_norm: float
+    rows: int
+
+    def standard_error(self, batch_size: Any) -> Any:
+        """σ / √m: the root mean square distance of a batch's mean gradient from the true one."""
+        return np.sqrt(self.variance / np.asarray(batch_size))
+
+    @property
+    def noise_scale(self) -> float:
+        """tr Σ / |G|², the batch size whose error is as long as the gradient (McCandlish et al. 2018)."""
+        return self.variance / self.squared_norm if self.squared_norm > 0 else np.inf
+
+
+def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256, **options: Any) -> GradientNoise:
+    """Estimates the noise of the gradient at a model's weights from the gradients of single rows, one by one.
+
+    Works for any layers; ``gearshift bench`` has a faster way for dense ones.
+
+    Parameters
+    ----------
+    most : rows taken, the first of x.
+    options : train, seed, step, backend, arena; see `gearshift.Hessian`.
+    """
+    data = as_dataset(x, y)
+    rows = min(most, len(data))
+    if rows < 2:
+        raise DataError(f"gradient_noise: x has {len(data)} rows; expected at least 2")
+    objective = Objective(model, loss, data.x[:1], data.y[:1], **options)
+    total = np.zeros(objective.size)
+    squares = 0.0
+    for row in range(rows):
+        objective.load(data.x[row : row + 1], data.y[row : row + 1])
+        objective.evaluate()
+        gradient = objective.flatten(objective.arena.gradients).astype(np.float64)
+        total += gradient
+        squares += float(gradient @ gradient)
+    mean = float(total @ total) / rows**2
+    variance = (squares - rows * mean) / (rows - 1)
+    return GradientNoise(variance, mean - variance / rows, rows)

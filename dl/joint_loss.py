@@ -1,0 +1,137 @@
+"""A loss for models with several outputs: the weighted sum of a loss for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..backends.errors import ConfigurationError, DataError, ShapeError
+from ..kernels.columns import COLUMNS
+from ..kernels.joint import JOINT
+from .graph import Graph
+from .losses import Loss
+
+if TYPE_CHECKING:
+    from .data import Dataset
+    from .graph import Value
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of a model in a `JointLoss`.
+
+    Parameters
+    ----------
+    loss : of this output.
+    outputs : its width, in the order of the model's outputs.
+    weight : its share of the sum, above 0.
+    """
+
+    loss: Loss
+    outputs: int
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, Loss):
+            raise ConfigurationError(f"Head: loss is {self.loss!r}; expected a gearshift Loss")
+        if not isinstance(self.outputs, int) or self.outputs < 1:
+            raise ConfigurationError(f"Head: outputs is {self.outputs!r}; expected a whole number of at least 1")
+        if not isinstance(self.weight, int | float) or not 0 < self.weight < float("inf"):
+            raise ConfigurationError(f"Head: weight is {self.weight!r}; expected a number above 0")
+
+    def target(self, graph: Graph) -> Value:
+        """The value that holds its targets."""
+        return self.loss.target(graph, graph.batch((self.outputs,)))
+
+
+class JointLoss(Loss):
+    """Σ weight · loss over a model's outputs, which lie side by side in the rows of its answer, as do the targets.
+
+    >>> loss = gs.JointLoss(digit=gs.Head(gs.CrossEntropyLoss(), 10), angle=gs.Head(gs.MSELoss(), 1, weight=0.5))
+    >>> trainer.fit(x, (digits, angles))
+
+    Reports the sum as ``"loss"``, and what each head reports as ``"digit_loss"``, ``"digit_accuracy"`` and so on.
+    Answers and probabilities are dictionaries by heads. Targets are a tuple, an array for each head, or an array
+    (rows, k) with one column for labels and as many as outputs for values.
+
+    Parameters
+    ----------
+    heads : by name, in the order of the model's outputs; at least one.
+    """
+
+    targets = "values"
+
+    def __init__(self, **heads: Head) -> None:
+        if not heads or not all(isinstance(head, Head) for head in heads.values()):
+            raise ConfigurationError(f"JointLoss: heads are {heads}; expected at least one gs.Head by name")
+        self.heads = heads
+        parts = (f"{name}_{metric}" for name, head in heads.items() for metric in head.loss.metrics)
+        self.metrics = ("loss", *parts)
+
+    def target(self, graph: Graph, prediction: Value) -> Value:
+        return graph.batch((sum(head.target(graph).shape[0] for head in self.heads.values()),), name="targets")
+
+    def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
+        raise NotImplementedError("the heads of a JointLoss have no JointLoss")
+
+    def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
+        joint, output, column = graph.batch((0,)), 0, 0
+        for head in self.heads.values():
+            own, wanted = graph.batch((head.outputs,)), head.target(graph)
+            graph.apply(COLUMNS, (prediction,), (own,), first=output)
+            graph.apply(COLUMNS, (target,), (wanted,), first=column)
+            scores, gradient = head.loss.score(graph, own, wanted, weight)
+            before, joint = joint, graph.batch((max(joint.shape[0], 1) + scores.shape[0],))
+            scaled = graph.like(gradient)
+            graph.apply(JOINT, (before, scores, gradient), (joint, scaled), weight=float(head.weight))
+            if graph.needs_gradient(own):
+                graph.add_gradient(own, scaled)
+            output, column = output + head.outputs, column + wanted.shape[0]
+        return joint
+
+    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
+        outputs = sum(head.outputs for head in self.heads.values())
+        if prediction != (outputs,):
+            raise ShapeError(f"the heads of the JointLoss have {outputs} outputs together, but the model {prediction}")
+        graph = Graph("float64")
+        targets = {name: head.target(graph) for name, head in self.heads.items()}
+        width = sum(target.shape[0] for target in targets.values())
+        if data.y is None or tuple(data.y.shape[1:]) != (width,):
+            found = "missing" if data.y is None else f"of shape {tuple(data.y.shape)}"
+            raise ShapeError(f"the targets y are {found}; the heads expect (n, {width}): a tuple, or side by side")
+        first = 0
+        for name, head in self.heads.items():
+            columns = data.y[:, first : first + targets[name].shape[0]]
+            first += targets[name].shape[0]
+            try:
+                if targets[name].dtype == "int64":
+                    whole = columns[:, 0].astype(np.int64)
+                    if bool((whole != columns[:, 0]).any()):
+                        row = int((whole != columns[:, 0]).argmax())
+                        raise DataError(f"y[{row}] is {columns[row, 0]}, expected a label")
+                    columns = whole
+                head.loss.check(data.with_targets(columns), (head.outputs,))
+            except (DataError, ShapeError) as error:
+                raise type(error)(f"head {name!r}: {error}") from None
+
+    def predict(self, outputs: np.ndarray) -> dict[str, Any]:
+        """The answers of each head, by name."""
+        return {name: head.loss.predict(part) for name, head, part in self._parts(outputs)}
+
+    def probabilities(self, outputs: np.ndarray) -> dict[str, Any]:
+        """The probabilities of each head that has classes, by name."""
+        found = {}
+        for name, head, part in self._parts(outputs):
+            if head.loss.targets != "values":
+                found[name] = head.loss.probabilities(part)
+        return found
+
+    def _parts(self, outputs: np.ndarray) -> list[tuple[str, Head, np.ndarray]]:
+        ends = np.cumsum([head.outputs for head in self.heads.values()])
+        parts = np.split(outputs, ends[:-1], axis=1)
+        return [(name, head, part) for (name, head), part in zip(self.heads.items(), parts, strict=True)]
+
+    def __repr__(self) -> str:
+        return f"JointLoss({', '.join(f'{name}={head}' for name, head in self.heads.items())})"

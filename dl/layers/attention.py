@@ -1,0 +1,62 @@
+"""Attention (Vaswani et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ...backends.errors import ConfigurationError, ShapeError
+from ...kernels.heads import MERGE_HEADS, SPLIT_HEADS
+from ...kernels.matmul import MATMUL
+from ...kernels.softmax import SOFTMAX
+from .base import Layer
+from .dropout import Dropout
+from .linear import Linear
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class MultiHeadAttention(Layer):
+    """Each token takes from its sequence what its query asks for: softmax(Q·Kᵀ / √d)·V in each head, then a product.
+
+    Q, K and V are `Linear` layers of the same tokens; a head is d = features / heads of their columns.
+
+    Parameters
+    ----------
+    features : width of a token, in and out; a multiple of `heads`.
+    heads : how many.
+    causal : whether a token looks at itself and at tokens before it alone.
+    dropout : probability with which a weight of the softmax is set to 0 in training.
+    """
+
+    def __init__(self, features: int, heads: int, causal: bool = False, dropout: float = 0.0) -> None:
+        for name, value in (("features", features), ("heads", heads)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"MultiHeadAttention: {name} is {value!r}; expected a whole number above 0")
+        if features % heads:
+            raise ConfigurationError(f"MultiHeadAttention: features is {features}; expected a multiple of {heads}")
+        self.features, self.heads, self.causal, self.dropout = features, heads, bool(causal), dropout
+        self.query, self.key, self.value = (Linear(features, features) for _ in range(3))
+        self.weights = Dropout(dropout)
+        self.output = Linear(features, features)
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if x.shape != (self.features,):
+            raise ShapeError(f"MultiHeadAttention expects {self.features} features, but gets rows of shape {x.shape}")
+        length, width = x.each, self.features // self.heads
+
+        def head(layer: Linear, name: str) -> Value:
+            heads = graph.batch((length, width), each=self.heads)
+            graph.apply(SPLIT_HEADS, (graph.lower(layer, x, name),), (heads,))
+            return heads
+
+        q, k, v = head(self.query, "query"), head(self.key, "key"), head(self.value, "value")
+        scores, p = (graph.batch((length, length), each=self.heads) for _ in range(2))
+        graph.apply(MATMUL, (q, k), (scores,), transpose_a=0, transpose_b=1)
+        graph.apply(SOFTMAX, (scores,), (p,), scale=1 / math.sqrt(width), causal=int(self.causal))
+        p = graph.lower(self.weights, p, "weights")
+        taken, joined = graph.batch((length, width), each=self.heads), graph.batch(x.shape)
+        graph.apply(MATMUL, (p, v), (taken,), transpose_a=0, transpose_b=0)
+        graph.apply(MERGE_HEADS, (taken,), (joined,))
+        return graph.lower(self.output, joined, "output")

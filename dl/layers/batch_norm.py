@@ -1,0 +1,57 @@
+"""Batch normalisation (Ioffe and Szegedy 2015)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...backends.errors import ConfigurationError, ShapeError
+from ...kernels.batch_norm import BATCH_NORM, BATCH_NORM_FIXED, RUNNING_STATISTICS
+from ...kernels.counters import COUNTERS
+from ..initializers import ones, zeros
+from .base import Layer, Parameter
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class BatchNorm1d(Layer):
+    """y = weight · (x − μ) / √(σ² + eps) + bias, feature by feature: torch.nn.BatchNorm1d.
+
+    In training, μ and σ² are the batch's, and the running ones move towards them, by `momentum`, after each step; in
+    evaluation μ and σ² are the running ones, which are saved with the weights. Weight and bias are not decayed. A batch
+    of one row leaves the running variance as it is.
+
+    Parameters
+    ----------
+    features : width of a row.
+    eps : added to the variance.
+    momentum : share of the batch's statistics that the running ones take.
+    """
+
+    def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        if not isinstance(features, int) or features < 1:
+            raise ConfigurationError(f"BatchNorm1d: features is {features!r}; expected a whole number of at least 1")
+        if not isinstance(eps, int | float) or not eps > 0:
+            raise ConfigurationError(f"BatchNorm1d: eps is {eps!r}; expected a number above 0")
+        if not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
+            raise ConfigurationError(f"BatchNorm1d: momentum is {momentum!r}; expected a number from 0 to 1")
+        self.features, self.eps, self.momentum = features, eps, momentum
+        self.weight = Parameter((features,), ones, decay=False)
+        self.bias = Parameter((features,), zeros, decay=False)
+        self.running_mean = Parameter((features,), zeros, trained=False)
+        self.running_var = Parameter((features,), ones, trained=False)
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if x.shape != (self.features,):
+            raise ShapeError(f"BatchNorm1d expects {self.features} features a row, but gets rows of shape {x.shape}")
+        y, inverse = graph.batch(x.shape), graph.fixed(x.shape, "float64")
+        weight, bias = graph.parameter(self.weight), graph.parameter(self.bias)
+        running = graph.parameter(self.running_mean), graph.parameter(self.running_var)
+        if not graph.train:
+            graph.apply(BATCH_NORM_FIXED, (x, weight, bias, *running), (y, inverse), eps=self.eps)
+            return y
+        batch = graph.fixed(x.shape, "float64"), graph.fixed(x.shape, "float64")
+        graph.apply(BATCH_NORM, (x, weight, bias), (y, *batch, inverse), eps=self.eps)
+        counters = graph.shared("counters", (COUNTERS,), "int64")
+        graph.defer(RUNNING_STATISTICS, (x, *batch, *running, counters), momentum=self.momentum)
+        return y

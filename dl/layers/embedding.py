@@ -1,0 +1,58 @@
+"""Vectors for tokens and for their places: the first layer of a model of sequences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...backends.errors import ConfigurationError, ShapeError
+from ...kernels.embedding import EMBEDDING
+from ...kernels.positions import POSITIONS
+from ..initializers import standard_normal
+from .base import Layer, Parameter
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class Embedding(Layer):
+    """A trained vector for each token of a sequence, and, given `length`, one for its place added to it.
+
+    Rows of x are sequences of whole numbers from 0 to num_embeddings − 1. What follows sees each token as a row of its
+    own, (rows · tokens, embedding_dim), so that `Linear`, activations and losses apply to tokens; outputs have shape
+    (rows, tokens, …).
+
+    Parameters
+    ----------
+    num_embeddings : how many different tokens there are.
+    embedding_dim : features of a token.
+    length : the most tokens of a sequence, each place with a trained vector of its own; None adds none.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, length: int | None = None) -> None:
+        sizes = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim, "length": length}
+        for name, value in sizes.items():
+            if (name, value) != ("length", None) and (not isinstance(value, int) or value < 1):
+                raise ConfigurationError(f"Embedding: {name} is {value!r}; expected a whole number of at least 1")
+        self.num_embeddings, self.embedding_dim, self.length = num_embeddings, embedding_dim, length
+        self.weight = Parameter((num_embeddings, embedding_dim), standard_normal)
+        self.position = None if length is None else Parameter((length, embedding_dim), standard_normal)
+
+    @property
+    def in_features(self) -> int | None:
+        """The width of a row of x; None where it may be any."""
+        return self.length
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if len(x.shape) != 1 or x.each != 1:
+            raise ShapeError(f"Embedding expects a row of tokens an example, but gets {x.example_shape}")
+        (tokens,) = x.shape
+        if self.length is not None and tokens > self.length:
+            raise ShapeError(f"Embedding has places for {self.length} tokens, but gets sequences of {tokens}")
+        graph.categories[x] = self.num_embeddings
+        y = graph.batch((self.embedding_dim,), each=tokens)
+        graph.apply(EMBEDDING, (x, graph.parameter(self.weight)), (y,))
+        if self.position is None:
+            return y
+        placed = graph.batch(y.shape, each=tokens)
+        graph.apply(POSITIONS, (y, graph.parameter(self.position)), (placed,), length=tokens)
+        return placed

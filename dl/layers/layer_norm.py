@@ -1,0 +1,40 @@
+"""Layer normalisation (Ba, Kiros and Hinton 2016)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...backends.errors import ConfigurationError, ShapeError
+from ...kernels.layer_norm import LAYER_NORM
+from ..initializers import ones, zeros
+from .base import Layer, Parameter
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class LayerNorm(Layer):
+    """y = (x − mean) / √(variance + eps) · weight + bias, with the mean and variance of each row's own features.
+
+    Parameters
+    ----------
+    features : width of input and output.
+    eps : keeps rows that do not vary from being divided by 0.
+    """
+
+    def __init__(self, features: int, eps: float = 1e-5) -> None:
+        if not isinstance(features, int) or features < 1:
+            raise ConfigurationError(f"LayerNorm: features is {features!r}; expected a whole number of at least 1")
+        if not isinstance(eps, int | float) or not eps > 0:
+            raise ConfigurationError(f"LayerNorm: eps is {eps!r}; expected a number above 0")
+        self.features, self.eps = features, eps
+        self.weight = Parameter((features,), ones, decay=False)
+        self.bias = Parameter((features,), zeros, decay=False)
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if x.shape != (self.features,):
+            raise ShapeError(f"LayerNorm expects {self.features} features a row, but gets rows of shape {x.shape}")
+        y, statistics = graph.batch(x.shape), graph.batch((2,))
+        inputs = x, graph.parameter(self.weight), graph.parameter(self.bias)
+        graph.apply(LAYER_NORM, inputs, (y, statistics), eps=float(self.eps))
+        return y

@@ -1,0 +1,59 @@
+"""Noise on the input, in training only: what a denoising autoencoder learns to remove (Vincent et al. 2010)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...backends.errors import ConfigurationError
+from ...kernels.add import ADD
+from ...kernels.counters import COUNTERS
+from ...kernels.dropout import DROPOUT
+from ...kernels.normal import NORMAL
+from .base import Layer
+
+if TYPE_CHECKING:
+    from ..graph import Graph, Value
+
+
+class GaussianNoise(Layer):
+    """In training, adds normal noise of a deviation to each element; else, does nothing."""
+
+    def __init__(self, deviation: float = 0.1) -> None:
+        if not isinstance(deviation, int | float) or not deviation >= 0:
+            raise ConfigurationError(f"GaussianNoise: deviation is {deviation!r}; expected a number of at least 0")
+        self.deviation = deviation
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if not graph.train or self.deviation == 0:
+            return x
+        noise, y = graph.batch(x.shape), graph.batch(x.shape)
+        draw(graph, noise, self.deviation)
+        graph.apply(ADD, (x, noise), (y,))
+        return y
+
+
+class MaskingNoise(Layer):
+    """In training, sets each element to 0 with probability `p`; unlike dropout, the others stay as they are."""
+
+    def __init__(self, p: float = 0.3) -> None:
+        if not isinstance(p, int | float) or not 0 <= p < 1:
+            raise ConfigurationError(f"MaskingNoise: p is {p!r}; expected a probability of at least 0 and below 1")
+        self.p = p
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        if not graph.train or self.p == 0:
+            return x
+        y = graph.batch(x.shape)
+        stream = graph.next_dropout()
+        graph.apply(DROPOUT, (x, *_stream(graph)), (y,), threshold=round(self.p * 2**32), scale=1.0, stream=stream)
+        return y
+
+
+def draw(graph: Graph, noise: Value, deviation: float) -> None:
+    """Appends an operation that fills `noise` with normal numbers of a layer's own stream."""
+    graph.apply(NORMAL, _stream(graph), (noise,), deviation=float(deviation), stream=graph.next_dropout())
+
+
+def _stream(graph: Graph) -> tuple[Value, Value]:
+    """The run's key and counters, which random numbers are functions of."""
+    return graph.shared("key", (2,), "uint32"), graph.shared("counters", (COUNTERS,), "int64")

@@ -1,0 +1,167 @@
+"""Choosing the learning rate by trial: some values for about a hundred steps each, and the best is kept."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..backends.errors import ConfigurationError, NonFiniteLoss
+from ..backends.philox import key_of, permutation
+from .data import Dataset, as_dataset
+from .trainer import Trainer
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+POINTS = 10  # of a trial's curve
+HELD = 2048  # rows that trials are compared on at the most
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One learning rate.
+
+    Attributes
+    ----------
+    lr : the rate.
+    loss : over the rows that trials are compared on, after the last step; infinite where training failed.
+    steps, losses : points of the curve: steps taken, and the mean loss of the batches since the point before.
+    """
+
+    lr: float
+    loss: float
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """All trials, by rate, and the loss before the first step."""
+
+    rows: tuple[Trial, ...]
+    before: float
+    iterations: int
+
+    @property
+    def best(self) -> float:
+        """The rate after which the loss is least.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss fell with none.
+        """
+        row = min(self.rows, key=lambda row: row.loss)
+        if not row.loss < self.before:
+            raise ConfigurationError(
+                f"learning-rate trials: the loss fell below {self.before:.4g} with none of "
+                f"{', '.join(f'{trial.lr:g}' for trial in self.rows)}; try smaller rates, or look at the data"
+            )
+        return row.lr
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it: None for an infinite loss."""
+        table = asdict(self)
+        for row in table["rows"]:
+            row["loss"] = row["loss"] if math.isfinite(row["loss"]) else None
+        return table
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draws the loss against the rate, and each trial's curve, with Matplotlib; returns the figure."""
+        from .plots import rate_trials
+
+        return rate_trials(self, path)
+
+    def show(self) -> None:
+        """Prints a table."""
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table()
+        for column in ("learning rate", f"loss after {self.iterations} steps", ""):
+            table.add_column(column, justify="right")
+        best = min(self.rows, key=lambda row: row.loss)
+        for row in self.rows:
+            loss = f"{row.loss:.4f}" if math.isfinite(row.loss) else "diverged"
+            table.add_row(f"{row.lr:g}", loss, "best" if row is best and row.loss < self.before else "")
+        console = Console()
+        console.print(table)
+        console.print(f"before the first step: {self.before:.4f}", highlight=False)
+
+    def __str__(self) -> str:
+        return "\n".join(f"lr {row.lr:<8g} loss {row.loss:.4f}" for row in self.rows)
+
+    __repr__ = __str__
+
+
+def learning_rate_trials(
+    make: Callable[[float], Trainer],
+    data: Any,
+    y: Any = None,
+    *,
+    rates: Sequence[float] = RATES,
+    iterations: int = 100,
+    batch_size: int = 32,
+    advance: Callable[[int, float], None] = lambda done, best: None,
+) -> Trials:
+    """Trains with each of several learning rates for some steps, from the same weights on the same batches.
+
+    Parameters
+    ----------
+    make : returns a new trainer for a rate; with one seed, all begin at the same weights.
+    data, y : training data, as `Trainer.fit` takes them.
+    rates : the learning rates.
+    iterations : steps a trial takes.
+    batch_size : rows a step.
+    advance : called with the number of trials done and the least loss.
+
+    Returns
+    -------
+    Trials
+        ``.best`` is the choice, ``.rows`` the table; ``.plot(path)`` draws both.
+    """
+    if not rates or not all(isinstance(rate, int | float) and 0 < rate < math.inf for rate in rates):
+        raise ConfigurationError(f"learning-rate trials: rates are {list(rates)}; expected numbers above 0")
+    if iterations < 1:
+        raise ConfigurationError(f"learning-rate trials: iterations is {iterations}; expected at least 1")
+    dataset = as_dataset(data, y)
+    rows, before = [], math.nan
+    for number, rate in enumerate(sorted(rates)):
+        trainer = make(float(rate))
+        parts = _parts(dataset, iterations, min(batch_size, len(dataset)), trainer.seed)
+        held = dataset[: min(len(dataset), HELD)]
+        if not number:
+            before = trainer.evaluate(held)["loss"]
+        rows.append(_trial(trainer, float(rate), parts, held, batch_size))
+        advance(number + 1, min(row.loss for row in rows))
+    return Trials(tuple(rows), before, iterations)
+
+
+def _trial(trainer: Trainer, rate: float, parts: list[Dataset], held: Dataset, batch_size: int) -> Trial:
+    steps, losses = [], []
+    try:
+        for part in parts:
+            trainer.fit(part, epochs=1, batch_size=batch_size, verbose=False)
+            steps.append(trainer.step)
+            losses.append(trainer.history[-1]["loss"])
+        loss = trainer.evaluate(held)["loss"]
+    except NonFiniteLoss as error:
+        _log.info("learning rate %g: %s", rate, error)
+        loss = math.inf
+    return Trial(rate, loss if math.isfinite(loss) else math.inf, tuple(steps), tuple(losses))
+
+
+def _parts(dataset: Dataset, iterations: int, batch_size: int, seed: int) -> list[Dataset]:
+    """The rows of all steps in order, in up to `POINTS` parts of whole batches; rows come again where they are few."""
+    key, wanted = key_of(seed), iterations * batch_size
+    epochs = -(-wanted // len(dataset))
+    order = np.concatenate([permutation(np, key, len(dataset), epoch) for epoch in range(epochs)])[:wanted]
+    cuts = np.linspace(0, iterations, min(POINTS, iterations) + 1).astype(int) * batch_size
+    return [dataset[order[start:stop]] for start, stop in itertools.pairwise(cuts)]

@@ -1,0 +1,183 @@
+"""The reference: a page for each group of public names, and docstrings with the types of their signatures.
+
+Every name of ``gearshift.__all__`` is on a page; a module that no group names has its names on the last one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+
+import gearshift
+
+GROUPS = {
+    "training": (
+        "Training",
+        "dl.trainer dl.groups dl.callbacks dl.history dl.report dl.gradients dl.checkpoint dl.run",
+    ),
+    "layers": ("Layers and models", "dl.layers dl.autoencoders"),
+    "losses": ("Losses", "dl.losses dl.joint_loss dl.regularizers"),
+    "optimizers": ("Optimizers", "dl.optimizers"),
+    "schedules": ("Schedules", "dl.schedules"),
+    "diagnostics": ("Diagnostics", "dl.diagnostics dl.hessian dl.learning_rates"),
+    "data": ("Data", "dl.data"),
+    "estimators": ("Estimators for scikit-learn", "dl.estimators"),
+    "backends": ("Backends", "backends.registry backends.base"),
+    "errors": ("Errors", "backends.errors"),
+    "more": ("More", ""),
+}
+TABLE = [".. currentmodule:: gearshift", "", ".. autosummary::", "   :nosignatures:", ""]
+HEADER = """
+A page for each group of public names, each importable as ``gearshift.NAME``. Unless said otherwise, arrays have one
+row for each example, and weights are (in_features, out_features).
+
+"""
+
+
+def names_by_group() -> dict[str, list[str]]:
+    """The full names on each page, base classes first."""
+    found: dict[str, list[str]] = {group: [] for group in GROUPS}
+    public = {name: getattr(gearshift, name) for name in gearshift.__all__}
+    names = {f"gearshift.{name}": value for name, value in public.items() if callable(value)}
+    names |= {f"gearshift.backends.{name}": getattr(gearshift.backends, name) for name in gearshift.backends.__all__}
+    for name, value in names.items():
+        module = value.__module__.removeprefix("gearshift.")
+        homes = [g for g, (_, modules) in GROUPS.items() if any(_within(module, m) for m in modules.split())]
+        found[homes[0] if homes else "more"].append(name)
+    for group, members in found.items():
+        modules = GROUPS[group][1].split()
+        members.sort(key=lambda name: (_place(names[name], modules), not _is_root(names[name]), name.lower()))
+    return {group: members for group, members in found.items() if members}
+
+
+def _place(value: Any, modules: list[str]) -> int:
+    home = value.__module__.removeprefix("gearshift.")
+    return next((i for i, module in enumerate(modules) if _within(home, module)), 0)
+
+
+def _is_root(value: Any) -> bool:
+    """Whether other public names derive from this one, and it from none."""
+    kinds = [kind for name in gearshift.__all__ if isinstance(kind := getattr(gearshift, name), type)]
+    bases = [base for base in getattr(value, "__mro__", ())[1:] if _is_public(base)]
+    return not bases and any(value in kind.__mro__[1:] for kind in kinds)
+
+
+def write_pages(app: Sphinx) -> None:
+    """Writes the pages that are not there yet, or have changed."""
+    folder = Path(app.srcdir) / "reference"
+    folder.mkdir(exist_ok=True)
+    groups = names_by_group()
+    tables = ""
+    for group, names in groups.items():
+        title = GROUPS[group][0]
+        table = "\n".join([*TABLE, *(f"   {name.removeprefix('gearshift.')}" for name in names), "", ""])
+        tables += f":doc:`{title} <{group}>`\n{'-' * (len(title + group) + 10)}\n\n{table}"
+        bodies = "\n".join(_entry(name) for name in names)
+        _write(folder / f"{group}.rst", f"{title}\n{'=' * len(title)}\n\n{table}{bodies}")
+    tree = "\n".join([".. toctree::", "   :hidden:", "", *(f"   {group}" for group in groups)])
+    _write(folder / "index.rst", f"Reference\n=========\n{HEADER}{tables}{tree}\n")
+
+
+def _entry(name: str) -> str:
+    value = _found(name)
+    if not inspect.isclass(value):
+        return f".. autofunction:: {name}\n"
+    options = {"members": ", ".join(_members(value)), "show-inheritance": " " if _bases(value) else ""}
+    return f".. autoclass:: {name}\n" + "".join(f"   :{key}: {text}\n" for key, text in options.items() if text)
+
+
+def _members(kind: type) -> list[str]:
+    """The documented members of a class that no public base, and no other package, documents already."""
+    found = []
+    for owner in kind.__mro__:
+        if owner is not kind and (_is_public(owner) or not owner.__module__.startswith("gearshift.")):
+            continue
+        fields = ModuleAnalyzer.for_module(owner.__module__).find_attr_docs()
+        methods = [name for name, value in vars(owner).items() if _documented(value)]
+        found += [*(name for space, name in fields if space == owner.__qualname__), *methods]
+    return [name for name in dict.fromkeys(found) if not name.startswith("_")]
+
+
+def _documented(value: Any) -> bool:
+    kinds = FunctionType | property | classmethod | staticmethod
+    method = isinstance(value, kinds) or hasattr(value, "attribute_name")  # scikit-learn's available_if
+    return method and bool(value.__doc__)
+
+
+def _is_public(kind: type) -> bool:
+    return kind.__name__ in gearshift.__all__ and getattr(gearshift, kind.__name__) is kind
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def _within(module: str, home: str) -> bool:
+    return module == home or module.startswith(f"{home}.")
+
+
+def _found(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: list[Any]) -> None:
+    """The nearest bases that a reader can look up, by their public names."""
+    bases[:] = [f":py:obj:`gearshift.{base.__name__}`" if _is_public(base) else base for base in _bases(obj)]
+
+
+def _bases(kind: type) -> list[type]:
+    found: list[type] = []
+    for base in kind.__bases__:
+        public = _is_public(base) or not base.__module__.startswith("gearshift.")
+        found += [base] if public else _bases(base)
+    return list(dict.fromkeys(base for base in found if base.__module__ != "builtins" or issubclass(base, Exception)))
+
+
+def with_types(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Writes ``name : text`` of a Parameters section as numpydoc's name, type and description.
+
+    The types are those of the annotations, so that they are said once.
+    """
+    try:
+        annotations = {key: p.annotation for key, p in inspect.signature(obj).parameters.items()}
+    except (TypeError, ValueError):
+        annotations = {}
+    if inspect.isclass(obj):
+        annotations = {**vars(obj).get("__annotations__", {}), **annotations}
+    section, result = "", []
+    for position, line in enumerate(lines):
+        following = lines[position + 1] if position + 1 < len(lines) else ""
+        if following and set(following) == {"-"}:
+            section = line
+        entry = re.match(r"([\w*][\w, *…]*) : (.*)", line)
+        if entry and section in ("Parameters", "Attributes"):
+            types = dict.fromkeys(_type(annotations.get(key.strip(" *"))) for key in entry[1].split(","))
+            kind = " or ".join(kind for kind in types if kind)
+            result += [f"{entry[1]} : {kind}" if kind else entry[1], f"    {entry[2]}"]
+        else:
+            result.append(line)
+    lines[:] = result
+
+
+def _type(annotation: Any) -> str:
+    """An annotation as text; none for what says nothing."""
+    if annotation in (None, inspect.Parameter.empty, "Any"):
+        return ""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    return text.replace(" | ", " or ").replace("np.", "numpy.")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("builder-inited", write_pages, priority=100)
+    app.connect("autodoc-process-bases", public_bases)
+    app.connect("autodoc-process-docstring", with_types, priority=100)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

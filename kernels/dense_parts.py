@@ -1,0 +1,78 @@
+"""How a chain of dense layers is divided among threads, and where what begins in its workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends.team import share, wait
+
+# Columns of `layers`: widths, offsets in the arena (-1: no bias), rows of `factors`, then places in `work`.
+# X (rows, inputs) is what the layer reads, D (rows, outputs) the gradient before the activation of what it writes,
+# DT that transposed. SUMS are the parts' products, and GRADIENT collects over blocks: of the bias, then of the weights.
+INPUTS, OUTPUTS, WEIGHT, BIAS, WEIGHT_RANGE, BIAS_RANGE, ACTIVATION = range(7)
+X, X_STRIDE, D, D_STRIDE, DT, DT_STRIDE, SUMS, GRADIENT = range(7, 15)
+BY_OUTPUTS = 15  # 1 where the parts have columns of the weights, not rows
+FIELDS = 16
+
+GRAIN = 8  # rows of the weights that stay together: those of a tile
+LINE = 16  # columns, where they are divided: a cache line, which two cores must not write by turns
+
+
+def span(layer: Any, part: int, parts: int) -> tuple[int, int, int, int]:
+    """The part's weights: their first row and the one behind the last, and the same of columns."""
+    if layer[BY_OUTPUTS]:
+        low, high = columns(layer, part, parts)
+        return 0, layer[INPUTS], low, high
+    start, stop = share(layer[INPUTS], part, parts, GRAIN)
+    return start, stop, 0, layer[OUTPUTS]
+
+
+def weights(layer: Any, row: int, low: int) -> int:
+    """Where a row of the part's weights begins, whose first column is `low`; rows are as long as the part has columns.
+
+    Columns of a part lie together while steps run: `divide` has brought them there.
+    """
+    if layer[BY_OUTPUTS]:
+        return layer[WEIGHT] + layer[INPUTS] * low
+    return layer[WEIGHT] + row * layer[OUTPUTS]
+
+
+def columns(layer: Any, target: int, into: int) -> tuple[int, int]:
+    """The first of a part's outputs, and the one behind the last."""
+    return share(layer[OUTPUTS], target, into, LINE if layer[BY_OUTPUTS] else GRAIN)
+
+
+def sums(layer: Any, n: int, part: int, parts: int, target: int, into: int, lanes: int) -> int:
+    """Where a part's product for the outputs of part `target` begins: what one thread adds up lies together."""
+    low, high = columns(layer, target, into)
+    width = (high - low + lanes - 1) // lanes * lanes
+    return layer[SUMS] + parts * n * (low + target * lanes) + part * n * width
+
+
+def divide(thread: int, threads: int, parts: int, layer: Any, values: Any, work: Any, flags: Any, back: int) -> None:
+    """Puts the columns of each part of the layer's weights beside each other, or takes them `back` to their rows.
+
+    Where two cores change pieces of one row, each asks for the other's ahead of time: an update took thrice as long.
+    """
+    inputs, outputs = layer[INPUTS], layer[OUTPUTS]
+    if values.shape[0] == 0:
+        return
+    matrix, copy = values[layer[WEIGHT] :][: inputs * outputs], work[layer[SUMS] :][: inputs * outputs]
+    for part in range(thread, parts, threads):
+        low, high = columns(layer, part, parts)
+        width, block = high - low, copy[inputs * low : inputs * high]
+        if back:
+            block[:] = matrix[inputs * low : inputs * high]
+        else:
+            for i in range(inputs):
+                block[i * width : (i + 1) * width] = matrix[i * outputs + low : i * outputs + high]
+    wait(thread, threads, flags)
+    for part in range(thread, parts, threads):
+        low, high = columns(layer, part, parts)
+        width, block = high - low, copy[inputs * low : inputs * high]
+        if back:
+            for i in range(inputs):
+                matrix[i * outputs + low : i * outputs + high] = block[i * width : (i + 1) * width]
+        else:
+            matrix[inputs * low : inputs * high] = block
+    wait(thread, threads, flags)

@@ -1,0 +1,305 @@
+"""The tangent of any operation, from its definition: array code run on pairs of a value and its tangent.
+
+An operation's reference is array code, so it can be given dual numbers (Clifford 1873) instead of arrays and an
+array module that knows their rules: f(a + ȧε) = f(a) + f'(a) ȧ ε, with ε² = 0. What comes out beside the values is
+exact: the derivative along the inputs' tangents, no difference of two values. At a kink the derivative is that of
+the branch taken.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from ..backends.errors import ConfigurationError
+
+
+class NoTangent(ConfigurationError):
+    """An array function has no rule for dual numbers."""
+
+
+class Dual:
+    """An array and its tangent, of one shape."""
+
+    __slots__ = ("tangent", "value", "xp")
+    __array_ufunc__ = None  # arrays leave operators to this class
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, xp: Any, value: Any, tangent: Any) -> None:
+        self.xp, self.value = xp, value
+        self.tangent = tangent if tangent.shape == value.shape else xp.broadcast_to(tangent, value.shape)
+
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    T = property(lambda self: Dual(self.xp, self.value.T, self.tangent.T))
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getitem__(self, key: Any) -> Dual:
+        return Dual(self.xp, self.value[key], self.tangent[key])
+
+    def __setitem__(self, key: Any, other: Any) -> None:
+        self.value[key] = value_of(other)
+        self.tangent[key] = other.tangent if isinstance(other, Dual) else 0
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Methods, as ``x.sum(axis=1)``, are the functions of that name."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        function = getattr(DualNamespace(self.xp), name)
+        if name in ("reshape", "transpose"):
+            return lambda *axes: function(self, axes[0] if len(axes) == 1 else axes or None)
+        return lambda *arguments, **options: function(self, *arguments, **options)
+
+    def __neg__(self) -> Dual:
+        return Dual(self.xp, -self.value, -self.tangent)
+
+    def __pos__(self) -> Dual:
+        return self
+
+    def __abs__(self) -> Dual:
+        return DualNamespace(self.xp).abs(self)
+
+    def __float__(self) -> float:
+        raise NoTangent("float() of an array has no derivative")
+
+
+def value_of(x: Any) -> Any:
+    """The array without its tangent."""
+    return x.value if isinstance(x, Dual) else x
+
+
+def tangent_of(x: Any) -> Any:
+    """The tangent; 0 where there is none."""
+    return x.tangent if isinstance(x, Dual) else 0
+
+
+def _product(operation: Callable[..., Any]) -> Callable[[Any, Any, Any], Dual]:
+    """The rule of whatever is linear in each of two factors."""
+
+    def rule(xp: Any, a: Any, b: Any) -> Dual:
+        x, y = value_of(a), value_of(b)
+        terms = [operation(a.tangent, y)] if isinstance(a, Dual) else []
+        terms += [operation(x, b.tangent)] if isinstance(b, Dual) else []
+        return Dual(xp, operation(x, y), sum(terms[1:], terms[0]))
+
+    return rule
+
+
+def _sum(sign: int) -> Callable[[Any, Any, Any], Dual]:
+    def rule(xp: Any, a: Any, b: Any) -> Dual:
+        da, db = tangent_of(a), tangent_of(b)
+        x, y = value_of(a), value_of(b)
+        return Dual(xp, x + y, da + db) if sign > 0 else Dual(xp, x - y, da - db)
+
+    return rule
+
+
+def _quotient(xp: Any, a: Any, b: Any) -> Dual:
+    y = value_of(b)
+    ratio = value_of(a) / y
+    return Dual(xp, ratio, (tangent_of(a) - ratio * tangent_of(b)) / y)
+
+
+def _power(xp: Any, a: Any, b: Any) -> Dual:
+    x, y = value_of(a), value_of(b)
+    result = x**y
+    if not isinstance(b, Dual):
+        return Dual(xp, result, y * x ** (y - 1) * a.tangent)
+    change = b.tangent * xp.log(x) + y * tangent_of(a) / x
+    return Dual(xp, result, result * change)
+
+
+BINARY: dict[str, Callable[[Any, Any, Any], Dual]] = {
+    "add": _sum(1),
+    "sub": _sum(-1),
+    "mul": _product(operator.mul),
+    "matmul": _product(operator.matmul),
+    "truediv": _quotient,
+    "pow": _power,
+}
+
+
+def _give_operators() -> None:
+    def give(name: str, rule: Callable[[Any, Any, Any], Dual]) -> None:
+        def there(self: Dual, other: Any) -> Dual:
+            return rule(self.xp, self, other)
+
+        def back(self: Dual, other: Any) -> Dual:
+            return rule(self.xp, other, self)
+
+        def in_place(self: Dual, other: Any) -> Dual:
+            self[...] = rule(self.xp, self, other)
+            return self
+
+        for kind, method in (("", there), ("r", back), ("i", in_place)):
+            setattr(Dual, f"__{kind}{name}__", method)
+
+    def give_comparison(compare: Callable[[Any, Any], Any]) -> None:
+        def method(self: Dual, other: Any) -> Any:
+            return compare(self.value, value_of(other))
+
+        setattr(Dual, f"__{compare.__name__}__", method)
+
+    for name, rule in BINARY.items():
+        give(name, rule)
+    for compare in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
+        give_comparison(compare)
+
+
+_give_operators()
+
+DERIVATIVES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "abs": lambda xp, x, y: xp.sign(x),
+    "absolute": lambda xp, x, y: xp.sign(x),
+    "exp": lambda xp, x, y: y,
+    "expm1": lambda xp, x, y: y + 1,
+    "log": lambda xp, x, y: 1 / x,
+    "log1p": lambda xp, x, y: 1 / (1 + x),
+    "log2": lambda xp, x, y: 1 / (x * math.log(2)),
+    "sin": lambda xp, x, y: xp.cos(x),
+    "cos": lambda xp, x, y: -xp.sin(x),
+    "sinh": lambda xp, x, y: xp.cosh(x),
+    "cosh": lambda xp, x, y: xp.sinh(x),
+    "tanh": lambda xp, x, y: 1 - y * y,
+    "arctan": lambda xp, x, y: 1 / (1 + x * x),
+    "sqrt": lambda xp, x, y: 0.5 / y,
+    "square": lambda xp, x, y: 2 * x,
+    "reciprocal": lambda xp, x, y: -y * y,
+}
+"""Of functions element by element: f'(x), given x and y = f(x)."""
+
+LINEAR = frozenset(
+    """
+    reshape transpose permute_dims matrix_transpose swapaxes moveaxis expand_dims squeeze ravel broadcast_to sum
+    mean cumsum concatenate concat stack take take_along_axis repeat tile flip roll tril triu diagonal trace
+    copy ascontiguousarray asarray astype zeros_like empty_like negative positive
+    """.split()  # noqa: SIM905
+)
+"""Functions that the tangent goes through as the value does."""
+
+OF_VALUES = frozenset(
+    """
+    argmax argmin argsort sign floor ceil round isfinite isnan isinf any all count_nonzero ones_like full_like
+    greater greater_equal less less_equal equal not_equal shape ndim size heaviside
+    """.split()  # noqa: SIM905
+)
+"""Functions whose result has no tangent."""
+
+OPERATORS = {
+    "add": "add",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "truediv",
+    "true_divide": "truediv",
+    "power": "pow",
+    "pow": "pow",
+    "matmul": "matmul",
+}
+
+
+class DualNamespace:
+    """An array module `xp` whose functions take dual numbers beside arrays."""
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        plain = getattr(self.xp, name)
+        if not callable(plain) or isinstance(plain, type):
+            return plain
+
+        def function(*arguments: Any, out: Any = None, **options: Any) -> Any:
+            result = self._call(name, plain, arguments, options)
+            if out is None:
+                return result
+            out[...] = result
+            return out
+
+        return function
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        """a where the condition holds, else b."""
+        xp, condition = self.xp, value_of(condition)
+        chosen = xp.where(condition, value_of(a), value_of(b))
+        if not (isinstance(a, Dual) or isinstance(b, Dual)):
+            return chosen
+        zero = xp.zeros_like(chosen)
+        das, dbs = (x.tangent if isinstance(x, Dual) else zero for x in (a, b))
+        return Dual(xp, chosen, xp.where(condition, das, dbs))
+
+    def maximum(self, a: Any, b: Any) -> Any:
+        """The greater of two; a's tangent where they are equal."""
+        return self.where(value_of(a) >= value_of(b), a, b)
+
+    def minimum(self, a: Any, b: Any) -> Any:
+        """The lesser of two; a's tangent where they are equal."""
+        return self.where(value_of(a) <= value_of(b), a, b)
+
+    def clip(self, x: Any, low: Any = None, high: Any = None) -> Any:
+        """x between two bounds."""
+        x = x if low is None else self.maximum(x, low)
+        return x if high is None else self.minimum(x, high)
+
+    def max(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        """The greatest along an axis; the first one's tangent."""
+        return self._extreme("max", "argmax", x, axis, keepdims)
+
+    def min(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        """The least along an axis; the first one's tangent."""
+        return self._extreme("min", "argmin", x, axis, keepdims)
+
+    def var(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        """The mean squared deviation."""
+        deviation = x - self.mean(x, axis=axis, keepdims=True)
+        return self.mean(deviation * deviation, axis=axis, keepdims=keepdims)
+
+    def std(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        """The square root of `var`."""
+        return self.sqrt(self.var(x, axis=axis, keepdims=keepdims))
+
+    def einsum(self, terms: str, *factors: Any) -> Any:
+        """A sum of products, which is linear in each factor."""
+        values = [value_of(factor) for factor in factors]
+        result = self.xp.einsum(terms, *values)
+        parts = [
+            self.xp.einsum(terms, *values[:i], factor.tangent, *values[i + 1 :])
+            for i, factor in enumerate(factors)
+            if isinstance(factor, Dual)
+        ]
+        return Dual(self.xp, result, sum(parts[1:], parts[0])) if parts else result
+
+    def _extreme(self, name: str, place: str, x: Any, axis: int | None, keepdims: bool) -> Any:
+        xp = self.xp
+        if not isinstance(x, Dual):
+            return getattr(xp, name)(x, axis=axis, keepdims=keepdims)
+        value = getattr(xp, name)(x.value, axis=axis, keepdims=keepdims)
+        if axis is None:
+            return Dual(xp, value, xp.reshape(xp.ravel(x.tangent)[getattr(xp, place)(x.value)], value.shape))
+        where = xp.expand_dims(getattr(xp, place)(x.value, axis=axis), axis)
+        return Dual(xp, value, xp.reshape(xp.take_along_axis(x.tangent, where, axis), value.shape))
+
+    def _call(self, name: str, plain: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        xp, first = self.xp, arguments[0] if arguments else None
+        several = isinstance(first, list | tuple) and any(isinstance(x, Dual) for x in first)
+        if not several and not any(isinstance(x, Dual) for x in arguments):
+            return plain(*arguments, **options)
+        rest = arguments[1:]
+        if name in OPERATORS:
+            return BINARY[OPERATORS[name]](xp, *arguments)
+        if name in OF_VALUES:
+            return plain(*(value_of(x) for x in arguments), **options)
+        if name in DERIVATIVES and isinstance(first, Dual):
+            y = plain(first.value)
+            return Dual(xp, y, first.tangent * DERIVATIVES[name](xp, first.value, y))
+        if name in LINEAR and several:
+            zeros = [x.tangent if isinstance(x, Dual) else xp.zeros_like(x) for x in first]  # pyright: ignore
+            return Dual(xp, plain([value_of(x) for x in first], *rest, **options), plain(zeros, *rest, **options))  # pyright: ignore
+        if name in LINEAR and isinstance(first, Dual):
+            return Dual(xp, plain(first.value, *rest, **options), plain(first.tangent, *rest, **options))
+        raise NoTangent(f"array function {name!r} has no rule for derivatives")

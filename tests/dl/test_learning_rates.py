@@ -1,0 +1,89 @@
+"""Learning-rate trials: the table, the choice, the picture and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.__main__ import main
+from gearshift.backends.errors import ConfigurationError
+from gearshift.dl.learning_rates import Trial, Trials
+
+X = np.random.default_rng(0).standard_normal((40, 3))
+Y = X @ np.array([[1.0], [-2.0], [0.5]])
+
+
+def trainer(lr: float) -> gs.Trainer:
+    model = gs.Sequential(gs.Linear(3, 1, bias=False), dtype="float64")
+    return gs.Trainer(model, gs.MSELoss(), gs.SGD(lr=lr), backend="numpy")
+
+
+def test_trials_of_least_squares_are_gradient_descent() -> None:
+    """On the full batch the trajectory is known: the error shrinks by I − lr H in each step."""
+    rates = [0.003, 0.1, 3.0]
+    trials = gs.learning_rate_trials(trainer, X, Y, rates=rates, iterations=10, batch_size=40)
+    start = trainer(0.1).model.ensure_initialized(0).state_dict()["0.weight"]
+    hessian, truth = 2 * X.T @ X / 40, np.array([[1.0], [-2.0], [0.5]])
+    for rate, row in zip(rates, trials.rows, strict=True):
+        w = truth + np.linalg.matrix_power(np.eye(3) - rate * hessian, 10) @ (start - truth)
+        assert row.loss == pytest.approx(np.mean((X @ w - Y) ** 2), rel=1e-9)
+        assert row.lr == rate
+        assert row.steps == tuple(range(1, 11))
+    assert trials.best == 0.1
+    assert trials.before == pytest.approx(np.mean((X @ start - Y) ** 2))
+
+
+def test_all_rates_see_the_same_batches_once_an_epoch() -> None:
+    trials = gs.learning_rate_trials(trainer, X, Y, rates=[1e-12, 2e-12], iterations=10, batch_size=8)
+    one, two = trials.rows
+    assert one.losses == pytest.approx(two.losses, rel=1e-9)
+    assert np.mean(one.losses) == pytest.approx(trials.before, rel=1e-9)  # ten steps of 8 are each row twice
+
+
+def test_a_rate_that_diverges_is_infinite_and_never_chosen(tmp_path: Path) -> None:
+    trials = gs.learning_rate_trials(trainer, X, Y, rates=[0.1, 1e200], iterations=10, batch_size=8)
+    assert trials.rows[1].loss == math.inf
+    assert trials.best == 0.1
+    trials.plot(tmp_path / "trials.png")
+    assert (tmp_path / "trials.png").stat().st_size > 5000
+    assert json.loads(json.dumps(trials.as_json()))["rows"][1]["loss"] is None
+
+
+def test_no_choice_where_nothing_falls() -> None:
+    trials = Trials((Trial(1.0, 3.0, (), ()), Trial(2.0, math.inf, (), ())), 2.0, 10)
+    with pytest.raises(ConfigurationError, match="none of 1, 2"):
+        _ = trials.best
+
+
+@pytest.mark.parametrize(("arguments", "message"), [({"rates": [0.0]}, "above 0"), ({"iterations": 0}, "at least 1")])
+def test_arguments_are_checked(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        gs.learning_rate_trials(trainer, X, Y, **arguments)  # pyright: ignore[reportArgumentType]
+
+
+def call(*arguments: object, code: int = 0) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert (ended.value.code or 0) == code
+
+
+def test_the_command_prints_the_choice_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, picture, table = tmp_path / "c.toml", tmp_path / "lr.png", tmp_path / "lr.json"
+    config.write_text('[optimizer]\nname = "SGD"\n[model]\nhidden = [16]\ndropout = 0.0\n')
+    options = ("--rates", "1e-5,0.1", "--iterations", "30", "--plot", picture, "--out", table)
+    call("lr", config, *options, "--backend", "numba", "--json")
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"optimizer.lr": 0.1}
+    assert "2 learning rates, 30 steps each, SGD" in printed.err
+    assert f"gearshift train {config} --set optimizer.lr=0.1" in printed.err
+    assert picture.stat().st_size > 5000
+    assert [row["lr"] for row in json.loads(table.read_text())["rows"]] == [1e-5, 0.1]
+    call("lr", config, "--rates", "1e-5,0.1", "--iterations", "5", "--quiet")
+    assert "best" in capsys.readouterr().out
+    call("lr", config, "--rates", "fast", code=2)
+    assert "--rates is 'fast'; expected numbers" in capsys.readouterr().err

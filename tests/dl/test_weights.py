@@ -1,0 +1,166 @@
+"""Weights of rows and classes in training and evaluation, precision and recall, and a loss small enough to stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.backends.errors import ConfigurationError, DataError
+from gearshift.dl.config import parse
+
+BACKENDS = ("numpy", "numba")
+RANDOM = np.random.default_rng(0)
+X = RANDOM.standard_normal((30, 5))
+Y = RANDOM.choice(3, 30, p=[0.7, 0.2, 0.1])
+WEIGHT = RANDOM.integers(0, 4, 30).astype(float)
+CLASSES = [0.5, 2.0, 4.0]
+
+
+def net(outputs: int = 3) -> gs.Sequential:
+    return gs.Sequential(gs.Linear(5, 6), gs.Tanh(), gs.Linear(6, outputs), dtype="float64").init(3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_class_weights_train_as_in_torch(backend: str) -> None:
+    torch = pytest.importorskip("torch")
+    model = net()
+    w = {key: torch.tensor(array, requires_grad=True) for key, array in model.state_dict().items()}
+    trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(lr=0.02), backend=backend)
+    history = trainer.fit(X, Y, epochs=200, batch_size=30, class_weight=CLASSES, verbose=False)
+    loss = torch.nn.CrossEntropyLoss(weight=torch.tensor(CLASSES, dtype=torch.float64))
+    optimizer = torch.optim.Adam(w.values(), lr=0.02)
+    for step in range(200):
+        optimizer.zero_grad()
+        hidden = torch.tanh(torch.tensor(X) @ w["0.weight"] + w["0.bias"])
+        value = loss(hidden @ w["2.weight"] + w["2.bias"], torch.tensor(Y))
+        value.backward()
+        assert abs(history[step]["loss"] - value.item()) <= 1e-10
+        optimizer.step()
+    assert max(np.max(np.abs(v - w[key].detach().numpy())) for key, v in model.state_dict().items()) <= 1e-10
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [(gs.CrossEntropyLoss(), Y), (gs.MSELoss(), X[:, :3] ** 2), (gs.BCEWithLogitsLoss(), np.eye(3)[Y])],
+    ids=["labels", "values", "binary"],
+)
+def test_a_row_of_weight_k_counts_as_k_rows(loss: gs.Loss, y: np.ndarray, backend: str) -> None:
+    models = net(), net()
+    repeated = np.repeat(np.arange(30), WEIGHT.astype(int))
+    data = gs.Dataset(X, y, WEIGHT), gs.Dataset(X[repeated], y[repeated])
+    ends = []
+    for model, each in zip(models, data, strict=True):
+        trainer = gs.Trainer(model, loss, gs.SGD(lr=0.1, momentum=0.9), backend=backend)
+        trainer.fit(each, validation=each, epochs=20, batch_size=len(each), verbose=False)
+        ends.append([*trainer.history["loss"], *trainer.history["validation_loss"], trainer.evaluate(each)["loss"]])
+    assert np.max(np.abs(np.subtract(*ends))) <= 1e-12
+    a, b = (model.state_dict() for model in models)
+    assert max(np.max(np.abs(a[key] - b[key])) for key in a) <= 1e-12
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_only_ratios_of_weights_matter(scale: float) -> None:
+    model = net()
+    trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(lr=0.1), backend="numba")
+    trainer.fit((X, Y, scale * WEIGHT), epochs=3, batch_size=7, verbose=False)
+    other = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(lr=0.1), backend="numba")
+    other.fit((X, Y, WEIGHT), epochs=3, batch_size=7, verbose=False)
+    a, b = model.state_dict(), other.model.state_dict()
+    assert max(np.max(np.abs(a[key] - b[key])) for key in a) <= 1e-13
+
+
+def test_balanced_classes_multiply_rows_weights() -> None:
+    ends = []
+    counts = np.bincount(Y)
+    for data, given in (((X, Y, WEIGHT), "balanced"), ((X, Y, WEIGHT * 30 / (3 * counts[Y])), None)):
+        trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(lr=0.1), backend="numpy")
+        trainer.fit(data, epochs=5, batch_size=8, class_weight=given, verbose=False)
+        ends.append(trainer.model.state_dict())
+    assert max(np.max(np.abs(ends[0][key] - ends[1][key])) for key in ends[0]) <= 1e-13
+    trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(lr=0.1), backend="numpy")
+    trainer.fit(X, Y, class_weight={1: 2.0}, verbose=False)  # the others have 1
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (WEIGHT[:-1], "weight has 29 rows"),
+        (-WEIGHT, "at least 0, not all 0"),
+        (0 * WEIGHT, "at least 0, not all 0"),
+        (WEIGHT[:, None], "one a row"),
+        (np.where(np.arange(30) == 4, np.nan, WEIGHT), r"weight\[4\] is nan"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weight: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        gs.Dataset(X, Y, weight)
+
+
+def test_class_weights_that_do_not_fit_are_refused() -> None:
+    trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    with pytest.raises(ConfigurationError, match="weights for 2 classes; there is a label 2"):
+        trainer.fit(X, Y, class_weight=[1, 2], verbose=False)
+    for given in ("even", [1, -1, 1]):
+        with pytest.raises(ConfigurationError, match="expected 'balanced'"):
+            trainer.fit(X, Y, class_weight=given, verbose=False)
+    with pytest.raises(DataError, match="integer labels"):
+        gs.Trainer(net(), gs.MSELoss(), gs.SGD(), backend="numpy").fit(X, X[:, :3], class_weight="balanced")
+
+
+def test_a_data_set_s_parts_keep_their_weights() -> None:
+    data = gs.Dataset(X, Y, WEIGHT)
+    assert np.array_equal(data[5:9].weight, WEIGHT[5:9])
+    assert repr(data) == "Dataset(x=(30, 5) float64, y=(30,) int64, weight=(30,) float64)"
+
+
+def test_precision_and_recall_are_those_of_the_counts() -> None:
+    trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.Adam(lr=0.05), backend="numpy")
+    trainer.model.classes = ["a", "b", "c"]
+    trainer.fit(X, Y, epochs=30, verbose=False)
+    answers, report = trainer.predict(X), trainer.report(X, Y)
+    counts = np.zeros((3, 3))
+    np.add.at(counts, (Y, answers), 1)
+    assert np.allclose(report.precision, np.diag(counts) / np.maximum(counts.sum(axis=0), 1), atol=1e-15)
+    assert np.allclose(report.recall, np.diag(counts) / counts.sum(axis=1), atol=1e-15)
+    assert "b " in str(report)
+    found = trainer.evaluate(X, Y, report=True)
+    assert found["precision"] == pytest.approx(report.precision.mean(), rel=1e-14)
+    assert found["recall"] == pytest.approx(report.recall.mean(), rel=1e-14)
+    assert "precision" not in trainer.evaluate(X, Y)
+
+
+@pytest.mark.parametrize(("loss", "signs"), [(gs.BCEWithLogitsLoss(), (0, 1)), (gs.HingeLoss(), (-1, 1))])
+def test_precision_and_recall_of_two_classes_are_those_of_the_second(loss: gs.Loss, signs: tuple[int, int]) -> None:
+    truth = X[:, 0] > 0.4
+    y = np.where(truth, *signs[::-1]).astype(float)
+    trainer = gs.Trainer(net(1), loss, gs.Adam(lr=0.05), backend="numpy")
+    trainer.fit(X, y, epochs=20, verbose=False)
+    yes = trainer.predict(X) == 1
+    found = trainer.evaluate(X, y, report=True)
+    assert found["precision"] == pytest.approx(np.sum(yes & truth) / np.sum(yes))
+    assert found["recall"] == pytest.approx(np.sum(yes & truth) / np.sum(truth))
+
+
+def test_what_has_no_classes_has_no_report() -> None:
+    with pytest.raises(ConfigurationError, match="MSELoss has no classes"):
+        gs.Trainer(net(), gs.MSELoss(), gs.SGD(), backend="numpy").report(X, X[:, :3])
+
+
+def test_training_stops_at_a_loss_small_enough() -> None:
+    trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.Adam(lr=0.02), backend="numba")
+    history = trainer.fit(X, Y, epochs=500, loss_goal=0.3, verbose=False)
+    assert history[-1]["loss"] <= 0.3 < history[-2]["loss"]
+    assert trainer.stopped == "loss"
+    with pytest.raises(ConfigurationError, match="loss_goal is 'low'"):
+        trainer.fit(X, Y, loss_goal="low")  # pyright: ignore[reportArgumentType]
+
+
+def test_configuration() -> None:
+    assert parse({"train": {"class_weight": [1.0, 2.0], "loss_goal": 0.1}}).train.class_weight == [1.0, 2.0]
+    assert parse({"train": {"class_weight": "balanced"}}).train.class_weight == "balanced"
+    with pytest.raises(ConfigurationError, match="class_weight"):
+        parse({"train": {"class_weight": "even"}})
