@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -121,7 +120,11 @@ class Device:
         """Begins a copy from the host, which is not there until somebody waits for it."""
         assert kind == 1 and self.stream.noted is None
         self.copied += size
-        self.streams[stream].pending.append(partial(ctypes.memmove, target, source, size))
+
+        def move() -> None:
+            ctypes.memmove(target, source, size)
+
+        self.streams[stream].pending.append(move)
 
 
 class FakeCupy:
