@@ -58,7 +58,8 @@ class Streamed:
         dtypes = [source.dtype for source in self.sources]
         self.pinned = [self.copies.pinned(*kind) for kind in zip(shapes, dtypes, strict=True)]
         self.arrays = [backend.zeros(*kind) for kind in zip(shapes, dtypes, strict=True)]
-        self.x, self.y, self.weight = *self.arrays, *([None] if weight is None else [])
+        self.x, self.y = self.arrays[:2]
+        self.weight = None if weight is None else self.arrays[2]
         self.places = backend.asarray(np.arange(self.rows, dtype=np.int64) % (2 * self.block))
         self.fills: dict[int, Future[Any]] = {}  # by the number of the block: ends with the event of its arrival
         self.ends: dict[int, Any] = {}  # of the latest copy from each half of the pinned memory

@@ -38,7 +38,7 @@ def mask_bytes(n: int) -> int:
     return -(-n // MASK) * MASK // 8
 
 
-def forward_parts(a: Any, b: Any, bias: Any, y: Any, *mask: Any, activation: int, **product: int) -> Iterator[Part]:
+def forward_parts(a: Any, b: Any, bias: Any, y: Any, *mask: Any, activation: int, **product: Any) -> Iterator[Part]:
     """y (m, n) = activation(a·b + bias (n,)); the mask of `RELU`, where there is one, is not written."""
     yield MATMUL, (a, b, y), product
     yield BIAS_ACTIVATION, (y, bias, y), {"activation": IDENTITY if activation == GELU else activation}
@@ -46,32 +46,32 @@ def forward_parts(a: Any, b: Any, bias: Any, y: Any, *mask: Any, activation: int
         yield GELU_OPERATION, (y, y), {}
 
 
-def forward_fused(a: Any, b: Any, bias: Any, y: Any, mask: Any = None, *, activation: int, **product: int) -> Fused:
+def forward_fused(a: Any, b: Any, bias: Any, y: Any, mask: Any = None, *, activation: int, **product: Any) -> Fused:
     """The epilogue of each activation."""
     name = {IDENTITY: "BIAS", RELU: "RELU_BIAS" if mask is None else "RELU_AUX_BIAS", GELU: "GELU_BIAS"}[activation]
     return Fused(name, a, b, y, bias, mask, product)
 
 
 def backward_parts(
-    a: Any, b: Any, y: Any, mask: Any, dz: Any, dbias: Any, partial: Any, arrived: Any, **product: int
+    a: Any, b: Any, y: Any, mask: Any, dz: Any, dbias: Any, partial: Any, arrived: Any, **product: Any
 ) -> Iterator[Part]:
     """dz (m, n) = a·b where y > 0, else 0; dbias (n,) is its sum over rows."""
     yield MATMUL, (a, b, dz), product
     yield BIAS_ACTIVATION_BACKWARD, (dz, y, dz, dbias, partial, arrived), {"activation": RELU}
 
 
-def backward_fused(a: Any, b: Any, y: Any, mask: Any, dz: Any, dbias: Any, *scratch: Any, **product: int) -> Fused:
+def backward_fused(a: Any, b: Any, y: Any, mask: Any, dz: Any, dbias: Any, *scratch: Any, **product: Any) -> Fused:
     """By the mask that the forward pass has left."""
     return Fused("DRELU_BGRAD", a, b, dz, dbias, mask, product)
 
 
-def gradient_parts(a: Any, dz: Any, dw: Any, dbias: Any, partial: Any, arrived: Any, **product: int) -> Iterator[Part]:
+def gradient_parts(a: Any, dz: Any, dw: Any, dbias: Any, partial: Any, arrived: Any, **product: Any) -> Iterator[Part]:
     """dw = aᵀ·dz, and dbias (n,) is dz's sum over rows."""
     yield BIAS_ACTIVATION_BACKWARD, (dz, dz, dz, dbias, partial, arrived), {"activation": IDENTITY}
     yield MATMUL, (a, dz, dw), product
 
 
-def gradient_fused(a: Any, dz: Any, dw: Any, dbias: Any, *scratch: Any, **product: int) -> Fused:
+def gradient_fused(a: Any, dz: Any, dw: Any, dbias: Any, *scratch: Any, **product: Any) -> Fused:
     """cuBLASLt's first factor is the second of a row-major product."""
     return Fused("BGRADA", a, dz, dw, dbias, None, product)
 

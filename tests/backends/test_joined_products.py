@@ -39,7 +39,7 @@ class Apart(CudaOnCpu):
     """The same with every operation launched for itself."""
 
     name = "apart-on-cpu"
-    joins = False
+    joins = False  # pyright: ignore
 
 
 @pytest.fixture(autouse=True)
