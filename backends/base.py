@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from .precision import is_short, widened
+
 
 class Bindable(Protocol):
     """The part of an operation that every backend can run; see `gearshift.kernels.operation`."""
@@ -49,8 +51,14 @@ class Backend(ABC):
     captures: bool = False
     """Whether launches can be captured and replayed as one."""
 
-    has_tf32: bool = False
-    """Whether products of float32 may round their factors to TF32."""
+    streams: bool = False
+    """Whether the host can copy to it while it works, as `copies` does."""
+
+    joins: bool = False
+    """Whether each launch costs, and some operations can be done in one."""
+
+    precisions: Sequence[str] = ("float32", "float64")
+    """How numbers may be kept and multiplied here, as `Trainer` names it."""
 
     @classmethod
     @abstractmethod
@@ -69,6 +77,8 @@ class Backend(ABC):
         self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
     ) -> Callable[[], None]:
         """A call without arguments that runs the operation on these arrays; here, its reference."""
+        if any(is_short(array.dtype) for array in arrays):
+            return widened(operation.reference, self.xp, arrays, attributes)
         return partial(operation.reference, self.xp, *arrays, **attributes)
 
     def obstacle(self, operation: Bindable) -> str:
@@ -81,6 +91,10 @@ class Backend(ABC):
         The arrays that the launches use must live as long as the call.
         """
         raise NotImplementedError(f"backend {self.name!r} captures nothing")
+
+    def copies(self) -> Any:
+        """Copies from pinned memory of the host, beside the work given so far."""
+        raise NotImplementedError(f"backend {self.name!r} copies nothing beside its work")
 
     @property
     def choices(self) -> dict[str, Any]:

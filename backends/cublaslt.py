@@ -46,7 +46,8 @@ class Products:
 
     Attributes
     ----------
-    choices : for each kind of product, as text, the algorithm: the words of its opaque description.
+    choices : for each kind of product, as text, the algorithm: the words of its opaque description. For one with an
+        epilogue no words say that separate launches are faster.
     measured : seconds of each candidate, in cuBLASLt's own order, for the kinds measured in this process.
     """
 
@@ -59,11 +60,14 @@ class Products:
         self.workspace = xp.empty(WORKSPACE, dtype=np.uint8)
         self.choices = _read(file)
         self.measured: dict[str, list[float]] = {}
+        self.masks: set[int] = set()  # addresses of those that a bound product writes
 
     def bind(
         self, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0, tf32: int = 0
     ) -> Callable[[], None]:
-        """A call that computes out (m, n) = a·b; arrays are C-contiguous, of one dtype, and not empty.
+        """A call that computes out (m, n) = a·b; arrays are C-contiguous and not empty.
+
+        The factors are of one dtype, and out too, or float32.
 
         Arrays of three dimensions are stacks of as many matrices, each multiplied with its own.
         Choosing an algorithm for a new kind of product writes `out`.
@@ -71,9 +75,29 @@ class Products:
         plan = _Plan(self, (b, a, out), (transpose_b, transpose_a), bool(tf32))
         key = plan.key
         if not plan.takes(self.choices.get(key)):
-            self.choices[key] = self._fastest(key, plan)
-            if self.file is not None:
-                _write(self.file, {**_read(self.file), key: self.choices[key]})
+            self._choose(key, self._fastest(key, plan))
+        plan.use(self.choices[key])
+        return plan
+
+    def bind_fused(self, fused: Any, separate: Callable[[], None]) -> Callable[[], None]:
+        """A call that computes what `fused` describes, as `kernels.joined_products.Fused`, by an epilogue.
+
+        Or `separate`, which does the same in several launches, where that is faster, where no algorithm fits, or where
+        a mask is read that was not written. What is chosen is kept like an algorithm, as one of no words.
+        """
+        a, b, out, mask = fused.a, fused.b, fused.out, fused.mask
+        flips, tf32 = (fused.product["transpose_b"], fused.product["transpose_a"]), fused.product.get("tf32", 0)
+        plan = _Plan(self, (b, a, out), flips, bool(tf32), (fused.epilogue, fused.bias, mask))
+        key, reads = plan.key, fused.epilogue.startswith("D")
+        if reads and address(mask) not in self.masks:
+            return separate
+        choice = self.choices.get(key)
+        if choice != [] and not plan.takes(choice):
+            self._choose(key, self._faster(key, plan, separate))
+        if mask is not None and not reads:
+            (self.masks.add if self.choices[key] else self.masks.discard)(address(mask))
+        if not self.choices[key]:
+            return separate
         plan.use(self.choices[key])
         return plan
 
@@ -81,17 +105,36 @@ class Products:
         """Takes over choices from elsewhere; those that are none, or of another device, are never used."""
         self.choices |= _checked(choices)
 
+    def _choose(self, key: str, choice: list[int]) -> None:
+        self.choices[key] = choice
+        if self.file is not None:
+            _write(self.file, {**_read(self.file), key: choice})
+
     def _fastest(self, key: str, plan: _Plan) -> list[int]:
         """The algorithm that takes the least time; the first where none differs."""
         candidates = plan.candidates()
         times = []
         for algorithm in candidates:
             plan.use(algorithm)
-            plan()
-            repeated = partial(_repeat, plan, REPEATS)
-            times.append(median(self.seconds(repeated) for _ in range(ROUNDS)) / REPEATS)
+            times.append(self._time(plan))
         self.measured[key] = times
         return candidates[times.index(min(times))]
+
+    def _faster(self, key: str, plan: _Plan, separate: Callable[[], None]) -> list[int]:
+        """The fastest algorithm with the epilogue, or none where separate launches are faster or none has it."""
+        try:
+            algorithm = self._fastest(key, plan)
+        except Exception:  # for some types and shapes there is no such epilogue, which cuBLASLt says in many ways
+            return []
+        alone = self._time(separate)
+        fused = min(self.measured[key])
+        self.measured[f"{key} in separate launches"] = [alone]
+        return algorithm if fused <= alone else []
+
+    def _time(self, call: Callable[[], None]) -> float:
+        call()
+        repeated = partial(_repeat, call, REPEATS)
+        return median(self.seconds(repeated) for _ in range(ROUNDS)) / REPEATS
 
 
 def load(xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -> tuple[Products | None, str]:
@@ -117,26 +160,41 @@ class _Plan:
     """One product, described to cuBLASLt; calling it launches the product on the current stream."""
 
     def __init__(
-        self, products: Products, arrays: tuple[Any, Any, Any], transposed: tuple[int, int], tf32: bool
+        self,
+        products: Products,
+        arrays: tuple[Any, Any, Any],
+        transposed: tuple[int, int],
+        tf32: bool,
+        epilogue: tuple[str, Any, Any] | None = None,
     ) -> None:
-        self.products, self.arrays = products, arrays  # which lives as long as its addresses are used
+        self.products, self.arrays = products, (arrays, epilogue)  # which live as long as its addresses are used
         lt, self.lt = products.lt, products.lt
-        dtype = np.dtype(arrays[0].dtype).name
-        kind, compute, scale = TYPES["tf32" if tf32 and dtype == "float32" else dtype]
+        dtypes = [np.dtype(array.dtype).name for array in arrays]
+        dtype = "tf32" if tf32 and dtypes[0] == "float32" else dtypes[0]
+        compute, scale = COMPUTES[dtype]
         self.description = lt.matmul_desc_create(compute, scale)
         for attribute, transpose in zip(("TRANSA", "TRANSB"), transposed, strict=True):
-            value = ctypes.c_int32(TRANSPOSED if transpose else 0)
-            lt.matmul_desc_set_attribute(
-                self.description, lt.MatmulDescAttribute[attribute], ctypes.addressof(value), ctypes.sizeof(value)
-            )
-        self.layouts = [_layout(lt, kind, array) for array in arrays]
+            self._set(attribute, ctypes.c_int32(TRANSPOSED if transpose else 0))
+        if epilogue is not None:
+            name, bias, mask = epilogue
+            self._set("EPILOGUE", ctypes.c_int32(lt.Epilogue[name]))
+            self._set("BIAS_POINTER", ctypes.c_uint64(address(bias)))
+            if mask is not None:
+                self._set("EPILOGUE_AUX_POINTER", ctypes.c_uint64(address(mask)))
+                self._set("EPILOGUE_AUX_LD", ctypes.c_int64(8 * mask.shape[1]))
+        self.layouts = [_layout(lt, KINDS[kind], array) for kind, array in zip(dtypes, arrays, strict=True)]
         weakref.finalize(self, _destroy, lt, self.description, self.layouts)
         self.pointers = [address(array) for array in arrays]
         self.one, self.zero = (np.array(value, dtype="f8" if scale == R_64F else "f4") for value in (1, 0))
         self.alignments = [_alignment(pointer, array) for pointer, array in zip(self.pointers, arrays, strict=True)]
         shapes = " ".join("x".join(map(str, array.shape)) for array in arrays)
-        form = f"{'tf32' if tf32 else dtype} {shapes} {transposed[0]}{transposed[1]}"
+        form = f"{dtype}{'' if dtypes[2] == dtypes[0] else f' to {dtypes[2]}'} {shapes} {transposed[0]}{transposed[1]}"
+        form += f" {epilogue[0]}" if epilogue else ""
         self.key = f"{products.machine}: {form} aligned {' '.join(map(str, self.alignments))}"
+
+    def _set(self, attribute: str, value: Any) -> None:
+        place, size = ctypes.addressof(value), ctypes.sizeof(value)
+        self.lt.matmul_desc_set_attribute(self.description, self.lt.MatmulDescAttribute[attribute], place, size)
 
     def candidates(self) -> list[list[int]]:
         """Algorithms that fit, as cuBLASLt orders them."""
@@ -171,7 +229,7 @@ class _Plan:
 
     def takes(self, algorithm: list[int] | None) -> bool:
         """Whether there is an algorithm, and cuBLASLt finds that it fits: its words may come from anywhere."""
-        if algorithm is None:
+        if not algorithm:
             return False
         lt, (first, second, result) = self.lt, self.layouts
         words, found = np.array(algorithm, dtype=np.uint64), lt.MatmulHeuristicResult(1)
@@ -278,7 +336,9 @@ def _checked(choices: Any) -> dict[str, list[int]]:
     return {
         str(key): words
         for key, words in choices.items()
-        if isinstance(words, list) and len(words) == WORDS and all(type(w) is int and 0 <= w < 1 << 64 for w in words)
+        if isinstance(words, list)
+        and len(words) in (0, WORDS)
+        and all(type(w) is int and 0 <= w < 1 << 64 for w in words)
     }
 
 
@@ -297,11 +357,13 @@ def _repeat(call: Callable[[], None], times: int) -> None:
 TRANSPOSED = 1
 R_32F, R_64F, R_16F, R_16BF = 0, 1, 2, 14
 COMPUTE_32F, COMPUTE_32F_TF32, COMPUTE_64F = 68, 77, 70
-TYPES = {
-    "float32": (R_32F, COMPUTE_32F, R_32F),
-    "tf32": (R_32F, COMPUTE_32F_TF32, R_32F),
-    "float64": (R_64F, COMPUTE_64F, R_64F),
-    "bfloat16": (R_16BF, COMPUTE_32F, R_32F),
-    "float16": (R_16F, COMPUTE_32F, R_32F),
+KINDS = {"float32": R_32F, "float64": R_64F, "bfloat16": R_16BF, "float16": R_16F}
+"""cuBLASLt's type of each dtype."""
+COMPUTES = {
+    "float32": (COMPUTE_32F, R_32F),
+    "tf32": (COMPUTE_32F_TF32, R_32F),
+    "float64": (COMPUTE_64F, R_64F),
+    "bfloat16": (COMPUTE_32F, R_32F),
+    "float16": (COMPUTE_32F, R_32F),
 }
-"""For each dtype: cuBLASLt's type of the data, of the sums, and of the factors."""
+"""For each dtype of the factors: cuBLASLt's type of the sums, and of alpha and beta."""

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from .base import Bindable
+from .precision import is_short
 
 SHARED = Path(__file__).parent.parent / "kernels"  # where an #include is sought after the text's own folder
 
 TYPES = {
+    "bfloat16": "bfloat16",
+    "float16": "float16",
     "float32": "float",
     "float64": "double",
     "int8": "signed char",
@@ -31,9 +34,9 @@ TYPES = {
     "uint32": "unsigned int",
     "uint64": "unsigned long long",
 }
-"""The C type of each dtype, as kernels spell it."""
+"""The C type of each dtype, as kernels spell it; those of sixteen bits are in value.cuh."""
 
-_DTYPES = {text: np.dtype(name) for name, text in TYPES.items()}
+_NAMES = {text: name for name, text in TYPES.items()}
 _INCLUDE = re.compile(r'^\s*#include "([^"]+)"$')
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _ENTRY = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(\w+)\s*\(([^)]*)\)')
@@ -98,7 +101,7 @@ def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str,
                 f"{operation.name}: array {index} of shape {tuple(array.shape)} is not C-contiguous, "
                 "and CUDA kernels take no strides"
             )
-    macros = tuple((name, type_name(arrays[index].dtype)) for name, index in cuda.types.items())
+    macros = tuple((name, _macro(name, arrays[index].dtype)) for name, index in cuda.types.items())
     program = Program(source_text(folder(operation) / cuda.source), macros)
     kernels = signatures(program.source)
     if cuda.entry not in kernels:
@@ -111,6 +114,11 @@ def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str,
 def folder(operation: Bindable) -> Path:
     """Where an operation's CUDA text lies: beside the file that defines it."""
     return Path(inspect.getfile(operation.reference)).parent
+
+
+def _macro(name: str, dtype: Any) -> str:
+    """REAL is the type that numbers of a dtype are computed in; other macros are the dtype's own."""
+    return "float" if name == "REAL" and is_short(dtype) else type_name(dtype)
 
 
 def type_name(dtype: Any) -> str:
@@ -166,23 +174,23 @@ def typed(
         raise TypeError(f"{kernel} takes {len(parameters)} arguments, and its launch gives {len(arguments)}")
     values = []
     for parameter, value in zip(parameters, arguments, strict=True):
-        dtype = _DTYPES[macros.get(parameter.type, parameter.type)]
+        dtype = _NAMES[macros.get(parameter.type, parameter.type)]
         values.append(
             _array(kernel, parameter, dtype, value) if parameter.pointer else _scalar(kernel, parameter, dtype, value)
         )
     return tuple(values)
 
 
-def _array(kernel: str, parameter: Parameter, dtype: np.dtype, value: Any) -> Any:
+def _array(kernel: str, parameter: Parameter, dtype: str, value: Any) -> Any:
     array = hasattr(value, "dtype") and not isinstance(value, np.generic)
     given = f"an array of {np.dtype(value.dtype).name}" if array else repr(value)
-    if not array or value.dtype != dtype:
-        raise TypeError(f"{kernel}: {parameter.name} is {given}, expected an array of {dtype.name}")
+    if not array or np.dtype(value.dtype).name != dtype:
+        raise TypeError(f"{kernel}: {parameter.name} is {given}, expected an array of {dtype}")
     return value
 
 
-def _scalar(kernel: str, parameter: Parameter, dtype: np.dtype, value: Any) -> np.generic:
+def _scalar(kernel: str, parameter: Parameter, dtype: str, value: Any) -> np.generic:
     whole = isinstance(value, (int, np.integer))
-    if whole or (dtype.kind == "f" and isinstance(value, (float, np.floating))):
-        return dtype.type(value)
-    raise TypeError(f"{kernel}: {parameter.name} is {value!r}, expected a value of {dtype.name}")
+    if whole or ("float" in dtype and isinstance(value, (float, np.floating))):
+        return np.dtype(dtype).type(value)
+    raise TypeError(f"{kernel}: {parameter.name} is {value!r}, expected a value of {dtype}")

@@ -18,6 +18,7 @@ from .base import Backend, Bindable, Status
 from .errors import DeviceMemoryError
 
 REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
+HOST_TO_DEVICE = 1  # cudaMemcpyKind
 AHEAD = 4  # launches of a captured graph that may wait on the device
 _PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }'
 
@@ -27,6 +28,7 @@ class CuPyBackend(Backend):
 
     name: ClassVar[str] = "cupy"
     captures = True
+    streams = True
 
     def __init__(self) -> None:
         self.xp: Any = _imported()
@@ -113,6 +115,8 @@ class CuPyBackend(Backend):
     ) -> Callable[[], None]:
         if getattr(operation, "product", False) and self.products and all(array.size for array in arrays):
             return self.products.bind(*arrays, **attributes)
+        if getattr(operation, "parts", None) is not None:
+            return self._bind_joined(operation, arrays, attributes)
         if getattr(operation, "cuda", None) is None:
             return super().bind(operation, arrays, attributes)
         call = cuda.prepare(operation, arrays, attributes)
@@ -121,9 +125,30 @@ class CuPyBackend(Backend):
         kernel = self._module(call.program).get_function(call.entry)
         return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
 
+    def _bind_joined(
+        self, operation: Any, arrays: Sequence[Any], attributes: Mapping[str, int | float]
+    ) -> Callable[[], None]:
+        """One launch by a product's epilogue, or a launch for each part: what is faster here."""
+        calls = [self.bind(*part) for part in operation.parts(*arrays, **attributes)]
+
+        def separate() -> None:
+            for call in calls:
+                call()
+
+        if self.products is None or not all(array.size for array in arrays):
+            return separate
+        return self.products.bind_fused(operation.fused(*arrays, **attributes), separate)
+
     @property
-    def has_tf32(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.products is not None and int(self.xp.cuda.Device().compute_capability) >= 80
+    def joins(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.products is not None
+
+    @property
+    def precisions(self) -> Sequence[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        if self.products is None:
+            return Backend.precisions
+        newer = ("tf32", "bfloat16") if int(self.xp.cuda.Device().compute_capability) >= 80 else ()
+        return *Backend.precisions, *newer, "float16"
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -139,11 +164,14 @@ class CuPyBackend(Backend):
         return self._modules[program]
 
     def obstacle(self, operation: Bindable) -> str:
-        if getattr(operation, "product", False):
+        if getattr(operation, "product", False) or getattr(operation, "parts", None) is not None:
             return self.no_products
         if getattr(operation, "cuda", None) is None:
             return f"operation {operation.name!r} has no CUDA kernel, and array code takes memory while it runs"
         return ""
+
+    def copies(self) -> Copies:
+        return Copies(self.xp.cuda)
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         stream = self.xp.cuda.Stream(non_blocking=True)
@@ -176,6 +204,39 @@ class Replay:
         self.graph.launch()
         end.record()
         self.launches += 1
+
+
+class Copies:
+    """Copies from pinned memory on a stream of its own, between events of the stream that works."""
+
+    def __init__(self, cuda: Any) -> None:
+        self.cuda, self.stream = cuda, cuda.Stream(non_blocking=True)
+
+    def pinned(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array of the host that the device can read by itself."""
+        count = int(np.prod(shape))
+        memory = self.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
+        return np.frombuffer(memory, dtype, count).reshape(shape)
+
+    def now(self) -> Any:
+        """The moment at which the work given so far is done."""
+        event = self.cuda.Event(disable_timing=True)
+        event.record()
+        return event
+
+    def start(self, pairs: Sequence[tuple[Any, np.ndarray]], after: Any) -> Any:
+        """Copies each second array to the first, once the device has reached the event `after`; gives the end's."""
+        self.stream.wait_event(after)
+        for target, source in pairs:
+            places = cublaslt.address(target), cublaslt.address(source)
+            self.cuda.runtime.memcpyAsync(*places, source.nbytes, HOST_TO_DEVICE, self.stream.ptr)
+        end = self.cuda.Event(disable_timing=True)
+        end.record(self.stream)
+        return end
+
+    def wait(self, end: Any) -> None:
+        """Lets the work to come begin after a copy."""
+        self.cuda.get_current_stream().wait_event(end)
 
 
 def _imported() -> Any:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import host, machine, matrix_unit
-from .base import Bindable, Status
+from .base import Backend, Bindable, Status
 from .numpy import NumPyBackend
 
 PACKAGE = __name__.split(".")[0]
@@ -144,6 +144,7 @@ class NumbaBackend(NumPyBackend):
     """Runs an operation's loop where it has one, else its reference."""
 
     name: ClassVar[str] = "numba"
+    precisions = Backend.precisions  # compiled loops know no numbers of sixteen bits, and would gain nothing by them
 
     @classmethod
     def status(cls) -> Status:

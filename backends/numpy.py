@@ -8,6 +8,7 @@ import numpy as np
 
 from . import host
 from .base import Backend, Status
+from .precision import SHORT
 
 
 class NumPyBackend(Backend):
@@ -15,6 +16,7 @@ class NumPyBackend(Backend):
 
     name: ClassVar[str] = "numpy"
     xp: Any = np
+    precisions = ("float32", "float64", *SHORT)
 
     @classmethod
     def status(cls) -> Status:

@@ -46,14 +46,21 @@ class Arena:
     dtype : of the parameters.
     parameters : with names and values, which are copied in; `attach` makes them live here.
     groups : parameters with rates of their own, which get ranges of their own.
+    copy : dtype of the low-precision copy that products read; None makes none.
 
     Attributes
     ----------
+    copy : the copy, laid out as `values`; who begins to run plans refreshes it, from then on updates write it.
     ranges : the trained parameters' stretches of the buffer, in its order.
     """
 
     def __init__(
-        self, backend: Backend, dtype: str, parameters: Iterable[Parameter], groups: Sequence[ParameterGroup] = ()
+        self,
+        backend: Backend,
+        dtype: str,
+        parameters: Iterable[Parameter],
+        groups: Sequence[ParameterGroup] = (),
+        copy: str | None = None,
     ) -> None:
         self.backend = backend
         self.dtype = np.dtype(dtype)
@@ -79,6 +86,7 @@ class Arena:
                 self._slices[parameter.name] = slice(position, position + parameter.size)
                 position += padded(parameter.size, self.dtype)
         self.values = backend.zeros(position, self.dtype)
+        self.copy = None if copy is None else backend.zeros(position, copy)
         self._gradients: Any = None
         for parameter in self.parameters:
             self._take(parameter)
@@ -89,6 +97,12 @@ class Arena:
             if parameter.owner is not self:
                 self._take(parameter)
                 parameter.array, parameter.owner = self.view(self.values, parameter), self
+
+    def refresh(self) -> None:
+        """Makes the low-precision copy, where there is one, that of the present values."""
+        if self.copy is not None:
+            with np.errstate(over="ignore"):  # such weights end in a loss that is reported
+                self.copy[...] = self.values
 
     def _take(self, parameter: Parameter) -> None:
         self.view(self.values, parameter)[...] = self.backend.asarray(parameter.numpy(), dtype=self.dtype)

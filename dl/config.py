@@ -139,7 +139,7 @@ class TrainSection(Section):
     clip_value: float = Field(default=0.0, ge=0)
     l1: float = Field(default=0.0, ge=0)
     soft_threshold: float = Field(default=0.0, ge=0)
-    precision: Literal["auto", "float32", "tf32", "float64"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
 
 
 class CheckpointSection(Section):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..kernels.activation import ACTIVATION, IDENTITY
 from ..kernels.bias_activation import BIAS_ACTIVATION
+from ..kernels.convert import CONVERT
 from ..kernels.gather import GATHER
 from ..kernels.gather_standardized import GATHER_STANDARDIZED
 from ..kernels.standardize import STANDARDIZE
@@ -38,6 +39,8 @@ def _join(before: Node, node: Node) -> list[Node]:
         and before.attributes["activation"] == IDENTITY
     ):
         return [replace(before, outputs=node.outputs, attributes=node.attributes)]
+    if node.operation is STANDARDIZE and before.operation is CONVERT:
+        return [replace(node, inputs=before.inputs + node.inputs[1:])]
     if node.operation is STANDARDIZE and before.operation is GATHER:
         inputs = before.inputs + node.inputs[1:]
         return [replace(before, operation=GATHER_STANDARDIZED, inputs=inputs, outputs=node.outputs, layer=node.layer)]

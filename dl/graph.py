@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ..backends.errors import ConfigurationError, ShapeError
+from ..backends.precision import SHORT
 from ..kernels.add import ADD
 from ..kernels.operation import Attribute, Operation
 
@@ -70,16 +71,16 @@ class Graph:
 
     Parameters
     ----------
-    dtype : of parameters and activations, ``"float32"`` or ``"float64"``.
+    dtype : of parameters, losses and gradients of parameters, ``"float32"`` or ``"float64"``.
     train : whether layers that differ in training, like dropout, should lower to their training form.
-    tf32 : whether products may round float32 factors to TF32.
+    precision : as `Trainer` names it; None is the dtype's own.
     categories : for a value that holds numbers of categories, 0, 1, …, how many there are.
     terms : what layers add to the loss, with weights; None where there is no loss, so that nothing is computed for it.
     """
 
     dtype: str
     train: bool = False
-    tf32: bool = False
+    precision: str | None = None
     nodes: list[Node] = field(default_factory=list)
     gradients: dict[Value, Value] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
@@ -95,9 +96,21 @@ class Graph:
     _differentiable: set[Value] = field(default_factory=set)
     _dropouts: int = 0
 
+    @property
+    def activations(self) -> str:
+        """The dtype of activations and their gradients."""
+        return self.precision if self.precision in SHORT else self.dtype
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients are scaled on their way back, so that none is too small for float16."""
+        return self.train and self.precision == "float16"
+
     def batch(self, shape: tuple[int, ...], dtype: str | None = None, name: str = "", each: int | None = None) -> Value:
         """A new value with `each` rows for each example of the batch; in a layer, by default as many as its input."""
-        return Value(name or self._layer, shape, dtype or self.dtype, "batch", self._each if each is None else each)
+        return Value(
+            name or self._layer, shape, dtype or self.activations, "batch", self._each if each is None else each
+        )
 
     def fixed(self, shape: tuple[int, ...], dtype: str) -> Value:
         """A new value of the plan's own whose shape does not depend on the batch, for scratch."""
@@ -107,11 +120,14 @@ class Graph:
         """The run's array of that name."""
         return self._shared.setdefault(name, Value(name, shape, dtype or self.dtype, "shared"))
 
-    def parameter(self, parameter: Parameter) -> Value:
-        """The value of a parameter; a shared layer's is one value however often it is read."""
+    def parameter(self, parameter: Parameter, dtype: str | None = None) -> Value:
+        """The value of a parameter; a shared layer's is one value however often it is read.
+
+        With the dtype of the activations, as products want it, it is the parameter's low-precision copy.
+        """
         value = self._by_parameter.get(id(parameter))
         if value is None:
-            value = Value(parameter.name, parameter.shape, self.dtype, "parameter")
+            value = Value(parameter.name, parameter.shape, dtype or self.dtype, "parameter")
             self._by_parameter[id(parameter)] = self.parameters[parameter.name] = value
             if parameter.trained:
                 self._differentiable.add(value)
@@ -119,6 +135,8 @@ class Graph:
 
     def like(self, value: Value) -> Value:
         """A new value of the same shape, for a gradient or for scratch."""
+        if value.kind == "parameter":
+            return Value(f"d {value.name}", value.shape, self.dtype, "fixed")
         kind = "batch" if value.kind == "batch" else "fixed"
         return Value(f"d {value.name}", value.shape, value.dtype, kind, value.each)
 
@@ -126,8 +144,13 @@ class Graph:
         self, operation: Operation, inputs: tuple[Value, ...], outputs: tuple[Value, ...], **attributes: Attribute
     ) -> None:
         """Appends an operation that reads `inputs` and writes `outputs`."""
-        if operation.product and self.tf32:
+        if operation.product and self.precision == "tf32":
             attributes["tf32"] = 1
+        if not operation.short and any(value.dtype in SHORT for value in inputs + outputs):
+            raise ConfigurationError(
+                f"layer {self._layer or '0'}: {operation.name} has no form for precision {self.precision!r}; "
+                "take 'float32' or 'tf32'"
+            )
         self.nodes.append(Node(operation, inputs, outputs, attributes, self._layer, self.phase))
         if any(value in self._differentiable for value in inputs):
             self._differentiable.update(outputs)

@@ -27,6 +27,11 @@ class Head:
     loss : of this output.
     outputs : its width, in the order of the model's outputs.
     weight : its share of the sum, above 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `loss` is none, `outputs` is below 1, or `weight` is not above 0.
     """
 
     loss: Loss
@@ -59,6 +64,11 @@ class JointLoss(Loss):
     Parameters
     ----------
     heads : by name, in the order of the model's outputs; at least one.
+
+    Raises
+    ------
+    ConfigurationError
+        There are no heads, or one of them is none.
     """
 
     targets = "values"

@@ -13,11 +13,12 @@ from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
-from .memory import refuse_if_too_large
+from .memory import must_stream
 from .plan import TICK
 from .program import training
-from .resident import Order, Resident
+from .resident import Order
 from .stepwise import StepwisePlan
+from .streamed import rows_of
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -39,9 +40,9 @@ class Loop:
         accumulate: int = 1,
     ) -> None:
         self.trainer = trainer
-        refuse_if_too_large(trainer, data, validation, -(-batch_size // accumulate), EVALUATION_ROWS)
+        streamed = must_stream(trainer, data, validation, -(-batch_size // accumulate), EVALUATION_ROWS)
         self.state = state = trainer.state
-        self.data = Resident(trainer.backend, data)
+        self.data = rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
         if state.cursor >= self.data.rows:
             raise DataError(
                 f"training was stopped at row {state.cursor} of an epoch, but the data set has {self.data.rows} rows: "
@@ -61,13 +62,16 @@ class Loop:
             self.data.x.shape[1],
             state.arena.size,
             trainer.clip_norm,
-            trainer.tf32,
+            trainer.precision,
             trainer.clip_value,
             weighted=self.data.weight is not None,
             regularizer=trainer.regularizer,
         )
         shared = {**state.shared, **self.data.shared}
         given = trainer.backend, state.arena, shared, self.batch_size
+        if program.graph.activations != program.graph.dtype and (trainer.optimizer.on_host or accumulate > 1):
+            what = type(trainer.optimizer).__name__ if trainer.optimizer.on_host else f"accumulate={accumulate}"
+            raise ConfigurationError(f"{what} does not go with precision {trainer.precision!r}; take 'float32'")
         if trainer.optimizer.on_host:
             self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
         elif accumulate > 1:
@@ -76,8 +80,9 @@ class Loop:
         else:
             self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
-        self.validate = None if validation is None else trainer.evaluator(validation, capacity)
-        self.key, self.order = key_of(trainer.seed), order
+        self.validate = None if validation is None else trainer.evaluator(validation, capacity, streamed)
+        self.key = key_of(trainer.seed)
+        self.order: Order = order
         self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def run(self, callbacks: Sequence[Callback]) -> None:
@@ -112,7 +117,8 @@ class Loop:
         while state.cursor < rows:
             whole = (rows - state.cursor) // self.batch_size
             size = self.batch_size if whole else rows - state.cursor
-            done = self.plan.run(size, state.prepare(max(whole, 1)))
+            steps = self.data.ready(state.cursor, size, state.prepare(max(whole, 1)))
+            done = self.plan.run(size, steps)
             state.advanced(done, size)
             if time.perf_counter() - looked >= TICK and state.cursor < rows:
                 looked = time.perf_counter()
@@ -150,6 +156,8 @@ class Loop:
         cursor += (failed - step) * self.batch_size
         rows = min(self.batch_size, self.data.rows - cursor)
         state.rewind(failed, cursor)
+        self.data.restart()
+        self.data.ready(cursor, rows, 1)
         weights = state.arena.values.copy()  # the look may move them ahead, as the step did
         layer = self.plan.first_not_finite(rows) or "loss"
         state.arena.values[...] = weights

@@ -10,6 +10,7 @@ import numpy as np
 from ..backends.errors import ConfigurationError, DataError, ShapeError
 from ..kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
 from ..kernels.hinge import HINGE
+from ..kernels.loss_scale import SCALE_GRADIENT
 from ..kernels.multiclass_hinge import MULTICLASS_HINGE
 from ..kernels.soft_cross_entropy import SOFT_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
@@ -38,17 +39,28 @@ class Loss:
         """Appends the loss and its gradient, times `weight` (rows, 1) if given; returns the scores (rows, metrics)."""
         scores, gradient = self.score(graph, prediction, target, weight)
         if graph.needs_gradient(prediction):
+            if graph.scaled:
+                plain, gradient = gradient, graph.like(prediction)
+                graph.apply(SCALE_GRADIENT, (plain, graph.shared("loss scale", (2,))), (gradient,))
             graph.add_gradient(prediction, gradient)
         return scores
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
-        """Appends the loss; returns its scores and its gradient."""
+        """Appends the loss; returns its scores and its gradient.
+
+        Raises
+        ------
+        ConfigurationError
+            There are weights, and the model's outputs are several rows for each example.
+        """
         if weight is not None and prediction.each != weight.each:
             raise ConfigurationError(
                 f"{type(self).__name__}: weights are for each example, but the model's outputs are "
                 f"{prediction.example_shape}, several rows each; train sequences without weights"
             )
-        scores, gradient = graph.batch((len(self.metrics),), each=prediction.each), graph.like(prediction)
+        each, dtype = prediction.each, graph.dtype if graph.scaled else prediction.dtype
+        scores = graph.batch((len(self.metrics),), graph.dtype, each=each)
+        gradient = graph.batch(prediction.shape, dtype, each=each)
         graph.apply(self.operation, (prediction, target), (scores, gradient))
         if weight is not None:
             plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
@@ -122,7 +134,7 @@ class MSELoss(Loss):
     targets = "values"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, name="targets")
+        return graph.batch(prediction.shape, graph.dtype, "targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)
@@ -139,7 +151,7 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
     targets = "values"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, name="targets")
+        return graph.batch(prediction.shape, graph.dtype, "targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)
@@ -157,7 +169,7 @@ class BinaryLoss(Loss):
     _expected: ClassVar[str] = "targets from 0 to 1"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, name="targets")
+        return graph.batch(prediction.shape, graph.dtype, "targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)

@@ -15,6 +15,7 @@ from ..backends.errors import DeviceMemoryError
 from .arena import Arena
 from .capture import Steps
 from .graph import Graph, Node, Value
+from .launches import joined
 
 TICK = 0.25  # seconds after which `run` comes back, for progress and signals
 BINDINGS = 8  # batch sizes that stay bound
@@ -61,6 +62,7 @@ class Plan:
     """
 
     def __init__(self, graph: Graph, backend: Backend, arena: Arena, shared: Mapping[str, Any], capacity: int) -> None:
+        graph = joined(graph) if backend.joins else graph
         self.graph, self.backend, self.arena, self.capacity = graph, backend, arena, capacity
         self._shared = dict(shared)
         self._parameters = {parameter.name: parameter for parameter in arena.parameters}
@@ -102,7 +104,7 @@ class Plan:
             if call.node.phase != "forward":
                 continue
             for value, array in zip(call.node.outputs, call.arrays[len(call.node.inputs) :], strict=True):
-                if value.dtype.startswith("float") and not np.isfinite(self.backend.to_numpy(array)).all():
+                if "float" in value.dtype and not np.isfinite(self.backend.to_numpy(array)).all():
                     return call.node.layer or call.node.operation.name
         return None
 
@@ -129,7 +131,8 @@ class Plan:
         if value.kind == "shared":
             return self._shared[value.name]
         if value.kind == "parameter":
-            return self.arena.view(self.arena.values, self._parameters[value.name])
+            buffer = self.arena.values if value.dtype == self.arena.dtype.name else self.arena.copy
+            return self.arena.view(buffer, self._parameters[value.name])
         parameter = self._gradient_of.get(value)
         if parameter is not None:
             return self.arena.view(self.arena.gradients, self._parameters[parameter])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ..backends.errors import ConfigurationError
 from ..kernels.advance import ADVANCE
 from ..kernels.clip_values import CLIP_VALUES
+from ..kernels.convert import CONVERT
 from ..kernels.counters import COUNTERS
 from ..kernels.gather import GATHER
 from ..kernels.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
+from ..kernels.loss_scale import UNSCALE
 from ..kernels.tally import TALLY
 from ..kernels.term import TERM
+from ..kernels.update import with_copy
 from .fusion import fuse
 from .graph import Graph, Value
 from .layers.base import Layer
@@ -39,11 +44,14 @@ class Program:
         return max(1, predictions // self.prediction.each)
 
 
-def prediction(model: Layer, width: int, tf32: bool = False) -> Program:
+def prediction(model: Layer, width: int, precision: str | None = None) -> Program:
     """Outputs for rows of `width` features written into `x`."""
-    graph = Graph(model.dtype, tf32=tf32)
-    x = graph.batch((width,), name="x")
-    output = graph.lower(model, x)
+    graph = Graph(model.dtype, precision=precision)
+    x = given = graph.batch((width,), graph.dtype, name="x")
+    if graph.activations != graph.dtype:
+        given = graph.batch((width,))
+        graph.apply(CONVERT, (x,), (given,))
+    output = graph.lower(model, given)
     graph.outputs.add(output)
     fuse(graph)
     return Program(graph, x, output)
@@ -58,9 +66,11 @@ def gradient(model: Layer, loss: Loss, width: int, *, train: bool, weighted: boo
     return program
 
 
-def evaluation(model: Layer, loss: Loss, width: int, tf32: bool = False, *, weighted: bool = False) -> Program:
+def evaluation(
+    model: Layer, loss: Loss, width: int, precision: str | None = None, *, weighted: bool = False
+) -> Program:
     """Adds the scores of the resident data set's next batch to the totals; `weighted` as in `training`."""
-    graph = Graph(model.dtype, tf32=tf32)
+    graph = Graph(model.dtype, precision=precision)
     program = _resident(graph, model, loss, width, weighted)
     graph.phase = "update"
     _advance(graph, program)
@@ -74,7 +84,7 @@ def training(
     width: int,
     parameters: int,
     clip_norm: float | None,
-    tf32: bool = False,
+    precision: str | None = None,
     clip_value: float | None = None,
     *,
     weighted: bool = False,
@@ -84,28 +94,40 @@ def training(
 
     `weighted`, each row's loss is multiplied with its weight in the run's array ``"data weight"``.
     """
-    graph = Graph(model.dtype, train=True, tf32=tf32)
+    graph = Graph(model.dtype, train=True, precision=precision)
     p, g, clip = (graph.shared(name, ()) for name in ("p", "g", "clip"))
     slots = tuple(graph.shared(name, ()) for name in optimizer.slots)
     ranges = (graph.shared("bounds", (), "int64"), graph.shared("factors", ()), graph.shared("table", ()))
     arguments = (p, g, *slots, *ranges, _counters(graph), clip)
-    if optimizer.before is not None:
+    before, update = optimizer.before, optimizer.operation
+    if graph.activations != graph.dtype:
+        arguments += (graph.shared("copy", (), graph.activations),)
+        before, update = before and with_copy(before), with_copy(update)
+    if before is not None:
         graph.phase = "load"
-        graph.apply(optimizer.before, arguments, (), **optimizer.attributes)
+        graph.apply(before, arguments, (), **optimizer.attributes)
     program = _resident(graph, model, loss, width, weighted)
     graph.differentiate()
     if isinstance(optimizer, SecondOrder):
         program = replace(program, changes=hessian_products(graph))
     graph.phase = "update"
+    if regularizer is not None and graph.activations != graph.dtype:
+        raise ConfigurationError(
+            f"{type(regularizer).__name__} does not go with precision {precision!r}; take 'float32'"
+        )
     if regularizer is not None and regularizer.before_update:
         regularizer.lower(graph)
     if clip_value is not None:
         graph.apply(CLIP_VALUES, (g,), (), bound=clip_value)
-    if clip_norm is not None:
+    if clip_norm is not None or graph.scaled:
         partial = Value("partial", ((parameters + CHUNK - 1) // CHUNK,), "float64", "fixed")
+        most = math.inf if clip_norm is None else clip_norm
         graph.apply(SQUARES, (g,), (partial,))
-        graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=clip_norm)
-    graph.apply(optimizer.operation, arguments, (), **optimizer.attributes)
+        if graph.scaled:
+            graph.apply(UNSCALE, (partial, graph.shared("loss scale", (2,)), _counters(graph)), (clip,), max_norm=most)
+        else:
+            graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=most)
+    graph.apply(update, arguments, (), **optimizer.attributes)
     if regularizer is not None and not regularizer.before_update:
         regularizer.lower(graph)
     graph.nodes.extend(graph.deferred)
@@ -137,7 +159,7 @@ def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool 
     output = graph.lower(model, x)
     fuse(graph)
     target = loss.target(graph, output)
-    weight = graph.batch((1,), name="weight") if weighted else None
+    weight = graph.batch((1,), graph.dtype, "weight") if weighted else None
     scores = loss.lower(graph, output, target, weight)
     for term, factor in graph.terms:
         plain, scores, dterm = scores, graph.like(scores), graph.like(term)

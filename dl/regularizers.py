@@ -17,6 +17,11 @@ class Regularizer:
     Parameters
     ----------
     strength : λ, at least 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `strength` is below 0.
     """
 
     before_update: ClassVar[bool]

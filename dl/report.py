@@ -68,7 +68,11 @@ def report(loss: Loss, data: Dataset, answers: np.ndarray, names: list[int | str
     count = max(count, len(names or ()))
     weight = None if data.weight is None else data.on_host("weight")
     precision, recall, _, rows = precision_recall_fscore_support(
-        y, answers, labels=np.arange(count), zero_division=0, sample_weight=weight
+        y,
+        answers,
+        labels=np.arange(count),
+        zero_division=0,  # pyright: ignore[reportArgumentType]
+        sample_weight=weight,
     )
     classes = tuple(map(str, names if names is not None and len(names) == count else range(count)))
     return Report(classes, np.asarray(precision), np.asarray(recall), np.asarray(rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -39,20 +39,20 @@ class Resident:
         self.backend, self.rows = backend, len(data)
         self.x = backend.asarray(flat(data.x))
         self.y = backend.asarray(flat(data.y))
-        self.weight: Any = None
-        if data.weight is not None:
-            total = data.weight.sum()
-            if not total > 0:
-                raise DataError("the rows' weights are all 0; expected some above it")
-            self.weight = backend.asarray((data.weight * (self.rows / total)).reshape(-1, 1))
+        weight = scaled_weight(data)
+        self.weight: Any = None if weight is None else backend.asarray(weight)
         self.order = backend.asarray(np.arange(self.rows, dtype=np.int64).copy())
 
     def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
         """Draws the order of an epoch; the same key and epoch give the same order on every backend."""
-        if order == "replacement":
-            self.order[...] = draws(self.backend.xp, key, self.rows, epoch)
-        else:
-            self.order[...] = permutation(self.backend.xp, key, self.rows, 0 if order == "once" else epoch)
+        self.order[...] = drawn(self.backend.xp, key, self.rows, epoch, order)
+
+    def restart(self) -> None:
+        """Before a pass over the rows begins anew: nothing to do, all of them are there."""
+
+    def ready(self, cursor: int, size: int, steps: int) -> int:
+        """How many of `steps` of `size` rows may be started at `cursor`: all."""
+        return steps
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -61,17 +61,39 @@ class Resident:
         return arrays if self.weight is None else {**arrays, "data weight": self.weight}
 
 
+def drawn(xp: Any, key: np.ndarray, rows: int, epoch: int, order: Order) -> Any:
+    """The rows (rows,) of an epoch in their order; the same key and epoch give the same with every array module."""
+    if order == "replacement":
+        return draws(xp, key, rows, epoch)
+    return permutation(xp, key, rows, 0 if order == "once" else epoch)
+
+
+class Rows(Protocol):
+    """A data set that steps read: `Resident`, or `streamed.Streamed`."""
+
+    backend: Backend
+    rows: int
+    x: Any
+    weight: Any
+
+    def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None: ...
+    def restart(self) -> None: ...
+    def ready(self, cursor: int, size: int, steps: int) -> int: ...
+    @property
+    def shared(self) -> dict[str, Any]: ...
+
+
 class Evaluator:
     """Runs a model over a data set and averages its scores."""
 
     def __init__(
-        self, model: Layer, loss: Loss, arena: Arena, data: Resident, capacity: int, tf32: bool = False
+        self, model: Layer, loss: Loss, arena: Arena, data: Rows, capacity: int, precision: str | None = None
     ) -> None:
         self.backend, self.loss, self.data = data.backend, loss, data
         backend = self.backend
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
-        program = evaluation(model, loss, data.x.shape[1], tf32, weighted=data.weight is not None)
+        program = evaluation(model, loss, data.x.shape[1], precision, weighted=data.weight is not None)
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
         self.plan = plan_of(program.graph, backend, arena, shared, min(program.rows_for(capacity), data.rows))
 
@@ -79,11 +101,14 @@ class Evaluator:
         """The mean of each metric over the data set."""
         self.counters[...] = self.fresh
         self.totals[...] = 0
+        self.data.restart()
         whole, rest = divmod(self.data.rows, self.plan.capacity)
         done = 0
         while done < whole:
-            done += self.plan.run(self.plan.capacity, whole - done)
+            there = self.data.ready(done * self.plan.capacity, self.plan.capacity, whole - done)
+            done += self.plan.run(self.plan.capacity, there)
         if rest:
+            self.data.ready(self.data.rows - rest, rest, 1)
             self.plan.run(rest, 1)
         return means(self.backend.to_numpy(self.totals), self.loss)
 
@@ -92,9 +117,15 @@ class Predictor:
     """Computes a model's outputs for host arrays, in blocks of about `capacity` rows of outputs."""
 
     def __init__(
-        self, model: Layer, backend: Backend, arena: Arena, width: int, tf32: bool = False, capacity: int = 1024
+        self,
+        model: Layer,
+        backend: Backend,
+        arena: Arena,
+        width: int,
+        precision: str | None = None,
+        capacity: int = 1024,
     ) -> None:
-        self.program = prediction(model, width, tf32)
+        self.program = prediction(model, width, precision)
         self.backend, self.width = backend, width
         self.plan = Plan(self.program.graph, backend, arena, {}, self.program.rows_for(capacity))
 
@@ -103,7 +134,7 @@ class Predictor:
         x = flat(x)
         if x.shape[1] != self.width:
             raise ShapeError(f"x has {x.shape[1]} features a row; the model was given {self.width} before")
-        shape, dtype = self.program.prediction.example_shape, self.program.prediction.dtype
+        shape, dtype = self.program.prediction.example_shape, self.program.graph.dtype
         output = np.empty((x.shape[0], *shape), dtype=dtype)
         for start in range(0, x.shape[0], self.plan.capacity):
             rows = min(self.plan.capacity, x.shape[0] - start)
@@ -112,6 +143,16 @@ class Predictor:
             answer = self.backend.to_numpy(self.plan.array(self.program.prediction, rows))
             output[start : start + rows] = answer.reshape(rows, *shape)
         return output
+
+
+def scaled_weight(data: Dataset) -> np.ndarray | None:
+    """The rows' weights (n, 1), scaled to a mean of 1; None where there are none."""
+    if data.weight is None:
+        return None
+    total = data.weight.sum()
+    if not total > 0:
+        raise DataError("the rows' weights are all 0; expected some above it")
+    return (data.weight * (len(data) / total)).reshape(-1, 1)
 
 
 def flat(array: Any) -> Any:

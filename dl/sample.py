@@ -69,7 +69,7 @@ clip_norm = 0.0          # shorten the gradient to this norm; 0 leaves it
 clip_value = 0.0         # clip each element of the gradient to this size; 0 leaves it
 l1 = 0.0                 # adds l1 · sign w to the weights' gradient
 soft_threshold = 0.0     # the same penalty by soft-thresholding, which sets weights to 0
-precision = "auto"       # "auto" (the model's dtype), "float32", "tf32" (on a GPU), "float64"
+precision = "auto"       # "auto" (the model's dtype), "float32", "float64"; on a GPU "tf32", "bfloat16", "float16"
 
 [checkpoint]
 every_seconds = 60.0     # besides the end of each epoch

@@ -10,7 +10,9 @@ import numpy as np
 from ..backends import Backend
 from ..backends.errors import CheckpointError, ConfigurationError
 from ..backends.philox import key_of
+from ..backends.precision import SHORT
 from ..kernels.counters import COUNTERS, CURSOR, FAILED, ROW, STEP
+from ..kernels.loss_scale import FIRST
 from .arena import Arena
 from .groups import ParameterGroup
 from .layers.base import Layer
@@ -35,9 +37,11 @@ class TrainingState:
         seed: int,
         metrics: int,
         groups: Sequence[ParameterGroup] = (),
+        precision: str | None = None,
     ) -> None:
         self.backend, self.optimizer, self.schedule = backend, optimizer, schedule
-        self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters(), groups)
+        copy = precision if precision in SHORT else None
+        self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters(), groups, copy)
         real = self.arena.dtype
         self.step = self.cursor = 0
         self._block = -1
@@ -67,6 +71,11 @@ class TrainingState:
             "rates": self.rates,
             "clip": backend.asarray(np.ones(1, dtype=real)),
         }
+        if self.arena.copy is not None:
+            self.shared["copy"] = self.arena.copy[: self.arena.size]
+        self.scale = None
+        if precision == "float16":
+            self.scale = self.shared["loss scale"] = backend.asarray(np.array([FIRST, 0], dtype=real))
 
     def _factors(self, decayed: bool, group: ParameterGroup | None) -> tuple[float, float]:
         """The factor of the optimizer's rate and the weight decay of a range."""
@@ -129,6 +138,8 @@ class TrainingState:
         for slot in self.optimizer.states:
             packed = self.arena.pack(self.slots[slot])
             tensors |= {f"optimizer.{slot}.{name}": value for name, value in packed.items()}
+        if self.scale is not None:
+            tensors["loss scale"] = np.array(self.backend.to_numpy(self.scale))
         return tensors | {"totals": np.array(self.backend.to_numpy(self.totals))}
 
     def unpack(self, tensors: dict[str, np.ndarray], step: int, cursor: int) -> None:
@@ -140,6 +151,8 @@ class TrainingState:
             They are not.
         """
         expected = self.pack()
+        if "loss scale" not in expected.keys() & tensors.keys():  # a run may go on in another precision
+            expected, tensors = ({k: v for k, v in t.items() if k != "loss scale"} for t in (expected, tensors))
         missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
         if missing or unknown:
             raise CheckpointError(
@@ -156,6 +169,8 @@ class TrainingState:
             self.arena.unpack(self.slots[slot], strip(tensors, prefix))
         self.arena.unpack(self.arena.values, strip(tensors, "model."))
         self.totals[...] = self.backend.asarray(tensors["totals"])
+        if self.scale is not None and "loss scale" in tensors:
+            self.scale[...] = self.backend.asarray(tensors["loss scale"])
         self._move(step, cursor)
 
     def _move(self, step: int, cursor: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import backends
 from ..backends import Backend
+from ..backends import precision as short
 from ..backends.errors import ConfigurationError
 from .callbacks import Callback
 from .data import Dataset, as_dataset
@@ -23,15 +24,23 @@ from .interrupts import interrupts
 from .layers.base import Layer
 from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
+from .memory import exceeds, statement
 from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .report import Report
 from .report import report as make_report
-from .resident import ORDERS, Evaluator, Order, Predictor, Resident, check_categories, flat, means
+from .resident import ORDERS, Evaluator, Order, Predictor, check_categories, flat, means
 from .schedules import Schedule
 from .state import TrainingState
+from .streamed import rows_of
 
-PRECISIONS = {"float32": "float32", "tf32": "float32", "float64": "float64"}
+PRECISIONS = {
+    "float32": "float32",
+    "float64": "float64",
+    "tf32": "float32",
+    "bfloat16": "float32",
+    "float16": "float32",
+}
 """The dtype of the model for each precision."""
 
 
@@ -46,8 +55,10 @@ class Trainer:
     schedule : multiplies the optimizer's rate at each step; by default constant.
     clip_norm : the gradient is shortened to this norm where it is longer; None leaves it.
     clip_value : each element of the gradient is clipped to ±clip_value, before `clip_norm`; None leaves it.
-    precision : ``"float32"``, ``"float64"``, or ``"tf32"``: float32 whose products may round their factors to ten
-        bits behind the point, on the GPU; None takes the model's dtype.
+    precision : ``"float32"`` and ``"float64"`` for all numbers; None takes the model's dtype. On a GPU also
+        ``"tf32"``: float32 whose products may round their factors to ten bits behind the point;
+        ``"bfloat16"``: activations and factors in bfloat16, parameters, optimizer states and sums in float32;
+        ``"float16"``: likewise in float16, with dynamic loss scaling.
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
     groups : parameters with a learning rate or a decay of their own.
@@ -118,11 +129,6 @@ class Trainer:
         self._predictor: Predictor | None = None
 
     @property
-    def tf32(self) -> bool:
-        """Whether products may round their factors to TF32."""
-        return self.precision == "tf32"
-
-    @property
     def state(self) -> TrainingState:
         """The run's arrays; made at first need, and brought up to date with weights set from outside."""
         if self._state is None:
@@ -134,8 +140,10 @@ class Trainer:
                 self.seed,
                 len(self.loss.metrics),
                 self.groups,
+                self.precision,
             )
         self._state.arena.attach()
+        self._state.arena.refresh()
         return self._state
 
     @property
@@ -291,7 +299,7 @@ class Trainer:
         """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
         rows = as_dataset(x).x
         self.model.parameters()  # gives names, by which the arena knows the layer's
-        return Predictor(layer, self.backend, self.state.arena, flat(rows).shape[1], self.tf32)(rows)
+        return Predictor(layer, self.backend, self.state.arena, flat(rows).shape[1], self.precision)(rows)
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
@@ -341,11 +349,13 @@ class Trainer:
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
-        from .memory import statement
-
         held_out = None if validation is None else as_dataset(validation)
         self.model.ensure_initialized(self.seed)
-        return statement(self, as_dataset(data), held_out, batch_size, EVALUATION_ROWS)
+        arguments = self, as_dataset(data), held_out, batch_size, EVALUATION_ROWS
+        stated = statement(*arguments)
+        if self.backend.streams and sum(stated.values()) > self.backend.memory()[0]:
+            return statement(*arguments, streamed=True)
+        return stated
 
     def totals(self) -> dict[str, float]:
         """Means of the metrics over the epoch so far. A look at the device."""
@@ -356,14 +366,19 @@ class Trainer:
         rows, width = data.x, flat(data.x).shape[1]
         arena = self.state.arena
         if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
-            self._predictor = Predictor(self.model, self.backend, arena, width, self.tf32)
+            self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
         check_categories(self._predictor.program.graph, self._predictor.program.x, data)
         return self._predictor(rows)
 
-    def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS) -> Evaluator:
-        """Evaluates the current weights on a data set, again and again."""
-        resident = Resident(self.backend, data)
-        return Evaluator(self.model, self.loss, self.state.arena, resident, capacity, self.tf32)
+    def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS, streamed: bool | None = None) -> Evaluator:
+        """Evaluates the current weights on a data set, again and again.
+
+        `streamed` says whether the data stay on the host; None finds out whether they fit.
+        """
+        if streamed is None:
+            streamed = exceeds(self.backend, data)
+        rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
+        return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision)
 
     def _check_precision(self, backend: Backend) -> None:
         if self.precision not in PRECISIONS:
@@ -376,11 +391,19 @@ class Trainer:
                 f"Trainer: precision is {self.precision!r}, which is for models of dtype {dtype}, but the model's is "
                 f"{self.model.dtype}"
             )
-        if self.tf32 and not backend.has_tf32:
+        if self.precision not in backend.precisions:
             raise ConfigurationError(
-                f"Trainer: precision 'tf32' is not there on backend {backend.name!r}, which has float32 and float64; "
-                f"it needs a GPU of compute capability 8.0 and nvmath-python"
+                f"Trainer: precision {self.precision!r} is not there on backend {backend.name!r}, which has "
+                f"{', '.join(backend.precisions)}; it needs a GPU with nvmath-python"
+                + ("" if self.precision == "float16" else ", of compute capability 8.0")
+                + ("" if self.precision == "tf32" else ", or backend 'numpy', which computes the same, slowly")
             )
+        if self.precision == "float16" and self.clip_value is not None:
+            raise ConfigurationError(
+                "Trainer: clip_value does not go with precision 'float16', whose gradients are scaled; "
+                "take clip_norm, or precision 'bfloat16'"
+            )
+        short.load(self.precision)
 
     def _restore_best(self) -> None:
         if self.early_stopping.patience is not None and self.early_stopping.weights:

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from .launch import over_elements
-from .operation import Cuda, Launch, Operation, elements
+from .operation import VALUES, Cuda, Launch, Operation, elements
 
 IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
 
@@ -133,7 +133,7 @@ ACTIVATION = Operation(
     forward_reference,
     forward_loop,
     elements,
-    cuda=Cuda("activation.cu", "activation", forward_launch),
+    cuda=Cuda("activation.cu", "activation", forward_launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y, **_: x.size,
@@ -143,7 +143,7 @@ ACTIVATION_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     elements,
-    cuda=Cuda("activation.cu", "activation_backward", backward_launch),
+    cuda=Cuda("activation.cu", "activation_backward", backward_launch, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dy, y, dx, **_: 3 * dy.size,
 )

@@ -1,6 +1,6 @@
-// AdaGrad; the formulas are in adagrad.py. A thread an element, range by range.
+// AdaGrad; the formulas are in adagrad.py.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void adagrad(
     REAL* p,
@@ -11,19 +11,20 @@ extern "C" __global__ void adagrad(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], begin = row[1], eps = row[2];
     const REAL scale = clip[0];
     for (long long r = 0; r < ranges; ++r) {
         const REAL rate = lr * factors[2 * r], decay = factors[2 * r + 1];
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            const REAL d = g[i] * scale + decay * p[i];
-            const REAL s = square[i] + d * d;
-            square[i] = s;
-            p[i] -= rate * (d / (sqrt(begin + s) + eps));
-        }
+        const auto update = [=](REAL& p, REAL g, REAL& s) {
+            const REAL d = g * scale + decay * p;
+            s += d * d;
+            p -= rate * (d / (sqrt(begin + s) + eps));
+        };
+        for_elements(bounds[2 * r], bounds[2 * r + 1], update, updates(p, copy), reads(g), changes(square));
     }
 }

@@ -12,10 +12,11 @@ extern "C" __global__ void adam(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns,
     int decoupled) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], step = row[1], root = row[2], eps = row[7];
     const REAL beta1 = row[3], gain1 = row[4], beta2 = row[5], gain2 = row[6];
@@ -31,6 +32,6 @@ extern "C" __global__ void adam(
             v = beta2 * v + gain2 * d * d;
             p -= shrink * p + rate * (m / (sqrt(v) * root + eps));
         };
-        for_elements(bounds[2 * r], bounds[2 * r + 1], update, changes(p), reads(g), changes(m), changes(v));
+        for_elements(bounds[2 * r], bounds[2 * r + 1], update, updates(p, copy), reads(g), changes(m), changes(v));
     }
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import over_elements
-from .operation import Cuda, Launch, Operation, elements
+from .operation import VALUES, Cuda, Launch, Operation, elements
 
 
 def reference(xp: Any, a: Any, b: Any, out: Any) -> None:
@@ -35,7 +35,7 @@ ADD = Operation(
     reference,
     loop,
     elements,
-    cuda=Cuda("add.cu", "add", launch),
+    cuda=Cuda("add.cu", "add", launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda a, *_: a.size,

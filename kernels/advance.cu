@@ -7,4 +7,5 @@ extern "C" __global__ void advance(long long* counters, long long rows) {
     counters[STEP] += 1;
     counters[ROW] += 1;
     counters[CURSOR] += rows;
+    counters[SKIP] = 0;
 }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .counters import CURSOR, ROW, STEP
+from .counters import CURSOR, ROW, SKIP, STEP
 from .launch import one_block
 from .operation import Cuda, Launch, Operation
 
 
 def reference(xp: Any, counters: Any, batch: Any) -> None:
-    """One step, one schedule row, and the rows of `batch` (rows, n) further."""
+    """One step, one schedule row, and the rows of `batch` (rows, n) further; the next step updates."""
     counters[STEP] += 1
     counters[ROW] += 1
     counters[CURSOR] += batch.shape[0]
+    counters[SKIP] = 0
 
 
 def loop(start: int, stop: int, counters: Any, batch: Any) -> None:
@@ -21,6 +22,7 @@ def loop(start: int, stop: int, counters: Any, batch: Any) -> None:
     counters[STEP] += 1
     counters[ROW] += 1
     counters[CURSOR] += batch.shape[0]
+    counters[SKIP] = 0
 
 
 def launch(counters: Any, batch: Any) -> Launch:

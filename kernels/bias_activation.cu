@@ -4,8 +4,8 @@
 #include "elements.cuh"
 
 extern "C" __global__ void bias_activation(
-    const REAL* z, const REAL* bias, REAL* y, long long rows, int n, int activation) {
-    const auto body = [=](REAL z, REAL bias, REAL& y) { y = activate(z + bias, activation); };
+    const VALUE* z, const BIAS* bias, VALUE* y, long long rows, int n, int activation) {
+    const auto body = [=](REAL z, REAL bias, VALUE& y) { y = activate(z + bias, activation); };
     for (long long row = first_line(); row < rows; row += lines_at_once()) {
         for_columns(n, body, reads(z + row * n), reads(bias), writes(y + row * n));
     }
@@ -17,9 +17,9 @@ enum {
 };
 
 extern "C" __global__ void bias_activation_backward(
-    const REAL* dy,
-    const REAL* y,
-    REAL* dz,
+    const VALUE* dy,
+    const VALUE* y,
+    VALUE* dz,
     REAL* dbias,
     REAL* partial,
     unsigned int* arrived,

@@ -22,7 +22,7 @@ from .activation import (
     tanh_backward,
 )
 from .launch import column_tiles, over_columns, over_tiles, parts
-from .operation import Cuda, Launch, Operation, rows
+from .operation import VALUES, Cuda, Launch, Operation, rows
 
 CHUNK = 128  # rows summed on their own before they join the total, which keeps float32 sums accurate
 
@@ -119,7 +119,7 @@ def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
     (y,) = node.outputs
     dz, dbias = graph.like(z), graph.like(bias)
     n = bias.shape[0]
-    partial, arrived = graph.fixed((parts(n), n), bias.dtype), graph.fixed((column_tiles(n),), "uint32")
+    partial, arrived = graph.fixed((parts(n), n), dbias.dtype), graph.fixed((column_tiles(n),), "uint32")
     graph.apply(BIAS_ACTIVATION_BACKWARD, (dy, y), (dz, dbias, partial, arrived), **node.attributes)
     return dz, dbias
 
@@ -129,7 +129,7 @@ BIAS_ACTIVATION = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("bias_activation.cu", "bias_activation", forward_launch),
+    cuda=Cuda("bias_activation.cu", "bias_activation", forward_launch, types={**VALUES, "BIAS": 1}),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda z, bias, y, **_: 2 * z.size,
@@ -139,7 +139,7 @@ BIAS_ACTIVATION_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     columns,
-    cuda=Cuda("bias_activation.cu", "bias_activation_backward", backward_launch),
+    cuda=Cuda("bias_activation.cu", "bias_activation_backward", backward_launch, types={**VALUES, "BIAS": 3}),
     inplace=((0, 0),),
     flops=lambda dy, *_, **__: 4 * dy.size,
     scratch=(4, 5),

@@ -1,11 +1,12 @@
 // Binary cross-entropy from logits, a warp a row; the formulas are in binary_cross_entropy.py.
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void binary_cross_entropy(
-    const REAL* __restrict__ logits,
+    const VALUE* __restrict__ logits,
     const REAL* __restrict__ target,
     REAL* __restrict__ scores,
-    REAL* __restrict__ dlogits,
+    GRADIENT* __restrict__ dlogits,
     long long rows,
     long long n) {
     const int lane = threadIdx.x % WARP;

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from .launch import over_rows
-from .operation import Cuda, Launch, Operation, rows
+from .operation import LOSS, Cuda, Launch, Operation, rows
 
 
 def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
@@ -54,6 +54,6 @@ BINARY_CROSS_ENTROPY = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("binary_cross_entropy.cu", "binary_cross_entropy", launch),
+    cuda=Cuda("binary_cross_entropy.cu", "binary_cross_entropy", launch, types=LOSS),
     flops=lambda logits, *_: 10 * logits.size,
 )

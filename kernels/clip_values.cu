@@ -1,10 +1,7 @@
-// Clipping by value, a thread an element. NaN stays NaN.
-#include "grid.cuh"
+// Clipping by value. NaN stays NaN.
+#include "elements.cuh"
 
 extern "C" __global__ void clip_values(REAL* g, long long size, double bound) {
     const REAL high = bound;
-    for (long long i = first_item(); i < size; i += items_at_once()) {
-        const REAL v = g[i];
-        g[i] = v > high ? high : v < -high ? -high : v;
-    }
+    for_elements(0, size, [=](REAL& g) { g = g > high ? high : g < -high ? -high : g; }, changes(g));
 }

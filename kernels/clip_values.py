@@ -23,7 +23,7 @@ def loop(start: int, stop: int, g: Any, bound: float) -> None:
 
 
 def launch(g: Any, *, bound: float) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(g.size, g, g.size, float(bound))
 
 

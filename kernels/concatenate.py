@@ -67,7 +67,9 @@ JOIN = Operation(
     join_reference,
     join_loop,
     rows,
-    cuda=Cuda("concatenate.cu", "concatenate", join_launch),
+    cuda=Cuda("concatenate.cu", "concatenate", join_launch, types={"VALUE": 0}),
     gradient=join_gradient,
 )
-SPLIT = Operation("split", split_reference, split_loop, rows, cuda=Cuda("concatenate.cu", "split", split_launch))
+SPLIT = Operation(
+    "split", split_reference, split_loop, rows, cuda=Cuda("concatenate.cu", "split", split_launch, types={"VALUE": 0})
+)

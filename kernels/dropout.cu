@@ -4,10 +4,10 @@
 #include "philox.cuh"
 
 extern "C" __global__ void dropout(
-    const REAL* x,
+    const VALUE* x,
     const unsigned int* key,
     const long long* counters,
-    REAL* y,
+    VALUE* y,
     long long size,
     long long threshold,
     double scale,
@@ -21,7 +21,7 @@ extern "C" __global__ void dropout(
             (unsigned int)block, purpose, (unsigned int)step, (unsigned int)(step >> 32), key[0], key[1]);
         const long long first = PACK * block;
         const bool whole = packed && first + PACK <= size;
-        Pack<REAL> values;
+        Pack<VALUE> values;
         if (whole) values = load_pack(x, first);
         for (int lane = 0; lane < PACK; ++lane) {
             const long long i = first + lane;

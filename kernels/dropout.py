@@ -14,7 +14,7 @@ from ..backends.philox import DROPOUT as PURPOSE
 from ..backends.philox import philox, words
 from .counters import STEP
 from .launch import over_items
-from .operation import Cuda, Launch, Operation
+from .operation import VALUES, Cuda, Launch, Operation
 
 
 def reference(xp: Any, x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> None:
@@ -76,7 +76,7 @@ DROPOUT = Operation(
     reference,
     loop,
     blocks,
-    cuda=Cuda("dropout.cu", "dropout", launch),
+    cuda=Cuda("dropout.cu", "dropout", launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, *_, **__: x.size,

@@ -13,6 +13,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..backends.errors import ConfigurationError
 
 
@@ -292,7 +294,7 @@ class DualNamespace:
         rest = arguments[1:]
         if name in OPERATORS:
             return BINARY[OPERATORS[name]](xp, *arguments)
-        if name in OF_VALUES:
+        if name in OF_VALUES or (name == "astype" and np.dtype(rest[0]).kind != "f"):
             return plain(*(value_of(x) for x in arguments), **options)
         if name in DERIVATIVES and isinstance(first, Dual):
             y = plain(first.value)

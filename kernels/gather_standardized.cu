@@ -8,11 +8,11 @@ extern "C" __global__ void gather_standardized(
     const long long* __restrict__ counters,
     const REAL* __restrict__ mean,
     const REAL* __restrict__ scale,
-    REAL* __restrict__ batch,
+    VALUE* __restrict__ batch,
     long long rows,
     int n) {
     const long long cursor = counters[CURSOR];
-    const auto body = [](DATA value, REAL mean, REAL scale, REAL& out) { out = ((REAL)value - mean) * scale; };
+    const auto body = [](DATA value, REAL mean, REAL scale, VALUE& out) { out = ((REAL)value - mean) * scale; };
     for (long long row = first_line(); row < rows; row += lines_at_once()) {
         const DATA* source = data + order[cursor + row] * n;
         for_columns(n, body, reads(source), reads(mean), reads(scale), writes(batch + row * n));

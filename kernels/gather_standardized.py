@@ -39,7 +39,7 @@ GATHER_STANDARDIZED = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("gather_standardized.cu", "gather_standardized", launch, types={"DATA": 0, "REAL": 5}),
+    cuda=Cuda("gather_standardized.cu", "gather_standardized", launch, types={"DATA": 0, "REAL": 3, "VALUE": 5}),
     flops=lambda *arrays: 2 * arrays[-1].size,
     traffic=traffic,
 )

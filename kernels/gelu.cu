@@ -1,19 +1,18 @@
-// GELU in its form with tanh, a thread an element; the formulas are in gelu.py. The output may be the input.
-#include "grid.cuh"
+// GELU in its form with tanh; the formulas are in gelu.py. The output may be the input.
+#include "elements.cuh"
 
-extern "C" __global__ void gelu(const REAL* x, REAL* y, long long size, double slope, double cube) {
+extern "C" __global__ void gelu(const VALUE* x, VALUE* y, long long size, double slope, double cube) {
     const REAL a = slope, b = cube, one = 1;
-    for (long long i = first_item(); i < size; i += items_at_once()) {
-        const REAL v = x[i];
-        y[i] = (REAL)0.5 * v * (one + tanh(a * (v + b * v * v * v)));
-    }
+    const auto body = [=](REAL v, VALUE& y) { y = (REAL)0.5 * v * (one + tanh(a * (v + b * v * v * v))); };
+    for_elements(0, size, body, reads(x), writes(y));
 }
 
 extern "C" __global__ void gelu_backward(
-    const REAL* dy, const REAL* x, REAL* dx, long long size, double slope, double cube) {
+    const VALUE* dy, const VALUE* x, VALUE* dx, long long size, double slope, double cube) {
     const REAL a = slope, b = cube, one = 1;
-    for (long long i = first_item(); i < size; i += items_at_once()) {
-        const REAL v = x[i], u = tanh(a * (v + b * v * v * v));
-        dx[i] = dy[i] * (REAL)0.5 * (one + u + v * (one - u * u) * a * (one + (REAL)3 * b * v * v));
-    }
+    const auto body = [=](REAL dy, REAL v, VALUE& dx) {
+        const REAL u = tanh(a * (v + b * v * v * v));
+        dx = dy * (REAL)0.5 * (one + u + v * (one - u * u) * a * (one + (REAL)3 * b * v * v));
+    };
+    for_elements(0, size, body, reads(dy), reads(x), writes(dx));
 }

@@ -14,7 +14,7 @@ import numpy as np
 
 from .exponential import exp
 from .launch import over_elements
-from .operation import Cuda, Launch, Operation, elements
+from .operation import VALUES, Cuda, Launch, Operation, elements
 
 SLOPE = math.sqrt(2 / math.pi)
 CUBE = 0.044715
@@ -72,12 +72,12 @@ def backward_loop(start: int, stop: int, dy: Any, x: Any, dx: Any) -> None:
 
 
 def forward_launch(x: Any, y: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(x.size, x, y, x.size, SLOPE, CUBE)
 
 
 def backward_launch(dy: Any, x: Any, dx: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(dy.size, dy, x, dx, dy.size, SLOPE, CUBE)
 
 
@@ -94,7 +94,7 @@ GELU = Operation(
     forward_reference,
     forward_loop,
     elements,
-    cuda=Cuda("gelu.cu", "gelu", forward_launch),
+    cuda=Cuda("gelu.cu", "gelu", forward_launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y: 9 * x.size,
@@ -104,7 +104,7 @@ GELU_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     elements,
-    cuda=Cuda("gelu.cu", "gelu_backward", backward_launch),
+    cuda=Cuda("gelu.cu", "gelu_backward", backward_launch, types=VALUES),
     inplace=((0, 1),),
     flops=lambda dy, *_: 18 * dy.size,
 )

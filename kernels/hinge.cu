@@ -1,11 +1,12 @@
 // The binary hinge loss, a warp a row; the formulas are in hinge.py.
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void hinge(
-    const REAL* __restrict__ outputs,
+    const VALUE* __restrict__ outputs,
     const REAL* __restrict__ target,
     REAL* __restrict__ scores,
-    REAL* __restrict__ doutputs,
+    GRADIENT* __restrict__ doutputs,
     long long rows,
     long long n) {
     const int lane = threadIdx.x % WARP;

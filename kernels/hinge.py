@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import over_rows
-from .operation import Cuda, Launch, Operation, rows
+from .operation import LOSS, Cuda, Launch, Operation, rows
 
 
 def reference(xp: Any, outputs: Any, target: Any, scores: Any, doutputs: Any) -> None:
@@ -54,6 +54,6 @@ HINGE = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("hinge.cu", "hinge", launch),
+    cuda=Cuda("hinge.cu", "hinge", launch, types=LOSS),
     flops=lambda outputs, *_: 5 * outputs.size,
 )

@@ -77,4 +77,5 @@ def one_block(*arguments: Any) -> Launch:
 def over_arena(arrays: tuple[Any, ...], *flags: int) -> Launch:
     """An optimizer's update of the whole arena; `arrays` as update.py lists them."""
     bounds, _, table, _, _ = arrays[-5:]
-    return over_elements(arrays[0].size, *arrays, bounds.shape[0], table.shape[1], *flags)
+    p = arrays[0]
+    return over_elements(p.size, *arrays, p, bounds.shape[0], table.shape[1], *flags)  # p as its own copy is none

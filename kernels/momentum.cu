@@ -1,6 +1,6 @@
-// Polyak's momentum; the formulas are in momentum.py. A thread an element, range by range.
+// Polyak's momentum; the formulas are in momentum.py.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void momentum(
     REAL* p,
@@ -11,19 +11,20 @@ extern "C" __global__ void momentum(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], alpha = row[1];
     const REAL scale = clip[0];
     for (long long r = 0; r < ranges; ++r) {
         const REAL rate = lr * factors[2 * r], decay = factors[2 * r + 1];
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            const REAL d = g[i] * scale + decay * p[i];
-            const REAL v = alpha * velocity[i] - rate * d;
-            velocity[i] = v;
-            p[i] += v;
-        }
+        const auto update = [=](REAL& p, REAL g, REAL& v) {
+            const REAL d = g * scale + decay * p;
+            v = alpha * v - rate * d;
+            p += v;
+        };
+        for_elements(bounds[2 * r], bounds[2 * r + 1], update, updates(p, copy), reads(g), changes(velocity));
     }
 }

@@ -1,19 +1,20 @@
 // The multi-class hinge loss, a warp a row; the formulas are in multiclass_hinge.py.
 #include "better.cuh"
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void multiclass_hinge(
-    const REAL* __restrict__ outputs,
+    const VALUE* __restrict__ outputs,
     const LABEL* __restrict__ labels,
     REAL* __restrict__ scores,
-    REAL* __restrict__ doutputs,
+    GRADIENT* __restrict__ doutputs,
     long long rows,
     long long n) {
     const int lane = threadIdx.x % WARP;
     const REAL zero = 0, one = 1, scale = one / (REAL)rows;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
-        const REAL* z = outputs + row * n;
-        REAL* d = doutputs + row * n;
+        const VALUE* z = outputs + row * n;
+        GRADIENT* d = doutputs + row * n;
         const long long label = labels[row];
         long long rival = -1;
         for (long long j = lane; j < n; j += WARP) {

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import over_rows
-from .operation import Cuda, Launch, Operation, rows
+from .operation import LOSS, Cuda, Launch, Operation, rows
 
 
 def reference(xp: Any, outputs: Any, labels: Any, scores: Any, doutputs: Any) -> None:
@@ -69,6 +69,6 @@ MULTICLASS_HINGE = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("multiclass_hinge.cu", "multiclass_hinge", launch, types={"REAL": 0, "LABEL": 1}),
+    cuda=Cuda("multiclass_hinge.cu", "multiclass_hinge", launch, types={**LOSS, "LABEL": 1}),
     flops=lambda outputs, *_: 2 * outputs.size,
 )

@@ -1,6 +1,6 @@
-// Nesterov's momentum; the formulas are in nesterov.py. A thread an element, range by range.
+// Nesterov's momentum; the formulas are in nesterov.py.
 #include "counters.cuh"
-#include "grid.cuh"
+#include "elements.cuh"
 
 extern "C" __global__ void nesterov_ahead(
     REAL* p,
@@ -12,15 +12,17 @@ extern "C" __global__ void nesterov_ahead(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL alpha = table[counters[ROW] * columns + 1];
     for (long long r = 0; r < ranges; ++r) {
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            origin[i] = p[i];
-            p[i] += alpha * velocity[i];
-        }
+        const auto move = [=](REAL& p, REAL v, REAL& origin) {
+            origin = p;
+            p += alpha * v;
+        };
+        for_elements(bounds[2 * r], bounds[2 * r + 1], move, updates(p, copy), reads(velocity), writes(origin));
     }
 }
 
@@ -34,24 +36,24 @@ extern "C" __global__ void nesterov(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns) {
-    const bool failed = counters[FAILED] >= 0, back = counters[FAILED] == counters[STEP];
-    if (failed && !back) return;
+    const bool back = counters[FAILED] == counters[STEP] || (counters[FAILED] < 0 && counters[SKIP]);
+    if (updates_are_off(counters) && !back) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], alpha = row[1];
     const REAL scale = clip[0];
     for (long long r = 0; r < ranges; ++r) {
         const REAL rate = lr * factors[2 * r], decay = factors[2 * r + 1];
-        for (long long i = bounds[2 * r] + first_item(); i < bounds[2 * r + 1]; i += items_at_once()) {
-            if (back) {
-                p[i] = origin[i];
-                continue;
-            }
-            const REAL d = g[i] * scale + decay * p[i];
-            const REAL v = alpha * velocity[i] - rate * d;
-            velocity[i] = v;
-            p[i] = origin[i] + v;
-        }
+        const long long start = bounds[2 * r], stop = bounds[2 * r + 1];
+        const auto restore = [](REAL& p, REAL origin) { p = origin; };
+        const auto update = [=](REAL& p, REAL g, REAL& v, REAL origin) {
+            const REAL d = g * scale + decay * p;
+            v = alpha * v - rate * d;
+            p = origin + v;
+        };
+        if (back) for_elements(start, stop, restore, updates(p, copy), reads(origin));
+        else for_elements(start, stop, update, updates(p, copy), reads(g), changes(velocity), reads(origin));
     }
 }

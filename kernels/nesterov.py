@@ -2,14 +2,14 @@
 
 Two operations a step. First p moves ahead, to p + α v, and `origin` keeps where it was; after the gradient,
 v ← α v − lr · g and p ← origin + v, with g the gradient at p + α v plus decay · (p + α v). A step whose loss was not
-finite goes back to its origin.
+finite, or that is skipped, goes back to its origin.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .counters import FAILED, ROW, STEP
+from .counters import FAILED, ROW, SKIP, STEP
 from .launch import over_arena
 from .operation import Cuda, Launch
 from .update import constants, ranges, update_operation
@@ -76,7 +76,8 @@ def reference(
     clip: Any,
 ) -> None:
     """Updates p and the velocity (n,) in place, from p that has moved ahead."""
-    if int(counters[FAILED]) == int(counters[STEP]):
+    failed = int(counters[FAILED])
+    if failed == int(counters[STEP]) or (failed < 0 and int(counters[SKIP])):
         for r in range(bounds.shape[0]):
             part = slice(int(bounds[r, 0]), int(bounds[r, 1]))
             p[part] = origin[part]

@@ -38,13 +38,20 @@ class Cuda:
     source : file name of the ``.cu`` text in this folder.
     entry : name of its ``extern "C"`` kernel.
     launch : maps the operation's arrays and attributes to a `Launch`.
-    types : macro name to the index of the array whose dtype defines it, as ``{"REAL": 0}``.
+    types : macro name to the index of the array whose dtype defines it, as ``{"REAL": 0}``. REAL is what is computed
+        in: float where the array's numbers have sixteen bits. Kernels that take such arrays call their type VALUE.
     """
 
     source: str
     entry: str
     launch: Callable[..., Launch]
     types: Mapping[str, int] = field(default_factory=lambda: {"REAL": 0})
+
+
+VALUES = {"VALUE": 0, "REAL": 0}
+"""Types of a kernel over activations."""
+LOSS = {"VALUE": 0, "REAL": 2, "GRADIENT": 3}
+"""Types of a loss: outputs, scores, gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +76,8 @@ class Operation:
         every array once, but for scratch.
     scratch : numbers of the arrays that serve the operation alone; nobody else reads them.
     product : whether it is the matrix product out = a·b, for which a backend may know a library.
+    parts : for an operation that stands for several: those, with their arrays and attributes; it is defined by them.
+    fused : how a library that does all of them in one launch is told so, as `joined_products.Fused`.
     """
 
     name: str
@@ -83,9 +92,16 @@ class Operation:
     traffic: Callable[..., tuple[int, int]] | None = None
     scratch: tuple[int, ...] = ()
     product: bool = False
+    parts: Callable[..., Any] | None = None
+    fused: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"
+
+    @property
+    def short(self) -> bool:
+        """Whether arrays may be of sixteen bits: a kernel says so by names of types, and array code always can."""
+        return self.cuda is None or not {"VALUE", "BATCH", "COPY"}.isdisjoint(self.cuda.types)
 
     def bytes(self, *arrays: Any) -> int:
         """Bytes read and written at the least, without scratch."""

@@ -13,11 +13,12 @@ extern "C" __global__ void rmsprop(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns,
     int centered,
     int moving) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], alpha = row[1], gain = row[2], eps = row[3], momentum = row[4];
     const REAL scale = clip[0];
@@ -42,19 +43,19 @@ extern "C" __global__ void rmsprop(
                 v = momentum * v + scaled_centered(p, g, s, m);
                 p -= rate * v;
             };
-            for_elements(start, stop, update, changes(p), reads(g), changes(square), changes(mean), changes(velocity));
+            for_elements(start, stop, update, updates(p, copy), reads(g), changes(square), changes(mean), changes(velocity));
         } else if (centered) {
             const auto update = [=](REAL& p, REAL g, REAL& s, REAL& m) { p -= rate * scaled_centered(p, g, s, m); };
-            for_elements(start, stop, update, changes(p), reads(g), changes(square), changes(mean));
+            for_elements(start, stop, update, updates(p, copy), reads(g), changes(square), changes(mean));
         } else if (moving) {
             const auto update = [=](REAL& p, REAL g, REAL& s, REAL& v) {
                 v = momentum * v + scaled(p, g, s);
                 p -= rate * v;
             };
-            for_elements(start, stop, update, changes(p), reads(g), changes(square), changes(velocity));
+            for_elements(start, stop, update, updates(p, copy), reads(g), changes(square), changes(velocity));
         } else {
             const auto update = [=](REAL& p, REAL g, REAL& s) { p -= rate * scaled(p, g, s); };
-            for_elements(start, stop, update, changes(p), reads(g), changes(square));
+            for_elements(start, stop, update, updates(p, copy), reads(g), changes(square));
         }
     }
 }

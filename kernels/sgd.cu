@@ -11,10 +11,11 @@ extern "C" __global__ void sgd(
     const REAL* table,
     const long long* counters,
     const REAL* clip,
+    COPY* copy,
     long long ranges,
     long long columns,
     int moving) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL* row = table + counters[ROW] * columns;
     const REAL lr = row[0], momentum = row[1], gain = row[2], ahead = row[3], carry = row[4];
     const REAL scale = clip[0];
@@ -28,7 +29,7 @@ extern "C" __global__ void sgd(
             p -= rate * (ahead * d + carry * v);
         };
         // without momentum the velocity is empty and must not be touched
-        if (moving) for_elements(start, stop, moved, changes(p), reads(g), changes(velocity));
-        else for_elements(start, stop, plain, changes(p), reads(g));
+        if (moving) for_elements(start, stop, moved, updates(p, copy), reads(g), changes(velocity));
+        else for_elements(start, stop, plain, updates(p, copy), reads(g));
     }
 }

@@ -1,20 +1,21 @@
 // Softmax and cross-entropy with a distribution as target, a warp a row; the formulas are in soft_cross_entropy.py.
 #include "better.cuh"
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void soft_cross_entropy(
-    const REAL* __restrict__ logits,
+    const VALUE* __restrict__ logits,
     const REAL* __restrict__ target,
     REAL* __restrict__ scores,
-    REAL* __restrict__ dlogits,
+    GRADIENT* __restrict__ dlogits,
     long long rows,
     long long n) {
     const int lane = threadIdx.x % WARP;
     const REAL scale = (REAL)1 / (REAL)rows;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
-        const REAL* z = logits + row * n;
+        const VALUE* z = logits + row * n;
         const REAL* q = target + row * n;
-        REAL* d = dlogits + row * n;
+        GRADIENT* d = dlogits + row * n;
         long long best = -1, likely = -1;
         for (long long j = lane; j < n; j += WARP) {
             best = better(z, best, j);
@@ -27,8 +28,7 @@ extern "C" __global__ void soft_cross_entropy(
         const REAL top = z[best];
         REAL total = 0, whole = 0, loss = 0;
         for (long long j = lane; j < n; j += WARP) {
-            d[j] = exp(z[j] - top);
-            total += d[j];
+            total += exp(z[j] - top);
             whole += q[j];
         }
         total = warp_sum(total);
@@ -36,7 +36,7 @@ extern "C" __global__ void soft_cross_entropy(
         const REAL log_total = log(total), factor = whole / total;
         for (long long j = lane; j < n; j += WARP) {
             loss += q[j] * (log_total - (z[j] - top));
-            d[j] = (d[j] * factor - q[j]) * scale;
+            d[j] = (exp(z[j] - top) * factor - q[j]) * scale;  // exp once more: see softmax_cross_entropy.cu
         }
         loss = warp_sum(loss);
         if (lane == 0) {

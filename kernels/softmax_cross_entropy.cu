@@ -1,25 +1,27 @@
 // Softmax and cross-entropy, a warp a row: loss, whether the guess is right, and the gradient of the mean.
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void softmax_cross_entropy(
-    const REAL* __restrict__ logits,
+    const VALUE* __restrict__ logits,
     const LABEL* __restrict__ labels,
     REAL* __restrict__ scores,
-    REAL* __restrict__ dlogits,
+    GRADIENT* __restrict__ dlogits,
     long long rows,
     int n) {
     const int lane = threadIdx.x % WARP;
     const REAL scale = (REAL)1 / (REAL)rows;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
-        const REAL* z = logits + row * n;
-        REAL* d = dlogits + row * n;
+        const VALUE* z = logits + row * n;
+        GRADIENT* d = dlogits + row * n;
 
         // the largest logit and the first place where it stands
         REAL top = z[0];
         int best = 0;
         for (int j = lane; j < n; j += WARP) {
-            if (z[j] > top) {
-                top = z[j];
+            const REAL value = z[j];
+            if (value > top) {
+                top = value;
                 best = j;
             }
         }

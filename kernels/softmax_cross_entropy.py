@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from .launch import over_rows
-from .operation import Cuda, Launch, Operation, rows
+from .operation import LOSS, Cuda, Launch, Operation, rows
 
 
 def reference(xp: Any, logits: Any, labels: Any, scores: Any, dlogits: Any) -> None:
@@ -70,6 +70,6 @@ SOFTMAX_CROSS_ENTROPY = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("softmax_cross_entropy.cu", "softmax_cross_entropy", launch, types={"REAL": 0, "LABEL": 1}),
+    cuda=Cuda("softmax_cross_entropy.cu", "softmax_cross_entropy", launch, types={**LOSS, "LABEL": 1}),
     flops=lambda logits, *_: 6 * logits.size,
 )

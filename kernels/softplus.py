@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from .launch import over_elements
-from .operation import Cuda, Launch, Operation, elements
+from .operation import VALUES, Cuda, Launch, Operation, elements
 
 
 def forward_reference(xp: Any, x: Any, y: Any) -> None:
@@ -39,12 +39,12 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any) -> None:
 
 
 def forward_launch(x: Any, y: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(x.size, x, y, x.size)
 
 
 def backward_launch(dy: Any, y: Any, dx: Any) -> Launch:
-    """A thread an element."""
+    """A thread for every four elements."""
     return over_elements(dy.size, dy, y, dx, dy.size)
 
 
@@ -60,7 +60,7 @@ SOFTPLUS = Operation(
     forward_reference,
     forward_loop,
     elements,
-    cuda=Cuda("softplus.cu", "softplus", forward_launch),
+    cuda=Cuda("softplus.cu", "softplus", forward_launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y: 4 * x.size,
@@ -70,7 +70,7 @@ SOFTPLUS_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     elements,
-    cuda=Cuda("softplus.cu", "softplus_backward", backward_launch),
+    cuda=Cuda("softplus.cu", "softplus_backward", backward_launch, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dy, *_: 3 * dy.size,
 )

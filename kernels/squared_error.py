@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import over_rows
-from .operation import Cuda, Launch, Operation, rows
+from .operation import LOSS, Cuda, Launch, Operation, rows
 
 
 def reference(xp: Any, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
@@ -66,6 +66,6 @@ SQUARED_ERROR = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("squared_error.cu", "squared_error", launch),
+    cuda=Cuda("squared_error.cu", "squared_error", launch, types=LOSS),
     flops=lambda prediction, *_: 4 * prediction.size,
 )

@@ -31,7 +31,7 @@ STANDARDIZE = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("standardize.cu", "standardize", launch),
+    cuda=Cuda("standardize.cu", "standardize", launch, types={"DATA": 0, "REAL": 1, "VALUE": 3}),
     inplace=((0, 0),),
     flops=lambda x, *_: 2 * x.size,
 )

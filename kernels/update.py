@@ -9,6 +9,8 @@ states (each as p, or empty where unused), then
 - ``counters`` int64 (COUNTERS,): which row to read, and whether updates are off,
 - ``clip`` (1,): what the gradient is multiplied with, 1 without clipping.
 
+`with_copy` adds a last one, ``copy`` (n,): the parameters in fewer bits, written in the same pass.
+
 Constants arrive rounded to the parameters' dtype: a float64 among them would turn float32 loops into
 float64 ones.
 """
@@ -16,10 +18,12 @@ float64 ones.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from .counters import FAILED, ROW
-from .operation import Operation
+from .counters import FAILED, ROW, SKIP
+from .operation import Cuda, Launch, Operation
 
 
 def constants(table: Any, counters: Any) -> list[float]:
@@ -29,14 +33,14 @@ def constants(table: Any, counters: Any) -> list[float]:
 
 
 def ranges(bounds: Any, factors: Any, counters: Any) -> Iterator[tuple[slice, float, float]]:
-    """Each range as a slice with its rate factor and decay; none once a loss was not finite."""
-    if int(counters[FAILED]) >= 0:
+    """Each range as a slice with its rate factor and decay; none where updates are off."""
+    if int(counters[FAILED]) >= 0 or int(counters[SKIP]):
         return
     for r in range(bounds.shape[0]):
         yield slice(int(bounds[r, 0]), int(bounds[r, 1])), float(factors[r, 0]), float(factors[r, 1])
 
 
-def update_operation(name: str, reference: Any, loop: Any, flops_per_parameter: int, **texts: Any) -> Operation:
+def update_operation(name: str, reference: Any, loop: Any, flops_per_parameter: int, cuda: Cuda) -> Operation:
     """An update whose items are the elements of the arena.
 
     It reads p, g and the states, and writes p and the states in place.
@@ -53,5 +57,37 @@ def update_operation(name: str, reference: Any, loop: Any, flops_per_parameter: 
         lambda *arrays: arrays[0].size,
         flops=lambda p, *_, **__: flops_per_parameter * p.size,
         traffic=traffic,
-        **texts,
+        cuda=replace(cuda, types={"REAL": 0, "COPY": 0}),
+    )
+
+
+@cache
+def with_copy(update: Operation) -> Operation:
+    """The update that also writes the parameters, rounded, to a last array (n,) of another dtype."""
+    assert update.cuda is not None and update.traffic is not None
+    plain, moved = update.cuda, update.traffic
+
+    def reference(xp: Any, *arrays: Any, **attributes: Any) -> None:
+        update.reference(xp, *arrays[:-1], **attributes)
+        p, bounds, copy = arrays[0], arrays[-6], arrays[-1]
+        for r in range(bounds.shape[0]):
+            part = slice(int(bounds[r, 0]), int(bounds[r, 1]))
+            copy[part] = p[part]
+
+    def launch(*arrays: Any, **attributes: Any) -> Launch:
+        launch = plain.launch(*arrays[:-1], **attributes)
+        place = len(arrays) - 1
+        arguments = (*launch.arguments[:place], arrays[-1], *launch.arguments[place + 1 :])
+        return replace(launch, arguments=arguments)
+
+    def traffic(*arrays: Any) -> tuple[int, int]:
+        read, written = moved(*arrays[:-1])
+        return read, written + arrays[-1].nbytes
+
+    return Operation(
+        f"{update.name}_with_copy",
+        reference,
+        cuda=replace(plain, launch=launch, types={"REAL": 0, "COPY": -1}),
+        flops=update.flops,
+        traffic=traffic,
     )

@@ -54,7 +54,7 @@ def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list
     single = configuration.model.dtype == "float32"
     other = "float64" if single else "float32"
     found = [Variant(other, {"model": {"dtype": other}, "train": {"precision": "auto"}})]
-    if backend.has_tf32 and single:
+    if "tf32" in backend.precisions and single:
         found.append(Variant("TF32", {"train": {"precision": "tf32"}}))
     if plan.steps(plan.capacity).captured:
         found.append(Variant("launched call by call", {}, within=_eager))

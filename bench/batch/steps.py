@@ -41,7 +41,7 @@ class Steps:
             width,
             size,
             trainer.clip_norm,
-            trainer.tf32,
+            trainer.precision,
             trainer.clip_value,
         )
         shared = {**self.state.shared, **data.shared, "order": self.backend.asarray(order)}

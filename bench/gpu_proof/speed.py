@@ -23,6 +23,7 @@ from ...kernels.operation import Operation
 from ...kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..peers.networks import Network, parse
 from .plot import steps_picture
+from .products import usable
 from .report import Check, Report
 from .scale import Scale
 from .steps import Steps, points
@@ -40,7 +41,7 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
         check["bytes per second"] = rates["copy"] = copy_rate(backend, scale)
     with report.check("launch and replay latency") as check:
         latency(check, rates, backend, scale)
-    for dtype in ("float32", "tf32", "float64", "float16"):
+    for dtype in usable(backend):
         with report.check(f"product peak: {dtype}") as check:
             check["FLOP per second"] = rates[dtype] = product_rate(backend, scale, dtype)
     optimizer(report, rates, backend, scale)
@@ -196,8 +197,9 @@ def step(
     """Step times, captured and launched call by call, beside the sum of what each launch takes at the least."""
     steps = Steps(backend, network, rows)
     contenders = {"captured": steps.run}
-    if backend.has_tf32:
-        contenders["captured, tf32"] = Steps(backend, network, rows, "tf32").run
+    for kind in ("tf32", "bfloat16"):
+        if kind in usable(backend):
+            contenders[f"captured, {kind}"] = Steps(backend, network, rows, kind).run
     times = wall_seconds(scale, contenders)
     with launched_call_by_call(backend):
         times |= wall_seconds(scale, {"call by call": Steps(backend, network, rows).run})

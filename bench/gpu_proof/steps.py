@@ -10,6 +10,7 @@ from ...dl.dense_chain import plan_of
 from ...dl.program import training
 from ...dl.resident import Resident
 from ...dl.state import TABLE
+from ...dl.trainer import Trainer
 from ..peers.gearshift_contender import Gearshift
 from ..peers.networks import Network, batch, parse, weights
 from .scale import Scale
@@ -28,14 +29,16 @@ class Steps:
 
     def __init__(self, backend: Backend, network: Network, rows: int, precision: str = "float32") -> None:
         self.backend, self.rows = backend, rows
-        trainer = Gearshift(backend.name).trainer(network, weights(network))
+        plain = Gearshift(backend.name).trainer(network, weights(network))
+        trainer = Trainer(plain.model, plain.loss, plain.optimizer, backend=backend.name, precision=precision)
         self.state = state = trainer.state
         data = Resident(backend, Dataset(*batch(network, rows)))
         self.epoch = max(1, min(TABLE, (1 << 24) // rows))  # steps of an epoch
         order = backend.asarray(np.tile(np.arange(rows, dtype=np.int64), self.epoch))
         shared = {**state.shared, **data.shared, "order": order}
-        width, tf32 = network.widths[0], precision == "tf32"
-        program = training(trainer.model, trainer.loss, trainer.optimizer, width, state.arena.size, None, tf32)
+        program = training(
+            trainer.model, trainer.loss, trainer.optimizer, network.widths[0], state.arena.size, None, precision
+        )
         self.plan = plan_of(program.graph, backend, state.arena, shared, rows)
 
     def run(self, steps: int) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 
 from ... import backends
 from ...backends import Backend
+from ...backends.precision import SHORT
+from ...dl import loop, streamed
 from ...dl.capture import WARM_UP, Steps
 from ...dl.data import Dataset
 from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, Tanh
@@ -21,9 +23,12 @@ from ...dl.losses import CrossEntropyLoss, MSELoss
 from ...dl.optimizers import SGD, Adam, AdamW, RMSprop
 from ...dl.trainer import PRECISIONS, Trainer
 from ...kernels.matmul import MATMUL
+from .products import BOUNDS, JOINED, PRODUCT_RELU_BACKWARD, joined_error, product_error, usable
 from .report import Report
 from .scale import Scale
 
+CURVES = {"float64": 1e-5, "float32": 1e-2, "tf32": 5e-2, "bfloat16": 0.15, "float16": 5e-2}
+"""The most that a loss may be off that of NumPy's float64 or float32."""
 TESTS = Path(__file__).parents[2] / "tests" / "kernels"
 ROWS, BATCH = 1003, 32
 TRAININGS: dict[str, tuple[Callable[[], Any], Callable[[], Any], dict[str, Any]]] = {
@@ -49,29 +54,52 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
     with report.check("products against float64") as check:
         worst = {
             f"{dtype} {m}x{k}x{n} {a}{b}": product_error(backend, m, k, n, a, b, dtype)
-            for dtype in ("float32", "tf32", "float64")
+            for dtype in usable(backend)
             for m, k, n in scale.products
             for a, b in ((0, 0), (1, 0), (0, 1))
         }
         check["errors"] = worst
-        for dtype, bound in ("float32", 3e-6), ("tf32", 2e-3), ("float64", 1e-14):
-            check[dtype] = largest = max(value for key, value in worst.items() if key.startswith(dtype))
+        for dtype in usable(backend):
+            bound = BOUNDS[dtype]
+            check[dtype] = largest = max(value for key, value in worst.items() if key.startswith(f"{dtype} "))
             check.require(largest <= bound, f"{dtype} is off by {largest:.2g} of the terms' sum")
-    for name in TRAININGS:
-        with report.check(f"captured steps equal launched ones: {name}") as check:
-            captured = train(backend.name, name, "float32", scale.epochs)
+    with report.check("products with epilogues against their parts in float64") as check:
+        for operation in JOINED:
+            for dtype in sorted({"float32", "tf32", "bfloat16"}.intersection(usable(backend))):
+                if operation is PRODUCT_RELU_BACKWARD and dtype == "bfloat16":
+                    continue  # which no plan asks for
+                errors = [joined_error(backend, operation, *sizes, dtype) for sizes in scale.products]
+                check[f"{operation.name}, {dtype}"] = max(errors)
+                check.require(
+                    max(errors) <= 2 * BOUNDS[dtype], f"{operation.name} in {dtype} is off by {max(errors):.2g}"
+                )
+        products = getattr(backend, "products", None)
+        check["in one launch"] = [key for key, words in products.choices.items() if words] if products else []
+    runs = [(name, "float32") for name in TRAININGS] + [("Adam", "bfloat16"), ("SGD", "float16")]
+    for name, kind in ((name, kind) for name, kind in runs if kind in usable(backend)):
+        with report.check(f"captured steps equal launched ones: {name}, {kind}") as check:
+            captured = train(backend.name, name, kind, scale.epochs)
             with launched_call_by_call(backend):
-                launched = train(backend.name, name, "float32", scale.epochs)
+                launched = train(backend.name, name, kind, scale.epochs)
             check.require(curve(captured) == curve(launched), f"losses {curve(captured)} and {curve(launched)}")
             check.require(weights_differ(captured, launched) == 0, "weights differ")
     for name in TRAININGS:
-        for precision, bound in ("float64", 1e-5), ("float32", 1e-2), ("tf32", 5e-2):
-            with report.check(f"loss curve against NumPy: {name}, {precision}") as check:
-                mine = curve(train(backend.name, name, precision, scale.epochs))
-                theirs = curve(train("numpy", name, PRECISIONS[precision], scale.epochs))
+        for kind in usable(backend):
+            bound = CURVES[kind]
+            with report.check(f"loss curve against NumPy: {name}, {kind}") as check:
+                mine = curve(train(backend.name, name, kind, scale.epochs))
+                theirs = curve(train("numpy", name, PRECISIONS[kind], scale.epochs))
                 check["curve"], check["numpy"] = mine, theirs
                 check["off by"] = off = max(abs(a - b) / abs(b) for a, b in zip(mine, theirs, strict=True))
                 check.require(off <= bound, f"off by {off:.2g}, more than {bound:g}")
+    with report.check("streamed data train to the bits of resident ones") as check:
+        resident = train(backend.name, "Adam", "float32", scale.epochs)
+        with data_on_the_host():
+            other = train(backend.name, "Adam", "float32", scale.epochs)
+        check.require(curve(resident) == curve(other), f"losses {curve(resident)} and {curve(other)}")
+        check.require(weights_differ(resident, other) == 0, "weights differ")
+        for name, trainer in ("resident", resident), ("streamed", other):
+            check[f"{name}, s an epoch"] = min(record["seconds"] for record in trainer.history.records)
     with report.check("a run repeats its own bits") as check:
         a, b = (train(backend.name, "AdamW, clipped", "float32", scale.epochs) for _ in range(2))
         check.require(curve(a) == curve(b) and weights_differ(a, b) == 0, "two runs differ")
@@ -87,16 +115,18 @@ def kernels(report: Report, backend: Backend, scale: Scale) -> None:
     import agreement
     import cuda_cases
 
+    short = [np.dtype(kind) for kind in usable(backend) if kind in SHORT]
     for name in cuda_cases.COVERED:
         with report.check(f"kernel against float64: {name}") as check:
             operation, worst = cuda_cases.operations()[name], dict.fromkeys(agreement.TOLERANCE, 0.0)
             for rows, n in scale.kernels:
                 if name == "squared_error" and n == 0:
                     continue
-                for real in (np.float32, np.float64):
+                for real in (np.float32, np.float64, *(short if name in cuda_cases.SHORT else ())):
                     for case in cuda_cases.cases(name, real, rows, n):
                         results = twice(backend, operation, case)
-                        dtype = min((a.dtype.name for a in case.arrays if a.dtype.kind == "f"), default="float64")
+                        kinds = {a.dtype.name for a in case.arrays}
+                        dtype = next((kind for kind in agreement.TOLERANCE if kind in kinds), "float64")
                         worst[dtype] = max(worst[dtype], agreement.worst_error(operation, case, results))
             for dtype, error in worst.items():
                 check[dtype] = error
@@ -115,19 +145,6 @@ def twice(backend: Backend, operation: Any, case: Any) -> list[np.ndarray]:
         if results[0][index].tobytes() != results[1][index].tobytes():
             raise AssertionError(f"array {index} differs from run to run")
     return results[0]
-
-
-def product_error(backend: Backend, m: int, k: int, n: int, flip_a: int, flip_b: int, dtype: str) -> float:
-    """The greatest error of a product's elements, over the sum of its terms' sizes."""
-    random = np.random.default_rng(m + k + n)
-    tf32, dtype = int(dtype == "tf32"), "float32" if dtype == "tf32" else dtype
-    a, b = random.standard_normal((m, k)).astype(dtype), random.standard_normal((k, n)).astype(dtype)
-    stored = [np.ascontiguousarray(a.T) if flip_a else a, np.ascontiguousarray(b.T) if flip_b else b]
-    out = backend.zeros((m, n), dtype)
-    attributes = {"transpose_a": flip_a, "transpose_b": flip_b, "tf32": tf32}
-    backend.bind(MATMUL, [*map(backend.asarray, stored), out], attributes)()
-    exact, terms = a.astype(np.float64) @ b.astype(np.float64), np.abs(a).astype(np.float64) @ np.abs(b)
-    return float(np.max(np.abs(backend.to_numpy(out) - exact) / terms))
 
 
 def train(where: str, name: str, precision: str, epochs: int) -> Trainer:
@@ -174,6 +191,17 @@ def weights_differ(a: Trainer, b: Trainer) -> float:
     """The greatest difference of two models' weights."""
     others = b.model.state_dict()
     return max(float(np.max(np.abs(value - others[key]))) for key, value in a.model.state_dict().items())
+
+
+@contextmanager
+def data_on_the_host() -> Iterator[None]:
+    """As if no data set fitted on the device."""
+    before = loop.must_stream, streamed.BLOCK
+    loop.must_stream, streamed.BLOCK = (lambda *_: True), 4096
+    try:
+        yield
+    finally:
+        loop.must_stream, streamed.BLOCK = before
 
 
 @contextmanager

@@ -66,6 +66,11 @@ class Maxout(Layer):
     """The greatest of each `pieces` neighbouring inputs (Goodfellow et al. 2013): (rows, n · pieces) to (rows, n).
 
     After ``Linear(m, n * pieces)`` each of the n units is the maximum of as many linear functions.
+
+    Raises
+    ------
+    ConfigurationError
+        `pieces` is not a whole number of at least 1.
     """
 
     def __init__(self, pieces: int = 2) -> None:

@@ -28,6 +28,11 @@ class MultiHeadAttention(Layer):
     heads : how many.
     causal : whether a token looks at itself and at tokens before it alone.
     dropout : probability with which a weight of the softmax is set to 0 in training.
+
+    Raises
+    ------
+    ConfigurationError
+        `features` is not a multiple of `heads`, or an argument is out of its range.
     """
 
     def __init__(self, features: int, heads: int, causal: bool = False, dropout: float = 0.0) -> None:

@@ -26,6 +26,11 @@ class BatchNorm1d(Layer):
     features : width of a row.
     eps : added to the variance.
     momentum : share of the batch's statistics that the running ones take.
+
+    Raises
+    ------
+    ConfigurationError
+        `features`, `eps` or `momentum` is out of its range.
     """
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:

@@ -26,6 +26,11 @@ class Embedding(Layer):
     num_embeddings : how many different tokens there are.
     embedding_dim : features of a token.
     length : the most tokens of a sequence, each place with a trained vector of its own; None adds none.
+
+    Raises
+    ------
+    ConfigurationError
+        A size is no whole number of at least 1.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, length: int | None = None) -> None:

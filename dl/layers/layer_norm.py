@@ -20,6 +20,11 @@ class LayerNorm(Layer):
     ----------
     features : width of input and output.
     eps : keeps rows that do not vary from being divided by 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `features` is no whole number of at least 1, or `eps` is not above 0.
     """
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:

@@ -51,9 +51,11 @@ class Linear(Layer):
         if x.shape != (self.in_features,):
             raise ShapeError(f"Linear expects {self.in_features} features a row, but gets rows of shape {x.shape}")
         z = graph.batch((self.out_features,))
-        graph.apply(MATMUL, (x, graph.parameter(self.weight)), (z,), transpose_a=0, transpose_b=0)
+        weight = graph.parameter(self.weight, graph.activations)
+        graph.apply(MATMUL, (x, weight), (z,), transpose_a=0, transpose_b=0)
         if self.bias is None:
             return z
         y = graph.batch((self.out_features,))
-        graph.apply(BIAS_ACTIVATION, (z, graph.parameter(self.bias)), (y,), activation=IDENTITY)
+        bias = graph.parameter(self.bias, graph.activations)
+        graph.apply(BIAS_ACTIVATION, (z, bias), (y,), activation=IDENTITY)
         return y

@@ -61,6 +61,11 @@ class Newton(SecondOrder):
     ----------
     lr : share of the step.
     damping : least eigenvalue of what is inverted, and added to H; 0 is the bare method where H is positive definite.
+
+    Raises
+    ------
+    ConfigurationError
+        There are more than 4,096 parameters.
     """
 
     def __init__(self, lr: float = 1.0, damping: float = 1e-4) -> None:

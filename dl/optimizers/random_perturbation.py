@@ -15,6 +15,11 @@ class RandomPerturbation(Optimizer):
     Parameters
     ----------
     lr : deviation of the noise.
+
+    Raises
+    ------
+    ConfigurationError
+        It is driven by hand: without losses there is nothing to compare.
     """
 
     operation = sgd.SGD

@@ -176,7 +176,7 @@ def test_numbers_are_those_of_the_bindings() -> None:
     kinds = importlib.import_module("nvmath").CudaDataType
     named = (cublaslt.R_32F, cublaslt.R_64F, cublaslt.R_16F, cublaslt.R_16BF)
     assert named == (kinds.CUDA_R_32F, kinds.CUDA_R_64F, kinds.CUDA_R_16F, kinds.CUDA_R_16BF)
-    for name in ("MatmulDescAttribute", "MatrixLayoutAttribute", "MatmulPreferenceAttribute"):
+    for name in ("MatmulDescAttribute", "MatrixLayoutAttribute", "MatmulPreferenceAttribute", "Epilogue"):
         fake, real = getattr(FakeCublasLt, name), getattr(lt, name)
         assert all(real[member.name] == member for member in fake)
     found = lt.MatmulHeuristicResult(2)

@@ -53,7 +53,8 @@ def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.M
 
 
 ABSENT = (
-    "pydantic typer rich tomli_w filelock platformdirs threadpoolctl sklearn matplotlib torch jax numba cupy pytest"
+    "ml_dtypes pydantic typer rich tomli_w filelock platformdirs threadpoolctl sklearn matplotlib torch jax numba cupy "
+    "pytest"
 )
 
 

@@ -70,9 +70,8 @@ def test_what_is_stated_is_what_is_taken() -> None:
     assert backend.taken == 0 and not run.started
     Loop(run, data(), held_out, 512)
     assert stated["data"] == 2000 * (50 * 4 + 8 + 8) and stated["validation data"] == 300 * (50 * 4 + 8 + 8)
-    small = (
-        run.state.table.nbytes + run.state.rates.nbytes + run.state.counters.nbytes * 3 + run.state.totals.nbytes * 2
-    )
+    state = run.state
+    small = state.table.nbytes + state.rates.nbytes + state.counters.nbytes * 3 + state.totals.nbytes * 2
     arrays = sum(value for name, value in stated.items() if not name.endswith("data"))
     assert backend.taken == arrays + small
     weights = 50 * 40 + 40 + 40 * 3 + 3

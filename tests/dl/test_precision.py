@@ -70,16 +70,22 @@ def test_the_cpu_has_float32_and_float64(backend: str) -> None:
     for precision in ("float32", "float64"):
         assert trainer(backend, precision, precision).precision == precision
         assert trainer(backend, None, precision).precision == precision
-    message = f"precision 'tf32' is not there on backend '{backend}', which has float32 and float64"
+    message = f"precision 'tf32' is not there on backend '{backend}', which has float32, float64.*; it needs a GPU"
     with pytest.raises(gs.ConfigurationError, match=message):
         trainer(backend, "tf32")
 
 
+def test_numba_has_no_numbers_of_sixteen_bits() -> None:
+    for precision in ("bfloat16", "float16"):
+        with pytest.raises(gs.ConfigurationError, match=f"'{precision}' is not there .* or backend 'numpy', which"):
+            trainer("numba", precision)
+
+
 def test_wrong_precisions_name_what_there_is() -> None:
     with pytest.raises(
-        gs.ConfigurationError, match=r"precision is 'bfloat16'; expected one of: float32, tf32, float64"
+        gs.ConfigurationError, match=r"precision is 'int8'; expected one of: float32, float64, tf32, bfloat16, float16"
     ):
-        trainer("numpy", "bfloat16")
+        trainer("numpy", "int8")
     with pytest.raises(gs.ConfigurationError, match=r"'float64', which is for models of dtype float64, but .* float32"):
         trainer("numpy", "float64")
     with pytest.raises(gs.ConfigurationError, match=r"train\.precision is 'half': input should be 'auto', 'float32'"):

@@ -355,6 +355,8 @@ def test_refusals() -> None:
         gs.value_and_grad(gs.Sequential(gs.Embedding(TOKENS, 8), gs.LayerNorm(4)), loss, X, Y)
     with error(ShapeError, r"Residual: the layers make \(6, 4\) of \(6, 8\)"):
         gs.value_and_grad(gs.Sequential(gs.Embedding(TOKENS, 8), gs.Residual(gs.Linear(8, 4))), loss, X, Y)
+    with error(ConfigurationError, "weights are for each example"):
+        trainer.fit(gs.Dataset(X, Y, weight=np.ones(ROWS)), verbose=False)
     x = gs.Input(LENGTH)
     with error(ShapeError, r"Add expects rows of one shape, but gets \(6, 6\) and \(6,\)"):
         gs.Model(x, gs.Add()(gs.Embedding(TOKENS, 6)(x), gs.Linear(6, 6)(x))).summary()

@@ -5,20 +5,55 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 import gearshift.kernels
+from gearshift.backends import cuda
 from gearshift.backends.philox import key_of
+from gearshift.backends.precision import is_short
 from gearshift.kernels.activation import IDENTITY, RELU, SIGMOID, TANH
-from gearshift.kernels.counters import COUNTERS, CURSOR, FAILED, ROW, STEP
+from gearshift.kernels.counters import COUNTERS, CURSOR, FAILED, ROW, SKIP, STEP
 from gearshift.kernels.launch import column_tiles, parts
 from gearshift.kernels.operation import Operation
+from gearshift.kernels.update import with_copy
 
 ACTIVATIONS = (IDENTITY, RELU, TANH, SIGMOID)
 UPDATES = ("adadelta", "adagrad", "adam", "delta_bar_delta", "momentum", "nesterov", "rmsprop", "sgd")
+SHORT_TYPES = ("VALUE", "BATCH", "GRADIENT")  # what kernels call arrays that may be of sixteen bits
+LOSSES = (
+    "binary_cross_entropy",
+    "hinge",
+    "multiclass_hinge",
+    "soft_cross_entropy",
+    "softmax_cross_entropy",
+    "squared_error",
+)
+SHORT = (
+    *LOSSES,
+    "activation",
+    "activation_backward",
+    "add",
+    "bias_activation",
+    "bias_activation_backward",
+    "concatenate",
+    "convert",
+    "dropout",
+    "gather",
+    "gather_pair",
+    "gather_standardized",
+    "gather_standardized_pair",
+    "gelu",
+    "gelu_backward",
+    "scale_gradient",
+    "softplus",
+    "softplus_backward",
+    "split",
+    "standardize",
+)
+"""Operations over activations, which may be of sixteen bits."""
 JUNK = 77  # what lies in an output before it is written
 
 
@@ -47,16 +82,47 @@ def operations() -> dict[str, Operation]:
 
 
 def cases(name: str, real: Any, rows: int, n: int, seed: int = 0) -> Iterator[Case]:
-    """Every case of the operation `name` at one size."""
-    return _BUILDERS[name](_Draw(np.random.default_rng(seed), np.dtype(real)), rows, n)
+    """Every case of the operation `name` at one size; of sixteen bits are the arrays that its kernel takes so."""
+    if not is_short(real):
+        yield from _BUILDERS[name](_Draw(np.random.default_rng(seed), np.dtype(real)), rows, n)
+        return
+    operation = operations()[name]
+    for case in cases(name, np.float32, rows, n, seed):
+        call = cuda.prepare(operation, case.arrays, case.attributes)
+        types = {
+            id(argument): parameter.type
+            for parameter, argument in zip(
+                cuda.signatures(call.program.source)[call.entry], call.arguments, strict=True
+            )
+        }
+        arrays = [
+            array.astype(real) if array.dtype == np.float32 and types[id(array)] in SHORT_TYPES else array
+            for array in case.arrays
+        ]
+        yield replace(case, arrays=arrays)
+
+
+def copying(name: str, copy: Any, rows: int, n: int) -> Iterator[tuple[Operation, Case]]:
+    """Cases of an update that also writes a copy of another dtype."""
+    for case in cases(name, np.float32, rows, n):
+        for changes in {}, {"skip": 1}, {"failed": 3}:
+            arrays = [array.copy() for array in case.arrays]
+            arrays[-2] = counters(**changes)
+            arrays.append(arrays[0].astype(copy))
+            yield with_copy(operations()[name]), Case(arrays, (*case.written, len(arrays) - 1), case.attributes)
+
+
+def is_float(dtype: Any) -> bool:
+    """Whether a dtype holds real numbers."""
+    return np.dtype(dtype).kind == "f" or is_short(dtype)
 
 
 def counters(**values: int) -> np.ndarray:
     """Counters of a run that is under way."""
     array = np.zeros(COUNTERS, dtype=np.int64)
-    array[[STEP, CURSOR, ROW, FAILED]] = (1 << 33) + 5, 3, 2, -1
+    array[[STEP, CURSOR, ROW, FAILED, SKIP]] = (1 << 33) + 5, 3, 2, -1, 0
     for name, value in values.items():
-        array[{"step": STEP, "cursor": CURSOR, "row": ROW, "failed": FAILED}[name]] = value
+        array[{"step": STEP, "cursor": CURSOR, "row": ROW, "failed": FAILED, "skip": SKIP}[name]] = value
     return array
 
 
@@ -192,6 +258,32 @@ def _gather(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
         for width in ((n,), ()):
             data = draw.random.integers(0, 256, (examples, *width)).astype(source)
             yield Case([data, order, counters(), draw.junk(rows, *width, dtype=target)], (3,))
+
+
+def _gather_pair(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield from _paired(draw, _gather_matrices(draw, rows, n), rows)
+
+
+def _gather_matrices(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    """Cases of `gather` with data of two dimensions."""
+    yield from (
+        case for case in _gather(draw, rows, n) if case.arrays[0].ndim == 2 and case.arrays[3].dtype == draw.real
+    )
+
+
+def _gather_standardized_pair(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield from _paired(draw, _gather_standardized(draw, rows, n), rows)
+
+
+def _paired(draw: _Draw, alone: Iterator[Case], rows: int) -> Iterator[Case]:
+    """Each case with targets beside: labels, or several values."""
+    for case in alone:
+        *inputs, x = case.arrays
+        for m, source, target in (1, np.int64, np.int64), (3, np.float32, np.float32), (40, np.float64, draw.real):
+            data = draw.random.integers(0, 9, (rows + 7, m)).astype(source)
+            place = len(inputs) + 1
+            terms = dict.fromkeys([place], *case.terms.values()) if case.terms else {}
+            yield Case([*inputs, data, x.copy(), draw.junk(rows, m, dtype=target)], (place, place + 1), {}, terms)
 
 
 def _gather_standardized(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
@@ -377,6 +469,27 @@ def _clip_values(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     g = draw.normal(rows * n)
     g[: rows // 3] = np.nan
     yield Case([g], (0,), {"bound": 0.75})
+
+
+def _convert(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for dtype in (np.float32, np.float64):
+        yield Case([draw.normal(rows, n).astype(dtype), draw.junk(rows, n)], (1,))
+
+
+def _scale_gradient(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    scale = np.array([1024, 3], dtype=draw.real)
+    yield Case([draw.normal(rows, n), scale, draw.junk(rows, n)], (2,))
+
+
+def _unscale(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for bad in (None, np.inf, np.nan):
+        for scale, steps in (1024, 3), (1024, 1999), (2.0**-24, 7):
+            for max_norm in (np.inf, 1e-5, 1e9):
+                partial = draw.random.uniform(0, 2, rows * n)
+                if bad is not None:
+                    partial[rows * n // 2 :] = bad
+                arrays = [partial, np.array([scale, steps], dtype=draw.real), counters(step=8), draw.junk(1)]
+                yield Case(arrays, (1, 2, 3), {"max_norm": max_norm})
 
 
 def _gradient_squares(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
@@ -597,6 +710,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "column_moment": _column_moment,
     "column_moment_backward": _column_moment_backward,
     "concatenate": _concatenate,
+    "convert": _convert,
     "contraction": _contraction,
     "contraction_backward": _contraction_backward,
     "delta_bar_delta": _delta_bar_delta,
@@ -604,7 +718,9 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "embedding": _embedding,
     "embedding_backward": _embedding_backward,
     "gather": _gather,
+    "gather_pair": _gather_pair,
     "gather_standardized": _gather_standardized,
+    "gather_standardized_pair": _gather_standardized_pair,
     "gelu": _gelu,
     "gelu_backward": _gelu_backward,
     "gradient_squares": _gradient_squares,
@@ -626,6 +742,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "positions": _positions,
     "positions_backward": _positions_backward,
     "rmsprop": _rmsprop,
+    "scale_gradient": _scale_gradient,
     "running_statistics": _running_statistics,
     "sgd": _sgd,
     "soft_cross_entropy": _soft_cross_entropy,
@@ -645,6 +762,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "squared_error": _squared_error,
     "standardize": _standardize,
     "tally": _tally,
+    "unscale": _unscale,
     "term": _term,
     "weigh": _weigh,
 }

@@ -39,7 +39,31 @@ struct __attribute__((may_alias, aligned(16))) uint4 {
     unsigned int x, y, z, w;
 };
 
+struct __attribute__((may_alias, aligned(8))) uint2 {
+    unsigned int x, y;
+};
+
 static inline void __stwb(uint4* place, uint4 word) { *place = word; }
+static inline void __stwb(uint2* place, uint2 word) { *place = word; }
+
+// Half precision by integers, as the device's instructions convert: to the nearest, ties to even.
+static inline float from_half(unsigned short bits) {
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    float value = exponent == 0    ? std::ldexp(float(fraction), -24)
+                  : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                   : std::ldexp(float(1024 + fraction), exponent - 25);
+    return bits >> 15 ? -value : value;
+}
+
+static inline unsigned short half_of(float value) {
+    const unsigned short sign = std::signbit(value) ? 0x8000 : 0;
+    const float size = std::fabs(value);
+    if (std::isnan(value)) return sign | 0x7fff;
+    if (size >= 65520.0f) return sign | 0x7c00;
+    const int exponent = size < 6.103515625e-05f ? -14 : std::ilogb(size);  // below that, numbers lose digits
+    const int steps = int(std::nearbyint(std::ldexp(size, 10 - exponent)));  // of the last place
+    return sign | (steps + ((exponent + 14) << 10));
+}
 
 static Index gridDim, blockDim, blockIdx, threadIdx;
 

@@ -12,9 +12,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-REALS = {0: np.float32, 1: np.float64, 2: np.float16}
+REALS = {0: np.float32, 1: np.float64, 2: np.float16, 14: ml_dtypes.bfloat16}
 WORDS = 8
 TF32 = 77
 
@@ -24,6 +25,21 @@ class MatmulDescAttribute(enum.IntEnum):
 
     TRANSA = 3
     TRANSB = 4
+    EPILOGUE = 7
+    BIAS_POINTER = 8
+    EPILOGUE_AUX_POINTER = 11
+    EPILOGUE_AUX_LD = 12
+
+
+class Epilogue(enum.IntEnum):
+    """What a product does beside, with cuBLASLt's numbers."""
+
+    BIAS = 4
+    RELU_BIAS = 6
+    GELU_BIAS = 36
+    RELU_AUX_BIAS = 134
+    DRELU_BGRAD = 152
+    BGRADA = 256
 
 
 class MatrixLayoutAttribute(enum.IntEnum):
@@ -61,12 +77,15 @@ class FakeCublasLt:
     MatmulDescAttribute = MatmulDescAttribute
     MatrixLayoutAttribute = MatrixLayoutAttribute
     MatmulPreferenceAttribute = MatmulPreferenceAttribute
+    Epilogue = Epilogue
     MatmulHeuristicResult = MatmulHeuristicResult
 
     def __init__(self, launch: Callable[[int, str, Callable[[], None]], None], algorithms: int = 3) -> None:
         self.launch, self.algorithms = launch, algorithms
         self.alive: dict[int, Any] = {}
         self.used: list[int] = []
+        self.epilogues: list[str] = []
+        self.refused: set[str] = set()  # epilogues that no algorithm has
         self._numbers = itertools.count(1 << 20)
 
     def get_version(self) -> int:
@@ -80,8 +99,9 @@ class FakeCublasLt:
         return self._new({"compute": compute, "scale": scale})
 
     def matmul_desc_set_attribute(self, description: int, attribute: int, buffer: int, size: int) -> None:
-        assert size == 4
-        self.alive[description][attribute] = ctypes.c_int32.from_address(buffer).value
+        integer = {4: ctypes.c_int32, 8: ctypes.c_uint64}[size]
+        assert (size == 8) == (attribute > MatmulDescAttribute.EPILOGUE)
+        self.alive[description][attribute] = integer.from_address(buffer).value
 
     def matmul_desc_destroy(self, description: int) -> None:
         del self.alive[description]
@@ -125,6 +145,8 @@ class FakeCublasLt:
         assert {handle, description, a, b, c, d, preference} <= self.alive.keys()
         assert set(self.alive[preference]) == set(MatmulPreferenceAttribute)
         assert all(value & value - 1 == 0 for value in self.alive[preference].values())
+        if self._epilogue(description) in self.refused:
+            raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED")
         count = min(most, self.algorithms)
         words = np.ctypeslib.as_array((ctypes.c_uint64 * (WORDS * count)).from_address(found)).reshape(count, WORDS)
         words[...] = np.arange(count, dtype=np.uint64)[:, None] + 7
@@ -145,6 +167,8 @@ class FakeCublasLt:
         words = (ctypes.c_uint64 * WORDS).from_address(algorithm)
         assert all(word == words[0] >= 7 for word in words)
         self.used.append(int(words[0]) - 7)
+        epilogue = self._epilogue(description)
+        self.epilogues.append(epilogue)
         real = REALS[self.alive[description]["scale"]]
 
         def run() -> None:
@@ -157,9 +181,49 @@ class FakeCublasLt:
                 left, right = rounded(left), rounded(right)
             left = left.mT if self.alive[description].get(MatmulDescAttribute.TRANSA) else left
             right = right.mT if self.alive[description].get(MatmulDescAttribute.TRANSB) else right
-            np.matmul(right.mT, left.mT, out=result.mT)
+            if result.dtype.itemsize < 8:  # sums are float32, whatever the factors are
+                left, right = left.astype(np.float32), right.astype(np.float32)
+            sums = np.matmul(right.mT, left.mT).mT
+            kind = self.alive[d_layout]["matrix"][0]
+            if epilogue:  # of single products, not of stacks
+                sums = self._finish(epilogue, self.alive[description], left[0], sums[0], kind)
+            result[...] = sums
 
-        self.launch(stream, "product", run)
+        self.launch(stream, f"product {epilogue}".rstrip(), run)
+
+    def _epilogue(self, description: int) -> str:
+        number = self.alive[description].get(MatmulDescAttribute.EPILOGUE)
+        return "" if number is None else Epilogue(number).name
+
+    def _finish(
+        self, epilogue: str, attributes: dict[int, int], left: np.ndarray, sums: np.ndarray, kind: int
+    ) -> np.ndarray:
+        """What becomes of a product's sums (rows, columns) before they are rounded: column by column, as cuBLASLt."""
+        rows, columns = sums.shape
+        bias = _floats(attributes[MatmulDescAttribute.BIAS_POINTER], rows, REALS[kind])
+        if epilogue == "BGRADA":
+            bias[...] = left.sum(axis=1)
+            return sums
+        if "AUX" in epilogue or epilogue.startswith("D"):
+            ld = attributes[MatmulDescAttribute.EPILOGUE_AUX_LD]
+            assert ld % 128 == 0 and ld >= rows
+            raw = (ctypes.c_uint8 * (ld // 8 * columns)).from_address(
+                attributes[MatmulDescAttribute.EPILOGUE_AUX_POINTER]
+            )
+            mask = np.ctypeslib.as_array(raw).reshape(columns, ld // 8)
+        if epilogue == "DRELU_BGRAD":
+            kept = np.unpackbits(mask, axis=1, bitorder="little")[:, :rows].T.astype(bool)
+            sums = np.where(kept, sums, 0)
+            bias[...] = sums.sum(axis=1)
+            return sums
+        sums = sums + bias.astype(sums.dtype)[:, None]
+        if epilogue == "RELU_AUX_BIAS":
+            bits = np.zeros((columns, mask.shape[1] * 8), dtype=bool)
+            bits[:, :rows] = (sums > 0).T
+            mask[...] = np.packbits(bits, axis=1, bitorder="little")
+        if epilogue == "GELU_BIAS":
+            return sums * (1 + np.tanh(np.sqrt(2 / np.pi) * (sums + 0.044715 * sums**3))) / 2
+        return sums if epilogue == "BIAS" else np.where(sums < 0, 0, sums)
 
     def _matrix(self, place: int, layout: int) -> np.ndarray:
         kind, rows, columns, ld = self.alive[layout]["matrix"]

@@ -5,6 +5,7 @@ What a capturing stream is given is noted and not run, as on a GPU; a look from 
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ class Stream:
 
     def __init__(self, device: Device, non_blocking: bool = False) -> None:
         self.device, self.ptr = device, id(self)
+        device.streams[self.ptr] = self
+        self.pending: list[Callable[[], None]] = []  # copies, which happen no sooner than somebody waits for them
         self.noted: list[Callable[[], None]] | None = None
         self.outer: Stream
 
@@ -50,6 +53,9 @@ class Stream:
         if self.noted is not None:
             raise RuntimeError("operation not permitted when stream is capturing")
 
+    def wait_event(self, event: Event) -> None:
+        event.reach()
+
 
 class Graph:
     """What a capture has noted."""
@@ -69,11 +75,22 @@ class Event:
 
     def __init__(self, device: Device) -> None:
         self.device, self.time = device, 0.0
+        self.before: list[tuple[Stream, Callable[[], None]]] = []
 
-    def record(self) -> None:
+    def record(self, stream: Stream | None = None) -> None:
         self.time = time.perf_counter()
+        if stream is not None:
+            self.before = [(stream, copy) for copy in stream.pending]
+
+    def reach(self) -> None:
+        """The copies that were begun before the event was recorded come to their end."""
+        for stream, copy in self.before:
+            if copy in stream.pending:
+                stream.pending.remove(copy)
+                copy()
 
     def synchronize(self) -> None:
+        self.reach()
         self.device.stream.synchronize()
 
 
@@ -81,9 +98,10 @@ class Device:
     """The device: its present stream, and what was launched."""
 
     def __init__(self) -> None:
+        self.streams: dict[int, Stream] = {}
         self.stream = Stream(self)
         self.launched: list[Launched] = []
-        self.graphs = 0
+        self.graphs = self.copied = 0
         self.released: list[int] = []
 
     def launch(self, stream: Stream, name: str, run: Callable[[], None], grid: Any = (), block: Any = ()) -> None:
@@ -98,6 +116,16 @@ class Device:
         else:
             stream.noted.append(work)
 
+    def copy(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
+        """Begins a copy from the host, which is not there until somebody waits for it."""
+        assert kind == 1 and self.stream.noted is None
+        self.copied += size
+
+        def move() -> None:
+            ctypes.memmove(target, source, size)
+
+        self.streams[stream].pending.append(move)
+
 
 class FakeCupy:
     """The module `cupy`; what it does not define is NumPy's."""
@@ -110,7 +138,8 @@ class FakeCupy:
             Device=lambda: SimpleNamespace(id=0, compute_capability="90"),
             get_current_stream=lambda: device.stream,
             get_elapsed_time=lambda start, end: (end.time - start.time) * 1000,
-            runtime=SimpleNamespace(memGetInfo=host.memory),
+            alloc_pinned_memory=lambda size: np.zeros(size, dtype=np.uint8),
+            runtime=SimpleNamespace(memGetInfo=host.memory, memcpyAsync=device.copy),
             memory=SimpleNamespace(OutOfMemoryError=MemoryError),
         )
 
@@ -157,7 +186,13 @@ class CudaOnCpu(CuPyBackend):
                 device.launch(device.stream, name, run)
 
             self.lt = FakeCublasLt(launch)
-            self.products, self.no_products = Products(self.lt, fake, self.seconds, "the CPU", file), ""
+            self.products, self.no_products = Products(self.lt, fake, self._launches, "the CPU", file), ""
+
+    def _launches(self, work: Callable[[], None]) -> float:
+        """Counts launches, where the device would measure seconds: so choices here are always the same."""
+        before = len(self.device.launched)
+        work()
+        return len(self.device.launched) - before
 
     @classmethod
     def status(cls) -> Status:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import nvrtc
-from cuda_cases import COVERED, cases, operations
+from cuda_cases import COVERED, SHORT, UPDATES, cases, copying, operations
 
 from gearshift.backends.cuda import Program, prepare
 
+REALS, SHORTS = (np.float32, np.float64), (ml_dtypes.bfloat16, np.float16)
 TABLE = Path(__file__).with_name("resources.json")
 ARCHITECTURES = ("75", "80", "86", "89", "90", "90a", "100", "120")
 CUPY = ("--device-as-default-execution-space", "-ftz=true")  # what CuPy 14 adds to a kernel's own options
@@ -30,21 +33,34 @@ _USE = re.compile(
 def programs() -> dict[Program, str]:
     """Every distinct program over all cases of all operations, with a name for it."""
     found = {}
-    for name in COVERED:
-        for real in (np.float32, np.float64):
+    for name, reals in (*((name, REALS) for name in COVERED), *((name, SHORTS) for name in SHORT)):
+        for real in reals:
             for case in cases(name, real, 3, 5):
-                program = prepare(operations()[name], case.arrays, case.attributes).program
-                found.setdefault(program, " ".join(f"{macro}={text}" for macro, text in program.macros))
+                add(found, prepare(operations()[name], case.arrays, case.attributes).program)
+    for name in UPDATES:
+        for real in SHORTS:
+            for operation, case in copying(name, real, 3, 5):
+                add(found, prepare(operation, case.arrays, case.attributes).program)
     return found
+
+
+def add(found: dict[Program, str], program: Program) -> None:
+    """Enters a program under its types."""
+    found.setdefault(program, " ".join(f"{macro}={text}" for macro, text in program.macros))
 
 
 @cache
 def compiled(architecture: str) -> tuple[dict[str, dict[str, int]], list[str]]:
     """For ``"90a"``: each kernel's registers, stack, spilled and shared bytes, and all else that the compiler said."""
     kernels, said = {}, []
-    for program, types in programs().items():
+
+    def compile(program: Program) -> tuple[bytes, str]:
         options = [f"-arch=sm_{architecture}", "--ptxas-options=-v", *CUPY, *program.options]
-        binary, log = nvrtc.compile_cubin(program.source, options)
+        return nvrtc.compile_cubin(program.source, options)
+
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(compile, programs()))
+    for types, (binary, log) in zip(programs().values(), done, strict=True):
         said += [line for line in log.splitlines() if not line.startswith(("ptxas info", "ptxas         ."))]
         if binary[:4] != b"\x7fELF":
             said.append(f"{types}: no binary")

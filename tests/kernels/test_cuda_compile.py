@@ -7,6 +7,7 @@ import json
 import nvrtc
 import pytest
 import resources
+from cuda_cases import UPDATES
 
 from gearshift.backends.cuda import Program
 
@@ -16,10 +17,11 @@ MARGIN = 8  # registers that another version of the compiler may use more
 MOST = 64  # registers of a float32 kernel: a multiprocessor then holds four of its blocks
 
 
-def program(entry: str, **macros: str) -> Program:
-    """The program that holds a kernel, for these types."""
-    wanted = tuple(macros.items())
-    return next(p for p in resources.programs() if p.macros == wanted and f"void {entry}(" in p.source)
+def program(entry: str) -> Program:
+    """The program that holds a kernel, for float32."""
+    return next(
+        p for p in resources.programs() if set(dict(p.macros).values()) == {"float"} and f"void {entry}(" in p.source
+    )
 
 
 @pytest.fixture(params=resources.ARCHITECTURES)
@@ -51,9 +53,23 @@ def test_registers_and_shared_memory_are_those_of_the_table(architecture: str) -
         assert shared <= listed[name][1], f"{name}: {shared} shared bytes, in the table {listed[name][1]}"
 
 
-@pytest.mark.parametrize("entry", ["adam", "rmsprop", "sgd", "activation", "add", "bias_activation", "dropout"])
+FLAT = [
+    *UPDATES,
+    "activation",
+    "add",
+    "bias_activation",
+    "clip_values",
+    "dropout",
+    "gelu",
+    "gelu_backward",
+    "softplus",
+    "softplus_backward",
+]
+
+
+@pytest.mark.parametrize("entry", FLAT)
 def test_arrays_move_in_sixteen_bytes(entry: str) -> None:
-    chosen = program(entry, REAL="float")
+    chosen = program(entry)
     text, _ = nvrtc.compile_cubin(chosen.source, ["-arch=compute_90", *resources.CUPY, *chosen.options], "PTX")
     body = text.decode().partition(f".entry {entry}(")[2].partition(".entry")[0]
     assert "ld.global.v4" in body.replace(".nc", "")
@@ -76,7 +92,7 @@ def test_a_warning_is_seen() -> None:
 
 
 def test_messages_name_the_file_and_line_of_an_include() -> None:
-    chosen = program("add", REAL="float")
+    chosen = program("add")
     broken = chosen.source.replace("(long long)gridDim.x * blockDim.x", "(long long)gridDimension")
     binary, log = nvrtc.compile_cubin(broken, ["-arch=sm_80", *chosen.options])
     assert not binary

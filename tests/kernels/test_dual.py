@@ -12,7 +12,8 @@ from cuda_cases import COVERED, UPDATES, cases, operations
 from gearshift.kernels.dual import Dual, DualNamespace, NoTangent
 
 OPERATIONS = operations()
-NOT_DIFFERENTIATED = {*UPDATES, "nesterov_ahead", "clip_factor", "clip_values", "tally"}  # they follow the gradient
+FOLLOWING = {"nesterov_ahead", "clip_factor", "clip_values", "l1_subgradient", "soft_threshold", "tally"}
+NOT_DIFFERENTIATED = {*UPDATES, *FOLLOWING}  # they follow the gradient
 DUAL = DualNamespace(np)
 
 
@@ -36,8 +37,9 @@ def test_every_operation_has_the_tangent_of_central_differences(name: str) -> No
         for index in case.written:
             if real[index]:
                 numeric = (sides[0][index] - sides[1][index]) / (2 * h)
-                scale = 1 + np.max(np.abs(numeric), initial=0)
-                assert np.max(np.abs(duals[index].tangent - numeric), initial=0) <= 1e-6 * scale, (name, index)
+                error, known = np.abs(duals[index].tangent - numeric), ~np.isnan(sides[0][index])
+                scale = 1 + np.max(np.abs(numeric[known]), initial=0)
+                assert np.max(error[known], initial=0) <= 1e-6 * scale, (name, index)
 
 
 X, Y = np.random.default_rng(2).uniform(0.5, 1.5, (2, 3, 4))

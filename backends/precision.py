@@ -1,0 +1,48 @@
+"""Numbers of sixteen bits: bfloat16 and float16. Arrays may hold them; whatever is computed, is computed in float32."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import BackendUnavailable
+
+SHORT = ("bfloat16", "float16")
+
+
+def is_short(dtype: Any) -> bool:
+    """Whether the dtype is of sixteen bits."""
+    return np.dtype(dtype).name in SHORT
+
+
+def load(name: str) -> None:
+    """Teaches NumPy the dtype `name`: bfloat16 comes from ml_dtypes, which JAX is built on.
+
+    Raises
+    ------
+    BackendUnavailable
+        ml_dtypes is not installed.
+    """
+    if name == "bfloat16":
+        try:
+            importlib.import_module("ml_dtypes")
+        except ImportError:
+            raise BackendUnavailable("bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from None
+
+
+def widened(
+    reference: Callable[..., None], xp: Any, arrays: Sequence[Any], attributes: Mapping[str, Any]
+) -> Callable[[], None]:
+    """The definition of an operation on arrays some of which are short: computed in float32, rounded on the store."""
+
+    def run() -> None:
+        wide = [array.astype(np.float32) if is_short(array.dtype) else array for array in arrays]
+        reference(xp, *wide, **attributes)
+        for array, value in zip(arrays, wide, strict=True):
+            if value is not array:
+                array[...] = value  # what was only read comes back as it was
+
+    return run

@@ -1,0 +1,147 @@
+"""Data sets that do not fit on the device: the same bits as resident ones, from blocks copied meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_on_cpu import unavailable
+from fake_cupy import CudaOnCpu
+
+import gearshift as gs
+from gearshift import backends
+from gearshift.backends import registry
+from gearshift.dl import streamed
+from gearshift.dl.loop import Loop
+from gearshift.dl.streamed import Streamed, block_rows
+
+ROWS = 1003
+ROOM = {"bytes": 1 << 40}
+
+
+class Small(CudaOnCpu):
+    """A device whose memory a test sets, onto which all data must be copied."""
+
+    name = "small-device"
+
+    def memory(self) -> tuple[int, int]:
+        return ROOM["bytes"], 1 << 40
+
+    def bytes_to_hold(self, array: Any) -> int:
+        return array.nbytes
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if unavailable():
+        pytest.skip(unavailable())
+    before = dict(registry._registered)
+    backends.register(Small.name, Small)
+    monkeypatch.setattr(streamed, "BLOCK", 4096)  # some 100 rows
+    monkeypatch.setitem(ROOM, "bytes", 1 << 40)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)
+    registry._forget()
+
+
+def data(rows: int = ROWS) -> gs.Dataset:
+    random = np.random.default_rng(0)
+    return gs.Dataset(random.integers(0, 256, (rows, 30)).astype(np.uint8), random.integers(0, 3, rows))
+
+
+def trainer() -> gs.Trainer:
+    layers = [gs.Standardize(30).fit(np.full(30, 127.5), np.full(30, 73.9)), gs.Linear(30, 12), gs.ReLU()]
+    model = gs.Sequential(*layers, gs.Dropout(0.1), gs.Linear(12, 3))
+    return gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(), backend=Small.name)
+
+
+def tighten(monkeypatch: pytest.MonkeyPatch, run: gs.Trainer, batch_size: int, **data: Any) -> None:
+    """Leaves a byte too little for the data to lie on the device."""
+    needed = run.memory(**data, batch_size=batch_size)
+    monkeypatch.setitem(ROOM, "bytes", sum(needed.values()) - 1)
+
+
+def bits(run: gs.Trainer) -> tuple[Any, ...]:
+    weights = {name: value.tobytes() for name, value in run.model.state_dict().items()}
+    measures = [{k: v for k, v in r.items() if not k.startswith(("seconds", "samples"))} for r in run.history.records]
+    return weights, measures
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 50, 200])
+def test_streamed_training_has_the_bits_of_resident_training(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, held_out = (data(250), data(120)) if batch_size == 1 else (data(), data(3000))
+    resident, run = trainer(), trainer()
+    given: Any = {"validation": held_out, "epochs": 2, "batch_size": batch_size, "verbose": False}
+    resident.fit(whole, **given)
+    tighten(monkeypatch, run, batch_size, data=whole, validation=held_out)
+    run.fit(whole, **given)
+    device: Any = run.backend
+    assert device.device.copied >= 2 * whole.x.nbytes
+    assert bits(run) == bits(resident)
+    assert run.evaluate(held_out) == resident.evaluate(held_out)
+
+
+def test_it_is_streamed_only_where_it_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not isinstance(Loop(trainer(), data(), None, 8).data, Streamed)
+    tighten(monkeypatch, trainer(), 8, data=data())
+    loop = Loop(trainer(), data(), None, 8)
+    assert isinstance(loop.data, Streamed) and loop.data.block == block_rows(data(), 8) < ROWS // 4
+
+
+def test_two_blocks_are_stated_and_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    resident = trainer().memory(data(), batch_size=8)
+    tighten(monkeypatch, trainer(), 8, data=data())
+    stated = trainer().memory(data(), batch_size=8)
+    loop = Loop(trainer(), data(), None, 8)
+    assert isinstance(loop.data, Streamed)
+    assert stated["data"] == loop.data.x.nbytes + loop.data.y.nbytes + loop.data.places.nbytes < resident["data"]
+
+
+def test_a_batch_that_does_not_fit_even_so_is_refused_with_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    tighten(monkeypatch, trainer(), 8, data=data())
+    with pytest.raises(gs.DeviceMemoryError, match="the largest batch that fits is") as caught:
+        trainer().fit(data(), batch_size=900, verbose=False)
+    fits = int(str(caught.value).rpartition("fits is ")[2])
+    trainer().fit(data(), batch_size=fits, verbose=False)
+
+
+def test_batches_may_lie_across_the_edges_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do after a stop at a row that is no multiple of the batch size."""
+    given, batches = data(), [(0, 37), (37, 50), (87, 50), (137, 50), (187, 104), (291, 104), (395, 7)]
+    rows = Streamed(backends.get(Small.name), given, 8)
+    rows.order = np.random.default_rng(0).permutation(ROWS)
+    for cursor, size in batches:
+        assert rows.ready(cursor, size, 1) == 1
+        places = rows.places[cursor : cursor + size]
+        assert np.array_equal(rows.x[places], given.x[rows.order[cursor : cursor + size]])
+        assert np.array_equal(rows.y[places, 0], given.y[rows.order[cursor : cursor + size]])
+
+
+def test_a_failed_step_is_found_though_its_block_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((ROWS, 30)).astype(np.float32), random.integers(0, 3, ROWS)
+    x[500] = 3e38  # the sums of the first layer overflow
+    model = gs.Sequential(gs.Linear(30, 12), gs.ReLU(), gs.Linear(12, 3))
+    run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(), backend=Small.name)
+    tighten(monkeypatch, run, 8, data=gs.Dataset(x, y))
+    with pytest.raises(gs.NonFiniteLoss, match=r"begins in layer '0'"):
+        run.fit(x, y, epochs=2, batch_size=8, verbose=False)
+
+
+def test_a_memory_map_is_read_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "x.npy", data().x)
+    mapped = gs.Dataset(np.load(tmp_path / "x.npy", mmap_mode="r"), data().y)
+    resident, run = trainer(), trainer()
+    resident.fit(data(), epochs=2, batch_size=16, verbose=False)
+    tighten(monkeypatch, run, 16, data=data())
+    run.fit(mapped, epochs=2, batch_size=16, verbose=False)
+    assert bits(run) == bits(resident)
+
+
+def test_backends_without_streams_say_so() -> None:
+    with pytest.raises(NotImplementedError, match="'numpy' copies nothing beside its work"):
+        backends.get("numpy").copies()
