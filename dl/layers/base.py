@@ -79,6 +79,13 @@ class Layer:
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
+        known = Layer.registered.get(cls.__name__)
+        own = __name__.rpartition(".")[0]
+        if known is not None and known.__module__.startswith(own) and not cls.__module__.startswith(own):
+            raise ConfigurationError(
+                f"class {cls.__name__}: gearshift has a layer of this name, and files of models know layers by their "
+                "names; choose another"
+            )
         Layer.registered[cls.__name__] = cls
 
     def lower(self, graph: Graph, x: Value) -> Value:

@@ -44,7 +44,7 @@ class Fork(gs.Layer):
         return y
 
 
-class Residual(gs.Layer):
+class Bypass(gs.Layer):
     """y = x + f(x), with layers inside."""
 
     def __init__(self, inside: gs.Layer) -> None:
@@ -96,8 +96,8 @@ def models() -> dict[str, list[gs.Layer]]:
         "array layer": [gs.Linear(5, 6), Scale(6), gs.Linear(6, 4)],
         "fork": [gs.Linear(5, 6), Fork(), gs.Linear(6, 4)],
         "two forks": [gs.Linear(5, 6), Fork(), Fork(), gs.Linear(6, 4)],
-        "residual": [gs.Linear(5, 6), Residual(gs.Sequential(gs.Linear(6, 6), gs.Tanh())), gs.Tanh(), gs.Linear(6, 4)],
-        "residual around an activation": [gs.Linear(5, 6), Residual(gs.Tanh()), gs.Linear(6, 4)],
+        "residual": [gs.Linear(5, 6), Bypass(gs.Sequential(gs.Linear(6, 6), gs.Tanh())), gs.Tanh(), gs.Linear(6, 4)],
+        "residual around an activation": [gs.Linear(5, 6), Bypass(gs.Tanh()), gs.Linear(6, 4)],
         "twice": [gs.Linear(5, 4), Twice(), gs.Tanh()],
         "doubled": [Doubled(gs.Sequential(gs.Linear(5, 5), gs.Tanh())), gs.Linear(5, 4)],
         "shared": [shared, gs.Tanh(), shared, gs.Sigmoid(), gs.Linear(5, 4)],
@@ -256,7 +256,7 @@ def test_shared_memory_changes_no_bit_of_any_chain(kinds: list[str], rows: int, 
         "fork": Fork,
         "twice": Twice,
         "scale": lambda: Scale(5),
-        "residual": lambda: Residual(gs.Sequential(gs.Linear(5, 5), gs.ReLU())),
+        "residual": lambda: Bypass(gs.Sequential(gs.Linear(5, 5), gs.ReLU())),
     }
     model = gs.Sequential(gs.Linear(5, 5), *(make[kind]() for kind in kinds), gs.Tanh(), dtype="float64").init(1)
     random = np.random.default_rng(rows)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gearshift as gs
+from gearshift import ConfigurationError
 
 
 def model() -> gs.Sequential:
@@ -94,3 +95,9 @@ def test_a_shared_layer_is_one() -> None:
     net = gs.Sequential(shared, gs.Tanh(), shared)
     assert set(net.state_dict()) == {"0.weight", "0.bias"}
     assert len(net) == 3 and net[0] is net[2]
+
+
+def test_a_name_of_the_library_s_is_refused() -> None:
+    """Files of models know layers by name: another `Linear` would be built from them."""
+    with pytest.raises(ConfigurationError, match="class Linear: gearshift has a layer of this name"):
+        type("Linear", (gs.Layer,), {"__module__": "mine"})

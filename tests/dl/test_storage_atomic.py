@@ -273,7 +273,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
                     version += 1
                     arrays = {name: np.full(250_000 + version, version, np.float32) for name in "abcd"}
                     save_tensors(target, arrays, {"version": str(version)})
-                    print(version, flush=True)
+                    os.write(1, f"{version}\\n".encode())  # whole, or not at all
             print("child", child, flush=True)
             os.waitpid(child, 0)
             print("dead", flush=True)

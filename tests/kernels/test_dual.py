@@ -12,7 +12,7 @@ from cuda_cases import COVERED, UPDATES, cases, operations
 from gearshift.kernels.dual import Dual, DualNamespace, NoTangent
 
 OPERATIONS = operations()
-FOLLOWING = {"nesterov_ahead", "clip_factor", "clip_values", "l1_subgradient", "soft_threshold", "tally"}
+FOLLOWING = {"nesterov_ahead", "clip_factor", "clip_values", "l1_subgradient", "soft_threshold", "tally", "unscale"}
 NOT_DIFFERENTIATED = {*UPDATES, *FOLLOWING}  # they follow the gradient
 DUAL = DualNamespace(np)
 
