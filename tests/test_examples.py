@@ -41,6 +41,7 @@ def test_fashion_mnist(tmp_path: Path) -> None:
     assert all(float(line.split("accuracy ")[1].split(",")[0]) > 0.86 for line in lines)
 
 
+@pytest.mark.long
 def test_characters(tmp_path: Path) -> None:
     """Guesses more than a third of the characters of text that it was not trained on, and writes 300 more."""
     score, *written = run("characters.py", tmp_path).splitlines()

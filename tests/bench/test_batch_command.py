@@ -153,6 +153,7 @@ def test_simulations_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert lines[0].startswith("SIMULATION") and any(line.startswith("(Simulated.)") for line in lines)
 
 
+@pytest.mark.long
 def test_proof_of_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One change at a time, at the batch sizes where a bound is strongest; predicted beside measured."""
     path = tmp_path / "proved.json"
