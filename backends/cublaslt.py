@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import logging
 import os
 import weakref
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 REMEDY = "pip install nvmath-python"
 WORKSPACE = 32 << 20  # bytes: what NVIDIA advises for its chips since Hopper
@@ -124,7 +127,8 @@ class Products:
         """The fastest algorithm with the epilogue, or none where separate launches are faster or none has it."""
         try:
             algorithm = self._fastest(key, plan)
-        except Exception:  # for some types and shapes there is no such epilogue, which cuBLASLt says in many ways
+        except Exception as error:  # for some types and shapes there is none, which cuBLASLt says in many ways
+            logger.info("%s: no such epilogue here, separate launches: %s: %s", key, type(error).__name__, error)
             return []
         alone = self._time(separate)
         fused = min(self.measured[key])
