@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,26 @@ def test_a_memory_map_is_read_block_by_block(tmp_path: Path, monkeypatch: pytest
 def test_backends_without_streams_say_so() -> None:
     with pytest.raises(NotImplementedError, match="'numpy' copies nothing beside its work"):
         backends.get("numpy").copies()
+
+
+def test_a_block_may_be_copied_while_a_step_is_captured() -> None:
+    """The thread that fills blocks does not wait for captures: it copies and waits on a stream of its own."""
+    backend: Any = backends.get(Small.name)
+    copies = backend.copies()
+    pinned, here = copies.pinned((4,), np.float32), backend.zeros((4,), np.float32)
+    pinned[:] = [1, 2, 3, 4]
+    before = copies.now()
+    replayed = []
+
+    def fill() -> None:
+        copies.start([(here, pinned)], before).synchronize()
+
+    def work() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(fill).result()
+        backend.device.launch(backend.device.stream, "a step", lambda: replayed.append(here.tolist()))
+
+    replay = backend.capture(work)
+    assert here.tolist() == [1, 2, 3, 4] and not replayed
+    replay()
+    assert replayed == [[1, 2, 3, 4]]

@@ -6,6 +6,7 @@ What a capturing stream is given is noted and not run, as on a GPU; a look from 
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,29 +76,36 @@ class Event:
 
     def __init__(self, device: Device) -> None:
         self.device, self.time = device, 0.0
-        self.before: list[tuple[Stream, Callable[[], None]]] = []
+        self.stream: Stream | None = None  # where it was recorded
+        self.before: list[Callable[[], None]] = []
 
     def record(self, stream: Stream | None = None) -> None:
         self.time = time.perf_counter()
-        if stream is not None:
-            self.before = [(stream, copy) for copy in stream.pending]
+        self.stream = stream or self.device.stream
+        self.before = list(self.stream.pending)
 
     def reach(self) -> None:
-        """The copies that were begun before the event was recorded come to their end."""
-        for stream, copy in self.before:
-            if copy in stream.pending:
-                stream.pending.remove(copy)
-                copy()
+        """The copies that were begun before the event was recorded come to their end; any thread may wait for them."""
+        if self.stream is None:
+            return
+        with self.device.lock:
+            for copy in self.before:
+                if copy in self.stream.pending:
+                    self.stream.pending.remove(copy)
+                    copy()
 
     def synchronize(self) -> None:
-        self.reach()
-        self.device.stream.synchronize()
+        """Waits, which a capture on another stream does not forbid: CuPy captures in the relaxed mode."""
+        if self.stream is not None:
+            self.stream.synchronize()
+            self.reach()
 
 
 class Device:
     """The device: its present stream, and what was launched."""
 
     def __init__(self) -> None:
+        self.lock = threading.Lock()
         self.streams: dict[int, Stream] = {}
         self.stream = Stream(self)
         self.launched: list[Launched] = []
@@ -118,7 +126,7 @@ class Device:
 
     def copy(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
         """Begins a copy from the host, which is not there until somebody waits for it."""
-        assert kind == 1 and self.stream.noted is None
+        assert kind == 1 and self.streams[stream].noted is None
         self.copied += size
 
         def move() -> None:
