@@ -9,10 +9,12 @@ from ..backends.team import share, wait
 # Columns of `layers`: widths, offsets in the arena (-1: no bias), rows of `factors`, then places in `work`.
 # X (rows, inputs) is what the layer reads, D (rows, outputs) the gradient before the activation of what it writes,
 # DT that transposed. SUMS are the parts' products, and GRADIENT collects over blocks: of the bias, then of the weights.
+# TOTALS are the sums of D's rows, of each part its own: see `multiply_on_unit`.
 INPUTS, OUTPUTS, WEIGHT, BIAS, WEIGHT_RANGE, BIAS_RANGE, ACTIVATION = range(7)
 X, X_STRIDE, D, D_STRIDE, DT, DT_STRIDE, SUMS, GRADIENT = range(7, 15)
 BY_OUTPUTS = 15  # 1 where the parts have columns of the weights, not rows
-FIELDS = 16
+TOTALS = 16
+FIELDS = 17
 
 GRAIN = 8  # rows of the weights that stay together: those of a tile
 LINE = 16  # columns, where they are divided: a cache line, which two cores must not write by turns
@@ -35,6 +37,11 @@ def weights(layer: Any, row: int, low: int) -> int:
     if layer[BY_OUTPUTS]:
         return layer[WEIGHT] + layer[INPUTS] * low
     return layer[WEIGHT] + row * layer[OUTPUTS]
+
+
+def whole_numbers(numbers: Any, part: int, parts: int) -> int:
+    """Where the part's begin: on cache lines of their own."""
+    return numbers.shape[0] // parts * part
 
 
 def columns(layer: Any, target: int, into: int) -> tuple[int, int]:
