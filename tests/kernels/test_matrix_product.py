@@ -30,7 +30,7 @@ unit = pytest.mark.skipif(not matrix_unit.available(), reason="this processor ha
 
 
 def multiply(rows, columns, depth, a, a0, panels, b, b0, c, c0, cm, more, strip, pairs, factors) -> None:
-    """c = a·(factors b) as a chain of calls has it: parts of the depth, the next columns split while these are multiplied."""
+    """c = a·(factors b) as a chain of calls has it: in parts of the depth, while the next columns are split."""
     begin()
     right = 0
     split_columns(0, ALL, min(WIDE, columns), min(DEPTH, depth), b, b0, columns, panels, right, factors, 0)
@@ -60,7 +60,7 @@ def guarded(values: np.ndarray) -> np.ndarray:
 def check(
     text, rows: int, columns: int, depth: int, more: bool, seed: int, scale: float = 1.0, whole: str = ""
 ) -> float:
-    """Multiplies random matrices, of which one is `whole` numbers; the largest error, by the sums of the terms' sizes."""
+    """Multiplies random matrices, one maybe of `whole` numbers; the largest error, by the sums of the terms' sizes."""
     random = np.random.default_rng(seed)
     a = (random.normal(size=(rows, depth)) * scale).astype(np.float32)
     b = random.normal(size=(depth, columns)).astype(np.float32)
