@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from cuda_on_cpu import HostCuda, unavailable
 
+from gearshift.backends.cuda import signatures, source_text
 from gearshift.bench.gpu_proof import small_step
 from gearshift.bench.gpu_proof.small_step import COUNTERS, GRID_BARRIERS, SMALL_PHASE, SMALL_STEP, P, arrays
 from gearshift.bench.peers.gearshift_contender import Gearshift
@@ -119,3 +122,15 @@ def test_blocks_that_are_not_all_there_are_noticed() -> None:
     assert arrived[0] == 1 << 31
     with pytest.raises(RuntimeError, match="wait at a barrier"):
         HostCuda().run(GRID_BARRIERS, [np.zeros(1, np.uint32)], {"count": 1, "blocks": 2})
+
+
+def test_constants_are_those_of_the_kernel() -> None:
+    text = source_text(Path(small_step.__file__).with_name("small.cu"))
+    for name in ("SIDE", "SQUARE", "CONSTANTS"):
+        assert re.search(rf"\b{name} = {getattr(small_step, name)},", text)
+    assert {"small_phase", "small_step"} == set(signatures(text))
+
+
+@pytest.mark.parametrize(("name", "why"), [("12-8-17", "16 classes"), ("12-8-7-4", "equally wide"), ("12-8-8-4", "")])
+def test_networks_that_the_kernels_do_not_know_are_left_out(name: str, why: str) -> None:
+    assert why in small_step.refusal(parse(name)) and bool(small_step.refusal(parse(name))) == bool(why)
