@@ -38,6 +38,8 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
     """All checks of the part."""
     networks = [text for text in scale.networks if not small_step.refusal(parse(text))][:NETWORKS]
     points = [(text, rows) for text in networks for rows in scale.batch_sizes if rows <= MOST_ROWS]
+    if scale.rounds == 1:
+        del points[1:]  # a rehearsal
     timed: dict[str, dict[str, dict[int, float]]] = {}
     for text, rows in points:
         with report.check(f"{PHASES}: {text}, batch {rows}") as check:
