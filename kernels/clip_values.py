@@ -13,6 +13,13 @@ def reference(xp: Any, g: Any, *, bound: float) -> None:
     g[...] = xp.where(g > bound, bound + xp.zeros_like(g), xp.where(g < -bound, xp.zeros_like(g) - bound, g))
 
 
+def scaled_reference(xp: Any, g: Any, scale: Any, *, bound: float) -> None:
+    """`reference` for gradients times scale[0]; what is infinite becomes NaN, so that it is not taken for finite."""
+    lost = g - g  # 0 of a finite number
+    reference(xp, g, bound=bound * float(scale[0]))
+    g[...] = g + lost
+
+
 def loop(start: int, stop: int, g: Any, bound: float) -> None:
     """`reference` over elements `start` to `stop`."""
     high = g.dtype.type(bound)
@@ -27,6 +34,11 @@ def launch(g: Any, *, bound: float) -> Launch:
     return over_elements(g.size, g, g.size, float(bound))
 
 
+def scaled_launch(g: Any, scale: Any, *, bound: float) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(g.size, g, scale, g.size, float(bound))
+
+
 CLIP_VALUES = Operation(
     "clip_values",
     reference,
@@ -34,4 +46,10 @@ CLIP_VALUES = Operation(
     elements,
     cuda=Cuda("clip_values.cu", "clip_values", launch),
     flops=lambda g, **_: g.size,
+)
+CLIP_SCALED = Operation(
+    "clip_scaled",
+    scaled_reference,
+    cuda=Cuda("clip_values.cu", "clip_scaled", scaled_launch),
+    flops=lambda g, *_, **__: g.size,
 )
