@@ -263,7 +263,9 @@ BATCH_NORM_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     columns,
-    cuda=Cuda("batch_norm_backward.cu", "batch_norm_backward", backward_launch, types={"VALUE": 0, "REAL": 2, "MEAN": 3}),
+    cuda=Cuda(
+        "batch_norm_backward.cu", "batch_norm_backward", backward_launch, types={"VALUE": 0, "REAL": 2, "MEAN": 3}
+    ),
     flops=lambda dy, *_, **__: 11 * dy.size,
     scratch=(8,),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .launch import over_elements
@@ -15,7 +16,7 @@ def reference(xp: Any, g: Any, *, bound: float) -> None:
 
 def scaled_reference(xp: Any, g: Any, scale: Any, *, bound: float) -> None:
     """`reference` for gradients times scale[0]; what is infinite becomes NaN, so that it is not taken for finite."""
-    lost = g - g  # 0 of a finite number
+    lost = xp.where(xp.isfinite(g), xp.zeros_like(g), math.nan + xp.zeros_like(g))
     reference(xp, g, bound=bound * float(scale[0]))
     g[...] = g + lost
 
@@ -27,6 +28,15 @@ def loop(start: int, stop: int, g: Any, bound: float) -> None:
     for i in range(stop - start):
         v = gs[i]
         gs[i] = high if v > high else (-high if v < -high else v)
+
+
+def scaled_loop(start: int, stop: int, g: Any, scale: Any, bound: float) -> None:
+    """`scaled_reference` over elements `start` to `stop`."""
+    high = g.dtype.type(bound * scale[0])
+    gs = g[start:stop]
+    for i in range(stop - start):
+        v = gs[i]
+        gs[i] = high + (v - v) if v > high else ((v - v) - high if v < -high else v)
 
 
 def launch(g: Any, *, bound: float) -> Launch:
@@ -50,6 +60,8 @@ CLIP_VALUES = Operation(
 CLIP_SCALED = Operation(
     "clip_scaled",
     scaled_reference,
+    scaled_loop,
+    elements,
     cuda=Cuda("clip_values.cu", "clip_scaled", scaled_launch),
     flops=lambda g, *_, **__: g.size,
 )
