@@ -120,6 +120,7 @@ class TrainingState:
 
         They are added up as the device does where it skips a step, so that resumed runs have the same bits.
         """
+        assert self.scale is not None
         self.skipped, self.scale[2] = self.skipped + int(self.scale[2]), 0
         updates = [max(0, step - self.skipped) for step in range(first, first + TABLE)]
         still, moving = (np.array([self.optimizer.constants(n, lr) for n in updates]) for lr in (0.0, 1.0))
@@ -183,6 +184,9 @@ class TrainingState:
                 raise CheckpointError(
                     f"tensor {name!r} is {found.shape} {found.dtype}; expected {mine.shape} {mine.dtype}"
                 )
+        scales = tensors.get("loss scale", np.ones(3))
+        if not (np.isfinite(scales).all() and scales[0] > 0 and scales[1:].min() >= 0):
+            raise CheckpointError(f"tensor 'loss scale' is {scales}; expected a number above 0, and two of at least 0")
         for slot in self.optimizer.states:
             prefix = f"optimizer.{slot}."
             self.arena.unpack(self.slots[slot], strip(tensors, prefix))

@@ -87,6 +87,16 @@ def test_an_optimizer_does_not_count_skipped_steps(
     assert bits(run) == bits(resumed) == bits(plain)
 
 
+def test_a_scale_that_is_none_is_refused_and_nothing_changes() -> None:
+    run, other = trainer("Adam"), trainer("Adam")
+    fit(other, SKIPPED + 2)
+    tensors, before = other.state.pack(), bits(run)
+    for wrong in ([np.nan, 0, 0], [0, 0, 0], [1, 0, np.inf], [1, 0, -1]):
+        with pytest.raises(gs.CheckpointError, match="'loss scale' is .*; expected a number above 0"):
+            run.state.unpack({**tensors, "loss scale": np.array(wrong, np.float32)}, 7, 0)
+        assert bits(run) == before and run.state.step == 0
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_schedule_and_count_are_those_of_pytorchs_grad_scaler(name: str) -> None:
     torch = pytest.importorskip("torch")
