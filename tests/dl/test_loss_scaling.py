@@ -92,7 +92,7 @@ def test_a_scale_that_is_none_is_refused_and_nothing_changes() -> None:
     fit(other, SKIPPED + 2)
     tensors, before = other.state.pack(), bits(run)
     for wrong in ([np.nan, 0, 0], [0, 0, 0], [1, 0, np.inf], [1, 0, -1]):
-        with pytest.raises(gs.CheckpointError, match="'loss scale' is .*; expected a number above 0"):
+        with pytest.raises(gs.CheckpointError, match=r"'loss scale' is .*; expected a number above 0"):
             run.state.unpack({**tensors, "loss scale": np.array(wrong, np.float32)}, 7, 0)
         assert bits(run) == before and run.state.step == 0
 
