@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..backends.errors import ConfigurationError, ShapeError
 from ..backends.precision import SHORT
@@ -166,11 +166,12 @@ class Graph:
         """Appends a layer's operations and returns its output; `name` goes into messages."""
         outer, before = self._layer, self._each
         self._layer = f"{outer}.{name}" if outer and name else outer or name
+        given: Any = x
         if not layer.reads_data:
-            x = self.rounded(x) if isinstance(x, Value) else tuple(map(self.rounded, x))
+            given = self.rounded(x) if isinstance(x, Value) else tuple(map(self.rounded, x))
         self._each = (x if isinstance(x, Value) else x[0]).each  # a layer that joins values gets several
         try:
-            return layer.lower(self, x)
+            return layer.lower(self, given)
         except ShapeError as error:
             raise error if "layer " in str(error) else ShapeError(f"layer {self._layer or '0'}: {error}") from None
         finally:
