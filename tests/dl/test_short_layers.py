@@ -111,7 +111,7 @@ def test_losses_are_near_those_of_float32(name: str) -> None:
 
 
 @pytest.mark.skipif(bool(unavailable()), reason=unavailable())
-@pytest.mark.parametrize(("name", "precision"), zip(KINDS, cycle(PRECISIONS), strict=False))
+@pytest.mark.parametrize(("name", "precision"), list(zip(KINDS, cycle(PRECISIONS), strict=False)))
 def test_the_kernels_learn_as_numpys_definition_and_parameters_stay_float32(name: str, precision: str) -> None:
     run = trainer(name, precision, backend=CudaOnCpu.name)
     mine, defined = fit(run, name, 2, rows=64), fit(trainer(name, precision), name, 2, rows=64)
