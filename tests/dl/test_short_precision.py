@@ -196,7 +196,9 @@ def test_gradients_that_no_scale_makes_finite_are_a_failure() -> None:
         run.fit(x, (y + 1e17).astype(np.float32), epochs=3, batch_size=BATCH, verbose=False)
 
 
-def test_what_does_not_go_together_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer("numpy", "float32")  # the backend is there before nothing can be imported
+
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
