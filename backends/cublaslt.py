@@ -36,6 +36,10 @@ WORDS = 8  # of 64 bits, which describe an algorithm
 ALIGNMENT = 256  # bytes: the most that an algorithm may ask of an address
 
 
+class NoAlgorithm(RuntimeError):
+    """cuBLASLt cannot do such a product; with an epilogue, separate launches can."""
+
+
 class Products:
     """Plans products of two matrices, or of two stacks of matrices, on one device.
 
@@ -127,8 +131,12 @@ class Products:
         """The fastest algorithm with the epilogue, or none where separate launches are faster or none has it."""
         try:
             algorithm = self._fastest(key, plan)
-        except Exception as error:  # for some types and shapes there is none, which cuBLASLt says in many ways
-            logger.info("%s: no such epilogue here, separate launches: %s: %s", key, type(error).__name__, error)
+        except NoAlgorithm:
+            return []
+        except self.lt.cuBLASLtError as error:
+            if error.status not in UNAVAILABLE:
+                raise
+            logger.log(UNAVAILABLE[error.status], "%s: no such epilogue here, separate launches: %s", key, error)
             return []
         alone = self._time(separate)
         fused = min(self.measured[key])
@@ -228,7 +236,7 @@ class _Plan:
         finally:
             lt.matmul_preference_destroy(preference)
         if not count[0]:
-            raise RuntimeError(f"cuBLASLt knows no algorithm for the product {self.key}")
+            raise NoAlgorithm(f"cuBLASLt knows no algorithm for the product {self.key}")
         return [[int(word) for word in found[index].algo.data_.reshape(-1)] for index in range(count[0])]
 
     def takes(self, algorithm: list[int] | None) -> bool:
@@ -248,7 +256,7 @@ class _Plan:
                 words.ctypes.data,
                 found.ptr,
             )
-        except Exception:  # its own kind of error, which says no more than that
+        except lt.cuBLASLtError:  # which says no more than that
             return False
         return int(found[0].workspace_size) <= WORKSPACE
 
@@ -357,7 +365,10 @@ def _repeat(call: Callable[[], None], times: int) -> None:
         call()
 
 
-# numbers of cublasOperation_t, cudaDataType_t and cublasComputeType_t
+# numbers of cublasStatus_t, cublasOperation_t, cudaDataType_t and cublasComputeType_t
+INVALID_VALUE, NOT_SUPPORTED = 7, 15
+UNAVAILABLE = {NOT_SUPPORTED: logging.INFO, INVALID_VALUE: logging.WARNING}
+"""What cuBLASLt says where it has no such epilogue, and how loudly it is passed on: the second may be our mistake."""
 TRANSPOSED = 1
 R_32F, R_64F, R_16F, R_16BF = 0, 1, 2, 14
 COMPUTE_32F, COMPUTE_32F_TF32, COMPUTE_64F = 68, 77, 70

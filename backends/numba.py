@@ -79,7 +79,7 @@ def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...
     names = [f"{name}_{value.__module__.rpartition('.')[2]}_{value.__name__}" for name, value in functions]
     function.__module__, function.__qualname__ = text.__module__, "_".join([text.__qualname__, *names])
     function.__qualname__ += "_called" * called
-    ways = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True}
+    ways: Any = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(error_model="numpy", nogil=True, **ways)(function)
     _forget_constants(dispatcher)
     with _compiling:

@@ -39,8 +39,8 @@ def _join(before: Node, node: Node) -> list[Node]:
         and before.attributes["activation"] == IDENTITY
     ):
         return [replace(before, outputs=node.outputs, attributes=node.attributes)]
-    if node.operation is STANDARDIZE and before.operation is CONVERT:
-        return [replace(node, inputs=before.inputs + node.inputs[1:])]
+    if node.operation is CONVERT and before.operation is GATHER:
+        return [replace(before, outputs=node.outputs)]
     if node.operation is STANDARDIZE and before.operation is GATHER:
         inputs = before.inputs + node.inputs[1:]
         return [replace(before, operation=GATHER_STANDARDIZED, inputs=inputs, outputs=node.outputs, layer=node.layer)]

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..backends.errors import ConfigurationError, ShapeError
 from ..backends.precision import SHORT
 from ..kernels.add import ADD
+from ..kernels.convert import CONVERT
+from ..kernels.loss_scale import SCALE_GRADIENT
 from ..kernels.operation import Attribute, Operation
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class Graph:
     _layer: str = ""
     _each: int = 1
     _by_parameter: dict[int, Value] = field(default_factory=dict)
+    _rounded: dict[Value, Value] = field(default_factory=dict)
     _shared: dict[str, Value] = field(default_factory=dict)
     _differentiable: set[Value] = field(default_factory=set)
     _dropouts: int = 0
@@ -163,13 +166,25 @@ class Graph:
         """Appends a layer's operations and returns its output; `name` goes into messages."""
         outer, before = self._layer, self._each
         self._layer = f"{outer}.{name}" if outer and name else outer or name
+        given: Any = x
+        if not layer.reads_data:
+            given = self.rounded(x) if isinstance(x, Value) else tuple(map(self.rounded, x))
         self._each = (x if isinstance(x, Value) else x[0]).each  # a layer that joins values gets several
         try:
-            return layer.lower(self, x)
+            return layer.lower(self, given)
         except ShapeError as error:
             raise error if "layer " in str(error) else ShapeError(f"layer {self._layer or '0'}: {error}") from None
         finally:
             self._layer, self._each = outer, before
+
+    def rounded(self, x: Value) -> Value:
+        """Data in the dtype of activations: x itself where it has it."""
+        if self.activations in (x.dtype, self.dtype):
+            return x
+        if x not in self._rounded:
+            self._rounded[x] = self.batch(x.shape, each=x.each)
+            self.apply(CONVERT, (x,), (self._rounded[x],))
+        return self._rounded[x]
 
     def add_term(self, term: Value, weight: float) -> None:
         """Adds `weight` · `term` to the loss: the mean of a number a row (rows, 1), or one number (1,)."""
@@ -193,6 +208,15 @@ class Graph:
             self.apply(ADD, (known, gradient), (total,))
             gradient = total
         self.gradients[value] = gradient
+
+    def begin_gradient(self, value: Value, gradient: Value) -> None:
+        """Notes a gradient of `value` that the loss is where it begins: here it is scaled, for float16."""
+        if not self.needs_gradient(value):
+            return
+        if self.scaled:
+            plain, gradient = gradient, self.like(value)
+            self.apply(SCALE_GRADIENT, (plain, self.shared("loss scale", (3,))), (gradient,))
+        self.add_gradient(value, gradient)
 
     def differentiate(self) -> None:
         """Appends backward operations, from the gradients that losses have noted back to the parameters."""

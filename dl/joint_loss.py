@@ -81,23 +81,22 @@ class JointLoss(Loss):
         self.metrics = ("loss", *parts)
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch((sum(head.target(graph).shape[0] for head in self.heads.values()),), name="targets")
+        return graph.batch((sum(head.target(graph).shape[0] for head in self.heads.values()),), graph.dtype, "targets")
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
         raise NotImplementedError("the heads of a JointLoss have no JointLoss")
 
     def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
-        joint, output, column = graph.batch((0,)), 0, 0
+        joint, output, column = graph.batch((0,), graph.dtype), 0, 0
         for head in self.heads.values():
             own, wanted = graph.batch((head.outputs,)), head.target(graph)
             graph.apply(COLUMNS, (prediction,), (own,), first=output)
             graph.apply(COLUMNS, (target,), (wanted,), first=column)
             scores, gradient = head.loss.score(graph, own, wanted, weight)
-            before, joint = joint, graph.batch((max(joint.shape[0], 1) + scores.shape[0],))
+            before, joint = joint, graph.batch((max(joint.shape[0], 1) + scores.shape[0],), graph.dtype)
             scaled = graph.like(gradient)
             graph.apply(JOINT, (before, scores, gradient), (joint, scaled), weight=float(head.weight))
-            if graph.needs_gradient(own):
-                graph.add_gradient(own, scaled)
+            graph.begin_gradient(own, scaled)
             output, column = output + head.outputs, column + wanted.shape[0]
         return joint
 

@@ -69,9 +69,11 @@ class Loop:
         )
         shared = {**state.shared, **self.data.shared}
         given = trainer.backend, state.arena, shared, self.batch_size
-        if program.graph.activations != program.graph.dtype and (trainer.optimizer.on_host or accumulate > 1):
-            what = type(trainer.optimizer).__name__ if trainer.optimizer.on_host else f"accumulate={accumulate}"
-            raise ConfigurationError(f"{what} does not go with precision {trainer.precision!r}; take 'float32'")
+        if trainer.optimizer.on_host and program.graph.activations != program.graph.dtype:
+            raise ConfigurationError(
+                f"{type(trainer.optimizer).__name__} does not go with precision {trainer.precision!r}: it compares "
+                "losses, or differentiates twice, more finely than such numbers are rounded; take 'float32'"
+            )
         if trainer.optimizer.on_host:
             self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
         elif accumulate > 1:

@@ -10,7 +10,6 @@ import numpy as np
 from ..backends.errors import ConfigurationError, DataError, ShapeError
 from ..kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
 from ..kernels.hinge import HINGE
-from ..kernels.loss_scale import SCALE_GRADIENT
 from ..kernels.multiclass_hinge import MULTICLASS_HINGE
 from ..kernels.soft_cross_entropy import SOFT_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
@@ -38,11 +37,7 @@ class Loss:
     def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
         """Appends the loss and its gradient, times `weight` (rows, 1) if given; returns the scores (rows, metrics)."""
         scores, gradient = self.score(graph, prediction, target, weight)
-        if graph.needs_gradient(prediction):
-            if graph.scaled:
-                plain, gradient = gradient, graph.like(prediction)
-                graph.apply(SCALE_GRADIENT, (plain, graph.shared("loss scale", (2,))), (gradient,))
-            graph.add_gradient(prediction, gradient)
+        graph.begin_gradient(prediction, gradient)
         return scores
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:

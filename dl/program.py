@@ -6,10 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ..backends.errors import ConfigurationError
 from ..kernels.advance import ADVANCE
-from ..kernels.clip_values import CLIP_VALUES
-from ..kernels.convert import CONVERT
+from ..kernels.clip_values import CLIP_SCALED, CLIP_VALUES
 from ..kernels.counters import COUNTERS
 from ..kernels.gather import GATHER
 from ..kernels.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
@@ -47,11 +45,8 @@ class Program:
 def prediction(model: Layer, width: int, precision: str | None = None) -> Program:
     """Outputs for rows of `width` features written into `x`."""
     graph = Graph(model.dtype, precision=precision)
-    x = given = graph.batch((width,), graph.dtype, name="x")
-    if graph.activations != graph.dtype:
-        given = graph.batch((width,))
-        graph.apply(CONVERT, (x,), (given,))
-    output = graph.lower(model, given)
+    x = graph.batch((width,), graph.dtype, name="x")
+    output = graph.lower(model, x)
     graph.outputs.add(output)
     fuse(graph)
     return Program(graph, x, output)
@@ -111,20 +106,21 @@ def training(
     if isinstance(optimizer, SecondOrder):
         program = replace(program, changes=hessian_products(graph))
     graph.phase = "update"
-    if regularizer is not None and graph.activations != graph.dtype:
-        raise ConfigurationError(
-            f"{type(regularizer).__name__} does not go with precision {precision!r}; take 'float32'"
-        )
     if regularizer is not None and regularizer.before_update:
         regularizer.lower(graph)
     if clip_value is not None:
-        graph.apply(CLIP_VALUES, (g,), (), bound=clip_value)
+        if graph.scaled:
+            graph.apply(CLIP_SCALED, (g, graph.shared("loss scale", (3,))), (), bound=clip_value)
+        else:
+            graph.apply(CLIP_VALUES, (g,), (), bound=clip_value)
     if clip_norm is not None or graph.scaled:
         partial = Value("partial", ((parameters + CHUNK - 1) // CHUNK,), "float64", "fixed")
         most = math.inf if clip_norm is None else clip_norm
         graph.apply(SQUARES, (g,), (partial,))
         if graph.scaled:
-            graph.apply(UNSCALE, (partial, graph.shared("loss scale", (2,)), _counters(graph)), (clip,), max_norm=most)
+            constants = graph.shared("step rates", (), "float64"), graph.shared("step parts", (), "float64")
+            changed = graph.shared("loss scale", (3,)), _counters(graph), graph.shared("table", ())
+            graph.apply(UNSCALE, (partial, *constants, *changed), (clip,), max_norm=most)
         else:
             graph.apply(CLIP_FACTOR, (partial,), (clip,), max_norm=most)
     graph.apply(update, arguments, (), **optimizer.attributes)
@@ -137,7 +133,7 @@ def training(
 
 def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool = False) -> Program:
     graph.phase = "load"
-    x = graph.batch((width,), name="x")
+    x = graph.batch((width,), graph.dtype, name="x")
     order, counters = graph.shared("order", (), "int64"), _counters(graph)
     graph.apply(GATHER, (graph.shared("data x", (width,)), order, counters), (x,))
     graph.phase = "forward"
@@ -164,8 +160,7 @@ def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool 
     for term, factor in graph.terms:
         plain, scores, dterm = scores, graph.like(scores), graph.like(term)
         graph.apply(TERM, (plain, term), (scores, dterm), weight=factor)
-        if graph.needs_gradient(term):
-            graph.add_gradient(term, dterm)
+        graph.begin_gradient(term, dterm)
     graph.outputs.add(scores)
     return Program(graph, x, output, target, scores, weight)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..backends.errors import ConfigurationError
-from ..kernels.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
+from ..kernels.convert import CONVERT
+from ..kernels.l1 import L1_SCALED, L1_SUBGRADIENT, SOFT_THRESHOLD
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -51,7 +52,11 @@ class L1(Regularizer):
 
     def lower(self, graph: Graph) -> None:
         p, g, weights = (graph.shared(name, ()) for name in ("p", "g", "weights"))
-        graph.apply(L1_SUBGRADIENT, (p, g, graph.shared("bounds", (), "int64"), weights), (), strength=self.strength)
+        arrays = p, g, graph.shared("bounds", (), "int64"), weights
+        if graph.scaled:
+            graph.apply(L1_SCALED, (*arrays, graph.shared("loss scale", (3,))), (), strength=self.strength)
+        else:
+            graph.apply(L1_SUBGRADIENT, arrays, (), strength=self.strength)
 
 
 class SoftThreshold(Regularizer):
@@ -66,3 +71,5 @@ class SoftThreshold(Regularizer):
         p, factors, weights, rates = (graph.shared(name, ()) for name in ("p", "factors", "weights", "rates"))
         bounds, counters = graph.shared("bounds", (), "int64"), graph.shared("counters", (), "int64")
         graph.apply(SOFT_THRESHOLD, (p, bounds, factors, weights, rates, counters), (), strength=self.strength)
+        if graph.activations != graph.dtype:
+            graph.apply(CONVERT, (p,), (graph.shared("copy", (), graph.activations),))

@@ -43,7 +43,7 @@ class TrainingState:
         copy = precision if precision in SHORT else None
         self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters(), groups, copy)
         real = self.arena.dtype
-        self.step = self.cursor = 0
+        self.step = self.cursor = self.skipped = 0
         self._block = -1
         self.slots = {
             name: self.arena.zeros() if name in optimizer.states else backend.zeros(0, real) for name in optimizer.slots
@@ -55,7 +55,8 @@ class TrainingState:
         factors = [
             self._factors(part.decayed, groups[part.group] if part.group < len(groups) else None) for part in ranges
         ]
-        self.table = backend.zeros((TABLE, len(optimizer.constants(0, 1.0))), real)
+        columns = len(optimizer.constants(0, 1.0))
+        self.table = backend.zeros((TABLE, columns), real)
         self.rates = backend.zeros(TABLE, real)
         self.shared: dict[str, Any] = {
             "p": self.arena.trained,
@@ -75,7 +76,9 @@ class TrainingState:
             self.shared["copy"] = self.arena.copy[: self.arena.size]
         self.scale = None
         if precision == "float16":
-            self.scale = self.shared["loss scale"] = backend.asarray(np.array([FIRST, 0], dtype=real))
+            self.scale = self.shared["loss scale"] = backend.asarray(np.array([FIRST, 0, 0], dtype=real))
+            self.shared["step rates"] = backend.zeros(TABLE, np.float64)
+            self.shared["step parts"] = backend.zeros((TABLE, columns, 2), np.float64)
 
     def _factors(self, decayed: bool, group: ParameterGroup | None) -> tuple[float, float]:
         """The factor of the optimizer's rate and the weight decay of a range."""
@@ -101,13 +104,30 @@ class TrainingState:
         if block != self._block:
             first = block * TABLE
             rates = [self.lr(step) for step in range(first, first + TABLE)]
-            rows = [self.optimizer.constants(step, lr) for step, lr in enumerate(rates, first)]
+            if self.scale is None:
+                rows = [self.optimizer.constants(step, lr) for step, lr in enumerate(rates, first)]
+            else:
+                rows = self._scaled_rows(first, rates)
             for array, values in ((self.table, rows), (self.rates, rates)):
                 with np.errstate(over="ignore"):  # such a rate ends in a loss that is reported
                     array[...] = self.backend.asarray(np.array(values).astype(self.arena.dtype))
             self._block = block
             self.counters[ROW] = row
         return min(steps, TABLE - row)
+
+    def _scaled_rows(self, first: int, rates: list[float]) -> np.ndarray:
+        """The table's rows from step `first` on, by the updates until then; see kernels/loss_scale.py. Asks the device.
+
+        They are added up as the device does where it skips a step, so that resumed runs have the same bits.
+        """
+        assert self.scale is not None
+        self.skipped, self.scale[2] = self.skipped + int(self.scale[2]), 0
+        updates = [max(0, step - self.skipped) for step in range(first, first + TABLE)]
+        still, moving = (np.array([self.optimizer.constants(n, lr) for n in updates]) for lr in (0.0, 1.0))
+        parts = np.stack([still, moving - still], axis=2)
+        self.shared["step rates"][...] = self.backend.asarray(np.array(rates))
+        self.shared["step parts"][...] = self.backend.asarray(parts)
+        return parts[:, :, 0] + np.array(rates)[:, None] * parts[:, :, 1]
 
     def advanced(self, steps: int, rows: int) -> None:
         """Notes that `steps` steps of `rows` rows were started."""
@@ -139,7 +159,7 @@ class TrainingState:
             packed = self.arena.pack(self.slots[slot])
             tensors |= {f"optimizer.{slot}.{name}": value for name, value in packed.items()}
         if self.scale is not None:
-            tensors["loss scale"] = np.array(self.backend.to_numpy(self.scale))
+            tensors["loss scale"] = self.backend.to_numpy(self.scale) + np.array([0, 0, self.skipped], self.arena.dtype)
         return tensors | {"totals": np.array(self.backend.to_numpy(self.totals))}
 
     def unpack(self, tensors: dict[str, np.ndarray], step: int, cursor: int) -> None:
@@ -164,6 +184,9 @@ class TrainingState:
                 raise CheckpointError(
                     f"tensor {name!r} is {found.shape} {found.dtype}; expected {mine.shape} {mine.dtype}"
                 )
+        scales = tensors.get("loss scale", np.ones(3))
+        if not (np.isfinite(scales).all() and scales[0] > 0 and scales[1:].min() >= 0):
+            raise CheckpointError(f"tensor 'loss scale' is {scales}; expected a number above 0, and two of at least 0")
         for slot in self.optimizer.states:
             prefix = f"optimizer.{slot}."
             self.arena.unpack(self.slots[slot], strip(tensors, prefix))
@@ -171,6 +194,7 @@ class TrainingState:
         self.totals[...] = self.backend.asarray(tensors["totals"])
         if self.scale is not None and "loss scale" in tensors:
             self.scale[...] = self.backend.asarray(tensors["loss scale"])
+            self.skipped = 0  # all of them are in the tensor
         self._move(step, cursor)
 
     def _move(self, step: int, cursor: int) -> None:

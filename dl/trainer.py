@@ -398,11 +398,6 @@ class Trainer:
                 + ("" if self.precision == "float16" else ", of compute capability 8.0")
                 + ("" if self.precision == "tf32" else ", or backend 'numpy', which computes the same, slowly")
             )
-        if self.precision == "float16" and self.clip_value is not None:
-            raise ConfigurationError(
-                "Trainer: clip_value does not go with precision 'float16', whose gradients are scaled; "
-                "take clip_norm, or precision 'bfloat16'"
-            )
         short.load(self.precision)
 
     def _restore_best(self) -> None:

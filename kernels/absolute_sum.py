@@ -63,7 +63,7 @@ ABSOLUTE_SUM = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("absolute_sum.cu", "absolute_sum", forward_launch),
+    cuda=Cuda("absolute_sum.cu", "absolute_sum", forward_launch, types={"VALUE": 0, "REAL": 1}),
     gradient=gradient,
     flops=lambda x, term: 2 * x.size,
 )
@@ -72,6 +72,6 @@ ABSOLUTE_SUM_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     rows,
-    cuda=Cuda("absolute_sum.cu", "absolute_sum_backward", backward_launch),
+    cuda=Cuda("absolute_sum.cu", "absolute_sum_backward", backward_launch, types={"REAL": 0, "VALUE": 1}),
     flops=lambda dterm, x, dx: x.size,
 )

@@ -1,13 +1,14 @@
 // Batch normalisation of columns; the formulas are in batch_norm.py.
 #include "counters.cuh"
 #include "grid.cuh"
+#include "value.cuh"
 #include "whole_columns.cuh"
 
 extern "C" __global__ void batch_norm(
-    const REAL* x,
+    const VALUE* x,
     const REAL* weight,
     const REAL* bias,
-    REAL* y,
+    VALUE* y,
     double* mean,
     double* variance,
     double* inverse,
@@ -34,12 +35,12 @@ extern "C" __global__ void batch_norm(
 }
 
 extern "C" __global__ void batch_norm_fixed(
-    const REAL* x,
+    const VALUE* x,
     const REAL* weight,
     const REAL* bias,
     const REAL* mean,
     const REAL* variance,
-    REAL* y,
+    VALUE* y,
     double* inverse,
     long long rows,
     long long n,

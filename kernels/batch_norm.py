@@ -245,7 +245,7 @@ BATCH_NORM = Operation(
     forward_reference,
     forward_loop,
     columns,
-    cuda=Cuda("batch_norm.cu", "batch_norm", forward_launch),
+    cuda=Cuda("batch_norm.cu", "batch_norm", forward_launch, types={"VALUE": 0, "REAL": 1}),
     gradient=gradient,
     flops=lambda x, *_, **__: 7 * x.size,
 )
@@ -254,7 +254,7 @@ BATCH_NORM_FIXED = Operation(
     fixed_reference,
     fixed_loop,
     columns,
-    cuda=Cuda("batch_norm.cu", "batch_norm_fixed", fixed_launch),
+    cuda=Cuda("batch_norm.cu", "batch_norm_fixed", fixed_launch, types={"VALUE": 0, "REAL": 1}),
     gradient=fixed_gradient,
     flops=lambda x, *_, **__: 3 * x.size,
 )
@@ -263,7 +263,9 @@ BATCH_NORM_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     columns,
-    cuda=Cuda("batch_norm_backward.cu", "batch_norm_backward", backward_launch, types={"REAL": 0, "MEAN": 3}),
+    cuda=Cuda(
+        "batch_norm_backward.cu", "batch_norm_backward", backward_launch, types={"VALUE": 0, "REAL": 2, "MEAN": 3}
+    ),
     flops=lambda dy, *_, **__: 11 * dy.size,
     scratch=(8,),
 )
@@ -272,7 +274,7 @@ RUNNING_STATISTICS = Operation(
     running_reference,
     running_loop,
     columns,
-    cuda=Cuda("batch_norm.cu", "running_statistics", running_launch),
+    cuda=Cuda("batch_norm.cu", "running_statistics", running_launch, types={"VALUE": 0, "REAL": 3}),
     flops=lambda x, *_, **__: 6 * x.shape[1],
     traffic=lambda x, mean, variance, running_mean, *_: (4 * mean.nbytes, 2 * running_mean.nbytes),
 )

@@ -1,13 +1,14 @@
 // Backward of batch normalisation; the formulas are in batch_norm.py.
+#include "value.cuh"
 #include "whole_columns.cuh"
 
 extern "C" __global__ void batch_norm_backward(
-    const REAL* dy,
-    const REAL* x,
+    const VALUE* dy,
+    const VALUE* x,
     const REAL* weight,
     const MEAN* mean,
     const double* inverse,
-    REAL* dx,
+    VALUE* dx,
     REAL* dweight,
     REAL* dbias,
     double* sums,

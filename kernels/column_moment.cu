@@ -1,8 +1,9 @@
 // Means of columns or of their squares, a block for COLUMNS of them, and the gradient; as column_moment.py.
 #include "column_sums.cuh"
 #include "grid.cuh"
+#include "value.cuh"
 
-extern "C" __global__ void column_moment(const REAL* x, REAL* moment, long long rows, long long n, long long power) {
+extern "C" __global__ void column_moment(const VALUE* x, REAL* moment, long long rows, long long n, long long power) {
     for (long long tile = blockIdx.x; tile * COLUMNS < n; tile += gridDim.x) {
         const long long column = tile * COLUMNS + threadIdx.x;
         REAL total = 0;
@@ -16,9 +17,9 @@ extern "C" __global__ void column_moment(const REAL* x, REAL* moment, long long 
 }
 
 extern "C" __global__ void column_moment_backward(
-    const REAL* dmoment, const REAL* x, REAL* dx, long long size, long long n, long long power, double share) {
+    const REAL* dmoment, const VALUE* x, GRADIENT* dx, long long size, long long n, long long power, double share) {
     for (long long i = first_item(); i < size; i += items_at_once()) {
         const REAL d = dmoment[i % n] * (REAL)share;
-        dx[i] = power == 2 ? d * x[i] : d;
+        dx[i] = power == 2 ? d * (REAL)x[i] : d;
     }
 }

@@ -80,7 +80,7 @@ COLUMN_MOMENT = Operation(
     forward_reference,
     forward_loop,
     columns,
-    cuda=Cuda("column_moment.cu", "column_moment", forward_launch),
+    cuda=Cuda("column_moment.cu", "column_moment", forward_launch, types={"VALUE": 0, "REAL": 1, "GRADIENT": 0}),
     gradient=gradient,
     flops=lambda x, moment, *, power: power * x.size,
 )
@@ -89,6 +89,11 @@ COLUMN_MOMENT_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     rows_of_x,
-    cuda=Cuda("column_moment.cu", "column_moment_backward", backward_launch),
+    cuda=Cuda(
+        "column_moment.cu",
+        "column_moment_backward",
+        backward_launch,
+        types={"REAL": 0, "VALUE": 1, "GRADIENT": 2},
+    ),
     flops=lambda dmoment, x, dx, *, power: power * x.size,
 )

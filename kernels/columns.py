@@ -65,7 +65,7 @@ COLUMNS = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("columns.cu", "columns", forward_launch, types={"REAL": 0, "RESULT": 1}),
+    cuda=Cuda("columns.cu", "columns", forward_launch, types={"VALUE": 0, "RESULT": 1}),
     gradient=gradient,
     traffic=lambda x, y, **_: (y.size * x.itemsize, y.nbytes),
 )
@@ -74,5 +74,5 @@ COLUMNS_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     rows,
-    cuda=Cuda("columns_backward.cu", "columns_backward", backward_launch),
+    cuda=Cuda("columns_backward.cu", "columns_backward", backward_launch, types={"VALUE": 0}),
 )

@@ -1,6 +1,7 @@
 // The norm of a code's derivative, a warp a row, and its gradient; the formulas are in contraction.py.
 #include "activation.cuh"
 #include "column_sums.cuh"
+#include "value.cuh"
 #include "warp.cuh"
 
 // The square of the activation's derivative where its value is h.
@@ -19,7 +20,7 @@ __device__ inline REAL slope_change(REAL h, int activation) {
 }
 
 extern "C" __global__ void contraction(
-    const REAL* h, const REAL* c, REAL* term, long long rows, long long n, int activation) {
+    const VALUE* h, const REAL* c, REAL* term, long long rows, long long n, int activation) {
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
         REAL total = 0;
         for (long long j = threadIdx.x % WARP; j < n; j += WARP) total += slope(h[row * n + j], activation) * c[j];
@@ -30,9 +31,9 @@ extern "C" __global__ void contraction(
 
 extern "C" __global__ void contraction_backward(
     const REAL* dterm,
-    const REAL* h,
+    const VALUE* h,
     const REAL* c,
-    REAL* dh,
+    VALUE* dh,
     REAL* dc,
     long long rows,
     long long n,

@@ -111,7 +111,7 @@ CONTRACTION = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("contraction.cu", "contraction", forward_launch),
+    cuda=Cuda("contraction.cu", "contraction", forward_launch, types={"VALUE": 0, "REAL": 1}),
     gradient=gradient,
     flops=lambda h, c, term, *, activation: 5 * h.size,
 )
@@ -120,6 +120,6 @@ CONTRACTION_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     units,
-    cuda=Cuda("contraction.cu", "contraction_backward", backward_launch),
+    cuda=Cuda("contraction.cu", "contraction_backward", backward_launch, types={"REAL": 0, "VALUE": 1}),
     flops=lambda dterm, h, c, dh, dc, *, activation: 10 * h.size,
 )

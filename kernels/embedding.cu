@@ -4,25 +4,25 @@
 
 extern "C" __global__ void embedding(
     const REAL* __restrict__ ids,
-    const REAL* __restrict__ table,
-    REAL* __restrict__ y,
+    const VALUE* __restrict__ table,
+    VALUE* __restrict__ y,
     long long tokens,
     int n,
     long long count) {
     for (long long token = first_line(); token < tokens; token += lines_at_once()) {
         const REAL id = ids[token];
         if (id >= (REAL)0 && id < (REAL)count) {
-            const auto copy = [](REAL value, REAL& out) { out = value; };
+            const auto copy = [](VALUE value, VALUE& out) { out = value; };
             for_columns(n, copy, reads(table + (long long)id * n), writes(y + token * n));
         } else {
-            for_columns(n, [](REAL& out) { out = (REAL)nan(""); }, writes(y + token * n));
+            for_columns(n, [](VALUE& out) { out = (REAL)nan(""); }, writes(y + token * n));
         }
     }
 }
 
 // A warp for 32 columns of a row of the table. It looks at every token, in order, and adds those that are the row's.
 extern "C" __global__ void embedding_backward(
-    const REAL* __restrict__ dy,
+    const VALUE* __restrict__ dy,
     const REAL* __restrict__ ids,
     REAL* __restrict__ dtable,
     long long tokens,

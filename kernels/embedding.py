@@ -14,7 +14,7 @@ from .operation import Cuda, Launch, Operation
 
 
 def forward_reference(xp: Any, ids: Any, table: Any, y: Any) -> None:
-    """y[i] = table[ids[i]]: ids (rows, tokens) holds whole numbers in y's dtype, y is (rows · tokens, n)."""
+    """y[i] = table[ids[i]]: ids (rows, tokens) holds whole numbers as float32 or float64, y is (rows · tokens, n)."""
     count = table.shape[0]
     flat = xp.reshape(ids, (-1,))
     known = (flat >= 0) & (flat < count)
@@ -92,7 +92,7 @@ EMBEDDING = Operation(
     forward_reference,
     forward_loop,
     tokens,
-    cuda=Cuda("embedding.cu", "embedding", forward_launch),
+    cuda=Cuda("embedding.cu", "embedding", forward_launch, types={"REAL": 0, "VALUE": 1}),
     gradient=gradient,
     traffic=traffic,
 )
@@ -101,6 +101,6 @@ EMBEDDING_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     columns,
-    cuda=Cuda("embedding.cu", "embedding_backward", backward_launch),
+    cuda=Cuda("embedding.cu", "embedding_backward", backward_launch, types={"REAL": 1, "VALUE": 0}),
     flops=lambda dy, *_: dy.size,
 )

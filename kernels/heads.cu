@@ -1,5 +1,6 @@
 // Rows of all heads to matrices of one head each, and back, a thread an element of the rows; see heads.py.
 #include "grid.cuh"
+#include "value.cuh"
 
 // Where element i of the rows (sequences * length, n) stands among the matrices (sequences * n / width, length, width).
 __device__ inline long long in_heads(long long i, long long n, long long length, long long width) {
@@ -9,11 +10,11 @@ __device__ inline long long in_heads(long long i, long long n, long long length,
 }
 
 extern "C" __global__ void split_heads(
-    const REAL* x, REAL* y, long long size, long long n, long long length, long long width) {
+    const VALUE* x, VALUE* y, long long size, long long n, long long length, long long width) {
     for (long long i = first_item(); i < size; i += items_at_once()) y[in_heads(i, n, length, width)] = x[i];
 }
 
 extern "C" __global__ void merge_heads(
-    const REAL* y, REAL* x, long long size, long long n, long long length, long long width) {
+    const VALUE* y, VALUE* x, long long size, long long n, long long length, long long width) {
     for (long long i = first_item(); i < size; i += items_at_once()) x[i] = y[in_heads(i, n, length, width)];
 }

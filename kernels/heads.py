@@ -86,7 +86,7 @@ SPLIT_HEADS = Operation(
     split_reference,
     split_loop,
     rows_of_first,
-    cuda=Cuda("heads.cu", "split_heads", split_launch),
+    cuda=Cuda("heads.cu", "split_heads", split_launch, types={"VALUE": 0}),
     gradient=split_gradient,
 )
 MERGE_HEADS = Operation(
@@ -94,6 +94,6 @@ MERGE_HEADS = Operation(
     merge_reference,
     merge_loop,
     rows_of_second,
-    cuda=Cuda("heads.cu", "merge_heads", merge_launch),
+    cuda=Cuda("heads.cu", "merge_heads", merge_launch, types={"VALUE": 0}),
     gradient=merge_gradient,
 )

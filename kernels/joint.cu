@@ -1,8 +1,9 @@
 // A part of a weighted sum of losses joins those before it, a warp a row; the formulas are in joint.py.
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void joint(
-    const REAL* before, const REAL* scores, const REAL* gradient, REAL* joint, REAL* scaled,
+    const REAL* before, const REAL* scores, const GRADIENT* gradient, REAL* joint, GRADIENT* scaled,
     long long rows, long long k, long long m, long long n, double weight) {
     const int lane = threadIdx.x % WARP;
     const REAL factor = weight;

@@ -54,7 +54,7 @@ JOINT = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("joint.cu", "joint", launch, types={"REAL": 1}),
+    cuda=Cuda("joint.cu", "joint", launch, types={"REAL": 1, "GRADIENT": 2}),
     inplace=((1, 2),),
     flops=lambda before, scores, gradient, *_, **__: gradient.size + 2 * scores.shape[0],
 )

@@ -1,8 +1,9 @@
 // The divergence from the standard normal distribution, a warp a row, and its gradient; as kl_normal.py.
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void kl_normal(
-    const REAL* mean, const REAL* log_variance, REAL* term, long long rows, long long n) {
+    const VALUE* mean, const VALUE* log_variance, REAL* term, long long rows, long long n) {
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
         REAL total = 0;
         for (long long j = threadIdx.x % WARP; j < n; j += WARP) {
@@ -16,15 +17,15 @@ extern "C" __global__ void kl_normal(
 
 extern "C" __global__ void kl_normal_backward(
     const REAL* dterm,
-    const REAL* mean,
-    const REAL* log_variance,
-    REAL* dmean,
-    REAL* dlog_variance,
+    const VALUE* mean,
+    const VALUE* log_variance,
+    VALUE* dmean,
+    VALUE* dlog_variance,
     long long size,
     long long n) {
     for (long long i = first_item(); i < size; i += items_at_once()) {
         const REAL d = dterm[i / n];
-        dmean[i] = d * mean[i];
-        dlog_variance[i] = d * ((REAL)0.5 * expm1(log_variance[i]));
+        dmean[i] = d * (REAL)mean[i];
+        dlog_variance[i] = d * ((REAL)0.5 * expm1((REAL)log_variance[i]));
     }
 }

@@ -70,7 +70,7 @@ KL_NORMAL = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("kl_normal.cu", "kl_normal", forward_launch),
+    cuda=Cuda("kl_normal.cu", "kl_normal", forward_launch, types={"VALUE": 0, "REAL": 2}),
     gradient=gradient,
     flops=lambda mean, *_: 6 * mean.size,
 )
@@ -79,6 +79,6 @@ KL_NORMAL_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     rows,
-    cuda=Cuda("kl_normal.cu", "kl_normal_backward", backward_launch),
+    cuda=Cuda("kl_normal.cu", "kl_normal_backward", backward_launch, types={"REAL": 0, "VALUE": 1}),
     flops=lambda dterm, mean, *_: 4 * mean.size,
 )

@@ -2,13 +2,30 @@
 #include "counters.cuh"
 #include "elements.cuh"
 
-extern "C" __global__ void l1_subgradient(
-    const REAL* p, REAL* g, const long long* bounds, const REAL* weights, long long ranges, double strength) {
+__device__ inline void add_subgradient(
+    const REAL* p, REAL* g, const long long* bounds, const REAL* weights, long long ranges, REAL strength) {
     for (long long r = 0; r < ranges; ++r) {
-        const REAL size = (REAL)strength * weights[r];
+        const REAL size = strength * weights[r];
         const auto body = [=](REAL p, REAL& g) { g += p > 0 ? size : p < 0 ? -size : (REAL)0; };
         for_elements(bounds[2 * r], bounds[2 * r + 1], body, reads(p), changes(g));
     }
+}
+
+extern "C" __global__ void l1_subgradient(
+    const REAL* p, REAL* g, const long long* bounds, const REAL* weights, long long ranges, double strength) {
+    add_subgradient(p, g, bounds, weights, ranges, (REAL)strength);
+}
+
+// For gradients times scale[0].
+extern "C" __global__ void l1_scaled(
+    const REAL* p,
+    REAL* g,
+    const long long* bounds,
+    const REAL* weights,
+    const REAL* scale,
+    long long ranges,
+    double strength) {
+    add_subgradient(p, g, bounds, weights, ranges, (REAL)(strength * scale[0]));
 }
 
 extern "C" __global__ void soft_threshold(
@@ -20,7 +37,7 @@ extern "C" __global__ void soft_threshold(
     const long long* counters,
     long long ranges,
     double strength) {
-    if (counters[FAILED] >= 0) return;
+    if (updates_are_off(counters)) return;
     const REAL rate = (REAL)strength * rates[counters[ROW]];
     for (long long r = 0; r < ranges; ++r) {
         const REAL bound = rate * factors[2 * r] * weights[r];

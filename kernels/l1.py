@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .counters import FAILED, ROW
+from .counters import FAILED, ROW, SKIP
 from .launch import over_elements
 from .operation import Cuda, Launch, Operation, elements
 
@@ -35,14 +35,30 @@ def subgradient_loop(start: int, stop: int, p: Any, g: Any, bounds: Any, weights
             gs[i] += size if v > zero else (-size if v < zero else zero)
 
 
+def scaled_reference(xp: Any, p: Any, g: Any, bounds: Any, weights: Any, scale: Any, *, strength: float) -> None:
+    """`subgradient_reference` for gradients times scale[0]."""
+    subgradient_reference(xp, p, g, bounds, weights, strength=strength * float(scale[0]))
+
+
+def scaled_loop(start: int, stop: int, p: Any, g: Any, bounds: Any, weights: Any, scale: Any, strength: float) -> None:
+    """`scaled_reference` over elements `start` to `stop`."""
+    zero = p.dtype.type(0)
+    for r in range(bounds.shape[0]):
+        low, high = max(start, bounds[r, 0]), min(stop, bounds[r, 1])
+        size = p.dtype.type(strength * scale[0]) * weights[r]
+        for i in range(low, high):
+            v = p[i]
+            g[i] += size if v > zero else (-size if v < zero else zero)
+
+
 def threshold_reference(
     xp: Any, p: Any, bounds: Any, factors: Any, weights: Any, rates: Any, counters: Any, *, strength: float
 ) -> None:
     """Soft-thresholds the weights among p (n,) by strength times the rate of this step.
 
-    `rates` (steps,) holds the learning rate of each row of the schedule table. Nothing once a loss was not finite.
+    `rates` (steps,) holds the learning rate of each row of the schedule table. Nothing where updates are off.
     """
-    if int(counters[FAILED]) >= 0:
+    if int(counters[FAILED]) >= 0 or int(counters[SKIP]):
         return
     rate = float(rates[int(counters[ROW])])
     for r in range(bounds.shape[0]):
@@ -63,7 +79,7 @@ def threshold_loop(
     strength: float,
 ) -> None:
     """`threshold_reference` over elements `start` to `stop`."""
-    if counters[FAILED] >= 0:
+    if counters[FAILED] >= 0 or counters[SKIP]:
         return
     zero, rate = p.dtype.type(0), p.dtype.type(strength) * rates[counters[ROW]]
     for r in range(bounds.shape[0]):
@@ -82,6 +98,11 @@ def subgradient_launch(p: Any, g: Any, bounds: Any, weights: Any, *, strength: f
     return over_elements(p.size, p, g, bounds, weights, bounds.shape[0], float(strength))
 
 
+def scaled_launch(p: Any, g: Any, bounds: Any, weights: Any, scale: Any, *, strength: float) -> Launch:
+    """A thread for some elements."""
+    return over_elements(p.size, p, g, bounds, weights, scale, bounds.shape[0], float(strength))
+
+
 def threshold_launch(
     p: Any, bounds: Any, factors: Any, weights: Any, rates: Any, counters: Any, *, strength: float
 ) -> Launch:
@@ -95,6 +116,15 @@ L1_SUBGRADIENT = Operation(
     subgradient_loop,
     elements,
     cuda=Cuda("l1.cu", "l1_subgradient", subgradient_launch),
+    flops=lambda p, *_, **__: 2 * p.size,
+    traffic=lambda p, g, *_: (p.nbytes + g.nbytes, g.nbytes),
+)
+L1_SCALED = Operation(
+    "l1_scaled",
+    scaled_reference,
+    scaled_loop,
+    elements,
+    cuda=Cuda("l1.cu", "l1_scaled", scaled_launch),
     flops=lambda p, *_, **__: 2 * p.size,
     traffic=lambda p, g, *_: (p.nbytes + g.nbytes, g.nbytes),
 )

@@ -1,14 +1,15 @@
 // Layer normalisation, a warp a row, and its sums over rows; the formulas are in layer_norm.py. y may be x, dx may be dy.
 #include "column_sums.cuh"
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void layer_norm(
-    const REAL* x, const REAL* scale, const REAL* shift, REAL* y, REAL* statistics, long long rows, int n, double eps) {
+    const VALUE* x, const REAL* scale, const REAL* shift, VALUE* y, REAL* statistics, long long rows, int n, double eps) {
     const int lane = threadIdx.x % WARP;
     const REAL share = (REAL)1 / (REAL)n;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
-        const REAL* from = x + row * n;
-        REAL* to = y + row * n;
+        const VALUE* from = x + row * n;
+        VALUE* to = y + row * n;
         REAL total = 0, squares = 0;
         for (int j = lane; j < n; j += WARP) total += from[j];
         const REAL mean = warp_sum(total) * share;
@@ -23,13 +24,13 @@ extern "C" __global__ void layer_norm(
 }
 
 extern "C" __global__ void layer_norm_backward(
-    const REAL* dy, const REAL* x, const REAL* scale, const REAL* statistics, REAL* dx, long long rows, int n) {
+    const VALUE* dy, const VALUE* x, const REAL* scale, const REAL* statistics, VALUE* dx, long long rows, int n) {
     const int lane = threadIdx.x % WARP;
     const REAL share = (REAL)1 / (REAL)n;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
         const REAL mean = statistics[2 * row], r = statistics[2 * row + 1];
-        const REAL* from = x + row * n;
-        const REAL* d = dy + row * n;
+        const VALUE* from = x + row * n;
+        const VALUE* d = dy + row * n;
         REAL plain = 0, product = 0;
         for (int j = lane; j < n; j += WARP) {
             const REAL g = d[j] * scale[j];
@@ -47,8 +48,8 @@ enum { CHUNK = 16 };  // rows of a lane summed on their own before they join its
 
 // `parts` is how many parts `partial` has room for: those of dscale come first, then those of dshift.
 extern "C" __global__ void layer_norm_sums(
-    const REAL* dy,
-    const REAL* x,
+    const VALUE* dy,
+    const VALUE* x,
     const REAL* statistics,
     REAL* dscale,
     REAL* dshift,

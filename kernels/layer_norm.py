@@ -157,7 +157,7 @@ LAYER_NORM = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("layer_norm.cu", "layer_norm", forward_launch),
+    cuda=Cuda("layer_norm.cu", "layer_norm", forward_launch, types={"VALUE": 0, "REAL": 1}),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, *_, **__: 8 * x.size,
@@ -167,7 +167,7 @@ LAYER_NORM_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     rows,
-    cuda=Cuda("layer_norm.cu", "layer_norm_backward", backward_launch),
+    cuda=Cuda("layer_norm.cu", "layer_norm_backward", backward_launch, types={"VALUE": 0, "REAL": 2}),
     inplace=((0, 0),),
     flops=lambda dy, *_: 12 * dy.size,
 )
@@ -176,7 +176,7 @@ LAYER_NORM_SUMS = Operation(
     sums_reference,
     sums_loop,
     columns,
-    cuda=Cuda("layer_norm.cu", "layer_norm_sums", sums_launch),
+    cuda=Cuda("layer_norm.cu", "layer_norm_sums", sums_launch, types={"VALUE": 0, "REAL": 2}),
     flops=lambda dy, *_: 5 * dy.size,
     scratch=(5, 6),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import over_items
-from .operation import Cuda, Launch, Operation, rows
+from .operation import VALUES, Cuda, Launch, Operation, rows
 
 
 def forward_reference(xp: Any, x: Any, y: Any) -> None:
@@ -79,7 +79,7 @@ MAXOUT = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("maxout.cu", "maxout", forward_launch),
+    cuda=Cuda("maxout.cu", "maxout", forward_launch, types=VALUES),
     gradient=gradient,
     flops=lambda x, *_: x.size,
 )
@@ -88,6 +88,6 @@ MAXOUT_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     rows,
-    cuda=Cuda("maxout.cu", "maxout_backward", backward_launch),
+    cuda=Cuda("maxout.cu", "maxout_backward", backward_launch, types=VALUES),
     flops=lambda dy, x, *_: x.size,
 )

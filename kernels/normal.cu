@@ -3,11 +3,12 @@
 #include "counters.cuh"
 #include "grid.cuh"
 #include "philox.cuh"
+#include "value.cuh"
 
 extern "C" __global__ void normal(
     const unsigned int* key,
     const long long* counters,
-    REAL* out,
+    VALUE* out,
     long long size,
     double deviation,
     long long stream) {

@@ -66,6 +66,6 @@ NORMAL = Operation(
     reference,
     loop,
     blocks,
-    cuda=Cuda("normal.cu", "normal", launch, types={"REAL": 2}),
+    cuda=Cuda("normal.cu", "normal", launch, types={"VALUE": 2, "REAL": 2}),
     flops=lambda key, counters, out, **_: 8 * out.size,
 )

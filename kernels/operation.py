@@ -101,7 +101,7 @@ class Operation:
     @property
     def short(self) -> bool:
         """Whether arrays may be of sixteen bits: a kernel says so by names of types, and array code always can."""
-        return self.cuda is None or not {"VALUE", "BATCH", "COPY"}.isdisjoint(self.cuda.types)
+        return self.cuda is None or not {"VALUE", "BATCH", "COPY", "GRADIENT"}.isdisjoint(self.cuda.types)
 
     def bytes(self, *arrays: Any) -> int:
         """Bytes read and written at the least, without scratch."""

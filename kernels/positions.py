@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import over_items
-from .operation import Cuda, Launch, Operation, rows
+from .operation import VALUES, Cuda, Launch, Operation, rows
 
 
 def forward_reference(xp: Any, x: Any, table: Any, y: Any, *, length: int) -> None:
@@ -67,7 +67,7 @@ POSITIONS = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("positions.cu", "positions", forward_launch),
+    cuda=Cuda("positions.cu", "positions", forward_launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, *_, **__: x.size,
@@ -77,6 +77,6 @@ POSITIONS_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     places,
-    cuda=Cuda("positions.cu", "positions_backward", backward_launch),
+    cuda=Cuda("positions.cu", "positions_backward", backward_launch, types={"VALUE": 0, "REAL": 1}),
     flops=lambda dy, *_, **__: dy.size,
 )

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from .launch import over_elements
-from .operation import Cuda, Launch, Operation, elements
+from .operation import VALUES, Cuda, Launch, Operation, elements
 
 
 def forward_reference(xp: Any, mean: Any, log_variance: Any, noise: Any, z: Any) -> None:
@@ -63,7 +63,7 @@ REPARAMETERIZE = Operation(
     forward_reference,
     forward_loop,
     elements,
-    cuda=Cuda("reparameterize.cu", "reparameterize", forward_launch),
+    cuda=Cuda("reparameterize.cu", "reparameterize", forward_launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda mean, *_: 4 * mean.size,
@@ -73,6 +73,6 @@ REPARAMETERIZE_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     elements,
-    cuda=Cuda("reparameterize.cu", "reparameterize_backward", backward_launch),
+    cuda=Cuda("reparameterize.cu", "reparameterize_backward", backward_launch, types=VALUES),
     flops=lambda dz, *_: 5 * dz.size,
 )

@@ -1,15 +1,19 @@
 // The softmax of the rows of n by n matrices, causal or not, and its backward, a warp a row. p may be s, ds may be dp.
+#include "value.cuh"
 #include "warp.cuh"
 
-extern "C" __global__ void softmax(const REAL* s, REAL* p, long long rows, int n, double scale, int causal) {
+extern "C" __global__ void softmax(const VALUE* s, VALUE* p, long long rows, int n, double scale, int causal) {
     const int lane = threadIdx.x % WARP;
     const REAL factor = scale;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
-        const REAL* from = s + row * n;
-        REAL* to = p + row * n;
+        const VALUE* from = s + row * n;
+        VALUE* to = p + row * n;
         const int last = causal ? (int)(row % n) + 1 : n;
         REAL top = from[0];
-        for (int j = lane; j < last; j += WARP) top = from[j] > top ? from[j] : top;
+        for (int j = lane; j < last; j += WARP) {
+            const REAL value = from[j];
+            top = value > top ? value : top;
+        }
         for (int lanes = WARP / 2; lanes > 0; lanes /= 2) {
             const REAL other = from_partner(top, lanes);
             top = other > top ? other : top;
@@ -23,7 +27,7 @@ extern "C" __global__ void softmax(const REAL* s, REAL* p, long long rows, int n
 }
 
 extern "C" __global__ void softmax_backward(
-    const REAL* dp, const REAL* p, REAL* ds, long long rows, int n, double scale) {
+    const VALUE* dp, const VALUE* p, VALUE* ds, long long rows, int n, double scale) {
     const int lane = threadIdx.x % WARP;
     const REAL factor = scale;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {

@@ -13,7 +13,7 @@ import numpy as np
 
 from .exponential import exp
 from .launch import over_rows
-from .operation import Cuda, Launch, Operation
+from .operation import VALUES, Cuda, Launch, Operation
 
 
 def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> None:
@@ -102,7 +102,7 @@ SOFTMAX = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("softmax.cu", "softmax", forward_launch),
+    cuda=Cuda("softmax.cu", "softmax", forward_launch, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda s, *_, **__: 5 * s.size,
@@ -112,7 +112,7 @@ SOFTMAX_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     rows,
-    cuda=Cuda("softmax.cu", "softmax_backward", backward_launch),
+    cuda=Cuda("softmax.cu", "softmax_backward", backward_launch, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dp, *_, **__: 5 * dp.size,
 )

@@ -1,8 +1,9 @@
 // A weight for each row, a warp a row: its loss, the first score, and its gradient are multiplied with it.
+#include "value.cuh"
 #include "warp.cuh"
 
 extern "C" __global__ void weigh(
-    const REAL* weight, const REAL* scores, const REAL* gradient, REAL* wscores, REAL* wgradient,
+    const REAL* weight, const REAL* scores, const GRADIENT* gradient, REAL* wscores, GRADIENT* wgradient,
     long long rows, long long m, long long n) {
     const int lane = threadIdx.x % WARP;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {

@@ -75,6 +75,8 @@ class Layer:
     """What the labels of a classifier are called; saved with the model."""
     joins: ClassVar[int] = 1
     """How many values it reads; one that reads several gets them as a tuple."""
+    reads_data: ClassVar[bool] = False
+    """Whether, as first layer, it takes rows of data as they are, and not in the dtype of activations."""
     registered: ClassVar[dict[str, type[Layer]]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:

@@ -33,6 +33,8 @@ class Embedding(Layer):
         A size is no whole number of at least 1.
     """
 
+    reads_data = True
+
     def __init__(self, num_embeddings: int, embedding_dim: int, length: int | None = None) -> None:
         sizes = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim, "length": length}
         for name, value in sizes.items():
@@ -55,9 +57,10 @@ class Embedding(Layer):
             raise ShapeError(f"Embedding has places for {self.length} tokens, but gets sequences of {tokens}")
         graph.categories[x] = self.num_embeddings
         y = graph.batch((self.embedding_dim,), each=tokens)
-        graph.apply(EMBEDDING, (x, graph.parameter(self.weight)), (y,))
+        graph.apply(EMBEDDING, (x, graph.parameter(self.weight, graph.activations)), (y,))
         if self.position is None:
             return y
         placed = graph.batch(y.shape, each=tokens)
-        graph.apply(POSITIONS, (y, graph.parameter(self.position)), (placed,), length=tokens)
+        position = graph.parameter(self.position, graph.activations)
+        graph.apply(POSITIONS, (y, position), (placed,), length=tokens)
         return placed

@@ -39,7 +39,7 @@ class LayerNorm(Layer):
     def lower(self, graph: Graph, x: Value) -> Value:
         if x.shape != (self.features,):
             raise ShapeError(f"LayerNorm expects {self.features} features a row, but gets rows of shape {x.shape}")
-        y, statistics = graph.batch(x.shape), graph.batch((2,))
+        y, statistics = graph.batch(x.shape), graph.batch((2,), graph.dtype)
         inputs = x, graph.parameter(self.weight), graph.parameter(self.bias)
         graph.apply(LAYER_NORM, inputs, (y, statistics), eps=float(self.eps))
         return y

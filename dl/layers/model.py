@@ -78,6 +78,8 @@ class Model(Layer):
         The output needs an `Input` that is not among `inputs`, or does not need one that is.
     """
 
+    reads_data = True
+
     def __init__(
         self, inputs: Symbol | Sequence[Symbol], output: Symbol | Sequence[Symbol], dtype: str = "float32"
     ) -> None:
@@ -111,8 +113,8 @@ class Model(Layer):
             raise ShapeError(f"Model expects {self.in_features} features a row, but gets rows of shape {x.shape}")
         values: dict[Symbol, Value] = {}
         for symbol in self.inputs[:-1]:
-            rest = graph.batch((x.shape[0] - symbol.features,))
-            values[symbol] = graph.batch((symbol.features,))
+            rest = graph.batch((x.shape[0] - symbol.features,), x.dtype)
+            values[symbol] = graph.batch((symbol.features,), x.dtype)
             graph.apply(SPLIT, (x,), (values[symbol], rest))
             x = rest
         values[self.inputs[-1]] = x

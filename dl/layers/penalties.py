@@ -27,7 +27,7 @@ class L1Activity(Layer):
 
     def lower(self, graph: Graph, x: Value) -> Value:
         if graph.terms is not None:
-            term = graph.batch((1,))
+            term = graph.batch((1,), graph.dtype)
             graph.apply(ABSOLUTE_SUM, (x,), (term,))
             graph.add_term(term, self.weight)
         return x
@@ -88,7 +88,7 @@ class Contractive(Layer):
         h = graph.batch((self.out_features,))
         graph.apply(ACTIVATION, (graph.lower(self.linear, x, "linear"),), (h,), activation=number)
         if graph.terms is not None:
-            squares, term = graph.fixed((self.out_features,), graph.dtype), graph.batch((1,))
+            squares, term = graph.fixed((self.out_features,), graph.dtype), graph.batch((1,), graph.dtype)
             graph.apply(COLUMN_MOMENT, (graph.parameter(self.linear.weight),), (squares,), power=2)
             graph.apply(CONTRACTION, (h, squares), (term,), activation=number)
             graph.add_term(term, self.weight * self.in_features)  # the moment is a mean, the norm a sum

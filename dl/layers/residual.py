@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Residual(Sequential):
     """y = x + f(x), where f applies `layers` in order; f keeps the shape."""
 
+    reads_data = False
+
     def lower(self, graph: Graph, x: Value) -> Value:
         change = super().trace(graph, x)[-1][2]
         if change.example_shape != x.example_shape:

@@ -26,6 +26,8 @@ class Sequential(Layer):
         There are no layers, or one of them is none.
     """
 
+    reads_data = True
+
     def __init__(self, *layers: Layer, dtype: str = "float32") -> None:
         name = type(self).__name__
         for position, layer in enumerate(layers):

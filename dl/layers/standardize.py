@@ -30,6 +30,8 @@ class Standardize(Layer):
         `features` is not a whole number of at least 1.
     """
 
+    reads_data = True
+
     def __init__(self, features: int) -> None:
         if not isinstance(features, int) or features < 1:
             raise ConfigurationError(f"Standardize: features is {features!r}; expected a whole number of at least 1")

@@ -38,7 +38,7 @@ class Variational(Layer):
             return mean
         log_variance = graph.lower(self.log_variance, x, "log_variance")
         if graph.terms is not None:
-            term = graph.batch((1,))
+            term = graph.batch((1,), graph.dtype)
             graph.apply(KL_NORMAL, (mean, log_variance), (term,))
             graph.add_term(term, self.weight)
         if not graph.train:

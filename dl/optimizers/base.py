@@ -69,7 +69,10 @@ class Optimizer:
         return {}
 
     def constants(self, step: int, lr: float) -> tuple[float, ...]:
-        """The operation's constants for step number `step`, from 0, at learning rate `lr`, in float64."""
+        """The operation's constants for update number `step`, from 0, at learning rate `lr`, in float64.
+
+        Each is linear in `lr`, a + b · lr.
+        """
         raise NotImplementedError
 
     def init(self, p: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import fake_cublaslt
 import ml_dtypes
 import numpy as np
 import pytest
@@ -143,6 +145,35 @@ def test_a_mask_that_was_not_written_is_not_read() -> None:
     arrays = [y, np.eye(7, dtype=np.float32), y, mask, dz, np.empty(7, np.float32), *scratch]
     device.bind(PRODUCT_RELU_BACKWARD, arrays, {"transpose_a": 0, "transpose_b": 1})()
     assert "DRELU_BGRAD" not in device.lt.epilogues and np.array_equal(dz, y)
+
+
+@pytest.mark.parametrize(("status", "level"), [(15, logging.INFO), (7, logging.WARNING)])
+def test_an_epilogue_that_is_not_there_is_noted_and_done_without(
+    status: int, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b, bias, y = drawn(5, 6, 7, np.float32)
+    device = backend(True)
+    device.lt.refused, device.lt.status = {"RELU_BIAS"}, status
+    with caplog.at_level(logging.INFO, "gearshift"):
+        device.bind(PRODUCT_BIAS, [a, b, bias, y], {**PLAIN, "activation": RELU})()
+    (record,) = caplog.records
+    assert record.levelno == level and "RELU_BIAS" in record.getMessage() and f"status {status}" in record.getMessage()
+    assert np.allclose(y, np.maximum(a @ b + bias, 0), atol=1e-5)
+
+
+def test_mistakes_are_not_taken_for_a_missing_epilogue() -> None:
+    a, b, bias, y = drawn(5, 6, 7, np.float32)
+    device = backend(True)
+    device.lt.refused, device.lt.status = {"RELU_BIAS"}, 14
+    with pytest.raises(fake_cublaslt.cuBLASLtError, match="status 14"):
+        device.bind(PRODUCT_BIAS, [a, b, bias, y], {**PLAIN, "activation": RELU})
+
+    def mistaken(*arguments: Any) -> None:
+        raise TypeError("a wrong argument")
+
+    device.lt.refused, device.lt.matmul = set(), mistaken
+    with pytest.raises(TypeError, match="a wrong argument"):
+        device.bind(PRODUCT_BIAS, [a, b, bias, y], {**PLAIN, "activation": RELU})
 
 
 def test_choices_between_one_launch_and_several_are_kept_and_replayed(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from gearshift.kernels.update import with_copy
 
 ACTIVATIONS = (IDENTITY, RELU, TANH, SIGMOID)
 UPDATES = ("adadelta", "adagrad", "adam", "delta_bar_delta", "momentum", "nesterov", "rmsprop", "sgd")
-SHORT_TYPES = ("VALUE", "BATCH", "GRADIENT")  # what kernels call arrays that may be of sixteen bits
+SHORT_TYPES = ("VALUE", "BATCH", "GRADIENT", "RESULT")  # what kernels call arrays that may be of sixteen bits
 LOSSES = (
     "binary_cross_entropy",
     "hinge",
@@ -33,25 +33,56 @@ LOSSES = (
 )
 SHORT = (
     *LOSSES,
+    "absolute_sum",
+    "absolute_sum_backward",
     "activation",
     "activation_backward",
     "add",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_fixed",
     "bias_activation",
     "bias_activation_backward",
+    "column_moment",
+    "column_moment_backward",
+    "columns",
+    "columns_backward",
     "concatenate",
+    "contraction",
+    "contraction_backward",
     "convert",
     "dropout",
+    "embedding",
+    "embedding_backward",
     "gather",
     "gather_pair",
     "gather_standardized",
     "gather_standardized_pair",
     "gelu",
     "gelu_backward",
+    "joint",
+    "kl_normal",
+    "kl_normal_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "layer_norm_sums",
+    "maxout",
+    "maxout_backward",
+    "merge_heads",
+    "normal",
+    "positions",
+    "positions_backward",
+    "reparameterize",
+    "reparameterize_backward",
     "scale_gradient",
+    "softmax",
+    "softmax_backward",
     "softplus",
     "softplus_backward",
     "split",
+    "split_heads",
     "standardize",
+    "weigh",
 )
 """Operations over activations, which may be of sixteen bits."""
 JUNK = 77  # what lies in an output before it is written
@@ -86,20 +117,22 @@ def cases(name: str, real: Any, rows: int, n: int, seed: int = 0) -> Iterator[Ca
     if not is_short(real):
         yield from _BUILDERS[name](_Draw(np.random.default_rng(seed), np.dtype(real)), rows, n)
         return
-    operation = operations()[name]
     for case in cases(name, np.float32, rows, n, seed):
-        call = cuda.prepare(operation, case.arrays, case.attributes)
-        types = {
-            id(argument): parameter.type
-            for parameter, argument in zip(
-                cuda.signatures(call.program.source)[call.entry], call.arguments, strict=True
-            )
-        }
-        arrays = [
-            array.astype(real) if array.dtype == np.float32 and types[id(array)] in SHORT_TYPES else array
-            for array in case.arrays
-        ]
-        yield replace(case, arrays=arrays)
+        types = _types(operations()[name], case)
+        for wide in [()] if "GRADIENT" not in types else [(), ("GRADIENT",)]:  # gradients may also stay float32
+            arrays = [
+                array.astype(real) if array.dtype == np.float32 and type_ in set(SHORT_TYPES) - set(wide) else array
+                for array, type_ in zip(case.arrays, types, strict=True)
+            ]
+            yield replace(case, arrays=arrays)
+
+
+def _types(operation: Operation, case: Case) -> list[str]:
+    """What the kernel calls the type of each array; an array that it does not take has none."""
+    call = cuda.prepare(operation, case.arrays, case.attributes)
+    parameters = cuda.signatures(call.program.source)[call.entry]
+    types = {id(argument): parameter.type for parameter, argument in zip(parameters, call.arguments, strict=True)}
+    return [types.get(id(array), "") for array in case.arrays]
 
 
 def copying(name: str, copy: Any, rows: int, n: int) -> Iterator[tuple[Operation, Case]]:
@@ -471,25 +504,35 @@ def _clip_values(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([g], (0,), {"bound": 0.75})
 
 
+def _clip_scaled(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for lost in (np.nan, np.inf, -np.inf):
+        g = draw.normal(rows * n)
+        g[: rows // 3] = lost
+        yield Case([g, np.array([1024, 3, 0], dtype=draw.real)], (0,), {"bound": 0.75 / 1024})
+
+
 def _convert(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for dtype in (np.float32, np.float64):
         yield Case([draw.normal(rows, n).astype(dtype), draw.junk(rows, n)], (1,))
 
 
 def _scale_gradient(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
-    scale = np.array([1024, 3], dtype=draw.real)
+    scale = np.array([1024, 3, 0], dtype=draw.real)
     yield Case([draw.normal(rows, n), scale, draw.junk(rows, n)], (2,))
 
 
 def _unscale(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for bad in (None, np.inf, np.nan):
+        rates, constants = draw.random.uniform(0, 1, 300), draw.random.uniform(-1, 1, (300, 5, 2))
+        table = (constants[:, :, 0] + rates[:, None] * constants[:, :, 1]).astype(draw.real)
         for scale, steps in (1024, 3), (1024, 1999), (2.0**-24, 7):
             for max_norm in (np.inf, 1e-5, 1e9):
                 partial = draw.random.uniform(0, 2, rows * n)
                 if bad is not None:
                     partial[rows * n // 2 :] = bad
-                arrays = [partial, np.array([scale, steps], dtype=draw.real), counters(step=8), draw.junk(1)]
-                yield Case(arrays, (1, 2, 3), {"max_norm": max_norm})
+                scales = np.array([scale, steps, 1], dtype=draw.real)
+                arrays = [partial, rates, constants, scales, counters(step=8), table, draw.junk(1)]
+                yield Case(arrays, (3, 4, 5, 6), {"max_norm": max_norm}, {5: 2.0})
 
 
 def _gradient_squares(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
@@ -504,12 +547,18 @@ def _l1_subgradient(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([p, g, bounds, np.array([1, 0, 1], dtype=draw.real)], (1,), {"strength": 0.3}, {1: _largest(g) + 1})
 
 
+def _l1_scaled(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for case in _l1_subgradient(draw, rows, n):
+        scale = np.array([64, 3, 0], dtype=draw.real)
+        yield Case([*case.arrays, scale], (1,), {"strength": 0.3 / 64}, case.terms)
+
+
 def _soft_threshold(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
-    for failed in (-1, 4):
+    for changes in {}, {"failed": 4}, {"skip": 1}:
         p, _, bounds, factors, table, *_ = _update(draw, rows * n, 0, [0.75])
         p[::3] = 0
         weights = np.array([1, 0, 1], dtype=draw.real)
-        arrays = [p, bounds, factors, weights, table.reshape(-1), counters(failed=failed)]
+        arrays = [p, bounds, factors, weights, table.reshape(-1), counters(**changes)]
         yield Case(arrays, (0,), {"strength": 0.5}, {0: _largest(p) + 1})
 
 
@@ -704,6 +753,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "bias_activation_backward": _bias_activation_backward,
     "binary_cross_entropy": _binary_cross_entropy,
     "clip_factor": _clip_factor,
+    "clip_scaled": _clip_scaled,
     "clip_values": _clip_values,
     "columns": _columns,
     "columns_backward": _columns_backward,
@@ -730,6 +780,7 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "layer_norm_sums": _layer_norm_sums,
     "merge_heads": _merge_heads,
     "joint": _joint,
+    "l1_scaled": _l1_scaled,
     "l1_subgradient": _l1_subgradient,
     "maxout": _maxout,
     "maxout_backward": _maxout_backward,

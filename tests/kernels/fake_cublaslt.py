@@ -59,6 +59,14 @@ class MatmulPreferenceAttribute(enum.IntEnum):
     MIN_ALIGNMENT_D_BYTES = 8
 
 
+class cuBLASLtError(Exception):
+    """What every call answers that fails."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
 class MatmulHeuristicResult:
     """An array of proposals; `ptr` is where they are written."""
 
@@ -79,6 +87,7 @@ class FakeCublasLt:
     MatmulPreferenceAttribute = MatmulPreferenceAttribute
     Epilogue = Epilogue
     MatmulHeuristicResult = MatmulHeuristicResult
+    cuBLASLtError = cuBLASLtError
 
     def __init__(self, launch: Callable[[int, str, Callable[[], None]], None], algorithms: int = 3) -> None:
         self.launch, self.algorithms = launch, algorithms
@@ -86,6 +95,7 @@ class FakeCublasLt:
         self.used: list[int] = []
         self.epilogues: list[str] = []
         self.refused: set[str] = set()  # epilogues that no algorithm has
+        self.status = 15  # what is answered for those
         self._numbers = itertools.count(1 << 20)
 
     def get_version(self) -> int:
@@ -146,7 +156,7 @@ class FakeCublasLt:
         assert set(self.alive[preference]) == set(MatmulPreferenceAttribute)
         assert all(value & value - 1 == 0 for value in self.alive[preference].values())
         if self._epilogue(description) in self.refused:
-            raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED")
+            raise cuBLASLtError(self.status)
         count = min(most, self.algorithms)
         words = np.ctypeslib.as_array((ctypes.c_uint64 * (WORDS * count)).from_address(found)).reshape(count, WORDS)
         words[...] = np.arange(count, dtype=np.uint64)[:, None] + 7
@@ -158,7 +168,7 @@ class FakeCublasLt:
         assert {handle, description, a, b, c, d} <= self.alive.keys() and found
         words = (ctypes.c_uint64 * WORDS).from_address(algorithm)
         if len(set(words)) > 1 or not 7 <= words[0] < 7 + self.algorithms:
-            raise RuntimeError("CUBLAS_STATUS_INVALID_VALUE")
+            raise cuBLASLtError(7)
 
     def matmul(self, handle: int, description: int, *arguments: int) -> None:
         alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm, workspace, size, stream = arguments

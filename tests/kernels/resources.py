@@ -24,6 +24,7 @@ from gearshift.kernels.operation import Operation
 
 REALS, SHORTS = (np.float32, np.float64), (ml_dtypes.bfloat16, np.float16)
 TABLE = Path(__file__).with_name("resources.json")
+SHORT_ON = ("75", "90", "120")  # where programs over sixteen bits are compiled: the oldest, Hopper, the newest
 ARCHITECTURES = ("75", "80", "86", "89", "90", "90a", "100", "120")
 CUPY = ("--device-as-default-execution-space", "-ftz=true")  # what CuPy 14 adds to a kernel's own options
 _USE = re.compile(
@@ -67,6 +68,13 @@ def add(found: dict[Program, str], program: Program) -> None:
     found.setdefault(program, " ".join(f"{macro}={text}" for macro, text in program.macros))
 
 
+def programs_for(architecture: str) -> dict[Program, str]:
+    """Those that are compiled for ``"90a"``: the types' conversions alone tell programs over sixteen bits apart."""
+    if architecture in SHORT_ON:
+        return programs()
+    return {p: types for p, types in programs().items() if {"bfloat16", "float16"}.isdisjoint(dict(p.macros).values())}
+
+
 @cache
 def compiled(architecture: str) -> tuple[dict[str, dict[str, int]], list[str]]:
     """For ``"90a"``: each kernel's registers, stack, spilled and shared bytes, and all else that the compiler said."""
@@ -77,8 +85,8 @@ def compiled(architecture: str) -> tuple[dict[str, dict[str, int]], list[str]]:
         return nvrtc.compile_cubin(program.source, options)
 
     with ThreadPoolExecutor() as pool:
-        done = list(pool.map(compile, programs()))
-    for types, (binary, log) in zip(programs().values(), done, strict=True):
+        done = list(pool.map(compile, programs_for(architecture)))
+    for types, (binary, log) in zip(programs_for(architecture).values(), done, strict=True):
         said += [line for line in log.splitlines() if not line.startswith(("ptxas info", "ptxas         ."))]
         if binary[:4] != b"\x7fELF":
             said.append(f"{types}: no binary")

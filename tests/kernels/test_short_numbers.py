@@ -53,7 +53,7 @@ def test_floats_are_rounded_to_the_nearest_and_ties_to_even(dtype: np.dtype) -> 
         assert np.isnan(y[~finite].astype(np.float32)).all()
 
 
-@pytest.mark.parametrize("size", [(0, 5), (1, 1), (5, 7), (33, 64), (300, 31), (2, 1000)])
+@pytest.mark.parametrize("size", [(0, 5), (5, 7), (300, 31), (2, 1000)])
 @pytest.mark.parametrize("name", SHORT)
 def test_kernel_equals_reference(name: str, size: tuple[int, int], dtype: np.dtype) -> None:
     for case in cases(name, dtype, *size):
