@@ -15,6 +15,7 @@ import numpy as np
 
 from ... import backends
 from ...backends import Backend
+from ...backends.errors import DeviceMemoryError
 from ...backends.team import Team
 from ...dl.dense_chain import DensePlan
 from ...dl.graph import Value
@@ -125,18 +126,27 @@ def _chain_products(plans: dict[int, DensePlan]) -> list[Rate]:
 
 
 def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[Streams]:
-    start = {kind: least(backend, stream(backend, kind, 1, team)) for kind in KINDS}
+    start = {kind: _pass(backend, kind, 1, team) for kind in KINDS}
     found = []
     for size in sizes:
+        try:
+            passes = {kind: _pass(backend, kind, size // 8, team) for kind in KINDS}
+        except (DeviceMemoryError, MemoryError):
+            break  # the plans have taken the rest: the rates of smaller passes stand for these
         rates = {}
-        for kind in KINDS:
-            seconds = least(backend, stream(backend, kind, size // 8, team))
+        for kind, seconds in passes.items():
             seconds = max(seconds - start[kind], 0.1 * seconds)  # the launch is a ceiling of its own
             rates[kind] = (2 if kind == "update" else 1) * size / seconds
         for kind in ("read", "write"):  # a pass in place does both, so neither is slower
             rates[kind] = max(rates[kind], rates["update"] / 2)
         found.append(Streams(bytes=size, **rates))
     return found
+
+
+def _pass(backend: Backend, kind: str, words: int, team: Team | None) -> float:
+    """Seconds of one pass."""
+    work, passes = stream(backend, kind, words, team)
+    return least(backend, work) / passes
 
 
 @quietly

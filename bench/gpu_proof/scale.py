@@ -21,6 +21,7 @@ class Scale:
     networks, batch_sizes : of the steps that are timed.
     seconds, rounds : the least time of one measurement, and how many there are.
     plans : how many plans are made and forgotten.
+    swept, rows, sweep : networks that `gearshift bench` sweeps, on so many rows, and its seconds for each.
     """
 
     kernels: tuple[tuple[int, int], ...]
@@ -35,6 +36,9 @@ class Scale:
     seconds: float
     rounds: int
     plans: int
+    swept: tuple[str, ...]
+    rows: int
+    sweep: float
 
 
 FULL = Scale(
@@ -56,6 +60,9 @@ FULL = Scale(
     seconds=0.05,
     rounds=7,
     plans=1000,
+    swept=("784-512-512-10", "4096-4096-4096-10"),
+    rows=65_536,
+    sweep=90.0,
 )
 
 SMALL = Scale(
@@ -71,5 +78,8 @@ SMALL = Scale(
     seconds=0.0,
     rounds=1,
     plans=5,
+    swept=("12-8-4",),
+    rows=256,
+    sweep=1.0,
 )
 """For a rehearsal: everything runs, and no time means anything."""

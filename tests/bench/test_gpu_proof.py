@@ -28,6 +28,8 @@ pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 def stand_in() -> Iterator[None]:
     before = dict(registry._registered)
     backends.register(CudaOnCpu.name, CudaOnCpu)
+    device: Any = backends.get(CudaOnCpu.name)
+    device.device.limit = 1 << 28
     yield
     registry._registered.clear()
     registry._registered.update(before)
