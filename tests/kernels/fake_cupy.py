@@ -189,9 +189,6 @@ class FakeCupy:
     def empty(self, shape: Any, dtype: Any) -> np.ndarray:
         return self.zeros(shape, dtype)
 
-    def copy(self, array: Any) -> np.ndarray:
-        return self.device.take(np.array(array))
-
     def asnumpy(self, array: Any) -> np.ndarray:
         self.device.stream.synchronize()
         return np.array(array)
