@@ -170,3 +170,22 @@ def test_the_benchmarks_own_kernels_compile_in_silence() -> None:
     for program in programs:
         binary, said = nvrtc.compile_cubin(program.source, ["-arch=sm_90", *resources.CUPY, *program.options])
         assert binary and not said
+
+
+def test_a_run_that_moves_to_the_cpu_leaves_nothing_behind() -> None:
+    """At once: nobody waits for the collector of cycles."""
+    backend: Any = backends.get(CudaOnCpu.name)
+    before = backend.device.held
+    random = np.random.default_rng(0)
+    data = gs.Dataset(random.standard_normal((200, 30)).astype(np.float32), random.integers(0, 4, 200))
+    model = gs.Sequential(gs.Linear(30, 12), gs.ReLU(), gs.Linear(12, 4))
+    run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(), backend=CudaOnCpu.name)
+    gc.disable()
+    try:
+        run.fit(data, validation=data, epochs=2, batch_size=8, verbose=False)
+        run.predict(data.x)
+        assert backend.device.held > before and backend.device.graphs
+        run.to("numba")
+        assert backend.device.held == before and backend.device.released
+    finally:
+        gc.enable()
