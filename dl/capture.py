@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..backends import Backend
@@ -30,7 +31,8 @@ class Steps:
     def __init__(self, backend: Backend, calls: Sequence[Call]) -> None:
         self.backend, self.calls = backend, calls
         self._runs: list[Callable[[], None]] = [call.run for call in calls]
-        self._launches: dict[int, Callable[[], None]] = {1: self._one_by_one}  # by the number of steps, most first
+        # by the number of steps, most first; no bound methods, whose cycle would keep a plan's memory until it is found
+        self._launches: dict[int, Callable[[], None]] = {1: partial(_run, self._runs, 1)}
         self._eager = 0 if backend.captures else -1  # steps launched call by call; -1 when that will not change
 
     def run(self, most: int) -> int:
@@ -48,14 +50,6 @@ class Steps:
         """Whether steps are replayed."""
         return len(self._launches) > 1
 
-    def _one_by_one(self) -> None:
-        for run in self._runs:
-            run()
-
-    def _together(self) -> None:
-        for _ in range(TOGETHER):
-            self._one_by_one()
-
     def _capture(self) -> None:
         self._eager = -1
         try:
@@ -63,9 +57,16 @@ class Steps:
                 obstacle = self.backend.obstacle(call.node.operation)
                 if obstacle:
                     raise RuntimeError(obstacle)
-            one = self.backend.capture(self._one_by_one)
-            several = self.backend.capture(self._together)
+            one = self.backend.capture(partial(_run, self._runs, 1))
+            several = self.backend.capture(partial(_run, self._runs, TOGETHER))
         except Exception as error:  # whatever the device says, training goes on
             warnings.warn(f"steps are launched call by call, not as a graph: {error}", stacklevel=5)
         else:
             self._launches = {TOGETHER: several, 1: one}
+
+
+def _run(calls: Sequence[Callable[[], None]], times: int) -> None:
+    """The calls of a step in order, so many times."""
+    for _ in range(times):
+        for call in calls:
+            call()

@@ -54,6 +54,7 @@ class Plan:
     arena : holds the parameters, and receives their gradients.
     shared : the run's arrays by name, which the graph's shared values stand for.
     capacity : rows of the largest batch; smaller ones use the leading rows of the same buffers.
+    join : whether operations may be joined into fewer launches; where each is looked at by itself they may not.
 
     Raises
     ------
@@ -61,8 +62,17 @@ class Plan:
         The buffers do not fit; the message names the largest batch that does.
     """
 
-    def __init__(self, graph: Graph, backend: Backend, arena: Arena, shared: Mapping[str, Any], capacity: int) -> None:
-        graph = joined(graph) if backend.joins else graph
+    def __init__(
+        self,
+        graph: Graph,
+        backend: Backend,
+        arena: Arena,
+        shared: Mapping[str, Any],
+        capacity: int,
+        *,
+        join: bool = True,
+    ) -> None:
+        graph = joined(graph) if join and backend.joins else graph
         self.graph, self.backend, self.arena, self.capacity = graph, backend, arena, capacity
         self._shared = dict(shared)
         self._parameters = {parameter.name: parameter for parameter in arena.parameters}

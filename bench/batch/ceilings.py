@@ -5,6 +5,7 @@ Each is the fastest of several tries: a ceiling is what the device can do, not w
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,20 +13,26 @@ from typing import Any
 
 import numpy as np
 
+from ... import backends
 from ...backends import Backend
+from ...backends.errors import DeviceMemoryError
 from ...backends.team import Team
 from ...dl.dense_chain import DensePlan
+from ...dl.graph import Value
 from ...dl.plan import Call, Plan, quietly
+from ...kernels.counters import CURSOR
 from .chain import forward_products
 from .records import Ceilings, Rate, Streams
 from .roofline import FORWARD
 from .streams import KINDS, meet, stream
 from .work import WAIT, product_of
 
+logger = logging.getLogger(__name__)
+
 SIZES = [4**power for power in range(6, 15)]  # bytes of memory passes: 4 KiB to 256 MiB
 TRIES, BLOCK = 5, 0.002  # tries of a ceiling, and seconds of each
-SMALL = 4  # elements that are left of each dimension where an operation shall have next to nothing to do
-KEPT = {"counters", "totals", "key", "bounds", "factors", "table", "clip"}  # shared values that are small and needed
+SMALL = 8  # elements left of each dimension where an operation shall have next to nothing to do: 16 bytes of bfloat16
+KEPT = {"counters", "totals", "key", "bounds", "factors", "table", "clip", "loss scale"}  # shared, small and needed
 MEETINGS, TOGETHER = 2000, 64
 
 
@@ -119,12 +126,15 @@ def _chain_products(plans: dict[int, DensePlan]) -> list[Rate]:
 
 
 def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[Streams]:
-    start = {kind: least(backend, stream(backend, kind, 1, team)) for kind in KINDS}
+    start = {kind: _pass(backend, kind, 1, team) for kind in KINDS}
     found = []
     for size in sizes:
+        try:
+            passes = {kind: _pass(backend, kind, size // 8, team) for kind in KINDS}
+        except (DeviceMemoryError, MemoryError):
+            break  # the plans have taken the rest: the rates of smaller passes stand for these
         rates = {}
-        for kind in KINDS:
-            seconds = least(backend, stream(backend, kind, size // 8, team))
+        for kind, seconds in passes.items():
             seconds = max(seconds - start[kind], 0.1 * seconds)  # the launch is a ceiling of its own
             rates[kind] = (2 if kind == "update" else 1) * size / seconds
         for kind in ("read", "write"):  # a pass in place does both, so neither is slower
@@ -133,36 +143,68 @@ def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[
     return found
 
 
+def _pass(backend: Backend, kind: str, words: int, team: Team | None) -> float:
+    """Seconds of one pass."""
+    work, passes = stream(backend, kind, words, team)
+    return least(backend, work) / passes
+
+
 @quietly
 def _launches(plan: Plan) -> dict[str, float]:
     """Seconds of each operation with next to nothing to do: of a call, or in a graph where steps are replayed."""
     backend, replayed = plan.backend, plan.steps(plan.capacity).captured
     seconds = {}
     for call in reversed(plan.bind(plan.capacity)):
-        small = _small(call, backend)
-        if call.node.operation.name in seconds:
+        name = call.node.operation.name
+        small = None if name in seconds else _small(call, backend)
+        if small is None:
             continue
         if replayed:
             small()  # what is loaded at first need is loaded before the capture
             graph = backend.capture(partial(repeat(small), TOGETHER))
-            seconds[call.node.operation.name] = least(backend, repeat(graph)) / TOGETHER
+            seconds[name] = least(backend, repeat(graph)) / TOGETHER
         else:
-            seconds[call.node.operation.name] = least(backend, repeat(small))
+            seconds[name] = least(backend, repeat(small))
     return seconds
 
 
-def _small(call: Call, backend: Backend) -> Callable[[], None]:
-    """The operation bound to arrays of next to no elements."""
-    arrays = []
-    for value, array in zip(call.node.values, call.arrays, strict=True):
-        if value.kind == "shared" and value.name in KEPT:
-            arrays.append(array.copy())
-            continue
-        shape = [min(size, SMALL) for size in array.shape]
-        if value.kind == "batch":
-            shape[0] = 1
-        arrays.append(backend.zeros(tuple(shape), array.dtype))
-    return backend.bind(call.node.operation, arrays, call.node.attributes)
+def _small(call: Call, backend: Backend) -> Callable[[], None] | None:
+    """The operation bound to arrays of next to no elements; None where it does not run on such.
+
+    Kernels trust their arguments: where sizes did not go together they would write beside the arrays. So the
+    definition, which does not, runs first.
+    """
+    operation, attributes = call.node.operation, call.node.attributes
+    values = zip(call.node.values, call.arrays, strict=True)
+    given = [_small_array(backend, *both, place in operation.scratch) for place, both in enumerate(values)]
+    try:
+        backends.get("numpy").bind(operation, given, attributes)()
+        if operation.parts is not None:  # one launch at the least: its product's
+            operation, given, attributes = next(
+                part for part in operation.parts(*given, **attributes) if part[0].product
+            )
+        arrays = [backend.zeros(array.shape, array.dtype) for array in given]
+        for array, content in zip(arrays, given, strict=True):
+            array[...] = backend.asarray(content)
+        return backend.bind(operation, arrays, attributes)
+    except Exception as error:  # whatever the definition or a library says to arrays of this size
+        logger.info("%s: not timed on next to no data: %s: %s", operation.name, type(error).__name__, error)
+        return None
+
+
+def _small_array(backend: Backend, value: Value, array: Any, scratch: bool) -> np.ndarray:
+    """One row of a batch and `SMALL` of every other size, as zeros; what says where to read and write is true of it."""
+    if value.kind == "shared" and value.name in KEPT:
+        kept = np.array(backend.to_numpy(array))
+        if value.name == "bounds":  # of an arena that is as small
+            kept = np.minimum(kept, SMALL)
+        elif value.name == "counters":
+            kept[CURSOR] = 0
+        return kept
+    shape = [size if scratch else min(size, SMALL) for size in array.shape]
+    if value.kind == "batch":
+        shape[0] = value.each
+    return np.zeros(shape, array.dtype)
 
 
 def _waits(plan: DensePlan) -> float:

@@ -73,7 +73,7 @@ class PerExample:
         graph = self.program.graph
         self.counters = new_counters(backend)
         shared = {"counters": self.counters, "key": backend.asarray(key_of(trainer.seed))}
-        self.plan = Plan(graph, backend, state.arena, shared, rows)
+        self.plan = Plan(graph, backend, state.arena, shared, rows, join=False)
         owners = {value: name for name, value in graph.parameters.items()}
         self.parameter_of = {graph.gradients[value]: owners[value] for value in owners if value in graph.gradients}
         known = {value for node in graph.nodes for value in _gradients(node)}

@@ -29,6 +29,7 @@ from .sweep import Budget, Contestant
 ROUNDS = 7
 VISIT = 0.1  # seconds of a round's steps
 LARGEST = 4096  # rows
+PRECISIONS = {"tf32": "TF32", "bfloat16": "bfloat16"}  # that change a float32 step, in words
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,16 @@ def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list
     single = configuration.model.dtype == "float32"
     other = "float64" if single else "float32"
     found = [Variant(other, {"model": {"dtype": other}, "train": {"precision": "auto"}})]
-    if "tf32" in backend.precisions and single:
-        found.append(Variant("TF32", {"train": {"precision": "tf32"}}))
+    if single:
+        known = {precision: name for precision, name in PRECISIONS.items() if precision in backend.precisions}
+        found += [Variant(name, {"train": {"precision": precision}}) for precision, name in known.items()]
     if plan.steps(plan.capacity).captured:
         found.append(Variant("launched call by call", {}, within=_eager))
     if isinstance(plan, DensePlan):
         found.append(Variant("operation by operation", {}, make=Plan))
         if plan.parts > 1:
             found.append(Variant("one thread", {}, make=_alone))
-    elif backend.name != "cupy" and host.threads() > 1:
+    elif not backend.captures and host.threads() > 1:
         found.append(Variant("one thread", {}, within=_one_blas_thread))
     return found
 
@@ -79,9 +81,12 @@ def prove(document: Document, configuration: Configuration, splits: Splits, name
     points = strongest([point for point in document.of(name) if point.batch <= LARGEST and not point.fault])
     if not points:
         return
-    base = _contestant(configuration, splits, name, None)
-    for point in points:
-        base.prepare(point.batch, VISIT)
+    try:
+        base = _contestant(configuration, splits, name, None)
+        for point in points:
+            base.prepare(point.batch, VISIT)
+    except (DeviceMemoryError, MemoryError):
+        return  # the plans of the sweep have taken the rest
     base.measure_ceilings()
     plan = base.steps[points[0].batch].plan
     for variant in variants(configuration, base.trainer.backend, plan):

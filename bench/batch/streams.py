@@ -1,20 +1,24 @@
 """Passes over memory without arithmetic to speak of: what the memory rate is measured with.
 
-As loops that backends compile, and in array code for backends that do not. Words are int64, so that sums may be
-taken in any order, and vector units take them.
+As loops that backends compile, as kernels where these can be captured, and else in array code. Words are int64, so
+that sums may be taken in any order, and vector units take them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...backends import Backend
 from ...backends.team import Team, wait
+from ...kernels.launch import over_elements
+from ...kernels.operation import Cuda, Launch, Operation
 
 KINDS = ("read", "write", "update")
+TOGETHER = 16  # kernels in a graph: launched one by one, small passes would wait for the host
 
 
 def read(count: int, x: Any) -> int:
@@ -48,27 +52,52 @@ def meet(thread: int, threads: int, count: int, flags: Any) -> None:
         wait(thread, threads, flags)
 
 
+def read_array(xp: Any, x: Any) -> None:
+    """Reads x."""
+    xp.max(x)
+
+
+def write_array(xp: Any, x: Any) -> None:
+    """Writes x."""
+    x.fill(1)
+
+
+def update_array(xp: Any, x: Any) -> None:
+    """Changes x in place."""
+    xp.add(x, 1, out=x)
+
+
+def launch(x: Any) -> Launch:
+    """A thread for every four words."""
+    return over_elements(x.size, x, x.size)
+
+
 LOOPS = {"read": read, "write": write, "update": update}
+PASSES = {
+    kind: Operation(f"{kind}_pass", reference, cuda=Cuda("passes.cu", f"{kind}_pass", launch))
+    for kind, reference in zip(KINDS, (read_array, write_array, update_array), strict=True)
+}
 
 
-def stream(backend: Backend, kind: str, words: int, team: Team | None = None) -> Callable[[int], None]:
-    """A call that makes so many passes over `words` words; with a team, each thread over a part of them."""
+def stream(backend: Backend, kind: str, words: int, team: Team | None = None) -> tuple[Callable[[int], None], int]:
+    """A call that takes so many turns over `words` words, with a team each thread over a part of them.
+
+    And the passes of a turn.
+    """
     loop = backend.compiled(LOOPS[kind])
-    if loop is None:
-        x = backend.zeros(words, np.int64)
-        return lambda count: _passes(backend.xp, kind, count, x)
-    if team is None:
-        x = backend.zeros(words, np.int64)
-        return lambda count: loop(count, x)
-    parts = [backend.zeros(-(-words // team.threads), np.int64) for _ in range(team.threads)]
-    return lambda count: team.run(lambda thread: loop(count, parts[thread]), team.threads)
+    if team is not None and loop is not None:
+        parts = [backend.zeros(-(-words // team.threads), np.int64) for _ in range(team.threads)]
+        return lambda count: team.run(lambda thread: loop(count, parts[thread]), team.threads), 1
+    x = backend.zeros(words, np.int64)
+    if loop is not None:
+        return lambda count: loop(count, x), 1
+    one = backend.bind(PASSES[kind], [x], {})
+    if backend.obstacle(PASSES[kind]):
+        return partial(_repeat, one), 1
+    one()  # what is loaded at first need is loaded before the capture
+    return partial(_repeat, backend.capture(partial(_repeat, one, TOGETHER))), TOGETHER
 
 
-def _passes(xp: Any, kind: str, count: int, x: Any) -> None:
-    for turn in range(count):
-        if kind == "read":
-            xp.max(x)
-        elif kind == "write":
-            x.fill(turn)
-        else:
-            xp.add(x, turn, out=x)
+def _repeat(run: Callable[[], None], count: int) -> None:
+    for _ in range(count):
+        run()

@@ -6,7 +6,6 @@ import math
 
 from ...dl.dense_chain import UPDATES, DensePlan
 from ...dl.plan import Call, Plan
-from ...kernels.matmul import MATMUL
 from .roofline import FORWARD, INPUTS, WEIGHTS, Cost
 
 WAIT = "wait"
@@ -31,8 +30,8 @@ def waits(plan: DensePlan, rows: int) -> int:
 
 
 def product_of(call: Call) -> str:
-    """Which of a layer's products an operation is; empty for other operations."""
-    if call.node.operation is not MATMUL:
+    """Which of a layer's products an operation is or holds; empty for other operations."""
+    if not call.node.operation.product and call.node.operation.parts is None:
         return ""
     if call.node.phase == "forward":
         return FORWARD

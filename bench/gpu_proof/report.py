@@ -54,8 +54,10 @@ class Report:
         self.began = time.monotonic()
 
     @contextmanager
-    def check(self, name: str) -> Iterator[Check]:
+    def check(self, name: str, *, late: bool = False) -> Iterator[Check]:
         """Runs one check; whatever goes wrong in it is noted, and the next one runs.
+
+        One that is `late` takes no time to speak of, and runs though the part's time is up.
 
         Raises
         ------
@@ -63,7 +65,7 @@ class Report:
             The part's time is used up; this check and those after it are not run.
         """
         start = time.monotonic()
-        if start - self.began > BUDGET:
+        if start - self.began > BUDGET and not late:
             raise TimeUp(f"time was up before: {name}")
         check = Check(name)
         self.checks.append(check)
@@ -81,6 +83,13 @@ class Report:
             check.seconds = round(time.monotonic() - start, 2)
             print(f"{check.state:>8}  {check.seconds:7.1f} s  {name}  {check.error}".rstrip(), flush=True)
             self.write()
+
+    def goal(self, name: str, met: bool | None, told: str) -> None:
+        """Notes whether a goal is met; None where nothing was measured that says so. A missed one is no failure."""
+        state = "not run" if met is None else "met" if met else "missed"
+        self.checks.append(Check(f"goal: {name}", state=state, error=told))
+        print(f"{state:>8}             goal: {name}  {told}", flush=True)
+        self.write()
 
     @property
     def failed(self) -> int:

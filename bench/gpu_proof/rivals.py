@@ -12,31 +12,45 @@ import numpy as np
 from ...backends import Backend
 from ..peers.networks import BETAS, EPS, LR, Network, Weights, batch, parse, weights
 from .plot import steps_picture
+from .products import usable
 from .report import NotRun, Report
 from .scale import Scale
 from .steps import Steps, points
 from .timing import wall_seconds
 
 Run = Callable[[int], None]
+Make = Callable[[Network, Weights, np.ndarray, np.ndarray], Run]
 SCAN = 16  # steps in one call, as many as a graph of Gearshift's holds
+TIE = 1.05
+SMALL_BATCH = 256  # up to which steps are to be several times as fast as others'
 
 
 def run(report: Report, backend: Backend, scale: Scale) -> None:
     """All checks of the part; compiling takes PyTorch long, so that comes last."""
-    makers: dict[str, Callable[[Network, Weights, np.ndarray, np.ndarray], Run]] = {
+    makers: dict[str, Make] = {
         "torch eager": torch_eager,
         "torch graph": torch_graph,
         "jax step": partial(jax_steps, together=1),
         "jax scan": partial(jax_steps, together=SCAN),
     }
+    short: dict[str, Make] = {
+        "torch graph, autocast": partial(torch_graph, short="autocast"),
+        "torch graph, bfloat16 weights": partial(torch_graph, short="weights"),
+        "jax scan": partial(jax_steps, together=SCAN, short=True),
+    }
     timed: dict[str, dict[str, dict[int, float]]] = {}
-    for text, rows in points(scale):
-        compare(report, backend, scale, text, rows, makers, timed)
-    for text in scale.networks[:2]:
-        for rows in scale.batch_sizes[2:5:2]:
-            compare(report, backend, scale, text, rows, {"torch compile": torch_compiled}, timed)
-    with report.check("picture of the steps"):
-        steps_picture(report.folder / f"part-{report.part}.png", timed)
+    try:
+        for rows in scale.wide_batches:
+            compare(report, backend, scale, scale.wide, rows, short, timed, "bfloat16")
+        for text, rows in points(scale):
+            compare(report, backend, scale, text, rows, makers, timed)
+        for text in scale.networks[:2]:
+            for rows in scale.batch_sizes[2:5:2]:
+                compare(report, backend, scale, text, rows, {"torch compile": torch_compiled}, timed)
+    finally:
+        goals(report, scale, timed)
+        with report.check("picture of the steps", late=True):
+            steps_picture(report.folder / f"part-{report.part}.png", timed)
 
 
 def compare(
@@ -45,13 +59,17 @@ def compare(
     scale: Scale,
     text: str,
     rows: int,
-    makers: dict[str, Callable[[Network, Weights, np.ndarray, np.ndarray], Run]],
+    makers: dict[str, Make],
     timed: dict[str, dict[str, dict[int, float]]],
+    precision: str = "float32",
 ) -> None:
     """Times one network at one batch size; a contender that does not run here says why and is left out."""
-    with report.check(f"{text}, batch {rows}: {', '.join(makers)}") as check:
+    title = text if precision == "float32" else f"{text}, {precision}"
+    with report.check(f"{title}, batch {rows}: {', '.join(makers)}") as check:
         network = parse(text)
-        contenders: dict[str, Run] = {"gearshift": Steps(backend, network, rows).run}
+        if precision not in usable(backend):
+            raise NotRun(f"{precision} does not run here")
+        contenders: dict[str, Run] = {"gearshift": Steps(backend, network, rows, precision).run}
         for name, make in makers.items():
             try:
                 contender = make(network, weights(network), *batch(network, rows))
@@ -62,18 +80,67 @@ def compare(
         times = wall_seconds(scale, contenders)
         for name, seconds in times.items():
             check[f"{name}, us"] = seconds * 1e6
-            timed.setdefault(text, {}).setdefault(name, {})[rows] = seconds
+            timed.setdefault(title, {}).setdefault(name, {})[rows] = seconds
         others = [seconds for name, seconds in times.items() if name != "gearshift"]
         if not others:
             raise NotRun("nobody to compare with")
         check["times as fast as the best of the others"] = min(others) / times["gearshift"]
 
 
+def goals(report: Report, scale: Scale, timed: dict[str, dict[str, dict[int, float]]]) -> None:
+    """Those of the project that this part measures."""
+
+    def told(least: float, name: str, ratios: dict[str, float]) -> None:
+        low = sorted(ratios, key=lambda point: ratios[point])
+        missed = [f"{point}: {ratios[point]:.2f}" for point in low if ratios[point] < least]
+        worst = f", the least {ratios[low[0]]:.2f} at {low[0]}" if low and not missed else ""
+        said = f"{len(ratios) - len(missed)} of {len(ratios)}{worst}" + "".join(f"; {line}" for line in missed)
+        report.goal(name, not missed if ratios else None, said if ratios else "not measured")
+
+    def best(lines: dict[str, dict[int, float]], rows: int, *names: str) -> float | None:
+        """The least time of some contenders, or of all but Gearshift."""
+        return min(
+            (
+                times[rows]
+                for name, times in lines.items()
+                if name != "gearshift" and (not names or name in names) and rows in times
+            ),
+            default=None,
+        )
+
+    eager, small, everywhere = {}, {}, {}
+    for text, lines in timed.items():
+        for rows, mine in lines.get("gearshift", {}).items():
+            point, others = f"{text}, batch {rows}", best(lines, rows)
+            if others is None:
+                continue
+            everywhere[point] = others / mine
+            if rows <= SMALL_BATCH and not text.startswith(scale.wide):
+                small[point] = others / mine
+                theirs = best(lines, rows, "torch eager")
+                if theirs is not None:
+                    eager[point] = theirs / mine
+    told(5, f"batch {SMALL_BATCH} and less: at least 5 times as fast as PyTorch eager", eager)
+    told(1.5, f"batch {SMALL_BATCH} and less: at least 1.5 times as fast as the best of all", small)
+    told(1 / TIE, "no batch size where another is faster by more than a tie", everywhere)
+
+
 class Torch:
-    """A step of a dense network in PyTorch: rows through an order at a cursor, loss, gradients, fused Adam."""
+    """A step of a dense network in PyTorch: rows through an order at a cursor, loss, gradients, fused Adam.
+
+    `short` is how bfloat16 comes in: by ``"autocast"``, or by ``"weights"`` of the model, whose float32 masters the
+    optimizer updates and which are written anew from them. The data are bfloat16 too then.
+    """
 
     def __init__(
-        self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, *, capturable: bool = False
+        self,
+        network: Network,
+        layers: Weights,
+        x: np.ndarray,
+        y: np.ndarray,
+        *,
+        capturable: bool = False,
+        short: str = "",
     ) -> None:
         import torch
 
@@ -90,8 +157,17 @@ class Torch:
         self.model: Any = torch.nn.Sequential(*modules).to(device)
         self.loss = torch.nn.functional.mse_loss if network.autoencoder else torch.nn.functional.cross_entropy
         capture = {"capturable": True} if capturable else {}
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LR, betas=BETAS, eps=EPS, fused=True, **capture)
+        self.short = short
+        self.masters = list(self.model.parameters())
+        if short == "weights":
+            self.masters = [parameter.detach().clone().requires_grad_() for parameter in self.masters]
+            for master in self.masters:
+                master.grad = torch.zeros_like(master)
+            self.model = self.model.to(torch.bfloat16)
+        self.optimizer = torch.optim.Adam(self.masters, lr=LR, betas=BETAS, eps=EPS, fused=True, **capture)
         self.x, self.y = torch.from_numpy(x).to(device), torch.from_numpy(np.asarray(y)).to(device)
+        if short:
+            self.x = self.x.to(torch.bfloat16)
         self.order = torch.randperm(len(x), device=device).repeat(4)
         self.places = torch.arange(len(x), device=device)
         self.cursor = torch.zeros((), dtype=torch.int64, device=device)
@@ -100,13 +176,25 @@ class Torch:
     def step(self) -> None:
         """One step, without a look from the host."""
         rows = self.order[self.cursor + self.places]
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self.model(self.x[rows]), self.y[rows])
+        self.model.zero_grad(set_to_none=True)
+        with self.torch.autocast(self.device, self.torch.bfloat16, enabled=self.short == "autocast"):
+            output = self.model(self.x[rows])
+        loss = self.loss(output.float(), self.y[rows])
         loss.backward()
-        self.optimizer.step()
+        self._update()
         self.total += loss.detach()
         self.cursor += len(self.places)
         self.cursor %= len(self.order) - len(self.places) + 1
+
+    def _update(self) -> None:
+        if self.short == "weights":
+            parameters = list(self.model.parameters())
+            self.torch._foreach_copy_([master.grad for master in self.masters], [p.grad for p in parameters])
+            self.optimizer.step()
+            with self.torch.no_grad():
+                self.torch._foreach_copy_(parameters, self.masters)
+        else:
+            self.optimizer.step()
 
     def run(self, steps: int, step: Callable[[], None] | None = None) -> None:
         """Runs steps and waits for the device."""
@@ -121,9 +209,9 @@ def torch_eager(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray)
     return Torch(network, layers, x, y).run
 
 
-def torch_graph(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Run:
+def torch_graph(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, *, short: str = "") -> Run:
     """The whole step as one CUDA graph."""
-    made = Torch(network, layers, x, y, capturable=True)
+    made = Torch(network, layers, x, y, capturable=True, short=short)
     torch = made.torch
     if made.device != "cuda":
         raise NotRun("PyTorch sees no GPU")
@@ -146,21 +234,28 @@ def torch_compiled(network: Network, layers: Weights, x: np.ndarray, y: np.ndarr
     return made.run
 
 
-def jax_steps(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, *, together: int) -> Run:
-    """JAX: `together` steps in one compiled call, by a scan where there are several."""
+def jax_steps(
+    network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, *, together: int, short: bool = False
+) -> Run:
+    """JAX: `together` steps in one compiled call, by a scan where there are several.
+
+    `short`, factors and activations are bfloat16, and parameters, moments and the loss float32.
+    """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
     import jax.numpy as jnp
 
     rows = len(x)
-    features, targets = jax.device_put(x), jax.device_put(np.asarray(y))
+    kind = jnp.bfloat16 if short else jnp.float32
+    features, targets = jax.device_put(x).astype(kind), jax.device_put(np.asarray(y))
     order = jax.device_put(np.tile(np.random.default_rng(0).permutation(rows), 4))
     beta1, beta2 = BETAS
 
     def loss(parameters: Any, x: Any, y: Any) -> Any:
         for position, (w, b) in enumerate(parameters):
             x = jnp.maximum(x, 0) if position else x
-            x = jnp.matmul(x, w, precision="highest") + b
+            x = jnp.matmul(x, w.astype(kind), precision=None if short else "highest") + b.astype(kind)
+        x = x.astype(jnp.float32)
         if network.autoencoder:
             return jnp.mean((x - y) ** 2)
         chosen = jnp.take_along_axis(x, y[:, None], axis=1)[:, 0]

@@ -19,8 +19,10 @@ class Scale:
     parameters : of the optimizer's largest arena.
     matrix : rows and columns of activations whose kernels are timed.
     networks, batch_sizes : of the steps that are timed.
+    wide, wide_batches : a network and its batch sizes that are compared in bfloat16 too.
     seconds, rounds : the least time of one measurement, and how many there are.
     plans : how many plans are made and forgotten.
+    swept, rows, sweep : networks that `gearshift bench` sweeps, on so many rows, and its seconds for each.
     """
 
     kernels: tuple[tuple[int, int], ...]
@@ -32,9 +34,14 @@ class Scale:
     matrix: tuple[int, int]
     networks: tuple[str, ...]
     batch_sizes: tuple[int, ...]
+    wide: str
+    wide_batches: tuple[int, ...]
     seconds: float
     rounds: int
     plans: int
+    swept: tuple[str, ...]
+    rows: int
+    sweep: float
 
 
 FULL = Scale(
@@ -53,9 +60,14 @@ FULL = Scale(
         "4096-4096-4096-10",
     ),
     batch_sizes=(1, 8, 32, 128, 512, 2048, 8192, 65_536),
+    wide="4096-4096-4096-10",
+    wide_batches=(8192, 2048, 512),
     seconds=0.05,
     rounds=7,
     plans=1000,
+    swept=("784-512-512-10", "4096-4096-4096-10"),
+    rows=65_536,
+    sweep=90.0,
 )
 
 SMALL = Scale(
@@ -68,8 +80,13 @@ SMALL = Scale(
     matrix=(64, 32),
     networks=("12-8-4",),
     batch_sizes=(1, 8),
+    wide="12-8-4",
+    wide_batches=(8,),
     seconds=0.0,
     rounds=1,
     plans=5,
+    swept=("12-8-4",),
+    rows=256,
+    sweep=1.0,
 )
 """For a rehearsal: everything runs, and no time means anything."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,16 +102,44 @@ class Event:
             self.reach()
 
 
+class OutOfMemoryError(MemoryError):
+    """What an allocation raises for which there is no room."""
+
+
 class Device:
-    """The device: its present stream, and what was launched."""
+    """The device: its present stream, what was launched, and the memory that arrays hold.
+
+    With a `limit`, in bytes, allocations beyond it fail; `stated` is what the device says instead of it, as one does
+    whose free memory lies in pieces.
+    """
 
     def __init__(self) -> None:
+        self.limit, self.stated, self.held = 0, 0, 0
         self.lock = threading.Lock()
         self.streams: dict[int, Stream] = {}
         self.stream = Stream(self)
         self.launched: list[Launched] = []
         self.graphs = self.copied = 0
         self.released: list[int] = []
+
+    def memory(self) -> tuple[int, int]:
+        """Free and total bytes."""
+        total = self.stated or self.limit
+        return (max(0, total - self.held), total) if total else host.memory()
+
+    def take(self, array: np.ndarray) -> np.ndarray:
+        """Counts an array's memory for as long as it or a view of it lives."""
+        size, root = array.nbytes, array
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        if self.limit and self.held + size > self.limit:
+            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {self.held:,} bytes).")
+        self.held += size
+        weakref.finalize(root, self._give, size)
+        return array
+
+    def _give(self, size: int) -> None:
+        self.held -= size
 
     def launch(self, stream: Stream, name: str, run: Callable[[], None], grid: Any = (), block: Any = ()) -> None:
         """Runs work, or notes it where the stream is capturing."""
@@ -148,15 +177,18 @@ class FakeCupy:
             get_current_stream=lambda: device.stream,
             get_elapsed_time=lambda start, end: (end.time - start.time) * 1000,
             alloc_pinned_memory=lambda size: np.zeros(size, dtype=np.uint8),
-            runtime=SimpleNamespace(memGetInfo=host.memory, memcpyAsync=device.copy),
-            memory=SimpleNamespace(OutOfMemoryError=MemoryError),
+            runtime=SimpleNamespace(memGetInfo=device.memory, memcpyAsync=device.copy),
+            memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
 
     def zeros(self, shape: Any, dtype: Any) -> np.ndarray:
-        return host.aligned_zeros(shape, dtype)
+        return self.device.take(host.aligned_zeros(shape, dtype))
+
+    def empty(self, shape: Any, dtype: Any) -> np.ndarray:
+        return self.zeros(shape, dtype)
 
     def asnumpy(self, array: Any) -> np.ndarray:
         self.device.stream.synchronize()
