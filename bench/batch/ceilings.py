@@ -14,7 +14,7 @@ import numpy as np
 
 from ...backends import Backend
 from ...backends.team import Team
-from ...dl.dense_chain import DensePlan
+from ...dl.dense_chain import UPDATES, DensePlan
 from ...dl.plan import Call, Plan, quietly
 from .chain import forward_products
 from .records import Ceilings, Rate, Streams
@@ -27,6 +27,7 @@ TRIES, BLOCK = 5, 0.002  # tries of a ceiling, and seconds of each
 SMALL = 4  # elements that are left of each dimension where an operation shall have next to nothing to do
 KEPT = {"counters", "totals", "key", "bounds", "factors", "table", "clip"}  # shared values that are small and needed
 MEETINGS, TOGETHER = 2000, 64
+INNER = 8 << 10  # bytes of each of an update's arrays, of which four lie in a first-level cache
 
 
 def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
@@ -42,11 +43,13 @@ def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
             products=fastest(_chain_products(chains)),
             streams=_streams(plan.backend, sizes, plan.team if plan.parts > 1 else None),
             launches={WAIT: _waits(plan)},
+            arithmetic=_arithmetic(plan, plan.team.threads_for(plan.parts)),
         )
     return Ceilings(
         products=fastest(_list_products(plans)),
         streams=_streams(plan.backend, sizes, None),
         launches=_launches(plan),
+        arithmetic=_arithmetic(plan, 1),
     )
 
 
@@ -68,7 +71,9 @@ def merged(one: Ceilings, other: Ceilings) -> Ceilings:
         for size in sorted({stream.bytes for stream in both})
     ]
     launches = {name: min(value, other.launches.get(name, value)) for name, value in one.launches.items()}
-    return Ceilings(products=fastest([*one.products, *other.products]), streams=streams, launches=launches)
+    arithmetic = {name: max(value, other.arithmetic.get(name, value)) for name, value in one.arithmetic.items()}
+    products = fastest([*one.products, *other.products])
+    return Ceilings(products=products, streams=streams, launches=launches, arithmetic=arithmetic)
 
 
 def least(backend: Backend, work: Callable[[int], Any]) -> float:
@@ -123,13 +128,38 @@ def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[
     found = []
     for size in sizes:
         rates = {}
-        for kind in KINDS:
-            seconds = least(backend, stream(backend, kind, size // 8, team))
-            seconds = max(seconds - start[kind], 0.1 * seconds)  # the launch is a ceiling of its own
-            rates[kind] = (2 if kind == "update" else 1) * size / seconds
+        try:
+            for kind in KINDS:
+                seconds = least(backend, stream(backend, kind, size // 8, team))
+                seconds = max(seconds - start[kind], 0.1 * seconds)  # the launch is a ceiling of its own
+                rates[kind] = (2 if kind == "update" else 1) * size / seconds
+        except MemoryError:  # larger arrays are taken to move as fast as these
+            break
         for kind in ("read", "write"):  # a pass in place does both, so neither is slower
             rates[kind] = max(rates[kind], rates["update"] / 2)
         found.append(Streams(bytes=size, **rates))
+    return found
+
+
+@quietly
+def _arithmetic(plan: Plan, threads: int) -> dict[str, float]:
+    """FLOP/s of the update's own loop on data in the first-level cache, on all threads that share it.
+
+    An update divides and takes roots, at a rate of which the peak of products says nothing: Adam in float64 is held
+    back by them before its bytes. Where loops are not compiled it is left out.
+    """
+    backend, found = plan.backend, {}
+    for call in plan.bind(plan.capacity):
+        operation, p = call.node.operation, call.arrays[0]
+        if operation not in UPDATES or backend.compiled(operation.loop) is None:
+            continue
+        seconds, flops = [], 0
+        for count in (16, min(p.size, INNER // p.itemsize)):
+            like = [backend.zeros(count, x.dtype) if x.shape == p.shape else x.copy() for x in call.arrays]
+            seconds.append(least(backend, repeat(backend.bind(operation, like, call.node.attributes))))
+            flops = operation.flops(*like, **call.node.attributes)
+        start, whole = seconds
+        found[operation.name] = threads * flops / max(whole - start, 0.1 * whole)  # the call is no part of it
     return found
 
 

@@ -275,10 +275,11 @@ def verdict(found: Check, measured: Validation) -> list[str]:
         )
     if found.excess is not None:
         lines.append(
-            f"batch {found.advised:,}, as advised, took {found.excess:.2f}× the time of the best, {found.best:,}; "
+            f"batch {found.advised:,}, as advised, took {found.excess.value:.2f}× the time of the best, "
+            f"{found.best:,} ({found.excess.low:.2f} to {found.excess.high:.2f} by other seeds); "
             f"times were predicted within {found.time_error:.0%} (median)"
         )
-    if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess:
+    if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess.value:
         lines.append(f"with the learning rate of the rule it took {found.as_ruled:.2g}×: try other rates")
     if measured.ended:
         lines.append(f"{measured.ended}; --resume with --validate goes on")

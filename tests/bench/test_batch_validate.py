@@ -73,11 +73,14 @@ def test_check_says_how_far_off_the_prediction_was() -> None:
     def time(batch: float) -> float:
         return (1 + 300 / batch) * (2e-4 + 1e-6 * batch)
 
-    assert found.excess == pytest.approx(time(512) / time(256), rel=0.05)
-    assert found.excess is not None and found.as_ruled == pytest.approx(2 * found.excess, rel=0.05)
+    excess = found.excess
+    assert excess is not None and excess.value == pytest.approx(time(512) / time(256), rel=0.05)
+    assert excess.low <= excess.value <= excess.high < 1.1 * excess.low
+    assert found.as_ruled == pytest.approx(2 * excess.value, rel=0.05)
     assert {point.factor for point in found.points} == {2.0} and {point.seeds for point in found.points} == {3}
     right = check(simulated(300, 300, 256))
-    assert right is not None and right.excess == pytest.approx(1, abs=0.05) and right.time_error < 0.05
+    assert right is not None and right.excess is not None and right.time_error < 0.05
+    assert right.excess.value == pytest.approx(1, abs=0.05)
 
 
 def test_nothing_to_check() -> None:
