@@ -52,6 +52,7 @@ class Check:
         it; None where it did not reach the target.
     as_ruled : the same with the learning rate that the rule gives.
     soonest : what the advice would be by the measured critical batch size.
+    soonest_excess : its time by that of the best; None where it was not trained at.
     time_error : the median of |predicted / measured − 1| over the batch sizes.
     """
 
@@ -65,6 +66,7 @@ class Check:
     excess: Estimate | None
     as_ruled: float | None
     soonest: int | None
+    soonest_excess: Estimate | None
     time_error: float
 
 
@@ -99,6 +101,7 @@ def check(document: Document) -> Check | None:
     ruled = [trial for trial in _of(found, found.advised) if trial.factor == 1.0]
     shape = _hyperbola(list(chosen.values()))
     better = advice.soonest(measured, shape.critical.value, document.task.rows) if shape else None
+    soonest = advice.pleasant(better) if better else None
     return Check(
         backend=found.backend,
         target=found.target,
@@ -109,7 +112,8 @@ def check(document: Document) -> Check | None:
         best=first.batch,
         excess=_excess(chosen[found.advised], chosen[first.batch]) if advised else None,
         as_ruled=median(ruled, "seconds") / first.seconds if ruled else None,
-        soonest=advice.pleasant(better) if better else None,
+        soonest=soonest,
+        soonest_excess=_excess(chosen[soonest], chosen[first.batch]) if soonest in chosen else None,
         time_error=float(np.median([abs(point.predicted / point.seconds - 1) for point in points])),
     )
 

@@ -265,13 +265,14 @@ def verdict(found: Check, measured: Validation) -> list[str]:
     lines = []
     if found.hyperbola is not None:
         critical = found.hyperbola.critical
+        after = found.soonest_excess
         apart = max(critical.value, found.predicted_noise) / min(critical.value, found.predicted_noise)
         lines.append(
             f"steps and examples lie on the hyperbola of S = {number(found.hyperbola.steps)} and E = "
             f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}: E/S = "
             f"{two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}); the noise "
             f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off; by what was "
-            f"measured, take {found.soonest:,}"
+            f"measured, take {found.soonest:,}" + (f", which took {after.value:.2f}×" if after else "")
         )
     if found.excess is not None:
         lines.append(
