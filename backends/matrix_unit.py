@@ -25,7 +25,13 @@ SIDE, DEEP = 16, 32  # rows or columns of a panel, and its depth at a time
 TERMS = 3
 TILE = SIDE * SIDE  # words
 STEP = TERMS * TILE  # words of a panel at a time
-PAIRS = ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0))  # terms of a and b: one changes, and the largest comes last
+# Pairs of terms of a and b: one of the two changes, and the largest comes last. Whole numbers of 8 bits are one term.
+PAIRS = (
+    ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)),
+    ((0, 1), (0, 2), (0, 0)),
+    ((2, 0), (1, 0), (0, 0)),
+)
+ALL_PAIRS, WHOLE_LEFT, WHOLE_RIGHT = range(3)
 
 
 @cache
@@ -106,57 +112,68 @@ def _split_lowering() -> Any:
     from numba.extending import intrinsic
 
     @intrinsic
-    def lowered(typing, a, a0, n0, a1, n1, out, at):
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            a, a0, n0, a1, n1, out, at = arguments
-            word, real = ir.IntType(32), ir.FloatType()
-            words, reals, bits = (ir.VectorType(kind, SIDE) for kind in (word, real, ir.IntType(1)))
-            function = ir.FunctionType(reals, [reals.as_pointer(), word, bits, reals])
-            masked = cgutils.get_or_insert_function(builder.module, function, "llvm.masked.load.v16f32.p0")
-            source = context.make_array(signature.args[0])(context, builder, a).data
-            target = context.make_array(signature.args[5])(context, builder, out).data
+    def lowered(typing, a, a0, n0, factor0, a1, n1, factor1, out, at):
+        whole = a.dtype == types.int16
 
-            def read(start: Any, count: Any) -> Any:
-                long = ir.IntType(64)
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            a, a0, n0, factor0, a1, n1, factor1, out, at = arguments
+            word, real, long = ir.IntType(32), ir.FloatType(), ir.IntType(64)
+            kind, mask = ir.IntType(16) if whole else real, ir.IntType(SIDE)
+            words, reals, kinds, bits = (ir.VectorType(scalar, SIDE) for scalar in (word, real, kind, ir.IntType(1)))
+            function = ir.FunctionType(kinds, [kinds.as_pointer(), word, bits, kinds])
+            name = f"llvm.masked.load.v16{'i16' if whole else 'f32'}.p0"
+            masked = cgutils.get_or_insert_function(builder.module, function, name)
+            source = context.make_array(signature.args[0])(context, builder, a).data
+            target = context.make_array(signature.args[7])(context, builder, out).data
+
+            def read(start: Any, count: Any, factor: Any) -> Any:
                 some = builder.sub(builder.shl(long(1), builder.and_(count, long(SIDE - 1))), long(1))
                 all_of_them = builder.icmp_signed(">=", count, long(SIDE))
                 some = builder.select(builder.icmp_signed(">", count, long(0)), some, long(0))
-                wanted = builder.trunc(builder.select(all_of_them, long(-1), some), ir.IntType(SIDE))
-                place = builder.bitcast(builder.gep(source, [start]), reals.as_pointer())
-                return builder.call(masked, [place, word(4), builder.bitcast(wanted, bits), reals([0.0] * SIDE)])
+                wanted = builder.bitcast(builder.trunc(builder.select(all_of_them, long(-1), some), mask), bits)
+                place = builder.bitcast(builder.gep(source, [start]), kinds.as_pointer())
+                values = builder.call(masked, [place, word(2 if whole else 4), wanted, kinds([0] * SIDE)])
+                if whole:
+                    return builder.sitofp(builder.sext(values, words), reals)
+                one = builder.insert_element(reals(ir.Undefined), factor, word(0))
+                return builder.fmul(values, builder.shuffle_vector(one, reals(ir.Undefined), words([0] * SIDE)))
 
             def rounded(value: Any) -> Any:
                 half = builder.add(builder.bitcast(value, words), words([0x8000] * SIDE))
                 return builder.and_(half, words([0xFFFF0000] * SIDE))
 
-            rest = [read(a0, n0), read(a1, n1)]
-            for term in range(TERMS):
-                if term < TERMS - 1:
+            rest = [read(a0, n0, factor0), read(a1, n1, factor1)]
+            terms = 1 if whole else TERMS
+            for term in range(terms):
+                if term < terms - 1:
                     low, high = (rounded(value) for value in rest)
                     rest = [builder.fsub(v, builder.bitcast(t, reals)) for v, t in zip(rest, (low, high), strict=True)]
                 else:  # what is left has no more than 8 bits
                     low, high = (builder.bitcast(value, words) for value in rest)
                     high = builder.and_(high, words([0xFFFF0000] * SIDE))
                 both = builder.or_(builder.lshr(low, words([16] * SIDE)), high)
-                place = builder.gep(target, [builder.add(at, ir.IntType(64)(term * TILE))])
+                place = builder.gep(target, [builder.add(at, long(term * TILE))])
                 builder.store(both, builder.bitcast(place, words.as_pointer())).align = 4
             return context.get_dummy_value()
 
-        return types.void(a, *[types.int64] * 4, out, types.int64), generate
+        half = [types.int64, types.int64, types.float32]
+        return types.void(a, *half, *half, out, types.int64), generate
 
     return lowered
 
 
 @lowered_by(_split_lowering)
-def split(a: Any, a0: int, n0: int, a1: int, n1: int, out: Any, at: int) -> None:
-    """A row of a panel: the three terms of up to 16 numbers from a0 on and as many from a1 on; others are 0.
+def split(a: Any, a0: int, n0: int, factor0: float, a1: int, n1: int, factor1: float, out: Any, at: int) -> None:
+    """A row of a panel: the terms of up to 16 numbers from a0 on and as many from a1 on; others are 0.
 
-    A term is rounded to the nearest bfloat16. The words go to out[at + term · TILE].
+    Float32 numbers are multiplied by the factors, and have three terms, each rounded to the nearest bfloat16. Of
+    int16, numbers of up to 8 bits, there is one term. The words go to out[at + term · TILE].
     """
-    rest = np.zeros((2, SIDE), np.float32)
-    rest[0, : max(0, min(n0, SIDE))] = a[a0 : a0 + max(0, min(n0, SIDE))]
-    rest[1, : max(0, min(n1, SIDE))] = a[a1 : a1 + max(0, min(n1, SIDE))]
-    for term in range(TERMS):
+    rest, terms = np.zeros((2, SIDE), np.float32), 1 if a.dtype == np.int16 else TERMS
+    for half, (start, count, factor) in enumerate(((a0, n0, factor0), (a1, n1, factor1))):
+        count = max(0, min(count, SIDE))
+        rest[half, :count] = a[start : start + count] * np.float32(1 if terms == 1 else factor)
+    for term in range(terms):
         words = (rest.view(np.uint32) + np.uint32(0x8000 * (term < TERMS - 1))) & np.uint32(0xFFFF0000)
         rest = rest - words.view(np.float32)
         place = at + term * TILE
@@ -170,12 +187,12 @@ def _tiles_lowering() -> Any:
     from numba.extending import intrinsic
 
     @intrinsic(prefer_literal=True)
-    def lowered(typing, rows, columns, a, a0, am, b, b0, bm, c, c0, cm, steps, more):
+    def lowered(typing, rows, columns, a, a0, am, b, b0, bm, c, c0, cm, steps, more, pairs):
         height, width = rows.literal_value, columns.literal_value
-        signature = types.void(rows, columns, a, *[types.int64] * 2, b, *[types.int64] * 2, c, *[types.int64] * 4)
+        signature = types.void(rows, columns, a, *[types.int64] * 2, b, *[types.int64] * 2, c, *[types.int64] * 5)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _, _, a, a0, am, b, b0, bm, c, c0, cm, steps, more = arguments
+            _, _, a, a0, am, b, b0, bm, c, c0, cm, steps, more, pairs = arguments
             byte, word = ir.IntType(8), ir.IntType(64)
 
             def call(name: str, *operands: Any) -> None:
@@ -196,40 +213,45 @@ def _tiles_lowering() -> Any:
             }
             first_a, first_b = address(2, a, a0), address(5, b, b0)
             next_a, next_b = builder.mul(am, word(4)), builder.mul(bm, word(4))
-            load, clear, loop, done = (builder.append_basic_block(n) for n in ("load", "clear", "loop", "done"))
+            load, clear, begin, done = (builder.append_basic_block(n) for n in ("load", "clear", "begin", "done"))
+            loops = [builder.append_basic_block("loop") for _ in PAIRS]
             builder.cbranch(builder.icmp_signed("!=", more, word(0)), load, clear)
             builder.position_at_end(load)
             for cell, number in cells.items():
                 call("tileloadd64", byte(number), places[cell], row)
-            builder.branch(loop)
+            builder.branch(begin)
             builder.position_at_end(clear)
             for number in cells.values():
                 call("tilezero", byte(number))
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            left, at_a, at_b = (builder.phi(word) for _ in range(3))
-            for block in (load, clear):
-                left.add_incoming(steps, block)
-                at_a.add_incoming(first_a, block)
-                at_b.add_incoming(first_b, block)
-            before: tuple[Any, Any] = None, None
-            for pair in PAIRS:
-                if pair[0] != before[0]:
-                    for i in range(height):
-                        offset = builder.add(builder.mul(next_a, word(i)), word(4 * TILE * pair[0]))
-                        call("tileloadd64", byte(4 + i), pointer(at_a, offset), word(64))
-                if pair[1] != before[1]:
-                    for j in range(width):
-                        offset = builder.add(builder.mul(next_b, word(j)), word(4 * TILE * pair[1]))
-                        call("tileloadd64", byte(6 + j), pointer(at_b, offset), word(64))
-                for (i, j), number in cells.items():
-                    call("tdpbf16ps", byte(number), byte(4 + i), byte(6 + j))
-                before = pair
-            rest = builder.sub(left, word(1))
-            left.add_incoming(rest, loop)
-            at_a.add_incoming(builder.add(at_a, word(4 * STEP)), loop)
-            at_b.add_incoming(builder.add(at_b, word(4 * STEP)), loop)
-            builder.cbranch(builder.icmp_signed(">", rest, word(0)), loop, done)
+            builder.branch(begin)
+            builder.position_at_end(begin)
+            choice = builder.switch(pairs, loops[ALL_PAIRS])
+            for number, loop in enumerate(loops):
+                if number != ALL_PAIRS:
+                    choice.add_case(word(number), loop)
+                builder.position_at_end(loop)
+                left, at_a, at_b = (builder.phi(word) for _ in range(3))
+                left.add_incoming(steps, begin)
+                at_a.add_incoming(first_a, begin)
+                at_b.add_incoming(first_b, begin)
+                before: tuple[Any, Any] = None, None
+                for pair in PAIRS[number]:
+                    if pair[0] != before[0]:
+                        for i in range(height):
+                            offset = builder.add(builder.mul(next_a, word(i)), word(4 * TILE * pair[0]))
+                            call("tileloadd64", byte(4 + i), pointer(at_a, offset), word(64))
+                    if pair[1] != before[1]:
+                        for j in range(width):
+                            offset = builder.add(builder.mul(next_b, word(j)), word(4 * TILE * pair[1]))
+                            call("tileloadd64", byte(6 + j), pointer(at_b, offset), word(64))
+                    for (i, j), cell in cells.items():
+                        call("tdpbf16ps", byte(cell), byte(4 + i), byte(6 + j))
+                    before = pair
+                rest = builder.sub(left, word(1))
+                left.add_incoming(rest, loop)
+                at_a.add_incoming(builder.add(at_a, word(4 * STEP)), loop)
+                at_b.add_incoming(builder.add(at_b, word(4 * STEP)), loop)
+                builder.cbranch(builder.icmp_signed(">", rest, word(0)), loop, done)
             builder.position_at_end(done)
             for cell, number in cells.items():
                 call("tilestored64", byte(number), places[cell], row)
@@ -255,11 +277,12 @@ def tiles(
     cm: int,
     steps: int,
     more: int,
+    pairs: int,
 ) -> None:
     """A block of a product, in the unit's registers: c = a·b, or c += a·b where `more` is not 0.
 
     c has `rows` times 16 rows, `cm` apart, of `columns` times 16; both are literals, 1 or 2. a's panels begin at a0,
-    `am` apart, b's at b0, `bm` apart, and are `steps` (at least 1) times 32 deep.
+    `am` apart, b's at b0, `bm` apart, and are `steps` (at least 1) times 32 deep. `pairs` is a place in `PAIRS`.
     """
     for i in range(rows):
         for j in range(columns):
@@ -267,7 +290,7 @@ def tiles(
             out = np.lib.stride_tricks.as_strided(c[place:], (SIDE, SIDE), (cm * c.itemsize, c.itemsize))
             left, right = _rows(a, a0 + i * am, steps), _rows(b, b0 + j * bm, steps)
             left, right = _terms(left), _terms(right.swapaxes(2, 3))
-            total = sum(left[one] @ right[other].T for one, other in PAIRS)
+            total = sum(left[one] @ right[other].T for one, other in PAIRS[pairs])
             out[...] = total + (out if more else 0)
 
 
@@ -286,13 +309,13 @@ def nothing() -> None:
     """Stands in for `begin` and `end` where there is no unit."""
 
 
-def no_split(a: Any, a0: int, n0: int, a1: int, n1: int, out: Any, at: int) -> None:
+def no_split(a: Any, a0: int, n0: int, factor0: float, a1: int, n1: int, factor1: float, out: Any, at: int) -> None:
     """Stands in for `split` where there is no unit; nothing calls it then."""
 
 
 def no_tiles(
     rows: int, columns: int, a: Any, a0: int, am: int, b: Any, b0: int, bm: int, c: Any, c0: int, cm: int,
-    steps: int, more: int,
+    steps: int, more: int, pairs: int,
 ) -> None:  # fmt: skip
     """Stands in for `tiles` where there is no unit; nothing calls it then."""
 

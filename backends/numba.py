@@ -57,25 +57,31 @@ def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any
     `functions` stand in, by name, for functions that are called at any depth.
     The division check of Python's error model stops vectorisation, hence ``error_model="numpy"``.
     """
-    return _compiled(text, tuple(sorted(functions.items())))
+    return _compiled(text, tuple(sorted(functions.items())), called=False)
 
 
 @cache
-def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...]) -> Callable[..., Any]:
+def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...], called: bool) -> Callable[..., Any]:
+    """With `called` for calls from compiled functions alone, for which Numba need not compile a way from Python."""
     import numba
     from numba.core import config
 
     _log_compilation()
-    called = _called(text, dict(functions))
+    calls = _called(text, dict(functions))
     used = tuple(item for item in functions if _changes(text, *item))
     if used != functions:
-        return _compiled(text, used)
-    compiled = {name: machine.intrinsic(value) or _compiled(value, functions) for name, value in called.items()}
+        return _compiled(text, used, called)
+    compiled = {
+        name: machine.intrinsic(value) or _compiled(value, functions, called=True) for name, value in calls.items()
+    }
     function = FunctionType(text.__code__, {**text.__globals__, **compiled}, text.__name__)
     # Numba tells files of its cache apart by this name
     names = [f"{name}_{value.__module__.rpartition('.')[2]}_{value.__name__}" for name, value in functions]
     function.__module__, function.__qualname__ = text.__module__, "_".join([text.__qualname__, *names])
-    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    function.__qualname__ += "_called" * called
+    ways = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True}
+    dispatcher = numba.njit(error_model="numpy", nogil=True, **ways)(function)
+    _forget_constants(dispatcher)
     with _compiling:
         before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())  # pyright: ignore[reportAttributeAccessIssue]
         try:
@@ -86,6 +92,18 @@ def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...
         finally:
             config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
     return dispatcher
+
+
+def _forget_constants(dispatcher: Any) -> None:
+    """Keeps Numba from compiling a function once for each constant that it is called with."""
+    from numba.core import types
+
+    template = dispatcher.get_call_template
+
+    def get(arguments: Any, keywords: Any) -> Any:
+        return template(tuple(types.unliteral(kind) for kind in arguments), keywords)
+
+    dispatcher.get_call_template = get
 
 
 @cache

@@ -200,6 +200,9 @@ class DensePlan(Plan):
         x = self._arrays(chain.x)
         mean, scale = x[3:5] if chain.x.operation is GATHER_STANDARDIZED else (empty, empty)
         self._source = x[0], self._arrays(chain.target)[0], x[1], mean, scale
+        bytes_ = self._panels[0].size > 0 and x[0].dtype == np.uint8
+        self._exact = WholeNumbers(self.parts, self.block, x[0].shape[1], mean, scale) if bytes_ else None
+        self._inexact = np.zeros(0, np.int16), 0, np.zeros(0, np.int16), empty, empty
         outputs, target = chain.loss.inputs
         scores = chain.loss.outputs[0]
         whole = [self.array(value, self.capacity) for value in (outputs, target, scores)]
@@ -243,6 +246,9 @@ class DensePlan(Plan):
         counters = [self._counters.copy() for _ in range(threads)]
         totals = [self._totals.copy() for _ in range(threads)]
         real = self.arena.dtype
+        exact = self._inexact
+        if self._exact is not None and rows >= matrix_product.FEW:
+            exact = self._exact.arrays()
 
         def work(thread: int) -> None:
             self._steps(
@@ -262,10 +268,35 @@ class DensePlan(Plan):
                 self._ends[thread],
                 totals[thread],
                 (self._scratch[thread], lanes(real), tile_rows(), self._panels[thread]),
+                exact,
             )
 
         self.team.run(work, threads)
         self._counters[...], self._totals[...] = counters[0], totals[0]
+
+
+class WholeNumbers:
+    """A batch of bytes as whole numbers about 0, which are one term of a matrix unit: half the pairs of a product.
+
+    A standardised row (x - mean) · scale is (x - centre) · scale - shift, with a whole `centre` next to the mean;
+    `steps` multiplies by scale and shift what x is multiplied by.
+    """
+
+    def __init__(self, parts: int, rows: int, width: int, mean: Any, scale: Any) -> None:
+        share = -(-width // parts) + dense_parts.GRAIN
+        self.stride = (-(-share // 32) | 1) * 32  # an odd number of cache lines
+        self.numbers = host.aligned_zeros(parts * rows * self.stride, np.int16)
+        self.mean, self.given = mean, scale
+        self.centre, self.shift = np.zeros(width, np.int16), np.zeros(width, np.float32)
+        self.scale = np.ones(width + matrix_unit.DEEP, np.float32)  # with room for what is read behind the last
+
+    def arrays(self) -> tuple[Any, ...]:
+        """What `steps` calls `exact`, for the standardisation as it is now."""
+        if self.mean.size:
+            self.centre[:] = np.clip(np.rint(self.mean), 0, 255)
+            self.scale[: self.given.size] = self.given
+            np.multiply(self.mean - self.centre, self.given, out=self.shift, casting="same_kind")
+        return self.numbers, self.stride, self.centre, self.scale, self.shift
 
 
 class Layout:
@@ -314,6 +345,7 @@ class Layout:
                 self._take(sums),
                 self._take(_whole(outputs) + collected if several else 0),
                 int(by_outputs),
+                self._take(parts * (outputs + dense_parts.LINE)),
             )
             x, x_stride = self._take(rows * stride), stride
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.machine import borrow, float_mode, prefetch, turn
-from ..backends.matrix_unit import begin, end
+from ..backends.matrix_unit import ALL_PAIRS, WHOLE_LEFT, begin, end
 from ..backends.team import share, wait
 from .activation import backward_loop as slope
 from .advance import loop as advance
@@ -42,6 +42,7 @@ from .dense_parts import (
     span,
     sums,
     weights,
+    whole_numbers,
 )
 from .dense_update import fit
 from .matrix_product import ALL, DEPTH, FEW, LEFT_PANELS, WIDE, matrix_product, split_columns, split_rows
@@ -70,13 +71,17 @@ def steps(
     ends: Any,
     totals: Any,
     tools: Any,
+    exact: Any,
 ) -> None:
     """`count` steps of `rows` rows, with `learn` 0 their losses alone.
 
     `source` is (data, targets, order, mean, scale), `optimizer` what `fit` takes, with the thread's own counters,
     `ends` the batch's (outputs, doutputs, target, scores, scores by part), and `tools` (scratch, lanes, tile height,
     panels), where `panels` are empty without a matrix unit. Scores by part, and scores of the thread's own, are for
-    a last layer that is divided by its outputs.
+    a last layer that is divided by its outputs. Where the data are bytes and there is a matrix unit, which takes whole
+    numbers of 8 bits as one term, `exact` is (numbers, stride, centre, scale, shift): the parts' columns of the batch
+    less `centre` lie in `numbers`, their rows `stride` apart, and what the first layer shall read is that by `scale`
+    less `shift`. It is empty otherwise.
     """
     mode = float_mode(FLUSH)
     begin()
@@ -86,6 +91,9 @@ def steps(
     outputs, doutputs, target, scores, by_part = ends
     ends = borrow(outputs[:rows]), borrow(doutputs[:rows]), borrow(target[:rows]), borrow(scores[:rows]), by_part
     tools = borrow(tools[0]), tools[1], tools[2], borrow(tools[3] if rows >= FEW else tools[3][:0])
+    numbers, stride, centre, scale, shift = exact
+    exact = borrow(numbers), stride, borrow(centre), borrow(scale), borrow(shift)
+    inexact = borrow(numbers[:0]), stride, borrow(centre[:0]), borrow(scale[:0]), borrow(shift[:0])
     counters, slots, bounds, factors, table, clip, attributes = optimizer
     optimizer = counters, slots, borrow(bounds), borrow(factors), borrow(table), borrow(clip), attributes
     last, several = layers.shape[0] - 1, 1 if rows > block else 0
@@ -100,16 +108,19 @@ def steps(
             done = 1 if first + n == rows else 0
             for level in range(last + 1):
                 for part in range(thread, parts, threads):
-                    if level == 0:
+                    if level == 0 and scale.shape[0] > 0:
+                        read_whole(part, parts, first, n, layers[0], source, counters, exact)
+                    elif level == 0:
                         read(part, parts, first, n, layers[0], work, source, counters)
                     else:
                         join(part, parts, n, layers[level - 1], layers[level], work, p, tools)
                     if level < last or not wide:
-                        multiply(part, parts, n, layers[level], parts if level < last else 1, work, p, tools)
+                        into, here = parts if level < last else 1, exact if level == 0 else inexact
+                        multiply(part, parts, n, layers[level], into, work, p, tools, here)
                 wait(thread, threads, flags)
             for part in range(thread, parts, threads):
                 if wide:
-                    multiply(part, parts, n, layers[last], parts, work, p, tools)
+                    multiply(part, parts, n, layers[last], parts, work, p, tools, inexact)
                 finish(part, parts, first, n, layers[last], work, source, counters, p, ends, tools)
             wait(thread, threads, flags)
             if done:
@@ -125,7 +136,8 @@ def steps(
                                 descend(part, parts, n, level > 1, layers[level - 1], layers[level], work, tools)
                         elif done:
                             fetch(part, parts, rows, source, counters)
-                        fit(part, parts, n, layers[level], work, p, optimizer, tools, several, first, done)
+                        here = exact if level == 0 else inexact
+                        fit(part, parts, n, layers[level], work, p, optimizer, tools, several, first, done, here)
                     if level > 0:
                         wait(thread, threads, flags)
                     if layers[level][BY_OUTPUTS]:
@@ -160,6 +172,19 @@ def read(part: int, parts: int, first: int, n: int, layer: Any, work: Any, sourc
                 y[j] = x[j]
 
 
+def read_whole(part: int, parts: int, first: int, n: int, layer: Any, source: Any, counters: Any, exact: Any) -> None:
+    """The part's columns of the batch, less what is about their mean."""
+    start, stop = share(layer[INPUTS], part, parts, GRAIN)
+    data, _, order, _, _ = source
+    numbers, stride, centre, _, _ = exact
+    place, cursor, centre = whole_numbers(numbers, part, parts), counters[CURSOR] + first, centre[start:stop]
+    for row in range(n):
+        x = data[order[cursor + row]][start:stop]
+        y = numbers[place + row * stride : place + row * stride + stop - start]
+        for j in range(stop - start):
+            y[j] = x[j] - centre[j]
+
+
 def fetch(part: int, parts: int, rows: int, source: Any, counters: Any) -> None:
     """Asks for the part's columns of the next batch, which come from memory (32 to 15 µs for 128 rows of bytes)."""
     data, _, order, _, _ = source
@@ -172,7 +197,7 @@ def fetch(part: int, parts: int, rows: int, source: Any, counters: Any) -> None:
             prefetch(flat, at)
 
 
-def multiply(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p: Any, tools: Any) -> None:
+def multiply(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p: Any, tools: Any, exact: Any) -> None:
     """The part's product of its columns of X and its rows of the weights, for each of `into` parts of the outputs.
 
     Of a layer that is divided by outputs the part has all rows, and its own outputs alone.
@@ -182,7 +207,7 @@ def multiply(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p:
     first, behind, own = (part, part + 1, 0) if layer[BY_OUTPUTS] else (0, into, part)
     scratch, lanes, height, panels = tools
     if panels.shape[0] > 0:
-        multiply_on_unit(part, parts, n, layer, into, work, p, tools)
+        multiply_on_unit(part, parts, n, layer, into, work, p, tools, exact)
         return
     for target in range(first, behind):
         low, high = columns(layer, target, into)
@@ -197,25 +222,50 @@ def multiply(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p:
         )  # fmt: skip
 
 
-def multiply_on_unit(part: int, parts: int, n: int, layer: Any, into: int, work: Any, p: Any, tools: Any) -> None:
-    """`multiply` on a matrix unit."""
+def multiply_on_unit(
+    part: int, parts: int, n: int, layer: Any, into: int, work: Any, p: Any, tools: Any, exact: Any
+) -> None:
+    """`multiply` on a matrix unit.
+
+    (X · scale - shift) · W is X · (scale · W) - shift · W: so whole numbers stay what they are.
+    """
     start, stop, low, high = span(layer, part, parts)
-    x, length, weight = layer[X] + start, high - low, weights(layer, start, low) - low
+    length, weight, size = high - low, weights(layer, start, low) - low, stop - start
     first, behind, own = (part, part + 1, 0) if layer[BY_OUTPUTS] else (0, into, part)
-    scratch, lanes, _, panels = tools
-    size, right = stop - start, 0
-    for target in range(first, behind if size == 0 else first):
+    scratch, lanes, height, panels = tools
+    numbers, stride, _, scale, shift = exact
+    whole = scale.shape[0] > 0
+    x, pairs = layer[X] + start, plain(ALL_PAIRS)
+    if whole:
+        x, pairs = whole_numbers(numbers, part, parts), plain(WHOLE_LEFT)
+        product(
+            1, (length + lanes - 1) // lanes, size,
+            shift, start, plain(1), plain(1),
+            p, weight, length,
+            scratch, plain(SCRATCH), plain(0), plain(0),
+            NEITHER, scratch, lanes, height,
+        )  # fmt: skip
+    for target in range(first, behind if size == 0 or whole else first):
         low, high = columns(layer, target, into)
         width = (high - low + lanes - 1) // lanes * lanes
-        clear(n, width, work, sums(layer, n, own, parts, target, into, lanes), width, plain(0))
+        out = sums(layer, n, own, parts, target, into, lanes)
+        clear(n, width, work, out, width, plain(0))
+        for row in range(n if whole else 0):
+            y = work[out + row * width : out + row * width + high - low]
+            for j in range(high - low):
+                y[j] = -scratch[SCRATCH + low + j]
     low, high = columns(layer, first, into)
-    split_columns(0, ALL, min(WIDE, high - low), min(DEPTH, size), p, weight + low, length, panels, right)
+    wide, right = min(WIDE, high - low), 0
+    split_columns(0, ALL, wide, min(DEPTH, size), p, weight + low, length, panels, right, scale, start)
     for k in range(0, size, DEPTH):
         deep = min(DEPTH, size - k)
-        split_rows(n, deep, work, x + k, layer[X_STRIDE], panels, LEFT_PANELS)
+        if whole:
+            split_rows(n, deep, numbers, x + k, stride, panels, LEFT_PANELS)
+        else:
+            split_rows(n, deep, work, x + k, layer[X_STRIDE], panels, LEFT_PANELS)
         for target in range(first, behind):
             low, high = columns(layer, target, into)
-            out, stride = sums(layer, n, own, parts, target, into, lanes), (high - low + lanes - 1) // lanes * lanes
+            out, step = sums(layer, n, own, parts, target, into, lanes), (high - low + lanes - 1) // lanes * lanes
             here, following, next_k = weight + k * length + low, target + 1, k
             if following == behind:
                 following, next_k = first, k + DEPTH
@@ -224,8 +274,9 @@ def multiply_on_unit(part: int, parts: int, n: int, layer: Any, into: int, work:
             right = matrix_product(
                 n, high - low, deep, panels, LEFT_PANELS, right,
                 p, here, length,
-                work, out, stride, plain(k), scratch,
+                work, out, step, k + int(whole), scratch,
                 next_columns, min(DEPTH, size - next_k), weight + next_k * length + next_low,
+                pairs, scale, start + k, start + next_k,
             )  # fmt: skip
 
 
@@ -254,7 +305,8 @@ def backward(part: int, parts: int, n: int, below: Any, layer: Any, work: Any, p
     d, weight, dt = layer[DT_STRIDE], weights(layer, start, low), layer[DT] + low * layer[DT_STRIDE]
     if panels.shape[0] > 0:
         right = 0
-        split_columns(0, ALL, min(WIDE, n), min(DEPTH, depth), work, dt, d, panels, right)
+        none = work[:0]
+        split_columns(0, ALL, min(WIDE, n), min(DEPTH, depth), work, dt, d, panels, right, none, 0)
         for row in range(0, size, SPLIT):
             some = min(SPLIT, size - row)
             for k in range(0, depth, DEPTH):
@@ -265,6 +317,7 @@ def backward(part: int, parts: int, n: int, below: Any, layer: Any, work: Any, p
                     work, dt + k * d, d,
                     work, to + row * stride, stride, plain(k), scratch,
                     min(WIDE, n), min(DEPTH, depth - next_k), dt + next_k * d,
+                    plain(ALL_PAIRS), none, 0, 0,
                 )  # fmt: skip
     else:
         product(

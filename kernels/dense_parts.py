@@ -9,10 +9,12 @@ from ..backends.team import share, wait
 # Columns of `layers`: widths, offsets in the arena (-1: no bias), rows of `factors`, then places in `work`.
 # X (rows, inputs) is what the layer reads, D (rows, outputs) the gradient before the activation of what it writes,
 # DT that transposed. SUMS are the parts' products, and GRADIENT collects over blocks: of the bias, then of the weights.
+# TOTALS are the sums of D's rows, of each part its own: see `multiply_on_unit`.
 INPUTS, OUTPUTS, WEIGHT, BIAS, WEIGHT_RANGE, BIAS_RANGE, ACTIVATION = range(7)
 X, X_STRIDE, D, D_STRIDE, DT, DT_STRIDE, SUMS, GRADIENT = range(7, 15)
 BY_OUTPUTS = 15  # 1 where the parts have columns of the weights, not rows
-FIELDS = 16
+TOTALS = 16
+FIELDS = 17
 
 GRAIN = 8  # rows of the weights that stay together: those of a tile
 LINE = 16  # columns, where they are divided: a cache line, which two cores must not write by turns
@@ -37,6 +39,11 @@ def weights(layer: Any, row: int, low: int) -> int:
     return layer[WEIGHT] + row * layer[OUTPUTS]
 
 
+def whole_numbers(numbers: Any, part: int, parts: int) -> int:
+    """Where the part's begin: on cache lines of their own."""
+    return numbers.shape[0] // parts * part
+
+
 def columns(layer: Any, target: int, into: int) -> tuple[int, int]:
     """The first of a part's outputs, and the one behind the last."""
     return share(layer[OUTPUTS], target, into, LINE if layer[BY_OUTPUTS] else GRAIN)
@@ -57,22 +64,28 @@ def divide(thread: int, threads: int, parts: int, layer: Any, values: Any, work:
     inputs, outputs = layer[INPUTS], layer[OUTPUTS]
     if values.shape[0] == 0:
         return
-    matrix, copy = values[layer[WEIGHT] :][: inputs * outputs], work[layer[SUMS] :][: inputs * outputs]
+    matrix, copy = layer[WEIGHT], layer[SUMS]
     for part in range(thread, parts, threads):
         low, high = columns(layer, part, parts)
-        width, block = high - low, copy[inputs * low : inputs * high]
+        width, block = high - low, copy + inputs * low
         if back:
-            block[:] = matrix[inputs * low : inputs * high]
+            copy_rows(1, inputs * width, values, matrix + inputs * low, 0, work, block, 0)
         else:
-            for i in range(inputs):
-                block[i * width : (i + 1) * width] = matrix[i * outputs + low : i * outputs + high]
+            copy_rows(inputs, width, values, matrix + low, outputs, work, block, width)
     wait(thread, threads, flags)
     for part in range(thread, parts, threads):
         low, high = columns(layer, part, parts)
-        width, block = high - low, copy[inputs * low : inputs * high]
+        width, block = high - low, copy + inputs * low
         if back:
-            for i in range(inputs):
-                matrix[i * outputs + low : i * outputs + high] = block[i * width : (i + 1) * width]
+            copy_rows(inputs, width, work, block, width, values, matrix + low, outputs)
         else:
-            matrix[inputs * low : inputs * high] = block
+            copy_rows(1, inputs * width, work, block, 0, values, matrix + inputs * low, 0)
     wait(thread, threads, flags)
+
+
+def copy_rows(rows: int, width: int, a: Any, a0: int, am: int, b: Any, b0: int, bm: int) -> None:
+    """b = a, for rows that begin `am` and `bm` apart. (Assigned slices would compile a second longer.)"""
+    for row in range(rows):
+        source, target = a[a0 + row * am :], b[b0 + row * bm :]
+        for j in range(width):
+            target[j] = source[j]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.machine import borrow, turn
-from ..backends.matrix_unit import DEEP, STEP
+from ..backends.matrix_unit import ALL_PAIRS, DEEP, STEP, WHOLE_RIGHT
 from .adam import loop as update
 from .bias_activation import CHUNK
 from .dense_parts import (
@@ -19,6 +19,7 @@ from .dense_parts import (
     INPUTS,
     LINE,
     OUTPUTS,
+    TOTALS,
     WEIGHT_RANGE,
     X_STRIDE,
     D,
@@ -26,6 +27,7 @@ from .dense_parts import (
     columns,
     span,
     weights,
+    whole_numbers,
 )
 from .matrix_product import ALL, DEPTH, LEFT_PANELS, WIDE, matrix_product, split_columns, split_rows
 from .product import LEFT, NEITHER, SCRATCH, plain, product
@@ -47,16 +49,24 @@ def fit(
     several: int,
     more: int,
     done: int,
+    exact: Any,
 ) -> None:
     """Gradients of the part's weights and its columns of the bias; with the last block `done`, their update.
 
     `optimizer` is (counters, slots, bounds, factors, table, clip, attributes), as `update.py` says, where bounds are
     one range without end. Of `several` blocks the gradients are collected in `work`, the first having `more` 0.
+    `exact` is that of `steps` for the first layer, and empty for others.
     """
     scratch, _, _, panels = tools
     hot, bias = scratch[SCRATCH:], layer[BIAS]
     if panels.shape[0] > 0:
-        fit_turned(part, parts, n, layer, work, p, optimizer, tools, several, more, done)
+        numbers, stride, _, scale, _ = exact
+        if scale.shape[0] > 0:
+            x = whole_numbers(numbers, part, parts)
+            fit_turned(part, parts, n, layer, numbers, x, stride, work, p, optimizer, tools, several, more, done, exact)
+        else:
+            x, stride = layer[X] + span(layer, part, parts)[0], layer[X_STRIDE]
+            fit_turned(part, parts, n, layer, work, x, stride, work, p, optimizer, tools, several, more, done, exact)
     else:
         fit_rows(part, parts, n, layer, work, p, optimizer, tools, several, more, done)
     if bias >= 0:
@@ -117,6 +127,9 @@ def fit_turned(
     parts: int,
     n: int,
     layer: Any,
+    xs: Any,
+    x: int,
+    x_stride: int,
     work: Any,
     p: Any,
     optimizer: Any,
@@ -124,13 +137,18 @@ def fit_turned(
     several: int,
     more: int,
     done: int,
+    exact: Any,
 ) -> None:
     """`fit` for the weights, on a matrix unit: DT·X, since the unit wants DT's rows and X's as they lie.
 
-    That is the gradient transposed, in blocks of some inputs; collected over blocks of rows it stays so.
+    The part's columns of X lie in `xs` from x on. That is the gradient transposed, in blocks of some inputs; collected
+    over blocks of rows it stays so. Of whole numbers it is that by them: that by X · scale - shift follows by the sums
+    of D.
     """
     scratch, lanes, _, panels = tools
-    hot, x, x_stride = scratch[SCRATCH:], layer[X], layer[X_STRIDE]
+    _, _, _, scale, shift = exact
+    whole, none, hot = scale.shape[0] > 0, scale[:0], scratch[SCRATCH:]
+    pairs = plain(WHOLE_RIGHT) if whole else plain(ALL_PAIRS)
     start, stop, low, high = span(layer, part, parts)
     outputs, weight, gradient = high - low, weights(layer, 0, low), collected(layer, part, parts, lanes)
     dt, dt_stride = layer[DT] + low * layer[DT_STRIDE], layer[DT_STRIDE]
@@ -140,7 +158,11 @@ def fit_turned(
     for k in range(0, n, DEPTH):
         split_rows(outputs, min(DEPTH, n - k), work, dt + k, dt_stride, panels, LEFT_PANELS + k * tall)
     right = 0
-    split_columns(0, ALL, min(WIDE, stop - start), min(DEPTH, n), work, x + start, x_stride, panels, right)
+    wide = min(WIDE, stop - start)
+    split_columns(0, ALL, wide, min(DEPTH, n), xs, x, x_stride, panels, right, none, 0)
+    total = work[layer[TOTALS] + part * (outputs + LINE) :][:outputs]
+    if whole:
+        sum_columns(n, work, layer[D], layer[D_STRIDE], total, hot[:outputs], more)
     for i in range(start, stop, grain):
         size = min(grain, stop - i)
         width = (size + lanes - 1) // lanes * lanes
@@ -149,15 +171,21 @@ def fit_turned(
             next_i, next_k = (i, k + DEPTH) if k + DEPTH < n else (i + grain, 0)
             right = matrix_product(
                 outputs, size, min(DEPTH, n - k), panels, LEFT_PANELS + k * tall, right,
-                work, x + k * x_stride + i, x_stride,
+                xs, x + k * x_stride + i - start, x_stride,
                 g, place, width, more + k, scratch,
-                min(WIDE, stop - next_i), min(DEPTH, n - next_k), x + next_k * x_stride + next_i,
+                min(WIDE, stop - next_i), min(DEPTH, n - next_k), x + next_k * x_stride + next_i - start,
+                pairs, none, 0, 0,
             )  # fmt: skip
         if done:
             turned = hot[grain * stride :]
             for o in range(stride - lanes, -1, -lanes):  # backwards: the last has columns that the next row takes
                 for r in range(0, width, lanes):
                     turn(g, place + o * width + r, width, turned, r * outputs + o, outputs)
+            if whole:
+                for r in range(size):
+                    row, factor, by = turned[r * outputs : (r + 1) * outputs], scale[i + r], shift[i + r]
+                    for o in range(outputs):
+                        row[o] = row[o] * factor - by * total[o]
             apply(p, turned, weight + i * outputs, size * outputs, layer[WEIGHT_RANGE], optimizer)
 
 

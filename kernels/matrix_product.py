@@ -35,20 +35,36 @@ def split_rows(rows: int, depth: int, a: Any, a0: int, am: int, panels: Any, lef
             for step in range(steps):
                 k = step * DEEP
                 place = at + step * STEP + row % SIDE * SIDE
-                split(a, source + k, rest - k, source + k + SIDE, rest - k - SIDE, panels, place)
+                split(a, source + k, rest - k, 1.0, source + k + SIDE, rest - k - SIDE, 1.0, panels, place)
 
 
 def split_columns(
-    first: int, count: int, columns: int, depth: int, b: Any, b0: int, bk: int, panels: Any, at: int
+    first: int,
+    count: int,
+    columns: int,
+    depth: int,
+    b: Any,
+    b0: int,
+    bk: int,
+    panels: Any,
+    at: int,
+    factors: Any,
+    factor: int,
 ) -> None:
-    """Splits up to 32 columns of b, whose rows are `bk` apart: `count` of the panels' rows of words from `first` on."""
-    half = (depth + DEEP - 1) // DEEP * SIDE
+    """Splits up to 32 columns of b, whose rows are `bk` apart: `count` of the panels' rows of words from `first` on.
+
+    Row k is multiplied by factors[factor + k], where there are any; they go on for 32 behind the last.
+    """
+    half, scaled = (depth + DEEP - 1) // DEEP * SIDE, factors.shape[0] > 0
     for row in range(first, min(first + count, 2 * half)):
         j, r = (SIDE, row - half) if row >= half else (0, row)
         k = r // SIDE * DEEP + r % SIDE
         source, left = b0 + k * bk + j, columns - j
         place = at + row // SIDE * STEP + row % SIDE * SIDE
-        split(b, source, left if k < depth else 0, source + SIDE * bk, left if k + SIDE < depth else 0, panels, place)
+        low, high = left if k < depth else 0, left if k + SIDE < depth else 0
+        factor0 = factors[factor + k] if scaled else 1.0
+        factor1 = factors[factor + k + SIDE] if scaled else 1.0
+        split(b, source, low, factor0, source + SIDE * bk, high, factor1, panels, place)
         prefetch(b, source + WIDE)  # the columns after these: no prefetcher follows rows so far apart
         prefetch(b, source + SIDE * bk + WIDE)
 
@@ -71,29 +87,37 @@ def matrix_product(
     next_columns: int,
     next_depth: int,
     next_b: int,
+    pairs: int,
+    factors: Any,
+    factor: int,
+    next_factor: int,
 ) -> int:
     """c = a·b, or c += a·b where `more` is not 0, for an a no deeper than `DEPTH` that `split_rows` took to `left`.
 
     c's rows have room behind the last column, up to a multiple of 16. `strip` has room for 1024 elements.
+    `pairs` is one of `matrix_unit`'s, and `factors` are what b's rows are multiplied by, as `split_columns` says.
     b's first 32 columns are already split, at `right`; at the place that is returned are, afterwards, the first of the
     b that is multiplied next. b may have no columns.
     """
     steps = (depth + DEEP - 1) // DEEP
     panel = steps * STEP
     if columns == 0:
-        split_columns(0, ALL, min(WIDE, next_columns), next_depth, b, next_b, bk, panels, right)
+        wide = min(WIDE, next_columns)
+        split_columns(0, ALL, wide, next_depth, b, next_b, bk, panels, right, factors, next_factor)
     for j in range(0, columns, WIDE):
-        width, following, deep, source = min(WIDE, columns - j), columns - j - WIDE, depth, b0 + j + WIDE
+        width, following = min(WIDE, columns - j), columns - j - WIDE
+        deep, source, scale = depth, b0 + j + WIDE, factor
         if following <= 0:
-            following, deep, source = next_columns, next_depth, next_b
+            following, deep, source, scale = next_columns, next_depth, next_b, next_factor
+        following = min(WIDE, following)
         # rows of words to split at each block
         pieces = (2 * SIDE * ((deep + DEEP - 1) // DEEP) * WIDE + rows - 1) // rows
         for i in range(0, rows, WIDE):
             at = left + i // SIDE * panel
-            block(min(WIDE, rows - i), width, steps, panels, at, right, c, c0 + i * cm + j, cm, more, strip)
+            block(min(WIDE, rows - i), width, steps, panels, at, right, c, c0 + i * cm + j, cm, more, strip, pairs)
             if following > 0:
-                at = COLUMNS - right
-                split_columns(i // WIDE * pieces, pieces, min(WIDE, following), deep, b, source, bk, panels, at)
+                first, at = i // WIDE * pieces, COLUMNS - right
+                split_columns(first, pieces, following, deep, b, source, bk, panels, at, factors, scale)
         right = COLUMNS - right
     return right
 
@@ -110,14 +134,15 @@ def block(
     cm: int,
     more: int,
     strip: Any,
+    pairs: int,
 ) -> None:
     """Up to 32 rows and columns of a product; fewer rows by way of `strip`, since c has no more."""
     panel = steps * STEP
     if rows == WIDE:
         if width > SIDE:
-            tiles(2, 2, panels, left, panel, panels, right, panel, c, c0, cm, steps, more)
+            tiles(2, 2, panels, left, panel, panels, right, panel, c, c0, cm, steps, more, pairs)
         else:
-            tiles(2, 1, panels, left, panel, panels, right, panel, c, c0, cm, steps, more)
+            tiles(2, 1, panels, left, panel, panels, right, panel, c, c0, cm, steps, more, pairs)
         return
     whole = (width + SIDE - 1) // SIDE * SIDE
     if more:
@@ -125,13 +150,13 @@ def block(
             for j in range(whole):
                 strip[r * WIDE + j] = c[c0 + r * cm + j]
     if rows > SIDE and width > SIDE:
-        tiles(2, 2, panels, left, panel, panels, right, panel, strip, 0, WIDE, steps, more)
+        tiles(2, 2, panels, left, panel, panels, right, panel, strip, 0, WIDE, steps, more, pairs)
     elif rows > SIDE:
-        tiles(2, 1, panels, left, panel, panels, right, panel, strip, 0, WIDE, steps, more)
+        tiles(2, 1, panels, left, panel, panels, right, panel, strip, 0, WIDE, steps, more, pairs)
     elif width > SIDE:
-        tiles(1, 2, panels, left, panel, panels, right, panel, strip, 0, WIDE, steps, more)
+        tiles(1, 2, panels, left, panel, panels, right, panel, strip, 0, WIDE, steps, more, pairs)
     else:
-        tiles(1, 1, panels, left, panel, panels, right, panel, strip, 0, WIDE, steps, more)
+        tiles(1, 1, panels, left, panel, panels, right, panel, strip, 0, WIDE, steps, more, pairs)
     for r in range(rows):
         for j in range(whole):
             c[c0 + r * cm + j] = strip[r * WIDE + j]

@@ -22,6 +22,7 @@ PARTS = {
     2: ("speed", "how fast is it?"),
     3: ("rivals", "how fast are others?"),
     4: ("limits", "what happens at the limits?"),
+    6: ("small", "do fewer launches make small networks faster?"),
 }
 PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "numba", "torch", "jax", "matplotlib")
 

@@ -116,6 +116,37 @@ def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtyp
         assert error < (1e-5 if dtype == "float32" else 1e-12), name
 
 
+def bytes_of(width: int, n: int, seed: int = 0) -> tuple[gs.Dataset, gs.Standardize]:
+    """Bytes, and a standardisation that some columns make hard: constant, nearly constant, far from their mean."""
+    random = np.random.default_rng(seed)
+    x = random.integers(0, 256, (n, width)).astype(np.uint8)
+    x[:, ::5], x[:, 1::7] = 0, random.integers(200, 202, (n, len(range(1, width, 7))))
+    mean, std = x.mean(0) + random.uniform(-0.5, 0.5, width), np.maximum(x.std(0), 0.3)
+    mean[2::9] = random.uniform(-300, 500, len(mean[2::9]))
+    std[2::9] = 200
+    return gs.Dataset(x, random.integers(0, 10, n)), gs.Standardize(width).fit(mean, std)
+
+
+@pytest.mark.parametrize("widths", [(300, 130, 60, 10), (33, 10), (7, 41, 10)])
+@pytest.mark.parametrize("batch", [63, 100, BLOCK + 70])
+@pytest.mark.parametrize("standardized", [True, False])
+def test_bytes(widths: tuple[int, ...], batch: int, standardized: bool) -> None:
+    """A matrix unit takes whole numbers as they are, and the standardisation with the weights."""
+    data, first = bytes_of(widths[0], 2 * BLOCK)
+    found = {}
+    for backend, dtype in (("numba", "float32"), ("numpy", "float64")):
+        layers = [layer for shape in pairwise(widths) for layer in (gs.Linear(*shape), gs.ReLU())][:-1]
+        model = gs.Sequential(*([first] if standardized else []), *layers, dtype=dtype)
+        rate = 0.05 if standardized else 1e-6
+        run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(lr=rate), backend=backend)
+        start = fitted(run, data, batch, 0)
+        found[dtype] = {
+            name: value.astype(np.float64) - start[name] for name, value in fitted(run, data, batch, 1).items()
+        }
+    for name, value in found["float64"].items():
+        assert np.abs(found["float32"][name] - value).max() < 3e-5 * np.abs(value).max() + 1e-7, name
+
+
 @pytest.mark.parametrize("widths", [(300, 130, 60, 10), (40, 200, 7)])
 def test_vector_units_alone(widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """What a processor without a matrix unit does, on one that has it."""
@@ -168,9 +199,12 @@ def test_the_text_uncompiled() -> None:
 
 
 @pytest.mark.parametrize(("widths", "loss"), [((70, 45, 33, 10), gs.CrossEntropyLoss()), ((70, 33, 99), gs.MSELoss())])
-def test_nothing_is_written_between_the_buffers(widths: tuple[int, ...], loss: gs.Loss) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_nothing_is_written_between_the_buffers(widths: tuple[int, ...], loss: gs.Loss, whole: bool) -> None:
     """Guard zones around every buffer of the workspace, and the padding of the arena."""
     data = rows_of(widths, 700, isinstance(loss, gs.CrossEntropyLoss))
+    if whole:
+        data = gs.Dataset((np.abs(data.x) * 20).astype(np.uint8), data.y)
     run = trainer(widths, "numba", dtype="float32", loss=loss)
     plan = plan_of(run, data, 600)
     assert isinstance(plan, DensePlan)

@@ -143,7 +143,8 @@ class FakeCupy:
         self.cuda = SimpleNamespace(
             Stream=lambda **options: Stream(device, **options),
             Event=lambda **options: Event(device),
-            Device=lambda: SimpleNamespace(id=0, compute_capability="90"),
+            Device=lambda: SimpleNamespace(id=0, compute_capability="90", attributes={"MultiProcessorCount": 3}),
+            driver=SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=lambda kernel, threads, shared: 1),
             get_current_stream=lambda: device.stream,
             get_elapsed_time=lambda start, end: (end.time - start.time) * 1000,
             alloc_pinned_memory=lambda size: np.zeros(size, dtype=np.uint8),
@@ -164,17 +165,24 @@ class FakeCupy:
     def get_default_memory_pool(self) -> Any:
         return SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: self.device.released.append(1))
 
-    def RawModule(self, code: str, options: tuple[str, ...]) -> Any:
+    def RawModule(self, code: str, options: tuple[str, ...], enable_cooperative_groups: bool = False) -> Any:
         macros = [option.removeprefix("-D").partition("=") for option in options]
         program = cuda.Program(code, tuple((name, text) for name, _, text in macros))
-        return SimpleNamespace(get_function=lambda entry: self._function(program, entry))
+        host = HostCuda(cooperative=enable_cooperative_groups)
+        return SimpleNamespace(get_function=lambda entry: Kernel(self.device, host, program, entry))
 
-    def _function(self, program: cuda.Program, entry: str) -> Any:
-        def launch(grid: Any, block: Any, arguments: Any, shared_mem: int = 0) -> None:
-            run = HostCuda().load(cuda.Call(program, entry, grid, block, shared_mem, arguments))
-            self.device.launch(self.device.stream, entry, run, grid, block)
 
-        return launch
+class Kernel:
+    """A kernel of a module; its handle says nothing."""
+
+    kernel = SimpleNamespace(ptr=0)
+
+    def __init__(self, device: Device, host: HostCuda, program: cuda.Program, entry: str) -> None:
+        self.device, self.host, self.program, self.entry = device, host, program, entry
+
+    def __call__(self, grid: Any, block: Any, arguments: Any, shared_mem: int = 0) -> None:
+        run = self.host.load(cuda.Call(self.program, self.entry, grid, block, shared_mem, arguments))
+        self.device.launch(self.device.stream, self.entry, run, grid, block)
 
 
 class CudaOnCpu(CuPyBackend):

@@ -10,6 +10,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -17,6 +18,9 @@ import nvrtc
 from cuda_cases import COVERED, SHORT, UPDATES, cases, copying, operations
 
 from gearshift.backends.cuda import Program, prepare
+from gearshift.bench.gpu_proof import small_step
+from gearshift.bench.peers.networks import batch, parse, weights
+from gearshift.kernels.operation import Operation
 
 REALS, SHORTS = (np.float32, np.float64), (ml_dtypes.bfloat16, np.float16)
 TABLE = Path(__file__).with_name("resources.json")
@@ -41,7 +45,21 @@ def programs() -> dict[Program, str]:
         for real in SHORTS:
             for operation, case in copying(name, real, 3, 5):
                 add(found, prepare(operation, case.arrays, case.attributes).program)
+    for real in REALS:
+        for operation, arrays, attributes in small_steps(real):
+            add(found, prepare(operation, arrays, attributes).program)
     return found
+
+
+def small_steps(real: Any) -> list[tuple[Operation, list[np.ndarray], dict[str, Any]]]:
+    """The kernels that the proof tries on small networks, with arguments."""
+    network = parse("5-3-2")
+    arrays = small_step.arrays(network, weights(network), *batch(network, 2), np.zeros((1, 8)), real)
+    arrived = np.zeros(1, np.uint32)
+    return [
+        (small_step.SMALL_PHASE, arrays, {**small_step.attributes(network), "phase": 0}),
+        (small_step.GRID_BARRIERS, [arrived], {"count": 1, "blocks": 1}),
+    ]
 
 
 def add(found: dict[Program, str], program: Program) -> None:

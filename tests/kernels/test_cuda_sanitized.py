@@ -29,9 +29,10 @@ def test_kernels_touch_only_their_arrays() -> None:
         "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
         "PYTHONMALLOC": "malloc",
     }
-    tests = Path(__file__).with_name("test_cuda_on_cpu.py")
+    here = Path(__file__)
+    tests = here.with_name("test_cuda_on_cpu.py"), here.parents[1] / "bench" / "test_small_step.py"
     options = ["-q", "-x", "-s", "-p", "no:cacheprovider"]  # -s lets the sanitizer's report through
-    command = [sys.executable, "-m", "pytest", *options, str(tests)]
+    command = [sys.executable, "-m", "pytest", *options, *map(str, tests)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[:4000]}"
     assert " passed" in done.stdout

@@ -25,14 +25,15 @@ from gearshift.kernels.matrix_product import (
 )
 
 GUARD, MARK = 40, 12345
+WHOLE = {"": matrix_unit.ALL_PAIRS, "a": matrix_unit.WHOLE_LEFT, "b": matrix_unit.WHOLE_RIGHT}
 unit = pytest.mark.skipif(not matrix_unit.available(), reason="this processor has no matrix unit that may be used")
 
 
-def multiply(rows, columns, depth, a, a0, panels, b, b0, c, c0, cm, more, strip) -> None:
-    """c = a·b as a chain of calls has it: parts of the depth, the next columns split while these are multiplied."""
+def multiply(rows, columns, depth, a, a0, panels, b, b0, c, c0, cm, more, strip, pairs, factors) -> None:
+    """c = a·(factors b) as a chain of calls has it: in parts of the depth, while the next columns are split."""
     begin()
     right = 0
-    split_columns(0, ALL, min(WIDE, columns), min(DEPTH, depth), b, b0, columns, panels, right)
+    split_columns(0, ALL, min(WIDE, columns), min(DEPTH, depth), b, b0, columns, panels, right, factors, 0)
     for k in range(0, depth, DEPTH):
         deep = min(DEPTH, depth - k)
         split_rows(rows, deep, a, a0 + k, depth, panels, LEFT_PANELS)
@@ -40,6 +41,7 @@ def multiply(rows, columns, depth, a, a0, panels, b, b0, c, c0, cm, more, strip)
         right = matrix_product(
             rows, columns, deep, panels, LEFT_PANELS, right, b, b0 + k * columns, columns, c, c0, cm, more + k, strip,
             following, min(DEPTH, depth - k - DEPTH), b0 + (k + DEPTH) * columns,
+            pairs, factors, k, k + DEPTH,
         )  # fmt: skip
     end()
 
@@ -49,24 +51,35 @@ multiply.__module__ = "gearshift.kernels.matrix_product"  # so that it is compil
 
 def guarded(values: np.ndarray) -> np.ndarray:
     """The values in a flat array between guard zones, which are no numbers: they must not count."""
-    flat = np.full(values.size + 2 * GUARD, np.nan, dtype=values.dtype)
+    none = np.nan if values.dtype.kind == "f" else 12321
+    flat = np.full(values.size + 2 * GUARD, none, dtype=values.dtype)
     flat[GUARD:-GUARD] = values.reshape(-1)
     return flat
 
 
-def check(text, rows: int, columns: int, depth: int, more: bool, seed: int, scale: float = 1.0) -> float:
-    """Multiplies random matrices; returns the largest error, by the sums of the terms' sizes."""
+def check(
+    text, rows: int, columns: int, depth: int, more: bool, seed: int, scale: float = 1.0, whole: str = ""
+) -> float:
+    """Multiplies random matrices, one maybe of `whole` numbers; the largest error, by the sums of the terms' sizes."""
     random = np.random.default_rng(seed)
     a = (random.normal(size=(rows, depth)) * scale).astype(np.float32)
     b = random.normal(size=(depth, columns)).astype(np.float32)
+    if whole == "a":
+        a = random.integers(-255, 256, a.shape).astype(np.int16)
+    if whole == "b":
+        b = random.integers(-255, 256, b.shape).astype(np.int16)
+    factors = random.uniform(0.01, 2, depth + DEPTH).astype(np.float32) if whole == "a" else np.zeros(0, np.float32)
     cm = -(-columns // 16) * 16
     c = random.normal(size=(rows, cm)).astype(np.float32)
     flat_a, flat_b, flat_c = guarded(a), guarded(b), guarded(c)
     size = LEFT_PANELS + words(rows, min(depth, DEPTH))
     panels, strip = np.full(size + GUARD, MARK, np.int32), np.full(1024 + GUARD, MARK, np.float32)
-    text(rows, columns, depth, flat_a, GUARD, panels, flat_b, GUARD, flat_c, GUARD, cm, int(more), strip)
-    exact = a.astype(np.float64) @ b + (c[:, :columns] if more else 0)
-    terms = np.abs(a).astype(np.float64) @ np.abs(b) + np.abs(c[:, :columns]) * more
+    flat = flat_a, GUARD, panels, flat_b, GUARD, flat_c, GUARD
+    text(rows, columns, depth, *flat, cm, int(more), strip, WHOLE[whole], factors)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    b *= factors[:depth, None] if factors.size else 1
+    exact = a @ b + (c[:, :columns] if more else 0)
+    terms = np.abs(a) @ np.abs(b) + np.abs(c[:, :columns]) * more
     found = flat_c[GUARD:-GUARD].reshape(rows, cm)[:, :columns]
     assert np.isnan(flat_c[:GUARD]).all() and np.isnan(flat_c[-GUARD:]).all()
     assert (panels[size:] == MARK).all() and (strip[1024:] == MARK).all()
@@ -74,19 +87,21 @@ def check(text, rows: int, columns: int, depth: int, more: bool, seed: int, scal
 
 
 sizes = (st.integers(1, 130), st.integers(1, 130), st.integers(1, 3 * DEPTH), st.booleans(), st.integers(0, 2**32 - 1))
+whole = st.sampled_from(["", "a", "b"])
 
 
 @unit
 @settings(max_examples=60, deadline=None)
-@given(*sizes, st.sampled_from([1e-12, 1.0, 1e12]))
-def test_products(rows, columns, depth, more, seed, scale) -> None:
-    assert check(numba_backend.compiled(multiply), rows, columns, depth, more, seed, scale) < 5e-7
+@given(*sizes, st.sampled_from([1e-12, 1.0, 1e12]), whole)
+def test_products(rows, columns, depth, more, seed, scale, whole) -> None:
+    assert check(numba_backend.compiled(multiply), rows, columns, depth, more, seed, scale, whole) < 5e-7
 
 
 @pytest.mark.parametrize("rows, columns, depth", [(1, 1, 1), (33, 17, 150), (16, 40, 31), (48, 32, 64)])
 @pytest.mark.parametrize("more", [False, True])
-def test_the_text_uncompiled(rows: int, columns: int, depth: int, more: bool) -> None:
-    assert check(multiply, rows, columns, depth, more, 3) < 5e-7
+@pytest.mark.parametrize("whole", ["", "a", "b"])
+def test_the_text_uncompiled(rows: int, columns: int, depth: int, more: bool, whole: str) -> None:
+    assert check(multiply, rows, columns, depth, more, 3, whole=whole) < 5e-7
 
 
 def test_terms_are_exact() -> None:
@@ -94,7 +109,7 @@ def test_terms_are_exact() -> None:
     random = np.random.default_rng(0)
     values = (random.normal(size=32) * 10.0 ** random.integers(-20, 20, 32)).astype(np.float32)
     out = np.zeros(3 * matrix_unit.TILE, np.int32)
-    matrix_unit.split(values, 0, 16, 16, 16, out, 0)
+    matrix_unit.split(values, 0, 16, 1.0, 16, 16, 1.0, out, 0)
     terms = out.view(np.uint32).reshape(3, -1)[:, :16]
     low, high = (terms << np.uint32(16)).view(np.float32), (terms & np.uint32(0xFFFF0000)).view(np.float32)
     total = np.concatenate([low, high], axis=1).astype(np.float64).sum(0)
@@ -109,7 +124,7 @@ def test_as_accurate_as_float32() -> None:
     c, exact = np.zeros((64, 64), np.float32), a.astype(np.float64) @ b
     panels, strip = np.zeros(LEFT_PANELS + words(64, DEPTH), np.int32), np.zeros(1024, np.float32)
     numba_backend.compiled(multiply)(
-        64, 64, 700, a.reshape(-1), 0, panels, b.reshape(-1), 0, c.reshape(-1), 0, 64, 0, strip
+        64, 64, 700, a.reshape(-1), 0, panels, b.reshape(-1), 0, c.reshape(-1), 0, 64, 0, strip, 0, a[0, :0]
     )
     chain = np.zeros_like(c)
     for k in range(700):  # a sum in the order of k, as vector units make it
@@ -125,5 +140,6 @@ def test_products_between_guard_zones_for_a_minute() -> None:
     until, done = time.monotonic() + float(os.environ.get("GEARSHIFT_STRESS_SECONDS", "120")) / 2, 0
     while time.monotonic() < until:
         rows, columns, depth = (int(size) for size in np.exp(random.uniform(0, np.log(600), 3)))
-        assert check(text, rows, columns, depth, bool(done % 2), done) < 5e-7, (rows, columns, depth)
+        kind = ["", "a", "b"][done % 3]
+        assert check(text, rows, columns, depth, bool(done % 2), done, whole=kind) < 5e-7, (rows, columns, depth, kind)
         done += 1
