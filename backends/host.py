@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,8 @@ import numpy as np
 from .errors import ConfigurationError
 
 THREADS = "GEARSHIFT_THREADS"
+KEPT, MAPPED = 256 << 20, 32 << 20  # bytes: of freed memory that is kept, and from which an array is mapped by itself
+TUNED = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def processor() -> str:
@@ -76,6 +81,23 @@ def blas_threads() -> dict[str, int]:
     return {
         f"{pool['internal_api']} {pool.get('version') or ''}".strip(): pool["num_threads"] for pool in threadpool_info()
     }
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Has the C library keep freed memory for the next arrays; whether it was asked to. Linux with glibc alone.
+
+    Array code frees its temporary arrays in every step. Left alone, glibc hands them back to the system, or does not,
+    by what happens to lie behind them, and each page handed back costs a fault in the next step: time that differs
+    from one process to the next. Whoever sets one of glibc's own variables is left alone.
+    """
+    if sys.platform != "linux" or any(name in os.environ for name in TUNED):
+        return False
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return False
+    trim, map_by_itself = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of <malloc.h>
+    return bool(library.mallopt(trim, KEPT) and library.mallopt(map_by_itself, MAPPED))
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type | str, boundary: int = 256) -> np.ndarray:

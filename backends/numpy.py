@@ -18,6 +18,9 @@ class NumPyBackend(Backend):
     xp: Any = np
     precisions = ("float32", "float64", *SHORT)
 
+    def __init__(self) -> None:
+        host.keep_freed_memory()
+
     @classmethod
     def status(cls) -> Status:
         return Status(

@@ -15,7 +15,10 @@ def reference(xp: Any, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transp
     """
     a = xp.swapaxes(a, -1, -2) if transpose_a else a
     b = xp.swapaxes(b, -1, -2) if transpose_b else b
-    xp.matmul(a, b, out=out)
+    if a.shape[-1] == 1:
+        xp.multiply(a, b, out=out)  # of one term each; NumPy's matmul takes three times as long
+    else:
+        xp.matmul(a, b, out=out)
 
 
 def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:

@@ -216,10 +216,22 @@ def held_back(document: Document, point: Point) -> str:
     part = point.bound_seconds[point.bound] / point.step_seconds
     lost = 1 - min(1.0, point.share or 1.0)
     text = f"at {point.batch:,} it waits for {WAITS[point.bound, kind]} {part:.0%} of each step"
+    most = most_bound(point)
+    text += f", mostly in {most}" if most else ""
     if lost <= part:
         return text
     first = next(iter(lost_by_operation(point)), "")
     return f"{text}, and {lost:.0%} is lost beyond its ceilings" + (f", most of it in {first}" if first else "")
+
+
+def most_bound(point: Point) -> str:
+    """The kind of operation that has more than half of a compute or memory bound; empty where none has."""
+    parts: dict[str, float] = {}
+    for floor in point.floors:
+        if floor.bound == point.bound != "launch":
+            parts[floor.operation] = parts.get(floor.operation, 0.0) + floor.least
+    name = max(parts, key=lambda one: parts[one], default="")
+    return name if name and 2 * parts[name] > sum(parts.values()) else ""
 
 
 def lost_by_operation(point: Point) -> dict[str, float]:

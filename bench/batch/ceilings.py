@@ -17,7 +17,7 @@ from ... import backends
 from ...backends import Backend
 from ...backends.errors import DeviceMemoryError
 from ...backends.team import Team
-from ...dl.dense_chain import DensePlan
+from ...dl.dense_chain import UPDATES, DensePlan
 from ...dl.graph import Value
 from ...dl.plan import Call, Plan, quietly
 from ...kernels.counters import CURSOR
@@ -34,6 +34,7 @@ TRIES, BLOCK = 5, 0.002  # tries of a ceiling, and seconds of each
 SMALL = 8  # elements left of each dimension where an operation shall have next to nothing to do: 16 bytes of bfloat16
 KEPT = {"counters", "totals", "key", "bounds", "factors", "table", "clip", "loss scale"}  # shared, small and needed
 MEETINGS, TOGETHER = 2000, 64
+INNER = 8 << 10  # bytes of each of an update's arrays, of which four lie in a first-level cache
 
 
 def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
@@ -49,11 +50,13 @@ def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
             products=fastest(_chain_products(chains)),
             streams=_streams(plan.backend, sizes, plan.team if plan.parts > 1 else None),
             launches={WAIT: _waits(plan)},
+            arithmetic=_arithmetic(plan, plan.team.threads_for(plan.parts)),
         )
     return Ceilings(
         products=fastest(_list_products(plans)),
         streams=_streams(plan.backend, sizes, None),
         launches=_launches(plan),
+        arithmetic=_arithmetic(plan, 1),
     )
 
 
@@ -75,7 +78,9 @@ def merged(one: Ceilings, other: Ceilings) -> Ceilings:
         for size in sorted({stream.bytes for stream in both})
     ]
     launches = {name: min(value, other.launches.get(name, value)) for name, value in one.launches.items()}
-    return Ceilings(products=fastest([*one.products, *other.products]), streams=streams, launches=launches)
+    arithmetic = {name: max(value, other.arithmetic.get(name, value)) for name, value in one.arithmetic.items()}
+    products = fastest([*one.products, *other.products])
+    return Ceilings(products=products, streams=streams, launches=launches, arithmetic=arithmetic)
 
 
 def least(backend: Backend, work: Callable[[int], Any]) -> float:
@@ -147,6 +152,28 @@ def _pass(backend: Backend, kind: str, words: int, team: Team | None) -> float:
     """Seconds of one pass."""
     work, passes = stream(backend, kind, words, team)
     return least(backend, work) / passes
+
+
+@quietly
+def _arithmetic(plan: Plan, threads: int) -> dict[str, float]:
+    """FLOP/s of the update's own loop on data in the first-level cache, on all threads that share it.
+
+    An update divides and takes roots, at a rate of which the peak of products says nothing: Adam in float64 is held
+    back by them before its bytes. Where loops are not compiled it is left out.
+    """
+    backend, found = plan.backend, {}
+    for call in plan.bind(plan.capacity):
+        operation, p = call.node.operation, call.arrays[0]
+        if operation not in UPDATES or backend.compiled(operation.loop) is None:
+            continue
+        seconds, flops = [], 0
+        for count in (16, min(p.size, INNER // p.itemsize)):
+            like = [backend.zeros(count, x.dtype) if x.shape == p.shape else x.copy() for x in call.arrays]
+            seconds.append(least(backend, repeat(backend.bind(operation, like, call.node.attributes))))
+            flops = operation.flops(*like, **call.node.attributes)
+        start, whole = seconds
+        found[operation.name] = threads * flops / max(whole - start, 0.1 * whole)  # the call is no part of it
+    return found
 
 
 @quietly

@@ -9,8 +9,9 @@ import numpy as np
 
 from . import advice
 from .analysis import curve_of, noise_scale
+from .curve import DRAWS, Z
 from .hyperbola import Hyperbola, fit
-from .records import Document, Trial, Validation
+from .records import Document, Estimate, Trial, Validation
 
 FEWEST = 3  # batch sizes that a hyperbola is fitted to
 
@@ -47,9 +48,11 @@ class Check:
     points : by batch size.
     hyperbola : through them; None of fewer than three.
     best : the batch size of the least measured time.
-    excess : the advised batch size's time by that of the best; None where it did not reach the target.
+    excess : the advised batch size's time by that of the best, and where 95 of 100 other choices of seeds would have
+        it; None where it did not reach the target.
     as_ruled : the same with the learning rate that the rule gives.
     soonest : what the advice would be by the measured critical batch size.
+    soonest_excess : its time by that of the best; None where it was not trained at.
     time_error : the median of |predicted / measured − 1| over the batch sizes.
     """
 
@@ -60,9 +63,10 @@ class Check:
     points: list[Reached]
     hyperbola: Hyperbola | None
     best: int
-    excess: float | None
+    excess: Estimate | None
     as_ruled: float | None
     soonest: int | None
+    soonest_excess: Estimate | None
     time_error: float
 
 
@@ -72,20 +76,20 @@ def check(document: Document) -> Check | None:
     measured = curve_of(document, found.backend) if found else None
     if found is None or scale is None or measured is None:
         return None
-    chosen = {batch: trials for batch in sorted({t.batch for t in found.trials}) if (trials := _best(found, batch))}
+    chosen = {batch: trials for batch in sorted({t.batch for t in found.trials}) if (trials := best_runs(found, batch))}
     if not chosen:
         return None
     near = min(chosen, key=lambda batch: abs(np.log(batch / found.advised)))
-    unit = _median(chosen[near], "seconds") / advice.cost(measured, scale.value, near)
+    unit = median(chosen[near], "seconds") / advice.cost(measured, scale.value, near)
     points = [
         Reached(
             batch,
             trials[0].factor,
             trials[0].lr,
             len(trials),
-            _median(trials, "steps"),
-            _median(trials, "examples"),
-            _median(trials, "seconds"),
+            median(trials, "steps"),
+            median(trials, "examples"),
+            median(trials, "seconds"),
             min(trial.seconds or 0 for trial in trials),
             max(trial.seconds or 0 for trial in trials),
             float(unit * advice.cost(measured, scale.value, batch)),
@@ -97,6 +101,7 @@ def check(document: Document) -> Check | None:
     ruled = [trial for trial in _of(found, found.advised) if trial.factor == 1.0]
     shape = _hyperbola(list(chosen.values()))
     better = advice.soonest(measured, shape.critical.value, document.task.rows) if shape else None
+    soonest = advice.pleasant(better) if better else None
     return Check(
         backend=found.backend,
         target=found.target,
@@ -105,9 +110,10 @@ def check(document: Document) -> Check | None:
         points=points,
         hyperbola=shape,
         best=first.batch,
-        excess=advised.seconds / first.seconds if advised else None,
-        as_ruled=_median(ruled, "seconds") / first.seconds if ruled else None,
-        soonest=advice.pleasant(better) if better else None,
+        excess=_excess(chosen[found.advised], chosen[first.batch]) if advised else None,
+        as_ruled=median(ruled, "seconds") / first.seconds if ruled else None,
+        soonest=soonest,
+        soonest_excess=_excess(chosen[soonest], chosen[first.batch]) if soonest in chosen else None,
         time_error=float(np.median([abs(point.predicted / point.seconds - 1) for point in points])),
     )
 
@@ -116,25 +122,39 @@ def _of(found: Validation, batch: int) -> list[Trial]:
     return [trial for trial in found.trials if trial.batch == batch and trial.steps is not None]
 
 
-def _best(found: Validation, batch: int) -> list[Trial]:
+def best_runs(found: Validation, batch: int) -> list[Trial]:
     """The runs that reached the target at the best rate: the one that several seeds have, else that of fewest steps."""
     reached = _of(found, batch)
     if not reached:
         return []
     by_factor = {factor: [t for t in reached if t.factor == factor] for factor in {t.factor for t in reached}}
     most = max(len(trials) for trials in by_factor.values())
-    return min((t for t in by_factor.values() if len(t) == most), key=lambda trials: _median(trials, "steps"))
+    return min((t for t in by_factor.values() if len(t) == most), key=lambda trials: median(trials, "steps"))
 
 
-def _median(trials: list[Trial], name: str) -> float:
+def median(trials: list[Trial], name: str) -> float:
     return float(np.median([getattr(trial, name) for trial in trials]))
+
+
+def _excess(advised: list[Trial], best: list[Trial]) -> Estimate:
+    """The quotient of the medians of the seconds, with the interval of seeds drawn anew."""
+    value = median(advised, "seconds") / median(best, "seconds")
+    if advised == best:
+        return Estimate(value=1.0, low=1.0, high=1.0)
+    random = np.random.default_rng(0)
+    one, other = (
+        np.median(random.choice([trial.seconds or math.nan for trial in trials], (DRAWS, len(trials))), axis=1)
+        for trials in (advised, best)
+    )
+    low, high = np.percentile(one / other, Z)
+    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _hyperbola(chosen: list[list[Trial]]) -> Hyperbola | None:
     if len(chosen) < FEWEST:
         return None
-    steps = np.array([_median(trials, "steps") for trials in chosen])
-    rows = np.array([_median(trials, "examples") for trials in chosen]) / steps  # the last batch of an epoch is short
+    steps = np.array([median(trials, "steps") for trials in chosen])
+    rows = np.array([median(trials, "examples") for trials in chosen]) / steps  # the last batch of an epoch is short
     logs = [np.log([trial.steps or math.nan for trial in trials]) for trials in chosen]
     spare = sum(len(values) - 1 for values in logs)
     spread = np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in logs) / spare) if spare else 0.0

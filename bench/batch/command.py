@@ -19,7 +19,7 @@ from ...dl import experiment
 from ...dl.config import Configuration, hint
 from . import records
 from .records import Document
-from .sweep import Budget, Stopped, Sweep, machine, task_of
+from .sweep import FULL, Budget, Stopped, Sweep, machine, task_of
 
 SIZES, BUDGET = "1:65536", "60s"
 QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
@@ -207,6 +207,8 @@ def _measure_noise(
         document.noise_absent = ""
     except ConfigurationError as error:
         document.noise_absent = str(error)
+    except FULL as error:
+        document.noise_absent = f"its draws of examples do not fit: {str(error) or 'out of memory'}"
 
 
 def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:

@@ -98,13 +98,14 @@ def prove(document: Document, configuration: Configuration, splits: Splits, name
 
 
 def strongest(points: list[Point]) -> list[Point]:
-    """For each bound that holds somewhere, the point that owes most of its step to it."""
-    found = []
+    """The smallest batch size, and for each bound that holds somewhere the point that owes most of its step to it."""
+    found = {point.batch: point for point in points[:1]}
     for name in BOUNDS:
         bound = [(point.bound_seconds[name] / point.step_seconds, point) for point in points if point.bound == name]
         if bound:
-            found.append(max(bound, key=lambda pair: pair[0])[1])
-    return sorted(found, key=lambda point: point.batch)
+            point = max(bound, key=lambda pair: pair[0])[1]
+            found[point.batch] = point
+    return [found[batch] for batch in sorted(found)]
 
 
 def _proved(

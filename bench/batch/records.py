@@ -137,6 +137,7 @@ class Ceilings(Record):
     products: list[Rate] = []
     streams: list[Streams] = []
     launches: dict[str, float] = {}  # seconds of a call that has next to nothing to do, by operation
+    arithmetic: dict[str, float] = {}  # FLOP/s of compiled updates on data in the first-level cache, by operation
 
 
 class Where(Record):

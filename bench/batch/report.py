@@ -265,20 +265,22 @@ def verdict(found: Check, measured: Validation) -> list[str]:
     lines = []
     if found.hyperbola is not None:
         critical = found.hyperbola.critical
+        after = found.soonest_excess
         apart = max(critical.value, found.predicted_noise) / min(critical.value, found.predicted_noise)
         lines.append(
             f"steps and examples lie on the hyperbola of S = {number(found.hyperbola.steps)} and E = "
             f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}: E/S = "
             f"{two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}); the noise "
             f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off; by what was "
-            f"measured, take {found.soonest:,}"
+            f"measured, take {found.soonest:,}" + (f", which took {after.value:.2f}×" if after else "")
         )
     if found.excess is not None:
         lines.append(
-            f"batch {found.advised:,}, as advised, took {found.excess:.2f}× the time of the best, {found.best:,}; "
+            f"batch {found.advised:,}, as advised, took {found.excess.value:.2f}× the time of the best, "
+            f"{found.best:,} ({found.excess.low:.2f} to {found.excess.high:.2f} by other seeds); "
             f"times were predicted within {found.time_error:.0%} (median)"
         )
-    if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess:
+    if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess.value:
         lines.append(f"with the learning rate of the rule it took {found.as_ruled:.2g}×: try other rates")
     if measured.ended:
         lines.append(f"{measured.ended}; --resume with --validate goes on")

@@ -43,6 +43,11 @@ def floors(costs: Sequence[Cost], ceilings: Ceilings) -> list[Floor]:
     """Each operation's floors by the three ceilings."""
     peaks = {(rate.layer, rate.product): rate.flops_per_second for rate in ceilings.products}
     best = max(peaks.values(), default=float("inf"))
+
+    def peak(cost: Cost) -> float:
+        own = peaks.get((cost.layer, cost.product))
+        return own or ceilings.arithmetic.get(cost.operation, best)
+
     cheapest = min(ceilings.launches.values(), default=0.0)
     return [
         Floor(
@@ -51,7 +56,7 @@ def floors(costs: Sequence[Cost], ceilings: Ceilings) -> list[Floor]:
             phase=cost.phase,
             flops=cost.flops,
             bytes=cost.read + cost.written,
-            compute=cost.flops / peaks.get((cost.layer, cost.product), best),
+            compute=cost.flops / peak(cost),
             memory=memory_seconds(cost, ceilings),
             launch=cost.launches * ceilings.launches.get(cost.operation, cheapest),
         )

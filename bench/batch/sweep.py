@@ -31,6 +31,7 @@ ROUNDS, FEWEST = 15, 3  # at most, and at the least where the budget allows
 VISIT = 0.1  # seconds of a round's steps at one batch size, at most
 STABLE, WARM_UP = 0.05, 0.3  # relative change of two blocks that counts as none, and seconds spent on it at most
 EPOCHS = 3  # of a batch size
+FULL = (DeviceMemoryError, MemoryError)  # what a batch that does not fit ends in
 PARTS = {"products": (64, 256, 1024, 4096)}  # batch sizes at which products are timed, besides the largest
 PACKAGES = ("gearshift", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
 
@@ -132,6 +133,13 @@ class Contestant:
         self.steps[batch], self.count[batch] = steps, max(1, round(visit / seconds))
         return seconds
 
+    def leave(self, batch: int, error: Exception) -> None:
+        """Ends the sweep before a batch size that does not fit; what was measured below it stays."""
+        self.where.limit = f"batch {batch:,} does not fit: {str(error) or 'out of memory'}"
+        for larger in [known for known in self.steps if known >= batch]:
+            del self.steps[larger], self.count[larger]
+            self.epochs.pop(larger, None)
+
     def measure_ceilings(self) -> None:
         """The ceilings, or better ones than before."""
         largest = max(self.steps)
@@ -202,12 +210,12 @@ class Sweep:
             expected = t2 + (batch - b2) * max(0.0, t2 - t1) / max(1, b2 - b1)
             if expected > self.budget.seconds / 40:
                 where.limit = f"batch {batch:,} was left out: a step of some {expected:.2g} s is too long for --budget"
-                return
+                break
             try:
                 known.append((batch, contestant.prepare(batch, self.visit)))
-            except (DeviceMemoryError, MemoryError) as error:
-                where.limit = f"batch {batch:,} does not fit: {error or 'out of memory'}"
-                return
+            except FULL as error:
+                contestant.leave(batch, error)
+                break
             self.point(where.name, batch)
         fall_asleep()
 
@@ -215,7 +223,8 @@ class Sweep:
         for contestant in self.crew:
             if contestant.steps:
                 self.budget.note(f"{contestant.where.name}: measuring its ceilings")
-                contestant.measure_ceilings()
+                with suppress(*FULL):  # floors are then absent, or those of the ceilings measured before
+                    contestant.measure_ceilings()
                 fall_asleep()
 
     def _round(self, turn: int, share: float) -> None:
@@ -223,10 +232,14 @@ class Sweep:
         shifted = self.crew[turn % len(self.crew) :] + self.crew[: turn % len(self.crew)]
         for contestant in shifted:
             name = contestant.where.name
-            for batch, steps in contestant.steps.items():
+            for batch, steps in list(contestant.steps.items()):
                 self.budget.note(f"{name}, batch {batch:,}: round {turn + 1}")
                 point = self.point(name, batch)
-                point.rounds.append(steps.timed(contestant.count[batch]))
+                try:
+                    point.rounds.append(steps.timed(contestant.count[batch]))
+                except FULL as error:
+                    contestant.leave(batch, error)
+                    break
                 if turn == 0 or (turn < EPOCHS and self.budget.left(share) > 0):
                     self._epoch(contestant, point)
             fall_asleep()
@@ -238,7 +251,7 @@ class Sweep:
             return
         contestant.steps[point.batch].reset()
         if point.batch not in contestant.epochs:
-            with suppress(DeviceMemoryError, MemoryError):
+            with suppress(*FULL):
                 contestant.epochs[point.batch] = Epochs(contestant.trainer, contestant.splits.train, point.batch)
                 contestant.epochs[point.batch].timed()
         if point.batch in contestant.epochs:
@@ -257,7 +270,8 @@ class Sweep:
         for contestant in self.crew:
             for point in self.document.of(contestant.where.name):
                 if point.batch in contestant.steps and contestant.where.ceilings.streams:
-                    contestant.explain(point, self.budget.seconds / 200)
+                    with suppress(*FULL):
+                        contestant.explain(point, self.budget.seconds / 200)
 
     def point(self, backend: str, batch: int) -> Point:
         """The record of a backend at a batch size, a new one where there is none."""

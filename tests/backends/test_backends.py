@@ -262,6 +262,39 @@ def test_cores_and_blas_threads() -> None:
         assert set(host.blas_threads().values()) == {1}
 
 
+FAULTS = """
+import resource, sys
+import numpy as np
+import gearshift as gs
+if "keep" in sys.argv:
+    gs.backends.get("numpy")
+def step():
+    x = np.ones(1 << 17)
+    y = x * x
+    return float((x + y)[0])
+for count in (5, 20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(count):
+        step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_temporary_arrays_cost_no_page_faults() -> None:
+    """A step's temporary arrays lie where those of the step before lay; glibc by itself hands that memory back."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    plain = {name: value for name, value in os.environ.items() if name not in host.TUNED} | {"PYTHONPATH": path}
+
+    def faults(*options: str, **variables: str) -> int:
+        command, env = [sys.executable, "-c", FAULTS, *options], plain | variables
+        return int(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout)
+
+    if not host.keep_freed_memory():
+        pytest.skip("the C library is not glibc, or is told otherwise")
+    assert faults("keep") < 100 < 1000 < faults()
+    assert faults("keep", MALLOC_MMAP_THRESHOLD_="131072") > 1000, "whoever sets a variable is left alone"
+
+
 def test_compiled_loops_are_kept_by_the_text_of_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = Path(numba_backend.__file__).parent.parent
     for folder in ("kernels", "backends"):

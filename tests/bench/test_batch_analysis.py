@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gearshift.bench.batch import advice, simulation
-from gearshift.bench.batch.analysis import analyse, knee, two_digits
+from gearshift.bench.batch.analysis import analyse, knee, most_bound, two_digits
 from gearshift.bench.batch.curve import Curve, crossover, curve, fit
 from gearshift.bench.batch.records import Ceilings, Floor, Point, Streams
 from gearshift.bench.batch.roofline import Cost, memory_seconds
@@ -174,6 +174,18 @@ def test_sentence() -> None:
     roof = simulation.simulate([Roof(5e-6, 2e12, 4e13)], noise=900)
     text = analyse(roof).sentence
     assert "it waits for calls from Python" in text, text
+
+
+def test_what_a_bound_lies_in_is_named() -> None:
+    """An update's arithmetic is another matter than that of products: it is the same for any batch size."""
+    same = {"layer": "", "phase": "", "flops": 1, "bytes": 1, "memory": 0.1, "launch": 0.0}
+    floors = [Floor(operation="adam", compute=5, **same), Floor(operation="matmul", compute=2, **same)]
+    point = Point(backend="", batch=1, rounds=[8.0], floors=floors)
+    assert point.bound == "compute" and most_bound(point) == "adam"
+    floors += [Floor(operation="gather", compute=4, **same)]
+    assert most_bound(Point(backend="", batch=1, rounds=[8.0], floors=floors)) == ""
+    waiting = Floor(operation="adam", layer="", phase="", flops=1, bytes=1, compute=0, memory=0, launch=1)
+    assert most_bound(Point(backend="", batch=1, rounds=[8.0], floors=[waiting])) == ""
 
 
 def test_numbers_as_people_say_them() -> None:

@@ -1,0 +1,143 @@
+"""What `--prove` changes about a step, and the ceilings that its predictions are made of."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.backends import host
+from gearshift.bench.batch import ceilings, proof, streams, sweep
+from gearshift.bench.batch.proof import variants
+from gearshift.bench.batch.records import Ceilings, Document, Rate
+from gearshift.bench.batch.roofline import FORWARD, Cost, floors
+from gearshift.bench.batch.steps import Steps
+from gearshift.bench.batch.sweep import Budget, Sweep, task_of
+from gearshift.dl import experiment
+from gearshift.dl.config import Configuration, parse
+from gearshift.dl.data import Splits
+from gearshift.dl.plan import Plan
+from gearshift.dl.resident import Resident
+
+OPTIONS = ["model.hidden=[8]", "model.dropout=0.0"]
+
+
+def task(*options: str) -> tuple[Configuration, Splits]:
+    """A tiny network on the digits."""
+    configuration = parse({}, [*OPTIONS, *options])
+    return configuration, experiment.load(configuration)
+
+
+def steps(backend: str, *options: str, **kinds: object) -> Steps:
+    """Its steps of 4 rows."""
+    configuration, splits = task(*options)
+    trainer = experiment.build_trainer(configuration, splits, backend)
+    return Steps(trainer, Resident(trainer.backend, splits.train), 4, **kinds)  # pyright: ignore[reportArgumentType]
+
+
+def test_passes_over_memory() -> None:
+    """Each loop reads, writes or changes every word in every pass; so does its array code."""
+    x = np.arange(10, dtype=np.int64)
+    assert streams.read(3, x) == sum(int(i) ^ turn for turn in range(3) for i in range(10))
+    assert streams.update(3, x) == 0 and (x == np.arange(10) + 0 + 1 + 2).all()
+    assert streams.write(3, x) == 0 and (x == 2).all()
+    streams._passes(np, "read", 2, x)
+    streams._passes(np, "update", 3, x)
+    assert (x == 2 + 0 + 1 + 2).all()
+    streams._passes(np, "write", 4, x)
+    assert (x == 3).all()
+
+
+def test_threads_meet() -> None:
+    """One thread waits for nobody."""
+    streams.meet(0, 1, 5, np.zeros((1, 16), np.int64))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_changes_of_a_step(dtype: str) -> None:
+    """The other precision; a chain also operation by operation, and with less than all threads where there are more."""
+    other = "float64" if dtype == "float32" else "float32"
+    for name in ("numpy", "numba"):
+        configuration, _ = task(f"model.dtype={dtype}")
+        made = steps(name, f"model.dtype={dtype}")
+        found = [variant.change for variant in variants(configuration, made.backend, made.plan)]
+        assert found[0] == other and "TF32" not in found and "launched call by call" not in found
+        assert ("operation by operation" in found) == (name == "numba")
+        if host.threads() == 1:
+            assert "one thread" not in found
+
+
+def test_a_gpu_has_changes_of_its_own() -> None:
+    """TF32, and launches in place of replayed graphs, which are switched on again afterwards."""
+    made = steps("numpy")
+    backend = SimpleNamespace(name="cupy", precisions=("float32", "tf32"), captures=True)
+    plan = SimpleNamespace(capacity=4, steps=lambda rows: SimpleNamespace(captured=True))
+    configuration, _ = task()
+    found = {variant.change: variant for variant in variants(configuration, backend, plan)}  # pyright: ignore[reportArgumentType]
+    assert list(found) == ["float64", "TF32", "launched call by call"] and made.plan.capacity == 4
+    with found["launched call by call"].within(backend):  # pyright: ignore[reportArgumentType]
+        assert not backend.captures
+    assert backend.captures
+
+
+def test_a_chain_on_one_thread_takes_the_same_steps() -> None:
+    """To the same weights as on all of them, but for the order of sums."""
+    made = [steps("numba", make=make) for make in (proof.plan_of, proof._alone, Plan)]
+    for one in made:
+        one.reset()
+        one.run(3)
+    assert made[1].plan.parts == 1  # pyright: ignore[reportAttributeAccessIssue]
+    whole, alone, listed = (one.state.pack() for one in made)
+    for name in whole:
+        np.testing.assert_allclose(alone[name], whole[name], rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(listed[name], whole[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_blas_on_one_thread() -> None:
+    """Within the change alone."""
+    before = host.blas_threads()
+    with proof._one_blas_thread(gs.backends.get("numpy")):
+        assert all(count == 1 for name, count in host.blas_threads().items() if "openmp" not in name)
+    assert host.blas_threads() == before
+
+
+def test_predictions_beside_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every change there is, where the bounds are strongest; nothing of points that were not made."""
+    monkeypatch.setattr(proof, "ROUNDS", 2)
+    monkeypatch.setattr(proof, "VISIT", 0.005)
+    monkeypatch.setattr(ceilings, "TRIES", 1)
+    monkeypatch.setattr(sweep, "ROUNDS", 3)
+    configuration, splits = task()
+    trainer = experiment.build_trainer(configuration, splits, "numba")
+    document = Document(task=task_of(configuration, splits, trainer), asked=[4])
+    budget = Budget(1.0)
+    proof.prove(document, configuration, splits, "numba", budget)
+    assert document.proofs == []
+    Sweep(document, configuration, splits, ["numba"], budget).run()
+    for point in document.benchmarks:
+        point.rounds = [max(second, 1.01 * point.attainable_seconds) for second in point.rounds]  # whatever else runs
+    proof.prove(document, configuration, splits, "numba", budget)
+    assert {"float64", "operation by operation"} <= {one.change for one in document.proofs}
+    for one in document.proofs:
+        assert 0 < one.low <= one.high and one.measured > 0 and one.batch == 4
+
+
+def test_arithmetic_of_updates() -> None:
+    """Each update that is compiled has its rate; array code has none."""
+    for options in ((), ("model.dtype=float64",), ("optimizer.name=SGD",)):
+        found = ceilings._arithmetic(steps("numba", *options).plan, 1)
+        assert len(found) == 1 and min(found.values()) > 1e6
+    assert ceilings._arithmetic(steps("numpy").plan, 1) == {}
+
+
+def test_an_update_has_a_peak_of_its_own() -> None:
+    """Products have theirs, other operations the best of them."""
+    rates = [Rate(layer="1", product=FORWARD, batch=8, flops_per_second=1e9)]
+    given = Ceilings(products=rates, arithmetic={"adam": 1e7})
+    costs = [Cost("matmul", "1", "forward", 10**6, product=FORWARD), Cost("adam", "", "update", 10**6)]
+    costs.append(Cost("bias_activation", "1", "forward", 10**6))
+    assert [floor.compute for floor in floors(costs, given)] == pytest.approx([1e-3, 0.1, 1e-3])
+    merged = ceilings.merged(given, Ceilings(arithmetic={"adam": 3e7}))
+    assert merged.arithmetic == {"adam": 3e7}
