@@ -1,43 +1,18 @@
-"""The command line. Results go to standard output, everything else to standard error."""
+"""The command line. Results go to standard output, everything else to standard error.
+
+What takes time to import is imported inside `main`, so that Ctrl-C ends the imports too without a traceback.
+"""
 
 from __future__ import annotations
 
 import errno
 import logging
 import sys
-from typing import Annotated
+from functools import cache
+from typing import Any
 
-import typer
-
-from . import __version__
-from .backends.errors import GearshiftError, UserError
-from .bench.commands import bench, compare, peers
-from .dl.commands.console import INTERRUPTED, MISTAKE, say
-from .dl.commands.doctor import doctor
-from .dl.commands.evaluate import evaluate
-from .dl.commands.init import init
-from .dl.commands.lr import lr
-from .dl.commands.predict import predict
-from .dl.commands.search import search
-from .dl.commands.train import train
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Trains neural networks on NumPy, Numba or CuPy, chosen by configuration.",
-)
-for command in (train, search, lr, evaluate, predict, doctor, bench, compare, peers, init):
-    app.command()(command)
-
-
-@app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
-    """Options before the command."""
-    if version:
-        print(f"gearshift {__version__}")
-        raise typer.Exit
+INTERRUPTED = 130
+MISTAKES = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,31 +21,69 @@ def main(arguments: list[str] | None = None) -> None:
     logger.setLevel(logging.INFO)
     logger.addHandler(_LOG)
     try:
-        app(args=arguments, standalone_mode=True)
-    except GearshiftError as error:
-        sys.exit(_fault(error, MISTAKE if isinstance(error, UserError) else 1))
-    except OSError as error:
-        mistake = error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
-        sys.exit(_fault(error, MISTAKE if mistake else 1))
-    except MemoryError as error:
-        sys.exit(_fault(error, 1))
+        application()(args=arguments, standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        print(f"error: {described(error)}", file=sys.stderr, flush=True)
+        sys.exit(code)
+
+
+@cache
+def application() -> Any:
+    """The commands as Typer's application."""
+    from typer import Typer
+
+    from .bench.commands import bench, compare, peers
+    from .dl.commands.console import options
+    from .dl.commands.doctor import doctor
+    from .dl.commands.evaluate import evaluate
+    from .dl.commands.init import init
+    from .dl.commands.lr import lr
+    from .dl.commands.predict import predict
+    from .dl.commands.search import search
+    from .dl.commands.train import train
+
+    app = Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="Trains neural networks on NumPy, Numba or CuPy, chosen by configuration.",
+    )
+    app.callback(invoke_without_command=True)(options)
+    for command in (train, search, lr, evaluate, predict, doctor, bench, compare, peers, init):
+        app.command()(command)
+    return app
+
+
+def exit_code(error: Exception) -> int | None:
+    """2 for what the user can mend, 1 for what the machine refused, None for a fault of this library."""
+    from .backends.errors import GearshiftError, UserError
+
+    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in MISTAKES):
+        return 2
+    return 1 if isinstance(error, GearshiftError | OSError | MemoryError) else None
+
+
+def described(error: Exception) -> str:
+    """An error in one line, which begins with the file where it is about one."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 class _Log(logging.Handler):
     """Says what the library logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(self.format(record))
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 _LOG = _Log()
-
-
-def _fault(error: BaseException, code: int) -> int:
-    say(f"error: {error or type(error).__name__}")
-    return code
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..dl.commands.console import INTERRUPTED, ConfigFile, Json, Settings, configuration_of
+from ..dl.commands.console import INTERRUPTED, ConfigFile, Json, Settings, check_files, configuration_of
 
 
 def bench(
@@ -79,7 +79,7 @@ def peers(
     from .peers import command, results
 
     asked = command.request(networks, batch_sizes, contenders, rounds, measure, quick)
-    command.check_files(out, plot)
+    check_files(out=out, plot=plot)
     measurement, interrupted = (results.read(source), False) if source else command.run(asked)
     command.report(measurement, out, plot)
     if interrupted:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ... import __version__
+from ...backends.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ..config import Configuration
@@ -17,7 +21,15 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="A key of the 
 BackendName = Annotated[str | None, typer.Option("--backend", help="auto, numpy, numba or cupy.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143  # exit codes
+INTERRUPTED, TERMINATED = 130, 143  # exit codes
+PICTURES = (".svg", ".png", ".pdf")
+
+
+def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    """Options before the command."""
+    if version:
+        print(f"gearshift {__version__}")
+        raise typer.Exit
 
 
 def configuration_of(file: Path | None, settings: list[str] | None) -> Configuration:
@@ -25,6 +37,30 @@ def configuration_of(file: Path | None, settings: list[str] | None) -> Configura
     from ..config import parse, read
 
     return read(file, settings or []) if file else parse({}, settings or [])
+
+
+def check_files(**files: Path | None) -> None:
+    """Raises where a file could not be written, before anything is computed; `files` are by their options' names.
+
+    `plot` is a picture by Matplotlib, and `html` a page by Plotly.
+
+    Raises
+    ------
+    ConfigurationError
+        The folder is missing, the file is a folder, a picture has another ending, or a package is not installed.
+    """
+    for name, path in files.items():
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"--{name} {path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise ConfigurationError(f"--{name} {path} is a folder; expected a file")
+        if name == "plot" and path.suffix not in PICTURES:
+            raise ConfigurationError(f"--plot {path} has another ending; expected one of: {', '.join(PICTURES)}")
+        for option, module, package in (("plot", "matplotlib", "Matplotlib"), ("html", "plotly", "Plotly")):
+            if name == option and find_spec(module) is None:
+                raise ConfigurationError(f"--{name} needs {package}: pip install 'gearshift[{option}]'")
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...backends.errors import ConfigurationError
-from .console import BackendName, ConfigFile, Json, Quiet, Settings, configuration_of, say, show
+from .console import BackendName, ConfigFile, Json, Quiet, Settings, check_files, configuration_of, say, show
 
 if TYPE_CHECKING:
     from ..trainer import Trainer
@@ -31,6 +31,7 @@ def lr(
     from ..progress import candidates
     from ..storage import write_atomically
 
+    check_files(plot=plot, out=out)
     try:
         tried = [float(rate) for rate in rates.split(",")] if rates else list(learning_rates.RATES)
     except ValueError:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import BackendName, say
+from .console import BackendName, check_files, say
 from .evaluate import predictor
 
 
@@ -26,8 +26,11 @@ def predict(
     from ..data.npy import read_npy
     from ..storage import write_atomically
 
+    check_files(output=output)
     trainer = predictor(run, backend)
     x = read_npy(source, mmap=True)
+    if x.dtype not in (np.uint8, np.float32, np.float64):
+        x = read_npy(source)  # to be converted, which takes it whole
     answers = trainer.predict_proba(x) if probabilities else trainer.predict(x)
     if trainer.model.classes is not None and not probabilities:
         answers = np.array(trainer.model.classes)[answers]

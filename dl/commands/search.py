@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .console import BackendName, Json, Quiet, Settings, say
+from .console import BackendName, Json, Quiet, Settings, check_files, say
 
 
 def search(
@@ -26,6 +26,7 @@ def search(
     from ..progress import candidates
     from ..storage import write_atomically
 
+    check_files(plot=plot, out=out)
     configuration = read_as(SearchConfiguration, config, settings or [])
     plan = searching.prepare(configuration, backend)
     say(f"{len(plan.candidates)} candidates, {configuration.search.folds} folds each, on {plan.estimator}")

@@ -50,6 +50,7 @@ def train(
     path = run or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     configuration = _configuration(config, settings or [], path, resume)
     splits, trainer = experiment.build(configuration, backend)
+    configuration = experiment.settled(configuration, splits)
     say(backends.explain(trainer.backend))
     writer = RunWriter(path, configuration.checkpoint.every_seconds, configuration.train.monitor)
     with writer.opened():
@@ -82,13 +83,16 @@ def _configuration(path: Path | None, settings: list[str], run: Path, resume: bo
     from ..config import read, rooted
     from ..run import CONFIG, LAST
 
-    begun = (run / LAST).exists()
+    begun, own = (run / LAST).exists(), run / CONFIG
     if begun and not resume:
         raise ConfigurationError(f"{run} holds a run already; go on with --resume, or give another --run")
-    if not begun:
-        return rooted(configuration_of(path, settings))
-    before = read(run / CONFIG)
-    wanted = rooted(read(path or run / CONFIG, settings))
+    if not begun:  # resumed nonetheless: it was stopped before its first checkpoint
+        return rooted(configuration_of(own if resume and path is None and own.exists() else path, settings))
+    before = read(own)
+    wanted = rooted(read(path or own, settings))
+    if not wanted.schedule.steps:
+        schedule = wanted.schedule.model_copy(update={"steps": before.schedule.steps})
+        wanted = wanted.model_copy(update={"schedule": schedule})
     old, new = before.model_dump(), wanted.model_dump()
     changed = [
         f"{section}.{key}"
@@ -96,11 +100,12 @@ def _configuration(path: Path | None, settings: list[str], run: Path, resume: bo
         for key in {**old[section], **new[section]}
         if old[section].get(key) != new[section].get(key)
     ]
-    refused = [key for key in changed if key != "train.epochs" and not key.startswith(("backend.", "checkpoint."))]
+    free = ("train.epochs", "schedule.steps", "backend.", "checkpoint.")
+    refused = [key for key in changed if not key.startswith(free)]
     if refused:
         raise ConfigurationError(
-            f"{run} was begun with another configuration: {', '.join(refused)} differ; only train.epochs, the backend "
-            "and checkpoint may change on --resume"
+            f"{run} was begun with another configuration: {', '.join(refused)} differ; only train.epochs, "
+            "schedule.steps, the backend and checkpoint may change on --resume"
         )
     return wanted
 
