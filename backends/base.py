@@ -63,7 +63,7 @@ class Backend(ABC):
     @classmethod
     @abstractmethod
     def status(cls) -> Status:
-        """Tries the backend in earnest and says what was found; never raises."""
+        """Tries the backend in earnest and says what was found; raises for a setting of the user's that is wrong."""
 
     @abstractmethod
     def memory(self) -> tuple[int, int]:

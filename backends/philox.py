@@ -41,11 +41,8 @@ def key_of(seed: int) -> np.ndarray:
 def words(xp: Any, key: np.ndarray, count: int, purpose: int, stream: int, step: int) -> Any:
     """`count` random words, uint64 (count,) below 2³², of one stream at one step, made in the array module xp."""
     blocks = xp.arange((count + 3) // 4, dtype=xp.uint64)
-    fixed = [
-        xp.full_like(blocks, value)
-        for value in (purpose | stream << 8, step & 0xFFFFFFFF, step >> 32, int(key[0]), int(key[1]))
-    ]
-    return xp.reshape(xp.stack(philox(blocks, *fixed), axis=1), (-1,))[:count]
+    fixed = (purpose | stream << 8, step & 0xFFFFFFFF, step >> 32, int(key[0]), int(key[1]))
+    return xp.reshape(xp.stack(philox(blocks, *map(np.uint64, fixed)), axis=1), (-1,))[:count]
 
 
 def uniform(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0) -> np.ndarray:
@@ -65,7 +62,13 @@ def normal(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0
 def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
     """The order of an epoch: int64 (count,), the stable argsort of one 64-bit word a row."""
     pairs = words(xp, key, 2 * count, SHUFFLE, 0, epoch).reshape(-1, 2)
-    return xp.argsort(pairs[:, 0] << _SHIFT | pairs[:, 1], kind="stable")
+    drawn = pairs[:, 0] << _SHIFT | pairs[:, 1]
+    if xp is np:
+        order = np.argsort(drawn)  # several times as fast, and the same where no two words are equal
+        ordered = drawn[order]
+        if (ordered[1:] != ordered[:-1]).all():
+            return order
+    return xp.argsort(drawn, kind="stable")
 
 
 def draws(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:

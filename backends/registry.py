@@ -105,6 +105,8 @@ def _load(name: str) -> type[Backend]:
 def _status(name: str) -> Status:
     try:
         return _load(name).status()
+    except ConfigurationError:  # the user's own setting, as of the threads: no reason to take another backend
+        raise
     except Exception as error:  # a third party's backend that breaks is one that does not run
         return Status(name, runs=False, reason=f"{type(error).__name__}: {error}")
 

@@ -18,7 +18,7 @@ from .architecture import build, describe
 from .early_stopping import EarlyStopping
 from .layers import Layer
 from .state import strip
-from .storage import load_tensors, save_tensors
+from .storage import load_tensors, read_header, save_tensors
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -54,7 +54,7 @@ def load(path: str | Path) -> Layer:
 
 def loss_of(path: str | Path) -> str | None:
     """The name of the loss of the run that wrote a file; None for a model alone."""
-    run = _load(path)[1]["run"]
+    run = _described(path, read_header(path, expected_format=FORMAT).metadata)["run"]
     return None if run is None else str(run.get("loss"))
 
 
@@ -119,12 +119,17 @@ def _save(path: str | Path, tensors: dict[str, np.ndarray], model: Layer, run: d
 
 def _load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     tensors, metadata = load_tensors(path, expected_format=FORMAT)
+    return tensors, _described(path, metadata)
+
+
+def _described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
+    """The model's structure, its classes and the run's state, as the metadata of a file hold them."""
     try:
         body = json.loads(metadata["gearshift"])
         body = {name: body[name] for name in ("model", "classes", "run")}
         if not all(isinstance(name, int | str) for name in body["classes"] or ()):
             raise ValueError("classes are numbers or text")
-        return tensors, body
+        return body
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: its description cannot be read ({error!r})") from None
 

@@ -57,12 +57,11 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
 def build_trainer(configuration: Configuration, splits: Splits, backend: str) -> Trainer:
     """A trainer, not yet begun, for data that have been loaded."""
     loss = build_loss(configuration, splits)
-    steps = configuration.train.epochs * math.ceil(len(splits.train) / configuration.train.batch_size)
     return Trainer(
         build_model(configuration, splits, loss),
         loss,
         build_optimizer(configuration),
-        schedule=build_schedule(configuration, steps),
+        schedule=build_schedule(settled(configuration, splits)),
         clip_norm=configuration.train.clip_norm or None,
         clip_value=configuration.train.clip_value or None,
         backend=backend,
@@ -93,6 +92,9 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
         if splits.classes is None:
             raise ConfigurationError(f"loss.name is {name!r}, but the data have no classes; use 'MSELoss'")
         outputs = len(splits.classes)
+        if outputs < 2:
+            only = splits.classes[0].item()
+            raise DataError(f"data {splits.name}: every row has the label {only!r}; expected at least two classes")
         if loss.targets == "binary":
             if outputs != 2:
                 raise ConfigurationError(f"loss.name is {name!r}, which is for 2 classes, but the data have {outputs}")
@@ -174,10 +176,22 @@ def build_regularizer(configuration: Configuration) -> Regularizer | None:
     return SoftThreshold(section.soft_threshold) if section.soft_threshold else None
 
 
-def build_schedule(configuration: Configuration, steps: int) -> Schedule:
-    """The schedule named; its length is the whole run's unless given."""
+def settled(configuration: Configuration, splits: Splits) -> Configuration:
+    """The configuration with a schedule's length in steps: the whole run's, where none is given.
+
+    A run keeps it so: what is resumed to more epochs follows the schedule that it began with.
+    """
     section = configuration.schedule
-    steps = section.steps or steps
+    if section.steps or section.name not in ("linear", "cosine", "step"):
+        return configuration
+    steps = configuration.train.epochs * math.ceil(len(splits.train) / configuration.train.batch_size)
+    return configuration.model_copy(update={"schedule": section.model_copy(update={"steps": steps})})
+
+
+def build_schedule(configuration: Configuration) -> Schedule:
+    """The schedule named, whose length has been settled."""
+    section = configuration.schedule
+    steps = section.steps
     if section.name == "linear":
         return LinearDecay(steps, section.final, section.warmup)
     if section.name == "cosine":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -28,3 +29,8 @@ def interrupts(stop: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def in_notebook() -> bool:
+    """Whether this is IPython, where an interrupted training hands back its history."""
+    return hasattr(builtins, "__IPYTHON__")

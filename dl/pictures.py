@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends.errors import ConfigurationError, ShapeError
+from ..backends.errors import ShapeError
 from .autoencoders import codes, sampled, shown
 from .layers import GaussianNoise, MaskingNoise, Standardize, Variational
+from .plots import new_figure
 
 if TYPE_CHECKING:
     from .config import Configuration
@@ -66,7 +67,7 @@ def code_map(trainer: Trainer, x: Any, labels: Any = None, path: str | Path | No
         axes_named = "principal component of the code"
     elif found.shape[1] == 1:
         found = np.column_stack([found, np.zeros(len(found))])
-    figure = _figure((6.5, 5))
+    figure = new_figure((6.5, 5))
     axes = figure.subplots()
     kinds = np.asarray(labels[:MAPPED]) if labels is not None else np.zeros(len(found), dtype=int)
     for kind in np.unique(kinds):
@@ -123,7 +124,7 @@ def _images(rows: list[np.ndarray], shape: tuple[int, ...], path: str | Path | N
     """Rows of images, all in the range of greys of the first."""
     if len(shape) != 2 or shape[0] * shape[1] != rows[0].shape[1]:
         raise ShapeError(f"rows of {rows[0].shape[1]} numbers are no images of shape {shape}; expected (height, width)")
-    figure, greys = _figure((0.8 * len(rows[0]), 0.85 * len(rows))), {"vmin": rows[0].min(), "vmax": rows[0].max()}
+    figure, greys = new_figure((0.8 * len(rows[0]), 0.85 * len(rows))), {"vmin": rows[0].min(), "vmax": rows[0].max()}
     grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
     for line, images in zip(grid, rows, strict=True):
         for axes in line:
@@ -131,14 +132,6 @@ def _images(rows: list[np.ndarray], shape: tuple[int, ...], path: str | Path | N
         for axes, image in zip(line, images, strict=False):
             axes.imshow(image.reshape(shape), cmap="gray_r", **greys)
     return _saved(figure, path)
-
-
-def _figure(size: tuple[float, float]) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigurationError("plots need Matplotlib: pip install 'gearshift[plot]'") from None
-    return Figure(figsize=size, layout="constrained")
 
 
 def _saved(figure: Any, path: str | Path | None) -> Any:

@@ -152,9 +152,20 @@ def _against_epochs(history: History, names: dict[str, str], what: str, callback
 
 def _panels(count: int) -> tuple[Any, Any]:
     """A figure with so many axes side by side."""
+    figure = new_figure((5 * count, 3.6))
+    return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def new_figure(size: tuple[float, float]) -> Any:
+    """A figure of so many inches.
+
+    Raises
+    ------
+    ConfigurationError
+        Matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise ConfigurationError("plots need Matplotlib: pip install 'gearshift[plot]'") from None
-    figure = Figure(figsize=(5 * count, 3.6), layout="constrained")
-    return figure, figure.subplots(1, count, squeeze=False)[0]
+    return Figure(figsize=size, layout="constrained")

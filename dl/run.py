@@ -105,6 +105,12 @@ class Run:
 class RunWriter(Callback):
     """Writes a run directory while a trainer works.
 
+    Parameters
+    ----------
+    path : the directory.
+    every_seconds : between two checkpoints inside an epoch.
+    monitor : the measure whose best epoch `best.safetensors` keeps; without validation data, the training loss.
+
     Each finished epoch is written in the order metrics, best, last: a process killed in between repeats the epoch
     from the previous `last`, and writes the same again.
     """
@@ -125,6 +131,11 @@ class RunWriter(Callback):
         resumed = (self.path / LAST).exists()
         if resumed and not resume:
             raise ConfigurationError(f"{self.path} holds a run already; go on with --resume, or give another --run")
+        measured = [*trainer.loss.metrics, *(f"validation_{name}" for name in trainer.loss.metrics)]
+        if self.monitor not in measured:
+            raise ConfigurationError(
+                f"train.monitor is {self.monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
+            )
         if resumed:
             trainer.load(self.path / LAST)
         lines = [json.dumps(record) + "\n" for record in trainer.history]
@@ -139,8 +150,8 @@ class RunWriter(Callback):
             metrics.write(json.dumps(record).encode() + b"\n")
         measure = self.monitor if self.monitor in record else "loss"
         *before, value = trainer.history[measure]
-        better = min if measure.endswith("loss") else max
-        if not before or (value not in before and better([*before, value]) == value):
+        sign = -1 if measure.endswith("loss") else 1  # NaN is never better, nor as good as a number
+        if not before or (value == value and not any(sign * other >= sign * value for other in before)):
             trainer.model.save(self.path / BEST)
         self.save(trainer)
 

@@ -48,7 +48,7 @@ groups = []              # rates of their own, as {names = "0.*", lr = 1e-4, wei
 [schedule]
 name = "constant"        # "constant", "linear", "step", "cosine", "inverse", "power"
 warmup = 0               # steps in which the rate rises from 0
-steps = 0                # length of the decay in steps; 0 is the whole run
+steps = 0                # length of the decay in steps; 0 is the whole run, as it was begun
 final = 0.01             # share of the rate at the end: linear, cosine
 gamma = 0.1              # factor of the rate every `steps`: step
 delta = 0.001            # the rate is divided by 1 + delta · step: inverse

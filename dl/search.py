@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSample
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..backends.errors import ConfigurationError, DataError
+from ..backends.errors import ConfigurationError, DataError, GearshiftError
 from ..backends.registry import resolve
 from .config import Range, SearchConfiguration, hint
 from .estimators.base import Perceptron, TrainingInterrupted
@@ -90,6 +90,8 @@ class Search:
         ------
         KeyboardInterrupt
             Ctrl-C, also within a fit.
+        ConfigurationError
+            The folds or the scoring do not fit the data.
         """
         section = self.configuration.search
         scale = StandardScaler() if self.configuration.data.standardize else "passthrough"
@@ -110,6 +112,11 @@ class Search:
                 found.fit(*self.data)
             except TrainingInterrupted:
                 raise KeyboardInterrupt from None
+            except GearshiftError:
+                raise
+            except ValueError as error:  # scikit-learn's: too many folds, or a score that does not fit the targets
+                asked = f"{section.folds} folds, scoring {section.scoring or self._measure!r}"
+                raise ConfigurationError(f"search with {asked}: {error}") from error
             test = None if self.test is None else float(found.score(*self.test))
         return SearchResult(self._rows(found.cv_results_), test, section.scoring or self._measure, section.folds)
 

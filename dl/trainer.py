@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ import numpy as np
 
 from .. import backends
 from ..backends import Backend
-from ..backends import precision as short
-from ..backends.errors import ConfigurationError
+from .arguments import check_fit, check_trainer
 from .callbacks import Callback
 from .data import Dataset, as_dataset
 from .data.weights import with_class_weights
@@ -20,28 +18,20 @@ from .early_stopping import EarlyStopping
 from .graph import Graph
 from .groups import ParameterGroup
 from .history import History
-from .interrupts import interrupts
+from .interrupts import in_notebook, interrupts
 from .layers.base import Layer
 from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .memory import exceeds, statement
 from .optimizers import Optimizer
+from .precision import check_precision
 from .regularizers import Regularizer
 from .report import Report
 from .report import report as make_report
-from .resident import ORDERS, Evaluator, Order, Predictor, check_categories, flat, means
+from .resident import Evaluator, Order, Predictor, check_categories, flat, means
 from .schedules import Schedule
 from .state import TrainingState
 from .streamed import rows_of
-
-PRECISIONS = {
-    "float32": "float32",
-    "float64": "float64",
-    "tf32": "float32",
-    "bfloat16": "float32",
-    "float16": "float32",
-}
-"""The dtype of the model for each precision."""
 
 
 class Trainer:
@@ -94,33 +84,15 @@ class Trainer:
         groups: Sequence[ParameterGroup] = (),
         regularizer: Regularizer | None = None,
     ) -> None:
-        for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
-            if not isinstance(value, kind):
-                raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
-        if schedule is not None and not isinstance(schedule, Schedule):
-            raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
-        if regularizer is not None and not isinstance(regularizer, Regularizer):
-            raise ConfigurationError(f"Trainer: regularizer is {regularizer!r}; expected a gearshift L1, or None")
-        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-            raise ConfigurationError(f"Trainer: seed is {seed!r}; expected a whole number from 0 to 2**64 - 1")
-        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a number above 0, or None")
+        groups = tuple(groups)
+        check_trainer(model, loss, optimizer, schedule, clip_norm, clip_value, seed, groups, regularizer)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.seed = schedule or Schedule(), int(seed)
         self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.groups, self.regularizer = tuple(groups), regularizer
-        for group in self.groups:
-            if not isinstance(group, ParameterGroup):
-                raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
-        if optimizer.on_host and (clip_norm or clip_value or self.groups or regularizer):
-            raise ConfigurationError(
-                f"Trainer: {type(optimizer).__name__} finds its own step; clip_norm, clip_value, groups and "
-                "regularizer are for optimizers of the gradient"
-            )
+        self.groups, self.regularizer = groups, regularizer
         self.backend: Backend = backends.get(backend)
         self.precision = precision or model.dtype
-        self._check_precision(self.backend)
+        check_precision(self.precision, model.dtype, self.backend)
         self.epoch = self.epochs = self.samples = 0
         self.history = History()
         self.early_stopping = EarlyStopping()
@@ -220,26 +192,18 @@ class Trainer:
         DeviceMemoryError
             The run does not fit the device's memory; nothing was taken.
         """
-        counts = (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1))
-        for name, value, least in (*counts, ("accumulate", accumulate, 1)):
-            if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
-                raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number of at least {least}")
-        measured = [*self.loss.metrics]
-        if validation is not None:
-            measured += [f"validation_{name}" for name in measured]
-        if patience is not None and monitor not in measured:
-            raise ConfigurationError(
-                f"fit: patience watches {monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
-                + (", or validation data" if validation is None else "")
-            )
-        if loss_goal is not None and not isinstance(loss_goal, int | float | np.number):
-            raise ConfigurationError(f"fit: loss_goal is {loss_goal!r}; expected a number, or None")
-        if self.optimizer.on_host and accumulate > 1:
-            raise ConfigurationError(
-                f"fit: accumulate is {accumulate}, but {self.optimizer!r} takes a batch as a whole"
-            )
-        if order not in ORDERS:
-            raise ConfigurationError(f"fit: order is {order!r}; expected one of: {', '.join(ORDERS)}")
+        check_fit(
+            self.loss,
+            self.optimizer,
+            validation=validation,
+            epochs=epochs,
+            batch_size=batch_size,
+            patience=patience,
+            monitor=monitor,
+            loss_goal=loss_goal,
+            order=order,
+            accumulate=accumulate,
+        )
         dataset = self._checked(as_dataset(data, y))
         if class_weight is not None:
             dataset = with_class_weights(dataset, class_weight)
@@ -266,7 +230,7 @@ class Trainer:
                 callback.on_train_end(self, self.history)
         if self.epoch >= self.epochs or self.stopped in ("patience", "loss"):
             self._restore_best()
-        if self.stopped == "interrupt" and not _in_notebook():
+        if self.stopped == "interrupt" and not in_notebook():
             raise KeyboardInterrupt
         return self.history
 
@@ -324,7 +288,7 @@ class Trainer:
             It has no products of the run's precision; nothing has moved.
         """
         target = backends.get(backend)
-        self._check_precision(target)
+        check_precision(self.precision, self.model.dtype, target)
         state, self._predictor = self._state, None
         before, self.backend = self.backend, target
         if state is not None:
@@ -380,26 +344,6 @@ class Trainer:
         rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
         return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision)
 
-    def _check_precision(self, backend: Backend) -> None:
-        if self.precision not in PRECISIONS:
-            raise ConfigurationError(
-                f"Trainer: precision is {self.precision!r}; expected one of: {', '.join(PRECISIONS)}, or None"
-            )
-        dtype = PRECISIONS[self.precision]
-        if dtype != self.model.dtype:
-            raise ConfigurationError(
-                f"Trainer: precision is {self.precision!r}, which is for models of dtype {dtype}, but the model's is "
-                f"{self.model.dtype}"
-            )
-        if self.precision not in backend.precisions:
-            raise ConfigurationError(
-                f"Trainer: precision {self.precision!r} is not there on backend {backend.name!r}, which has "
-                f"{', '.join(backend.precisions)}; it needs a GPU with nvmath-python"
-                + ("" if self.precision == "float16" else ", of compute capability 8.0")
-                + ("" if self.precision == "tf32" else ", or backend 'numpy', which computes the same, slowly")
-            )
-        short.load(self.precision)
-
     def _restore_best(self) -> None:
         if self.early_stopping.patience is not None and self.early_stopping.weights:
             self.state.arena.unpack(self.state.arena.values, self.early_stopping.weights)
@@ -413,7 +357,3 @@ class Trainer:
         self.loss.check(data, output.example_shape)
         check_categories(graph, x, data)
         return data
-
-
-def _in_notebook() -> bool:
-    return hasattr(builtins, "__IPYTHON__")

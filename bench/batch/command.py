@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ... import backends
 from ...backends.errors import BackendUnavailable, ConfigurationError
 from ...dl import experiment
+from ...dl.commands.console import check_files
 from ...dl.config import Configuration, hint
 from . import records
 from .records import Document
@@ -26,7 +26,6 @@ QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
 LARGEST = 1 << 22
 NOISE = 0.2  # of the budget, at most
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-PICTURES = (".svg", ".png")
 
 
 @dataclass(frozen=True)
@@ -82,23 +81,8 @@ def request(
         )
     if validate and not noise:
         raise ConfigurationError("--validate compares with the noise scale, which --no-noise leaves out; give only one")
-    check_files(out, plot, page)
+    check_files(out=out, plot=plot, html=page)
     return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page, prove)
-
-
-def check_files(out: Path | None, plot: Path | None, page: Path | None) -> None:
-    """Raises where a file could not be written, before anything is measured."""
-    for option, path in (("--out", out), ("--plot", plot), ("--html", page)):
-        if path is not None and not path.parent.is_dir():
-            raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}")
-        if path is not None and path.is_dir():
-            raise ConfigurationError(f"{option} {path} is a folder; expected a file")
-    if plot is not None and plot.suffix not in PICTURES:
-        raise ConfigurationError(f"--plot {plot} has another ending; expected one of: {', '.join(PICTURES)}")
-    if plot is not None and find_spec("matplotlib") is None:
-        raise ConfigurationError("--plot needs Matplotlib: pip install 'gearshift[plot]'")
-    if page is not None and find_spec("plotly") is None:
-        raise ConfigurationError("--html needs Plotly: pip install 'gearshift[html]'")
 
 
 def parse_sizes(text: str) -> list[int]:

@@ -21,7 +21,8 @@ from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, 
 from ...dl.loop import Loop
 from ...dl.losses import CrossEntropyLoss, MSELoss
 from ...dl.optimizers import SGD, Adam, AdamW, RMSprop
-from ...dl.trainer import PRECISIONS, Trainer
+from ...dl.precision import PRECISIONS
+from ...dl.trainer import Trainer
 from ...kernels.matmul import MATMUL
 from .products import BOUNDS, JOINED, PRODUCT_RELU_BACKWARD, joined_error, product_error, usable
 from .report import Report

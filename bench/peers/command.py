@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from ...backends.errors import ConfigurationError
@@ -15,7 +14,6 @@ from .results import Measurement, write
 MEASURES = ("step", "epoch", "both")
 ROUNDS = {"step": 7, "epoch": 3}
 QUICK_NETWORKS, QUICK_BATCHES, QUICK_ROUNDS = ("784-128-10",), (1, 128), 3
-PICTURES = (".svg", ".png", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -85,17 +83,6 @@ def batch_size(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1 << 20:
         raise ConfigurationError(f"batch size {text!r} is not possible; expected a whole number from 1 to {1 << 20:,}")
     return int(text)
-
-
-def check_files(out: Path | None, plot: Path | None) -> None:
-    """Raises where a file could not be written, before anything is measured."""
-    for option, path in (("--out", out), ("--plot", plot)):
-        if path is not None and not path.parent.is_dir():
-            raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}")
-    if plot is not None and plot.suffix not in PICTURES:
-        raise ConfigurationError(f"--plot {plot} has another ending; expected one of: {', '.join(PICTURES)}")
-    if plot is not None and find_spec("matplotlib") is None:
-        raise ConfigurationError("--plot needs Matplotlib: pip install 'gearshift[plot]'")
 
 
 def run(asked: Request) -> tuple[Measurement, bool]:

@@ -165,13 +165,23 @@ class Splits:
 
         Blocks of rows are read one after the other (scikit-learn's `StandardScaler`), so a memory map is never
         loaded whole. A feature that does not vary gets the standard deviation 1.
+
+        Raises
+        ------
+        DataError
+            A feature's variance overflows.
         """
         from sklearn.preprocessing import StandardScaler
 
         scaler = StandardScaler(copy=False)
-        for _, block in _blocks(self.train.x):
-            scaler.partial_fit(block.reshape(len(block), -1).astype(np.float64))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _, block in _blocks(self.train.x):
+                scaler.partial_fit(block.reshape(len(block), -1).astype(np.float64))
         mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
+        broken = ~(np.isfinite(mean) & np.isfinite(scale))
+        if broken.any():
+            column = int(broken.argmax())
+            raise DataError(f"x: column {column} is too large to be squared, expected numbers of finite variance")
         return mean.reshape(self.feature_shape), scale.reshape(self.feature_shape)
 
 

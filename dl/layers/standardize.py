@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ...backends.errors import ConfigurationError, ShapeError
+from ...backends.errors import ConfigurationError, DataError, ShapeError
 from ...kernels.standardize import STANDARDIZE
 from ..initializers import ones, zeros
 from .base import Layer, Parameter
@@ -46,12 +46,20 @@ class Standardize(Layer):
         ------
         ShapeError
             They are not (features,).
+        DataError
+            One of them, or its inverse, is not finite in the layer's dtype.
         """
         mean, std = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
         for name, value in (("mean", mean), ("std", std)):
             if value.shape != (self.features,):
                 raise ShapeError(f"Standardize: {name} has shape {value.shape}; expected ({self.features},)")
-        self.mean.array, self.scale.array = mean.astype(self.dtype), (1 / np.where(std > 0, std, 1)).astype(self.dtype)
+        with np.errstate(over="ignore"):
+            own = mean.astype(self.dtype), (1 / np.where(std > 0, std, 1)).astype(self.dtype)
+        for (name, given), array in zip((("mean", mean), ("std", std)), own, strict=True):
+            if not np.isfinite(array).all():
+                value = given[int(np.isfinite(array).argmin())]
+                raise DataError(f"Standardize: {name} {value:g} is beyond the range of {self.dtype}")
+        self.mean.array, self.scale.array = own
         self.mean.owner = self.scale.owner = None
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ from safetensors.numpy import load_file
 
 import gearshift as gs
 from gearshift.__main__ import main
+from gearshift.backends import registry
 from gearshift.dl.config import Configuration, parse, write
+from gearshift.dl.run import RunWriter
 from gearshift.dl.sample import SAMPLE
 
 QUICK = ["--set", "train.epochs=3", "--set", "model.hidden=[8]", "--backend", "numpy", "--quiet"]
@@ -171,6 +174,7 @@ def test_resume_without_a_checkpoint_starts_afresh(tmp_path: Path, capsys: pytes
         (["--set", "model.hidden=[0]"], ["out_features", "0"]),
         (["--set", "loss.name=MSELoss"], ["loss.name", "data.labels"]),
         (["--set", "train.monitor=nothing", "--set", "train.patience=1"], ["nothing", "validation_loss"]),
+        (["--set", "train.monitor=validation_los"], ["train.monitor", "validation_los'", "validation_loss"]),
         (["--backend", "cupy"], ["cupy"]),
         (["--backend", "gpu"], ["gpu", "numba"]),
         (["missing.toml"], ["missing.toml"]),
@@ -199,6 +203,115 @@ def test_a_run_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixtur
     call("train", "--run", tmp_path, "--resume", "--set", "optimizer.lr=0.5", code=2)
     assert "optimizer.lr" in capsys.readouterr().err
     assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"y": np.zeros(60, int)}, ["every row has the label 0", "two classes"]),
+        ({"x": np.full((60, 2), 1e200) * np.arange(120).reshape(60, 2)}, ["column 0", "variance"]),
+    ],
+)
+def test_data_that_teach_nothing_are_refused(
+    arrays: dict[str, np.ndarray], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    np.savez(tmp_path / "data.npz", **{"x": x, "y": np.arange(60) % 2, **arrays})
+    call("train", "--run", tmp_path / "run", *QUICK, "--set", f"data.source={tmp_path / 'data.npz'}", code=2)
+    [error] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("backend ")]
+    assert error.startswith("error: ") and all(word in error for word in words), error
+
+
+def test_a_schedule_keeps_the_length_that_it_began_with(tmp_path: Path) -> None:
+    """More epochs on --resume do not stretch it; a length that is given does."""
+    falling = [*QUICK, "--set", "schedule.name=linear", "--set", "schedule.final=0.5", "--set", "train.epochs=2"]
+    call("train", "--run", tmp_path, *falling)
+    begun = gs.Run(tmp_path).config["schedule"]["steps"]
+    assert begun == gs.Run(tmp_path).history[-1]["step"]
+    more = ["train", "--run", tmp_path, "--resume", "--backend", "numpy", "--quiet"]
+    call(*more, "--set", "train.epochs=3")
+    assert gs.Run(tmp_path).config["schedule"]["steps"] == begun
+    assert gs.Run(tmp_path).history[-1]["lr"] == pytest.approx(0.5e-3)
+    call(*more, "--set", "train.epochs=4", "--set", f"schedule.steps={2 * begun}")
+    assert gs.Run(tmp_path).history[-1]["lr"] == pytest.approx(0.5e-3, rel=0.01)
+    assert gs.Run(tmp_path).history[-1]["lr"] > 0.5e-3
+
+
+def test_a_run_without_a_checkpoint_begins_again_with_its_own_configuration(tmp_path: Path) -> None:
+    """What was killed in its first epoch has left nothing but its configuration."""
+    call("train", "--run", tmp_path, *QUICK, "--set", "train.seed=3")
+    for name in ("best", "last"):
+        (tmp_path / f"{name}.safetensors").unlink()
+    before = metrics(tmp_path)
+    call("train", "--run", tmp_path, "--resume", "--backend", "numpy", "--quiet")
+    assert gs.Run(tmp_path).config["train"]["seed"] == 3
+    assert metrics(tmp_path) == before
+
+
+def test_the_best_weights_are_never_those_of_a_measure_that_is_no_number(tmp_path: Path) -> None:
+    trainer = gs.Trainer(gs.Linear(2, 1), gs.MSELoss(), gs.SGD(), backend="numpy")
+    writer = RunWriter(tmp_path, 60)
+    writer.begin("", trainer, resume=False)
+    kept = []
+    for epoch, loss in enumerate([math.nan, 0.5, math.nan, 0.4, 0.4, 0.6]):
+        trainer.model.load_state_dict({"weight": np.full((2, 1), epoch, np.float32), "bias": np.zeros(1, np.float32)})
+        trainer.history.records.append({"epoch": epoch, "loss": 0.0, "validation_loss": loss})
+        writer.on_epoch_end(trainer, trainer.history[-1])
+        kept.append(int(load_file(tmp_path / "best.safetensors")["model.weight"][0, 0]))
+    assert kept == [0, 1, 1, 3, 3, 3]
+
+
+def test_rows_of_whole_numbers_are_answered(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.integers(0, 9, (60, 2))
+    np.savez(tmp_path / "data.npz", x=x, y=x[:, 0] > 4)
+    np.save(tmp_path / "x.npy", x)
+    call("train", "--run", tmp_path / "run", *QUICK, "--set", f"data.source={tmp_path / 'data.npz'}")
+    call("predict", tmp_path / "run", "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")
+    assert len(np.load(tmp_path / "y.npy")) == 60
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["lr", "--plot", "no/picture.svg"],
+        ["lr", "--plot", "picture.abc"],
+        ["lr", "--out", "no/trials.json"],
+        ["search", "some.toml", "--plot", "picture.abc"],
+        ["search", "some.toml", "--out", "."],
+        ["predict", "run", "--input", "x.npy", "--output", "no/y.npy"],
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_at_once(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call(*arguments, code=2)
+    assert capsys.readouterr().err.startswith(f"error: {arguments[-2]} {arguments[-1]}")
+
+
+def test_a_wrong_number_of_threads_is_no_reason_to_take_another_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry._forget()
+    monkeypatch.setenv("GEARSHIFT_THREADS", "many")
+    call("train", "--run", tmp_path, "--quiet", code=2)
+    assert "GEARSHIFT_THREADS is 'many'" in capsys.readouterr().err
+    monkeypatch.undo()
+    registry._forget()
+
+
+def test_nothing_slow_is_imported_where_ctrl_c_would_show_a_traceback() -> None:
+    code = "import sys, gearshift.__main__; sys.exit(any(name in sys.modules for name in ('numpy', 'typer')))"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert done.returncode == 0
+
+
+def test_an_error_about_a_file_begins_with_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    call("train", "--run", tmp_path / "file", *QUICK, code=2)
+    assert f"error: {tmp_path / 'file'}: File exists\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"\xff" * 100])

@@ -142,6 +142,8 @@ def test_wrong_arguments(make: Any, words: str) -> None:
     [
         (lambda: trainer().fit(np.ones((4, 4)), np.array([0, 1, 2, 3])), gs.DataError, r"y\[3\] is 3.*from 0 to 2"),
         (lambda: trainer().fit(np.full((4, 4), np.nan), np.zeros(4, int)), gs.DataError, "nan"),
+        (lambda: Standardize(2).fit([0, 1e200], [1, 1]), gs.DataError, "mean 1e.200 is beyond the range of float32"),
+        (lambda: Standardize(2).fit([0, 1], [1e-200, 1]), gs.DataError, "std 1e-200 is beyond"),
         (lambda: trainer().fit(np.ones((0, 4)), np.zeros(0, int)), gs.DataError, r"\(0, 4\)"),
         (lambda: trainer().fit(np.ones((4, 4)), np.zeros(3, int)), gs.DataError, "3 rows"),
         (lambda: trainer().fit(np.ones((4, 4))), gs.DataError, "y is missing"),

@@ -59,7 +59,7 @@ def test_a_power_outside_the_conditions_is_refused(power: float) -> None:
     ],
 )
 def test_from_a_configuration(table: dict[str, object], kind: type) -> None:
-    made = build_schedule(parse({"schedule": table}), 100)
+    made = build_schedule(parse({"schedule": {"steps": 100, **table}}))
     assert type(made) is kind
     assert all(getattr(made, key) == value for key, value in table.items() if key != "name")
 

@@ -147,3 +147,12 @@ def test_a_mistake_is_named(change: dict[str, Any], message: str) -> None:
 def test_a_mistake_in_a_value_ends_in_one_line(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call("search", grid, "--quiet", "--set", "estimator.solver=newton", code=2)
     assert "solver is 'newton'; expected one of" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("setting", ["search.folds=200", "search.scoring=roc_auc"])
+def test_what_scikit_learn_refuses_ends_in_one_line(
+    setting: str, grid: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("search", grid, "--quiet", "--backend", "numpy", "--set", setting, code=2)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: search with ") and "folds, scoring" in last

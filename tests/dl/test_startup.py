@@ -14,8 +14,9 @@ import pytest
 from safetensors.numpy import load_file
 
 import gearshift as gs
-from gearshift import __main__ as command_line
+from gearshift.__main__ import main
 from gearshift.backends.errors import ConfigurationError
+from gearshift.dl.commands import train as training
 from gearshift.dl.config import parse
 from gearshift.dl.experiment import build_optimizer
 
@@ -49,7 +50,7 @@ def test_nothing_is_said_where_nothing_compiles(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 def test_a_signal_just_before_training_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is trained, and the run goes on later as if nothing had happened."""
-    fit = command_line._fit
+    fit = training._fit
 
     def terminated(*arguments: Any) -> int:
         signal.raise_signal(signal.SIGTERM)
@@ -57,12 +58,10 @@ def test_a_signal_just_before_training_is_not_lost(tmp_path: Path, monkeypatch: 
 
     def train(run: str, *arguments: str) -> object:
         with pytest.raises(SystemExit) as ended:
-            command_line.main(
-                ["train", "--run", str(tmp_path / run), "--backend", "numpy", "--quiet", *SMALL, *arguments]
-            )
+            main(["train", "--run", str(tmp_path / run), "--backend", "numpy", "--quiet", *SMALL, *arguments])
         return ended.value.code
 
-    monkeypatch.setattr(command_line, "_fit", terminated)
+    monkeypatch.setattr(training, "_fit", terminated)
     assert train("stopped") == 143
     assert len(gs.Run(tmp_path / "stopped").history) == 0
     monkeypatch.undo()

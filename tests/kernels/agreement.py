@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from cuda_cases import JUNK, Case, is_float
+from cuda_draw import JUNK, Case, is_float
 
 from gearshift.kernels.operation import Operation
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_cases import COVERED, Case, cases, operations
+from cuda_cases import COVERED, cases, operations
+from cuda_draw import Case
 
 import gearshift.kernels
 from gearshift.backends import cuda

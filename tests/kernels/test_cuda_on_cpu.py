@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_cases import ACTIVATIONS, COVERED, JUNK, UPDATES, Case, cases, counters, operations
+from cuda_cases import COVERED, UPDATES, cases, operations
+from cuda_draw import ACTIVATIONS, JUNK, Case, counters
 from cuda_on_cpu import HostCuda, sanitized, unavailable
 from hypothesis import given, settings
 from hypothesis import strategies as st

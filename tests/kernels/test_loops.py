@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from agreement import TOLERANCE, worst_error
-from cuda_cases import COVERED, UPDATES, Case, counters, operations
+from cuda_cases import COVERED, UPDATES, operations
 from cuda_cases import cases as all_cases
+from cuda_draw import Case, counters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba.core.errors import TypingError

@@ -103,6 +103,13 @@ def test_permutation_holds_each_row_once_in_the_order_of_its_words(seed: int, co
     assert order.tolist() == sorted(range(count), key=lambda i: (w[2 * i], w[2 * i + 1]))
 
 
+def test_rows_with_equal_words_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = np.random.default_rng(0).integers(0, 4, 2 * 500, dtype=np.uint64)
+    monkeypatch.setattr("gearshift.backends.philox.words", lambda *_: few)
+    order = permutation(np, key_of(0), 500, 0).tolist()
+    assert order == sorted(range(500), key=lambda i: (few[2 * i], few[2 * i + 1]))
+
+
 def test_permutation_differs_by_epoch_and_by_seed() -> None:
     orders = [permutation(np, key_of(seed), 100, epoch).tobytes() for seed in (0, 1) for epoch in range(20)]
     assert len(set(orders)) == len(orders)

@@ -8,7 +8,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 from agreement import TOLERANCE, worst_error
-from cuda_cases import SHORT, UPDATES, Case, cases, copying, operations
+from cuda_cases import SHORT, UPDATES, cases, copying, operations
+from cuda_draw import Case
 from cuda_on_cpu import HostCuda, unavailable
 
 from gearshift.backends import numpy as numpy_backend

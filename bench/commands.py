@@ -1,0 +1,86 @@
+"""``gearshift bench``, ``compare`` and ``peers``: their options; the work is in the folders beside."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..dl.commands.console import INTERRUPTED, ConfigFile, Json, Settings, check_files, configuration_of
+
+
+def bench(
+    config: ConfigFile = None,
+    settings: Settings = None,
+    batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="As 1:65536, doublings, or 1,8,64.")] = None,
+    names: Annotated[str | None, typer.Option("--backends", help="As numpy,numba; all by default.")] = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="As 60s or 5m; 60s by default.")] = None,
+    noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Measure the gradient noise scale.")] = True,
+    validate: Annotated[bool, typer.Option("--validate", help="Train to one loss, to check the advice.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Change one thing at a time, to check the bounds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Four batch sizes, in seconds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write one page with interactive charts.")] = None,
+) -> None:
+    """Times training at every batch size: where the device is underused, why, and which batch to take."""
+    from ..dl.config import rooted
+    from .batch import command, records
+
+    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove)
+    if source is not None:
+        command.report(records.read(source), asked)
+        return
+    configuration = rooted(configuration_of(config, settings))
+    document, interrupted = command.run(configuration, asked)
+    command.report(document, asked)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="A file of `gearshift bench --out`.")],
+    after: Annotated[Path, typer.Argument(help="A later one.")],
+    as_json: Json = False,
+) -> None:
+    """Says what got faster or slower from one `gearshift bench --out` to another, beyond noise."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from .batch import records
+    from .batch.compare import compare as compared
+    from .batch.compare_report import show as show_table
+
+    found = compared(records.read(before), records.read(after))
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        show_table(found, Console(width=None if sys.stdout.isatty() else 120))
+
+
+def peers(
+    networks: Annotated[str | None, typer.Option("--networks", help="As 784-128-10,autoencoder.")] = None,
+    batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="As 1,128.")] = None,
+    contenders: Annotated[str | None, typer.Option("--contenders", help="As numba,torch,jax.")] = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds; by default 7, of epochs 3.")] = None,
+    measure: Annotated[str, typer.Option("--measure", help="step, epoch or both.")] = "both",
+    quick: Annotated[bool, typer.Option("--quick", help="A few points, in a minute.")] = False,
+    source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw a picture, .svg or .png.")] = None,
+) -> None:
+    """Compares training on the CPU with PyTorch, JAX and scikit-learn, as far as they are installed."""
+    from .peers import command, results
+
+    asked = command.request(networks, batch_sizes, contenders, rounds, measure, quick)
+    check_files(out=out, plot=plot)
+    measurement, interrupted = (results.read(source), False) if source else command.run(asked)
+    command.report(measurement, out, plot)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,54 @@
+"""``gearshift doctor``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from ... import __version__
+from ...backends.errors import UserError
+from .console import Json
+
+
+def doctor(as_json: Json = False) -> None:
+    """Says for each backend whether it runs here, on what, and what is missing."""
+    from dataclasses import asdict
+
+    from ... import backends
+
+    statuses = backends.available()
+    if as_json:
+        print(json.dumps({name: {**asdict(status)} for name, status in statuses.items()}, default=dict))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"gearshift {__version__}, Python {sys.version.split()[0]}")
+    for column in ("backend", "runs", "device", "versions", "memory", "threads"):
+        table.add_column(column, overflow="fold")
+    for status in statuses.values():
+        memory = status.memory and f"{status.memory[0] / 2**30:.1f} of {status.memory[1] / 2**30:.1f} GiB free"
+        table.add_row(
+            status.name,
+            "yes" if status.runs else "no",
+            status.device or status.reason,
+            _pairs(status.versions),
+            memory or "",
+            _pairs(status.threads),
+        )
+    console = Console()
+    console.print(table)
+    for status in statuses.values():
+        if not status.runs:
+            console.print(
+                f"{status.name}: {status.reason}. {status.remedy}", markup=False, highlight=False, soft_wrap=True
+            )
+    try:
+        console.print(f"taken by default: {backends.get().name}", highlight=False)
+    except UserError as error:
+        console.print(f"taken by default: none, {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _pairs(pairs: Any) -> str:
+    return "\n".join(f"{name} {value}" for name, value in pairs.items())

@@ -1,0 +1,45 @@
+"""``gearshift evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...backends.errors import DataError
+from .console import BackendName, Json, show
+
+if TYPE_CHECKING:
+    from ..trainer import Trainer
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    backend: BackendName = None,
+    report: Annotated[bool, typer.Option("--report", help="Precision and recall too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluates a run's best weights, else its last ones, on the test split."""
+    from .. import experiment
+    from ..config import parse
+    from ..run import Run
+
+    configuration = parse(Run(run).config)
+    splits = experiment.load(configuration)
+    if splits.test is None:
+        raise DataError(f"{run} was trained without a test split")
+    trainer = predictor(run, backend)
+    show({"run": str(run), "test": trainer.evaluate(splits.test, report=report)}, as_json)
+    if report and not as_json:
+        print(trainer.report(splits.test))
+
+
+def predictor(run: Path, backend: str | None) -> Trainer:
+    """A trainer that holds a run's model and loss."""
+    from ..optimizers import SGD
+    from ..run import Run
+    from ..trainer import Trainer
+
+    found = Run(run)
+    return Trainer(found.model, found.loss, SGD(), backend=backend)

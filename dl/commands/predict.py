@@ -1,0 +1,40 @@
+"""``gearshift predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import BackendName, check_files, say
+from .evaluate import predictor
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    source: Annotated[Path, typer.Option("--input", help="Rows, as .npy.")],
+    output: Annotated[Path, typer.Option("--output", help="Where the answers go, as .npy.")],
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities, not labels.")] = False,
+    backend: BackendName = None,
+) -> None:
+    """Writes a run's answers for rows of raw features: class names as they were in the data, or values."""
+    import io
+
+    import numpy as np
+
+    from ..data.npy import read_npy
+    from ..storage import write_atomically
+
+    check_files(output=output)
+    trainer = predictor(run, backend)
+    x = read_npy(source, mmap=True)
+    if x.dtype not in (np.uint8, np.float32, np.float64):
+        x = read_npy(source)  # to be converted, which takes it whole
+    answers = trainer.predict_proba(x) if probabilities else trainer.predict(x)
+    if trainer.model.classes is not None and not probabilities:
+        answers = np.array(trainer.model.classes)[answers]
+    buffer = io.BytesIO()
+    np.save(buffer, answers, allow_pickle=False)
+    write_atomically(output, buffer.getvalue())
+    say(f"{len(answers)} rows written to {output}")

@@ -1,0 +1,46 @@
+"""``gearshift search``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import BackendName, Json, Quiet, Settings, check_files, say
+
+
+def search(
+    config: Annotated[Path, typer.Argument(help="A TOML file with a [search] section.")],
+    settings: Settings = None,
+    backend: BackendName = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scores against each parameter.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every candidate's scores as .json.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Searches for an estimator's parameters on a grid or at random, by cross-validation."""
+    from .. import search as searching
+    from ..config import SearchConfiguration, read_as
+    from ..progress import candidates
+    from ..storage import write_atomically
+
+    check_files(plot=plot, out=out)
+    configuration = read_as(SearchConfiguration, config, settings or [])
+    plan = searching.prepare(configuration, backend)
+    say(f"{len(plan.candidates)} candidates, {configuration.search.folds} folds each, on {plan.estimator}")
+    with candidates(len(plan.candidates), quiet) as advance:
+        result = plan.run(advance)
+    if plot:
+        from ..plots import search_scores
+
+        search_scores(result, plot)
+        say(f"drawn: {plot}")
+    if out:
+        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        say(f"written: {out}")
+    if as_json:
+        print(json.dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
+    else:
+        result.show()
