@@ -568,6 +568,44 @@ def _softmax_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([dp, p, draw.junk(*shape)], (2,), {"scale": 0.7}, {2: 4 * _largest(dp) * _largest(p)})
 
 
+def _masked_softmax(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    matrices, n, _ = _matrices(rows, n)
+    for heads, causal in (1, 0), (3, 1):
+        s, mask = draw.normal(matrices * heads, n, n) * 4, (draw.random.random((matrices, n)) < 0.5).astype(draw.real)
+        yield Case([s, mask, draw.junk(*s.shape)], (2,), {"scale": 0.7, "causal": causal}, {2: 1})
+
+
+def _padding(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    ids = draw.random.integers(0, 3, (rows, n)).astype(draw.real)
+    yield Case([ids, draw.junk(rows, n)], (1,), {"padding": 2})
+
+
+def _ones(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    yield Case([draw.junk(rows, n)], (0,))
+
+
+def _sequences(draw: _Draw, rows: int, n: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Features of tokens, with equal ones among them, which of them count, and one row for each sequence."""
+    for length in (1, 4):
+        mask = (draw.random.random((rows // 4, length)) < 0.6).astype(draw.real)
+        yield np.round(draw.normal(mask.size, n) * 2), mask, draw.normal(rows // 4, n)
+
+
+def _pooling(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for x, mask, y in _sequences(draw, rows, n):
+        yield Case([x, mask, draw.junk(*y.shape)], (2,), terms={2: _largest(x)})
+
+
+def _mean_pooling_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for x, mask, dy in _sequences(draw, rows, n):
+        yield Case([dy, mask, draw.junk(*x.shape)], (2,))
+
+
+def _max_pooling_backward(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
+    for x, mask, dy in _sequences(draw, rows, n):
+        yield Case([dy, x, mask, draw.junk(*x.shape)], (3,))
+
+
 def _embedding(draw: _Draw, rows: int, n: int) -> Iterator[Case]:
     for count in (1, 3, 50):
         ids = draw.random.integers(-1, count + 1, (rows // 3, 3)).astype(draw.real)
@@ -731,14 +769,21 @@ _BUILDERS: dict[str, Callable[[_Draw, int, int], Iterator[Case]]] = {
     "merge_heads": _merge_heads,
     "joint": _joint,
     "l1_subgradient": _l1_subgradient,
+    "masked_softmax": _masked_softmax,
+    "max_pooling": _pooling,
+    "max_pooling_backward": _max_pooling_backward,
     "maxout": _maxout,
     "maxout_backward": _maxout_backward,
+    "mean_pooling": _pooling,
+    "mean_pooling_backward": _mean_pooling_backward,
     "kl_normal": _kl_normal,
     "kl_normal_backward": _kl_normal_backward,
     "momentum": _momentum,
     "multiclass_hinge": _multiclass_hinge,
     "nesterov": _nesterov,
     "nesterov_ahead": _nesterov_ahead,
+    "ones": _ones,
+    "padding": _padding,
     "positions": _positions,
     "positions_backward": _positions_backward,
     "rmsprop": _rmsprop,
