@@ -163,6 +163,16 @@ class TrainSection(Section):
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
 
 
+class WatchSection(Section):
+    """What each epoch's record holds beside the losses, of the first `rows` for training; and flat stretches."""
+
+    gradient_norms: bool = False
+    curvature: bool = False
+    rows: int = Field(default=1000, ge=1)
+    flat_epochs: int = Field(default=0, ge=0)
+    restart: bool = False
+
+
 class CheckpointSection(Section):
     """When the run is saved, besides at the end of each epoch."""
 
@@ -180,6 +190,7 @@ class Configuration(Section):
     optimizer: OptimizerSection = OptimizerSection()
     schedule: ScheduleSection = ScheduleSection()
     train: TrainSection = TrainSection()
+    watch: WatchSection = WatchSection()
     checkpoint: CheckpointSection = CheckpointSection()
 
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from ..backends.errors import ConfigurationError, DataError
 from .autoencoders import ACTIVATIONS, autoencoder, reconstructing, scale_of
+from .callbacks import Callback
 from .config import Configuration, DataSection, hint
 from .data import Splits, load_dataset
+from .diagnostics.watch import Curvature, FlatStretch, GradientNorms
 from .groups import ParameterGroup
 from .joint_loss import Head, JointLoss
 from .layers import BatchNorm1d, Dropout, Embedding, Layer, Linear, Maxout, Model, Sequential, Standardize
@@ -213,6 +215,19 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
             f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; {hint(unknown[0], accepted)}"
         )
     return kind(**arguments)
+
+
+def build_callbacks(configuration: Configuration, splits: Splits) -> list[Callback]:
+    """What looks at the training after each epoch."""
+    section, train = configuration.watch, splits.train[: configuration.watch.rows]
+    found: list[Callback] = []
+    if section.gradient_norms:
+        found.append(GradientNorms(train.x, train.y))
+    if section.curvature:
+        found.append(Curvature(train.x, train.y))
+    if section.flat_epochs:
+        found.append(FlatStretch(section.flat_epochs, restart=section.restart))
+    return found
 
 
 def build_regularizer(configuration: Configuration) -> Regularizer | None:

@@ -74,6 +74,13 @@ l1 = 0.0                 # adds l1 · sign w to the weights' gradient
 soft_threshold = 0.0     # the same penalty by soft-thresholding, which sets weights to 0
 precision = "auto"       # "auto" (the model's dtype), "float32", "float64"; on a GPU "tf32", "bfloat16", "float16"
 
+[watch]                  # after each epoch, for its record
+gradient_norms = false   # of each parameter: vanishing and exploding gradients
+curvature = false        # what a step gains to first order, and loses to curvature
+rows = 1000              # rows for training that these two look at
+flat_epochs = 0          # notice a loss that stands still for so many epochs; 0 does not
+restart = false          # start again from other weights there
+
 [checkpoint]
 every_seconds = 60.0     # besides the end of each epoch
 """

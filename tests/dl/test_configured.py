@@ -11,7 +11,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.dl.config import AutoencoderSection, ModelSection, ScheduleSection, parse
-from gearshift.dl.experiment import build
+from gearshift.dl.experiment import build, build_callbacks
 from gearshift.dl.layers import Layer
 from gearshift.dl.losses import REGISTERED as LOSSES
 from gearshift.dl.optimizers import REGISTERED as OPTIMIZERS
@@ -138,6 +138,29 @@ def test_weights_of_rows_and_classes(files: Path) -> None:
     runs.append(two_steps("", files, class_weight=[1.0, 2.0, 3.0]).model.state_dict())
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert max(float(np.max(np.abs(runs[one][name] - runs[other][name]))) for name in runs[0]) > 1e-9
+
+
+def test_callbacks_that_watch(files: Path, tmp_path: Path) -> None:
+    """Their keys are in the metrics of a run."""
+    from gearshift.__main__ import main
+
+    text = f"""
+        data = {{source = "{files / "classes.npz"}", test = 0.0, validation = 0.0}}
+        watch = {{gradient_norms = true, curvature = true, rows = 10, flat_epochs = 2, restart = true}}
+        train.epochs = 2
+        model = {{hidden = [4], dtype = "float64"}}
+        """
+    (tmp_path / "watch.toml").write_text(text)
+    splits, _ = build(parse(tomllib.loads(text)), "numpy")
+    norms, curvature, flat = build_callbacks(parse(tomllib.loads(text)), splits)
+    assert isinstance(norms, gs.GradientNorms) and isinstance(curvature, gs.Curvature)
+    assert isinstance(flat, gs.FlatStretch) and (flat.epochs, flat.restarts) == (2, 3)
+    assert len(norms.x) == len(curvature.x) == 10
+    with pytest.raises(SystemExit) as ended:
+        main(["train", str(tmp_path / "watch.toml"), "--run", str(tmp_path / "run"), "--backend", "numpy", "--quiet"])
+    assert not ended.value.code
+    record = gs.Run(tmp_path / "run").history[-1]
+    assert {"gradient_norm", "gradient_norm 1.weight", "descent", "curvature"} <= record.keys()
 
 
 OTHERS = {
