@@ -54,8 +54,8 @@ def load_dataset(
     labels : ``"classes"`` takes y as labels, ``"values"`` as numbers to predict. ``"auto"`` takes text and whole
         numbers (dtype bool or integer; in a ``.csv`` file at most 100 different ones) as labels. Labels
         become 0 … k-1 in sorted order, and `Splits.classes` holds what they were.
-    length : characters of a row of a text.
     folder, fetch : for Fashion-MNIST, where its files are, and whether to download them if they are nowhere.
+    length : characters of a row of a text.
 
     Raises
     ------
