@@ -71,7 +71,7 @@ MASKED_SOFTMAX = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("masked_softmax.cu", "masked_softmax", launch),
+    cuda=Cuda("masked_softmax.cu", "masked_softmax", launch, types={"VALUE": 0, "REAL": 1}),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda s, *_, **__: 5 * s.size,

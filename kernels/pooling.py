@@ -11,6 +11,8 @@ from typing import Any
 from .launch import over_items
 from .operation import Cuda, Launch, Operation, rows
 
+TYPES = {"VALUE": 0, "REAL": 1}
+
 
 def mean_reference(xp: Any, x: Any, mask: Any, y: Any) -> None:
     """y (sequences, n) = Σ mask · x / Σ mask, of x (sequences · length, n)."""
@@ -158,7 +160,7 @@ MEAN_POOLING = Operation(
     mean_reference,
     mean_loop,
     sequences,
-    cuda=Cuda("pooling.cu", "mean_pooling", forward_launch),
+    cuda=Cuda("pooling.cu", "mean_pooling", forward_launch, types=TYPES),
     gradient=mean_gradient,
     flops=lambda x, *_: 2 * x.size,
 )
@@ -167,7 +169,7 @@ MEAN_POOLING_BACKWARD = Operation(
     mean_backward_reference,
     mean_backward_loop,
     rows,
-    cuda=Cuda("pooling.cu", "mean_pooling_backward", mean_backward_launch),
+    cuda=Cuda("pooling.cu", "mean_pooling_backward", mean_backward_launch, types=TYPES),
     flops=lambda dy, mask, dx: dx.size,
 )
 MAX_POOLING = Operation(
@@ -175,7 +177,7 @@ MAX_POOLING = Operation(
     max_reference,
     max_loop,
     sequences,
-    cuda=Cuda("pooling.cu", "max_pooling", forward_launch),
+    cuda=Cuda("pooling.cu", "max_pooling", forward_launch, types=TYPES),
     gradient=max_gradient,
     flops=lambda x, *_: x.size,
 )
@@ -184,6 +186,6 @@ MAX_POOLING_BACKWARD = Operation(
     max_backward_reference,
     max_backward_loop,
     rows,
-    cuda=Cuda("pooling.cu", "max_pooling_backward", max_backward_launch),
+    cuda=Cuda("pooling.cu", "max_pooling_backward", max_backward_launch, types={"VALUE": 0, "REAL": 2}),
     flops=lambda dy, x, *_: x.size,
 )
