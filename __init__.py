@@ -58,6 +58,8 @@ if TYPE_CHECKING:
         Linear,
         MaskingNoise,
         Maxout,
+        MaxPooling,
+        MeanPooling,
         Model,
         MultiHeadAttention,
         Parameter,
@@ -135,8 +137,8 @@ _MODULES = {
     "dl.joint_loss": "Head JointLoss",
     "dl.layers": (
         "Add ArrayLayer BatchNorm1d Concatenate Contractive Dropout Embedding GELU GaussianNoise Input KLSparsity "
-        "L1Activity Layer LayerNorm Linear MaskingNoise Maxout Model MultiHeadAttention Parameter ReLU Residual "
-        "Sequential Sigmoid Softplus Standardize Tanh TransformerBlock Variational"
+        "L1Activity Layer LayerNorm Linear MaskingNoise MaxPooling Maxout MeanPooling Model MultiHeadAttention "
+        "Parameter ReLU Residual Sequential Sigmoid Softplus Standardize Tanh TransformerBlock Variational"
     ),
     "dl.learning_rates": "learning_rate_trials",
     "dl.losses": "BCEWithLogitsLoss CrossEntropyLoss HingeLoss Loss MSELoss MulticlassHingeLoss SoftCrossEntropyLoss",
@@ -204,7 +206,9 @@ __all__ = [
     "MLPRegressor",
     "MSELoss",
     "MaskingNoise",
+    "MaxPooling",
     "Maxout",
+    "MeanPooling",
     "Model",
     "Momentum",
     "MultiHeadAttention",

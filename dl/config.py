@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..backends.errors import ConfigurationError
+from .data.sources import NAMED
 from .losses import REGISTERED as LOSSES
 from .optimizers import REGISTERED as OPTIMIZERS
 
@@ -32,6 +33,7 @@ class DataSection(Section):
     """What is learned from."""
 
     source: str = "digits"
+    length: int = Field(default=64, ge=1)
     validation: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.2, ge=0, lt=1)
     target: str = ""
@@ -42,13 +44,14 @@ class DataSection(Section):
 
 
 class LayerSection(BaseModel):
-    """A layer of a graph: its class, its arguments, which the class itself checks, and what it reads."""
+    """A layer of a graph: its class, its arguments, which the class itself checks, what it reads, and layers in it."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     name: str = ""
     kind: str = ""
     shares: str = ""
     inputs: list[str] = []
+    layers: list[LayerSection] = []
 
 
 class ModelSection(Section):
@@ -61,6 +64,7 @@ class ModelSection(Section):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     init: Literal["auto", "glorot", "he", "gaussian", "uniform"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
+    inputs: dict[str, int] = {}
     layers: list[LayerSection] = []
 
 
@@ -78,10 +82,27 @@ class AutoencoderSection(Section):
     pretrain: int = Field(default=3, ge=1)
 
 
-class LossSection(Section):
-    """What is minimised."""
+class HeadSection(Section):
+    """The loss of one output of several."""
 
-    name: Literal["auto", *LOSSES] = "auto"  # pyright: ignore[reportInvalidTypeForm]
+    loss: Literal[*LOSSES] = "MSELoss"  # pyright: ignore[reportInvalidTypeForm]
+    outputs: int = Field(default=1, ge=1)
+    weight: float = Field(default=1.0, gt=0)
+
+
+class LossSection(Section):
+    """What is minimised; with `heads`, the weighted sum of theirs."""
+
+    name: Literal["auto", *LOSSES, "JointLoss"] = "auto"  # pyright: ignore[reportInvalidTypeForm]
+    heads: dict[str, HeadSection] = {}
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> LossSection:
+        if self.heads and self.name not in ("auto", "JointLoss"):
+            raise ValueError(f"There is a loss, {self.name}, and there are heads, each with its own; set one of them")
+        if self.name == "JointLoss" and not self.heads:
+            raise ValueError("JointLoss needs heads, as [loss.heads.kind]")
+        return self
 
 
 class GroupSection(Section):
@@ -142,6 +163,16 @@ class TrainSection(Section):
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
 
 
+class WatchSection(Section):
+    """What each epoch's record holds beside the losses, of the first `rows` for training; and flat stretches."""
+
+    gradient_norms: bool = False
+    curvature: bool = False
+    rows: int = Field(default=1000, ge=1)
+    flat_epochs: int = Field(default=0, ge=0)
+    restart: bool = False
+
+
 class CheckpointSection(Section):
     """When the run is saved, besides at the end of each epoch."""
 
@@ -159,6 +190,7 @@ class Configuration(Section):
     optimizer: OptimizerSection = OptimizerSection()
     schedule: ScheduleSection = ScheduleSection()
     train: TrainSection = TrainSection()
+    watch: WatchSection = WatchSection()
     checkpoint: CheckpointSection = CheckpointSection()
 
 
@@ -252,7 +284,7 @@ def read_as(kind: type[Kind], path: str | Path, settings: Sequence[str] = ()) ->
 def rooted(configuration: Configuration) -> Configuration:
     """The configuration with a source that is a file or folder as an absolute path, so that it holds anywhere."""
     source = Path(configuration.data.source)
-    if configuration.data.source in ("digits", "fashion-mnist") or not source.exists():
+    if configuration.data.source in NAMED or not source.exists():
         return configuration
     data = configuration.data.model_copy(update={"source": str(source.resolve())})
     return configuration.model_copy(update={"data": data})

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..backends.errors import ConfigurationError, DataError
 from .autoencoders import ACTIVATIONS, autoencoder, reconstructing, scale_of
+from .callbacks import Callback
 from .config import Configuration, DataSection, hint
 from .data import Splits, load_dataset
+from .diagnostics.watch import Curvature, FlatStretch, GradientNorms
 from .groups import ParameterGroup
-from .layers import BatchNorm1d, Dropout, Layer, Linear, Maxout, Sequential, Standardize
+from .joint_loss import Head, JointLoss
+from .layers import BatchNorm1d, Dropout, Embedding, Layer, Linear, Maxout, Model, Sequential, Standardize
 from .losses import REGISTERED as LOSSES
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from .optimizers import REGISTERED as OPTIMIZERS
@@ -27,6 +31,7 @@ def load_data(data: DataSection, seed: int) -> Splits:
     return load_dataset(
         data.source,
         seed=seed,
+        length=data.length,
         validation=data.validation,
         test=data.test,
         target=data.target or None,
@@ -37,11 +42,12 @@ def load_data(data: DataSection, seed: int) -> Splits:
 
 
 def load(configuration: Configuration) -> Splits:
-    """The data of a training: an autoencoder's have themselves as targets."""
-    splits = load_data(configuration.data, configuration.train.seed)
-    return (
-        splits if configuration.autoencoder.kind == "none" else reconstructing(splits, configuration.data.standardize)
-    )
+    """The data of a training: an autoencoder's have themselves as targets, and those of several heads are values."""
+    data = configuration.data
+    if configuration.loss.heads and data.labels == "auto":
+        data = data.model_copy(update={"labels": "values"})
+    splits = load_data(data, configuration.train.seed)
+    return splits if configuration.autoencoder.kind == "none" else reconstructing(splits, data.standardize)
 
 
 def build(configuration: Configuration, backend: str | None = None) -> tuple[Splits, Trainer]:
@@ -73,12 +79,24 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
 
 
 def build_loss(configuration: Configuration, splits: Splits) -> Loss:
-    """The loss named, or the one that suits the targets."""
+    """The loss named, or the one that suits the targets, or the sum of the heads'."""
+    if configuration.loss.heads:
+        return build_heads(configuration)
     if configuration.loss.name != "auto":
         return LOSSES[configuration.loss.name]()
     if configuration.autoencoder.kind != "none" and splits.train.x.dtype == np.uint8:
         return BCEWithLogitsLoss()
     return MSELoss() if splits.classes is None else CrossEntropyLoss()
+
+
+def build_heads(configuration: Configuration) -> JointLoss:
+    """The losses of a model with several outputs, in their order."""
+    return JointLoss(
+        **{
+            name: Head(LOSSES[head.loss](), head.outputs, head.weight)
+            for name, head in configuration.loss.heads.items()
+        }
+    )
 
 
 def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
@@ -87,6 +105,32 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
         return build_autoencoder(configuration, splits)
     section = configuration.model
     width = math.prod(splits.feature_shape)
+    outputs = outputs_of(splits, loss)
+    init = section.init if section.init != "auto" else "he" if section.activation == "relu" else "glorot"
+    layers: list[Layer] = []
+    if configuration.data.standardize:
+        mean, std = splits.standardization()
+        layers.append(Standardize(width).fit(mean.reshape(-1), std.reshape(-1)))
+    if section.layers:
+        layers.append(build_graph(configuration, splits, outputs))
+    for hidden in () if section.layers else section.hidden:
+        pieces = section.pieces if section.activation == "maxout" else 1
+        layers.append(Linear(width, hidden * pieces, bias=not section.batch_norm, init=init))
+        if section.batch_norm:
+            layers.append(BatchNorm1d(hidden * pieces))
+        layers.append(Maxout(pieces) if section.activation == "maxout" else ACTIVATIONS[section.activation]())
+        if section.dropout:
+            layers.append(Dropout(section.dropout))
+        width = hidden
+    if not section.layers:
+        layers.append(Linear(width, outputs))
+    model = Sequential(*layers, dtype=section.dtype)
+    model.classes = None if splits.classes is None else splits.classes.tolist()
+    return model
+
+
+def outputs_of(splits: Splits, loss: Loss) -> int:
+    """How many outputs a model needs, for the loss and the targets there are."""
     name = type(loss).__name__
     if loss.targets != "values":
         if splits.classes is None:
@@ -103,29 +147,38 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
         raise ConfigurationError(f"loss.name is {name!r}, but the data have classes; set data.labels to 'values'")
     elif splits.train.y is None:
         raise DataError(f"data {splits.name} have no targets y")
+    elif isinstance(loss, JointLoss):
+        outputs = sum(head.outputs for head in loss.heads.values())
     else:
         outputs = math.prod(splits.train.y.shape[1:])
-    init = section.init if section.init != "auto" else "he" if section.activation == "relu" else "glorot"
-    layers: list[Layer] = []
-    if configuration.data.standardize:
-        mean, std = splits.standardization()
-        layers.append(Standardize(width).fit(mean.reshape(-1), std.reshape(-1)))
-    if section.layers:
-        layers.append(wire([layer.model_dump() for layer in section.layers], width, outputs, section.dtype))
-    for hidden in () if section.layers else section.hidden:
-        pieces = section.pieces if section.activation == "maxout" else 1
-        layers.append(Linear(width, hidden * pieces, bias=not section.batch_norm, init=init))
-        if section.batch_norm:
-            layers.append(BatchNorm1d(hidden * pieces))
-        layers.append(Maxout(pieces) if section.activation == "maxout" else ACTIVATIONS[section.activation]())
-        if section.dropout:
-            layers.append(Dropout(section.dropout))
-        width = hidden
-    if not section.layers:
-        layers.append(Linear(width, outputs))
-    model = Sequential(*layers, dtype=section.dtype)
-    model.classes = None if splits.classes is None else splits.classes.tolist()
+    return outputs
+
+
+def build_graph(configuration: Configuration, splits: Splits, outputs: int) -> Model:
+    """The graph of the layers; with heads, each is the output of the layer of its name."""
+    section, heads = configuration.model, configuration.loss.heads
+    width = math.prod(splits.feature_shape)
+    if section.inputs and sum(section.inputs.values()) != width:
+        raise ConfigurationError(
+            f"model.inputs are {section.inputs}, together {sum(section.inputs.values())} wide; the data have {width}"
+        )
+    model = wire(
+        [layer.model_dump() for layer in section.layers],
+        section.inputs or width,
+        {name: head.outputs for name, head in heads.items()} or outputs,
+        section.dtype,
+        tokens=lambda: 1 + max(int(part.x.max()) for part in (splits.train, splits.validation, splits.test) if part),
+    )
+    if configuration.data.standardize and any(isinstance(layer, Embedding) for layer in inside(model)):
+        raise ConfigurationError("model.layers have an Embedding, which reads tokens; set data.standardize to false")
     return model
+
+
+def inside(layer: Layer) -> Iterator[Layer]:
+    """The layer and all within it."""
+    yield layer
+    for child in layer.children().values():
+        yield from inside(child)
 
 
 def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequential:
@@ -164,6 +217,19 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
             f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; {hint(unknown[0], accepted)}"
         )
     return kind(**arguments)
+
+
+def build_callbacks(configuration: Configuration, splits: Splits) -> list[Callback]:
+    """What looks at the training after each epoch."""
+    section, train = configuration.watch, splits.train[: configuration.watch.rows]
+    found: list[Callback] = []
+    if section.gradient_norms:
+        found.append(GradientNorms(train.x, train.y))
+    if section.curvature:
+        found.append(Curvature(train.x, train.y))
+    if section.flat_epochs:
+        found.append(FlatStretch(section.flat_epochs, restart=section.restart))
+    return found
 
 
 def build_regularizer(configuration: Configuration) -> Regularizer | None:

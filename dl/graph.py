@@ -36,6 +36,7 @@ class Value:
     kind : ``"batch"`` values have the batch's rows as first dimension; ``"fixed"`` ones have `shape` alone.
         Both belong to the plan. ``"parameter"`` values lie in the arena, ``"shared"`` ones belong to the run.
     each : rows of a ``"batch"`` value for each example of the batch, as a sequence has one for each of its tokens.
+    mask : for sequences with padding, the value (rows, each) that is 1 where a token counts and 0 where it fills up.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Value:
     dtype: str
     kind: Kind
     each: int = 1
+    mask: Value | None = None
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -93,6 +95,7 @@ class Graph:
     categories: dict[Value, int] = field(default_factory=dict)
     _layer: str = ""
     _each: int = 1
+    _mask: Value | None = None
     _by_parameter: dict[int, Value] = field(default_factory=dict)
     _rounded: dict[Value, Value] = field(default_factory=dict)
     _shared: dict[str, Value] = field(default_factory=dict)
@@ -109,11 +112,18 @@ class Graph:
         """Whether gradients are scaled on their way back, so that none is too small for float16."""
         return self.train and self.precision == "float16"
 
-    def batch(self, shape: tuple[int, ...], dtype: str | None = None, name: str = "", each: int | None = None) -> Value:
-        """A new value with `each` rows for each example of the batch; in a layer, by default as many as its input."""
-        return Value(
-            name or self._layer, shape, dtype or self.activations, "batch", self._each if each is None else each
-        )
+    def batch(
+        self,
+        shape: tuple[int, ...],
+        dtype: str | None = None,
+        name: str = "",
+        each: int | None = None,
+        mask: Value | None = None,
+    ) -> Value:
+        """A new value with `each` rows for each example of the batch; in a layer, by default as its input has them."""
+        if each is None:
+            each, mask = self._each, self._mask
+        return Value(name or self._layer, shape, dtype or self.activations, "batch", each, mask)
 
     def fixed(self, shape: tuple[int, ...], dtype: str) -> Value:
         """A new value of the plan's own whose shape does not depend on the batch, for scratch."""
@@ -164,25 +174,26 @@ class Graph:
 
     def lower(self, layer: Layer, x: Value, name: str = "") -> Value:
         """Appends a layer's operations and returns its output; `name` goes into messages."""
-        outer, before = self._layer, self._each
+        outer, before = self._layer, (self._each, self._mask)
         self._layer = f"{outer}.{name}" if outer and name else outer or name
         given: Any = x
         if not layer.reads_data:
             given = self.rounded(x) if isinstance(x, Value) else tuple(map(self.rounded, x))
-        self._each = (x if isinstance(x, Value) else x[0]).each  # a layer that joins values gets several
+        first = x if isinstance(x, Value) else x[0]  # a layer that joins values gets several
+        self._each, self._mask = first.each, first.mask
         try:
             return layer.lower(self, given)
         except ShapeError as error:
             raise error if "layer " in str(error) else ShapeError(f"layer {self._layer or '0'}: {error}") from None
         finally:
-            self._layer, self._each = outer, before
+            self._layer, (self._each, self._mask) = outer, before
 
     def rounded(self, x: Value) -> Value:
         """Data in the dtype of activations: x itself where it has it."""
         if self.activations in (x.dtype, self.dtype):
             return x
         if x not in self._rounded:
-            self._rounded[x] = self.batch(x.shape, each=x.each)
+            self._rounded[x] = self.batch(x.shape, each=x.each, mask=x.mask)
             self.apply(CONVERT, (x,), (self._rounded[x],))
         return self._rounded[x]
 

@@ -17,6 +17,7 @@ from ..backends.errors import CheckpointError, ConfigurationError, DataError
 from .callbacks import Callback
 from .checkpoint import load, loss_of
 from .history import History
+from .joint_loss import JointLoss
 from .layers import Layer
 from .losses import REGISTERED as LOSSES
 from .losses import CrossEntropyLoss, Loss, MSELoss
@@ -96,6 +97,11 @@ class Run:
         name = loss_of(self.path / LAST) if (self.path / LAST).exists() else None
         if name in LOSSES:
             return LOSSES[name]()
+        if name == JointLoss.__name__:
+            from .config import parse
+            from .experiment import build_heads
+
+            return build_heads(parse(self.config))
         return MSELoss() if self.model.classes is None else CrossEntropyLoss()
 
     def __repr__(self) -> str:

@@ -7,7 +7,8 @@ SAMPLE = """\
 name = "auto"            # "auto", "numpy", "numba", "cupy"; GEARSHIFT_BACKEND and --backend come first
 
 [data]
-source = "digits"        # "digits", "fashion-mnist", or a path: .npz, .csv, a folder with x.npy and y.npy
+source = "digits"        # "digits", "fashion-mnist", "python-source", or a path: .npz, .csv, .txt, a folder with x.npy
+length = 64              # characters of a row: a text
 validation = 0.1         # share of the rows that choose the best weights
 test = 0.2               # share of the rows kept for the test
 target = ""              # column of a .csv that holds labels or values; "" is the last one
@@ -25,6 +26,7 @@ dropout = 0.2            # after each hidden layer
 init = "auto"            # "glorot", "he", "gaussian", "uniform", or "auto": he for relu
 dtype = "float32"        # "float32", "float64"
 layers = []              # a graph instead of `hidden`: docs/algorithms.md, "Graphs"
+inputs = {}              # names and widths of the parts of a row, where a graph has several inputs
 
 [autoencoder]            # instead of a classifier: the rows are their own targets; hidden layers are [model]'s
 kind = "none"            # "undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"
@@ -39,6 +41,7 @@ pretrain = 3             # epochs of each pair of layers: stacked
 
 [loss]
 name = "auto"            # "auto": by the targets; or a loss of docs/algorithms.md, as "HingeLoss"
+heads = {}               # losses of several outputs, as {digit = {loss = "CrossEntropyLoss", outputs = 10}}
 
 [optimizer]              # any argument of the optimizer may follow, as betas or momentum
 name = "Adam"            # any of docs/algorithms.md, as "SGD", "Nesterov", "Adagrad"
@@ -70,6 +73,13 @@ clip_value = 0.0         # clip each element of the gradient to this size; 0 lea
 l1 = 0.0                 # adds l1 · sign w to the weights' gradient
 soft_threshold = 0.0     # the same penalty by soft-thresholding, which sets weights to 0
 precision = "auto"       # "auto" (the model's dtype), "float32", "float64"; on a GPU "tf32", "bfloat16", "float16"
+
+[watch]                  # after each epoch, for its record
+gradient_norms = false   # of each parameter: vanishing and exploding gradients
+curvature = false        # what a step gains to first order, and loses to curvature
+rows = 1000              # rows for training that these two look at
+flat_epochs = 0          # notice a loss that stands still for so many epochs; 0 does not
+restart = false          # start again from other weights there
 
 [checkpoint]
 every_seconds = 60.0     # besides the end of each epoch

@@ -4,91 +4,156 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..backends.errors import ConfigurationError, ShapeError
 from .graph import Graph, Value
-from .layers import Input, Layer, Linear, Model, Sequential
+from .layers import ArrayLayer, Embedding, Input, Layer, Linear, Model, Sequential
+from .layers.activations import Activation
 from .layers.base import Symbol
+from .layers.pooling import Pooling
 
 INPUT = "x"
+_BASES = (Model, ArrayLayer, Activation, Pooling)
 
 
-def wire(tables: Sequence[Mapping[str, Any]], features: int, outputs: int, dtype: str = "float32") -> Model:
-    """The model of `tables`, from rows of `features` numbers to the last layer's `outputs`.
+def wire(
+    tables: Sequence[Mapping[str, Any]],
+    inputs: int | Mapping[str, int],
+    outputs: int | Mapping[str, int],
+    dtype: str = "float32",
+    tokens: Callable[[], int] | None = None,
+) -> Model:
+    """The model of `tables`, from rows of features to the last layer, or to several.
 
     Parameters
     ----------
     tables : one for each call of a layer: ``kind``, the class of the layer, or ``shares``, the name of an earlier one
-        whose weights it uses; ``name``; ``inputs``, the names that it reads, where ``"x"`` is the input, by default
-        the layer before; and the arguments of the class. Widths of inputs are filled in, and the last layer's
-        ``out_features``.
+        whose weights it uses; ``name``; ``inputs``, the names that it reads, by default the layer before; and the
+        arguments of the class, of which ``layers`` are tables again, for a class that strings layers together as
+        `Residual` does. Widths of inputs are filled in, and the outputs' ``out_features``.
+    inputs : the width of a row, which is called ``"x"``; or names and widths of its parts, from left to right.
+    outputs : the width of the last layer; or those of the layers of these names, in the order of a `JointLoss`.
+    tokens : how many different tokens the data have, for an `Embedding` that does not say it.
 
     Raises
     ------
     ConfigurationError
         A name, a kind or an argument is unknown, a width does not fit, or nobody reads a layer.
     """
-    known: dict[str, tuple[Symbol, Value, Layer | None]] = {}
-    graph, entry = Graph(dtype), Input(features)
-    known[INPUT] = entry, graph.batch((features,)), None
-    before, unread = INPUT, dict.fromkeys([INPUT])
-    for number, table in enumerate(tables):
-        arguments = dict(table)
-        name = arguments.pop("name", "") or str(number)
-        where = f"model.layers {name!r}"
-        sources = arguments.pop("inputs", None) or [before]
-        kind, shares = arguments.pop("kind", ""), arguments.pop("shares", "")
-        if name in known:
-            raise ConfigurationError(f"{where} is there already; give each layer a name of its own")
-        for source in (*sources, *([shares] if shares else [])):
-            _known(where, "name before it", source, known)
-        values = [known[source][1] for source in sources]
-        if shares:
-            layer = known[shares][2]
-            if layer is None or kind or arguments:
-                raise ConfigurationError(f"{where} shares {shares!r}; expected a layer's name, and nothing else")
-        else:
-            last = number == len(tables) - 1
-            layer = _made(where, kind, arguments, values, outputs if last else None)
-        symbols = [known[source][0] for source in sources]
-        if len(symbols) != layer.joins:
-            raise ConfigurationError(f"{where} reads {len(symbols)} inputs; {type(layer).__name__} has {layer.joins}")
-        argument: Any = tuple(values) if layer.joins > 1 else values[0]
-        try:
-            known[name] = layer(*symbols), graph.lower(layer, argument, name), layer
-        except ShapeError as error:
-            raise ConfigurationError(f"{where}: {error}") from None
+    named = {INPUT: inputs} if isinstance(inputs, int) else dict(inputs)
+    names = [table.get("name") or str(number) for number, table in enumerate(tables)]
+    wanted = {names[-1]: outputs} if isinstance(outputs, int) else dict(outputs)
+    for output in wanted:
+        _known("model.layers", "name of a layer, but an output", output, dict.fromkeys(names))
+    wiring = _Wiring(named, dtype, tokens)
+    unread, before = dict.fromkeys(named), next(iter(named))
+    for name, table in zip(names, tables, strict=True):
+        sources = table.get("inputs") or [before]
+        wiring.call(name, table, sources, wanted.get(name))
         unread[name] = None
         for source in sources:
             unread.pop(source, None)
         before = name
-    unread.pop(before)
+    for name, width in wanted.items():
+        unread.pop(name, None)
+        shape = wiring.values[name].shape
+        if shape != (width,):
+            which = "the last and" if isinstance(outputs, int) else "an output and"
+            raise ConfigurationError(f"model.layers {name!r} is {which} gives {shape}; expected ({width},)")
     if unread:
         raise ConfigurationError(f"model.layers: nobody reads {next(iter(unread))!r}")
-    symbol, value, _ = known[before]
-    if value.shape != (outputs,):
-        raise ConfigurationError(f"model.layers {before!r} is the last and gives {value.shape}; expected ({outputs},)")
-    return Model(entry, symbol, dtype)
+    symbols = wiring.symbols
+    return Model([symbols[name] for name in named], [symbols[name] for name in wanted], dtype)
 
 
-def _made(where: str, kind: str, arguments: dict[str, Any], values: list[Value], outputs: int | None) -> Layer:
-    kinds = {name: each for name, each in Layer.registered.items() if each not in (Model, Sequential)}
-    _known(where, "kind of layer", kind, kinds)
-    made = kinds[kind]
-    accepted = inspect.signature(made).parameters
-    for argument in arguments:
-        _known(where, f"argument of {kind}", argument, accepted)
-    for width in ("in_features", "features"):
-        if width in accepted:
-            arguments.setdefault(width, values[0].shape[0])
-    if made is Linear and outputs is not None:
-        arguments.setdefault("out_features", outputs)
-    try:
-        return made(**arguments)
-    except TypeError as error:
-        raise ConfigurationError(f"{where}: {error}") from None
+class _Wiring:
+    """What has been called so far: symbols, values for their shapes, and layers, by name."""
+
+    def __init__(self, inputs: Mapping[str, int], dtype: str, tokens: Callable[[], int] | None) -> None:
+        self.graph, self.tokens = Graph(dtype), tokens
+        self.symbols: dict[str, Symbol] = {name: Input(features) for name, features in inputs.items()}
+        self.values: dict[str, Value] = {name: self.graph.batch((features,)) for name, features in inputs.items()}
+        self.layers: dict[str, Layer] = {}
+
+    def call(self, name: str, table: Mapping[str, Any], sources: Sequence[str], width: int | None) -> None:
+        where = f"model.layers {name!r}"
+        if name in self.symbols:
+            raise ConfigurationError(f"{where} is there already; give each layer a name of its own")
+        for source in sources:
+            _known(where, "name before it", source, self.symbols)
+        arguments = {key: value for key, value in table.items() if key not in ("name", "inputs")}
+        shares = arguments.pop("shares", "")
+        values = [self.values[source] for source in sources]
+        if shares:
+            if shares not in self.layers or any(arguments.values()):
+                raise ConfigurationError(f"{where} shares {shares!r}; expected the name of a layer, and nothing else")
+            layer = self.layers[shares]
+        else:
+            layer = self.made(where, arguments, values[0], width)
+        if len(sources) != layer.joins:
+            raise ConfigurationError(f"{where} reads {len(sources)} inputs; {type(layer).__name__} has {layer.joins}")
+        self.values[name] = self.lowered(where, layer, tuple(values) if layer.joins > 1 else values[0], name)
+        self.symbols[name] = layer(*(self.symbols[source] for source in sources))
+        self.layers[name] = layer
+
+    def made(self, where: str, given: Mapping[str, Any], x: Value, width: int | None = None) -> Layer:
+        """The layer of a table that reads `x`; `width` is its output's, where that is known."""
+        arguments = dict(given)
+        kind, inner = arguments.pop("kind", ""), arguments.pop("layers", [])
+        kinds = {name: each for name, each in Layer.registered.items() if each not in _BASES}
+        _known(where, "kind of layer", kind, kinds)
+        made = kinds[kind]
+        if issubclass(made, Sequential):
+            return self.strung(where, made, arguments, inner, x)
+        accepted = inspect.signature(made).parameters
+        for argument in (*arguments, *(["layers"] if inner else [])):
+            _known(where, f"argument of {kind}", argument, accepted)
+        for features in ("in_features", "features"):
+            if features in accepted:
+                arguments.setdefault(features, x.shape[0])
+        if made is Linear and width is not None:
+            arguments.setdefault("out_features", width)
+        if made is Embedding and self.tokens is not None and "num_embeddings" not in arguments:
+            arguments["num_embeddings"] = self.tokens()
+        try:
+            return made(**arguments)
+        except TypeError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
+
+    def strung(
+        self,
+        where: str,
+        made: type[Sequential],
+        arguments: dict[str, Any],
+        inner: Sequence[Mapping[str, Any]],
+        x: Value,
+    ) -> Sequential:
+        """A layer of layers, each of which reads the one before."""
+        if arguments:
+            raise ConfigurationError(f"{where}: {made.__name__} has `layers` alone, and no {next(iter(arguments))!r}")
+        layers = []
+        for number, table in enumerate(inner):
+            place = f"{where}, layers {number}"
+            for key in ("name", "inputs", "shares"):
+                if table.get(key):
+                    raise ConfigurationError(f"{place} has {key!r}; within a {made.__name__} each reads the one before")
+            own = {key: value for key, value in table.items() if key not in ("name", "inputs", "shares")}
+            layers.append(self.made(place, own, x))
+            if layers[-1].joins != 1:
+                raise ConfigurationError(f"{place} is {own['kind']}, which reads {layers[-1].joins} inputs")
+            x = self.lowered(place, layers[-1], x)
+        try:
+            return made(*layers)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
+
+    def lowered(self, where: str, layer: Layer, x: Any, name: str = "") -> Value:
+        try:
+            return self.graph.lower(layer, x, name)
+        except ShapeError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
 
 
 def _known(where: str, what: str, name: str, known: Mapping[str, Any]) -> None:

@@ -32,7 +32,9 @@ def predict(
     if x.dtype not in (np.uint8, np.float32, np.float64):
         x = read_npy(source)  # to be converted, which takes it whole
     answers = trainer.predict_proba(x) if probabilities else trainer.predict(x)
-    if trainer.model.classes is not None and not probabilities:
+    if isinstance(answers, dict):  # side by side, as the heads' targets are
+        answers = np.column_stack(list(answers.values()))
+    elif trainer.model.classes is not None and not probabilities:
         answers = np.array(trainer.model.classes)[answers]
     buffer = io.BytesIO()
     np.save(buffer, answers, allow_pickle=False)

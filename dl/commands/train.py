@@ -112,6 +112,8 @@ def _configuration(path: Path | None, settings: list[str], run: Path, resume: bo
 
 def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter, quiet: bool) -> int:
     """Trains to the configured number of epochs; the exit code of what ended it early, else 0."""
+    from .. import experiment
+
     section = configuration.train
     trainer.early_stopping.patience = section.patience or None
     over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
@@ -129,7 +131,7 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
                 order=section.order,
                 accumulate=section.accumulate,
                 class_weight=None if section.class_weight == "none" else section.class_weight,
-                callbacks=[writer],
+                callbacks=[*experiment.build_callbacks(configuration, splits), writer],
                 verbose=not quiet,
             )
         return _saved(trainer, writer, TERMINATED) if trainer.stopped == "SIGTERM" else 0

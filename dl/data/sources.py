@@ -13,9 +13,11 @@ from .csv import read_csv
 from .dataset import Dataset, Splits
 from .idx import read_fashion_mnist
 from .npy import read_npy, read_npz
+from .text import PYTHON, read_text
 
 MAX_CSV_CLASSES = 100  # whole numbers in a .csv target with more different values are quantities, not labels
-_NAMES = ("x", "y", "x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
+NAMED = ("digits", "fashion-mnist", PYTHON)
+_NAMES = tuple(f"{name}{part}" for part in ("", "_train", "_validation", "_test") for name in ("x", "y", "weight"))
 
 
 def load_dataset(
@@ -28,6 +30,7 @@ def load_dataset(
     labels: str = "auto",
     folder: str | os.PathLike[str] | None = None,
     fetch: bool = False,
+    length: int = 64,
 ) -> Splits:
     """Load a data set and split it into training, validation and test parts.
 
@@ -38,8 +41,10 @@ def load_dataset(
         - ``"digits"``: scikit-learn's 1797 handwritten digits of 8 × 8 pixels, x (n, 64) float32 from 0 to 1;
         - ``"fashion-mnist"``: x (n, 784) uint8, the official test set;
         - a ``.npz`` file with arrays ``x`` and ``y`` (or ``x_train`` and ``y_train``), and, where the parts are
-          given, ``x_validation``, ``y_validation``, ``x_test``, ``y_test``;
+          given, ``x_validation``, ``y_validation``, ``x_test``, ``y_test``; ``weight`` beside ``x`` weighs rows;
         - a ``.csv`` file with a line of column names, numbers, and a target column; x is float64;
+        - a ``.txt`` file, or ``"python-source"``, the source of Python's own module argparse: each row of x is a
+          stretch of `length` characters as numbers, y the characters after them, `Splits.classes` the alphabet;
         - a folder with ``x.npy``, ``y.npy`` and the rest named as above, or its ``x.npy``: x stays memory-mapped.
     seed : decides the random split, 0 to 2³² - 1.
     validation, test : the fractions of all rows to set aside, 0 for none. A part that the source has itself is
@@ -50,6 +55,7 @@ def load_dataset(
         numbers (dtype bool or integer; in a ``.csv`` file at most 100 different ones) as labels. Labels
         become 0 … k-1 in sorted order, and `Splits.classes` holds what they were.
     folder, fetch : for Fashion-MNIST, where its files are, and whether to download them if they are nowhere.
+    length : characters of a row of a text.
 
     Raises
     ------
@@ -58,18 +64,21 @@ def load_dataset(
     ConfigurationError
         An argument is out of range or does not belong to this source.
     """
-    _check_arguments(seed, validation, test, labels)
+    _check_arguments(seed, validation, test, labels, length)
     source = os.fspath(source)
     path = Path(source).expanduser()
-    if source in ("digits", "fashion-mnist"):
-        kind = source
-    else:
-        kind = "folder" if source and path.is_dir() else path.suffix.lower()
+    kind = source if source in NAMED else "folder" if source and path.is_dir() else path.suffix.lower()
     if target is not None and kind != ".csv":
         raise ConfigurationError(f"target={target!r} names a column of a .csv file, the source is {source!r}")
     if (folder is not None or fetch) and kind != "fashion-mnist":
         raise ConfigurationError(f"folder= and fetch= are for 'fashion-mnist', the source is {source!r}")
 
+    if kind in (PYTHON, ".txt"):
+        if labels == "values":
+            raise ConfigurationError(f"labels='values', but the characters of {source!r} are classes")
+        whole, alphabet = read_text(source, length)
+        parts = _split(source, whole, {"validation": validation, "test": test}, seed, stratified=False)
+        return Splits(**parts, classes=alphabet, name=source if kind in NAMED else path.stem)
     if kind == "digits":
         arrays = _digits()
     elif kind == "fashion-mnist":
@@ -85,26 +94,26 @@ def load_dataset(
         arrays = _mapped(path)
     else:
         raise DataError(
-            f"there is no data set {source!r}, expected 'digits', 'fashion-mnist', a .npz or .csv file, "
+            f"there is no data set {source!r}, expected {', '.join(map(repr, NAMED))}, a .npz, .csv or .txt file, "
             "or a folder with x.npy and y.npy"
         )
     raw = _named_parts(source, arrays)
     classes = _class_values(source, raw["train"][1], labels)
-    parts = {part: _dataset(source, part, x, y, classes) for part, (x, y) in raw.items()}
+    parts = {part: _dataset(source, part, x, y, weight, classes) for part, (x, y, weight) in raw.items()}
     fractions = {part: size for part, size in (("validation", validation), ("test", test)) if part not in parts}
-    parts |= _split(source, parts["train"], fractions, seed, stratified=classes is not None)
-    if classes is not None:
+    stratified = classes is not None and parts["train"].y.ndim == 1
+    parts |= _split(source, parts["train"], fractions, seed, stratified=stratified)
+    if stratified and classes is not None:
         rows = np.bincount(parts["train"].y, minlength=len(classes))
         if not rows.all():
             raise DataError(
                 f"{source}: no row of class {classes[rows.argmin()].item()!r} is in the training part; "
                 "are the rows sorted? (memory-mapped rows are split in the order that they have)"
             )
-    name = source if kind in ("digits", "fashion-mnist") else path.stem
-    return Splits(**parts, classes=classes, name=name)
+    return Splits(**parts, classes=classes, name=source if kind in NAMED else path.stem)
 
 
-def _check_arguments(seed: int, validation: float, test: float, labels: str) -> None:
+def _check_arguments(seed: int, validation: float, test: float, labels: str, length: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ConfigurationError(f"seed={seed!r}, expected a whole number from 0 to {2**32 - 1}")
     for name, fraction in (("validation", validation), ("test", test)):
@@ -112,6 +121,8 @@ def _check_arguments(seed: int, validation: float, test: float, labels: str) -> 
             raise ConfigurationError(f"{name}={fraction!r}, expected a fraction of at least 0 and below 1")
     if validation + test >= 1:
         raise ConfigurationError(f"validation={validation} and test={test} leave nothing to train on")
+    if not isinstance(length, int) or length < 1:
+        raise ConfigurationError(f"length={length!r}, expected a whole number of at least 1")
     if labels not in ("auto", "classes", "values"):
         raise ConfigurationError(f"labels={labels!r}, expected 'auto', 'classes' or 'values'")
 
@@ -133,20 +144,20 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
     return {name: read_npy(file, mmap=name.startswith("x")) for name, file in found.items()}
 
 
-def _named_parts(source: str, arrays: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Pair the arrays by their names: train, and validation and test where they are given."""
+def _named_parts(source: str, arrays: dict[str, np.ndarray]) -> dict[str, tuple[Any, Any, Any]]:
+    """The arrays x, y and weight, or None, by their names: train, and validation and test where they are given."""
     unknown = sorted(set(arrays) - set(_NAMES))
     if unknown:
         raise DataError(f"{source}: it holds an array {unknown[0]!r}, expected only {', '.join(_NAMES)}")
     parts = {}
     for suffix in ("", "_train", "_validation", "_test"):
-        x, y = arrays.get(f"x{suffix}"), arrays.get(f"y{suffix}")
+        x, y, weight = (arrays.get(f"{name}{suffix}") for name in ("x", "y", "weight"))
         if x is not None and y is not None:
             if "train" in parts and suffix == "_train":
                 raise DataError(f"{source}: it holds both x and x_train, expected one of them")
-            parts[suffix.removeprefix("_") or "train"] = x, y
-        elif x is not None or y is not None:
-            here, missing = ("x", "y") if y is None else ("y", "x")
+            parts[suffix.removeprefix("_") or "train"] = x, y, weight
+        elif x is not None or y is not None or weight is not None:
+            here, missing = ("x", "y") if x is not None else ("y", "x") if y is not None else ("weight", "x")
             raise DataError(f"{source}: it holds {here}{suffix} without {missing}{suffix}, expected both")
     if "train" not in parts:
         found = ", ".join(arrays) or "nothing"
@@ -160,30 +171,32 @@ def _class_values(source: str, y: np.ndarray, labels: str) -> np.ndarray | None:
         raise DataError(f"{source}: y holds text such as {y.flat[0].item()!r}, expected numbers with labels='values'")
     if labels == "values" or (labels == "auto" and y.dtype.kind == "f"):
         return None
-    if y.ndim != 1 or y.dtype.kind not in "biufU":
-        raise DataError(f"{source}: y has shape {y.shape} and dtype {y.dtype}, expected (n,) labels")
+    if y.ndim not in (1, 2) or y.shape[1:] == (1,) or y.dtype.kind not in "biufU":
+        several = " or, of sequences, (n, tokens)" if y.ndim > 2 else ""
+        raise DataError(f"{source}: y has shape {y.shape} and dtype {y.dtype}, expected (n,) labels{several}")
     if y.dtype.kind == "f":
         broken = y != np.rint(y)
         if broken.any():
-            row = int(broken.argmax())
+            row = int(broken.reshape(len(y), -1).any(axis=1).argmax())
             raise DataError(f"{source}: y[{row}] is {y[row]}, expected a whole number with labels='classes'")
     values = np.unique(y)
     return values if values.dtype.kind == "U" else values.astype(np.int64)
 
 
-def _dataset(source: str, part: str, x: np.ndarray, y: np.ndarray, classes: np.ndarray | None) -> Dataset:
+def _dataset(source: str, part: str, x: Any, y: Any, weight: Any, classes: np.ndarray | None) -> Dataset:
     """One checked part, its labels numbered by their place in `classes`."""
     try:
         if classes is None:
-            return Dataset(x, y.astype(np.float64) if y.dtype.kind in "biu" else y)
+            return Dataset(x, y.astype(np.float64) if y.dtype.kind in "biu" else y, weight)
         if (y.dtype.kind == "U") != (classes.dtype.kind == "U"):
             raise DataError(f"y has dtype {y.dtype}, the labels of the training part {classes.dtype}, expected alike")
         places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
         strange = classes[places] != y
         if strange.any():
-            row = int(strange.argmax())
-            raise DataError(f"y[{row}] is {y[row].item()!r}, which no row of the training part is labelled")
-        return Dataset(x, places)
+            place = np.unravel_index(int(strange.argmax()), y.shape)
+            row = ", ".join(map(str, place))
+            raise DataError(f"y[{row}] is {y[place].item()!r}, which no row of the training part is labelled")
+        return Dataset(x, places, weight)
     except DataError as error:
         raise DataError(f"{source}, {part} part: {error}") from None
 

@@ -83,7 +83,8 @@ def check_gradients(
 ) -> GradientCheck:
     """Compares gradients with central differences (f(θ + h) − f(θ − h)) / 2h, in float64.
 
-    For a model, a layer, or a layer of one's own. The gradient with respect to x is checked as well. The error of an
+    For a model, a layer, or a layer of one's own. The gradient with respect to x is checked as well, where x are not
+    tokens. The error of an
     element is |difference − gradient| / (1 + |difference|). Where a kink lies between the two sides, as ReLU's, a
     smaller h is tried.
 
@@ -107,14 +108,15 @@ def check_gradients(
     """
     if x is None:
         raise ConfigurationError("check_gradients: x is None; expected some rows, as an array (rows, features)")
-    shifted = _Shifted(copy.deepcopy(model).astype("float64"), np.shape(x)[0], flat(np.asarray(x)).shape[1])
+    graph, width = Graph("float64", train=train), flat(np.asarray(x)).shape[1]
+    shape = graph.lower(model, graph.batch((width,))).shape
+    rows = None if graph.categories else len(x)
+    shifted = _Shifted(copy.deepcopy(model).astype("float64"), rows, width)
     shifted.astype("float64")
     random = np.random.default_rng(seed)
     if y is None and not isinstance(loss, MSELoss | None):
         raise ConfigurationError(f"check_gradients: y is None; {type(loss).__name__} needs targets")
     if y is None:
-        graph = Graph("float64", train=train)
-        shape = graph.lower(model, graph.batch((shifted.width,))).shape
         y = random.standard_normal((len(x), *shape))
     objective = Objective(
         shifted,
@@ -128,8 +130,8 @@ def check_gradients(
     )
     objective.evaluate()
     gradients = objective.arena.pack(objective.arena.gradients)
-    rows = [_checked(objective, p, gradients[p.name], most, tolerance, random) for p in objective.trained]
-    return GradientCheck(tuple(rows), tolerance)
+    found = [_checked(objective, p, gradients[p.name], most, tolerance, random) for p in objective.trained]
+    return GradientCheck(tuple(found), tolerance)
 
 
 def _checked(
@@ -181,17 +183,17 @@ class _Shift(ArrayLayer):
 
 
 class _Shifted(Layer):
-    """A layer whose input is trained."""
+    """A layer whose input is trained, of `rows` rows, or is not, since tokens have no gradient: None."""
 
-    def __init__(self, inside: Layer, rows: int, width: int) -> None:
-        self.width = width
-        self.x = _Shift(rows, width)
+    def __init__(self, inside: Layer, rows: int | None, width: int) -> None:
+        self.x = None if rows is None else _Shift(rows, width)
         self.inside = inside
 
     def parameters(self) -> list[Parameter]:
         found = super().parameters()
-        self.x.s.name = "x"
+        if self.x is not None:
+            self.x.s.name = "x"
         return found
 
     def lower(self, graph: Graph, x: Value) -> Value:
-        return graph.lower(self.inside, graph.lower(self.x, x), "inside")
+        return graph.lower(self.inside, x if self.x is None else graph.lower(self.x, x), "inside")

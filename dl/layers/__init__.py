@@ -11,6 +11,7 @@ from .linear import Linear
 from .model import Add, Concatenate, Input, Model
 from .noise import GaussianNoise, MaskingNoise
 from .penalties import Contractive, KLSparsity, L1Activity
+from .pooling import MaxPooling, MeanPooling
 from .residual import Residual, TransformerBlock
 from .sequential import Sequential
 from .standardize import Standardize
@@ -33,7 +34,9 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "MaskingNoise",
+    "MaxPooling",
     "Maxout",
+    "MeanPooling",
     "Model",
     "MultiHeadAttention",
     "Parameter",

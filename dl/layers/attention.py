@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.heads import MERGE_HEADS, SPLIT_HEADS
+from ...kernels.masked_softmax import MASKED_SOFTMAX
 from ...kernels.matmul import MATMUL
 from ...kernels.softmax import SOFTMAX
 from .base import Layer
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class MultiHeadAttention(Layer):
     """Each token takes from its sequence what its query asks for: softmax(Q·Kᵀ / √d)·V in each head, then a product.
 
-    Q, K and V are `Linear` layers of the same tokens; a head is d = features / heads of their columns.
+    Q, K and V are `Linear` layers of the same tokens; a head is d = features / heads of their columns. Nobody looks at
+    tokens that are padding, see `Embedding`.
 
     Parameters
     ----------
@@ -59,7 +61,11 @@ class MultiHeadAttention(Layer):
         q, k, v = head(self.query, "query"), head(self.key, "key"), head(self.value, "value")
         scores, p = (graph.batch((length, length), each=self.heads) for _ in range(2))
         graph.apply(MATMUL, (q, k), (scores,), transpose_a=0, transpose_b=1)
-        graph.apply(SOFTMAX, (scores,), (p,), scale=1 / math.sqrt(width), causal=int(self.causal))
+        seen = {"scale": 1 / math.sqrt(width), "causal": int(self.causal)}
+        if x.mask is None:
+            graph.apply(SOFTMAX, (scores,), (p,), **seen)
+        else:
+            graph.apply(MASKED_SOFTMAX, (scores, x.mask), (p,), **seen)
         p = graph.lower(self.weights, p, "weights")
         taken, joined = graph.batch((length, width), each=self.heads), graph.batch(x.shape)
         graph.apply(MATMUL, (p, v), (taken,), transpose_a=0, transpose_b=0)

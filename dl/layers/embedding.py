@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.embedding import EMBEDDING
+from ...kernels.padding import PADDING
 from ...kernels.positions import POSITIONS
 from ..initializers import standard_normal
 from .base import Layer, Parameter
@@ -26,20 +27,29 @@ class Embedding(Layer):
     num_embeddings : how many different tokens there are.
     embedding_dim : features of a token.
     length : the most tokens of a sequence, each place with a trained vector of its own; None adds none.
+    padding : the token that fills up sequences shorter than others: no other token attends to it, and pooling leaves
+        it out, as with PyTorch's `key_padding_mask`. Losses for each token count it. None is none.
 
     Raises
     ------
     ConfigurationError
-        A size is no whole number of at least 1.
+        A size is no whole number of at least 1, or `padding` is no token.
     """
 
     reads_data = True
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, length: int | None = None) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, length: int | None = None, padding: int | None = None
+    ) -> None:
         sizes = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim, "length": length}
         for name, value in sizes.items():
             if (name, value) != ("length", None) and (not isinstance(value, int) or value < 1):
                 raise ConfigurationError(f"Embedding: {name} is {value!r}; expected a whole number of at least 1")
+        if padding is not None and (not isinstance(padding, int) or not 0 <= padding < num_embeddings):
+            raise ConfigurationError(
+                f"Embedding: padding is {padding!r}; expected a token, from 0 to {num_embeddings - 1}, or None"
+            )
+        self.padding = padding
         self.num_embeddings, self.embedding_dim, self.length = num_embeddings, embedding_dim, length
         self.weight = Parameter((num_embeddings, embedding_dim), standard_normal)
         self.position = None if length is None else Parameter((length, embedding_dim), standard_normal)
@@ -56,11 +66,15 @@ class Embedding(Layer):
         if self.length is not None and tokens > self.length:
             raise ShapeError(f"Embedding has places for {self.length} tokens, but gets sequences of {tokens}")
         graph.categories[x] = self.num_embeddings
-        y = graph.batch((self.embedding_dim,), each=tokens)
+        mask = None
+        if self.padding is not None:
+            mask = graph.batch((tokens,), graph.dtype)
+            graph.apply(PADDING, (x,), (mask,), padding=self.padding)
+        y = graph.batch((self.embedding_dim,), each=tokens, mask=mask)
         graph.apply(EMBEDDING, (x, graph.parameter(self.weight, graph.activations)), (y,))
         if self.position is None:
             return y
-        placed = graph.batch(y.shape, each=tokens)
+        placed = graph.batch(y.shape, each=tokens, mask=mask)
         position = graph.parameter(self.position, graph.activations)
         graph.apply(POSITIONS, (y, position), (placed,), length=tokens)
         return placed

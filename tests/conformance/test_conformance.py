@@ -150,10 +150,71 @@ def sequences(backend: str, dtype: str = "float64") -> gs.Trainer:
     return gs.Trainer(model, gs.CrossEntropyLoss(), gs.AdamW(lr=0.01), backend=backend, seed=3, clip_norm=1.0)
 
 
+def without_key_biases(*models: gs.Layer) -> None:
+    """A bias of the keys changes nothing, so its gradient is rounding, which Adam makes steps of."""
+    for model in models:
+        state = model.state_dict()
+        model.load_state_dict({k: v if not k.endswith("key.bias") else v * 0 + 1 for k, v in state.items()})
+
+
 def fit_sequences(run: gs.Trainer, epochs: int) -> list[float]:
     x, y = np.random.default_rng(0).integers(0, 7, (2, ROWS, 5))
     records = run.fit(x, y, validation=(x, y), epochs=epochs, batch_size=BATCH, verbose=False).records
     return [record[name] for record in records for name in ("loss", "validation_loss", "accuracy")]
+
+
+def pooled(backend: str) -> gs.Trainer:
+    """Sequences of several lengths, each of one class."""
+    halves = [gs.Input(5), gs.Input(5)]
+    first, second = (
+        pooling()(
+            gs.TransformerBlock(8, 2, hidden=6, causal=False, dropout=0.1)(gs.Embedding(7, 8, 5, padding=6)(half))
+        )
+        for pooling, half in zip((gs.MeanPooling, gs.MaxPooling), halves, strict=True)
+    )
+    unmasked = gs.MeanPooling()(gs.Embedding(7, 8)(halves[0]))
+    model = gs.Model(halves, gs.Linear(24, 3)(gs.Concatenate()(gs.Concatenate()(first, second), unmasked)), "float64")
+    return gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(lr=0.1), backend=backend, seed=3)
+
+
+def test_loss_curves_of_sequences_with_padding(backend: str) -> None:
+    x = np.random.default_rng(0).integers(0, 7, (ROWS, 10))
+    ends = [(run, fit_rows(run, x, data()[1])) for run in (pooled("numpy"), pooled(backend))]
+    (reference, wanted), (run, curve) = ends
+    assert run.step == 16 and wanted[-1] < wanted[0]
+    assert curve == pytest.approx(wanted, rel=TOLERANCE)
+    without_key_biases(reference.model, run.model)
+    assert worst_weight(reference, run) <= TOLERANCE
+    assert run.evaluate(x, data()[1]) == pytest.approx(reference.evaluate(x, data()[1]), rel=TOLERANCE)
+
+
+def fit_rows(run: gs.Trainer, x: np.ndarray, y: np.ndarray) -> list[float]:
+    return [r["loss"] for r in run.fit(x, y, epochs=4, batch_size=BATCH, verbose=False).records]
+
+
+AUTOENCODERS: dict[str, dict[str, Any]] = {
+    "undercomplete": {"activation": "gelu"},
+    "sparse": {"penalty": "l1"},
+    "sparse, by rate": {"kind": "sparse", "penalty": "kl", "rate": 0.2},
+    "denoising": {"noise": "gaussian", "amount": 0.3},
+    "denoising, masked": {"kind": "denoising", "noise": "masking", "amount": 0.3},
+    "contractive": {"activation": "tanh"},
+    "stacked": {"dropout": 0.1},
+    "variational": {"activation": "softplus"},
+}
+
+
+@pytest.mark.parametrize("case", AUTOENCODERS)
+def test_autoencoders(case: str, backend: str) -> None:
+    ends, x = [], data()[0] / 255.0
+    for name in ("numpy", backend):
+        model = gs.autoencoder(6, 3, [8], **{"kind": case, "dtype": "float64", **AUTOENCODERS[case]})
+        run = gs.Trainer(model, gs.MSELoss(), gs.SGD(lr=0.1, momentum=0.5), backend=name, seed=3)
+        ends.append((run, fit_rows(run, x, x)))
+    (reference, wanted), (run, curve) = ends
+    assert run.step == 16 and wanted[-1] < wanted[0]
+    assert curve == pytest.approx(wanted, rel=TOLERANCE)
+    assert worst_weight(reference, run) <= TOLERANCE
 
 
 def test_loss_curves_of_sequences(backend: str) -> None:
@@ -161,11 +222,7 @@ def test_loss_curves_of_sequences(backend: str) -> None:
     wanted, curve = fit_sequences(reference, 10), fit_sequences(run, 10)
     assert run.step == 40 and wanted[-3] < wanted[0]
     assert curve == pytest.approx(wanted, rel=TOLERANCE)
-    # a bias of the keys changes nothing, so its gradient is rounding, which Adam makes steps of
-    for model in (reference.model, run.model):
-        model.load_state_dict(
-            {k: v if not k.endswith("key.bias") else v * 0 + 1 for k, v in model.state_dict().items()}
-        )
+    without_key_biases(reference.model, run.model)
     assert worst_weight(reference, run) <= TOLERANCE
 
 

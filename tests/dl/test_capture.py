@@ -92,6 +92,38 @@ def test_steps_of_a_transformer_are_captured_and_give_the_same_bits() -> None:
     assert bits(runs[0]) == bits(runs[1])
 
 
+def encoder(kind: str, **given: Any) -> gs.Layer:
+    return gs.autoencoder(6, 2, [5], kind=kind, **given)  # pyright: ignore[reportArgumentType]
+
+
+CAPTURED: dict[str, Any] = {
+    "sparse": lambda: encoder("sparse", penalty="l1"),
+    "sparse, by rate": lambda: encoder("sparse", penalty="kl"),
+    "denoising": lambda: encoder("denoising", noise="gaussian"),
+    "denoising, masked": lambda: encoder("denoising", noise="masking"),
+    "contractive": lambda: encoder("contractive", activation="tanh"),
+    "variational": lambda: encoder("variational"),
+    "sequences with padding": lambda: gs.Sequential(
+        gs.Embedding(5, 4, length=6, padding=0), gs.TransformerBlock(4, 2), gs.MeanPooling(), gs.Linear(4, 6)
+    ),
+    "sequences": lambda: gs.Sequential(gs.Embedding(5, 4), gs.MaxPooling(), gs.Linear(4, 6)),
+}
+
+
+@pytest.mark.parametrize("kind", CAPTURED)
+def test_steps_of_each_kind_of_model_are_captured_and_give_the_same_bits(kind: str) -> None:
+    runs, x = [], np.random.default_rng(0).integers(0, 5, (30, 6))
+    rows = x if kind.startswith("seq") else x / 5.0
+    for backend in (CudaOnCpu.name, Eager.name):
+        run = gs.Trainer(CAPTURED[kind](), gs.MSELoss(), gs.Adam(lr=0.01), backend=backend)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run.fit(rows, x / 5.0, epochs=2, batch_size=8, verbose=False)
+        runs.append(run)
+    assert runs[0].backend.device.graphs > 0  # pyright: ignore[reportAttributeAccessIssue]
+    assert bits(runs[0]) == bits(runs[1])
+
+
 def test_an_epoch_is_a_few_launches() -> None:
     run = trainer(CudaOnCpu.name)
     loop = Loop(run, gs.Dataset(*data()), None, BATCH)

@@ -146,6 +146,40 @@ def test_values_to_predict(tmp_path, y, labels):
     np.testing.assert_array_equal(data.test.y, y[data.test.x[:, 0].astype(int)])
 
 
+def test_weights_of_rows(tmp_path):
+    x, y = table(30, 3)
+    np.savez(tmp_path / "d.npz", x=x, y=y, weight=x[:, 0] + 1)
+    data = load_dataset(tmp_path / "d.npz")
+    for part in PARTS:
+        np.testing.assert_array_equal(getattr(data, part).weight, getattr(data, part).x[:, 0] + 1)
+
+
+@pytest.mark.parametrize("text", ["abcabcabcabca", "añ→😀" * 6])
+def test_a_text_is_stretches_of_characters_and_what_follows_each(tmp_path, text):
+    (tmp_path / "t.txt").write_text(text, encoding="utf-8")
+    data = load_dataset(tmp_path / "t.txt", length=4, validation=0.3, test=0)
+    assert data.classes.tolist() == sorted(set(text)) and data.name == "t" and data.test is None
+    rows = [
+        "".join(data.classes[[*x, y[-1]]])
+        for part in (data.train, data.validation)
+        for x, y in zip(part.x, part.y, strict=True)
+        if part.x.dtype == np.uint8 and x[1:].tolist() == y[:-1].tolist()
+    ]
+    assert sorted(rows) == sorted(text[first : first + 5] for first in range(0, len(text) - 4, 4))
+
+
+def test_a_text_that_is_none(tmp_path):
+    (tmp_path / "t.txt").write_bytes(b"ab\xff")
+    with pytest.raises(DataError, match="no text in UTF-8: byte 2 is 0xff"):
+        load_dataset(tmp_path / "t.txt")
+    (tmp_path / "t.txt").write_text("abcd")
+    with pytest.raises(DataError, match="4 characters, expected more than length=4"):
+        load_dataset(tmp_path / "t.txt", length=4)
+    with pytest.raises(ConfigurationError, match="labels='values', but the characters"):
+        load_dataset(tmp_path / "t.txt", labels="values")
+    assert len(load_dataset("python-source").classes) > 60
+
+
 X, Y = table()
 
 
@@ -155,9 +189,11 @@ X, Y = table()
         ({"x": X}, {}, "holds x without y, expected both"),
         ({"x": X, "y": Y, "y_test": Y}, {}, "holds y_test without x_test"),
         ({"x": X, "y": Y, "x_train": X, "y_train": Y}, {}, "holds both x and x_train"),
-        ({"x": X, "y": Y, "x_valid": X}, {}, "holds an array 'x_valid', expected only x, y, x_train"),
+        ({"x": X, "y": Y, "x_valid": X}, {}, "holds an array 'x_valid', expected only x, y, weight, x_train"),
         ({"x_test": X, "y_test": Y}, {}, r"holds x_test, y_test, expected arrays x and y \(or x_train"),
         ({"x": X, "y": Y[:-1]}, {}, "train part: y has 39 rows and x has 40"),
+        ({"x": X, "y": Y, "weight_test": Y}, {}, "holds weight_test without x_test"),
+        ({"x": X, "y": Y, "weight": -1.0 * Y}, {}, "train part: weight begins at -3"),
         ({"x": X[:0], "y": Y[:0]}, {}, r"train part: x has shape \(0, 2\)"),
         ({"x": np.where(X == 7, np.nan, X), "y": Y}, {}, r"train part: x\[7, 0\] is nan"),
         ({"x": X, "y": Y + 1j}, {}, r"y has shape \(40,\) and dtype complex128"),
@@ -261,14 +297,16 @@ def test_folders_that_are_no_data_set(folder, tmp_path):
 # ---- arguments -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["mnist", "none.txt", ""])
+@pytest.mark.parametrize("source", ["mnist", "none.dat", ""])
 def test_unknown_sources(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"there is no data set .*, expected 'digits', 'fashion-mnist', a \.npz"):
+    with pytest.raises(
+        DataError, match=r"there is no data set .*, expected 'digits', 'fashion-mnist', 'python-source', a \.npz"
+    ):
         load_dataset(source)
 
 
-@pytest.mark.parametrize("name", ["none.npz", "none.csv", "none/x.npy"])
+@pytest.mark.parametrize("name", ["none.npz", "none.csv", "none.txt", "none/x.npy"])
 def test_missing_files(tmp_path, name):
     with pytest.raises(DataError):
         load_dataset(tmp_path / name)
@@ -288,6 +326,7 @@ def test_missing_files(tmp_path, name):
         ({"labels": "text"}, "labels='text', expected 'auto', 'classes' or 'values'"),
         ({"target": "y"}, r"target='y' names a column of a \.csv file, the source is 'digits'"),
         ({"folder": "."}, "folder= and fetch= are for 'fashion-mnist', the source is 'digits'"),
+        ({"length": 0}, "length=0, expected a whole number of at least 1"),
         ({"fetch": True}, "folder= and fetch= are for 'fashion-mnist'"),
     ],
 )

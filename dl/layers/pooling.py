@@ -1,0 +1,42 @@
+"""One row of features for a sequence of tokens, as a classifier of sequences needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ...backends.errors import ShapeError
+from ...kernels.padding import ONES
+from ...kernels.pooling import MAX_POOLING, MEAN_POOLING
+from .base import Layer
+
+if TYPE_CHECKING:
+    from ...kernels.operation import Operation
+    from ..graph import Graph, Value
+
+
+class Pooling(Layer):
+    """Base of the two."""
+
+    _operation: ClassVar[Operation]
+
+    def lower(self, graph: Graph, x: Value) -> Value:
+        y, mask = graph.batch(x.shape, each=1), x.mask
+        if len(x.shape) != 1 or (x.each == 1 and mask is None):
+            raise ShapeError(f"{type(self).__name__} expects sequences of tokens, but gets rows of {x.example_shape}")
+        if mask is None:
+            mask = graph.batch((x.each,), graph.dtype, each=1)
+            graph.apply(ONES, (), (mask,))
+        graph.apply(self._operation, (x, mask), (y,))
+        return y
+
+
+class MeanPooling(Pooling):
+    """The mean of a sequence's tokens, (rows · tokens, n) to (rows, n); padding, see `Embedding`, does not count."""
+
+    _operation = MEAN_POOLING
+
+
+class MaxPooling(Pooling):
+    """The greatest of each feature over a sequence's tokens, (rows · tokens, n) to (rows, n), but for padding."""
+
+    _operation = MAX_POOLING
