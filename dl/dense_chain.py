@@ -202,7 +202,7 @@ class DensePlan(Plan):
         self._source = x[0], self._arrays(chain.target)[0], x[1], mean, scale
         bytes_ = self._panels[0].size > 0 and x[0].dtype == np.uint8
         self._exact = WholeNumbers(self.parts, self.block, x[0].shape[1], mean, scale) if bytes_ else None
-        self._inexact = np.zeros(0, np.int16), 0, np.zeros(0, np.int16), empty, empty
+        self.inexact = np.zeros(0, np.int16), 0, np.zeros(0, np.int16), empty, empty
         outputs, target = chain.loss.inputs
         scores = chain.loss.outputs[0]
         whole = [self.array(value, self.capacity) for value in (outputs, target, scores)]
@@ -246,7 +246,7 @@ class DensePlan(Plan):
         counters = [self._counters.copy() for _ in range(threads)]
         totals = [self._totals.copy() for _ in range(threads)]
         real = self.arena.dtype
-        exact = self._inexact
+        exact = self.inexact
         if self._exact is not None and rows >= matrix_product.FEW:
             exact = self._exact.arrays()
 

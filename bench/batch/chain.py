@@ -23,13 +23,14 @@ def products(
     work: Any,
     p: Any,
     tools: Any,
+    exact: Any,
 ) -> None:
     """`count` times, a thread's share of the forward product of one layer."""
     into = parts if level < layers.shape[0] - 1 else 1
     begin()
     for _ in range(count):
         for part in range(thread, parts, threads):
-            multiply(part, parts, rows, layers[level], into, work, p, tools)
+            multiply(part, parts, rows, layers[level], into, work, p, tools, exact)
     end()
 
 
@@ -40,16 +41,17 @@ def forward_products(plan: DensePlan, rows: int) -> list[Callable[[int], None]]:
     this does too.
     """
     given = _arguments(plan, rows)
-    unit = given[0][-1][3].size > 0  # panels for a matrix unit
+    unit = given[0][-2][3].size > 0  # panels for a matrix unit
     loop: Any = plan.backend.compiled(products, **({} if unit else matrix_unit.ABSENT))
     n = min(rows, plan.block)
 
     def of(level: int) -> Callable[[int], None]:
         def run(count: int) -> None:
             def work(thread: int) -> None:
-                _, threads, parts, _, _, _, _, layers, memory, _, _, p, *_, tools = given[thread]
+                _, threads, parts, _, _, _, _, layers, memory, _, _, p, *_, tools, exact = given[thread]
                 tools = *tools[:3], tools[3] if rows >= FEW else tools[3][:0]  # as the chain takes them
-                loop(level, count, thread, threads, parts, n, layers, memory, p, tools)
+                exact = plan.inexact if level else exact
+                loop(level, count, thread, threads, parts, n, layers, memory, p, tools, exact)
 
             plan.team.run(work, len(given))
 

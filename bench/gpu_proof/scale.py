@@ -71,7 +71,7 @@ FULL = Scale(
 )
 
 SMALL = Scale(
-    kernels=((0, 5), (5, 7), (33, 64)),
+    kernels=((0, 5), (5, 7)),
     products=((7, 33, 10),),
     epochs=1,
     copy=1 << 16,

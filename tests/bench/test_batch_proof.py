@@ -43,11 +43,11 @@ def test_passes_over_memory() -> None:
     assert streams.read(3, x) == sum(int(i) ^ turn for turn in range(3) for i in range(10))
     assert streams.update(3, x) == 0 and (x == np.arange(10) + 0 + 1 + 2).all()
     assert streams.write(3, x) == 0 and (x == 2).all()
-    streams._passes(np, "read", 2, x)
-    streams._passes(np, "update", 3, x)
-    assert (x == 2 + 0 + 1 + 2).all()
-    streams._passes(np, "write", 4, x)
+    streams.read_array(np, x)
+    streams.update_array(np, x)
     assert (x == 3).all()
+    streams.write_array(np, x)
+    assert (x == 1).all()
 
 
 def test_threads_meet() -> None:

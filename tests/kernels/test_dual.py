@@ -13,7 +13,7 @@ from gearshift.kernels.dual import Dual, DualNamespace, NoTangent
 
 OPERATIONS = operations()
 FOLLOWING = {"nesterov_ahead", "clip_factor", "clip_values", "l1_subgradient", "soft_threshold", "tally", "unscale"}
-NOT_DIFFERENTIATED = {*UPDATES, *FOLLOWING}  # they follow the gradient
+NOT_DIFFERENTIATED = {*UPDATES, *FOLLOWING, "clip_scaled", "l1_scaled"}  # they follow the gradient
 DUAL = DualNamespace(np)
 
 
