@@ -12,8 +12,18 @@ from cuda_cases import COVERED, UPDATES, cases, operations
 from gearshift.kernels.dual import Dual, DualNamespace, NoTangent
 
 OPERATIONS = operations()
-FOLLOWING = {"nesterov_ahead", "clip_factor", "clip_values", "l1_subgradient", "soft_threshold", "tally", "unscale"}
-NOT_DIFFERENTIATED = {*UPDATES, *FOLLOWING, "clip_scaled", "l1_scaled"}  # they follow the gradient
+FOLLOWING = {
+    "nesterov_ahead",
+    "clip_factor",
+    "clip_values",
+    "clip_scaled",
+    "l1_subgradient",
+    "l1_scaled",
+    "soft_threshold",
+    "tally",
+    "unscale",
+}
+NOT_DIFFERENTIATED = {*UPDATES, *FOLLOWING}  # they follow the gradient
 DUAL = DualNamespace(np)
 
 
