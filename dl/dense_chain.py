@@ -293,9 +293,12 @@ class WholeNumbers:
     def arrays(self) -> tuple[Any, ...]:
         """What `steps` calls `exact`, for the standardisation as it is now."""
         if self.mean.size:
-            self.centre[:] = np.clip(np.rint(self.mean), 0, 255)
+            np.rint(self.mean, out=self.shift)
+            np.clip(self.shift, 0, 255, out=self.shift)
+            self.centre[:] = self.shift
+            np.subtract(self.mean, self.shift, out=self.shift)
+            self.shift *= self.given
             self.scale[: self.given.size] = self.given
-            np.multiply(self.mean - self.centre, self.given, out=self.shift, casting="same_kind")
         return self.numbers, self.stride, self.centre, self.scale, self.shift
 
 

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError
-from ...kernels import sgd
-from .base import Optimizer
+from .on_host import OnHost
 
 MOST = 4096  # parameters whose Hessian is made whole
 
 
-class SecondOrder(Optimizer):
+class SecondOrder(OnHost):
     """Base of the methods that step along a direction found from gradient g and Hessian H; p ← p − lr · direction.
 
     A `Trainer` gives products with the Hessian of the batch's loss, which are exact, and halves a step for as long as
@@ -22,25 +21,10 @@ class SecondOrder(Optimizer):
     all of them, are wanted: the inverse multiplies the noise of what it inverts.
     """
 
-    operation = sgd.SGD
-    slots = ("velocity",)
-    on_host = True
-
     def __init__(self, lr: float, damping: float) -> None:
         super().__init__(lr, 0.0)
         self.damping = damping
         self._at_least("damping", 0)
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def attributes(self) -> dict[str, int | float]:
-        return {"moving": 0}
-
-    def constants(self, step: int, lr: float) -> tuple[float, ...]:
-        return lr, 0.0, 1.0, 1.0, 0.0
 
     def direction(self, g: np.ndarray, product: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """The direction for the gradient g (n,), float64, where ``product(v)`` is H v."""

@@ -13,13 +13,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
-from gearshift import backends
-from gearshift.backends import registry
 from gearshift.dl.loop import Loop
 from gearshift.kernels.activation import IDENTITY, RELU
 from gearshift.kernels.joined_products import (
@@ -46,13 +44,8 @@ class Apart(CudaOnCpu):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    before = dict(registry._registered)
-    for kind in (CudaOnCpu, Apart):
-        backends.register(kind.name, kind)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(CudaOnCpu, Apart):
+        yield
 
 
 def backend(fused: bool) -> Any:

@@ -11,11 +11,11 @@ import nvrtc
 import pytest
 import resources
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.backends import cuda, registry
+from gearshift.backends import cuda
 from gearshift.bench.batch import ceilings, noise, records, streams, work
 from gearshift.bench.batch.steps import Steps
 from gearshift.bench.batch.sweep import Budget, Sweep, machine, task_of
@@ -31,12 +31,8 @@ GUARD = 1 << 16  # bytes before and behind each array
 
 @pytest.fixture(autouse=True)
 def stand_in() -> Iterator[None]:
-    before = dict(registry._registered)
-    backends.register(CudaOnCpu.name, CudaOnCpu)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(CudaOnCpu):
+        yield
 
 
 def steps(batch: int, precision: str = "float32", *layers: gs.Layer) -> Steps:

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 from gearshift import backends
-from gearshift.backends import registry
 from gearshift.bench.batch import ceilings, noise_run, sweep
 from gearshift.bench.batch import proof as cause
 from gearshift.bench.gpu_proof import __main__ as proof
@@ -29,14 +28,10 @@ pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
 @pytest.fixture(autouse=True)
 def stand_in() -> Iterator[None]:
-    before = dict(registry._registered)
-    backends.register(CudaOnCpu.name, CudaOnCpu)
-    device: Any = backends.get(CudaOnCpu.name)
-    device.device.limit = 1 << 28
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(CudaOnCpu):
+        device: Any = backends.get(CudaOnCpu.name)
+        device.device.limit = 1 << 28
+        yield
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift.backends import registry
 
 ROWS, BATCH, EPOCHS = 26, 8, 25  # three batches of 8 and one of 2: 100 steps
 TOLERANCE = 1e-9  # relative; 1e-5 is promised, but float64 leaves nothing of it: only the order of sums may differ
@@ -24,13 +23,8 @@ BACKENDS = ["numpy", "numba", "cuda-on-cpu", pytest.param("cupy", marks=pytest.m
 
 @pytest.fixture(autouse=True, scope="module")
 def third_party() -> Iterator[None]:
-    before = dict(registry._registered)
-    gs.backends.register(CudaOnCpu.name, CudaOnCpu)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._get.cache_clear()
-    registry._status.cache_clear()
+    with stand_ins(CudaOnCpu):
+        yield
 
 
 @pytest.fixture(params=BACKENDS)

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu, Stream
+from fake_cupy import CudaOnCpu, Stream, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.backends import registry
 from gearshift.dl.capture import TOGETHER, WARM_UP
 from gearshift.dl.loop import Loop
 
@@ -40,13 +39,8 @@ class WithoutProducts(CudaOnCpu):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    before = dict(registry._registered)
-    for kind in (CudaOnCpu, Eager, WithoutProducts):
-        backends.register(kind.name, kind)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(CudaOnCpu, Eager, WithoutProducts):
+        yield
 
 
 def trainer(backend: str, **given: Any) -> gs.Trainer:

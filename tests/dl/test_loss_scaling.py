@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift import backends
-from gearshift.backends import registry
 from gearshift.dl import state
 from gearshift.kernels.loss_scale import FIRST
 
@@ -32,12 +30,8 @@ OPTIMIZERS: dict[str, Callable[[], gs.Optimizer]] = {
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    before = dict(registry._registered)
-    backends.register(CudaOnCpu.name, CudaOnCpu)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(CudaOnCpu):
+        yield
 
 
 def trainer(name: str, backend: str = "numpy", scale: float = FIRST, **given: Any) -> gs.Trainer:

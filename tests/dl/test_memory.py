@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift import backends
-from gearshift.backends import registry
 from gearshift.dl.loop import EVALUATION_ROWS, Loop
 
 
@@ -45,12 +43,8 @@ class Tight(CudaOnCpu):
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if unavailable():
         pytest.skip(unavailable())
-    before = dict(registry._registered)
-    backends.register(Tight.name, Tight)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(Tight):
+        yield
 
 
 def trainer(backend: str = Tight.name) -> gs.Trainer:

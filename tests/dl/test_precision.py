@@ -7,22 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift import backends
-from gearshift.backends import registry
 from gearshift.dl import config, experiment
 
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    before = dict(registry._registered)
-    backends.register(CudaOnCpu.name, CudaOnCpu)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(CudaOnCpu):
+        yield
 
 
 def trainer(backend: str, precision: str | None = None, dtype: str = "float32") -> gs.Trainer:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift import backends
-from gearshift.backends import registry
 from gearshift.dl.graph import Graph
 from gearshift.kernels.operation import Cuda, Operation
 
@@ -30,12 +28,8 @@ NEXT = np.roll(TOKENS, -1, axis=1)
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    before = dict(registry._registered)
-    backends.register(CudaOnCpu.name, CudaOnCpu)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(CudaOnCpu):
+        yield
 
 
 Kind = tuple[Callable[[], gs.Layer], Callable[[], gs.Loss], Any, Any]

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift import backends
 from gearshift.backends import precision as short
-from gearshift.backends import registry
 from gearshift.backends.errors import BackendUnavailable
 from gearshift.dl.capture import TOGETHER
 from gearshift.kernels.loss_scale import FIRST
@@ -34,13 +32,8 @@ class Eager(CudaOnCpu):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    before = dict(registry._registered)
-    for kind in (CudaOnCpu, Eager):
-        backends.register(kind.name, kind)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(CudaOnCpu, Eager):
+        yield
 
 
 def trainer(backend: str, precision: str, optimizer: Any = None, loss: Any = None, **given: Any) -> gs.Trainer:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu
+from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.backends import registry
 from gearshift.dl import streamed
 from gearshift.dl.loop import Loop
 from gearshift.dl.streamed import Streamed, block_rows
@@ -39,14 +38,10 @@ class Small(CudaOnCpu):
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if unavailable():
         pytest.skip(unavailable())
-    before = dict(registry._registered)
-    backends.register(Small.name, Small)
-    monkeypatch.setattr(streamed, "BLOCK", 4096)  # some 100 rows
-    monkeypatch.setitem(ROOM, "bytes", 1 << 40)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-    registry._forget()
+    with stand_ins(Small):
+        monkeypatch.setattr(streamed, "BLOCK", 4096)  # some 100 rows
+        monkeypatch.setitem(ROOM, "bytes", 1 << 40)
+        yield
 
 
 def data(rows: int = ROWS) -> gs.Dataset:
