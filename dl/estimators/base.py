@@ -18,7 +18,7 @@ from ... import backends
 from ...backends import Backend
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..data import Dataset
-from ..interrupts import interrupts
+from ..interrupts import interrupts, unswallowed
 from . import checks, lbfgs
 from .descent import Descent, Objective
 from .network import Network
@@ -163,6 +163,7 @@ class Perceptron(BaseEstimator):
         """Sets what is reported of a fit to its beginning."""
         self.n_layers_, self.n_outputs_ = layers, outputs
         self.n_iter_ = self.t_ = 0
+        self._best: tuple[list[np.ndarray], list[np.ndarray]] | None = None
         if self.solver == "lbfgs":
             return
         self.loss_curve_: list[float] = []
@@ -207,7 +208,8 @@ class Perceptron(BaseEstimator):
         momentum, nesterov = float(self.momentum), bool(self.nesterovs_momentum)
         betas, eps = (float(self.beta_1), float(self.beta_2)), float(self.epsilon)
         optimizer = solver(self.solver, float(self.learning_rate_init), momentum, nesterov, betas, eps)
-        descent = Descent(model, self._objective(), optimizer, backend, data, weighing, self._batch(n), seed)
+        with unswallowed():
+            descent = Descent(model, self._objective(), optimizer, backend, data, weighing, self._batch(n), seed)
         if incremental and self._run is not None:
             descent.unpack(*self._run)
         order = np.arange(n)
@@ -253,7 +255,7 @@ class Perceptron(BaseEstimator):
                     )
         network.take(model)
         self._run = descent.pack(), descent.state.step, descent.rate
-        if held is not None:
+        if held is not None and self._best is not None:
             network.coefs[:], network.intercepts[:] = self._best  # pyright: ignore[reportOptionalSubscript]
 
     def _batch(self, rows: int) -> int:

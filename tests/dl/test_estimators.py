@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import warnings
 from typing import Any
 
@@ -275,3 +276,35 @@ def test_it_says_that_it_did_not_converge(capsys: pytest.CaptureFixture[str]) ->
         with pytest.raises(ConvergenceWarning, match="max_iter=2"):
             gs.MLPClassifier(max_iter=2, verbose=True).fit(x, y)
     assert "Iteration 2, loss = " in capsys.readouterr().out
+
+
+class Presses(np.random.RandomState):
+    """Ctrl-C as the first epoch's rows are shuffled, and not as they are split."""
+
+    def shuffle(self, x: Any) -> None:
+        super().shuffle(x)
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_before_anything_was_validated_keeps_the_weights_there_are() -> None:
+    """Not those of an earlier fit, which may have other shapes."""
+    for x, y in (problem("two classes"), problem("digits")):
+        stopped = gs.MLPClassifier(early_stopping=True, max_iter=3, random_state=0)
+        if len(x) > 400:
+            stopped.fit(*problem("two classes"))
+        stopped.set_params(random_state=Presses(0))
+        with pytest.warns(UserWarning, match="interrupted"):
+            stopped.fit(x, y)
+        assert stopped.coefs_[0].shape[0] == x.shape[1]
+        assert len(stopped.predict(x)) == len(y)
+
+
+def test_balanced_classes_leave_out_one_whose_rows_weigh_nothing() -> None:
+    x, y = problem("digits")
+    weights = np.where(y == 3, 0.0, 1.0 + y % 2)
+    ours = gs.LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-8).fit(x, y, weights)
+    kept = y != 3
+    rest = gs.LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-8).fit(x[kept], y[kept], weights[kept])
+    probabilities = ours.predict_proba(x[kept])
+    assert np.max(np.abs(np.delete(probabilities, 3, axis=1) - rest.predict_proba(x[kept]))) < 1e-2
