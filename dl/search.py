@@ -18,10 +18,11 @@ from sklearn.preprocessing import StandardScaler
 
 from ..backends.errors import ConfigurationError, DataError, GearshiftError
 from ..backends.registry import resolve
-from .config import Range, SearchConfiguration, hint
+from .config import Range, SearchConfiguration
 from .estimators.base import Perceptron, TrainingInterrupted
 from .estimators.mlp import MLPClassifier, MLPRegressor
 from .experiment import load_data
+from .hints import hint
 
 Advance = Callable[[int, float], None]
 
@@ -188,6 +189,10 @@ def _check_range(name: str, values: Range, method: str) -> None:
         raise ConfigurationError(
             f"search.parameters.{name} is from {values.low:g} to {values.high:g}; expected low below high"
             + (" and above 0" if values.log else "")
+        )
+    if values.whole and math.ceil(values.low) > values.high:
+        raise ConfigurationError(
+            f"search.parameters.{name} is from {values.low:g} to {values.high:g}, with no whole number between"
         )
     if values.whole and values.log:
         raise ConfigurationError(f"search.parameters.{name}: whole numbers are drawn evenly; leave out log")

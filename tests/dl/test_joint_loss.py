@@ -144,3 +144,8 @@ def test_refusals() -> None:
     ):
         with pytest.raises(ConfigurationError):
             make()
+
+
+def test_a_head_is_one_output() -> None:
+    with pytest.raises(ConfigurationError, match="expected a gearshift Loss of one output"):
+        gs.Head(gs.JointLoss(a=gs.Head(gs.MSELoss(), 1)), 1)
