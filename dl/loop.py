@@ -77,8 +77,7 @@ class Loop:
         if trainer.optimizer.on_host:
             self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
         elif accumulate > 1:
-            before = trainer.optimizer.before
-            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate, before=before)
+            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate)
         else:
             self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
