@@ -127,12 +127,18 @@ class JointLoss(Loss):
         return {name: head.loss.predict(part) for name, head, part in self._parts(outputs)}
 
     def probabilities(self, outputs: np.ndarray) -> dict[str, Any]:
-        """The probabilities of each head that has classes, by name."""
+        """The probabilities of each head that has classes, by name.
+
+        Raises
+        ------
+        ConfigurationError
+            None has.
+        """
         found = {}
         for name, head, part in self._parts(outputs):
             if head.loss.targets != "values":
                 found[name] = head.loss.probabilities(part)
-        return found
+        return found or super().probabilities(outputs)
 
     def _parts(self, outputs: np.ndarray) -> list[tuple[str, Head, np.ndarray]]:
         ends = np.cumsum([head.outputs for head in self.heads.values()])
