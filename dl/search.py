@@ -76,11 +76,12 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Search:
-    """Data, estimator and candidates of a configuration."""
+    """Data, estimator and candidates of a configuration; rows count by their weights in training, alike in scores."""
 
     estimator: Perceptron
     candidates: list[dict[str, Any]]
     data: tuple[np.ndarray, np.ndarray]
+    weight: np.ndarray | None
     test: tuple[np.ndarray, np.ndarray] | None
     configuration: SearchConfiguration
 
@@ -110,7 +111,7 @@ class Search:
             warnings.simplefilter("ignore", ConvergenceWarning)  # as many as fits
             warnings.simplefilter("error", TrainingInterrupted)
             try:
-                found.fit(*self.data)
+                found.fit(*self.data, network__sample_weight=self.weight)
             except TrainingInterrupted:
                 raise KeyboardInterrupt from None
             except GearshiftError:
@@ -162,7 +163,8 @@ def prepare(configuration: SearchConfiguration, backend: str | None = None) -> S
     fixed["backend"] = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name
     parts = [None if part is None else _arrays(part) for part in (splits.train, splits.test)]
     assert parts[0] is not None
-    return Search(kind(**fixed), drawn, parts[0], parts[1], configuration)
+    weight = None if splits.train.weight is None else np.asarray(splits.train.weight)
+    return Search(kind(**fixed), drawn, parts[0], weight, parts[1], configuration)
 
 
 def _candidates(configuration: SearchConfiguration) -> list[dict[str, Any]]:
