@@ -24,7 +24,7 @@ from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .memory import exceeds, statement
 from .optimizers import Optimizer
-from .precision import check_precision
+from .precision import PRECISIONS, check_precision
 from .regularizers import Regularizer
 from .report import Report
 from .report import report as make_report
@@ -103,6 +103,8 @@ class Trainer:
     @property
     def state(self) -> TrainingState:
         """The run's arrays; made at first need, and brought up to date with weights set from outside."""
+        if PRECISIONS[self.precision] != self.model.dtype:  # `astype` was called meanwhile
+            check_precision(self.precision, self.model.dtype, self.backend)
         if self._state is None:
             self._state = TrainingState(
                 self.model,

@@ -308,3 +308,24 @@ def test_balanced_classes_leave_out_one_whose_rows_weigh_nothing() -> None:
     rest = gs.LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-8).fit(x[kept], y[kept], weights[kept])
     probabilities = ours.predict_proba(x[kept])
     assert np.max(np.abs(np.delete(probabilities, 3, axis=1) - rest.predict_proba(x[kept]))) < 1e-2
+
+
+def test_a_solver_that_was_changed_begins_anew() -> None:
+    x, y = problem("two classes")
+    ours = gs.MLPClassifier(random_state=0, backend="numpy").partial_fit(x, y, classes=[0, 1])
+    ours.set_params(solver="sgd").partial_fit(x, y)
+    begun = clone(ours).set_params(solver="sgd").partial_fit(x, y, classes=[0, 1])
+    ours.partial_fit(x, y).partial_fit(x, y)
+    assert ours.t_ == 4 * begun.t_
+
+
+def test_a_warm_start_may_go_on_otherwise() -> None:
+    """From L-BFGS to epochs, and from the training loss to validation scores and back."""
+    x, y = problem("two classes")
+    linear = gs.LogisticRegression(warm_start=True).fit(x, y)
+    before = linear.score(x, y)
+    linear.set_params(solver="adam", max_iter=3).fit(x, y)
+    assert len(linear.loss_curve_) == 3 and linear.score(x, y) >= before - 0.02
+    network = gs.MLPClassifier(warm_start=True, max_iter=3, random_state=0, backend="numpy").fit(x, y)
+    assert len(network.set_params(early_stopping=True).fit(x, y).validation_scores_) == 3
+    assert len(network.set_params(early_stopping=False).fit(x, y).loss_curve_) == 3

@@ -323,3 +323,14 @@ def test_tokens_that_are_none_are_refused_before_a_layer_inside_reads_them(backe
     run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend=backend)
     with pytest.raises(gs.DataError, match=r"x\[0, 1\] is 1e\+07"):
         run.outputs_of(model[0], np.array([[1.0, 1e7]]))
+
+
+def test_a_model_whose_dtype_was_changed_meanwhile_is_refused() -> None:
+    run = trainer()
+    run.fit(data(), verbose=False)
+    run.model.astype("float32")
+    for use in (lambda: run.fit(data(), verbose=False), lambda: run.predict(data().x), lambda: run.evaluate(data())):
+        with pytest.raises(gs.ConfigurationError, match="precision is 'float64', which is for models of dtype float64"):
+            use()
+    run.model.astype("float64")
+    run.fit(data(), verbose=False)
