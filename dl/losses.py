@@ -95,7 +95,8 @@ class Loss:
 class CrossEntropyLoss(Loss):
     """Categorical cross-entropy from logits (rows, classes) and labels (rows,), averaged over the batch.
 
-    Of sequences there is a row of logits and a label for each token: labels (examples, tokens).
+    Of sequences there is a row of logits and a label for each token: labels (examples, tokens). Tokens that are padding
+    count as any other; there is no `ignore_index`.
     """
 
     metrics = ("loss", "accuracy")
