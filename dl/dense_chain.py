@@ -24,6 +24,7 @@ from ..kernels import (
     delta_bar_delta,
     dense_chain,
     dense_outputs,
+    dense_parts,
     matrix_product,
     momentum,
     rmsprop,
