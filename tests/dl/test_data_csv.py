@@ -132,15 +132,15 @@ def test_several_targets_and_weights(tmp_path):
     assert splits.classes is None and splits.train.y.shape == (2, 2) and splits.train.weight.tolist() == [0.5, 2]
     labelled = load_dataset(path, target="y", weight="w", validation=0, test=0)
     assert labelled.classes.tolist() == [3, 7] and labelled.train.x.tolist() == [[1, 4], [5, 8]]
-    for arguments, message in (
-        ((["y", "v"],), "there is no column 'v'"),
-        ((["y"], "v"), "there is no column 'v'"),
-        ((["y", "y"],), "asked for twice"),
-        ((["y"], "y"), "asked for twice"),
-        ((["a", "y", "z"], "w"), "expected at least one feature"),
+    for targets, weight, message in (
+        (["y", "v"], None, "there is no column 'v'"),
+        (["y"], "v", "there is no column 'v'"),
+        (["y", "y"], None, "asked for twice"),
+        (["y"], "y", "asked for twice"),
+        (["a", "y", "z"], "w", "expected at least one feature"),
     ):
         with pytest.raises(DataError, match=message):
-            read_csv(path, *arguments)
+            read_csv(path, targets, weight)
     with pytest.raises(DataError, match="line 2, column 'y': the cell is 'no', expected a finite number"):
         read_csv(written(tmp_path, "a,y,z\n1,no,2\n"), ["y", "z"])
     with pytest.raises(ConfigurationError, match="weight='w' names a column"):
