@@ -252,6 +252,7 @@ class Document(Record):
     noise: Noise | None = None
     noise_absent: str = ""  # why there is none
     validation: Validation | None = None
+    validation_absent: str = ""  # why there is none, where it was asked for
     proofs: list[Proof] = []
 
     def of(self, backend: str) -> list[Point]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,11 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import records, simulation
+from gearshift.bench.batch import command, records, simulation
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.proof import strongest
+from gearshift.bench.batch.report import show
+from gearshift.bench.batch.steps import Steps
+from gearshift.bench.batch.sweep import Budget, Contestant, Stopped, machine, task_of
+from gearshift.dl import experiment
+from gearshift.dl.config import Configuration, parse
+from gearshift.dl.data import Splits
+from gearshift.dl.loop import Loop
+from gearshift.dl.resident import Resident
 
 TINY = ["--batch-sizes", "1,4,2000", "--budget", "2s", "--set", "model.hidden=[8]", "--set", "train.seed=1"]
 
@@ -43,6 +53,10 @@ def call(*arguments: object, code: int = 0) -> None:
         (["--set", "model.hiden=[8]"], "model.hiden is not a known key"),
         (["--set", "data.source=none.npz"], "none.npz"),
         (["--from", "none.json"], "none.json"),
+        (["--set", "optimizer.name=NewtonCG"], "optimizer.name is 'NewtonCG', which has no steps of any batch size"),
+        (["--set", "optimizer.name=DeltaBarDelta"], "'DeltaBarDelta', which has no steps of any batch size"),
+        (["--set", "train.accumulate=4"], "train.accumulate is 4, and `gearshift bench` times steps without it"),
+        (["--set", "train.class_weight=balanced"], "--set train.class_weight=none"),
     ],
 )
 def test_mistakes_end_in_one_line(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,6 +123,91 @@ def test_from_and_resume(measured: Path, capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     call(*options, "--set", "optimizer.lr=0.5", code=2)
     assert "was measured with another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "network"),
+    [
+        (["model.hidden=[8, 6]", "model.activation=tanh", "model.dropout=0.5"], "64-8-6-10 tanh, dropout 0.5"),
+        (["model.hidden=[]"], "64-10 relu"),
+        (
+            ["autoencoder.kind=sparse", "autoencoder.code=4", "model.hidden=[8]"],
+            "sparse autoencoder 64-8-4-8-64 relu",
+        ),
+        (["model.layers=[{kind = 'Linear', out_features = 10}]"], "a graph of 1 layer"),
+    ],
+)
+def test_networks_of_every_kind_are_named_and_timed(settings: list[str], network: str) -> None:
+    configuration = parse({}, settings)
+    splits = experiment.load(configuration)
+    trainer = experiment.build_trainer(configuration, splits, "numpy")
+    assert task_of(configuration, splits, trainer).network == network
+    assert Contestant(trainer, splits, records.Where(name="numpy")).prepare(4, 1e-3) > 0
+
+
+@pytest.mark.parametrize("setting", ["train.l1=0.01", "train.soft_threshold=0.01", "train.clip_norm=1.0"])
+def test_steps_are_those_that_fit_takes(setting: str) -> None:
+    """Operation by operation."""
+    configuration = parse({}, ["model.hidden=[8]", setting])
+    splits = experiment.load(configuration)
+    trainer = experiment.build_trainer(configuration, splits, "numpy")
+    timed = Steps(trainer, Resident(trainer.backend, splits.train), 4).plan
+    trained = Loop(trainer, splits.train, None, 4).plan
+    names = [[call.node.operation.name for call in plan.bind(4)] for plan in (timed, trained)]
+    assert names[0] == names[1] and len(names[0]) > 10
+
+
+def begun(tmp_path: Path, names: list[str]) -> tuple[records.Document, Configuration, Splits, Path]:
+    """The file of a made-up run on these backends, and whose configuration it says that it is of."""
+    configuration = parse({}, ["model.hidden=[8]"])
+    splits = experiment.load(configuration)
+    trainer = experiment.build_trainer(configuration, splits, "numpy")
+    document = simulation.simulate([simulation.Device(name, 2e-4, 1e-6) for name in names], 900, rows=1000)
+    document.simulated, document.machine, document.spent_seconds = False, machine(), 5.0
+    document.configuration = configuration.model_dump(exclude={"backend", "checkpoint"})
+    document.task = task_of(configuration, splits, trainer)
+    records.write(document, out := tmp_path / "made-up.json")
+    return document, configuration, splits, out
+
+
+def test_going_on_with_one_backend_keeps_the_others(tmp_path: Path) -> None:
+    """And the time that it took is added to what was spent before."""
+    before, configuration, _, out = begun(tmp_path, ["numpy", "numba"])
+    asked = command.Request([1, 4], ["numpy"], 1.0, noise=False, out=out, resume=True)
+    after, _ = command.run(configuration, asked)
+    rounds = [{(point.backend, point.batch): len(point.rounds) for point in one.benchmarks} for one in (before, after)]
+    assert rounds[0].keys() == rounds[1].keys()
+    more = {key for key in rounds[0] if rounds[1][key] > rounds[0][key]}
+    assert more == {("numpy", 1), ("numpy", 4)}
+    assert 5.0 < after.spent_seconds == records.read(out).spent_seconds
+
+
+def test_pressed_twice_it_ends_at_once_and_keeps_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noted(self: Budget, text: str) -> None:
+        if text.endswith("batch 4: round 3"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Budget, "note", noted)
+    out = tmp_path / "half.json"
+    call("--backends", "numpy", "--no-noise", "--batch-sizes", "1,4,8", "--budget", "60s", "--out", out, code=130)
+    assert {point.batch: len(point.rounds) for point in records.read(out).of("numpy")} == {1: 3, 4: 2, 8: 2}
+
+
+def test_a_validation_that_cannot_be_costs_nothing_else(tmp_path: Path) -> None:
+    """Without advice, or interrupted before it has a target, the document says so, or says nothing, and is written."""
+    document, configuration, splits, out = begun(tmp_path, ["numpy"])
+    budget = Budget(1.0, stopped=True)
+    with pytest.raises(Stopped):
+        command._validate(document, configuration, splits, budget)
+    assert document.validation is None
+    records.write(document, out)
+    document.noise, document.noise_absent = None, "it was not asked for"
+    command._validate(document, configuration, splits, budget)
+    console = Console(record=True, width=120, file=io.StringIO())
+    show(document, console)
+    assert "no validation: it needs the advice, and there is none: it was not asked for" in console.export_text()
 
 
 INTERRUPTED = """
