@@ -18,8 +18,8 @@ from ...backends.errors import BackendUnavailable, ConfigurationError
 from ...dl import experiment
 from ...dl.commands.console import check_files
 from ...dl.config import Configuration, hint
-from . import records
-from .records import Document
+from . import files
+from .records import Document, Task
 from .sweep import FULL, Budget, Stopped, Sweep, check_configuration, machine, task_of
 
 SIZES, BUDGET = "1:65536", "60s"
@@ -163,17 +163,17 @@ def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
         finally:
             document.spent_seconds += budget.spent
             if asked.out is not None and any(point.rounds for point in document.benchmarks):
-                records.write(document, asked.out)
+                files.write(document, asked.out)
         return document, budget.stopped
 
 
-def _begun(configuration: Configuration, asked: Request, task: records.Task) -> Document:
+def _begun(configuration: Configuration, asked: Request, task: Task) -> Document:
     """A new document, or the one to go on with."""
     described = configuration.model_dump(exclude={"backend", "checkpoint"})
     if not asked.resume:
         return Document(machine=machine(), task=task, configuration=described, asked=asked.batches)
     assert asked.out is not None
-    document, here = records.read(asked.out), machine()
+    document, here = files.read(asked.out), machine()
     if document.simulated or document.configuration != described:
         raise ConfigurationError(f"{asked.out} was measured with another configuration; give another --out")
     for name in ("processor", "versions"):
@@ -283,7 +283,7 @@ def report(document: Document, asked: Request) -> None:
     from .report import show
 
     if asked.out is not None:
-        records.write(document, asked.out)
+        files.write(document, asked.out)
     if asked.plot is not None:
         from .plots import save
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import command, records, simulation
+from gearshift.bench.batch import command, files, records, simulation
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.proof import strongest
 from gearshift.bench.batch.report import show
@@ -96,7 +96,7 @@ def test_file_has_the_documented_schema(measured: Path) -> None:
         assert one["attainable_seconds"] == pytest.approx(one["share"] * one["step_seconds"])
         assert one["batch"] <= 1258 or not one["epochs"], "epochs end at the data's size"
     assert any(one["epochs"] for one in tree["benchmarks"])
-    document = records.read(measured)
+    document = files.read(measured)
     assert [where.loop for where in document.backends] == ["list", "chain"]
     assert document.task.network == "64-8-10 relu" and document.noise is not None
     assert tree["analysis"]["sentence"] and tree["analysis"]["advice"][0]["high"] <= 1258
@@ -115,10 +115,10 @@ def test_from_and_resume(measured: Path, capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert "numba, one compiled loop" in shown and "numpy, operation by operation" in shown
     assert "reaches the target soonest" in shown and "learning rate" in shown
-    before = {(p.backend, p.batch): len(p.rounds) for p in records.read(measured).benchmarks}
+    before = {(p.backend, p.batch): len(p.rounds) for p in files.read(measured).benchmarks}
     options = [*TINY, "--set", "model.dropout=0.0", "--backends", "numpy,numba", "--out", measured, "--resume"]
     call(*options)
-    after = {(p.backend, p.batch): len(p.rounds) for p in records.read(measured).benchmarks}
+    after = {(p.backend, p.batch): len(p.rounds) for p in files.read(measured).benchmarks}
     assert after.keys() == before.keys() and all(after[key] > before[key] for key in before)
     capsys.readouterr()
     call(*options, "--set", "optimizer.lr=0.5", code=2)
@@ -166,7 +166,7 @@ def begun(tmp_path: Path, names: list[str]) -> tuple[records.Document, Configura
     document.simulated, document.machine, document.spent_seconds = False, machine(), 5.0
     document.configuration = configuration.model_dump(exclude={"backend", "checkpoint"})
     document.task = task_of(configuration, splits, trainer)
-    records.write(document, out := tmp_path / "made-up.json")
+    files.write(document, out := tmp_path / "made-up.json")
     return document, configuration, splits, out
 
 
@@ -179,7 +179,7 @@ def test_going_on_with_one_backend_keeps_the_others(tmp_path: Path) -> None:
     assert rounds[0].keys() == rounds[1].keys()
     more = {key for key in rounds[0] if rounds[1][key] > rounds[0][key]}
     assert more == {("numpy", 1), ("numpy", 4)}
-    assert 5.0 < after.spent_seconds == records.read(out).spent_seconds
+    assert 5.0 < after.spent_seconds == files.read(out).spent_seconds
 
 
 def test_pressed_twice_it_ends_at_once_and_keeps_what_was_measured(
@@ -192,7 +192,7 @@ def test_pressed_twice_it_ends_at_once_and_keeps_what_was_measured(
     monkeypatch.setattr(Budget, "note", noted)
     out = tmp_path / "half.json"
     call("--backends", "numpy", "--no-noise", "--batch-sizes", "1,4,8", "--budget", "60s", "--out", out, code=130)
-    assert {point.batch: len(point.rounds) for point in records.read(out).of("numpy")} == {1: 3, 4: 2, 8: 2}
+    assert {point.batch: len(point.rounds) for point in files.read(out).of("numpy")} == {1: 3, 4: 2, 8: 2}
 
 
 def test_a_validation_that_cannot_be_costs_nothing_else(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_validation_that_cannot_be_costs_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         command._validate(document, configuration, splits, budget)
     assert document.validation is None
-    records.write(document, out)
+    files.write(document, out)
     document.noise, document.noise_absent = None, "it was not asked for"
     command._validate(document, configuration, splits, budget)
     console = Console(record=True, width=120, file=io.StringIO())
@@ -237,10 +237,21 @@ def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=env)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr and "numpy, operation by operation" in done.stdout
-    assert {point.batch: len(point.rounds) for point in records.read(out).of("numpy")} == {1: 3, 2: 3, 4: 2, 8: 2}
+    assert {point.batch: len(point.rounds) for point in files.read(out).of("numpy")} == {1: 3, 2: 3, 4: 2, 8: 2}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "task": 3}', "x" * 10, '{"format": 2}'])
+def without_time() -> str:
+    """A file whose rounds took no time at all."""
+    document = simulation.simulate([simulation.Device("cpu", 1e-4, 1e-6)])
+    document.benchmarks[3].rounds[2] = 0.0
+    return document.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"format": 1, "task": 3}', "x" * 10, '{"format": 2}', "[" * 200_000, without_time()],
+    ids=["empty", "list", "object", "task", "no JSON", "format", "deep", "without time"],
+)
 def test_foreign_files_are_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line."""
     path = tmp_path / "foreign.json"
@@ -253,7 +264,7 @@ def test_simulations_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     """In the first line, in the sentence, and in the file."""
     path = tmp_path / "simulated.json"
     document = simulation.simulate([simulation.Device("gpu", 2e-4, 5e-8), simulation.Device("cpu", 3e-5, 5e-6)], 900)
-    records.write(document, path)
+    files.write(document, path)
     assert json.loads(path.read_text())["simulated"] is True
     call("--from", path)
     lines = capsys.readouterr().out.splitlines()
@@ -266,7 +277,7 @@ def test_proof_of_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     path = tmp_path / "proved.json"
     options = ["--batch-sizes", "1,256", "--budget", "2s", "--no-noise", "--prove", "--backends", "numba"]
     call(*options, "--set", "model.dropout=0.0", "--out", path)
-    proofs = records.read(path).proofs
+    proofs = files.read(path).proofs
     assert {"float64", "operation by operation"} <= {proof.change for proof in proofs}
     assert {proof.batch for proof in proofs} <= {1, 256} and all(proof.measured > 0 for proof in proofs)
     assert all(proof.high >= proof.low and proof.bound in ("compute", "memory", "launch") for proof in proofs)
