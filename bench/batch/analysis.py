@@ -109,12 +109,11 @@ def analyse(document: Document) -> Analysis:
     curves = {where.name: measured for where in document.backends if (measured := curve_of(document, where.name))}
     knees = {name: knee(measured) for name, measured in curves.items()}
     crossings = [found for pair in combinations(curves, 2) if (found := _crossing(curves, *pair))]
-    scale, given = noise_scale(document), []
-    best = max(knees, key=lambda name: knees[name].peak, default="")
-    if scale is not None and curves:
-        given = [_advice(document, name, scale, measured, knees[name]) for name, measured in curves.items()]
-        given.sort(key=lambda one: one.cost)
-        best = given[0].backend
+    given = sorted((_advice(document, name, curves[name], knees[name]) for name in curves), key=lambda one: one.cost)
+    best = given[0].backend if given else ""
+    if not document.noise:
+        best = max(knees, key=lambda name: knees[name].peak, default="")
+        given = []
     return Analysis(knees, crossings, given, best, sentence(document, knees, crossings, given, best))
 
 
@@ -164,8 +163,8 @@ def noise_scale(document: Document) -> Estimate | None:
     return document.noise.adam or document.noise.scale
 
 
-def _advice(document: Document, name: str, scale: Estimate, measured: Curve, knee: Knee) -> Advice:
-    task = document.task
+def _advice(document: Document, name: str, measured: Curve, knee: Knee) -> Advice:
+    task, scale = document.task, noise_scale(document) or Estimate(value=0, low=0, high=0)
     soon = advice.soonest(measured, scale.value, task.rows)
     ends = [advice.soonest(measured, noise, task.rows).batch for noise in (scale.low, scale.high)]
     batch, before = advice.pleasant(soon), min(task.batch_size, task.rows)

@@ -58,9 +58,9 @@ class Budget:
         """Seconds so far."""
         return time.perf_counter() - self.start
 
-    def left(self) -> float:
-        """Seconds left; negative beyond the budget."""
-        return self.seconds - self.spent
+    def left(self, share: float = 1.0) -> float:
+        """Seconds left of so great a share of the budget; negative beyond it."""
+        return share * self.seconds - self.spent
 
     def note(self, text: str) -> None:
         """Tells what comes next; the place where Ctrl-C takes effect."""
@@ -207,24 +207,25 @@ class Sweep:
             trainer = experiment.build_trainer(configuration, splits, name)
             self.crew.append(Contestant(trainer, splits, document.where(name)))
 
-    def run(self) -> None:
-        """Measures until the budget is spent.
+    def run(self, reserve: float = 0.0) -> None:
+        """Measures until `reserve` of the budget is left.
 
         Raises
         ------
         Stopped
             By Ctrl-C; what was measured is in the document.
         """
+        share = 1 - reserve
         batches = self.document.asked
-        self.visit = min(VISIT, max(0.005, self.budget.left() / (2 * ROUNDS * len(batches) * len(self.crew))))
+        self.visit = min(VISIT, max(0.005, self.budget.left(share) / (2 * ROUNDS * len(batches) * len(self.crew))))
         try:
             for contestant in self.crew:
                 self._prepare(contestant, batches)
             self._ceilings()
             for turn in range(ROUNDS):
-                if turn >= FEWEST and self.budget.left() < self._expected():
+                if turn >= FEWEST and self.budget.left(share) < self._expected():
                     break
-                self._round(turn)
+                self._round(turn, share)
             self._ceilings()
         finally:
             self._explain()
@@ -255,7 +256,7 @@ class Sweep:
                     contestant.measure_ceilings()
                 fall_asleep()
 
-    def _round(self, turn: int) -> None:
+    def _round(self, turn: int, share: float) -> None:
         """Each backend at each batch size in turn; backends whose pools of threads spin are waited for in between."""
         shifted = self.crew[turn % len(self.crew) :] + self.crew[: turn % len(self.crew)]
         for contestant in shifted:
@@ -268,7 +269,7 @@ class Sweep:
                 except FULL as error:
                     contestant.leave(batch, error)
                     break
-                if turn == 0 or (turn < EPOCHS and self.budget.left() > 0):
+                if turn == 0 or (turn < EPOCHS and self.budget.left(share) > 0):
                     self._epoch(contestant, point)
             fall_asleep()
 
