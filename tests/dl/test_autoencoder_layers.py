@@ -96,6 +96,7 @@ def in_torch(name: str, model: gs.Sequential, torch: Any, seed: int, step: int) 
     return torch.nn.functional.mse_loss(h, x) + term, w
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_loss_and_gradient_are_torch_s(name: str, backend: str) -> None:

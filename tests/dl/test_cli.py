@@ -415,9 +415,10 @@ def test_signals_save_and_resume_to_the_same_bits(number: signal.Signals, code: 
     shape = ["--backend", "numpy", "--set", "model.hidden=[64]", "--set", "train.batch_size=4"]
     with process("train", "--run", run, *shape, "--set", "train.epochs=100000") as trained:
         wait_for(run / "last.safetensors")
-        with process("train", "--run", run, "--resume", "--set", "train.epochs=100000") as second:
-            assert second.wait(60) == 2
-            assert str(trained.pid) in second.stderr.read()  # pyright: ignore[reportOptionalMemberAccess]
+        if number == signal.SIGINT:  # once is enough
+            with process("train", "--run", run, "--resume", "--set", "train.epochs=100000") as second:
+                assert second.wait(60) == 2
+                assert str(trained.pid) in second.stderr.read()  # pyright: ignore[reportOptionalMemberAccess]
         trained.send_signal(number)
         time.sleep(0.02)
         trained.send_signal(number)  # people press twice

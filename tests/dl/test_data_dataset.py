@@ -89,6 +89,7 @@ def test_memory_maps_stay_mapped(tmp_path):
         Dataset(mapped(tmp_path / "i.npy", X.astype(np.int16)))
 
 
+@pytest.mark.torch
 def test_torch_tensors_come_in_without_a_copy():
     torch = pytest.importorskip("torch")
     x, y = torch.zeros(4, 3), torch.arange(4)

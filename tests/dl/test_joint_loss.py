@@ -52,6 +52,7 @@ def test_gradient_is_that_of_central_differences(backend: str) -> None:
             assert abs(numeric - grad[index]) <= 1e-8 * (1 + abs(numeric))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_it_trains_as_in_torch(weighted: bool, backend: str) -> None:

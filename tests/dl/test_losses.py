@@ -67,6 +67,7 @@ def test_value_is_the_formula_s_and_gradient_that_of_central_differences(name: s
             assert abs((sides[0] - sides[1]) / (2 * h) - grad[index]) <= 1e-7
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("loss", "y", "theirs"),

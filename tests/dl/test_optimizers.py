@@ -120,6 +120,7 @@ def test_200_steps_in_float32_stay_near_float64(name: str, given: dict[str, Any]
     assert np.max(np.abs(single - by_formula(name, given))) <= 3e-5
 
 
+@pytest.mark.torch
 def test_defaults_are_those_of_torch() -> None:
     torch = pytest.importorskip("torch")
     for name in ("SGD", "RMSprop", "Adam", "AdamW"):
@@ -207,6 +208,7 @@ TRAINED: list[tuple[str, dict[str, Any], float | None]] = [
 ]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize(("name", "given", "clip_norm"), TRAINED)
 def test_a_trainer_trains_as_torch_with_parameter_groups(
@@ -246,6 +248,7 @@ def test_a_trainer_trains_as_torch_with_parameter_groups(
     assert max(worst, final) <= 1e-10
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("schedule", "name", "given"),
     [

@@ -24,6 +24,7 @@ def net(outputs: int = 3) -> gs.Sequential:
     return gs.Sequential(gs.Linear(5, 6), gs.Tanh(), gs.Linear(6, outputs), dtype="float64").init(3)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_class_weights_train_as_in_torch(backend: str) -> None:
     torch = pytest.importorskip("torch")
