@@ -14,7 +14,10 @@ from cuda_on_cpu import unavailable
 from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
+from gearshift.backends.cupy import CuPyBackend
+from gearshift.dl import streamed
 from gearshift.dl.loop import EVALUATION_ROWS, Loop
+from gearshift.dl.memory import must_stream
 
 
 class Tight(CudaOnCpu):
@@ -85,6 +88,36 @@ def test_a_run_that_does_not_fit_is_refused_before_anything_is_taken(monkeypatch
     monkeypatch.setattr(Tight, "room", 1000)
     with pytest.raises(gs.DeviceMemoryError, match="no batch fits: take a smaller model or data set"):
         run.fit(data(), batch_size=8, verbose=False)
+
+
+@pytest.mark.parametrize("what", ["kernels", "graphs"])
+def test_memory_that_runs_out_beside_arrays_is_named_too(what: str) -> None:
+    run = trainer()
+    backend: Any = run.backend
+    if what == "graphs":  # which find no memory when they are first launched
+        run.fit(data(), epochs=1, batch_size=64, verbose=False)
+        assert backend.device.graphs
+    backend.device.exhausted = what
+    with pytest.raises(gs.DeviceMemoryError, match=r"the GPU is out of memory: .* take a smaller .*CUDA_ERROR_OUT_OF"):
+        run.fit(data(), epochs=3, batch_size=64, verbose=False)
+
+
+def test_what_kernels_and_libraries_take_is_left_free() -> None:
+    backend: Any = trainer().backend
+    free, total = CudaOnCpu.memory(backend)
+    backend.reserve = 1 << 20
+    assert CudaOnCpu.memory(backend) == (pytest.approx(free - (1 << 20), abs=free // 10), total)
+    backend.reserve = 1 << 60
+    assert CudaOnCpu.memory(backend)[0] == 0 and CuPyBackend.reserve >= 128 << 20
+
+
+def test_a_run_that_fits_to_the_byte_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer()
+    monkeypatch.setattr(streamed, "BLOCK", 4096)
+    needed = sum(run.memory(data(), batch_size=8).values())
+    for room, streams in ((needed, False), (needed - 1, True)):
+        monkeypatch.setattr(Tight, "room", room)
+        assert must_stream(run, data(), None, 8, EVALUATION_ROWS) is streams
 
 
 def test_arrays_of_the_host_are_no_memory_of_its_backends() -> None:

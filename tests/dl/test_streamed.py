@@ -105,6 +105,14 @@ def test_a_batch_that_does_not_fit_even_so_is_refused_with_one_that_does(monkeyp
     trainer().fit(data(), batch_size=fits, verbose=False)
 
 
+def test_a_host_without_pinned_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer()
+    tighten(monkeypatch, run, 8, data=data())
+    monkeypatch.setattr(run.backend.device, "exhausted", "pinned memory")  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(gs.DeviceMemoryError, match=r"the host gives no .* GiB of pinned memory, through which data"):
+        run.fit(data(), batch_size=8, verbose=False)
+
+
 def test_batches_may_lie_across_the_edges_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they do after a stop at a row that is no multiple of the batch size."""
     given, batches = data(), [(0, 37), (37, 50), (87, 50), (137, 50), (187, 104), (291, 104), (395, 7)]

@@ -69,6 +69,7 @@ class Graph:
 
     def launch(self) -> None:
         assert self.device.stream.noted is None
+        self.device.check("graphs")
         self.device.graphs += 1
         for run in self.noted:
             run()
@@ -108,15 +109,25 @@ class OutOfMemoryError(MemoryError):
     """What an allocation raises for which there is no room."""
 
 
+class CUDAError(RuntimeError):
+    """What CuPy raises where the driver or the runtime finds no memory."""
+
+    status = 2
+
+    def __init__(self) -> None:
+        super().__init__("CUDA_ERROR_OUT_OF_MEMORY: out of memory")
+
+
 class Device:
     """The device: its present stream, what was launched, and the memory that arrays hold.
 
     With a `limit`, in bytes, allocations beyond it fail; `stated` is what the device says instead of it, as one does
-    whose free memory lies in pieces.
+    whose free memory lies in pieces. `exhausted` names what else finds no memory: kernels, graphs or pinned memory.
     """
 
     def __init__(self) -> None:
         self.limit, self.stated, self.held = 0, 0, 0
+        self.exhausted = ""
         self.lock = threading.Lock()
         self.streams: dict[int, Stream] = {}
         self.stream = Stream(self)
@@ -139,6 +150,16 @@ class Device:
         self.held += size
         weakref.finalize(root, self._give, size)
         return array
+
+    def pin(self, size: int) -> np.ndarray:
+        """Memory of the host that copies may read beside other work."""
+        self.check("pinned memory")
+        return np.zeros(size, dtype=np.uint8)
+
+    def check(self, what: str) -> None:
+        """Fails where there is no memory for it."""
+        if what == self.exhausted:
+            raise CUDAError
 
     def _give(self, size: int) -> None:
         self.held -= size
@@ -178,7 +199,7 @@ class FakeCupy:
             driver=SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=lambda kernel, threads, shared: 1),
             get_current_stream=lambda: device.stream,
             get_elapsed_time=lambda start, end: (end.time - start.time) * 1000,
-            alloc_pinned_memory=lambda size: np.zeros(size, dtype=np.uint8),
+            alloc_pinned_memory=device.pin,
             runtime=SimpleNamespace(memGetInfo=device.memory, memcpyAsync=device.copy),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         )
@@ -199,11 +220,19 @@ class FakeCupy:
     def get_default_memory_pool(self) -> Any:
         return SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: self.device.released.append(1))
 
+    def get_default_pinned_memory_pool(self) -> Any:
+        return SimpleNamespace(free_all_blocks=lambda: None)
+
     def RawModule(self, code: str, options: tuple[str, ...], enable_cooperative_groups: bool = False) -> Any:
         macros = [option.removeprefix("-D").partition("=") for option in options]
         program = cuda.Program(code, tuple((name, text) for name, _, text in macros))
         host = HostCuda(cooperative=enable_cooperative_groups)
-        return SimpleNamespace(get_function=lambda entry: Kernel(self.device, host, program, entry))
+
+        def get_function(entry: str) -> Kernel:
+            self.device.check("kernels")
+            return Kernel(self.device, host, program, entry)
+
+        return SimpleNamespace(get_function=get_function)
 
 
 class Kernel:
@@ -223,6 +252,7 @@ class CudaOnCpu(CuPyBackend):
     """The GPU backend itself, on a stand-in for CuPy and cuBLASLt: everything but the device is real."""
 
     name = "cuda-on-cpu"
+    reserve = 0
 
     def __init__(self, products: bool = True, file: Path | None = None) -> None:
         self.xp = fake = FakeCupy()
