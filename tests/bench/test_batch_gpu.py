@@ -11,6 +11,7 @@ import nvrtc
 import pytest
 import resources
 from cuda_on_cpu import unavailable
+from device_array import DeviceArray
 from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
@@ -59,7 +60,7 @@ def test_ceilings_of_launches_touch_their_own_arrays_alone(precision: str, monke
         raw = np.full(2 * GUARD + size, 77, dtype=np.uint8)
         raw[GUARD : GUARD + size] = 0
         guarded.append((raw, size))
-        return raw[GUARD : GUARD + size].view(dtype).reshape(shape)
+        return raw[GUARD : GUARD + size].view(dtype).reshape(shape).view(DeviceArray)
 
     monkeypatch.setattr(plan.backend, "zeros", zeros)
     found = ceilings._launches(plan)

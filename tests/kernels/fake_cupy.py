@@ -1,4 +1,4 @@
-"""CuPy as far as the GPU backend calls it, on NumPy arrays: kernels run on the CPU, and streams can be captured.
+"""CuPy as far as the GPU backend calls it, on memory of the CPU: kernels run on the CPU, and streams can be captured.
 
 What a capturing stream is given is noted and not run, as on a GPU; a look from the host meanwhile is an error.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from cuda_on_cpu import HostCuda, unavailable
+from device_array import DeviceArray, on_device
 from fake_cublaslt import FakeCublasLt
 
 from gearshift import backends
@@ -188,7 +189,9 @@ class Device:
 
 
 class FakeCupy:
-    """The module `cupy`; what it does not define is NumPy's."""
+    """The module `cupy`; what it does not define is NumPy's, on arrays of the device alone."""
+
+    ndarray = DeviceArray
 
     def __init__(self) -> None:
         self.device = device = Device()
@@ -205,17 +208,27 @@ class FakeCupy:
         )
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+        found = getattr(np, name)
+        return on_device(found) if callable(found) and not isinstance(found, type) else found
 
-    def zeros(self, shape: Any, dtype: Any) -> np.ndarray:
-        return self.device.take(host.aligned_zeros(shape, dtype))
+    def zeros(self, shape: Any, dtype: Any) -> DeviceArray:
+        return self.device.take(host.aligned_zeros(shape, dtype).view(DeviceArray))
 
-    def empty(self, shape: Any, dtype: Any) -> np.ndarray:
+    def empty(self, shape: Any, dtype: Any) -> DeviceArray:
         return self.zeros(shape, dtype)
+
+    def asarray(self, array: Any, dtype: Any = None) -> DeviceArray:
+        if isinstance(array, DeviceArray):
+            return array if dtype in (None, array.dtype) else array.astype(dtype)
+        given = np.asarray(array, dtype=dtype)
+        there = self.zeros(given.shape, given.dtype)
+        there.view(np.ndarray)[...] = given
+        return there
 
     def asnumpy(self, array: Any) -> np.ndarray:
         self.device.stream.synchronize()
-        return np.array(array)
+        DeviceArray.looks += 1
+        return np.array(array.view(np.ndarray))
 
     def get_default_memory_pool(self) -> Any:
         return SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: self.device.released.append(1))
@@ -244,6 +257,8 @@ class Kernel:
         self.device, self.host, self.program, self.entry = device, host, program, entry
 
     def __call__(self, grid: Any, block: Any, arguments: Any, shared_mem: int = 0) -> None:
+        beside = [a for a in arguments if isinstance(a, np.ndarray) and not isinstance(a, DeviceArray)]
+        assert not beside, "CuPy passes arrays of the host by value, where they hold one element, and refuses others"
         run = self.host.load(cuda.Call(self.program, self.entry, grid, block, shared_mem, arguments))
         self.device.launch(self.device.stream, self.entry, run, grid, block)
 
