@@ -14,6 +14,7 @@ from cuda_on_cpu import unavailable
 from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
+from gearshift import backends
 from gearshift.backends.cupy import CuPyBackend
 from gearshift.dl import streamed
 from gearshift.dl.loop import EVALUATION_ROWS, Loop
@@ -46,7 +47,7 @@ class Tight(CudaOnCpu):
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if unavailable():
         pytest.skip(unavailable())
-    with stand_ins(Tight):
+    with stand_ins(Tight, CudaOnCpu):
         yield
 
 
@@ -123,6 +124,37 @@ def test_a_run_that_fits_to_the_byte_is_not_refused(monkeypatch: pytest.MonkeyPa
 def test_arrays_of_the_host_are_no_memory_of_its_backends() -> None:
     assert trainer("numpy").memory(data(), batch_size=8)["data"] == 2000 * 8  # the order alone
     assert EVALUATION_ROWS > 300
+
+
+def test_a_thousand_plans_leave_nothing_behind() -> None:
+    """Neither memory of the device nor descriptions of cuBLASLt, nor objects of Python; no collector is at work."""
+    backend: Any = backends.get(CudaOnCpu.name)
+    given = gs.Dataset(np.ones((20, 3), np.float32), np.zeros(20, np.int64))
+
+    def once() -> None:
+        model = gs.Sequential(gs.Linear(3, 2), gs.ReLU(), gs.Linear(2, 2))
+        loop = Loop(gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(), backend=backend.name), given, given, 4)
+        loop.trainer.epochs = 1
+        loop.run([])
+        assert loop.plan.steps(4).captured
+
+    def left() -> tuple[int, int, int, int]:
+        here = backend.device
+        return here.held, len(backend.lt.alive), len(backend._modules), len(here.streams)
+
+    for _ in range(3):
+        once()
+    gc.collect()
+    gc.disable()
+    try:
+        before, objects = left(), len(gc.get_objects())
+        for _ in range(1000):
+            once()
+        assert left() == before
+        gc.collect()
+        assert len(gc.get_objects()) - objects < 500  # less than one a plan
+    finally:
+        gc.enable()
 
 
 def test_a_run_moves_to_the_cpu_and_frees_the_device() -> None:

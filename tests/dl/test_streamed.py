@@ -125,6 +125,22 @@ def test_batches_may_lie_across_the_edges_of_blocks(monkeypatch: pytest.MonkeyPa
         assert np.array_equal(rows.y[places, 0], given.y[rows.order[cursor : cursor + size]])
 
 
+def test_the_next_block_is_begun_before_the_steps_of_this_one() -> None:
+    """And waited for by none of them: the copy and the steps may overlap."""
+    backend: Any = backends.get(Small.name)
+    given = data()
+    rows = Streamed(backend, given, 8)
+    for number in range(ROWS // rows.block):
+        here = rows.ready(number * rows.block, 8, 1000)
+        assert here == rows.block // 8 and number in rows.arrived
+        last = (number + 1) * rows.block >= ROWS
+        assert last or (number + 1 in rows.fills and number + 1 not in rows.arrived)
+        if not last:
+            rows.fills[number + 1].result()  # gathered, and given to the stream of copies
+            assert rows.copies.stream.pending
+        assert np.array_equal(rows.x[rows.places[number * rows.block :][:8]], given.x[number * rows.block :][:8])
+
+
 def test_a_failed_step_is_found_though_its_block_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     x, y = random.standard_normal((ROWS, 30)).astype(np.float32), random.integers(0, 3, ROWS)

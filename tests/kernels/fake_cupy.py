@@ -130,10 +130,10 @@ class Device:
         self.limit, self.stated, self.held = 0, 0, 0
         self.exhausted = ""
         self.lock = threading.Lock()
-        self.streams: dict[int, Stream] = {}
+        self.streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()  # by their pointers
         self.stream = Stream(self)
         self.launched: list[Launched] = []
-        self.graphs = self.copied = 0
+        self.graphs = self.alone = self.copied = 0  # launches of graphs, launches beside them, bytes copied
         self.released: list[int] = []
 
     def memory(self) -> tuple[int, int]:
@@ -173,6 +173,7 @@ class Device:
             run()
 
         if stream.noted is None:
+            self.alone += 1
             work()
         else:
             stream.noted.append(work)
