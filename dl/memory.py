@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
+DRAWN = 64  # bytes a row while an epoch's order is drawn: random words, and a sort of them
+
+
 def statement(
     trainer: Trainer,
     data: Dataset,
@@ -50,16 +53,20 @@ def statement(
         trainer.clip_norm,
         trainer.precision,
         trainer.clip_value,
+        weighted=data.weight is not None,
+        regularizer=trainer.regularizer,
     ).graph
     stated = {
         "parameters": (trained + others) * (item + (2 if trainer.precision in SHORT else 0)),
         "gradients": trained * item,
         "optimizer states": len(trainer.optimizer.states) * trained * item,
         "data": _data(trainer, data, min(batch_size, len(data)), streamed),
+        "shuffling": 0 if streamed else DRAWN * len(data),
         "activations": _activations(trainer, graph, min(batch_size, len(data))),
     }
     if validation is not None:
-        program = evaluation(trainer.model, trainer.loss, width, trainer.precision)
+        weighted = validation.weight is not None
+        program = evaluation(trainer.model, trainer.loss, width, trainer.precision, weighted=weighted)
         rows = min(program.rows_for(max(batch_size, evaluation_rows)), len(validation))
         stated |= {
             "validation data": _data(trainer, validation, rows, streamed),

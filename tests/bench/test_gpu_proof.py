@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from gearshift import backends
 from gearshift.bench.batch import ceilings, noise_run, sweep
 from gearshift.bench.batch import proof as cause
 from gearshift.bench.gpu_proof import __main__ as proof
+from gearshift.bench.gpu_proof import contenders, epochs, rivals
 from gearshift.bench.gpu_proof import part as parts
 from gearshift.bench.gpu_proof import report as reports
-from gearshift.bench.gpu_proof import rivals
 from gearshift.bench.gpu_proof.report import DeviceLost, NotRun, Report, TimeUp
 from gearshift.bench.gpu_proof.scale import SMALL
 from gearshift.bench.peers import networks
@@ -66,6 +67,7 @@ def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.M
         for name in ("torch_eager", "torch_graph", "torch_compiled"):
             monkeypatch.setattr(rivals, name, absent)
         monkeypatch.setattr(rivals, "jax_steps", lambda *_, **__: lambda steps: None)
+        monkeypatch.setattr(epochs, "others", lambda: {"torch": absent, "jax": lambda *_: lambda: None})
     parts.run(part, tmp_path, backends.get(CudaOnCpu.name), SMALL)
     written = json.loads((tmp_path / f"part-{part}.json").read_text())
     states = {check["state"] for check in written["checks"]}
@@ -92,12 +94,15 @@ for name in {ABSENT.split()}:
     for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
         del sys.modules[loaded]
     sys.modules[name] = None
+import cuda_cases
 from gearshift import backends
-from gearshift.bench.gpu_proof import part
+from gearshift.bench.gpu_proof import part, works
 from gearshift.bench.gpu_proof.scale import SMALL
 backends.register(CudaOnCpu.name, CudaOnCpu)
 device = backends.get(CudaOnCpu.name)
 device.device.limit = 1 << 28
+cuda_cases.COVERED[:] = ["adam", "gather_pair", "softmax_cross_entropy"]
+works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "Adam", "AdamW, clipped")}}
 for number in part.PARTS:
     print(part.run(number, Path({str(tmp_path)!r}), device, SMALL).failed)
 """
@@ -122,8 +127,8 @@ for number in part.PARTS:
 INJECTED = """
 import os, signal, sys, time
 if "gearshift.bench.gpu_proof.part" in sys.orig_argv:
-    import agreement, cuda_cases
-    from gearshift.bench.gpu_proof import report, works
+    import agreement, cuda_cases, faulthandler
+    from gearshift.bench.gpu_proof import works
     class Lost(RuntimeError):
         status = 700
     right = agreement.worst_error
@@ -133,14 +138,15 @@ if "gearshift.bench.gpu_proof.part" in sys.orig_argv:
         if operation.name == "add":
             raise Lost("cudaErrorIllegalAddress")
         if operation.name == "dropout":
+            faulthandler.dump_traceback_later(0.2, exit=True)  # the two minutes of a check are over
             time.sleep(100)
         if operation.name == "gather":
             raise ZeroDivisionError("a mistake")
         return right(operation, *given)
     agreement.worst_error = worst_error
     cuda_cases.COVERED[:] = ["activation", "adam", "add", "dropout", "gather", "tally"]
-    report.Report.check.__wrapped__.__kwdefaults__["longest"] = 15.0
-    works.TRAININGS, works.JOINED = dict([*works.TRAININGS.items()][:1]), ()
+    works.TRAININGS = {name: works.TRAININGS[name] for name in ("SGD", "Adam", "AdamW, clipped")}
+    works.JOINED, works.usable = (), lambda backend: ["float32"]
 """
 
 
@@ -172,6 +178,23 @@ def test_a_part_that_breaks_outside_its_checks_is_reported(tmp_path: Path, monke
     assert parts.run(3, tmp_path, backends.get(CudaOnCpu.name), SMALL).failed == 1
     checks = json.loads((tmp_path / "part-3.json").read_text())["checks"]
     assert checks[-1]["name"] == "the part itself" and "not callable" in checks[-1]["error"]
+
+
+def test_a_check_ends_the_process_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    armed: list[Any] = []
+    monkeypatch.setattr(
+        reports.faulthandler, "dump_traceback_later", lambda *given, **named: armed.append((given, named))
+    )
+    monkeypatch.setattr(reports.faulthandler, "cancel_dump_traceback_later", lambda: armed.append("off"))
+    report = Report(1, "a title", tmp_path, {}, seconds=1000)
+    with report.check("one"), report.check("another", longest=5):
+        pass
+    report.ends = time.monotonic() + 60
+    with report.check("the last"):
+        pass
+    on = {"exit": True}
+    assert armed[:4] == [((reports.LONGEST,), on), ((5,), on), "off", "off"]
+    assert 50 < armed[4][0][0] <= 60 and armed[5] == "off"
 
 
 def test_a_device_that_is_lost_ends_the_process_in_its_check(tmp_path: Path) -> None:
@@ -242,13 +265,22 @@ def test_parts_take_no_more_than_nine_minutes() -> None:
     assert reports.LIMIT + 5 < 540 and reports.MARGIN < reports.LIMIT
 
 
+def test_the_rivals_epoch_takes_every_row_once() -> None:
+    torch = pytest.importorskip("torch")
+    network = networks.parse("12-8-4")
+    epoch = epochs.TorchEpochs(network, networks.weights(network), epochs.pixels(network, 256), capture=False)
+    first = epoch()
+    assert torch.equal(epoch.made.order[:256].sort().values, torch.arange(256))
+    assert 0 < epoch() < first
+
+
 @pytest.mark.parametrize("short", ["", "autocast", "weights"])
 def test_the_rival_in_pytorch_takes_the_same_steps(short: str) -> None:
     """Its setting must be honest: the loss falls as in float32, to what bfloat16 rounds."""
     pytest.importorskip("torch")
     network = networks.parse("12-8-4")
     given = network, networks.weights(network), *networks.batch(network, 32)
-    exact, made = rivals.Torch(*given), rivals.Torch(*given, short=short)
+    exact, made = contenders.Torch(*given), contenders.Torch(*given, short=short)
     exact.run(20)
     made.run(20)
     assert float(made.total) == pytest.approx(float(exact.total), rel=1e-2)
