@@ -73,7 +73,7 @@ def test_what_is_stated_is_what_is_taken(weighted: bool) -> None:
     backend: Any = run.backend
     assert backend.taken == 0 and not run.started
     Loop(run, given, held_out, 512)
-    a_row = 50 * 4 + 8 + 8 + 4 * weighted
+    a_row = 50 * 4 + 8 + 8 + 8 * weighted
     assert stated["data"] == 2000 * a_row and stated["validation data"] == 300 * a_row
     state = run.state
     small = state.table.nbytes + state.rates.nbytes + state.counters.nbytes * 3 + state.totals.nbytes * 2
@@ -145,7 +145,8 @@ def test_arrays_of_the_host_are_no_memory_of_its_backends() -> None:
     assert EVALUATION_ROWS > 300
 
 
-def test_a_thousand_plans_leave_nothing_behind() -> None:
+@pytest.mark.parametrize("plans", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_plans_leave_nothing_behind(plans: int) -> None:
     """Neither memory of the device nor descriptions of cuBLASLt, nor objects of Python; no collector is at work."""
     backend: Any = backends.get(CudaOnCpu.name)
     given = gs.Dataset(np.ones((20, 3), np.float32), np.zeros(20, np.int64))
@@ -169,11 +170,12 @@ def test_a_thousand_plans_leave_nothing_behind() -> None:
     gc.disable()
     try:
         before, objects = left(), len(gc.get_objects())
-        for _ in range(1000):
+        for _ in range(plans):
             once()
         assert left() == before
+        backend.device.launched.clear()
         gc.collect()
-        assert len(gc.get_objects()) - objects < 500  # less than one a plan
+        assert len(gc.get_objects()) - objects < plans // 2
     finally:
         gc.enable()
 
