@@ -81,14 +81,25 @@ def run(
     return report
 
 
-def stand_in() -> str:
-    """Registers the tests' stand-in for a GPU, on which kernels run on the CPU; its name."""
+def prepared(rehearse: bool) -> Backend:
+    """The backend to prove: CuPy's, or the tests' stand-in for it, on which kernels run on the CPU.
+
+    Raises
+    ------
+    BackendUnavailable
+        There is no GPU, or no compiler for the stand-in.
+    """
+    from .works import Bare
+
+    backends.register(Bare.name, Bare)
+    if not rehearse:
+        return backends.get("cupy")
     sys.path.insert(0, str(TESTS))
     kind: Any = importlib.import_module("fake_cupy").CudaOnCpu
     backends.register(kind.name, kind)
     device: Any = backends.get(kind.name)
     device.device.limit = 1 << 28  # so that memory can run out
-    return kind.name
+    return device
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     faulthandler.enable()
     try:
-        backend = backends.get(stand_in() if given.rehearse else "cupy")
+        backend = prepared(given.rehearse)
     except GearshiftError as error:
         print(error, file=sys.stderr)
         return UNAVAILABLE

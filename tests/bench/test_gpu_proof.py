@@ -33,9 +33,8 @@ pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(reports.faulthandler, "dump_traceback_later", lambda *_, **__: None)  # it would end all tests
-    with stand_ins(CudaOnCpu):
-        device: Any = backends.get(CudaOnCpu.name)
-        device.device.limit = 1 << 28
+    with stand_ins():
+        parts.prepared(rehearse=True)
         yield
 
 
@@ -89,18 +88,15 @@ def test_it_needs_little_more_than_numpy(tmp_path: Path) -> None:
     text = f"""
 import sys
 from pathlib import Path
-from fake_cupy import CudaOnCpu
+import fake_cupy
 for name in {ABSENT.split()}:
     for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
         del sys.modules[loaded]
     sys.modules[name] = None
 import cuda_cases
-from gearshift import backends
 from gearshift.bench.gpu_proof import part, works
 from gearshift.bench.gpu_proof.scale import SMALL
-backends.register(CudaOnCpu.name, CudaOnCpu)
-device = backends.get(CudaOnCpu.name)
-device.device.limit = 1 << 28
+device = part.prepared(rehearse=True)
 cuda_cases.COVERED[:] = ["adam", "gather_pair", "softmax_cross_entropy"]
 works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "Adam", "AdamW, clipped")}}
 for number in part.PARTS:
