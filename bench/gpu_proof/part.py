@@ -29,7 +29,7 @@ PARTS = {
 }
 PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "numba", "torch", "jax", "matplotlib")
 TESTS = Path(__file__).parents[2] / "tests" / "kernels"
-UNAVAILABLE, LOST = 2, 3  # what a process ends with where there is no device, and where it answers no more
+UNAVAILABLE, LOST = 4, 3  # what a process ends with where there is no device, and where it answers no more
 
 
 def machine(name: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def prepared(rehearse: bool) -> Backend:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a part; 0 where every check holds, 1 where one failed, 2 where there is no GPU, 3 where it was lost."""
+    """Runs a part; 0 where every check holds, 1 where one failed; see `UNAVAILABLE` and `LOST`."""
     parser = argparse.ArgumentParser(prog="gearshift.bench.gpu_proof.part", description=__doc__)
     parser.add_argument("number", type=int, choices=PARTS)
     parser.add_argument("--out", type=Path, required=True)

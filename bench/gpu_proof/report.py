@@ -145,6 +145,11 @@ class Report:
         """How many checks failed."""
         return sum(check.state == "failed" for check in self.checks)
 
+    def clear(self) -> None:
+        """Removes what an earlier proof has left."""
+        for suffix in (".json", ".md"):
+            self._file(suffix).unlink(missing_ok=True)
+
     def write(self) -> None:
         """Writes what is known so far."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -176,6 +176,13 @@ def test_a_part_that_breaks_outside_its_checks_is_reported(tmp_path: Path, monke
     assert checks[-1]["name"] == "the part itself" and "not callable" in checks[-1]["error"]
 
 
+def test_a_process_that_never_begins_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "part-1.json").write_text("what an earlier proof has left")
+    assert proof.prove(1, tmp_path, ["--nonsense"]) == 1
+    (check,) = json.loads((tmp_path / "part-1.json").read_text())["checks"]
+    assert (check["name"], check["state"], check["error"]) == ("the part itself", "failed", "exit status 2")
+
+
 def test_a_check_ends_the_process_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     armed: list[Any] = []
     monkeypatch.setattr(
