@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import subprocess
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(reports.faulthandler, "dump_traceback_later", lambda *_, **__: None)  # it would end all tests
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)  # it would end all tests
     with stand_ins():
         parts.prepared(rehearse=True)
         yield
@@ -185,10 +186,8 @@ def test_a_process_that_never_begins_is_reported(tmp_path: Path) -> None:
 
 def test_a_check_ends_the_process_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     armed: list[Any] = []
-    monkeypatch.setattr(
-        reports.faulthandler, "dump_traceback_later", lambda *given, **named: armed.append((given, named))
-    )
-    monkeypatch.setattr(reports.faulthandler, "cancel_dump_traceback_later", lambda: armed.append("off"))
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *given, **named: armed.append((given, named)))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: armed.append("off"))
     report = Report(1, "a title", tmp_path, {}, seconds=1000)
     with report.check("one"), report.check("another", longest=5):
         pass

@@ -212,13 +212,13 @@ class FakeCupy:
         found = getattr(np, name)
         return on_device(found) if callable(found) and not isinstance(found, type) else found
 
-    def zeros(self, shape: Any, dtype: Any) -> DeviceArray:
+    def zeros(self, shape: Any, dtype: Any) -> Any:
         return self.device.take(host.aligned_zeros(shape, dtype).view(DeviceArray))
 
-    def empty(self, shape: Any, dtype: Any) -> DeviceArray:
+    def empty(self, shape: Any, dtype: Any) -> Any:
         return self.zeros(shape, dtype)
 
-    def asarray(self, array: Any, dtype: Any = None) -> DeviceArray:
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
         if isinstance(array, DeviceArray):
             return array if dtype in (None, array.dtype) else array.astype(dtype)
         given = np.asarray(array, dtype=dtype)
