@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Protocol
@@ -123,6 +124,10 @@ class Backend(ABC):
     def bytes_to_hold(self, array: Any) -> int:
         """Memory that `asarray` takes for this array: none for one that is there already."""
         return 0
+
+    def naming_memory(self) -> AbstractContextManager[None]:
+        """Within it memory that runs out is a `DeviceMemoryError`; here, it is what it is."""
+        return nullcontext()
 
     def release(self) -> None:
         """Gives memory that is kept for later use back to the system."""

@@ -153,8 +153,8 @@ def load(xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -
     """The planner, or None and the reason why products go through the array module."""
     try:
         return Products(importlib.import_module("nvmath.bindings.cublasLt"), xp, seconds, device, _file()), ""
-    except ImportError:
-        reason = f"nvmath-python is not installed ({REMEDY})"
+    except ImportError as error:
+        reason = f"nvmath-python is not installed or does not load ({REMEDY}): {error}"
     except Exception as error:  # whatever cuBLASLt lacks here, CuPy's own products remain
         reason = f"cuBLASLt does not start: {type(error).__name__}: {error}"
     return None, f"products go through cupy.matmul, which cannot be captured, because {reason}"

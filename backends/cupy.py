@@ -6,6 +6,7 @@ Work is put on CuPy's current stream and not waited for, except where NumPy arra
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,6 +20,7 @@ from .errors import DeviceMemoryError
 
 REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
 HOST_TO_DEVICE = 1  # cudaMemcpyKind
+OUT_OF_MEMORY = 2  # of cudaError_t and of CUresult, which modules, graphs and pinned memory answer with
 AHEAD = 4  # launches of a captured graph that may wait on the device
 _PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }'
 
@@ -29,6 +31,8 @@ class CuPyBackend(Backend):
     name: ClassVar[str] = "cupy"
     captures = True
     streams = True
+    reserve: ClassVar[int] = 256 << 20
+    """Bytes that no plan may count on: kernels, libraries and graphs take them as they are loaded."""
 
     def __init__(self) -> None:
         self.xp: Any = _imported()
@@ -45,14 +49,9 @@ class CuPyBackend(Backend):
             )
             return Status(cls.name, runs=False, reason=reason, remedy=REMEDY)
         versions = {"cupy": cupy.__version__, "nvmath-python": cublaslt.version()}
-        if not cupy.is_available():
-            return Status(
-                cls.name,
-                runs=False,
-                versions=versions,
-                reason="CuPy finds no CUDA GPU, or no NVIDIA driver",
-                remedy="install NVIDIA's driver; nvidia-smi then lists the GPU",
-            )
+        reason, remedy = _without_device(cupy.cuda.runtime)
+        if reason:
+            return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=remedy)
         try:
             _try_in_earnest(cupy)
             device = _device(cupy)
@@ -63,19 +62,20 @@ class CuPyBackend(Backend):
             }
         except Exception as error:  # whatever is missing, the answer is that the GPU does not run
             reason = f"the GPU fails a tiny product or kernel: {type(error).__name__}: {error}"
-            return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=REMEDY)
+            remedy = "free its memory: nvidia-smi lists who holds it" if _is_memory(error) else REMEDY
+            return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=remedy)
         return Status(cls.name, runs=True, device=device, versions=versions, memory=memory)
 
     def memory(self) -> tuple[int, int]:
         free, total = self.xp.cuda.runtime.memGetInfo()
-        return free + self.xp.get_default_memory_pool().free_bytes(), total
+        return max(0, free - self.reserve) + self.xp.get_default_memory_pool().free_bytes(), total
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
-        with self._naming_memory():
+        with self.naming_memory():
             return self.xp.asarray(array, dtype=dtype)
 
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
-        with self._naming_memory():
+        with self.naming_memory():
             return self.xp.zeros(shape, dtype=dtype)
 
     def bytes_to_hold(self, array: Any) -> int:
@@ -83,13 +83,19 @@ class CuPyBackend(Backend):
 
     def release(self) -> None:
         self.xp.get_default_memory_pool().free_all_blocks()
+        self.xp.get_default_pinned_memory_pool().free_all_blocks()
 
     @contextmanager
-    def _naming_memory(self) -> Iterator[None]:
-        """Says what CuPy's message leaves out when memory runs out: how much there is, and what helps."""
+    def naming_memory(self) -> Iterator[None]:
+        """Says what CuPy's message leaves out when memory runs out: how much there is, and what helps.
+
+        Arrays, kernels as they are loaded and graphs as they are launched each have an error of their own.
+        """
         try:
             yield
-        except self.xp.cuda.memory.OutOfMemoryError as error:
+        except Exception as error:
+            if not _is_memory(error):
+                raise
             free, total = self.memory()
             raise DeviceMemoryError(
                 f"the GPU is out of memory: {free / 2**30:.2f} GiB of {total / 2**30:.2f} GiB are free; take a smaller "
@@ -113,17 +119,18 @@ class CuPyBackend(Backend):
     def bind(
         self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
     ) -> Callable[[], None]:
-        if getattr(operation, "product", False) and self.products and all(array.size for array in arrays):
-            return self.products.bind(*arrays, **attributes)
-        if getattr(operation, "parts", None) is not None:
-            return self._bind_joined(operation, arrays, attributes)
-        if getattr(operation, "cuda", None) is None:
-            return super().bind(operation, arrays, attributes)
-        call = cuda.prepare(operation, arrays, attributes)
-        if call.empty:
-            return _nothing
-        kernel = self._module(call.program).get_function(call.entry)
-        return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
+        with self.naming_memory():
+            if getattr(operation, "product", False) and self.products and all(array.size for array in arrays):
+                return self.products.bind(*arrays, **attributes)
+            if getattr(operation, "parts", None) is not None:
+                return self._bind_joined(operation, arrays, attributes)
+            if getattr(operation, "cuda", None) is None:
+                return super().bind(operation, arrays, attributes)
+            call = cuda.prepare(operation, arrays, attributes)
+            if call.empty:
+                return _nothing
+            kernel = self._module(call.program).get_function(call.entry)
+            return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
 
     def _bind_joined(
         self, operation: Any, arrays: Sequence[Any], attributes: Mapping[str, int | float]
@@ -215,7 +222,16 @@ class Copies:
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of the host that the device can read by itself."""
         count = int(np.prod(shape))
-        memory = self.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
+        size = count * np.dtype(dtype).itemsize
+        try:
+            memory = self.cuda.alloc_pinned_memory(size)
+        except Exception as error:
+            if not _is_memory(error):
+                raise
+            raise DeviceMemoryError(
+                f"the host gives no {size / 2**30:.2f} GiB of pinned memory, through which data larger than the GPU "
+                f"are streamed; free memory of the host, or take a smaller batch ({error})"
+            ) from None
         return np.frombuffer(memory, dtype, count).reshape(shape)
 
     def now(self) -> Any:
@@ -242,6 +258,31 @@ class Copies:
 def _imported() -> Any:
     """CuPy, which type checkers take for this file where it is not installed."""
     return importlib.import_module("cupy")
+
+
+def _without_device(runtime: Any) -> tuple[str, str]:
+    """Why there is no GPU to work on, and what helps; both empty where there is one."""
+    said = "it lists none"
+    try:
+        if runtime.getDeviceCount():
+            return "", ""
+    except Exception as error:  # the driver's, or that there is none
+        said = str(error)
+    driver, hidden = runtime.driverGetVersion(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not driver:
+        return "CuPy finds no NVIDIA driver", "install NVIDIA's driver; nvidia-smi then lists the GPU"
+    if "InsufficientDriver" in said:
+        versions = [f"{version // 1000}.{version % 1000 // 10}" for version in (driver, runtime.runtimeGetVersion())]
+        reason = "NVIDIA's driver is too old: it is for CUDA {} and CuPy for CUDA {}".format(*versions)
+        return reason, f"install a newer driver, or {REMEDY}"
+    if hidden is not None:
+        return f"CUDA_VISIBLE_DEVICES={hidden!r} leaves no GPU ({said})", "unset CUDA_VISIBLE_DEVICES"
+    return f"NVIDIA's driver finds no GPU ({said})", "nvidia-smi lists the GPUs that the driver sees"
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether an error of CuPy's says that memory has run out."""
+    return type(error).__name__ == "OutOfMemoryError" or getattr(error, "status", 0) == OUT_OF_MEMORY
 
 
 def _device(cupy: Any) -> str:

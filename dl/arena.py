@@ -37,6 +37,13 @@ class Range(NamedTuple):
     """The number of its group; that of parameters in no group is the number of groups."""
 
 
+class Place:
+    """Stands for an arena where its parameters are told whose they are: with the arena, each would keep the other."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+
 class Arena:
     """Parameters of one model on one backend.
 
@@ -62,7 +69,7 @@ class Arena:
         groups: Sequence[ParameterGroup] = (),
         copy: str | None = None,
     ) -> None:
-        self.backend = backend
+        self.backend, self._place = backend, Place(backend)
         self.dtype = np.dtype(dtype)
         parameters = list(parameters)
         group_of = dict(zip((p.name for p in parameters), members(groups, parameters), strict=True))
@@ -94,9 +101,9 @@ class Arena:
     def attach(self) -> None:
         """Makes every parameter's array a view of `values`; takes in those that were set elsewhere meanwhile."""
         for parameter in self.parameters:
-            if parameter.owner is not self:
+            if parameter.owner is not self._place:
                 self._take(parameter)
-                parameter.array, parameter.owner = self.view(self.values, parameter), self
+                parameter.array, parameter.owner = self.view(self.values, parameter), self._place
 
     def refresh(self) -> None:
         """Makes the low-precision copy, where there is one, that of the present values."""

@@ -15,11 +15,14 @@ from .launches import joined
 from .plan import bytes_of, own_values, share_memory
 from .program import evaluation, training
 from .resident import flat
-from .streamed import block_rows
+from .streamed import block_rows, is_streamed
 
 if TYPE_CHECKING:
     from .graph import Graph
     from .trainer import Trainer
+
+
+DRAWN = 64  # bytes a row while an epoch's order is drawn: random words, and a sort of them
 
 
 def statement(
@@ -58,6 +61,7 @@ def statement(
         "gradients": trained * item,
         "optimizer states": len(trainer.optimizer.states) * trained * item,
         "data": _data(trainer, data, min(batch_size, len(data)), streamed),
+        "shuffling": 0 if streamed and is_streamed(data, min(batch_size, len(data))) else DRAWN * len(data),
         "activations": _activations(trainer, graph, min(batch_size, len(data))),
     }
     if validation is not None:

@@ -92,10 +92,11 @@ class Plan:
         several = self.steps(rows)
         deadline = time.perf_counter() + TICK
         done = 0
-        while done < steps:
-            done += several.run(steps - done)
-            if time.perf_counter() > deadline:
-                break
+        with self.backend.naming_memory():
+            while done < steps:
+                done += several.run(steps - done)
+                if time.perf_counter() > deadline:
+                    break
         return done
 
     @quietly

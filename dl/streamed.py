@@ -23,9 +23,14 @@ BLOCK = 64 << 20  # bytes of a block at the most, but at least one batch
 
 def rows_of(backend: Backend, data: Dataset, batch_size: int, streamed: bool) -> Rows:
     """The data set for steps of `batch_size` rows: on the device, or streamed to it where that takes less."""
-    if streamed and 2 * block_rows(data, batch_size) < len(data):
+    if streamed and is_streamed(data, batch_size):
         return Streamed(backend, data, batch_size)
     return Resident(backend, data)
+
+
+def is_streamed(data: Dataset, batch_size: int) -> bool:
+    """Whether two blocks are less than all of a data set, which is streamed then where it must be."""
+    return 2 * block_rows(data, batch_size) < len(data)
 
 
 def block_rows(data: Dataset, batch_size: int) -> int:

@@ -1,76 +1,74 @@
-"""The command: ``python -m gearshift.bench.gpu_proof --out DIR [--part N] [--backend NAME] [--small]``."""
+"""The command: ``python -m gearshift.bench.gpu_proof --out DIR [--part N] [--rehearse]``."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import platform
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from ... import backends
-from ...backends.errors import GearshiftError
-from .report import Report, TimeUp
-from .scale import FULL, SMALL
-
-PARTS = {
-    1: ("works", "does it work?"),
-    2: ("speed", "how fast is it?"),
-    3: ("rivals", "how fast are others?"),
-    4: ("limits", "what happens at the limits?"),
-    5: ("sweep", "which batch size?"),
-    6: ("small", "do fewer launches make small networks faster?"),
-}
-PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "numba", "torch", "jax", "matplotlib")
-
-
-def machine(name: str) -> dict[str, Any]:
-    """What the numbers were measured on, and with what."""
-    status = backends.available()[name]
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "backend": name,
-        "device": status.device,
-        "memory": status.memory,
-        "versions": {**status.versions, **found, "python": platform.python_version()},
-        "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
+from .part import LOST, PARTS, UNAVAILABLE
+from .report import LIMIT, MARGIN, Report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the parts asked for; 0 where every check holds, 1 where one failed, 2 where the backend does not run."""
+    """Runs the parts asked for; 0 where every check holds, 1 where one failed, 2 where there is no GPU."""
     parser = argparse.ArgumentParser(prog="gearshift.bench.gpu_proof", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for part-N.json, part-N.md and pictures")
     parser.add_argument("--part", type=int, choices=PARTS, action="append", help="one part; all of them without it")
-    parser.add_argument("--backend", default="cupy", help="the backend to prove")
-    parser.add_argument("--small", action="store_true", help="sizes of a rehearsal")
+    parser.add_argument("--rehearse", action="store_true", help="in small, on a stand-in for a GPU; needs a checkout")
     given = parser.parse_args(arguments)
-    try:
-        backend = backends.get(given.backend)
-    except GearshiftError as error:
-        print(error, file=sys.stderr)
-        return 2
-    failed = 0
+    worst = 0
     for number in given.part or PARTS:
-        module, title = PARTS[number]
-        print(f"part {number}: {title}", flush=True)
-        report = Report(number, title, given.out, machine(given.backend))
-        part = importlib.import_module(f".{module}", __package__)
+        print(f"part {number}: {PARTS[number][1]}", flush=True)
+        status = prove(number, given.out, ["--rehearse"] * given.rehearse)
+        if status == UNAVAILABLE:
+            return 2
+        worst = max(worst, status)
+    return worst
+
+
+def prove(number: int, folder: Path, options: Sequence[str]) -> int:
+    """Runs a part in a process of its own, since a kernel's mistake may end it, or leave it without a device.
+
+    The check in which that happens has failed, and the part is begun again without it, in what is left of its time.
+    """
+    ends = time.monotonic() + LIMIT
+    Report(number, PARTS[number][1], folder, {}).clear()
+    broken: list[str] = []
+    while True:
+        left = ends - time.monotonic()
+        command = [sys.executable, "-m", f"{__package__}.part", str(number), "--out", str(folder), *options]
+        command += [f"--seconds={left:.0f}", *(f"--broken={name}" for name in broken)]
         try:
-            part.run(report, backend, SMALL if given.small else FULL)
-        except TimeUp as up:
-            print(up, flush=True)
-        failed += report.failed
-    return 1 if failed else 0
+            status = subprocess.run(command, check=False, timeout=left + 5).returncode
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGKILL
+        report = Report.read(number, PARTS[number][1], folder)
+        if status == UNAVAILABLE:
+            return status
+        check = report.running
+        if check is None:
+            if status not in (0, 1) or not report.checks:
+                with report.check("the part itself", late=True) as whole:
+                    whole.require(False, told(status))
+            return 1 if report.failed else 0
+        check.state, check.error = "failed", f"{check.error or told(status)}: the process ended here"
+        report.write()
+        if check.name in broken or ends - time.monotonic() < MARGIN:
+            return 1
+        broken.append(check.name)
+        print(f"  failed  {check.name}  {check.error}: once more without it", flush=True)
+
+
+def told(status: int) -> str:
+    """What a process ended with, in words."""
+    if status < 0:
+        return signal.Signals(-status).name
+    return {1: "it took too long", LOST: "the device answers no more"}.get(status, f"exit status {status}")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import math
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-BUDGET = 480.0  # seconds after which a part begins no further check
+LIMIT = 530.0  # seconds of a part
+MARGIN = 50.0  # before its end, from which on no further check begins
+LONGEST = 120.0  # seconds of a check, unless it says more: then it hangs
+LOST = {700, 702, 709, 710, 714, 715, 716, 717, 718, 719}
+"""Numbers of CUDA's errors after which a process can do no more on its device, such as an address that is none."""
 
 
 class Unmet(Exception):
@@ -26,13 +32,17 @@ class TimeUp(Exception):
     """The part has no time for a further check."""
 
 
+class DeviceLost(Exception):
+    """After an error like this one the device answers this process no more."""
+
+
 @dataclass
 class Check:
     """One thing that was tried: its numbers, and the error where it failed."""
 
     name: str
     values: dict[str, Any] = field(default_factory=dict)
-    state: str = "failed"
+    state: str = "running"
     error: str = ""
     seconds: float = 0.0
 
@@ -46,40 +56,74 @@ class Check:
 
 
 class Report:
-    """The checks of one part, written to ``part-N.json`` and ``part-N.md`` after each of them."""
+    """The checks of one part, written to ``part-N.json`` and ``part-N.md`` as each begins and ends.
 
-    def __init__(self, part: int, title: str, folder: Path, machine: dict[str, Any]) -> None:
+    Parameters
+    ----------
+    seconds : that the part may take.
+    broken : checks in which an earlier process ended; a part does without them where it can.
+    """
+
+    def __init__(
+        self,
+        part: int,
+        title: str,
+        folder: Path,
+        machine: dict[str, Any],
+        seconds: float = LIMIT,
+        broken: Sequence[Check] = (),
+    ) -> None:
         self.part, self.title, self.folder, self.machine = part, title, folder, machine
-        self.checks: list[Check] = []
-        self.began = time.monotonic()
+        self.ends = time.monotonic() + seconds
+        self.broken = {check.name for check in broken}
+        self.checks: list[Check] = list(broken)
+
+    @classmethod
+    def read(cls, part: int, title: str, folder: Path) -> Report:
+        """The report that is on disk; an empty one where there is none."""
+        report = cls(part, title, folder, {})
+        file = report._file(".json")
+        if file.exists():
+            whole = json.loads(file.read_text(encoding="utf-8"))
+            report.machine, report.checks = whole["machine"], [Check(**check) for check in whole["checks"]]
+        return report
 
     @contextmanager
-    def check(self, name: str, *, late: bool = False) -> Iterator[Check]:
+    def check(self, name: str, *, late: bool = False, longest: float = LONGEST) -> Iterator[Check]:
         """Runs one check; whatever goes wrong in it is noted, and the next one runs.
 
-        One that is `late` takes no time to speak of, and runs though the part's time is up.
+        One that is `late` takes no time to speak of, and runs though the part's time is up. One that takes more than
+        `longest` seconds ends the process, which says where it was.
 
         Raises
         ------
         TimeUp
             The part's time is used up; this check and those after it are not run.
+        DeviceLost
+            The check failed in a way after which all others would.
         """
         start = time.monotonic()
-        if start - self.began > BUDGET and not late:
+        if start > self.ends - MARGIN and not late:
             raise TimeUp(f"time was up before: {name}")
         check = Check(name)
         self.checks.append(check)
+        self.write()
+        faulthandler.dump_traceback_later(max(1.0, min(longest, self.ends - start)), exit=True)
         try:
             yield check
             check.state = "holds"
         except Unmet as unmet:
-            check.error = str(unmet)
+            check.state, check.error = "failed", str(unmet)
         except NotRun as reason:
             check.state, check.error = "not run", str(reason)
         except Exception as error:
-            check.error = f"{type(error).__name__}: {error}"
+            check.state, check.error = "failed", f"{type(error).__name__}: {error}"
             check.values["traceback"] = traceback.format_exc().splitlines()[-12:]
+            if getattr(error, "status", None) in LOST:
+                check.state = "running"  # the process ends in it
+                raise DeviceLost(check.error) from None
         finally:
+            faulthandler.cancel_dump_traceback_later()
             check.seconds = round(time.monotonic() - start, 2)
             print(f"{check.state:>8}  {check.seconds:7.1f} s  {name}  {check.error}".rstrip(), flush=True)
             self.write()
@@ -92,9 +136,19 @@ class Report:
         self.write()
 
     @property
+    def running(self) -> Check | None:
+        """The check that has begun and not ended."""
+        return next((check for check in self.checks if check.state == "running"), None)
+
+    @property
     def failed(self) -> int:
         """How many checks failed."""
         return sum(check.state == "failed" for check in self.checks)
+
+    def clear(self) -> None:
+        """Removes what an earlier proof has left."""
+        for suffix in (".json", ".md"):
+            self._file(suffix).unlink(missing_ok=True)
 
     def write(self) -> None:
         """Writes what is known so far."""
@@ -105,15 +159,26 @@ class Report:
             "machine": self.machine,
             "checks": [vars(c) for c in self.checks],
         }
-        stem = self.folder / f"part-{self.part}"
-        stem.with_suffix(".json").write_text(json.dumps(whole, indent=1, default=_plain) + "\n", encoding="utf-8")
+        text = json.dumps(_plain(whole), indent=1, allow_nan=False)
+        self._file(".json").write_text(text + "\n", encoding="utf-8")
         rows = [f"| {c.name} | {c.state} | {_short(c)} |" for c in self.checks]
         head = [f"# Part {self.part}: {self.title}", "", json.dumps(self.machine), "", "| check | | |", "|---|---|---|"]
-        stem.with_suffix(".md").write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
+        self._file(".md").write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
+
+    def _file(self, suffix: str) -> Path:
+        return self.folder / f"part-{self.part}{suffix}"
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
+    """A value as JSON has it: numbers of NumPy's as Python's, what is not finite or no number as text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    value = value.item() if hasattr(value, "item") else value
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
 
 
 def _short(check: Check) -> str:

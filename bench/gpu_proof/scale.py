@@ -19,6 +19,7 @@ class Scale:
     parameters : of the optimizer's largest arena.
     matrix : rows and columns of activations whose kernels are timed.
     networks, batch_sizes : of the steps that are timed.
+    epochs_of : networks whose epochs are timed, and the rows of these.
     wide, wide_batches : a network and its batch sizes that are compared in bfloat16 too.
     seconds, rounds : the least time of one measurement, and how many there are.
     plans : how many plans are made and forgotten.
@@ -34,6 +35,7 @@ class Scale:
     matrix: tuple[int, int]
     networks: tuple[str, ...]
     batch_sizes: tuple[int, ...]
+    epochs_of: tuple[tuple[str, int], ...]
     wide: str
     wide_batches: tuple[int, ...]
     seconds: float
@@ -60,6 +62,12 @@ FULL = Scale(
         "4096-4096-4096-10",
     ),
     batch_sizes=(1, 8, 32, 128, 512, 2048, 8192, 65_536),
+    epochs_of=(
+        ("784-100-10", 53_888),
+        ("784-512-512-10", 19_200),
+        ("784-1000-500-100-10", 19_200),
+        ("autoencoder 784-128-32-128-784", 19_200),
+    ),
     wide="4096-4096-4096-10",
     wide_batches=(8192, 2048, 512),
     seconds=0.05,
@@ -80,6 +88,7 @@ SMALL = Scale(
     matrix=(64, 32),
     networks=("12-8-4",),
     batch_sizes=(1, 8),
+    epochs_of=(("12-8-4", 256),),
     wide="12-8-4",
     wide_batches=(8,),
     seconds=0.0,

@@ -29,14 +29,14 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
     """All checks of the part; writes ``bench-….json`` for `gearshift bench --from`, and a picture of it."""
     for text in scale.swept:
         made: list[Sweeping] = []
-        with report.check(f"sweep: {text}") as check:
+        with report.check(f"sweep: {text}", longest=300) as check:
             missing = [name for name in ("pydantic", "tomli_w") if find_spec(name) is None]
             if missing:
                 raise NotRun(f"{' and '.join(missing)} are not installed: pip install {' '.join(missing)}")
             made.append(Sweeping(backend, scale, text))
             made[0].run(check, report.folder, must_hold=scale.rounds > 1)
         if made:
-            with report.check(f"proof of cause: {text}") as check:
+            with report.check(f"proof of cause: {text}", longest=240) as check:
                 made[0].prove(check, report.folder)
             with report.check(f"picture: {text}"):
                 made[0].picture(report.folder)

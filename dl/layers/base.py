@@ -36,7 +36,7 @@ class Parameter:
         self.shape, self.init, self.decay, self.trained = shape, init, decay, trained
         self.name = ""
         self.array: Any = None
-        self.owner: Any = None
+        self.owner: Any = None  # an arena's `Place`, where the array is a view of the arena's
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has weights of its own, on the host."""

@@ -152,6 +152,65 @@ def test_without_cupy_the_message_names_the_extra_to_install(monkeypatch: pytest
     assert gs.backends.get().name == "numba"
 
 
+@pytest.mark.parametrize(
+    ("driver", "error", "hidden", "reason", "remedy"),
+    [
+        (0, "cudaErrorInsufficientDriver: ...", None, "no NVIDIA driver", "install NVIDIA's driver"),
+        (
+            11080,
+            "cudaErrorInsufficientDriver: ...",
+            None,
+            "too old: it is for CUDA 11.8 and CuPy for CUDA 12.9",
+            "newer",
+        ),
+        (
+            12090,
+            "cudaErrorNoDevice: none",
+            "",
+            "CUDA_VISIBLE_DEVICES='' leaves no GPU (cudaErrorNoDevice: none)",
+            "unset",
+        ),
+        (12090, "cudaErrorNoDevice: none", None, "driver finds no GPU (cudaErrorNoDevice: none)", "nvidia-smi"),
+        (12090, "", None, "driver finds no GPU (it lists none)", "nvidia-smi"),
+    ],
+)
+def test_why_there_is_no_gpu_is_said(
+    driver: int, error: str, hidden: str | None, reason: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cupy = pytest.importorskip("cupy")
+
+    def count() -> int:
+        if error:
+            raise RuntimeError(error)
+        return 0
+
+    for name, value in ("getDeviceCount", count), ("driverGetVersion", lambda: driver):
+        monkeypatch.setattr(cupy.cuda.runtime, name, value)
+    monkeypatch.setattr(cupy.cuda.runtime, "runtimeGetVersion", lambda: 12090)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    forget()
+    status = gs.backends.available()["cupy"]
+    assert not status.runs and reason in status.reason and remedy in status.remedy
+    assert gs.backends.get().name == "numba" and f"(no GPU: {status.reason})" in gs.backends.explain(gs.backends.get())
+
+
+def test_a_gpu_that_others_have_filled_is_one_that_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    cupy = pytest.importorskip("cupy")
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise cupy.cuda.memory.OutOfMemoryError(512, 0, 0)
+
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 1)
+    monkeypatch.setattr(cupy, "ones", full)
+    forget()
+    status = gs.backends.available()["cupy"]
+    assert not status.runs and "Out of memory allocating 512 bytes" in status.reason
+    assert status.remedy == "free its memory: nvidia-smi lists who holds it"
+    assert gs.backends.get().name == "numba"
+
+
 def test_without_numba_auto_is_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.setitem(sys.modules, "numba", None)

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import nvrtc
 import pytest
-import resources
-from cuda_on_cpu import unavailable
+from cuda_on_cpu import HostCuda, unavailable
+from device_array import DeviceArray
 from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.backends import cuda
 from gearshift.bench.batch import ceilings, noise, records, streams, work
 from gearshift.bench.batch.steps import Steps
 from gearshift.bench.batch.sweep import Budget, Sweep, machine, task_of
@@ -59,7 +57,7 @@ def test_ceilings_of_launches_touch_their_own_arrays_alone(precision: str, monke
         raw = np.full(2 * GUARD + size, 77, dtype=np.uint8)
         raw[GUARD : GUARD + size] = 0
         guarded.append((raw, size))
-        return raw[GUARD : GUARD + size].view(dtype).reshape(shape)
+        return raw[GUARD : GUARD + size].view(dtype).reshape(shape).view(DeviceArray)
 
     monkeypatch.setattr(plan.backend, "zeros", zeros)
     found = ceilings._launches(plan)
@@ -157,15 +155,13 @@ def test_the_noise_scale_is_that_of_any_backend() -> None:
         assert getattr(found, name) == pytest.approx(getattr(exact, name), rel=1e-4)
 
 
-@pytest.mark.skipif(nvrtc.load() is None, reason="no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
-def test_the_benchmarks_own_kernels_compile_in_silence() -> None:
-    x = np.zeros(8, dtype=np.int64)
-    programs = {cuda.prepare(operation, [x], {}).program for operation in streams.PASSES.values()}
-    floats = [np.zeros(8, dtype=np.float32) for _ in range(4)]
-    programs.add(cuda.prepare(STREAMS, floats, {}).program)
-    for program in programs:
-        binary, said = nvrtc.compile_cubin(program.source, ["-arch=sm_90", *resources.CUPY, *program.options])
-        assert binary and not said
+@pytest.mark.parametrize("blocks", [None, 2])
+def test_streams_without_arithmetic_are_added_up(blocks: int | None) -> None:
+    arrays = [np.arange(start, start + 4099, dtype=np.float32) for start in range(4)]
+    wanted = [array.copy() for array in arrays]
+    STREAMS.reference(np, *wanted)
+    HostCuda(blocks).run(STREAMS, arrays, {})
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(arrays, wanted, strict=True))
 
 
 def test_a_run_that_moves_to_the_cpu_leaves_nothing_behind() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
 from fake_cupy import CudaOnCpu, stand_ins
@@ -18,19 +21,21 @@ from gearshift import backends
 from gearshift.bench.batch import ceilings, noise_run, sweep
 from gearshift.bench.batch import proof as cause
 from gearshift.bench.gpu_proof import __main__ as proof
+from gearshift.bench.gpu_proof import contenders, epochs, rivals
+from gearshift.bench.gpu_proof import part as parts
 from gearshift.bench.gpu_proof import report as reports
-from gearshift.bench.gpu_proof import rivals
-from gearshift.bench.gpu_proof.report import NotRun, Report, TimeUp
+from gearshift.bench.gpu_proof.report import DeviceLost, NotRun, Report, TimeUp
+from gearshift.bench.gpu_proof.scale import SMALL
 from gearshift.bench.peers import networks
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
 
 @pytest.fixture(autouse=True)
-def stand_in() -> Iterator[None]:
-    with stand_ins(CudaOnCpu):
-        device: Any = backends.get(CudaOnCpu.name)
-        device.device.limit = 1 << 28
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)  # it would end all tests
+    with stand_ins():
+        parts.prepared(rehearse=True)
         yield
 
 
@@ -52,7 +57,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("part", proof.PARTS)
+@pytest.mark.parametrize("part", parts.PARTS)
 def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if part == 3:  # other libraries are heavy: one that is not there, and one that only waits
 
@@ -62,17 +67,20 @@ def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.M
         for name in ("torch_eager", "torch_graph", "torch_compiled"):
             monkeypatch.setattr(rivals, name, absent)
         monkeypatch.setattr(rivals, "jax_steps", lambda *_, **__: lambda steps: None)
-    status = proof.main(["--out", str(tmp_path), "--part", str(part), "--backend", CudaOnCpu.name, "--small"])
+        monkeypatch.setattr(epochs, "others", lambda: {"torch": absent, "jax": lambda *_: lambda: None})
+    parts.run(part, tmp_path, backends.get(CudaOnCpu.name), SMALL)
     written = json.loads((tmp_path / f"part-{part}.json").read_text())
+    states = {check["state"] for check in written["checks"]}
     wrong = {c["name"]: (c["error"], c["values"].get("traceback")) for c in written["checks"] if c["state"] == "failed"}
-    assert not wrong and status == 0
+    assert not wrong and states <= {"holds", "not run", "met", "missed"}
     assert len(written["checks"]) > 2 and written["machine"]["device"] == "the CPU"
     assert (tmp_path / f"part-{part}.md").read_text().count("\n| ") > 2
+    assert len(list(tmp_path.iterdir())) <= 8
 
 
 ABSENT = (
-    "ml_dtypes pydantic typer rich tomli_w filelock platformdirs threadpoolctl sklearn matplotlib torch jax numba cupy "
-    "pytest"
+    "ml_dtypes pydantic typer rich tomli_w filelock platformdirs threadpoolctl sklearn matplotlib safetensors scipy "
+    "torch jax numba cupy pytest"
 )
 
 
@@ -80,27 +88,134 @@ def test_it_needs_little_more_than_numpy(tmp_path: Path) -> None:
     """On the GPU's machine hardly anything may be installed; here what it must do without is hidden."""
     text = f"""
 import sys
-from fake_cupy import CudaOnCpu
+from pathlib import Path
+import fake_cupy
 for name in {ABSENT.split()}:
     for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
         del sys.modules[loaded]
     sys.modules[name] = None
-from gearshift import backends
-from gearshift.bench.gpu_proof.__main__ import main
-backends.register(CudaOnCpu.name, CudaOnCpu)
-parts = ["--part", "2", "--part", "4", "--part", "5"]
-sys.exit(main(["--out", {str(tmp_path)!r}, "--backend", CudaOnCpu.name, "--small", *parts]))
+import cuda_cases
+from gearshift.bench.gpu_proof import part, works
+from gearshift.bench.gpu_proof.scale import SMALL
+device = part.prepared(rehearse=True)
+cuda_cases.COVERED[:] = ["adam", "gather_pair", "softmax_cross_entropy"]
+works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "Adam", "AdamW, clipped")}}
+for number in part.PARTS:
+    print(part.run(number, Path({str(tmp_path)!r}), device, SMALL).failed)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    checks = json.loads((tmp_path / "part-2.json").read_text())["checks"]
-    assert [c["error"] for c in checks if c["state"] == "not run"] == ["not measured", "Matplotlib is not installed"]
-    (check,) = json.loads((tmp_path / "part-5.json").read_text())["checks"]
-    assert (check["state"], check["error"]) == (
-        "not run",
-        "pydantic and tomli_w are not installed: pip install pydantic tomli_w",
-    )
+    checks = {n: json.loads((tmp_path / f"part-{n}.json").read_text())["checks"] for n in parts.PARTS}
+    failed = {(n, c["name"]): c["error"] for n in checks for c in checks[n] if c["state"] == "failed"}
+    assert not failed
+    said = {n: {c["error"] for c in checks[n] if c["state"] == "not run"} for n in checks}
+    picture, nobody = "Matplotlib is not installed", "nobody to compare with"
+    assert said == {
+        1: set(),
+        2: {"not measured", picture},
+        3: {"not measured", picture, nobody, "bfloat16 does not run here"},
+        4: set(),
+        5: {"pydantic and tomli_w are not installed: pip install pydantic tomli_w"},
+        6: {picture},
+    }
+
+
+INJECTED = """
+import os, signal, sys, time
+if "gearshift.bench.gpu_proof.part" in sys.orig_argv:
+    import agreement, cuda_cases, faulthandler
+    from gearshift.bench.gpu_proof import works
+    class Lost(RuntimeError):
+        status = 700
+    right = agreement.worst_error
+    def worst_error(operation, *given):
+        if operation.name == "adam":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if operation.name == "add":
+            raise Lost("cudaErrorIllegalAddress")
+        if operation.name == "dropout":
+            faulthandler.dump_traceback_later(0.2, exit=True)  # the two minutes of a check are over
+            time.sleep(100)
+        if operation.name == "gather":
+            raise ZeroDivisionError("a mistake")
+        return right(operation, *given)
+    agreement.worst_error = worst_error
+    cuda_cases.COVERED[:] = ["activation", "adam", "add", "dropout", "gather", "tally"]
+    works.TRAININGS = {name: works.TRAININGS[name] for name in ("SGD", "Adam", "AdamW, clipped")}
+    works.JOINED, works.usable = (), lambda backend: ["float32"]
+"""
+
+
+def test_what_ends_a_process_fails_one_check_and_the_part_goes_on(tmp_path: Path) -> None:
+    """A crash, a device that is lost, and a kernel that never ends: each is named, and what follows is run."""
+    (tmp_path / "sitecustomize.py").write_text(INJECTED)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *(path for path in sys.path if path)])}
+    command = [sys.executable, "-m", "gearshift.bench.gpu_proof", "--out", str(tmp_path), "--rehearse", "--part", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    checks = json.loads((tmp_path / "part-1.json").read_text())["checks"]
+    kernels = {c["name"].rpartition(": ")[2]: (c["state"], c["error"]) for c in checks if "kernel against" in c["name"]}
+    assert kernels == {
+        "activation": ("holds", ""),
+        "adam": ("failed", "SIGSEGV: the process ended here"),
+        "add": ("failed", "Lost: cudaErrorIllegalAddress: the process ended here"),
+        "dropout": ("failed", "it took too long: the process ended here"),
+        "gather": ("failed", "ZeroDivisionError: a mistake"),
+        "tally": ("holds", ""),
+    }
+    others = [c["state"] for c in checks if "kernel against" not in c["name"]]
+    assert len(others) > 6 and set(others) == {"holds"}
+    assert "in worst_error" in done.stderr  # where it hung, and where it crashed
+    assert "| kernel against float64: adam | failed | SIGSEGV" in (tmp_path / "part-1.md").read_text()
+
+
+def test_a_part_that_breaks_outside_its_checks_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "points", None)
+    assert parts.run(3, tmp_path, backends.get(CudaOnCpu.name), SMALL).failed == 1
+    checks = json.loads((tmp_path / "part-3.json").read_text())["checks"]
+    assert checks[-1]["name"] == "the part itself" and "not callable" in checks[-1]["error"]
+
+
+def test_a_process_that_never_begins_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "part-1.json").write_text("what an earlier proof has left")
+    assert proof.prove(1, tmp_path, ["--nonsense"]) == 1
+    (check,) = json.loads((tmp_path / "part-1.json").read_text())["checks"]
+    assert (check["name"], check["state"], check["error"]) == ("the part itself", "failed", "exit status 2")
+
+
+def test_a_check_ends_the_process_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    armed: list[Any] = []
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *given, **named: armed.append((given, named)))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: armed.append("off"))
+    report = Report(1, "a title", tmp_path, {}, seconds=1000)
+    with report.check("one"), report.check("another", longest=5):
+        pass
+    report.ends = time.monotonic() + 60
+    with report.check("the last"):
+        pass
+    on = {"exit": True}
+    assert armed[:4] == [((reports.LONGEST,), on), ((5,), on), "off", "off"]
+    assert 50 < armed[4][0][0] <= 60 and armed[5] == "off"
+
+
+def test_a_device_that_is_lost_ends_the_process_in_its_check(tmp_path: Path) -> None:
+    class Lost(RuntimeError):
+        status = 719
+
+    report = Report(1, "a title", tmp_path, {})
+    with pytest.raises(DeviceLost, match="unspecified launch failure"), report.check("breaks"):
+        raise Lost("unspecified launch failure")
+    found = Report.read(1, "a title", tmp_path)
+    assert found.running is not None and found.running.name == "breaks"
+
+
+def test_numbers_that_are_not_finite_are_written_as_json_has_them(tmp_path: Path) -> None:
+    report = Report(1, "a title", tmp_path, {})
+    with report.check("some") as check:
+        check["none"], check["all"], check["one"] = float("nan"), [np.float32("inf")], np.float32(1)
+    (written,) = json.loads((tmp_path / "part-1.json").read_text(), parse_constant=pytest.fail)["checks"]
+    assert written["values"] == {"none": "nan", "all": ["inf"], "one": 1.0}
 
 
 def test_a_check_that_fails_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -132,9 +247,8 @@ def test_goals_are_met_or_missed_and_fail_nothing(tmp_path: Path) -> None:
     assert "| goal: fastest | not run | nobody to compare with |" in table
 
 
-def test_a_part_ends_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "BUDGET", -1.0)
-    report = Report(1, "", tmp_path, {})
+def test_a_part_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    report = Report(1, "", tmp_path, {}, seconds=reports.MARGIN)
     with pytest.raises(TimeUp, match="before: the next"), report.check("the next"):
         pass
     with report.check("what is known is drawn all the same", late=True) as check:
@@ -142,9 +256,24 @@ def test_a_part_ends_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.Mon
     assert check.state == "holds"
 
 
-def test_a_backend_that_does_not_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert proof.main(["--out", str(tmp_path), "--backend", "abacus"]) == 2
-    assert "'abacus' is not known" in capsys.readouterr().err
+def test_a_machine_without_a_gpu_is_told_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if backends.available()["cupy"].runs:
+        pytest.skip("here is a GPU")
+    assert proof.main(["--out", str(tmp_path)]) == 2
+    assert "backend 'cupy' cannot run here" in capfd.readouterr().err
+
+
+def test_parts_take_no_more_than_nine_minutes() -> None:
+    assert reports.LIMIT + 5 < 540 and reports.MARGIN < reports.LIMIT
+
+
+def test_the_rivals_epoch_takes_every_row_once() -> None:
+    torch = pytest.importorskip("torch")
+    network = networks.parse("12-8-4")
+    epoch = epochs.TorchEpochs(network, networks.weights(network), epochs.pixels(network, 256), capture=False)
+    first = epoch()
+    assert torch.equal(epoch.made.order[:256].sort().values, torch.arange(256))
+    assert 0 < epoch() < first
 
 
 @pytest.mark.parametrize("short", ["", "autocast", "weights"])
@@ -153,7 +282,7 @@ def test_the_rival_in_pytorch_takes_the_same_steps(short: str) -> None:
     pytest.importorskip("torch")
     network = networks.parse("12-8-4")
     given = network, networks.weights(network), *networks.batch(network, 32)
-    exact, made = rivals.Torch(*given), rivals.Torch(*given, short=short)
+    exact, made = contenders.Torch(*given), contenders.Torch(*given, short=short)
     exact.run(20)
     made.run(20)
     assert float(made.total) == pytest.approx(float(exact.total), rel=1e-2)

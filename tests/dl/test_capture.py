@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu, Stream, stand_ins
+from device_array import DeviceArray
+from fake_cupy import CudaOnCpu, Device, Stream, stand_ins
 
 import gearshift as gs
 from gearshift import backends
+from gearshift.dl import loop as loops
+from gearshift.dl import plan as plans
 from gearshift.dl.capture import TOGETHER, WARM_UP
 from gearshift.dl.loop import Loop
+from gearshift.kernels.operation import Operation
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
@@ -132,6 +136,28 @@ def test_an_epoch_is_a_few_launches() -> None:
     assert device.device.graphs == whole // TOGETHER + whole % TOGETHER + rest
 
 
+@pytest.mark.parametrize("tick", [1e9, 0.0], ids=["an epoch without ticks", "a tick after every launch"])
+def test_the_host_looks_at_ticks_and_three_times_at_the_end_of_an_epoch(
+    tick: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the third epoch on nothing is launched beside the graphs: not the rest, and not the validation."""
+    for module in loops, plans:
+        monkeypatch.setattr(module, "TICK", tick)
+    run = trainer(CudaOnCpu.name)
+    loop = Loop(run, gs.Dataset(*data()), gs.Dataset(*data(50)), BATCH)
+    run.epochs = 3
+    loop.run([])
+    device: Any = run.backend.device  # pyright: ignore[reportAttributeAccessIssue]
+    device.graphs, device.alone, looks = 0, 0, DeviceArray.looks
+    run.epochs = 4
+    loop.run([])
+    whole = ROWS // BATCH
+    launches = whole // TOGETHER + whole % TOGETHER  # and one for the rest, and one for the validation
+    assert (device.graphs, device.alone) == (launches + 2, 0)
+    ticks = 0 if tick else launches  # all but the last launch, the rest, is followed by one
+    assert DeviceArray.looks - looks == ticks + 3  # whether a step failed, the totals, the validation's
+
+
 def test_the_first_steps_are_launched_call_by_call() -> None:
     loop = Loop(trainer(CudaOnCpu.name), gs.Dataset(*data()), None, BATCH)
     steps = loop.plan.steps(BATCH)
@@ -185,9 +211,10 @@ def test_clipping_adds_two_launches_and_no_look() -> None:
     assert names[-4:] == ["gradient_squares", "clip_factor", "adam", "advance"]
     steps = loop.plan.steps(BATCH)
     loop.state.prepare(1)
+    looks = DeviceArray.looks
     for _ in range(WARM_UP + 1):
         steps.run(1)
-    assert steps.captured
+    assert steps.captured and DeviceArray.looks == looks
 
 
 def test_without_planned_products_steps_are_launched_and_the_reason_is_said() -> None:
@@ -197,17 +224,57 @@ def test_without_planned_products_steps_are_launched_and_the_reason_is_said() ->
     assert run.history.records[-1]["loss"] == pytest.approx(fit(Eager.name).history.records[-1]["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("moment", ["begin_capture", "end_capture"])
+def sine(xp: Any, x: Any, y: Any) -> None:
+    """y = sin x."""
+    y[...] = xp.sin(x)
+
+
+class Sine(gs.Layer):
+    """A layer of a user's own, in array code alone."""
+
+    def lower(self, graph: Any, x: Any) -> Any:
+        y = graph.batch(x.shape)
+        graph.apply(Operation("sine", sine), (x,), (y,))
+        return y
+
+
+def test_an_operation_without_cuda_is_launched_call_by_call_and_named() -> None:
+    runs = []
+    for backend in CudaOnCpu.name, "numpy":
+        run = gs.Trainer(gs.Sequential(Sine(), gs.Linear(6, 3)), gs.CrossEntropyLoss(), gs.Adam(), backend=backend)
+        runs.append(run)
+    with pytest.warns(UserWarning, match="not as a graph: operation 'sine' has no CUDA kernel"):
+        runs[0].fit(data(), epochs=2, batch_size=BATCH, verbose=False)
+    runs[1].fit(data(), epochs=2, batch_size=BATCH, verbose=False)
+    assert runs[0].backend.device.graphs == 0  # pyright: ignore[reportAttributeAccessIssue]
+    assert runs[0].history.records[-1]["loss"] == pytest.approx(runs[1].history.records[-1]["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("moment", ["begin_capture", "end_capture", "a launch", "the second graph"])
 def test_a_capture_that_fails_changes_nothing(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     eager = bits(fit(Eager.name))
-    right = getattr(Stream, moment)
+    begin, end, launch, begun = Stream.begin_capture, Stream.end_capture, Device.launch, []
 
-    def fail(self: Stream) -> Any:
+    def begins(self: Stream) -> None:
+        begun.append(self)
+        if moment == "begin_capture" or (moment == "the second graph" and len(begun) % 2 == 0):
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+        begin(self)
+
+    def ends(self: Stream) -> Any:
+        graph = end(self)
         if moment == "end_capture":
-            right(self)
-        raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+        return graph
 
-    monkeypatch.setattr(Stream, moment, fail)
+    def launches(self: Device, stream: Stream, *given: Any) -> None:
+        if moment == "a launch" and stream.noted:
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+        launch(self, stream, *given)
+
+    monkeypatch.setattr(Stream, "begin_capture", begins)
+    monkeypatch.setattr(Stream, "end_capture", ends)
+    monkeypatch.setattr(Device, "launch", launches)
     with pytest.warns(UserWarning, match="cudaErrorStreamCaptureInvalidated"):
         run = fit(CudaOnCpu.name)
     assert run.backend.device.graphs == 0  # pyright: ignore[reportAttributeAccessIssue]

@@ -105,6 +105,14 @@ def test_a_batch_that_does_not_fit_even_so_is_refused_with_one_that_does(monkeyp
     trainer().fit(data(), batch_size=fits, verbose=False)
 
 
+def test_a_host_without_pinned_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer()
+    tighten(monkeypatch, run, 8, data=data())
+    monkeypatch.setattr(run.backend.device, "exhausted", "pinned memory")  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(gs.DeviceMemoryError, match=r"the host gives no .* GiB of pinned memory, through which data"):
+        run.fit(data(), batch_size=8, verbose=False)
+
+
 def test_batches_may_lie_across_the_edges_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they do after a stop at a row that is no multiple of the batch size."""
     given, batches = data(), [(0, 37), (37, 50), (87, 50), (137, 50), (187, 104), (291, 104), (395, 7)]
@@ -115,6 +123,22 @@ def test_batches_may_lie_across_the_edges_of_blocks(monkeypatch: pytest.MonkeyPa
         places = rows.places[cursor : cursor + size]
         assert np.array_equal(rows.x[places], given.x[rows.order[cursor : cursor + size]])
         assert np.array_equal(rows.y[places, 0], given.y[rows.order[cursor : cursor + size]])
+
+
+def test_the_next_block_is_begun_before_the_steps_of_this_one() -> None:
+    """And waited for by none of them: the copy and the steps may overlap."""
+    backend: Any = backends.get(Small.name)
+    given = data()
+    rows = Streamed(backend, given, 8)
+    for number in range(ROWS // rows.block):
+        here = rows.ready(number * rows.block, 8, 1000)
+        assert here == rows.block // 8 and number in rows.arrived
+        last = (number + 1) * rows.block >= ROWS
+        assert last or (number + 1 in rows.fills and number + 1 not in rows.arrived)
+        if not last:
+            rows.fills[number + 1].result()  # gathered, and given to the stream of copies
+            assert rows.copies.stream.pending
+        assert np.array_equal(rows.x[rows.places[number * rows.block :][:8]], given.x[number * rows.block :][:8])
 
 
 def test_a_failed_step_is_found_though_its_block_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""CuPy as far as the GPU backend calls it, on NumPy arrays: kernels run on the CPU, and streams can be captured.
+"""CuPy as far as the GPU backend calls it, on memory of the CPU: kernels run on the CPU, and streams can be captured.
 
 What a capturing stream is given is noted and not run, as on a GPU; a look from the host meanwhile is an error.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from cuda_on_cpu import HostCuda, unavailable
+from device_array import DeviceArray, on_device
 from fake_cublaslt import FakeCublasLt
 
 from gearshift import backends
@@ -69,6 +70,7 @@ class Graph:
 
     def launch(self) -> None:
         assert self.device.stream.noted is None
+        self.device.check("graphs")
         self.device.graphs += 1
         for run in self.noted:
             run()
@@ -108,20 +110,30 @@ class OutOfMemoryError(MemoryError):
     """What an allocation raises for which there is no room."""
 
 
+class CUDAError(RuntimeError):
+    """What CuPy raises where the driver or the runtime finds no memory."""
+
+    status = 2
+
+    def __init__(self) -> None:
+        super().__init__("CUDA_ERROR_OUT_OF_MEMORY: out of memory")
+
+
 class Device:
     """The device: its present stream, what was launched, and the memory that arrays hold.
 
     With a `limit`, in bytes, allocations beyond it fail; `stated` is what the device says instead of it, as one does
-    whose free memory lies in pieces.
+    whose free memory lies in pieces. `exhausted` names what else finds no memory: kernels, graphs or pinned memory.
     """
 
     def __init__(self) -> None:
         self.limit, self.stated, self.held = 0, 0, 0
+        self.exhausted = ""
         self.lock = threading.Lock()
-        self.streams: dict[int, Stream] = {}
+        self.streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()  # by their pointers
         self.stream = Stream(self)
         self.launched: list[Launched] = []
-        self.graphs = self.copied = 0
+        self.graphs = self.alone = self.copied = 0  # launches of graphs, launches beside them, bytes copied
         self.released: list[int] = []
 
     def memory(self) -> tuple[int, int]:
@@ -140,6 +152,16 @@ class Device:
         weakref.finalize(root, self._give, size)
         return array
 
+    def pin(self, size: int) -> np.ndarray:
+        """Memory of the host that copies may read beside other work."""
+        self.check("pinned memory")
+        return np.zeros(size, dtype=np.uint8)
+
+    def check(self, what: str) -> None:
+        """Fails where there is no memory for it."""
+        if what == self.exhausted:
+            raise CUDAError
+
     def _give(self, size: int) -> None:
         self.held -= size
 
@@ -151,6 +173,7 @@ class Device:
             run()
 
         if stream.noted is None:
+            self.alone += 1
             work()
         else:
             stream.noted.append(work)
@@ -167,7 +190,9 @@ class Device:
 
 
 class FakeCupy:
-    """The module `cupy`; what it does not define is NumPy's."""
+    """The module `cupy`; what it does not define is NumPy's, on arrays of the device alone."""
+
+    ndarray = DeviceArray
 
     def __init__(self) -> None:
         self.device = device = Device()
@@ -178,32 +203,50 @@ class FakeCupy:
             driver=SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=lambda kernel, threads, shared: 1),
             get_current_stream=lambda: device.stream,
             get_elapsed_time=lambda start, end: (end.time - start.time) * 1000,
-            alloc_pinned_memory=lambda size: np.zeros(size, dtype=np.uint8),
+            alloc_pinned_memory=device.pin,
             runtime=SimpleNamespace(memGetInfo=device.memory, memcpyAsync=device.copy),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         )
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+        found = getattr(np, name)
+        return on_device(found) if callable(found) and not isinstance(found, type) else found
 
-    def zeros(self, shape: Any, dtype: Any) -> np.ndarray:
-        return self.device.take(host.aligned_zeros(shape, dtype))
+    def zeros(self, shape: Any, dtype: Any) -> Any:
+        return self.device.take(host.aligned_zeros(shape, dtype).view(DeviceArray))
 
-    def empty(self, shape: Any, dtype: Any) -> np.ndarray:
+    def empty(self, shape: Any, dtype: Any) -> Any:
         return self.zeros(shape, dtype)
+
+    def asarray(self, array: Any, dtype: Any = None) -> Any:
+        if isinstance(array, DeviceArray):
+            return array if dtype in (None, array.dtype) else array.astype(dtype)
+        given = np.asarray(array, dtype=dtype)
+        there = self.zeros(given.shape, given.dtype)
+        there.view(np.ndarray)[...] = given
+        return there
 
     def asnumpy(self, array: Any) -> np.ndarray:
         self.device.stream.synchronize()
-        return np.array(array)
+        DeviceArray.looks += 1
+        return np.array(array.view(np.ndarray))
 
     def get_default_memory_pool(self) -> Any:
         return SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: self.device.released.append(1))
+
+    def get_default_pinned_memory_pool(self) -> Any:
+        return SimpleNamespace(free_all_blocks=lambda: None)
 
     def RawModule(self, code: str, options: tuple[str, ...], enable_cooperative_groups: bool = False) -> Any:
         macros = [option.removeprefix("-D").partition("=") for option in options]
         program = cuda.Program(code, tuple((name, text) for name, _, text in macros))
         host = HostCuda(cooperative=enable_cooperative_groups)
-        return SimpleNamespace(get_function=lambda entry: Kernel(self.device, host, program, entry))
+
+        def get_function(entry: str) -> Kernel:
+            self.device.check("kernels")
+            return Kernel(self.device, host, program, entry)
+
+        return SimpleNamespace(get_function=get_function)
 
 
 class Kernel:
@@ -215,6 +258,8 @@ class Kernel:
         self.device, self.host, self.program, self.entry = device, host, program, entry
 
     def __call__(self, grid: Any, block: Any, arguments: Any, shared_mem: int = 0) -> None:
+        beside = [a for a in arguments if isinstance(a, np.ndarray) and not isinstance(a, DeviceArray)]
+        assert not beside, "CuPy passes arrays of the host by value, where they hold one element, and refuses others"
         run = self.host.load(cuda.Call(self.program, self.entry, grid, block, shared_mem, arguments))
         self.device.launch(self.device.stream, self.entry, run, grid, block)
 
@@ -223,6 +268,7 @@ class CudaOnCpu(CuPyBackend):
     """The GPU backend itself, on a stand-in for CuPy and cuBLASLt: everything but the device is real."""
 
     name = "cuda-on-cpu"
+    reserve = 0
 
     def __init__(self, products: bool = True, file: Path | None = None) -> None:
         self.xp = fake = FakeCupy()

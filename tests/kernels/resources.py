@@ -18,17 +18,15 @@ import nvrtc
 from cuda_cases import COVERED, SHORT, UPDATES, cases, copying, operations
 
 from gearshift.backends.cuda import Program, prepare
+from gearshift.bench.batch.streams import PASSES
 from gearshift.bench.gpu_proof import small_step
+from gearshift.bench.gpu_proof.streams import STREAMS
 from gearshift.bench.peers.networks import batch, parse, weights
 from gearshift.kernels.operation import Operation
 
 REALS, SHORTS = (np.float32, np.float64), (ml_dtypes.bfloat16, np.float16)
 TABLE = Path(__file__).with_name("resources.json")
-EVERY_TYPE_ON = (
-    "75",
-    "90",
-    "120",
-)  # the oldest, Hopper, the newest; elsewhere float32 alone is compiled
+EVERY_TYPE_ON = ("75", "90", "120")  # the oldest, Hopper, the newest; elsewhere float32 alone is compiled
 ARCHITECTURES = ("75", "80", "86", "89", "90", "90a", "100", "120")
 CUPY = ("--device-as-default-execution-space", "-ftz=true")  # what CuPy 14 adds to a kernel's own options
 _USE = re.compile(
@@ -51,7 +49,7 @@ def programs() -> dict[Program, str]:
             for operation, case in copying(name, real, 3, 5):
                 add(found, prepare(operation, case.arrays, case.attributes).program)
     for real in REALS:
-        for operation, arrays, attributes in small_steps(real):
+        for operation, arrays, attributes in (*small_steps(real), *memory_streams()):
             add(found, prepare(operation, arrays, attributes).program)
     return found
 
@@ -65,6 +63,12 @@ def small_steps(real: Any) -> list[tuple[Operation, list[np.ndarray], dict[str, 
         (small_step.SMALL_PHASE, arrays, {**small_step.attributes(network), "phase": 0}),
         (small_step.GRID_BARRIERS, [arrived], {"count": 1, "blocks": 1}),
     ]
+
+
+def memory_streams() -> list[tuple[Operation, list[np.ndarray], dict[str, Any]]]:
+    """The kernels that the memory's rate is measured with, with arguments."""
+    floats, words = [np.zeros(8, np.float32) for _ in range(4)], [np.zeros(8, np.int64)]
+    return [(STREAMS, floats, {}), *((one, words, {}) for one in PASSES.values())]
 
 
 def add(found: dict[Program, str], program: Program) -> None:

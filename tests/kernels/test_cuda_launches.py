@@ -107,6 +107,17 @@ def test_wrong_launch_is_refused(change: Any, message: str) -> None:
         cuda.prepare(with_arguments(change), case.arrays, {})
 
 
+def test_a_size_beyond_its_parameter_is_refused() -> None:
+    """Most sizes are of 64 bits; widths of rows are not."""
+    parameters = cuda.signatures(cuda.source_text(FOLDER / "gather.cu"))["gather"]
+    assert [(p.type, p.name) for p in parameters if not p.pointer] == [("long long", "rows"), ("int", "n")]
+    arrays = [np.zeros(1, np.float32), *(np.zeros(1, np.int64) for _ in range(2)), np.zeros(1, np.float32)]
+    given = cuda.typed("gather", parameters, {"DATA": "float", "BATCH": "float"}, [*arrays, 1 << 40, 3])
+    assert [value.dtype for value in given[4:]] == [np.int64, np.int32]
+    with pytest.raises(OverflowError, match="int32"):
+        cuda.typed("gather", parameters, {"DATA": "float", "BATCH": "float"}, [*arrays, 3, 1 << 31])
+
+
 def test_array_of_another_dtype_is_refused() -> None:
     x, mean = np.zeros((3, 5), dtype=np.float32), np.zeros(5)
     with pytest.raises(TypeError, match="standardize: kernel standardize: scale is an array of float32, expected"):

@@ -1,0 +1,128 @@
+"""One part of the proof, in this process: ``python -m gearshift.bench.gpu_proof.part N --out DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import importlib
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ... import backends
+from ...backends import Backend
+from ...backends.errors import GearshiftError
+from .report import LIMIT, DeviceLost, Report, TimeUp
+from .scale import FULL, SMALL, Scale
+
+PARTS = {
+    1: ("works", "does it work?"),
+    2: ("speed", "how fast is it?"),
+    3: ("rivals", "how fast are others?"),
+    4: ("limits", "what happens at the limits?"),
+    5: ("sweep", "which batch size?"),
+    6: ("small", "do fewer launches make small networks faster?"),
+}
+PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "numba", "torch", "jax", "matplotlib")
+TESTS = Path(__file__).parents[2] / "tests" / "kernels"
+UNAVAILABLE, LOST = 4, 3  # what a process ends with where there is no device, and where it answers no more
+
+
+def machine(name: str) -> dict[str, Any]:
+    """What the numbers were measured on, and with what."""
+    status = backends.available()[name]
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "backend": name,
+        "device": status.device,
+        "memory": status.memory,
+        "versions": {**status.versions, **found, "python": platform.python_version()},
+        "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def run(
+    number: int,
+    folder: Path,
+    backend: Backend,
+    scale: Scale,
+    seconds: float = LIMIT,
+    broken: Sequence[str] = (),
+) -> Report:
+    """Runs a part; what it found is in the report, on disk as well, whatever went wrong.
+
+    Raises
+    ------
+    DeviceLost
+        The device answers this process no more.
+    """
+    name, title = PARTS[number]
+    before = [check for check in Report.read(number, title, folder).checks if check.name in broken]
+    report = Report(number, title, folder, machine(backend.name), seconds, before)
+    report.write()
+    try:
+        importlib.import_module(f".{name}", __package__).run(report, backend, scale)
+    except TimeUp as up:
+        print(up, flush=True)
+    except DeviceLost:
+        raise
+    except Exception as error:  # outside any check
+        with report.check("the part itself", late=True):
+            raise error
+    return report
+
+
+def prepared(rehearse: bool) -> Backend:
+    """The backend to prove: CuPy's, or the tests' stand-in for it, on which kernels run on the CPU.
+
+    Raises
+    ------
+    BackendUnavailable
+        There is no GPU, or no compiler for the stand-in.
+    """
+    from .works import Bare
+
+    backends.register(Bare.name, Bare)
+    if not rehearse:
+        return backends.get("cupy")
+    sys.path.insert(0, str(TESTS))
+    kind: Any = importlib.import_module("fake_cupy").CudaOnCpu
+    backends.register(kind.name, kind)
+    device: Any = backends.get(kind.name)
+    device.device.limit = 1 << 28  # so that memory can run out
+    return device
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a part; 0 where every check holds, 1 where one failed; see `UNAVAILABLE` and `LOST`."""
+    parser = argparse.ArgumentParser(prog="gearshift.bench.gpu_proof.part", description=__doc__)
+    parser.add_argument("number", type=int, choices=PARTS)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument("--seconds", type=float, default=LIMIT)
+    parser.add_argument("--broken", action="append", default=[], help="a check in which an earlier process ended")
+    given = parser.parse_args(arguments)
+    faulthandler.enable()
+    try:
+        backend = prepared(given.rehearse)
+    except GearshiftError as error:
+        print(error, file=sys.stderr)
+        return UNAVAILABLE
+    scale = SMALL if given.rehearse else FULL
+    try:
+        return 1 if run(given.number, given.out, backend, scale, given.seconds, given.broken).failed else 0
+    except DeviceLost:
+        return LOST
+
+
+if __name__ == "__main__":
+    sys.exit(main())
