@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from ...backends.errors import DataError
-from ..storage import write_atomically
 from .npy import DEFLATE_RATIO, check_expansion
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -132,4 +131,6 @@ def _files_in(folder: Path) -> dict[str, Path] | None:
 
 def _write_idx(path: Path, array: np.ndarray) -> None:
     header = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+    from ..storage import write_atomically  # which needs a package that reading, and the proof on a GPU, do without
+
     write_atomically(path, [header, np.ascontiguousarray(array).data.cast("B")])

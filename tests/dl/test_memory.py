@@ -64,6 +64,16 @@ def data(rows: int = 2000, weighted: bool = False) -> gs.Dataset:
     return gs.Dataset(x, y, np.ones(rows, np.float32) if weighted else None)
 
 
+def test_weights_of_rows_are_stated_too() -> None:
+    run, part = trainer(), data()
+    weighted = gs.Dataset(part.x, part.y, np.ones(len(part)))
+    stated = run.memory(weighted, validation=weighted, batch_size=512)
+    loop = Loop(run, weighted, weighted, 512)
+    assert loop.validate is not None
+    assert stated["activations"] == loop.plan.bytes
+    assert stated["validation activations"] == loop.validate.plan.bytes
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_what_is_stated_is_what_is_taken(weighted: bool) -> None:
     """Rows with weights and a penalty, too, which add operations to the list."""
