@@ -24,7 +24,11 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # an encoding without µ, √ or – shall not end a command
         sys.stdout.reconfigure(errors="replace")
     try:
-        application()(args=arguments, standalone_mode=True)
+        from .dl.interrupts import unswallowed
+
+        with unswallowed():
+            commands = application()
+        commands(args=arguments, standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import tomllib
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..backends.errors import ConfigurationError
 from .data.sources import NAMED
+from .hints import hint
 from .losses import REGISTERED as LOSSES
 from .optimizers import REGISTERED as OPTIMIZERS
 
@@ -37,7 +37,8 @@ class DataSection(Section):
     length: int = Field(default=64, ge=1)
     validation: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.2, ge=0, lt=1)
-    target: str = ""
+    target: str | list[str] = ""
+    weight: str = ""
     labels: Literal["auto", "classes", "values"] = "auto"
     folder: str = ""
     fetch: bool = False
@@ -143,6 +144,12 @@ class ScheduleSection(Section):
     delta: float = Field(default=1e-3, gt=0)
     power: float = Field(default=1.0, gt=0.5, le=1)
     hold: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_steps(self) -> ScheduleSection:
+        if self.name == "step" and not self.steps:
+            raise ValueError("steps is 0, but the schedule 'step' decays every so many steps; expected at least 1")
+        return self
 
 
 class TrainSection(Section):
@@ -301,12 +308,6 @@ def write(configuration: Configuration) -> str:
     return tomli_w.dumps(configuration.model_dump(exclude_none=True))
 
 
-def hint(name: str, known: Sequence[str]) -> str:
-    """What may have been meant by a name that is not known."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known)}"
-
-
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -319,19 +320,12 @@ def _message(kind: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "missing":
         what = f"the section [{key}]" if len(fault["loc"]) == 1 else key
         return f"{what} is missing"
+    if fault["type"] == "literal_error" and isinstance(fault["input"], str):
+        words = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
+        return f"{key} is {fault['input']!r}; {hint(fault['input'], words)}"
     if fault["type"] != "extra_forbidden":
-        meant = f"; {meant}" if (meant := _meant(fault)) else ""
-        return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}{meant}"
+        return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     section = kind.model_fields.get(str(fault["loc"][0]))
     model = section.annotation if section is not None and len(fault["loc"]) > 1 else kind
     known = list(getattr(model, "model_fields", {}))
     return f"{key} is not a known key; {hint(str(fault['loc'][-1]), known)}"
-
-
-def _meant(fault: Any) -> str:
-    """Which of the possible words may have been meant, in whatever letters."""
-    if fault["type"] != "literal_error" or not isinstance(fault["input"], str):
-        return ""
-    words = {word.casefold(): word for word in re.findall(r"'([^']+)'", fault["ctx"]["expected"])}
-    close = difflib.get_close_matches(fault["input"].casefold(), words, 1)
-    return f"did you mean {words[close[0]]!r}?" if close else ""
