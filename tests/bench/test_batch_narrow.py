@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gearshift.bench.batch import records
+from gearshift.bench.batch import files
 from gearshift.bench.batch.analysis import analyse
 from gearshift.bench.batch.report import duration, number, settings, show
 
@@ -17,7 +17,7 @@ MEASURED = Path(__file__).parents[2] / "bench" / "results" / "batch-size-2-core-
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_numbers_are_whole_at_every_width(width: int) -> None:
-    document, text = records.read(MEASURED), io.StringIO()
+    document, text = files.read(MEASURED), io.StringIO()
     show(document, Console(file=text, width=width))
     lines = text.getvalue().splitlines()
     command = settings(document, analyse(document).advice[0])[0]
@@ -33,7 +33,7 @@ def test_columns_are_left_out_only_where_there_is_no_room() -> None:
     heads = {}
     for width in (60, 80, 120):
         text = io.StringIO()
-        show(records.read(MEASURED), Console(file=text, width=width))
+        show(files.read(MEASURED), Console(file=text, width=width))
         heads[width] = next(line for line in text.getvalue().splitlines() if "samples/s" in line and "batch" in line)
     for title in ("middle half", "of peak", "share", "epoch"):
         assert title in heads[120] and title not in heads[80]
