@@ -6,6 +6,7 @@ What takes time to import is imported inside `main`, so that Ctrl-C ends the imp
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import sys
 from functools import cache
@@ -20,6 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
     logger = logging.getLogger(__package__)
     logger.setLevel(logging.INFO)
     logger.addHandler(_LOG)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an encoding without µ, √ or – shall not end a command
+        sys.stdout.reconfigure(errors="replace")
     try:
         from .dl.interrupts import unswallowed
 

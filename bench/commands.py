@@ -28,7 +28,10 @@ def bench(
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
     page: Annotated[Path | None, typer.Option("--html", help="Write one page with interactive charts.")] = None,
 ) -> None:
-    """Times training at every batch size: where the device is underused, why, and which batch to take."""
+    """Says why the device is idle, and which batch size to take.
+
+    Times training steps at every batch size, on every backend that runs here.
+    """
     from ..dl.config import rooted
     from .batch import command, files
 
@@ -48,7 +51,10 @@ def compare(
     after: Annotated[Path, typer.Argument(help="A later one.")],
     as_json: Json = False,
 ) -> None:
-    """Says what got faster or slower from one `gearshift bench --out` to another, beyond noise."""
+    """Says what got faster or slower between two `bench --out` files.
+
+    A change counts where it is beyond noise.
+    """
     from dataclasses import asdict
 
     from rich.console import Console
@@ -75,7 +81,10 @@ def peers(
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw a picture, .svg or .png.")] = None,
 ) -> None:
-    """Compares training on the CPU with PyTorch, JAX and scikit-learn, as far as they are installed."""
+    """Times training on the CPU beside PyTorch, JAX and scikit-learn.
+
+    Those take part that are installed.
+    """
     from .peers import command, results
 
     asked = command.request(networks, batch_sizes, contenders, rounds, measure, quick)

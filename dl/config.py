@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ class BackendSection(Section):
 class DataSection(Section):
     """What is learned from."""
 
-    source: str = "digits"
+    source: str = Field(default="digits", min_length=1)
     length: int = Field(default=64, ge=1)
     validation: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.2, ge=0, lt=1)
@@ -277,10 +278,13 @@ def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
 def read_as(kind: type[Kind], path: str | Path, settings: Sequence[str] = ()) -> Kind:
     """The configuration of a TOML file, with settings applied over it."""
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # editors on Windows begin with a mark
     except OSError as error:
         raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = 1 + error.object.count(b"\n", 0, error.start)
+        raise ConfigurationError(f"{path} is not UTF-8 text, line {line} is not; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
     try:
         return parse_as(kind, table, settings)
@@ -313,6 +317,12 @@ def _value(text: str) -> Any:
 
 def _message(kind: type[BaseModel], fault: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "missing":
+        what = f"the section [{key}]" if len(fault["loc"]) == 1 else key
+        return f"{what} is missing"
+    if fault["type"] == "literal_error" and isinstance(fault["input"], str):
+        words = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
+        return f"{key} is {fault['input']!r}; {hint(fault['input'], words)}"
     if fault["type"] != "extra_forbidden":
         return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     section = kind.model_fields.get(str(fault["loc"][0]))

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """What may have been meant by a name that is not known."""
+    """What may have been meant by a name that is not known; small and capital letters are one here."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known)}"
+    written = {word.casefold(): word for word in known}
+    close = difflib.get_close_matches(name.casefold(), written, 1)
+    return f"did you mean {written[close[0]]!r}?" if close else f"expected one of: {', '.join(known)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +25,22 @@ MEASURES = {
 
 def progress() -> Callback:
     """The progress display that suits standard error."""
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar() if redraws() else Lines()
+
+
+def redraws() -> bool:
+    """Whether standard error, which a process without a console lacks, is a terminal that can draw a line anew."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def measure(value: float) -> str:
+    """A loss or an accuracy, as text."""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def measures(record: dict[str, float]) -> str:
     """The measures of a record, as text."""
-    return "  ".join(f"{label} {record[name]:.4f}" for name, label in MEASURES.items() if name in record)
+    return "  ".join(f"{label} {measure(record[name])}" for name, label in MEASURES.items() if name in record)
 
 
 @contextmanager
@@ -37,7 +48,7 @@ def candidates(count: int, quiet: bool) -> Iterator[Callable[[int, float], None]
     """Shows how many of a search's candidates are done; yields what is to be called with that and the best score."""
     if quiet:
         yield lambda done, best: None
-    elif not sys.stderr.isatty():
+    elif not redraws():
         yield lambda done, best: print(f"candidate {done}/{count}  best {best:.4f}", file=sys.stderr, flush=True)
     else:
         from rich.console import Console

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .analysis import Advice, Analysis, Knee, analyse, lost_by_operation, noise_scale, two_digits
 from .checked import Check, check
+from .narrow import NarrowTable
 from .records import BOUNDS, Bound, Document, Point, Proof, Validation, Where
 
 STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
@@ -21,7 +22,7 @@ ROWS, MARKS = 12, "ox+*#@"
 
 def show(document: Document, console: Console) -> None:
     """Prints what was measured, what it says, and last the sentence."""
-    console.print(render(document, analyse(document)))
+    console.print(render(document, analyse(document)), crop=False)  # a command to copy is one line, however long
 
 
 def render(document: Document, analysis: Analysis) -> RenderableType:
@@ -48,7 +49,8 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
     elif document.noise_absent:
         parts.append(Text(f"no noise scale: {document.noise_absent}", style="yellow"))
     if analysis.advice:
-        parts += [Text(), advice(analysis.advice), *(Text(line) for line in settings(document, analysis.advice[0]))]
+        command, *rest = settings(document, analysis.advice[0])
+        parts += [Text(), advice(analysis.advice), Text(command, no_wrap=True, overflow="ignore"), *map(Text, rest)]
     if document.proofs:
         parts += [Text(), proofs(document.proofs)]
     checked = check(document)
@@ -63,8 +65,9 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
 def table(document: Document, where: Where, points: Sequence[Point], knee: Knee | None) -> Table:
     """A row for each batch size."""
     how = "one compiled loop" if where.loop == "chain" else "operation by operation"
-    found = Table(title=f"{where.name}, {how}: {where.device}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-    for title in ("batch", "step", "samples/s", "of peak", "bound", "share", *BOUNDS, "lost", "epoch"):
+    title, last = f"{where.name}, {how}: {where.device}", ("epoch", "middle half", "share", "of peak", *BOUNDS, "lost")
+    found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), dispensable=last)
+    for title in ("batch", "step", "middle half", "samples/s", "of peak", "bound", "share", *BOUNDS, "lost", "epoch"):
         found.add_column(title, justify="left" if title == "bound" else "right")
     best = knee.peak if knee else max(point.samples_per_second for point in points)
     for point in points:
@@ -72,7 +75,8 @@ def table(document: Document, where: Where, points: Sequence[Point], knee: Knee 
         split = [f"{parts[name] / point.step_seconds:.0%}" if share else "" for name in BOUNDS]
         found.add_row(
             f"{point.batch:,}",
-            spread(point.step_seconds, *point.quartiles),
+            duration(point.step_seconds),
+            Text(sides(point.step_seconds, *point.quartiles), style="dim"),
             number(point.samples_per_second),
             f"{point.samples_per_second / best:.0%}",
             Text(point.bound or "", style=STYLES[point.bound]),
@@ -193,7 +197,8 @@ def noise(document: Document) -> Text:
 
 def advice(given: Sequence[Advice]) -> Table:
     """A row for each backend, the soonest first."""
-    found = Table(title="Which batch reaches the target soonest", title_justify="left", box=SIMPLE_HEAD)
+    title, last = "Which batch reaches the target soonest", ("if B is off", "memory", "within 5 %", "epochs")
+    found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
     for title in ("backend", "take", "within 5 %", "if B is off", "time", "learning rate", "epochs", "memory"):
         found.add_column(title, justify="left" if title == "backend" else "right")
     for one in given:
@@ -248,7 +253,8 @@ def proofs(found: Sequence[Proof]) -> Table:
 def validation(found: Check) -> Table:
     """Training to the target, a row for each batch size."""
     title = f"Trained to a loss of {found.target:.3g}: medians over the seeds"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    last = ("of the rule's", "seeds", "examples", "steps")
+    table = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
     for name in ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted"):
         table.add_column(name, justify="right")
     for point in found.points:
@@ -303,9 +309,13 @@ def duration(seconds: float) -> str:
 
 def spread(middle: float, low: float, high: float) -> Text:
     """A duration, and in its unit those on both sides of it."""
-    text = duration(middle)
-    factor = {"µs": 1e6, "ms": 1e3, "s": 1.0}[text.split()[-1]]
-    return Text.assemble(text, (f" {number(low * factor)}–{number(high * factor)}", "dim"))
+    return Text.assemble(duration(middle), (f" {sides(middle, low, high)}", "dim"))
+
+
+def sides(middle: float, low: float, high: float) -> str:
+    """Durations on both sides of one, in its unit."""
+    factor = {"µs": 1e6, "ms": 1e3, "s": 1.0}[duration(middle).split()[-1]]
+    return f"{number(low * factor)}–{number(high * factor)}"
 
 
 def number(value: float) -> str:

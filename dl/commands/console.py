@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from ..config import Configuration
 
 ConfigFile = Annotated[Path | None, typer.Argument(help="A TOML file; without, the digits with defaults.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="A key of the configuration, as optimizer.lr=3e-4.")]
-BackendName = Annotated[str | None, typer.Option("--backend", help="auto, numpy, numba or cupy.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="As optimizer.lr=3e-4; may be given several times."),
+]
+BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="auto, numpy, numba or cupy.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 INTERRUPTED, TERMINATED = 130, 143  # exit codes
@@ -70,9 +73,11 @@ def say(text: str) -> None:
 
 def show(result: dict[str, Any], as_json: bool) -> None:
     """The result of a command."""
+    from ..progress import measure
+
     if as_json:
         print(json.dumps(result))
         return
     for name, value in result.items():
-        text = "  ".join(f"{key} {number:.4f}" for key, number in value.items()) if isinstance(value, dict) else value
+        text = "  ".join(f"{key} {measure(of)}" for key, of in value.items()) if isinstance(value, dict) else value
         print(f"{name}: {text}")

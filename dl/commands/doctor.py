@@ -12,7 +12,7 @@ from .console import Json
 
 
 def doctor(as_json: Json = False) -> None:
-    """Says for each backend whether it runs here, on what, and what is missing."""
+    """Says which backends run here, on what, and what is missing."""
     from dataclasses import asdict
 
     from ... import backends

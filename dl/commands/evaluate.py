@@ -20,7 +20,10 @@ def evaluate(
     report: Annotated[bool, typer.Option("--report", help="Precision and recall too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluates a run's best weights, else its last ones, on the test split."""
+    """Evaluates a run's best weights on the test split.
+
+    A run without best weights is evaluated with its last ones.
+    """
     from .. import experiment
     from ..config import parse
     from ..run import Run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -20,4 +21,4 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
             file.write(SAMPLE)
     except FileExistsError:
         raise ConfigurationError(f"{path} exists already and is left alone; give another name") from None
-    say(f"written: {path}; next: gearshift train {path}")
+    say(f"written: {path}; next: gearshift train {shlex.quote(str(path))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ def lr(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Tries several learning rates for some steps each, and names the best."""
+    """Tries learning rates for some steps each, and names the best."""
     from .. import experiment, learning_rates
     from ..progress import candidates
     from ..storage import write_atomically
@@ -63,4 +64,4 @@ def lr(
     if not as_json:
         result.show()
     show({"optimizer.lr": result.best}, as_json)
-    say(f"next: gearshift train {f'{config} ' if config else ''}--set optimizer.lr={result.best:g}")
+    say(f"next: gearshift train {f'{shlex.quote(str(config))} ' if config else ''}--set optimizer.lr={result.best:g}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ...backends.errors import ConfigurationError
 from .console import BackendName, check_files, say
 from .evaluate import predictor
 
@@ -18,7 +19,10 @@ def predict(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities, not labels.")] = False,
     backend: BackendName = None,
 ) -> None:
-    """Writes a run's answers for rows of raw features: class names as they were in the data, or values."""
+    """Writes a run's answers for rows of raw features.
+
+    Answers are class names as they were in the data, or values.
+    """
     import io
 
     import numpy as np
@@ -26,6 +30,9 @@ def predict(
     from ..data.npy import read_npy
     from ..storage import write_atomically
 
+    for option, path in (("--input", source), ("--output", output)):
+        if path.suffix != ".npy":
+            raise ConfigurationError(f"{option} {path}: expected a .npy file, as numpy.save writes it")
     check_files(output=output)
     trainer = predictor(run, backend)
     x = read_npy(source, mmap=True)

@@ -20,7 +20,10 @@ def search(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Searches for an estimator's parameters on a grid or at random, by cross-validation."""
+    """Searches for an estimator's parameters by cross-validation.
+
+    Tries every point of a grid, or points drawn at random.
+    """
     from .. import search as searching
     from ..config import SearchConfiguration, read_as
     from ..progress import candidates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -41,19 +42,22 @@ def train(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Trains a network, and evaluates its best weights on the test split."""
+    """Trains a network, and tests its best weights."""
     from ... import backends
     from .. import experiment
     from ..config import write
     from ..interrupts import unswallowed
     from ..run import RunWriter
 
+    if resume and run is None:
+        raise ConfigurationError("--resume goes on with a run, and none is named; expected --run, as --run runs/first")
     path = run or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     with unswallowed():
         configuration = _configuration(config, settings or [], path, resume)
         splits, trainer = experiment.build(configuration, backend)
     configuration = experiment.settled(configuration, splits)
     say(backends.explain(trainer.backend))
+    say(splits.summary())
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
     writer = RunWriter(path, configuration.checkpoint.every_seconds, configuration.train.monitor)
@@ -71,13 +75,15 @@ def train(
         for line in draw(trainer, configuration, splits, path):
             say(line)
     if code:
-        say(f"stopped at step {trainer.step}; go on with: gearshift train --resume --run {path}")
+        say(f"stopped at step {trainer.step}; go on with: gearshift train --resume --run {shlex.quote(str(path))}")
         raise typer.Exit(code)
     result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
     if splits.test is not None:
         result["test"] = predictor(path, trainer.backend.name).evaluate(splits.test)
     show(result, as_json)
-    say(f"next: gearshift evaluate {path}   gearshift predict {path} --input X.npy --output Y.npy")
+    name = shlex.quote(str(path))
+    evaluate = f"gearshift evaluate {name}   " if splits.test is not None else ""
+    say(f"next: {evaluate}gearshift predict {name} --input X.npy --output Y.npy")
 
 
 def _configuration(path: Path | None, settings: list[str], run: Path, resume: bool) -> Configuration:

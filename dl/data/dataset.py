@@ -160,6 +160,14 @@ class Splits:
         """The shape of one row of x."""
         return self.train.x.shape[1:]
 
+    def summary(self) -> str:
+        """What is learned from how many rows, in a line."""
+        width = " × ".join(map(str, self.feature_shape))
+        target = "values to predict" if self.classes is None else f"{len(self.classes)} classes"
+        parts = [("validation", self.validation), ("the test", self.test)]
+        aside = ", ".join(f"{len(data):,} for {part}" for part, data in parts if data is not None)
+        return f"{self.name}: {len(self.train):,} rows of {width}, {target}; " + (aside or "none aside")
+
     def standardization(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each training feature, float64, shaped like one row of x.
 

@@ -210,7 +210,8 @@ def _split(source: str, data: Dataset, fractions: dict[str, float], seed: int, s
     """Take the parts named in `fractions` out of `data`; what is left is the part ``train``."""
     sizes = {part: max(1, round(size * len(data))) for part, size in fractions.items() if size > 0}
     if sum(sizes.values()) >= len(data):
-        raise DataError(f"{source}: {len(data)} rows are too few, {sizes} are to be set aside and some to train on")
+        aside = " and ".join(f"{size} for {part}" for part, size in sizes.items())
+        raise DataError(f"{source}: {len(data)} in all are too few rows to set aside {aside} and train on the rest")
     if isinstance(data.x, np.memmap):
         parts, end = {}, len(data)
         for part in reversed(sizes):  # the test part is the last
@@ -227,5 +228,11 @@ def _split(source: str, data: Dataset, fractions: dict[str, float], seed: int, s
                 left, test_size=size, random_state=seed, stratify=data.y[left] if stratified else None
             )
         except ValueError as error:  # a class of one row, or fewer rows set aside than there are classes
-            raise DataError(f"{source}: no stratified split sets aside {size} rows for {part}: {error}") from error
+            counts = np.bincount(data.y)
+            rarest, classes = counts[counts > 0].min(), np.count_nonzero(counts)
+            raise DataError(
+                f"{source}: no split sets aside {size} rows for {part} with every class in each part: there are "
+                f"{classes} classes, and the rarest has {rarest} of {len(data)} rows; "
+                "if these are numbers to predict, set labels to 'values'"
+            ) from error
     return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": left}.items()}

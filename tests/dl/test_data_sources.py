@@ -204,8 +204,8 @@ X, Y = table()
         ({"x": X, "y": Y, "x_test": X, "y_test": Y + 1}, {}, r"test part: y\[3\] is 4, which no row of the training"),
         ({"x": X, "y": Y, "x_test": X, "y_test": Y.astype(str)}, {}, "test part: y has dtype <U"),
         ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, {}, r"\(1,\) float32 in the test part"),
-        ({"x": X, "y": np.arange(40)}, {}, "no stratified split sets aside 8 rows for test: "),
-        ({"x": X[:2], "y": Y[:2]}, {"test": 0.5, "validation": 0.4}, "2 rows are too few"),
+        ({"x": X, "y": np.arange(40)}, {}, "no split sets aside 8 rows for test with every class"),
+        ({"x": X[:2], "y": Y[:2]}, {"test": 0.5, "validation": 0.4}, "2 in all are too few rows"),
     ],
 )
 def test_npz_files_that_are_no_data_set(tmp_path, arrays, options, message):

@@ -82,7 +82,7 @@ def test_wrong_precisions_name_what_there_is() -> None:
         trainer("numpy", "int8")
     with pytest.raises(gs.ConfigurationError, match=r"'float64', which is for models of dtype float64, but .* float32"):
         trainer("numpy", "float64")
-    with pytest.raises(gs.ConfigurationError, match=r"train\.precision is 'half': input should be 'auto', 'float32'"):
+    with pytest.raises(gs.ConfigurationError, match=r"train\.precision is 'half'; expected one of: auto, float32"):
         config.parse({}, ["train.precision=half"])
 
 
