@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from .sweep import FULL, Budget, Stopped, Sweep, machine, task_of
 SIZES, BUDGET = "1:65536", "60s"
 QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
 LARGEST = 1 << 22
-NOISE = 0.2  # of the budget, at most
+NOISE, TRAININGS = 0.15, 0.3  # of the budget, at most: for the noise scale, and to measure the critical batch size
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -144,7 +144,10 @@ def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
         try:
             if asked.noise and document.noise is None:
                 _measure_noise(document, configuration, splits, asked.names, budget)
-            Sweep(document, configuration, splits, asked.names, budget).run()
+            training = document.noise is not None and document.trainings is None
+            Sweep(document, configuration, splits, asked.names, budget).run(TRAININGS if training else 0.0)
+            if training:
+                _train(document, configuration, splits, budget)
             if asked.prove:
                 _prove(document, configuration, splits, budget)
             if asked.validate:
@@ -193,6 +196,18 @@ def _measure_noise(
         document.noise_absent = str(error)
     except FULL as error:
         document.noise_absent = f"its draws of examples do not fit: {str(error) or 'out of memory'}"
+
+
+def _train(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
+    """On the backend of the advice, with what is left of the budget."""
+    from . import critical_run
+    from .analysis import analyse
+
+    given = analyse(document).advice
+    if given:
+        with suppress(ConfigurationError, *FULL):  # the noise scale alone is then counted with
+            seconds = TRAININGS * budget.seconds
+            critical_run.measure(document, configuration, splits, given[0], budget, seconds)
 
 
 def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
