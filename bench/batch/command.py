@@ -20,6 +20,7 @@ from ...dl.config import Configuration, hint
 from . import records
 from .records import Document
 from .sweep import FULL, Budget, Stopped, Sweep, machine, task_of
+from .trained import hyperbola
 
 SIZES, BUDGET = "1:65536", "60s"
 QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
@@ -144,7 +145,7 @@ def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
         try:
             if asked.noise and document.noise is None:
                 _measure_noise(document, configuration, splits, asked.names, budget)
-            training = document.noise is not None and document.trainings is None
+            training = document.noise is not None and not (document.trainings and hyperbola(document.trainings))
             Sweep(document, configuration, splits, asked.names, budget).run(TRAININGS if training else 0.0)
             if training:
                 _train(document, configuration, splits, budget)

@@ -7,7 +7,7 @@ import math
 from ...backends.errors import ConfigurationError
 from ...dl.config import Configuration
 from ...dl.data import Splits
-from .analysis import Advice, noise_scale
+from .analysis import Advice, critical_batch
 from .records import Document, Validation
 from .sweep import Budget
 from .trained import by_batch, median
@@ -31,7 +31,7 @@ class Validator:
     def __init__(
         self, document: Document, configuration: Configuration, splits: Splits, given: Advice, budget: Budget
     ) -> None:
-        scale = noise_scale(document)
+        scale = critical_batch(document)
         if document.noise is None or scale is None:
             raise ConfigurationError(f"--validate needs the noise scale: {document.noise_absent or 'not measured'}")
         self.document, self.given, self.budget = document, given, budget
