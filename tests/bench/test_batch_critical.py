@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import hyperbola, records, report, simulation, trained
+from gearshift.bench.batch import hyperbola, records, report, simulation
 from gearshift.bench.batch.analysis import analyse, critical_batch
 from gearshift.bench.batch.critical_run import batches_around
 from gearshift.bench.batch.records import Document
@@ -89,17 +89,14 @@ def test_batches_around() -> None:
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Trainings on the digits are in the file and in the report, within the budget; `--resume` keeps them."""
+    """Trainings on the digits are in the file and in the report."""
     out = tmp_path / "bench.json"
-    options = ["bench", "--backends", "numba", "--batch-sizes", "8,64,512", "--budget", "4s", "--out", str(out)]
+    options = ["bench", "--backends", "numba", "--batch-sizes", "8,64,512", "--budget", "3s", "--out", str(out)]
     options += ["--set", "model.hidden=[16]", "--set", "model.dropout=0.0", "--set", "optimizer.lr=0.01"]
     with pytest.raises(SystemExit) as ended:
         main(options)
     assert not ended.value.code
     found = records.read(out).trainings
     assert found is not None and found.target > 0 and found.trials
-    assert all(trial.taken > 0 for trial in found.trials) and found.trials[0].steps is not None
+    assert all(trial.taken > 0 for trial in found.trials)
     assert "critical batch size" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main([*options, "--resume"])
-    assert trained.hyperbola(found) is None or records.read(out).trainings == found
