@@ -9,7 +9,7 @@ from .records import Document, Trainings
 from .sweep import Budget
 from .trials import Trials
 
-LADDER = (0, 1, -1, 2, -2, 3, -3)  # powers of four, around the advised batch size, in this order
+LADDER = (1, 4, 1 / 4, 16, 1 / 16, 64, 1 / 64)  # times the advised batch size, in this order
 BATCHES = 4
 RUNS = 24  # that the time is for, each as long as the configured one takes to the target
 FEWEST = 16  # steps as configured; a target that is nearer says nothing
@@ -19,7 +19,7 @@ LATE = 4.0  # times the fastest run's seconds, but not before those planned for 
 
 def batches_around(advised: int, rows: int) -> list[int]:
     """Where steps to the target are measured: fourfold steps, of at most all rows."""
-    ladder = (advised * 4**power if power >= 0 else advised // 4**-power for power in LADDER)
+    ladder = (round(advised * factor) for factor in LADDER)
     return [batch for batch in ladder if 1 <= batch <= rows][:BATCHES]
 
 
