@@ -30,11 +30,11 @@ def bench(
 ) -> None:
     """Times training at every batch size: where the device is underused, why, and which batch to take."""
     from ..dl.config import rooted
-    from .batch import command, records
+    from .batch import command, files
 
     asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove)
     if source is not None:
-        command.report(records.read(source), asked)
+        command.report(files.read(source), asked)
         return
     configuration = rooted(configuration_of(config, settings))
     document, interrupted = command.run(configuration, asked)
@@ -53,11 +53,11 @@ def compare(
 
     from rich.console import Console
 
-    from .batch import records
+    from .batch import files
     from .batch.compare import compare as compared
     from .batch.compare_report import show as show_table
 
-    found = compared(records.read(before), records.read(after))
+    found = compared(files.read(before), files.read(after))
     if as_json:
         print(json.dumps(asdict(found)))
     else:

@@ -15,7 +15,7 @@ from .data import Dataset
 from .dense_chain import plan_of
 from .memory import must_stream
 from .plan import TICK
-from .program import training
+from .program import Program, training
 from .resident import Order
 from .stepwise import StepwisePlan
 from .streamed import rows_of
@@ -24,6 +24,22 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 EVALUATION_ROWS = 1024  # rows a batch of evaluation at the least
+
+
+def step_of(trainer: Trainer, width: int, *, weighted: bool = False) -> Program:
+    """A training step of a trainer on resident rows of `width` features; `weighted` as in `training`."""
+    return training(
+        trainer.model,
+        trainer.loss,
+        trainer.optimizer,
+        width,
+        trainer.state.arena.size,
+        trainer.clip_norm,
+        trainer.precision,
+        trainer.clip_value,
+        weighted=weighted,
+        regularizer=trainer.regularizer,
+    )
 
 
 class Loop:
@@ -55,18 +71,7 @@ class Loop:
                 f"must see all {self.data.rows:,} rows, but the batch size is {batch_size:,}; give "
                 f"batch_size={self.data.rows}"
             )
-        program = training(
-            trainer.model,
-            trainer.loss,
-            trainer.optimizer,
-            self.data.x.shape[1],
-            state.arena.size,
-            trainer.clip_norm,
-            trainer.precision,
-            trainer.clip_value,
-            weighted=self.data.weight is not None,
-            regularizer=trainer.regularizer,
-        )
+        program = step_of(trainer, self.data.x.shape[1], weighted=self.data.weight is not None)
         shared = {**state.shared, **self.data.shared}
         given = trainer.backend, state.arena, shared, self.batch_size
         if trainer.optimizer.on_host and program.graph.activations != program.graph.dtype:
@@ -77,8 +82,7 @@ class Loop:
         if trainer.optimizer.on_host:
             self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
         elif accumulate > 1:
-            before = trainer.optimizer.before
-            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate, before=before)
+            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate)
         else:
             self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
@@ -101,8 +105,9 @@ class Loop:
             if not self._epoch(callbacks):
                 return
             trainer.epoch += 1
-            record = self._record(time.perf_counter() - start, self.data.rows - first)
-            state.begin_epoch()
+            seconds, totals = time.perf_counter() - start, trainer.totals()
+            state.begin_epoch()  # before validation, so that training can go on where that fails
+            record = self._record(totals, seconds, self.data.rows - first)
             if trainer.early_stopping.patience is not None:
                 self._watch(record)
             if record["loss"] <= self.loss_goal:
@@ -133,9 +138,8 @@ class Loop:
         self._check_finite()
         return True
 
-    def _record(self, seconds: float, samples: int) -> dict[str, float]:
-        trainer = self.trainer
-        record = {"epoch": trainer.epoch, "step": self.state.step, **trainer.totals()}
+    def _record(self, totals: dict[str, float], seconds: float, samples: int) -> dict[str, float]:
+        record = {"epoch": self.trainer.epoch, "step": self.state.step, **totals}
         if self.validate is not None:
             record |= {f"validation_{name}": value for name, value in self.validate().items()}
         lr = self.state.lr(self.state.step - 1)

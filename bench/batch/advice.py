@@ -16,6 +16,7 @@ from .curve import Curve
 
 NEAR = 1.05  # times the least time: all batch sizes up to there count as good
 GRID = 600
+PLAIN = ("SGD", "Momentum", "Nesterov")  # optimizers whose steps are as long as the gradient
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,13 @@ def soonest(measured: Curve, noise: float, largest: int) -> Soonest:
 def learning_rate(optimizer: str, lr: float, before: int, after: int, noise: float) -> float:
     """The rate at batch size `after` that goes with `lr` at `before`.
 
-    SGD: ε(b) = ε_max / (1 + B/b) (McCandlish et al. 2018). Adam and RMSprop: ε(b) = 2 ε_max / (√(B/b) + √(b/B)),
-    which rises to b = B and falls beyond (Li et al. 2024, arXiv 2405.14578).
+    SGD, with momentum or without: ε(b) = ε_max / (1 + B/b) (McCandlish et al. 2018). Optimizers that divide by the
+    gradient's size, as Adam: ε(b) = 2 ε_max / (√(B/b) + √(b/B)), which rises to b = B and falls beyond (Li et al.
+    2024, arXiv 2405.14578).
     """
 
     def relative(batch: int) -> float:
-        if optimizer.startswith("SGD"):
+        if optimizer in PLAIN:
             return 1 / (1 + noise / batch)
         return 2 / (math.sqrt(noise / batch) + math.sqrt(batch / noise))
 

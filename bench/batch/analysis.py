@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from itertools import combinations
 
+import numpy as np
+
 from . import advice
 from .curve import Curve, crossover, curve, fit, half_peak
 from .hyperbola import OFF
@@ -30,7 +32,8 @@ class Knee:
     Attributes
     ----------
     t0, ts, misfit, fits : the line t(b) = t0 + b·ts, and whether it explains the curve.
-    half_peak : batch size of half the peak throughput; None where the smallest has more.
+    half_peak : batch size of half the peak throughput; None where the smallest has more, or the largest less.
+    grows : whether the largest has less, by the line: n½ lies beyond what was measured.
     peak : samples a second at best.
     peak_batch : where.
     underuse : how many times slower than the peak the smallest batch size is.
@@ -41,6 +44,7 @@ class Knee:
     misfit: float
     fits: bool
     half_peak: Estimate | None
+    grows: bool
     peak: float
     peak_batch: int
     underuse: float
@@ -48,11 +52,15 @@ class Knee:
 
 @dataclass(frozen=True)
 class Crossing:
-    """From which batch size `above` is the faster of two; below it `below` is. None: `above` always is."""
+    """From which batch size `above` is the faster of two; below it `below` is.
+
+    Where there is no such batch size, `above` is the faster at every batch size, or, not `throughout`, at most of them.
+    """
 
     below: str
     above: str
     batch: Estimate | None
+    throughout: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def analyse(document: Document) -> Analysis:
     """Knees, crossings, advice and the sentence that a person would say."""
     curves = {where.name: measured for where in document.backends if (measured := curve_of(document, where.name))}
     knees = {name: knee(measured) for name, measured in curves.items()}
-    crossings = [_crossing(curves, *pair) for pair in combinations(curves, 2)]
+    crossings = [found for pair in combinations(curves, 2) if (found := _crossing(curves, *pair))]
     given = sorted((_advice(document, name, curves[name], knees[name]) for name in curves), key=lambda one: one.cost)
     best = given[0].backend if given else ""
     if not document.noise:
@@ -128,21 +136,27 @@ def knee(measured: Curve) -> Knee:
         line.misfit,
         line.fits,
         half_peak(measured, line),
+        line.grows(measured.batches[-1]),
         float(speeds[top]),
         int(measured.batches[top]),
         float(speeds[top] / speeds[0]),
     )
 
 
-def _crossing(curves: dict[str, Curve], one: str, other: str) -> Crossing:
+def _crossing(curves: dict[str, Curve], one: str, other: str) -> Crossing | None:
+    """None of curves that have no two batch sizes in common."""
+    a, b = curves[one], curves[other]
     for below, above in ((one, other), (other, one)):
         found = crossover(curves[below], curves[above])
-        first, last = curves[below].batches[0], curves[below].batches[-1]
-        if found and first < found.value < last:
+        if found and a.batches[0] < found.value < a.batches[-1]:
             return Crossing(below, above, found)
-    middle = math.sqrt(curves[one].batches[0] * curves[one].batches[-1])
-    slower, faster = (one, other) if curves[one].at(middle) > curves[other].at(middle) else (other, one)
-    return Crossing(slower, faster, None)
+    batches = np.union1d(a.batches, b.batches)
+    batches = batches[(batches >= max(a.batches[0], b.batches[0])) & (batches <= min(a.batches[-1], b.batches[-1]))]
+    if len(batches) < 2:
+        return None
+    quicker = a.at(batches) < b.at(batches)
+    slower, faster = (other, one) if quicker.mean() > 0.5 else (one, other)
+    return Crossing(slower, faster, None, throughout=bool(quicker.all() or not quicker.any()))
 
 
 def noise_scale(document: Document) -> Estimate | None:
@@ -213,6 +227,11 @@ def sentence(
 def _underuse(document: Document, knee: Knee, name: str) -> str:
     points = document.of(name)
     first, half = points[0].batch, knee.half_peak.value if knee.half_peak else 0.0
+    if knee.grows:
+        last = points[-1]
+        text = f"{name} is underused up to batch {last.batch:,}, the largest, {knee.underuse:.3g}× at batch {first:,}"
+        why = held_back(document, last)
+        return f"{text}: {why}." if why else f"{text}."
     if half <= first:
         return f"{name} has more than half its peak throughput at batch {first:,} already."
     text = f"Below {two_digits(half)} {name} is underused, {knee.underuse:.3g}× at batch {first:,}"
@@ -277,7 +296,8 @@ def _faster(crossing: Crossing, best: str) -> str:
     if crossing.batch is not None:
         side = "below" if best == crossing.above else "above"
         return f"{other} is faster {side} {two_digits(crossing.batch.value)}."
-    return f"{other} is {'slower' if best == crossing.above else 'faster'} throughout."
+    where = "throughout" if crossing.throughout else "at most batch sizes"
+    return f"{other} is {'slower' if best == crossing.above else 'faster'} {where}."
 
 
 def two_digits(number: float) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -77,10 +77,16 @@ def merged(one: Ceilings, other: Ceilings) -> Ceilings:
         Streams(bytes=size, **{kind: max(getattr(s, kind) for s in both if s.bytes == size) for kind in KINDS})
         for size in sorted({stream.bytes for stream in both})
     ]
-    launches = {name: min(value, other.launches.get(name, value)) for name, value in one.launches.items()}
-    arithmetic = {name: max(value, other.arithmetic.get(name, value)) for name, value in one.arithmetic.items()}
+    launches = {name: min(seconds) for name, seconds in _both(one.launches, other.launches)}
+    arithmetic = {name: max(rates) for name, rates in _both(one.arithmetic, other.arithmetic)}
     products = fastest([*one.products, *other.products])
     return Ceilings(products=products, streams=streams, launches=launches, arithmetic=arithmetic)
+
+
+def _both(one: dict[str, float], other: dict[str, float]) -> Iterator[tuple[str, list[float]]]:
+    """Each key of two mappings, and the values that it has there."""
+    for name in {**one, **other}:
+        yield name, [known[name] for known in (one, other) if name in known]
 
 
 def least(backend: Backend, work: Callable[[int], Any]) -> float:

@@ -17,9 +17,9 @@ from ...backends.errors import BackendUnavailable, ConfigurationError
 from ...dl import experiment
 from ...dl.commands.console import check_files
 from ...dl.config import Configuration, hint
-from . import records
-from .records import Document
-from .sweep import FULL, Budget, Stopped, Sweep, machine, task_of
+from . import files
+from .records import Document, Task
+from .sweep import FULL, Budget, Stopped, Sweep, check_configuration, machine, task_of
 from .trained import hyperbola
 
 SIZES, BUDGET = "1:65536", "60s"
@@ -132,15 +132,23 @@ def parse_backends(text: str | None) -> list[str]:
 
 
 def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
-    """Measures; what was measured, and whether it was interrupted."""
+    """Measures; what was measured, and whether it was interrupted.
+
+    `asked.out` has what was measured however this ends.
+
+    Raises
+    ------
+    ConfigurationError
+        The configuration's steps are none that can be timed, or `asked.out` holds those of another one.
+    """
     splits = experiment.load(configuration)
     first = experiment.build_trainer(configuration, splits, asked.names[0])
-    task = task_of(configuration, splits, first)
-    document = _begun(configuration, asked, task)
+    check_configuration(configuration, first)
+    document = _begun(configuration, asked, task_of(configuration, splits, first))
     del first
     with (
         _progress(asked.seconds * (1 + asked.validate)) as tell,
-        _interruptible(Budget(asked.seconds, document.spent_seconds, tell)) as budget,
+        _interruptible(Budget(asked.seconds, tell)) as budget,
     ):
         try:
             if asked.noise and document.noise is None:
@@ -156,17 +164,19 @@ def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
         except Stopped:
             pass
         finally:
-            document.spent_seconds = budget.spent
+            document.spent_seconds += budget.spent
+            if asked.out is not None and any(point.rounds for point in document.benchmarks):
+                files.write(document, asked.out)
         return document, budget.stopped
 
 
-def _begun(configuration: Configuration, asked: Request, task: records.Task) -> Document:
+def _begun(configuration: Configuration, asked: Request, task: Task) -> Document:
     """A new document, or the one to go on with."""
     described = configuration.model_dump(exclude={"backend", "checkpoint"})
     if not asked.resume:
         return Document(machine=machine(), task=task, configuration=described, asked=asked.batches)
     assert asked.out is not None
-    document, here = records.read(asked.out), machine()
+    document, here = files.read(asked.out), machine()
     if document.simulated or document.configuration != described:
         raise ConfigurationError(f"{asked.out} was measured with another configuration; give another --out")
     for name in ("processor", "versions"):
@@ -176,9 +186,6 @@ def _begun(configuration: Configuration, asked: Request, task: records.Task) -> 
                 "give another --out"
             )
     document.asked = asked.batches
-    document.benchmarks = [point for point in document.benchmarks if point.backend in asked.names]
-    document.backends = [where for where in document.backends if where.name in asked.names]
-    document.spent_seconds = 0.0  # the budget is that of this run
     return document
 
 
@@ -227,9 +234,18 @@ def _validate(document: Document, configuration: Configuration, splits: Any, bud
 
     given = analyse(document).advice
     if not given:
-        raise ConfigurationError(f"--validate needs the advice, and there is none: {document.noise_absent}")
+        document.validation_absent = f"it needs the advice, and there is none: {document.noise_absent}"
+        return
+    if document.validation is not None and document.validation.backend != given[0].backend:
+        document.validation = None  # its times are another backend's
+    document.validation_absent = ""
     budget.seconds += budget.spent
-    Validator(document, configuration, splits, given[0], budget).run()
+    try:
+        Validator(document, configuration, splits, given[0], budget).run()
+    except ConfigurationError as error:
+        document.validation_absent = str(error)
+    except FULL as error:
+        document.validation_absent = f"it does not fit: {str(error) or 'out of memory'}"
 
 
 @contextmanager
@@ -280,7 +296,7 @@ def report(document: Document, asked: Request) -> None:
     from .report import show
 
     if asked.out is not None:
-        records.write(document, asked.out)
+        files.write(document, asked.out)
     if asked.plot is not None:
         from .plots import save
 

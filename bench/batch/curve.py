@@ -65,6 +65,10 @@ class Line:
         """Whether it explains the curve."""
         return self.misfit <= FITS
 
+    def grows(self, largest: float) -> bool:
+        """Whether it fits, and has less than half its peak throughput at the largest batch size still."""
+        return self.fits and bool(self.t0 > largest * self.ts)
+
 
 def curve(batches: Sequence[int], rounds: Sequence[Sequence[float]]) -> Curve:
     """The curve of some rounds at each batch size.
@@ -98,14 +102,15 @@ def fit(measured: Curve) -> Line:
 def half_peak(measured: Curve, line: Line) -> Estimate | None:
     """The batch size of half the peak throughput: t0 / ts where the line fits, else read off the curve.
 
-    None where throughput is above half its peak at the smallest batch size already.
+    None where throughput is above half its peak at the smallest batch size already, or below it at the largest still
+    (`Line.grows`).
     """
     if line.fits:
-        if line.ts <= 0:
+        if line.t0 <= 0 or line.grows(measured.batches[-1]):
             return None
         drawn = line.draws[:, 0] / np.maximum(line.draws[:, 1], 1e-30)
         low, high = np.percentile(drawn, Z)
-        return Estimate(value=line.t0 / line.ts, low=float(low), high=float(high)) if line.t0 > 0 else None
+        return Estimate(value=line.t0 / line.ts, low=float(low), high=float(high))
     value = _half(measured.batches, measured.seconds)
     if value is None:
         return None

@@ -136,6 +136,8 @@ def _details(document: Document, analysis: Analysis) -> Iterator[str]:
     yield _lines(report.knees(analysis))
     if document.noise is not None:
         yield _lines([report.noise(document).plain, report.critical(document)])
+    absent = {"noise scale": document.noise_absent, "validation": document.validation_absent}
+    yield _lines([f"no {what}: {why}" for what, why in absent.items() if why])
     for where in document.backends:
         points = document.of(where.name)
         if points:

@@ -25,7 +25,8 @@ def save(document: Document, path: Path) -> None:
     from matplotlib import rc_context
 
     with rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}):
-        metadata = {"Date": None} if path.suffix == ".svg" else None  # equal measurements give equal files
+        # equal measurements give equal files
+        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
         draw(document).savefig(path, dpi=160 if path.suffix == ".png" else None, metadata=metadata)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...backends import Backend, host
-from ...backends.errors import ConfigurationError, DeviceMemoryError
+from ...backends.errors import ConfigurationError
 from ...backends.team import Team
 from ...dl import experiment
 from ...dl.config import Configuration
@@ -24,7 +24,7 @@ from ...dl.plan import Plan
 from ...dl.trainer import Trainer
 from ..peers.worker import fall_asleep
 from .records import BOUNDS, Document, Point, Proof, Where
-from .sweep import Budget, Contestant
+from .sweep import FULL, Budget, Contestant
 
 ROUNDS = 7
 VISIT = 0.1  # seconds of a round's steps
@@ -85,15 +85,15 @@ def prove(document: Document, configuration: Configuration, splits: Splits, name
         base = _contestant(configuration, splits, name, None)
         for point in points:
             base.prepare(point.batch, VISIT)
-    except (DeviceMemoryError, MemoryError):
+        base.measure_ceilings()
+    except FULL:
         return  # the plans of the sweep have taken the rest
-    base.measure_ceilings()
     plan = base.steps[points[0].batch].plan
     for variant in variants(configuration, base.trainer.backend, plan):
         budget.note(f"{name}: {variant.change}")
         try:
             document.proofs += _proved(base, variant, configuration, splits, points)
-        except (DeviceMemoryError, MemoryError, ConfigurationError):
+        except (*FULL, ConfigurationError):
             continue  # it does not fit, or the network is none for it
 
 

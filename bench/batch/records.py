@@ -1,4 +1,4 @@
-"""What `gearshift bench` measures, and its JSON file.
+"""What `gearshift bench` measures, and its JSON file, which `files` writes and reads.
 
 One object a file: this module's `Document`, whose fields are described where they stand. The list ``benchmarks`` has a
 record for each backend and batch size, a `Point`, to which the file adds what is computed from it (``step_seconds``,
@@ -9,19 +9,13 @@ of these are computed anew when a file is read.
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from ...backends.errors import DataError
+from pydantic import BaseModel, ConfigDict
 
 FORMAT = 1
-LARGEST = 64 << 20  # bytes of a file that is read
 SLACK = 1.05  # a share beyond it is a fault of the ceiling
 
 Bound = Literal["compute", "memory", "launch"]
@@ -258,6 +252,7 @@ class Document(Record):
     noise_absent: str = ""  # why there is none
     trainings: Trainings | None = None  # short ones, that measure the critical batch size
     validation: Validation | None = None
+    validation_absent: str = ""  # why there is none, where it was asked for
     proofs: list[Proof] = []
 
     def of(self, backend: str) -> list[Point]:
@@ -278,63 +273,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def write(document: Document, path: Path) -> None:
-    """Writes the file, whole or not at all."""
-    from ...dl.storage import write_atomically
-    from .analysis import analyse
-    from .checked import check
-
-    tree = document.model_dump()
-    measured = [point for point in document.benchmarks if point.rounds]
-    tree["benchmarks"] = [_exchanged(point) for point in measured]
-    tree["analysis"] = plain(analyse(document))
-    tree["check"] = plain(check(document))
-    tree |= {
-        "machine_info": {"cpu": {"brand_raw": document.machine.get("processor", "")}, "node": ""},
-        "commit_info": {"id": "", "dirty": False},
-        "datetime": document.machine.get("time", ""),
-        "version": "5.1.0",
-    }
-    write_atomically(path, (json.dumps(tree, indent=1, allow_nan=False) + "\n").encode())
-
-
-def read(path: Path) -> Document:
-    """Reads the file.
-
-    Raises
-    ------
-    DataError
-        It is no such file.
-    """
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path} has {path.stat().st_size:,} bytes; expected a file of `gearshift bench`")
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(tree, dict) or tree.get("format") != FORMAT or "task" not in tree:
-            raise ValueError("its format is another")
-        return Document.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is no file of `gearshift bench`: {where}: {first['msg']}") from None
-    except ValueError as error:
-        raise DataError(f"{path} is no file of `gearshift bench` (format {FORMAT}): {error}") from None
-
-
-def plain(tree: Any) -> Any:
-    """Dataclasses and records as plain values, for JSON."""
-    if is_dataclass(tree) and not isinstance(tree, type):
-        return {field.name: plain(getattr(tree, field.name)) for field in fields(tree)}
-    if isinstance(tree, Record):
-        return tree.model_dump()
-    if isinstance(tree, dict):
-        return {key: plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [plain(value) for value in tree]
-    return tree
-
-
-def _exchanged(point: Point) -> dict[str, Any]:
+def exchanged(point: Point) -> dict[str, Any]:
     """A point with what is computed from it, and as pytest-benchmark's files have it."""
     seconds, (low, high) = point.rounds, point.quartiles
     name = f"{point.backend}[{point.batch}]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -54,6 +55,8 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
     checked = check(document)
     if checked is not None and document.validation is not None:
         parts += [Text(), validation(checked), *(Text(line) for line in verdict(checked, document.validation))]
+    if document.validation_absent:
+        parts.append(Text(f"no validation: {document.validation_absent}", style="yellow"))
     parts += [Text(), Text(analysis.sentence, style="bold")]
     return Group(*parts)
 
@@ -70,14 +73,14 @@ def table(document: Document, where: Where, points: Sequence[Point], knee: Knee 
         split = [f"{parts[name] / point.step_seconds:.0%}" if share else "" for name in BOUNDS]
         found.add_row(
             f"{point.batch:,}",
-            Text.assemble(duration(point.step_seconds), (f" {span(*point.quartiles)}", "dim")),
+            spread(point.step_seconds, *point.quartiles),
             number(point.samples_per_second),
             f"{point.samples_per_second / best:.0%}",
             Text(point.bound or "", style=STYLES[point.bound]),
             Text(f"{share:.2f}" if share else "", style="red" if point.fault else ""),
             *split,
             f"{max(0.0, 1 - share):.0%}" if share else "",
-            duration(sorted(point.epochs)[len(point.epochs) // 2]) if point.epochs else "–",
+            duration(median(point.epochs)) if point.epochs else "–",
         )
     return found
 
@@ -147,7 +150,9 @@ def knees(analysis: Analysis) -> list[str]:
     lines = []
     for name, knee in analysis.knees.items():
         text = f"{name}: peak {number(knee.peak)} samples/s at {knee.peak_batch:,}; "
-        if knee.half_peak is None:
+        if knee.grows:
+            text += "less than half of what the line says for larger ones, so n½ lies beyond"
+        elif knee.half_peak is None:
             text += "more than half of it at the smallest batch already"
         else:
             half = knee.half_peak
@@ -158,7 +163,8 @@ def knees(analysis: Analysis) -> list[str]:
         lines.append(text)
     for crossing in analysis.crossings:
         if crossing.batch is None:
-            lines.append(f"{crossing.above} is faster than {crossing.below} at every batch size")
+            where = "every batch size" if crossing.throughout else "most batch sizes, and not from one on"
+            lines.append(f"{crossing.above} is faster than {crossing.below} at {where}")
         else:
             batch = crossing.batch
             lines.append(
@@ -274,7 +280,7 @@ def validation(found: Check) -> Table:
             f"{point.seeds}",
             number(point.steps),
             number(point.examples),
-            Text.assemble(duration(point.seconds), (f" {span(point.low, point.high)}", "dim")),
+            spread(point.seconds, point.low, point.high),
             duration(point.predicted),
             style="bold" if point.batch == found.best else "",
         )
@@ -317,11 +323,11 @@ def duration(seconds: float) -> str:
     return f"{number(seconds)} s"
 
 
-def span(low: float, high: float) -> str:
-    """Two durations in the unit of the second."""
-    *_, unit = duration(high).split()
-    factor = {"µs": 1e6, "ms": 1e3, "s": 1.0}[unit]
-    return f"{number(low * factor)}–{number(high * factor)}"
+def spread(middle: float, low: float, high: float) -> Text:
+    """A duration, and in its unit those on both sides of it."""
+    text = duration(middle)
+    factor = {"µs": 1e6, "ms": 1e3, "s": 1.0}[text.split()[-1]]
+    return Text.assemble(text, (f" {number(low * factor)}–{number(high * factor)}", "dim"))
 
 
 def number(value: float) -> str:

@@ -9,9 +9,8 @@ import numpy as np
 from ...backends.errors import NonFiniteLoss
 from ...dl.data import Dataset
 from ...dl.dense_chain import plan_of
-from ...dl.loop import Loop
+from ...dl.loop import Loop, step_of
 from ...dl.plan import Plan, quietly
-from ...dl.program import training
 from ...dl.resident import Resident
 from ...dl.state import TABLE
 from ...dl.trainer import Trainer
@@ -33,17 +32,7 @@ class Steps:
         self.turns = max(1, min(TABLE, ROWS // batch))
         order = np.random.default_rng(0).permutation(data.rows).astype(np.int64)
         order = np.resize(order, batch * self.turns)
-        width, size = data.x.shape[1], self.state.arena.size
-        program = training(
-            trainer.model,
-            trainer.loss,
-            trainer.optimizer,
-            width,
-            size,
-            trainer.clip_norm,
-            trainer.precision,
-            trainer.clip_value,
-        )
+        program = step_of(trainer, data.x.shape[1])
         shared = {**self.state.shared, **data.shared, "order": self.backend.asarray(order)}
         self.plan = make(program.graph, self.backend, self.state.arena, shared, batch)
         self.initial = self.state.pack()

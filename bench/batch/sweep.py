@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -12,12 +13,12 @@ from typing import Any
 
 from ... import backends
 from ...backends import host
-from ...backends.errors import DeviceMemoryError
+from ...backends.errors import ConfigurationError, DeviceMemoryError
 from ...dl import experiment
 from ...dl.config import Configuration
 from ...dl.data import Splits
 from ...dl.dense_chain import DensePlan, plan_of
-from ...dl.layers import Linear
+from ...dl.layers import Layer, Linear
 from ...dl.plan import Plan
 from ...dl.resident import Resident
 from ...dl.trainer import Trainer
@@ -48,18 +49,17 @@ class Budget:
     """Seconds that may be spent, and whether Ctrl-C was pressed."""
 
     seconds: float
-    spent_before: float = 0.0
     tell: Tell = lambda text: None
     start: float = field(default_factory=time.perf_counter)
     stopped: bool = False
 
     @property
     def spent(self) -> float:
-        """Seconds so far, those of an earlier run included."""
-        return self.spent_before + time.perf_counter() - self.start
+        """Seconds so far."""
+        return time.perf_counter() - self.start
 
     def left(self, share: float = 1.0) -> float:
-        """Seconds left of so great a share of the budget."""
+        """Seconds left of so great a share of the budget; negative beyond it."""
         return share * self.seconds - self.spent
 
     def note(self, text: str) -> None:
@@ -87,14 +87,9 @@ def machine() -> dict[str, Any]:
 
 def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> Task:
     """What is trained, for people and for the advice."""
-    layers = [layer for layer in trainer.model.children().values() if isinstance(layer, Linear)]
-    widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
-    network = "-".join(map(str, widths)) + f" {configuration.model.activation}"
-    if configuration.model.dropout and configuration.model.hidden:
-        network += f", dropout {configuration.model.dropout:g}"
     section = configuration.train
     return Task(
-        network=network,
+        network=network_of(configuration, splits, trainer.model),
         parameters=sum(parameter.size for parameter in trainer.model.parameters() if parameter.trained),
         dtype=configuration.model.dtype,
         optimizer=configuration.optimizer.name,
@@ -107,6 +102,40 @@ def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> T
         schedule_steps=configuration.schedule.steps,
         warmup=configuration.schedule.warmup,
     )
+
+
+def network_of(configuration: Configuration, splits: Splits, model: Layer) -> str:
+    """The network in a few words: its widths and activation, or how many layers its graph has."""
+    section, own = configuration.model, configuration.autoencoder
+    kind, dropout = "", section.dropout if section.hidden else 0.0
+    if own.kind != "none":
+        half = [math.prod(splits.feature_shape), *section.hidden]
+        kind, widths, dropout = f"{own.kind} autoencoder ", [*half, own.code, *reversed(half)], own.dropout
+    elif section.layers:
+        return f"a graph of {len(section.layers)} layer" + "s" * (len(section.layers) > 1)
+    else:
+        layers = [layer for layer in model.children().values() if isinstance(layer, Linear)]
+        widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
+    text = f"{kind}{'-'.join(map(str, widths))} {section.activation}"
+    return f"{text}, dropout {dropout:g}" if dropout else text
+
+
+def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
+    """Raises ConfigurationError where training takes other steps than those that are timed here."""
+    section, name = configuration.train, configuration.optimizer.name
+    if trainer.optimizer.on_host or trainer.optimizer.full_batch:
+        raise ConfigurationError(
+            f"optimizer.name is {name!r}, which has no steps of any batch size; expected one of gradients of a batch, "
+            "as 'Adam' or 'SGD'"
+        )
+    for key, value, least in (
+        ("accumulate", section.accumulate, 1),
+        ("class_weight", section.class_weight, "none"),
+    ):
+        if value != least:
+            raise ConfigurationError(
+                f"train.{key} is {value!r}, and `gearshift bench` times steps without it: --set train.{key}={least}"
+            )
 
 
 class Contestant:
@@ -250,11 +279,11 @@ class Sweep:
         if point.batch > rows or expected > max(0.1, self.budget.seconds / 200):
             return
         contestant.steps[point.batch].reset()
-        if point.batch not in contestant.epochs:
-            with suppress(*FULL):
-                contestant.epochs[point.batch] = Epochs(contestant.trainer, contestant.splits.train, point.batch)
-                contestant.epochs[point.batch].timed()
-        if point.batch in contestant.epochs:
+        with suppress(*FULL):  # no epoch is timed there
+            if point.batch not in contestant.epochs:
+                epochs = Epochs(contestant.trainer, contestant.splits.train, point.batch)
+                epochs.timed()
+                contestant.epochs[point.batch] = epochs
             seconds = contestant.epochs[point.batch].timed()
             point.epochs += [seconds] if seconds else []
 

@@ -116,9 +116,9 @@ class Sweeping:
 
     def write(self, folder: Path) -> None:
         """The file that `gearshift bench --from` shows."""
-        from ..batch import records
+        from ..batch import files
 
-        records.write(self.document, folder / f"bench-{self.text}.json")
+        files.write(self.document, folder / f"bench-{self.text}.json")
 
 
 def exhausted(check: Check, backend: Backend, scale: Scale) -> None:

@@ -10,11 +10,9 @@ from ...backends import host
 from ...dl.data import Dataset
 from ...dl.dense_chain import plan_of
 from ...dl.layers import Layer, Linear, ReLU, Sequential, Standardize
-from ...dl.loop import Loop
+from ...dl.loop import Loop, step_of
 from ...dl.losses import CrossEntropyLoss, MSELoss
 from ...dl.optimizers import Adam
-from ...dl.plan import Plan
-from ...dl.program import training
 from ...dl.resident import Resident
 from ...dl.state import TABLE
 from ...dl.trainer import Trainer
@@ -59,8 +57,10 @@ class ResidentSteps(Steps):
     def __init__(self, trainer: Trainer, x: np.ndarray, y: np.ndarray) -> None:
         self.state, self.rows = trainer.state, len(x)
         data = Resident(trainer.backend, Dataset(x, y))
-        order = np.tile(np.arange(self.rows, dtype=np.int64), TABLE)
-        self.plan = training_plan(trainer, {**data.shared, "order": trainer.backend.asarray(order)}, x.shape[1], len(x))
+        order = trainer.backend.asarray(np.tile(np.arange(self.rows, dtype=np.int64), TABLE))
+        shared = {**self.state.shared, **data.shared, "order": order}
+        graph = step_of(trainer, x.shape[1]).graph
+        self.plan = plan_of(graph, trainer.backend, self.state.arena, shared, self.rows)
         self.initial = self.state.pack()
 
     def reset(self) -> None:
@@ -84,13 +84,6 @@ class ResidentSteps(Steps):
             self.run(count)
             sums.append(float(self.state.totals[1]) / self.rows)
         return np.diff(sums).tolist()
-
-
-def training_plan(trainer: Trainer, shared: dict[str, Any], width: int, rows: int) -> Plan:
-    """The plan of a training step, made as the loop makes it."""
-    state = trainer.state
-    program = training(trainer.model, trainer.loss, trainer.optimizer, width, state.arena.size, None)
-    return plan_of(program.graph, trainer.backend, state.arena, {**state.shared, **shared}, rows)
 
 
 class LoopEpochs(Epochs):

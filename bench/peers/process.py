@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from threading import Timer
+from threading import Event, Timer
 from typing import Any
 
 PATIENCE = 300.0  # seconds for an answer; compiling takes the longest
@@ -38,7 +38,13 @@ class Process:
             self._process = self._start()
         process = self._process
         assert process.stdin is not None and process.stdout is not None
-        alarm = Timer(PATIENCE, process.kill)
+        late = Event()
+
+        def give_up() -> None:
+            late.set()
+            process.kill()
+
+        alarm = Timer(PATIENCE, give_up)
         alarm.start()
         try:
             process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
@@ -49,7 +55,8 @@ class Process:
         finally:
             alarm.cancel()
         if not line:
-            raise WorkerFailed(self._obituary())
+            ended = self._obituary()
+            raise WorkerFailed(f"gave no answer within {PATIENCE:g} s" if late.is_set() else ended)
         answer = json.loads(line)
         if "error" in answer:
             raise WorkerFailed(answer["error"])

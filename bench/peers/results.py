@@ -22,20 +22,35 @@ from __future__ import annotations
 
 import json
 import statistics
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from ...backends.errors import DataError
+from .contender import ENTRIES
 
 FORMAT = 1
+
+
+def _known(name: str) -> str:
+    if name not in ENTRIES:
+        raise ValueError(f"contender {name!r} is not known")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_known)]
+"""Of a contender."""
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass
 class Result:
     """What one contender did at one point; fields as in the file."""
 
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[Seconds] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     steps: int = 1
     fault: str = ""
@@ -60,11 +75,11 @@ class Result:
 class Point:
     """One network at one batch size; fields as in the file."""
 
-    measure: str
+    measure: Literal["step", "epoch"]
     network: str
     batch: int
     rows: int
-    results: dict[str, Result] = field(default_factory=dict)
+    results: dict[Name, Result] = field(default_factory=dict)
     real: bool = True
 
 
@@ -113,13 +128,10 @@ def read(path: Path) -> Measurement:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r}")
-        points = []
-        for record in document["points"]:
-            results = {
-                name: Result(**{key: result[key] for key in ("seconds", "losses", "steps", "fault")})
-                for name, result in record.pop("results").items()
-            }
-            points.append(Point(**record, results=results))
-        return Measurement(document["machine"], document["absent"], points)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return TypeAdapter(Measurement).validate_python(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path} is no file of `gearshift peers`: {where}: {first['msg']}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is no file of `gearshift peers` (format {FORMAT}): {error}") from None

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gearshift.bench.batch import advice, simulation
+from gearshift.bench.batch import advice, report, simulation
 from gearshift.bench.batch.analysis import analyse, knee, most_bound, two_digits
 from gearshift.bench.batch.curve import Curve, crossover, curve, fit
 from gearshift.bench.batch.records import Ceilings, Floor, Point, Streams
@@ -120,6 +120,43 @@ def test_misfit_is_said() -> None:
     assert found.peak == pytest.approx(256 / 1e-4) and found.underuse == pytest.approx(256)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_throughput_that_still_grows_is_said(seed: int) -> None:
+    """A step that takes as long for 512 rows as for one has not come near its peak: n½ lies beyond, wherever it is."""
+    document = simulation.simulate([Device("cupy", 2e-4, 1e-12)], batches=[1, 8, 64, 512], seed=seed)
+    found = analyse(document)
+    assert found.knees["cupy"].grows and found.knees["cupy"].half_peak is None
+    assert "cupy is underused up to batch 512, the largest" in found.sentence, found.sentence
+    assert "n½ lies beyond" in report.knees(found)[0]
+    whole = knee(measured(Device("cupy", 2e-4, 1e-6), seed))
+    assert not whole.grows and whole.half_peak is not None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_faster_throughout_means_at_every_batch_size(seed: int) -> None:
+    """Of two backends that are equally fast, rarely one is so in every measurement."""
+    document = simulation.simulate([Device("one", 2e-4, 1e-6), Device("other", 2e-4, 1e-6)], seed=seed)
+    for crossing in analyse(document).crossings:
+        pairs = zip(document.of(crossing.above), document.of(crossing.below), strict=True)
+        faster = [above.step_seconds < below.step_seconds for above, below in pairs]
+        assert crossing.batch is not None or crossing.throughout == all(faster)
+        assert crossing.batch is not None or sum(faster) >= len(faster) / 2
+
+
+def test_backends_without_a_common_batch_size_are_not_compared() -> None:
+    one, other = (simulation.simulate([Device(name, 2e-4, 1e-6)], batches=sizes) for name, sizes in (
+        ("one", [1, 2, 4]), ("other", [8, 16, 32])
+    ))  # fmt: skip
+    one.backends += other.backends
+    one.benchmarks += other.benchmarks
+    assert analyse(one).crossings == [] and analyse(one).sentence
+
+
+def test_durations_beside_each_other_have_one_unit() -> None:
+    assert report.spread(5e-3, 4.9e-3, 12e-3).plain == "5,000 µs 4,900–12,000"
+    assert report.spread(0.0123, 9e-4, 0.02).plain == "12.3 ms 0.9–20"
+
+
 def test_stray_rounds_move_nothing() -> None:
     """One round in seven that takes ten times as long leaves the medians, and widens intervals little."""
     device = Device("made up", 1e-4, 1e-6, spread=0.01, stray=0)
@@ -158,6 +195,8 @@ def test_learning_rates() -> None:
     assert advice.learning_rate("SGD", 0.1, 10, 20, 1e6) == pytest.approx(0.2, rel=1e-4)
     assert advice.learning_rate("SGD", 0.1, 10**6, 10**8, 10) == pytest.approx(0.1, rel=1e-4)
     assert advice.learning_rate("Adam", 0.1, 10, 40, 1e6) == pytest.approx(0.2, rel=1e-3)
+    for name in ("Momentum", "Nesterov"):  # SGD's, with velocities
+        assert advice.learning_rate(name, 0.1, 10, 20, 1e6) == pytest.approx(0.2, rel=1e-4)
     rates = [advice.learning_rate("AdamW", 1e-3, 32, batch, 500) for batch in (125, 500, 2000)]
     assert rates[1] > rates[0] == pytest.approx(rates[2])
     assert advice.epochs(32, 512, 480, 10) == 19

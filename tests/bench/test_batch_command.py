@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,11 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import records, simulation
+from gearshift.bench.batch import command, files, records, simulation
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.proof import strongest
+from gearshift.bench.batch.report import show
+from gearshift.bench.batch.steps import Steps
+from gearshift.bench.batch.sweep import Budget, Contestant, Stopped, machine, task_of
+from gearshift.dl import experiment
+from gearshift.dl.config import Configuration, parse
+from gearshift.dl.data import Splits
+from gearshift.dl.loop import Loop
+from gearshift.dl.resident import Resident
 
 TINY = ["--batch-sizes", "1,4,2000", "--budget", "2s", "--set", "model.hidden=[8]", "--set", "train.seed=1"]
 
@@ -43,6 +53,10 @@ def call(*arguments: object, code: int = 0) -> None:
         (["--set", "model.hiden=[8]"], "model.hiden is not a known key"),
         (["--set", "data.source=none.npz"], "none.npz"),
         (["--from", "none.json"], "none.json"),
+        (["--set", "optimizer.name=NewtonCG"], "optimizer.name is 'NewtonCG', which has no steps of any batch size"),
+        (["--set", "optimizer.name=DeltaBarDelta"], "'DeltaBarDelta', which has no steps of any batch size"),
+        (["--set", "train.accumulate=4"], "train.accumulate is 4, and `gearshift bench` times steps without it"),
+        (["--set", "train.class_weight=balanced"], "--set train.class_weight=none"),
     ],
 )
 def test_mistakes_end_in_one_line(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +96,7 @@ def test_file_has_the_documented_schema(measured: Path) -> None:
         assert one["attainable_seconds"] == pytest.approx(one["share"] * one["step_seconds"])
         assert one["batch"] <= 1258 or not one["epochs"], "epochs end at the data's size"
     assert any(one["epochs"] for one in tree["benchmarks"])
-    document = records.read(measured)
+    document = files.read(measured)
     assert [where.loop for where in document.backends] == ["list", "chain"]
     assert document.task.network == "64-8-10 relu" and document.noise is not None
     assert tree["analysis"]["sentence"] and tree["analysis"]["advice"][0]["high"] <= 1258
@@ -101,14 +115,99 @@ def test_from_and_resume(measured: Path, capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert "numba, one compiled loop" in shown and "numpy, operation by operation" in shown
     assert "reaches the target soonest" in shown and "learning rate" in shown
-    before = {(p.backend, p.batch): len(p.rounds) for p in records.read(measured).benchmarks}
+    before = {(p.backend, p.batch): len(p.rounds) for p in files.read(measured).benchmarks}
     options = [*TINY, "--set", "model.dropout=0.0", "--backends", "numpy,numba", "--out", measured, "--resume"]
     call(*options)
-    after = {(p.backend, p.batch): len(p.rounds) for p in records.read(measured).benchmarks}
+    after = {(p.backend, p.batch): len(p.rounds) for p in files.read(measured).benchmarks}
     assert after.keys() == before.keys() and all(after[key] > before[key] for key in before)
     capsys.readouterr()
     call(*options, "--set", "optimizer.lr=0.5", code=2)
     assert "was measured with another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "network"),
+    [
+        (["model.hidden=[8, 6]", "model.activation=tanh", "model.dropout=0.5"], "64-8-6-10 tanh, dropout 0.5"),
+        (["model.hidden=[]"], "64-10 relu"),
+        (
+            ["autoencoder.kind=sparse", "autoencoder.code=4", "model.hidden=[8]"],
+            "sparse autoencoder 64-8-4-8-64 relu",
+        ),
+        (["model.layers=[{kind = 'Linear', out_features = 10}]"], "a graph of 1 layer"),
+    ],
+)
+def test_networks_of_every_kind_are_named_and_timed(settings: list[str], network: str) -> None:
+    configuration = parse({}, settings)
+    splits = experiment.load(configuration)
+    trainer = experiment.build_trainer(configuration, splits, "numpy")
+    assert task_of(configuration, splits, trainer).network == network
+    assert Contestant(trainer, splits, records.Where(name="numpy")).prepare(4, 1e-3) > 0
+
+
+@pytest.mark.parametrize("setting", ["train.l1=0.01", "train.soft_threshold=0.01", "train.clip_norm=1.0"])
+def test_steps_are_those_that_fit_takes(setting: str) -> None:
+    """Operation by operation."""
+    configuration = parse({}, ["model.hidden=[8]", setting])
+    splits = experiment.load(configuration)
+    trainer = experiment.build_trainer(configuration, splits, "numpy")
+    timed = Steps(trainer, Resident(trainer.backend, splits.train), 4).plan
+    trained = Loop(trainer, splits.train, None, 4).plan
+    names = [[call.node.operation.name for call in plan.bind(4)] for plan in (timed, trained)]
+    assert names[0] == names[1] and len(names[0]) > 10
+
+
+def begun(tmp_path: Path, names: list[str]) -> tuple[records.Document, Configuration, Splits, Path]:
+    """The file of a made-up run on these backends, and whose configuration it says that it is of."""
+    configuration = parse({}, ["model.hidden=[8]"])
+    splits = experiment.load(configuration)
+    trainer = experiment.build_trainer(configuration, splits, "numpy")
+    document = simulation.simulate([simulation.Device(name, 2e-4, 1e-6) for name in names], 900, rows=1000)
+    document.simulated, document.machine, document.spent_seconds = False, machine(), 5.0
+    document.configuration = configuration.model_dump(exclude={"backend", "checkpoint"})
+    document.task = task_of(configuration, splits, trainer)
+    files.write(document, out := tmp_path / "made-up.json")
+    return document, configuration, splits, out
+
+
+def test_going_on_with_one_backend_keeps_the_others(tmp_path: Path) -> None:
+    """And the time that it took is added to what was spent before."""
+    before, configuration, _, out = begun(tmp_path, ["numpy", "numba"])
+    asked = command.Request([1, 4], ["numpy"], 1.0, noise=False, out=out, resume=True)
+    after, _ = command.run(configuration, asked)
+    rounds = [{(point.backend, point.batch): len(point.rounds) for point in one.benchmarks} for one in (before, after)]
+    assert rounds[0].keys() == rounds[1].keys()
+    more = {key for key in rounds[0] if rounds[1][key] > rounds[0][key]}
+    assert more == {("numpy", 1), ("numpy", 4)}
+    assert 5.0 < after.spent_seconds == files.read(out).spent_seconds
+
+
+def test_pressed_twice_it_ends_at_once_and_keeps_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noted(self: Budget, text: str) -> None:
+        if text.endswith("batch 4: round 3"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Budget, "note", noted)
+    out = tmp_path / "half.json"
+    call("--backends", "numpy", "--no-noise", "--batch-sizes", "1,4,8", "--budget", "60s", "--out", out, code=130)
+    assert {point.batch: len(point.rounds) for point in files.read(out).of("numpy")} == {1: 3, 4: 2, 8: 2}
+
+
+def test_a_validation_that_cannot_be_costs_nothing_else(tmp_path: Path) -> None:
+    """Without advice, or interrupted before it has a target, the document says so, or says nothing, and is written."""
+    document, configuration, splits, out = begun(tmp_path, ["numpy"])
+    budget = Budget(1.0, stopped=True)
+    with pytest.raises(Stopped):
+        command._validate(document, configuration, splits, budget)
+    assert document.validation is None
+    files.write(document, out)
+    document.noise, document.noise_absent = None, "it was not asked for"
+    command._validate(document, configuration, splits, budget)
+    console = Console(record=True, width=120, file=io.StringIO())
+    show(document, console)
+    assert "no validation: it needs the advice, and there is none: it was not asked for" in console.export_text()
 
 
 INTERRUPTED = """
@@ -138,10 +237,21 @@ def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=env)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr and "numpy, operation by operation" in done.stdout
-    assert {point.batch: len(point.rounds) for point in records.read(out).of("numpy")} == {1: 3, 2: 3, 4: 2, 8: 2}
+    assert {point.batch: len(point.rounds) for point in files.read(out).of("numpy")} == {1: 3, 2: 3, 4: 2, 8: 2}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "task": 3}', "x" * 10, '{"format": 2}'])
+def without_time() -> str:
+    """A file whose rounds took no time at all."""
+    document = simulation.simulate([simulation.Device("cpu", 1e-4, 1e-6)])
+    document.benchmarks[3].rounds[2] = 0.0
+    return document.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"format": 1, "task": 3}', "x" * 10, '{"format": 2}', "[" * 200_000, without_time()],
+    ids=["empty", "list", "object", "task", "no JSON", "format", "deep", "without time"],
+)
 def test_foreign_files_are_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line."""
     path = tmp_path / "foreign.json"
@@ -154,7 +264,7 @@ def test_simulations_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     """In the first line, in the sentence, and in the file."""
     path = tmp_path / "simulated.json"
     document = simulation.simulate([simulation.Device("gpu", 2e-4, 5e-8), simulation.Device("cpu", 3e-5, 5e-6)], 900)
-    records.write(document, path)
+    files.write(document, path)
     assert json.loads(path.read_text())["simulated"] is True
     call("--from", path)
     lines = capsys.readouterr().out.splitlines()
@@ -167,7 +277,7 @@ def test_proof_of_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     path = tmp_path / "proved.json"
     options = ["--batch-sizes", "1,256", "--budget", "2s", "--no-noise", "--prove", "--backends", "numba"]
     call(*options, "--set", "model.dropout=0.0", "--out", path)
-    proofs = records.read(path).proofs
+    proofs = files.read(path).proofs
     assert {"float64", "operation by operation"} <= {proof.change for proof in proofs}
     assert {proof.batch for proof in proofs} <= {1, 256} and all(proof.measured > 0 for proof in proofs)
     assert all(proof.high >= proof.low and proof.bound in ("compute", "memory", "launch") for proof in proofs)

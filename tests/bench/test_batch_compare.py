@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import records, simulation
+from gearshift.bench.batch import files, simulation
 from gearshift.bench.batch.compare import compare
 from gearshift.bench.batch.records import Document
 from gearshift.bench.batch.simulation import Device, Roof
@@ -69,15 +69,15 @@ def call(*arguments: object, code: int = 0) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A table, JSON, and one line for what cannot be compared."""
     one, other = tmp_path / "a.json", tmp_path / "b.json"
-    records.write(run(1), one)
-    records.write(run(2, slower={"numba": 1.5}), other)
+    files.write(run(1), one)
+    files.write(run(2, slower={"numba": 1.5}), other)
     call("compare", one, other)
     assert "0 faster, 17 slower, 17 the same" in capsys.readouterr().out
     call("compare", one, other, "--json")
     assert len(json.loads(capsys.readouterr().out)["changes"]) == 34
     foreign = run(3)
     foreign.task.network = "another"
-    records.write(foreign, other)
+    files.write(foreign, other)
     call("compare", one, other, code=2)
     assert "network is 'SIMULATION' in one and 'another' in the other" in capsys.readouterr().err
     call("compare", one, tmp_path / "none.json", code=2)
@@ -89,12 +89,12 @@ def test_pictures(ending: str, noise: float | None, tmp_path: Path) -> None:
     """Four panels, with and without a noise scale, marked where they are simulated; equal files of equal runs."""
     pytest.importorskip("matplotlib")
     source = tmp_path / "a.json"
-    records.write(simulation.simulate([Roof(5e-6, 2e12, 4e13), Device("numba", 3e-5, 5e-6)], noise), source)
+    files.write(simulation.simulate([Roof(5e-6, 2e12, 4e13), Device("numba", 3e-5, 5e-6)], noise), source)
     for name in ("one", "other"):
         call("bench", "--from", source, "--plot", tmp_path / f"{name}.{ending}")
     one, other = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("one", "other"))
     assert one == other and len(one) > 20_000
     from gearshift.bench.batch.plots import draw
 
-    figure = draw(records.read(source))
+    figure = draw(files.read(source))
     assert len(figure.axes) == 4 and figure.get_suptitle().startswith("SIMULATION")

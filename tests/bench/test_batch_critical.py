@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import hyperbola, records, report, simulation
+from gearshift.bench.batch import files, hyperbola, report, simulation
 from gearshift.bench.batch.analysis import analyse, critical_batch
 from gearshift.bench.batch.critical_run import batches_around
 from gearshift.bench.batch.records import Document
@@ -96,7 +96,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(options)
     assert not ended.value.code
-    found = records.read(out).trainings
+    found = files.read(out).trainings
     assert found is not None and found.target > 0 and found.trials
     assert all(trial.taken > 0 for trial in found.trials)
     assert "critical batch size" in capsys.readouterr().out

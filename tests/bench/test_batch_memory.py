@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import records
+from gearshift.bench.batch import files
 
 LIMITED = """
 import resource, sys
@@ -60,7 +60,7 @@ def test_more_memory_than_there_is_is_not_tried(tmp_path: Path, capsys: pytest.C
     with pytest.raises(SystemExit) as ended:
         main(["bench", *options, "--set", "model.hidden=[16384]", "--out", str(out)])
     assert not ended.value.code
-    document = records.read(out)
+    document = files.read(out)
     for where in document.backends:
         assert "a batch of 4,194,304 rows needs" in where.limit and "the largest batch that fits is" in where.limit
         assert [point.batch for point in document.of(where.name)] == [1]

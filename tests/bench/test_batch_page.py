@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import records, simulation
+from gearshift.bench.batch import files, simulation
 from gearshift.bench.batch.simulation import Device, Roof
 
 pytest.importorskip("plotly")
@@ -41,7 +41,7 @@ def page(tmp_path: Path, noise: float | None = 900.0, data: str = "SIMULATION") 
     """The page of a simulated run, by the command."""
     document = simulation.simulate([Roof(5e-6, 2e12, 4e13), Device("numba", 3e-5, 5e-6)], noise)
     document.task.data = data
-    records.write(document, tmp_path / "a.json")
+    files.write(document, tmp_path / "a.json")
     with pytest.raises(SystemExit) as ended:
         main(["bench", "--from", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html")])
     assert not ended.value.code

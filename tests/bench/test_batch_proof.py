@@ -18,6 +18,7 @@ from gearshift.bench.batch.sweep import Budget, Sweep, task_of
 from gearshift.dl import experiment
 from gearshift.dl.config import Configuration, parse
 from gearshift.dl.data import Splits
+from gearshift.dl.dense_chain import plan_of
 from gearshift.dl.plan import Plan
 from gearshift.dl.resident import Resident
 
@@ -84,7 +85,7 @@ def test_a_gpu_has_changes_of_its_own() -> None:
 
 def test_a_chain_on_one_thread_takes_the_same_steps() -> None:
     """To the same weights as on all of them, but for the order of sums."""
-    made = [steps("numba", make=make) for make in (proof.plan_of, proof._alone, Plan)]
+    made = [steps("numba", make=make) for make in (plan_of, proof._alone, Plan)]
     for one in made:
         one.reset()
         one.run(3)

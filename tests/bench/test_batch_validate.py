@@ -10,7 +10,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.bench.batch import hyperbola, records, simulation
+from gearshift.bench.batch import files, hyperbola, simulation
 from gearshift.bench.batch.checked import check
 from gearshift.bench.batch.descent import Descent
 from gearshift.bench.batch.records import Document, Trial, Validation
@@ -124,7 +124,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(options)
     assert not ended.value.code
-    document = records.read(out)
+    document = files.read(out)
     found = document.validation
     assert found is not None and 0 < found.target < 1
     assert {trial.seed for trial in found.trials if trial.batch == found.advised} >= {0, 1, 2}
@@ -132,7 +132,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Trained to a loss of" in shown and f"batch {found.advised:,}, as advised, took" in shown
     with pytest.raises(SystemExit):
         main([*options, "--resume"])
-    again = records.read(out).validation
+    again = files.read(out).validation
     assert again is not None and again.trials[: len(found.trials)] == found.trials
     with pytest.raises(SystemExit) as ended:
         main([*options, "--no-noise"])

@@ -9,7 +9,7 @@ import pytest
 
 from gearshift.backends.errors import DataError
 from gearshift.bench.peers import analysis, results
-from gearshift.bench.peers.plot import spread_out
+from gearshift.bench.peers.plot import save, spread_out
 from gearshift.bench.peers.results import Measurement, Point, Result
 
 
@@ -110,9 +110,19 @@ def test_file_holds_what_was_measured(tmp_path: Path) -> None:
     path = tmp_path / "peers.json"
     results.write(measurement, path)
     assert results.read(path) == measurement
-    path.write_text('{"format": 2}')
-    with pytest.raises(DataError, match=r"peers\.json is no file of"):
-        results.read(path)
+    written = path.read_text()
+    for wrong in ('{"format": 2}', "[]", written.replace("jax", "theano"), written.replace("2.0", "0.0")):
+        path.write_text(wrong)
+        with pytest.raises(DataError, match=r"peers\.json is no file of"):
+            results.read(path)
+
+
+def test_a_picture_without_gearshift_says_so(tmp_path: Path) -> None:
+    """As where other contenders alone were asked for, or Ctrl-C came before the first round."""
+    pytest.importorskip("matplotlib")
+    for points in ([], [point(jax=[1.0], torch=[2.0])]):
+        save(Measurement({}, {}, points), tmp_path / "peers.svg")
+        assert (tmp_path / "peers.svg").stat().st_size > 1000
 
 
 def test_labels_keep_their_distance() -> None:

@@ -105,6 +105,15 @@ def test_a_process_that_died_is_reported_and_started_again(process: Process) -> 
     assert process.ask("step", network=CLASSIFIER, batch=1)["losses"]
 
 
+@pytest.mark.parametrize("process", ["numpy"], indirect=True)
+def test_a_process_that_gives_no_answer_is_ended_and_says_so(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as hurried:
+        hurried.setattr("gearshift.bench.peers.process.PATIENCE", 0.001)
+        with pytest.raises(WorkerFailed, match=r"gave no answer within 0\.001 s"):
+            process.ask("step", network=CLASSIFIER, batch=1)
+    assert process.ask("step", network=CLASSIFIER, batch=1)["losses"]
+
+
 def test_an_interruption_keeps_the_rounds_before() -> None:
     """Ctrl-C in the third round leaves two, of every contender."""
 

@@ -33,7 +33,7 @@ def run(suite: str, select: str, *options: str) -> str:
         ("test_kernels.py", "cache"),
         ("test_steps.py", "batch8- and (784-128-10 or autoencoder)"),
         ("test_epochs.py", "batch512 and (784-128-10 or autoencoder)"),
-        ("test_estimators_fit.py", "tiny or digits"),
+        ("test_estimators_fit.py", "tiny or (digits and float32 and gearshift)"),
     ],
 )
 def test_a_selection_runs(suite: str, select: str) -> None:

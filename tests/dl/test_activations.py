@@ -36,6 +36,7 @@ def test_gradient_is_that_of_central_differences(layer: gs.Layer, backend: str) 
         net.load_state_dict(weights)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layer", [gs.GELU(), gs.Softplus()], ids=repr)
 def test_as_torch(layer: gs.Layer, backend: str) -> None:
@@ -51,6 +52,7 @@ def test_as_torch(layer: gs.Layer, backend: str) -> None:
     assert max(np.max(np.abs(grad - w[name].grad.numpy())) for name, grad in grads.items()) <= 1e-11
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("clip_norm", [None, 0.3])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_clipping_by_value_as_torch(backend: str, clip_norm: float | None) -> None:

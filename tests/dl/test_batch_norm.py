@@ -60,6 +60,7 @@ def test_gradient_is_that_of_central_differences(make: Any, train: bool, backend
     model.load_state_dict(weights)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_batch_norm_trains_and_evaluates_as_torch_with_its_running_statistics(backend: str) -> None:
     torch = pytest.importorskip("torch")
@@ -93,6 +94,7 @@ def test_batch_norm_trains_and_evaluates_as_torch_with_its_running_statistics(ba
     assert trainer.evaluate(X, Y)["loss"] == pytest.approx(loss, rel=1e-10)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_maxout_as_torch(backend: str) -> None:
     torch = pytest.importorskip("torch")

@@ -197,6 +197,7 @@ def in_torch(layers: Any, weights: dict[str, Any], x: Any, torch: Any) -> Any:
     return x
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("loss", ["cross-entropy", "squared error", "binary cross-entropy"])
 @pytest.mark.parametrize(

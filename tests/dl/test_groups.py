@@ -23,6 +23,7 @@ RATES = {"0.weight": 0.004, "0.bias": 0.004, "2.bias": 0.05, "4.bias": 0.05}
 DECAYS = {"0.weight": 0.1, "2.weight": 0.3, "4.weight": 0.1}  # biases are never decayed
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
 def test_as_torch(name: str, backend: str) -> None:

@@ -141,6 +141,7 @@ def in_torch(model: gs.Sequential, weights: dict[str, Any], x: Any, torch: Any) 
     return x
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("loss", ["cross-entropy", "soft cross-entropy", "binary cross-entropy", "squared error"])
 @pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("dropout", "standardize")])

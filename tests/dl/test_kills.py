@@ -16,7 +16,9 @@ from safetensors.numpy import load_file
 import gearshift as gs
 
 KILLS = int(os.environ.get("GEARSHIFT_KILLS", "3"))
-TRAIN = ["train", "--resume", "--quiet", "--backend", "numpy", "--set", "train.epochs=40", "--set", "model.hidden=[32]"]
+EPOCHS = 40 if KILLS > 3 else 15
+TRAIN = ["train", "--resume", "--quiet", "--backend", "numpy", "--set", f"train.epochs={EPOCHS}"]
+TRAIN += ["--set", "model.hidden=[32]"]
 TRAIN += ["--set", "train.batch_size=4", "--set", "checkpoint.every_seconds=0.001", "--set", "train.patience=100"]
 
 

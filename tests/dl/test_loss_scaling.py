@@ -91,6 +91,7 @@ def test_a_scale_that_is_none_is_refused_and_nothing_changes() -> None:
         assert bits(run) == before and run.state.step == 0
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_schedule_and_count_are_those_of_pytorchs_grad_scaler(name: str) -> None:
     torch = pytest.importorskip("torch")

@@ -82,6 +82,7 @@ def torch_two_inputs(torch: Any, w: dict[str, Any], x: Any) -> Any:
     return torch.cat([left, right], dim=1) @ w["5.weight"] + w["5.bias"]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("make", "theirs"), [(skip, torch_skip), (two_inputs, torch_two_inputs)])
 def test_it_trains_as_in_torch(make: Callable[[], gs.Model], theirs: Callable[..., Any], backend: str) -> None:

@@ -111,6 +111,7 @@ def test_200_steps_as_the_formula(name: str) -> None:
     assert np.max(np.abs(by_hand(optimizer) - formula())) <= TOLERANCE
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("name", "given"),
     [

@@ -28,6 +28,7 @@ def net(pooling: str, *layers: gs.Layer, padding: int | None = PADDING) -> gs.Se
     return model.init(3)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("pooling", POOLINGS)

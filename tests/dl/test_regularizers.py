@@ -56,6 +56,7 @@ def by_torch(torch: Any, name: str, subgradient: bool) -> dict[str, np.ndarray]:
     return {key: array.detach().numpy() for key, array in w.items()}
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", [gs.L1, gs.SoftThreshold])
 @pytest.mark.parametrize("name", ["SGD", "Adam"])

@@ -172,6 +172,7 @@ def worst(torch: Any, ours: dict[str, np.ndarray], theirs: dict[str, Any], gradi
     return found
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("causal", [True, False])
 def test_gradient_is_that_of_torch(causal: bool, backend: str) -> None:
@@ -189,6 +190,7 @@ def test_gradient_is_that_of_torch(causal: bool, backend: str) -> None:
     assert worst(torch, {k: g for k, g in grads.items() if k not in keys}, parameters, gradient=True) <= 1e-12
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-3)])
 def test_the_example_s_loss_curve_is_that_of_torch(dtype: str, tolerance: float, backend: str) -> None:
@@ -227,6 +229,7 @@ def test_the_example_s_loss_curve_is_that_of_torch(dtype: str, tolerance: float,
     assert np.max(np.abs(trainer.predict_proba(x[:3]) - wanted)) <= 100 * tolerance
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_layer_norm_is_the_formula_and_torch_s(backend: str) -> None:
     model = gs.Sequential(gs.LayerNorm(5, eps=1e-3), dtype="float64")

@@ -24,7 +24,11 @@ from gearshift.kernels.operation import Operation
 
 REALS, SHORTS = (np.float32, np.float64), (ml_dtypes.bfloat16, np.float16)
 TABLE = Path(__file__).with_name("resources.json")
-SHORT_ON = ("75", "90", "120")  # where programs over sixteen bits are compiled: the oldest, Hopper, the newest
+EVERY_TYPE_ON = (
+    "75",
+    "90",
+    "120",
+)  # the oldest, Hopper, the newest; elsewhere float32 alone is compiled
 ARCHITECTURES = ("75", "80", "86", "89", "90", "90a", "100", "120")
 CUPY = ("--device-as-default-execution-space", "-ftz=true")  # what CuPy 14 adds to a kernel's own options
 _USE = re.compile(
@@ -69,10 +73,11 @@ def add(found: dict[Program, str], program: Program) -> None:
 
 
 def programs_for(architecture: str) -> dict[Program, str]:
-    """Those that are compiled for ``"90a"``: the types' conversions alone tell programs over sixteen bits apart."""
-    if architecture in SHORT_ON:
+    """Those that are compiled for ``"90a"``; no text asks for which architecture it is compiled."""
+    if architecture in EVERY_TYPE_ON:
         return programs()
-    return {p: types for p, types in programs().items() if {"bfloat16", "float16"}.isdisjoint(dict(p.macros).values())}
+    others = {"double", "bfloat16", "float16"}
+    return {p: types for p, types in programs().items() if others.isdisjoint(dict(p.macros).values())}
 
 
 @cache

@@ -25,7 +25,12 @@ def program(entry: str) -> Program:
     )
 
 
-@pytest.fixture(params=resources.ARCHITECTURES)
+RARE = ("86", "89", "90a")  # of a generation that is compiled for: the same text in the same instructions
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.long] * (name in RARE)) for name in resources.ARCHITECTURES]
+)
 def architecture(request: pytest.FixtureRequest) -> str:
     """Each architecture that this compiler knows."""
     if int(request.param.rstrip("a")) not in nvrtc.architectures():

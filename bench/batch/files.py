@@ -1,0 +1,76 @@
+"""The JSON file of a run: its records, and what is computed from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...backends.errors import DataError
+from .analysis import analyse
+from .checked import check
+from .records import FORMAT, Document, Record, exchanged
+
+LARGEST = 64 << 20  # bytes of a file that is read
+
+
+def write(document: Document, path: Path) -> None:
+    """Writes the file, whole or not at all."""
+    from ...dl.storage import write_atomically
+
+    tree = document.model_dump()
+    measured = [point for point in document.benchmarks if point.rounds]
+    tree["benchmarks"] = [exchanged(point) for point in measured]
+    tree["analysis"] = plain(analyse(document))
+    tree["check"] = plain(check(document))
+    tree |= {
+        "machine_info": {"cpu": {"brand_raw": document.machine.get("processor", "")}, "node": ""},
+        "commit_info": {"id": "", "dirty": False},
+        "datetime": document.machine.get("time", ""),
+        "version": "5.1.0",
+    }
+    write_atomically(path, (json.dumps(tree, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read(path: Path) -> Document:
+    """Reads the file.
+
+    Raises
+    ------
+    DataError
+        It is no such file.
+    """
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path} has {path.stat().st_size:,} bytes; expected a file of `gearshift bench`")
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(tree, dict) or tree.get("format") != FORMAT or "task" not in tree:
+            raise ValueError("its format is another")
+        document = Document.model_validate(tree)
+        for point in document.benchmarks:
+            if point.batch < 1 or not all(0 < seconds < math.inf for seconds in point.rounds):
+                raise ValueError(f"{point.backend} at batch {point.batch} has rounds of no time")
+        return document
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path} is no file of `gearshift bench`: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no file of `gearshift bench` (format {FORMAT}): {error}") from None
+
+
+def plain(tree: Any) -> Any:
+    """Dataclasses and records as plain values, for JSON."""
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return {field.name: plain(getattr(tree, field.name)) for field in fields(tree)}
+    if isinstance(tree, Record):
+        return tree.model_dump()
+    if isinstance(tree, dict):
+        return {key: plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [plain(value) for value in tree]
+    return tree
