@@ -10,7 +10,9 @@ import numpy as np
 
 from . import advice
 from .curve import Curve, crossover, curve, fit, half_peak
+from .hyperbola import OFF
 from .records import Document, Estimate, Point
+from .trained import hyperbola
 
 WAITS = {
     ("compute", "list"): "arithmetic",
@@ -68,20 +70,21 @@ class Advice:
     Attributes
     ----------
     batch : a batch size to type; `soonest` is the best itself, `low` to `high` are within 5 % of it.
-    low_noise, high_noise : the best batch sizes for the ends of the noise scale's interval.
+    critical : the critical batch size that all of it counts with.
+    low_critical, high_critical : the best batch sizes for the ends of its interval.
     explained : √(B·n½), where the line fits.
     gain : how many times sooner than the configured batch size; None where that one was not measured.
     memory_bytes : activations and workspace at `batch`.
     """
 
     backend: str
-    noise: float
+    critical: float
     batch: int
     soonest: int
     low: int
     high: int
-    low_noise: int
-    high_noise: int
+    low_critical: int
+    high_critical: int
     explained: float | None
     edge: str
     cost: float
@@ -163,8 +166,20 @@ def noise_scale(document: Document) -> Estimate | None:
     return document.noise.adam or document.noise.scale
 
 
+def critical_batch(document: Document) -> Estimate | None:
+    """The critical batch size that the advice counts with: measured by training, else what the noise scale predicts.
+
+    As a prediction the noise scale is off by more than `OFF` one time in three, so twice that is its interval.
+    """
+    scale = noise_scale(document)
+    shape = hyperbola(document.trainings, scale.value) if scale and document.trainings else None
+    if shape is not None or scale is None:
+        return shape and shape.critical
+    return Estimate(value=scale.value, low=scale.low / OFF**2, high=scale.high * OFF**2)
+
+
 def _advice(document: Document, name: str, measured: Curve, knee: Knee) -> Advice:
-    task, scale = document.task, noise_scale(document) or Estimate(value=0, low=0, high=0)
+    task, scale = document.task, critical_batch(document) or Estimate(value=0, low=0, high=0)
     soon = advice.soonest(measured, scale.value, task.rows)
     ends = [advice.soonest(measured, noise, task.rows).batch for noise in (scale.low, scale.high)]
     batch, before = advice.pleasant(soon), min(task.batch_size, task.rows)
@@ -174,13 +189,13 @@ def _advice(document: Document, name: str, measured: Curve, knee: Knee) -> Advic
     stretch = math.ceil(task.rows / batch) * epochs / (math.ceil(task.rows / before) * task.epochs)
     return Advice(
         backend=name,
-        noise=scale.value,
+        critical=scale.value,
         batch=batch,
         soonest=soon.batch,
         low=soon.low,
         high=soon.high,
-        low_noise=ends[0],
-        high_noise=ends[1],
+        low_critical=ends[0],
+        high_critical=ends[1],
         explained=math.sqrt(scale.value * knee.t0 / knee.ts) if knee.fits and knee.ts > 0 else None,
         edge=soon.edge,
         cost=soon.cost,

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from . import advice
-from .analysis import Analysis, curve_of, noise_scale, two_digits
+from .analysis import Analysis, critical_batch, curve_of, two_digits
 from .checked import Check
 from .plots import CEILINGS, INK, MEASURED, PARTS, colour, relative_times
 from .records import BOUNDS, Document, Where
@@ -81,7 +81,7 @@ def bounds(document: Document, where: Where) -> go.Figure | None:
 
 def steps_and_examples(document: Document, analysis: Analysis, checked: Check | None) -> go.Figure | None:
     """The hyperbola of steps against examples, in units of their least; None without a noise scale."""
-    scale = noise_scale(document)
+    scale = critical_batch(document)
     if scale is None:
         return None
     figure = _figure("examples / least", "steps / least")
@@ -115,7 +115,7 @@ def steps_and_examples(document: Document, analysis: Analysis, checked: Check | 
 
 def time_to_target(document: Document, analysis: Analysis, checked: Check | None) -> go.Figure | None:
     """Time to the target against batch size, by the least of all; None without advice."""
-    scale = noise_scale(document)
+    scale = critical_batch(document)
     if scale is None or not analysis.advice:
         return None
     figure, least = _figure("batch size", "time / least"), analysis.advice[0].cost

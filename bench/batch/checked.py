@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import advice
-from .analysis import curve_of, noise_scale
+from .analysis import critical_batch, curve_of, noise_scale
 from .curve import DRAWS, Z
-from .hyperbola import Hyperbola, fit
-from .records import Document, Estimate, Trial, Validation
-
-FEWEST = 3  # batch sizes that a hyperbola is fitted to
+from .hyperbola import Hyperbola
+from .records import Document, Estimate, Trial
+from .trained import by_batch, hyperbola, median, reaching
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Check:
 
     Attributes
     ----------
+    predicted, predicted_noise : the critical batch size that the advice counts with, and the noise scale.
     points : by batch size.
     hyperbola : through them; None of fewer than three.
     best : the batch size of the least measured time.
@@ -59,6 +59,7 @@ class Check:
     backend: str
     target: float
     advised: int
+    predicted: float
     predicted_noise: float
     points: list[Reached]
     hyperbola: Hyperbola | None
@@ -72,15 +73,15 @@ class Check:
 
 def check(document: Document) -> Check | None:
     """What validation says; None where there was none, or nothing reached the target."""
-    found, scale = document.validation, noise_scale(document)
+    found, scale, expected = document.validation, noise_scale(document), critical_batch(document)
     measured = curve_of(document, found.backend) if found else None
-    if found is None or scale is None or measured is None:
+    if found is None or scale is None or expected is None or measured is None:
         return None
-    chosen = {batch: trials for batch in sorted({t.batch for t in found.trials}) if (trials := best_runs(found, batch))}
+    chosen = by_batch(found)
     if not chosen:
         return None
     near = min(chosen, key=lambda batch: abs(np.log(batch / found.advised)))
-    unit = median(chosen[near], "seconds") / advice.cost(measured, scale.value, near)
+    unit = median(chosen[near], "seconds") / advice.cost(measured, expected.value, near)
     points = [
         Reached(
             batch,
@@ -92,20 +93,21 @@ def check(document: Document) -> Check | None:
             median(trials, "seconds"),
             min(trial.seconds or 0 for trial in trials),
             max(trial.seconds or 0 for trial in trials),
-            float(unit * advice.cost(measured, scale.value, batch)),
+            float(unit * advice.cost(measured, expected.value, batch)),
         )
         for batch, trials in chosen.items()
     ]
     first = min(points, key=lambda point: point.seconds)
     advised = next((point for point in points if point.batch == found.advised), None)
-    ruled = [trial for trial in _of(found, found.advised) if trial.factor == 1.0]
-    shape = _hyperbola(list(chosen.values()))
+    ruled = [trial for trial in reaching(found, found.advised) if trial.factor == 1.0]
+    shape = hyperbola(found)
     better = advice.soonest(measured, shape.critical.value, document.task.rows) if shape else None
     soonest = advice.pleasant(better) if better else None
     return Check(
         backend=found.backend,
         target=found.target,
         advised=found.advised,
+        predicted=expected.value,
         predicted_noise=scale.value,
         points=points,
         hyperbola=shape,
@@ -116,24 +118,6 @@ def check(document: Document) -> Check | None:
         soonest_excess=_excess(chosen[soonest], chosen[first.batch]) if soonest in chosen else None,
         time_error=float(np.median([abs(point.predicted / point.seconds - 1) for point in points])),
     )
-
-
-def _of(found: Validation, batch: int) -> list[Trial]:
-    return [trial for trial in found.trials if trial.batch == batch and trial.steps is not None]
-
-
-def best_runs(found: Validation, batch: int) -> list[Trial]:
-    """The runs that reached the target at the best rate: the one that several seeds have, else that of fewest steps."""
-    reached = _of(found, batch)
-    if not reached:
-        return []
-    by_factor = {factor: [t for t in reached if t.factor == factor] for factor in {t.factor for t in reached}}
-    most = max(len(trials) for trials in by_factor.values())
-    return min((t for t in by_factor.values() if len(t) == most), key=lambda trials: median(trials, "steps"))
-
-
-def median(trials: list[Trial], name: str) -> float:
-    return float(np.median([getattr(trial, name) for trial in trials]))
 
 
 def _excess(advised: list[Trial], best: list[Trial]) -> Estimate:
@@ -148,14 +132,3 @@ def _excess(advised: list[Trial], best: list[Trial]) -> Estimate:
     )
     low, high = np.percentile(one / other, Z)
     return Estimate(value=value, low=float(low), high=float(high))
-
-
-def _hyperbola(chosen: list[list[Trial]]) -> Hyperbola | None:
-    if len(chosen) < FEWEST:
-        return None
-    steps = np.array([median(trials, "steps") for trials in chosen])
-    rows = np.array([median(trials, "examples") for trials in chosen]) / steps  # the last batch of an epoch is short
-    logs = [np.log([trial.steps or math.nan for trial in trials]) for trials in chosen]
-    spare = sum(len(values) - 1 for values in logs)
-    spread = np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in logs) / spare) if spare else 0.0
-    return fit(rows, steps, spread / np.sqrt([len(values) for values in logs]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ from ...dl.config import Configuration, hint
 from . import files
 from .records import Document, Task
 from .sweep import FULL, Budget, Stopped, Sweep, check_configuration, machine, task_of
+from .trained import hyperbola
 
 SIZES, BUDGET = "1:65536", "60s"
 QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
 LARGEST = 1 << 22
-NOISE = 0.2  # of the budget, at most
+NOISE, TRAININGS = 0.15, 0.3  # of the budget, at most: for the noise scale, and to measure the critical batch size
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -153,7 +153,10 @@ def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
         try:
             if asked.noise and document.noise is None:
                 _measure_noise(document, configuration, splits, asked.names, budget)
-            Sweep(document, configuration, splits, asked.names, budget).run()
+            training = document.noise is not None and not (document.trainings and hyperbola(document.trainings))
+            Sweep(document, configuration, splits, asked.names, budget).run(TRAININGS if training else 0.0)
+            if training:
+                _train(document, configuration, splits, budget)
             if asked.prove:
                 _prove(document, configuration, splits, budget)
             if asked.validate:
@@ -203,6 +206,19 @@ def _measure_noise(
         document.noise_absent = f"its draws of examples do not fit: {str(error) or 'out of memory'}"
 
 
+def _train(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
+    """On the backend of the advice; for half the time where the sweep took longer than it should."""
+    from . import critical_run
+    from .analysis import analyse
+
+    given = analyse(document).advice
+    if given:
+        with suppress(ConfigurationError, *FULL):  # the noise scale alone is then counted with
+            most = TRAININGS * budget.seconds
+            seconds = min(most, max(most / 2, budget.left()))
+            critical_run.measure(document, configuration, splits, given[0], budget, seconds)
+
+
 def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
     """On the best backend."""
     from .analysis import analyse
@@ -230,9 +246,6 @@ def _validate(document: Document, configuration: Configuration, splits: Any, bud
         document.validation_absent = str(error)
     except FULL as error:
         document.validation_absent = f"it does not fit: {str(error) or 'out of memory'}"
-    finally:
-        if document.validation is not None and not math.isfinite(document.validation.target):
-            document.validation = None  # it ended before it had a target
 
 
 @contextmanager

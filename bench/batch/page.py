@@ -103,7 +103,7 @@ def _charts(document: Document, analysis: Analysis) -> Iterator[str]:
     yield _chart(
         "steps",
         "Steps against examples to the same loss",
-        "Small batches take many steps, large ones many examples; the noise scale says where one turns into the other.",
+        "Small batches take many steps, large ones many examples; at the critical batch size one turns into the other.",
         charts.steps_and_examples(document, analysis, checked),
     )
     yield _chart(
@@ -135,7 +135,7 @@ def _details(document: Document, analysis: Analysis) -> Iterator[str]:
     yield "<section><h2>All numbers</h2>"
     yield _lines(report.knees(analysis))
     if document.noise is not None:
-        yield _lines([report.noise(document).plain])
+        yield _lines([report.noise(document).plain, report.critical(document)])
     absent = {"noise scale": document.noise_absent, "validation": document.validation_absent}
     yield _lines([f"no {what}: {why}" for what, why in absent.items() if why])
     for where in document.backends:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import advice
-from .analysis import Analysis, analyse, curve_of, noise_scale, two_digits
+from .analysis import Analysis, analyse, critical_batch, curve_of, two_digits
 from .checked import Check, check
 from .records import BOUNDS, Document
 
@@ -116,7 +116,7 @@ def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
 def steps_and_examples(panel: Any, document: Document, analysis: Analysis) -> None:
     """The hyperbola of steps against examples to a target, in units of their least."""
     panel.set_title("Steps against examples to the same loss", loc="left", fontweight="bold")
-    scale = noise_scale(document)
+    scale = critical_batch(document)
     if scale is None:
         return _nothing(panel, "the noise scale was not measured")
     batches = np.array(document.asked, dtype=float)
@@ -150,7 +150,7 @@ def steps_and_examples(panel: Any, document: Document, analysis: Analysis) -> No
 def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
     """Time to the target against batch size, by the least of all, with the 5 % band of each backend."""
     panel.set_title("Time to the same loss", loc="left", fontweight="bold")
-    scale = noise_scale(document)
+    scale = critical_batch(document)
     if scale is None or not analysis.advice:
         return _nothing(panel, "the noise scale was not measured")
     least = analysis.advice[0].cost
@@ -172,7 +172,7 @@ def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
 
 def relative_times(document: Document, checked: Check, least: float) -> list[tuple[int, float]]:
     """Batch sizes, and the times measured there in the units of the prediction, which agree at the advised one."""
-    scale, measured = noise_scale(document), curve_of(document, checked.backend)
+    scale, measured = critical_batch(document), curve_of(document, checked.backend)
     assert scale is not None and measured is not None
     return [
         (point.batch, float(point.seconds / point.predicted * advice.cost(measured, scale.value, point.batch) / least))

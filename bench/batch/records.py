@@ -177,7 +177,7 @@ class Noise(Record):
 
 
 class Trial(Record):
-    """One training run towards the target loss of a validation."""
+    """One training run towards the target loss."""
 
     batch: int
     factor: float  # of the learning rate that the rule gives
@@ -189,16 +189,21 @@ class Trial(Record):
     taken: int  # steps
 
 
-class Validation(Record):
+class Trainings(Record):
     """Training to one loss at several batch sizes."""
 
     backend: str
-    advised: int  # batch size
     target: float  # loss
     steps: int  # in which the configured batch size and learning rate came to it
     rows: int  # of the training data, on which the loss was looked at
     trials: list[Trial] = []
     ended: str = ""  # why batch sizes are missing
+
+
+class Validation(Trainings):
+    """Those of `--validate`."""
+
+    advised: int  # batch size
 
 
 class Proof(Record):
@@ -245,6 +250,7 @@ class Document(Record):
     benchmarks: list[Point] = []
     noise: Noise | None = None
     noise_absent: str = ""  # why there is none
+    trainings: Trainings | None = None  # short ones, that measure the critical batch size
     validation: Validation | None = None
     validation_absent: str = ""  # why there is none, where it was asked for
     proofs: list[Proof] = []

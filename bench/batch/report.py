@@ -11,10 +11,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .analysis import Advice, Analysis, Knee, analyse, lost_by_operation, noise_scale, two_digits
+from .analysis import Advice, Analysis, Knee, analyse, critical_batch, lost_by_operation, noise_scale, two_digits
 from .checked import Check, check
 from .narrow import NarrowTable
 from .records import BOUNDS, Bound, Document, Point, Proof, Validation, Where
+from .trained import by_batch, hyperbola
 
 STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
 ROWS, MARKS = 12, "ox+*#@"
@@ -45,7 +46,7 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         parts += [Text(), plot(document)]
     parts += [Text(), *(Text(line) for line in knees(analysis))]
     if document.noise is not None:
-        parts += [Text(), noise(document)]
+        parts += [Text(), noise(document), Text(critical(document))]
     elif document.noise_absent:
         parts.append(Text(f"no noise scale: {document.noise_absent}", style="yellow"))
     if analysis.advice:
@@ -195,6 +196,26 @@ def noise(document: Document) -> Text:
     return Text(text + ", ".join(f"{name or 'all'} {of(value)}" for name, value in last.layers.items()))
 
 
+def critical(document: Document) -> str:
+    """The critical batch size, and where it comes from."""
+    scale, found = critical_batch(document), document.trainings
+    assert scale is not None
+    shape = hyperbola(found) if found else None
+    text = f"{two_digits(max(1.0, scale.low))} to {two_digits(scale.high)}"
+    if found is None or shape is None:
+        reached = "too few trainings to measure it reached their target" if found else "it was not measured by training"
+        return f"critical batch size: {reached}; by the noise scale {text} rows, for it may be many times off"
+    chosen = by_batch(found)
+    text = (
+        f"critical batch size = {two_digits(scale.value)} rows ({text}), by {len(found.trials)} trainings to a loss of "
+        f"{found.target:.3g} at {', '.join(f'{batch:,}' for batch in chosen)} rows, each at the best of some rates; "
+        f"the hyperbola misfits by {shape.misfit:.0%}"
+    )
+    factors = sorted(trials[0].factor for trials in chosen.values())
+    middle = factors[len(factors) // 2]
+    return text + ("" if 0.5 <= middle <= 2 else f"; the best rates were {middle:g}× those of the rule: try them")
+
+
 def advice(given: Sequence[Advice]) -> Table:
     """A row for each backend, the soonest first."""
     title, last = "Which batch reaches the target soonest", ("if B is off", "memory", "within 5 %", "epochs")
@@ -206,7 +227,7 @@ def advice(given: Sequence[Advice]) -> Table:
             one.backend,
             f"{one.batch:,}",
             f"{one.low:,} to {one.high:,}",
-            f"{one.low_noise:,} to {one.high_noise:,}",
+            f"{one.low_critical:,} to {one.high_critical:,}",
             f"{one.cost / given[0].cost:.2f}×",
             f"{one.lr:g}",
             f"{one.epochs}",
@@ -283,8 +304,9 @@ def verdict(found: Check, measured: Validation) -> list[str]:
             f"steps and examples lie on the hyperbola of S = {number(found.hyperbola.steps)} and E = "
             f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}: E/S = "
             f"{two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}); the noise "
-            f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off; by what was "
-            f"measured, take {found.soonest:,}" + (f", which took {after.value:.2f}×" if after else "")
+            f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off, and the advice counted with "
+            f"{two_digits(found.predicted)}; by what was measured, take {found.soonest:,}"
+            + (f", which took {after.value:.2f}×" if after else "")
         )
     if found.excess is not None:
         lines.append(

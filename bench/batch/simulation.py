@@ -5,11 +5,27 @@ This is no backend and measures nothing. Documents made here say so (``simulated
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from .records import Bound, Ceilings, Document, Estimate, Floor, Noise, NoiseAt, Point, Rate, Streams, Task, Where
+from .records import (
+    Bound,
+    Ceilings,
+    Document,
+    Estimate,
+    Floor,
+    Noise,
+    NoiseAt,
+    Point,
+    Rate,
+    Streams,
+    Task,
+    Trainings,
+    Trial,
+    Where,
+)
 from .roofline import FORWARD, INPUTS, WEIGHTS, Cost, floors
 
 BATCHES = [2**power for power in range(17)]
@@ -157,6 +173,26 @@ def simulate(
         benchmarks=points,
         noise=None if noise is None else _noise(noise),
     )  # fmt: skip
+
+
+def train(document: Document, scales: np.ndarray, batches: list[int], spread: float, seed: int = 0) -> float:
+    """Adds trainings of a task whose noise scale changes on the way; the critical batch size, which is the truth.
+
+    Parameters
+    ----------
+    scales : (n,) the noise scale in each of n parts of the way that take as many steps at a huge batch: in each, steps
+        go as 1 + B/b, so over the whole way with the mean of B.
+    spread : deviation of the logarithm of a run's steps.
+    """
+    random, name = np.random.default_rng(seed), document.backends[0].name
+    found = Trainings(backend=name, target=0.1, steps=1000, rows=100)
+    for batch in batches:
+        for place in range(2):
+            steps = float((10 * (1 + scales / batch)).sum() * np.exp(spread * random.standard_normal()))
+            run = {"steps": steps, "examples": batch * steps, "seconds": steps, "taken": math.ceil(steps)}
+            found.trials.append(Trial(batch=batch, factor=1.0, lr=0.1, seed=place, **run))
+    document.trainings = found
+    return float(scales.mean())
 
 
 def _noise(scale: float) -> Noise:
