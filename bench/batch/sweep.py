@@ -257,17 +257,18 @@ class Sweep:
             fall_asleep()
 
     def _repeat(self) -> None:
-        """Further turns of what was disturbed, after a pause each: short of a tenth of the budget."""
-        deadline = time.perf_counter() + max(2.0, 0.1 * self.budget.seconds)
+        """Further turns of what was disturbed, after a pause each, as long as they help and there is time."""
+        deadline, undisturbed = time.perf_counter() + max(1.5, 0.1 * self.budget.seconds), -1
         for _ in range(MORE):
             mark(self.document)
+            before, undisturbed = undisturbed, sum(len(point.undisturbed) for point in self.document.benchmarks)
             lacking = [(one, point) for one in self.crew for point in self._points(one) if point.unsure]
-            if not lacking:
+            if not lacking or undisturbed == before or time.perf_counter() > deadline:
                 return
             self.budget.note("waiting for a quieter moment")
             time.sleep(PAUSE)
             for contestant, point in lacking:
-                if time.perf_counter() < deadline and point.batch in contestant.steps:
+                if point.batch in contestant.steps and time.perf_counter() < deadline:
                     self.budget.note(f"{contestant.where.name}, batch {point.batch:,}: once more")
                     self._visit(contestant, point)
             fall_asleep()

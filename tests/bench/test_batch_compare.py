@@ -44,7 +44,8 @@ def run(
     for point in document.benchmarks:
         factor = np.exp(wobble * random.standard_normal(rounds) + wobble * random.standard_normal())
         met = random.random(rounds) < busy
-        point.rounds = (point.rounds * factor * np.where(met, random.uniform(1.2, 30, rounds), 1)).tolist()
+        late = np.where(met, random.uniform(1.2, 30, rounds), 1)
+        point.rounds = np.multiply(point.rounds, factor * late).tolist()
         if yardstick:
             work = machine * np.exp(0.02 * random.standard_normal((rounds, 3))) * [2e-4, 1e-4, 1e-3]
             point.witnesses = [
