@@ -207,6 +207,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records.write(run(4, busy=1.0), other)
     call("compare", one, other, code=4)
     assert "34 of 34 points are not judged" in (said := capsys.readouterr().out) and "NOT COMPARABLE" in said
+    call("bench", "--from", other)
+    assert "numba: something else used the machine in nearly every round at batch 1, 2, " in capsys.readouterr().out
     foreign = run(3)
     foreign.task.network = "another"
     records.write(foreign, other)
