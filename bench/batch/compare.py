@@ -103,10 +103,11 @@ def compare(before: Document, after: Document) -> Comparison:
     low, high = min(paces), max(paces)
     found = Comparison(machine, math.exp(low), math.exp(high))
     for name, pairs in common.items():
+        errors = _errors(judged[name])
         if len(judged[name]) >= SEVERAL:
-            found.backends.append(_together(name, _moved(judged[name]), low, high))
-        errors = {one.batch: error for (one, _), error in zip(judged[name], _errors(judged[name]), strict=True)}
-        found.changes.extend(_change(pair, errors.get(pair[0].batch), low, high) for pair in pairs)
+            found.backends.append(_together(name, _moved(judged[name]), errors, low, high))
+        known = {one.batch: error for (one, _), error in zip(judged[name], errors, strict=True)}
+        found.changes.extend(_change(pair, known.get(pair[0].batch), low, high) for pair in pairs)
     return found
 
 
@@ -141,11 +142,10 @@ def _errors(pairs: Sequence[Pair]) -> np.ndarray:
     return np.hypot(np.hypot(one, other), scatter)
 
 
-def _together(name: str, moved: np.ndarray, low: float, high: float) -> Change:
-    """All batch sizes of a backend."""
+def _together(name: str, moved: np.ndarray, errors: np.ndarray, low: float, high: float) -> Change:
+    """All batch sizes of a backend, by their median. That they differ from each other is no error of it."""
     median = float(np.median(moved))
-    spread = ROBUST * float(np.median(np.abs(moved - median)))
-    limit = max(LEAST, CERTAIN * math.sqrt(math.pi / 2 / len(moved)) * spread)
+    limit = max(LEAST, CERTAIN * math.sqrt(math.pi / 2 / len(moved)) * float(np.median(errors)))
     return Change(name, None, 0, 0, math.exp(median), math.expm1(limit), _verdict(median, low, high, limit))
 
 
