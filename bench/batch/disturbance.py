@@ -22,7 +22,7 @@ from .records import YARDSTICK, Document, Witness
 TASKS, PROCESSORS = Path("/proc/self/task"), Path("/proc/stat")
 STOLEN, TICK = 8, 0.01  # where the first line of /proc/stat has what the hypervisor took, and in seconds of what size
 LATE = 0.05  # share of a round that threads waited, from which the round is disturbed
-SLOW = 1.25  # and the yardstick's time by that of the run's better half
+SLOW = 1.25  # and the yardstick's time by its lower quartile in the run
 TURNS, PRODUCTS, SIDE, WORDS = 5000, 60, 48, 1 << 19  # of the yardstick: 0.19, 0.12 and 0.14 ms on a core of a Xeon
 TRIES = 4
 
@@ -97,7 +97,8 @@ def pace(document: Document) -> dict[str, float]:
     if len(witnesses) < 2:
         return {}
     found = {kind: [getattr(witness, kind) for witness in witnesses] for kind in YARDSTICK}
-    return {kind: statistics.quantiles(seconds, n=4)[0] for kind, seconds in found.items()}
+    paces = {kind: statistics.quantiles(seconds, n=4)[0] for kind, seconds in found.items()}
+    return {kind: seconds for kind, seconds in paces.items() if seconds > 0}
 
 
 def mark(document: Document) -> None:
