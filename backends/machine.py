@@ -160,32 +160,6 @@ def lanes(dtype: Any) -> int:
     return vector_bytes() // np.dtype(dtype).itemsize
 
 
-def _borrow_lowering() -> Any:
-    from numba.core import cgutils
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def lowered(typing, array):
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            value = context.make_array(signature.args[0])(context, builder, arguments[0])
-            for owner in ("meminfo", "parent"):
-                setattr(value, owner, cgutils.get_null_value(getattr(value, owner).type))
-            return value._getvalue()
-
-        return array(array), generate
-
-    return lowered
-
-
-@lowered_by(_borrow_lowering)
-def borrow(array: Any) -> Any:
-    """The same array without a count of references: a slice of a counted one costs two locked instructions.
-
-    Its owner must outlive it.
-    """
-    return array
-
-
 def _turn_lowering() -> Any:
     from llvmlite import ir
     from numba import types

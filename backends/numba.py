@@ -7,6 +7,7 @@ threads beside them would wait for the processor in multiples of the scheduler's
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -62,11 +63,11 @@ def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any
 
 @cache
 def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...], called: bool) -> Callable[..., Any]:
-    """With `called` for calls from compiled functions alone, for which Numba need not compile a way from Python."""
+    """With `called` for calls from compiled functions alone, which are part of those when they are kept on disk."""
     import numba
     from numba.core import config
 
-    _log_compilation()
+    _watch_compilation()
     calls = _called(text, dict(functions))
     used = tuple(item for item in functions if _changes(text, *item))
     if used != functions:
@@ -75,13 +76,20 @@ def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...
         name: machine.intrinsic(value) or _compiled(value, functions, called=True) for name, value in calls.items()
     }
     function = FunctionType(text.__code__, {**text.__globals__, **compiled}, text.__name__)
-    # Numba tells files of its cache apart by this name
-    names = [f"{name}_{value.__module__.rpartition('.')[2]}_{value.__name__}" for name, value in functions]
-    function.__module__, function.__qualname__ = text.__module__, "_".join([text.__qualname__, *names])
-    function.__qualname__ += "_called" * called
-    ways: Any = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True}
+    # Numba tells files of its cache apart by this name, which file systems want short
+    names = ",".join(f"{name}={value.__module__}.{value.__qualname__}" for name, value in functions)
+    digest = hashlib.sha256(names.encode()).hexdigest()[:16]
+    function.__module__, function.__qualname__ = text.__module__, f"{text.__qualname__}_{digest}"
+    # a count of references would cost two locked instructions a slice: these functions make no arrays of their own
+    ways: Any = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True, "_nrt": False}
+    if called:
+        from .numba_called import CalledCompiler
+
+        ways["pipeline_class"] = CalledCompiler
     dispatcher = numba.njit(error_model="numpy", nogil=True, **ways)(function)
     _forget_constants(dispatcher)
+    if called:
+        return dispatcher
     with _compiling:
         before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())  # pyright: ignore[reportAttributeAccessIssue]
         try:
@@ -107,23 +115,35 @@ def _forget_constants(dispatcher: Any) -> None:
 
 
 @cache
-def _log_compilation() -> None:
-    """Logs, once a process, that a kernel is compiled: one that is not in the cache on disk."""
+def _watch_compilation() -> None:
+    """Logs, once a process, that a kernel is compiled: one that is not in the cache on disk.
+
+    Python's garbage collector rests meanwhile: what it would look through again and again is Numba's own, and no
+    garbage (a seventh of the time).
+    """
     from numba.core import event
 
     @cache
     def log() -> None:
         logger.info("compiling kernels for this machine, which takes some seconds")
 
-    class Log(event.Listener):
+    class Watch(event.Listener):
+        depth, collecting = 0, False  # compilations within compilations; one thread at a time compiles
+
         def on_start(self, event: Any) -> None:
             if event.data["dispatcher"].py_func.__module__.startswith(f"{PACKAGE}.kernels."):
                 log()
+            if self.depth == 0:
+                self.collecting = gc.isenabled()
+                gc.disable()
+            self.depth += 1
 
         def on_end(self, event: Any) -> None:
-            pass
+            self.depth -= 1
+            if self.depth == 0 and self.collecting:
+                gc.enable()
 
-    event.register("numba:compile", Log())
+    event.register("numba:compile", Watch())
 
 
 def _save_if_possible(dispatcher: Any) -> None:

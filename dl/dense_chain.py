@@ -178,21 +178,28 @@ class DensePlan(Plan):
         self._work = host.aligned_zeros(layout.size, arena.dtype)
         room = SCRATCH + max(2 * HOT + 2 * layout.widest * (ROWS + 1), 16 * layout.widest)
         self._scratch = [host.aligned_zeros(room, arena.dtype) for _ in range(self.team.threads)]
-        functions: dict[str, Any] = {"lose": chain.loss.operation.loop}
-        if wide:
-            functions["finish"] = dense_outputs.finish_by_outputs
         unit = arena.dtype == np.float32 and matrix_unit.available()
         self._panels = [np.zeros(0, np.int32)] * self.team.threads
         if unit:
             self._panels = [host.aligned_zeros(layout.words, np.int32) for _ in range(self.team.threads)]
-        else:
-            functions |= matrix_unit.ABSENT
-        if chain.update is not None:
-            slots = len(chain.update.inputs) - 7
-            functions |= {"update": chain.update.operation.loop, "cut": CUTS[slots]}
+        self._bytes = unit and self._arrays(chain.x)[0].dtype == np.uint8
+        functions = self._functions(chain, wide, unit)
         self._steps: Any = backend.compiled(dense_chain.steps, **functions)
         self._bind_arrays(chain, wide)
         self._step_seconds = 0.0
+
+    def _functions(self, chain: Chain, wide: bool, unit: bool) -> dict[str, Any]:
+        """What the loop calls by these names for this chain; what it has no use for is not compiled."""
+        functions: dict[str, Any] = {"lose": chain.loss.operation.loop}
+        functions |= {"finish": dense_outputs.finish_by_outputs} if wide else dense_parts.NOT_WIDE
+        if not unit:
+            functions |= matrix_unit.ABSENT
+        if not self._bytes:
+            functions |= dense_parts.NOT_BYTES
+        if chain.update is None:
+            return functions | dense_parts.NOT_LEARNING
+        slots = len(chain.update.inputs) - 7
+        return functions | {"update": chain.update.operation.loop, "cut": CUTS[slots]}
 
     def _bind_arrays(self, chain: Chain, wide: bool) -> None:
         """Everything that the compiled loop is given, but for the number of rows and what is each thread's own."""
@@ -200,8 +207,7 @@ class DensePlan(Plan):
         x = self._arrays(chain.x)
         mean, scale = x[3:5] if chain.x.operation is GATHER_STANDARDIZED else (empty, empty)
         self._source = x[0], self._arrays(chain.target)[0], x[1], mean, scale
-        bytes_ = self._panels[0].size > 0 and x[0].dtype == np.uint8
-        self._exact = WholeNumbers(self.parts, self.block, x[0].shape[1], mean, scale) if bytes_ else None
+        self._exact = WholeNumbers(self.parts, self.block, x[0].shape[1], mean, scale) if self._bytes else None
         self.inexact = np.zeros(0, np.int16), 0, np.zeros(0, np.int16), empty, empty
         outputs, target = chain.loss.inputs
         scores = chain.loss.outputs[0]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.machine import borrow, float_mode, prefetch, turn
+from ..backends.machine import float_mode, prefetch, turn
 from ..backends.matrix_unit import ALL_PAIRS, WHOLE_LEFT, begin, end
 from ..backends.team import share, wait
 from .activation import backward_loop as slope
@@ -85,17 +85,13 @@ def steps(
     """
     mode = float_mode(FLUSH)
     begin()
-    layers, work, p = borrow(layers), borrow(work), borrow(p)
-    data, targets, order, mean, scale = source
-    source = borrow(data), borrow(targets), borrow(order), borrow(mean), borrow(scale)
     outputs, doutputs, target, scores, by_part = ends
-    ends = borrow(outputs[:rows]), borrow(doutputs[:rows]), borrow(target[:rows]), borrow(scores[:rows]), by_part
-    tools = borrow(tools[0]), tools[1], tools[2], borrow(tools[3] if rows >= FEW else tools[3][:0])
+    ends = outputs[:rows], doutputs[:rows], target[:rows], scores[:rows], by_part
+    scratch, lanes, height, panels = tools
+    tools = scratch, lanes, height, panels if rows >= FEW else panels[:0]
     numbers, stride, centre, scale, shift = exact
-    exact = borrow(numbers), stride, borrow(centre), borrow(scale), borrow(shift)
-    inexact = borrow(numbers[:0]), stride, borrow(centre[:0]), borrow(scale[:0]), borrow(shift[:0])
-    counters, slots, bounds, factors, table, clip, attributes = optimizer
-    optimizer = counters, slots, borrow(bounds), borrow(factors), borrow(table), borrow(clip), attributes
+    inexact = numbers[:0], stride, centre[:0], scale[:0], shift[:0]
+    counters, slots = optimizer[:2]
     last, several = layers.shape[0] - 1, 1 if rows > block else 0
     wide = layers[last][BY_OUTPUTS]
     if wide:

@@ -89,3 +89,13 @@ def copy_rows(rows: int, width: int, a: Any, a0: int, am: int, b: Any, b0: int, 
         source, target = a[a0 + row * am :], b[b0 + row * bm :]
         for j in range(width):
             target[j] = source[j]
+
+
+def skip(*arguments: Any) -> None:
+    """Stands in for what a plan never calls, so that it is not compiled: see `NOT_BYTES` and its like."""
+
+
+# what is not called where data are no bytes, no layer is divided by its outputs, and nothing is learnt
+NOT_BYTES = dict.fromkeys(("read_whole", "fit_whole"), skip)
+NOT_WIDE = dict.fromkeys(("divide", "mean_scores", "add_up"), skip)
+NOT_LEARNING = dict.fromkeys(("fetch", "backward", "descend", "fit"), skip)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.machine import borrow, turn
+from ..backends.machine import turn
 from ..backends.matrix_unit import ALL_PAIRS, DEEP, STEP, WHOLE_RIGHT
 from .adam import loop as update
 from .bias_activation import CHUNK
@@ -60,10 +60,9 @@ def fit(
     scratch, _, _, panels = tools
     hot, bias = scratch[SCRATCH:], layer[BIAS]
     if panels.shape[0] > 0:
-        numbers, stride, _, scale, _ = exact
+        _, _, _, scale, _ = exact
         if scale.shape[0] > 0:
-            x = whole_numbers(numbers, part, parts)
-            fit_turned(part, parts, n, layer, numbers, x, stride, work, p, optimizer, tools, several, more, done, exact)
+            fit_whole(part, parts, n, layer, work, p, optimizer, tools, several, more, done, exact)
         else:
             x, stride = layer[X] + span(layer, part, parts)[0], layer[X_STRIDE]
             fit_turned(part, parts, n, layer, work, x, stride, work, p, optimizer, tools, several, more, done, exact)
@@ -189,6 +188,26 @@ def fit_turned(
             apply(p, turned, weight + i * outputs, size * outputs, layer[WEIGHT_RANGE], optimizer)
 
 
+def fit_whole(
+    part: int,
+    parts: int,
+    n: int,
+    layer: Any,
+    work: Any,
+    p: Any,
+    optimizer: Any,
+    tools: Any,
+    several: int,
+    more: int,
+    done: int,
+    exact: Any,
+) -> None:
+    """`fit_turned` where the part's columns of X are whole numbers."""
+    numbers, stride, _, _, _ = exact
+    x = whole_numbers(numbers, part, parts)
+    fit_turned(part, parts, n, layer, numbers, x, stride, work, p, optimizer, tools, several, more, done, exact)
+
+
 def sum_columns(n: int, work: Any, d: int, stride: int, total: Any, chunk: Any, more: int) -> None:
     """total (width,) = the sum over n rows of D, in chunks as `bias_activation` has them, or more of it."""
     width = total.shape[0]
@@ -227,17 +246,17 @@ def apply(p: Any, g: Any, start: int, size: int, group: int, optimizer: Any) -> 
 
 def cut(slots: Any, start: int, stop: int) -> Any:
     """The same part of each of the optimizer's states: here of two."""
-    return borrow(slots[0])[start:stop], borrow(slots[1])[start:stop]
+    return slots[0][start:stop], slots[1][start:stop]
 
 
 def cut_one(slots: Any, start: int, stop: int) -> Any:
     """`cut` for one state."""
-    return (borrow(slots[0])[start:stop],)
+    return (slots[0][start:stop],)
 
 
 def cut_three(slots: Any, start: int, stop: int) -> Any:
     """`cut` for three states."""
-    return borrow(slots[0])[start:stop], borrow(slots[1])[start:stop], borrow(slots[2])[start:stop]
+    return slots[0][start:stop], slots[1][start:stop], slots[2][start:stop]
 
 
 CUTS = {1: cut_one, 2: cut, 3: cut_three}
