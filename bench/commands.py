@@ -11,6 +11,8 @@ import typer
 
 from ..dl.commands.console import INTERRUPTED, ConfigFile, Json, Settings, check_files, configuration_of
 
+SLOWER, NOT_COMPARABLE = 3, 4  # exit codes of `gearshift compare`
+
 
 def bench(
     config: ConfigFile = None,
@@ -51,9 +53,9 @@ def compare(
     after: Annotated[Path, typer.Argument(help="A later one.")],
     as_json: Json = False,
 ) -> None:
-    """Says what got faster or slower between two `bench --out` files.
+    """Says what got faster or slower from one `gearshift bench --out` to another, beyond noise.
 
-    A change counts where it is beyond noise.
+    Ends with code 0 where nothing is slower, 3 where something is, and 4 where the machine was too disturbed to say.
     """
     from dataclasses import asdict
 
@@ -65,9 +67,13 @@ def compare(
 
     found = compared(files.read(before), files.read(after))
     if as_json:
-        print(json.dumps(asdict(found)))
+        print(json.dumps(asdict(found) | {"comparable": found.comparable}))
     else:
         show_table(found, Console(width=None if sys.stdout.isatty() else 120))
+    if not found.comparable:
+        raise typer.Exit(NOT_COMPARABLE)
+    if found.slower:
+        raise typer.Exit(SLOWER)
 
 
 def peers(

@@ -123,7 +123,7 @@ def analyse(document: Document) -> Analysis:
 def curve_of(document: Document, backend: str) -> Curve | None:
     """A backend's curve; None of fewer than two batch sizes."""
     points = document.of(backend)
-    return curve([point.batch for point in points], [point.rounds for point in points]) if len(points) > 1 else None
+    return curve([point.batch for point in points], [point.counted for point in points]) if len(points) > 1 else None
 
 
 def knee(measured: Curve) -> Knee:

@@ -142,7 +142,7 @@ def _details(document: Document, analysis: Analysis) -> Iterator[str]:
         points = document.of(where.name)
         if points:
             table = report.table(document, where, points, analysis.knees.get(where.name))
-            lines = [str(report.ceilings(where, points)), where.limit]
+            lines = [str(report.ceilings(where, points)), where.limit, report.disturbances(points)]
             lines += [f"FAULT, batch {point.batch:,}: {point.fault}" for point in points if point.fault]
             yield f"<details open><summary>{escape(where.name)}</summary>{_table(table)}{_lines(lines)}</details>"
     yield "</section>"

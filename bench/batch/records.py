@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 FORMAT = 1
 SLACK = 1.05  # a share beyond it is a fault of the ceiling
 
 Bound = Literal["compute", "memory", "launch"]
 BOUNDS: tuple[Bound, ...] = ("compute", "memory", "launch")
+YARDSTICK = ("calls", "arithmetic", "memory")
+ENOUGH = 3  # undisturbed rounds that a comparison needs
 
 
 class Record(BaseModel):
@@ -52,25 +54,67 @@ class Floor(Record):
         return max(BOUNDS, key=lambda name: getattr(self, name))
 
 
+class Witness(Record):
+    """What else the machine did during a round."""
+
+    waited: float = 0.0  # time in which threads had no processor, those of all added up, by the round's
+    calls: float = 0.0  # seconds of the yardstick's kinds, the greater of before and after; 0 where it was not timed
+    arithmetic: float = 0.0
+    memory: float = 0.0
+
+
 class Point(Record):
     """One backend at one batch size."""
 
     backend: str
     batch: int
     rounds: list[float] = []  # seconds a step, in each round
+    witnesses: list[Witness] = []  # of each round; empty in files of before there were any
+    disturbed: list[bool] = []  # which rounds do not count
     epochs: list[float] = []  # seconds of whole epochs; empty beyond the data's rows, or beyond the time there was
     floors: list[Floor] = []
     memory_bytes: int = 0  # activations and workspace
 
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        """Of rounds that nobody witnessed nothing is known; they count."""
+        missing = len(self.rounds) - len(self.witnesses)
+        self.witnesses = [Witness()] * missing + self.witnesses
+        self.disturbed = [False] * (len(self.rounds) - len(self.disturbed)) + self.disturbed
+        if not len(self.rounds) == len(self.witnesses) == len(self.disturbed):
+            raise ValueError("there are more witnesses than rounds")
+        return self
+
+    def add(self, seconds: float, witness: Witness) -> None:
+        """Another round."""
+        self.rounds.append(seconds)
+        self.witnesses.append(witness)
+        self.disturbed.append(False)
+
+    @property
+    def undisturbed(self) -> list[float]:
+        """Seconds of the rounds during which the machine did nothing else."""
+        return [seconds for seconds, out in zip(self.rounds, self.disturbed, strict=True) if not out]
+
+    @property
+    def counted(self) -> list[float]:
+        """The same, or of all rounds where each was disturbed."""
+        return self.undisturbed or self.rounds
+
+    @property
+    def unsure(self) -> bool:
+        """Whether too few rounds were undisturbed to compare this with anything."""
+        return any(self.disturbed) and len(self.undisturbed) < ENOUGH
+
     @property
     def step_seconds(self) -> float:
-        """The median of the rounds."""
-        return statistics.median(self.rounds)
+        """The median of the rounds that count."""
+        return statistics.median(self.counted)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Between them lies the middle half of the rounds."""
-        return quartiles(self.rounds)
+        """Between them lies the middle half of the rounds that count."""
+        return quartiles(self.counted)
 
     @property
     def samples_per_second(self) -> float:
@@ -275,7 +319,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 def exchanged(point: Point) -> dict[str, Any]:
     """A point with what is computed from it, and as pytest-benchmark's files have it."""
-    seconds, (low, high) = point.rounds, point.quartiles
+    seconds, (low, high) = point.counted, point.quartiles
     name = f"{point.backend}[{point.batch}]"
     deviation = statistics.stdev(seconds) if len(seconds) > 1 else 0.0
     mean = statistics.fmean(seconds)

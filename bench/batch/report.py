@@ -42,6 +42,8 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         if where.limit:
             parts.append(Text(f"{where.name}: {where.limit}", style="yellow"))
         parts += [Text(f"FAULT {where.name}, batch {p.batch:,}: {p.fault}", style="red") for p in points if p.fault]
+        if unsure := disturbances(points):
+            parts.append(Text(f"{where.name}: {unsure}", style="yellow"))
     if analysis.knees:
         parts += [Text(), plot(document)]
     parts += [Text(), *(Text(line) for line in knees(analysis))]
@@ -120,6 +122,14 @@ def losses(points: Sequence[Point]) -> list[str]:
         if first:
             lines.append(f"batch {point.batch:,} " + ", ".join(f"{name} {part:.0%}" for name, part in first))
     return lines
+
+
+def disturbances(points: Sequence[Point]) -> str:
+    """Where something else used the machine in nearly every round; empty where nothing did."""
+    found = ", ".join(f"{point.batch:,}" for point in points if point.unsure)
+    return (
+        f"something else used the machine in nearly every round at batch {found}; run again without it" if found else ""
+    )
 
 
 def plot(document: Document, width: int = 60) -> Text:

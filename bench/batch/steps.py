@@ -8,7 +8,7 @@ import numpy as np
 
 from ...backends.errors import NonFiniteLoss
 from ...dl.data import Dataset
-from ...dl.dense_chain import plan_of
+from ...dl.dense_chain import DensePlan, plan_of
 from ...dl.loop import Loop, step_of
 from ...dl.plan import Plan, quietly
 from ...dl.resident import Resident
@@ -57,6 +57,12 @@ class Steps:
         """Seconds a step, on the device's clock, from the initial weights on."""
         self.reset()
         return self.backend.seconds(lambda: self.run(steps)) / steps
+
+    @property
+    def short_handed(self) -> bool:
+        """Whether one thread makes do for a while, since others were kept from their processors."""
+        plan = self.plan
+        return isinstance(plan, DensePlan) and plan.team.threads_for(plan.parts) < min(plan.team.threads, plan.parts)
 
     @quietly
     def operations(self) -> list[float]:

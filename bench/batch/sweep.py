@@ -24,12 +24,14 @@ from ...dl.resident import Resident
 from ...dl.trainer import Trainer
 from ..peers.worker import fall_asleep
 from . import ceilings, work
+from .disturbance import Watch, Yardstick, mark
 from .records import Document, Point, Task, Where
 from .roofline import floors
 from .steps import Epochs, Steps
 
 ROUNDS, FEWEST = 15, 3  # at most, and at the least where the budget allows
 VISIT = 0.1  # seconds of a round's steps at one batch size, at most
+MORE, PAUSE = 4, 0.3  # further turns of what was disturbed, and seconds to wait for a quieter moment
 STABLE, WARM_UP = 0.05, 0.3  # relative change of two blocks that counts as none, and seconds spent on it at most
 EPOCHS = 3  # of a batch size
 FULL = (DeviceMemoryError, MemoryError)  # what a batch that does not fit ends in
@@ -162,6 +164,17 @@ class Contestant:
         self.steps[batch], self.count[batch] = steps, max(1, round(visit / seconds))
         return seconds
 
+    def visit(self, point: Point, yardstick: Yardstick, visit: float) -> None:
+        """Another round of a point. Where disturbed steps made its rounds too short, the next is longer."""
+        steps, count = self.steps[point.batch], self.count[point.batch]
+        short_handed = steps.short_handed
+        watch = Watch(yardstick)
+        seconds = steps.timed(count)
+        witness = watch.witness()
+        witness.waited += short_handed or steps.short_handed
+        point.add(seconds, witness)
+        self.count[point.batch] = max(count, round(visit / seconds))
+
     def leave(self, batch: int, error: Exception) -> None:
         """Ends the sweep before a batch size that does not fit; what was measured below it stays."""
         self.where.limit = f"batch {batch:,} does not fit: {str(error) or 'out of memory'}"
@@ -198,7 +211,7 @@ class Sweep:
     def __init__(
         self, document: Document, configuration: Configuration, splits: Splits, names: Sequence[str], budget: Budget
     ) -> None:
-        self.document, self.budget = document, budget
+        self.document, self.budget, self.yardstick = document, budget, Yardstick()
         self.crew: list[Contestant] = []
         for name in names:
             status = backends.available()[name]
@@ -226,8 +239,10 @@ class Sweep:
                 if turn >= FEWEST and self.budget.left(share) < self._expected():
                     break
                 self._round(turn, share)
+            self._repeat()
             self._ceilings()
         finally:
+            mark(self.document)
             self._explain()
 
     def _prepare(self, contestant: Contestant, batches: Sequence[int]) -> None:
@@ -261,17 +276,44 @@ class Sweep:
         shifted = self.crew[turn % len(self.crew) :] + self.crew[: turn % len(self.crew)]
         for contestant in shifted:
             name = contestant.where.name
-            for batch, steps in list(contestant.steps.items()):
+            for batch in list(contestant.steps):
                 self.budget.note(f"{name}, batch {batch:,}: round {turn + 1}")
                 point = self.point(name, batch)
-                try:
-                    point.rounds.append(steps.timed(contestant.count[batch]))
-                except FULL as error:
-                    contestant.leave(batch, error)
+                if not self._visit(contestant, point):
                     break
                 if turn == 0 or (turn < EPOCHS and self.budget.left(share) > 0):
                     self._epoch(contestant, point)
             fall_asleep()
+
+    def _repeat(self) -> None:
+        """Further turns of what was disturbed, after a pause each, as long as they help and there is time."""
+        deadline, undisturbed = time.perf_counter() + max(1.5, 0.1 * self.budget.seconds), -1
+        for _ in range(MORE):
+            mark(self.document)
+            before, undisturbed = undisturbed, sum(len(point.undisturbed) for point in self.document.benchmarks)
+            lacking = [(one, point) for one in self.crew for point in self._points(one) if point.unsure]
+            if not lacking or undisturbed == before or time.perf_counter() > deadline:
+                return
+            self.budget.note("waiting for a quieter moment")
+            time.sleep(PAUSE)
+            for contestant, point in lacking:
+                if point.batch in contestant.steps and time.perf_counter() < deadline:
+                    self.budget.note(f"{contestant.where.name}, batch {point.batch:,}: once more")
+                    self._visit(contestant, point)
+            fall_asleep()
+
+    def _visit(self, contestant: Contestant, point: Point) -> bool:
+        """Another round of a point; False where it does not fit any more."""
+        try:
+            contestant.visit(point, self.yardstick, self.visit)
+        except FULL as error:
+            contestant.leave(point.batch, error)
+            return False
+        return True
+
+    def _points(self, contestant: Contestant) -> list[Point]:
+        """What it has the plans of, and has measured."""
+        return [point for point in self.document.of(contestant.where.name) if point.batch in contestant.steps]
 
     def _epoch(self, contestant: Contestant, point: Point) -> None:
         rows = self.document.task.rows
@@ -297,8 +339,8 @@ class Sweep:
 
     def _explain(self) -> None:
         for contestant in self.crew:
-            for point in self.document.of(contestant.where.name):
-                if point.batch in contestant.steps and contestant.where.ceilings.streams:
+            for point in self._points(contestant):
+                if contestant.where.ceilings.streams:
                     with suppress(*FULL):
                         contestant.explain(point, self.budget.seconds / 200)
 

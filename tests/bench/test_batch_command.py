@@ -92,7 +92,8 @@ def test_file_has_the_documented_schema(measured: Path) -> None:
     for one in tree["benchmarks"]:
         assert one["bound"] in ("compute", "memory", "launch") and one["share"] > 0
         assert one["step_seconds"] == one["stats"]["median"] > 0
-        assert len(one["rounds"]) >= 3 and one["memory_bytes"] > 0
+        assert len(one["rounds"]) == len(one["witnesses"]) == len(one["disturbed"]) >= 3 and one["memory_bytes"] > 0
+        assert all(witness["waited"] >= 0 and witness["calls"] > 0 for witness in one["witnesses"])
         assert one["attainable_seconds"] == pytest.approx(one["share"] * one["step_seconds"])
         assert one["batch"] <= 1258 or not one["epochs"], "epochs end at the data's size"
     assert any(one["epochs"] for one in tree["benchmarks"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import gearshift as gs
 from gearshift.backends import host
+from gearshift.backends.team import PATIENCE, Team
 from gearshift.bench.batch import ceilings, proof, streams, sweep
 from gearshift.bench.batch.proof import variants
 from gearshift.bench.batch.records import Ceilings, Document, Rate
@@ -18,7 +20,8 @@ from gearshift.bench.batch.sweep import Budget, Sweep, task_of
 from gearshift.dl import experiment
 from gearshift.dl.config import Configuration, parse
 from gearshift.dl.data import Splits
-from gearshift.dl.dense_chain import plan_of
+from gearshift.dl.dense_chain import DensePlan, plan_of, recognize
+from gearshift.dl.graph import Graph
 from gearshift.dl.plan import Plan
 from gearshift.dl.resident import Resident
 
@@ -36,6 +39,23 @@ def steps(backend: str, *options: str, **kinds: object) -> Steps:
     configuration, splits = task(*options)
     trainer = experiment.build_trainer(configuration, splits, backend)
     return Steps(trainer, Resident(trainer.backend, splits.train), 4, **kinds)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_short_handed_team_is_noticed() -> None:
+    """Two calls on end in which a thread was kept waiting make one thread do the work of both for a while."""
+    network, pair = ["model.hidden=[256]"], Team(2)
+
+    def on_two_threads(graph: Graph, *rest: Any) -> Plan:
+        chain = recognize(graph)
+        assert chain is not None
+        return DensePlan(chain, graph, *rest, workers=pair)
+
+    timed = steps("numba", *network, make=on_two_threads)
+    assert not timed.short_handed
+    for _ in range(PATIENCE):
+        pair._note(kept=1.0)
+    assert timed.short_handed
+    assert not steps("numpy", *network).short_handed
 
 
 def test_passes_over_memory() -> None:
