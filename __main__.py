@@ -21,7 +21,11 @@ def main(arguments: list[str] | None = None) -> None:
     logger.setLevel(logging.INFO)
     logger.addHandler(_LOG)
     try:
-        application()(args=arguments, standalone_mode=True)
+        from .dl.interrupts import unswallowed
+
+        with unswallowed():
+            commands = application()
+        commands(args=arguments, standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:

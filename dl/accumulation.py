@@ -8,7 +8,6 @@ from typing import Any
 
 from ..backends import Backend
 from ..kernels.counters import CURSOR
-from ..kernels.operation import Operation
 from .arena import Arena
 from .graph import Graph
 from .plan import TICK, Plan, quietly
@@ -17,13 +16,12 @@ from .plan import TICK, Plan, quietly
 class AccumulatingPlan(Plan):
     """Runs training steps in `parts`; activations are kept for one part only.
 
-    The gradient is the same mean over all rows of the batch, and one update follows. Batch normalisation sees each
-    part by itself, and dropout has one mask for all parts of a step.
+    The gradient is the same mean over all rows of the batch, and one update follows. Batch normalisation, and the
+    batch's means of `KLSparsity`, are each part's own, and dropout has one mask for all parts of a step.
 
     Parameters
     ----------
     capacity : rows of the largest batch, all its parts together.
-    before : what the optimizer does before the gradient is taken, once a step.
     """
 
     def __init__(
@@ -35,11 +33,10 @@ class AccumulatingPlan(Plan):
         capacity: int,
         *,
         parts: int,
-        before: Operation | None,
     ) -> None:
         self.part = -(-capacity // parts)
         super().__init__(graph, backend, arena, shared, self.part)
-        self._total, self._before = arena.zeros(), before
+        self._total = arena.zeros()
 
     @quietly
     def run(self, rows: int, steps: int) -> int:
@@ -73,5 +70,6 @@ class AccumulatingPlan(Plan):
 
     def _differentiate(self, rows: int, first: bool) -> None:
         for call in self.bind(rows):
-            if call.node.phase != "update" and (first or call.node.operation is not self._before):
+            moves_weights = call.node.phase == "load" and not call.node.outputs  # ahead of the gradient, once a step
+            if call.node.phase != "update" and (first or not moves_weights):
                 call.run()

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..backends.errors import ConfigurationError
+from .callbacks import Callback
 from .data import Dataset, Splits
 from .layers import (
     GELU,
@@ -122,7 +123,7 @@ def pretrain(trainer: Trainer, data: Dataset, *, epochs: int, batch_size: int, v
 
     The first layer of the encoder and the last of the decoder learn to give back the targets; then the next pair
     learns to give back the codes of the one before, by squared error; and so on. The weights stay in the model, whose
-    `Trainer.fit` then trains all of them jointly.
+    `Trainer.fit` then trains all of them jointly. ``trainer.stop()`` ends this too.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def pretrain(trainer: Trainer, data: Dataset, *, epochs: int, batch_size: int, v
     data : rows and their targets.
     epochs : of each pair.
     """
-    encoder, decoder = trainer.model.children().values()
+    encoder, decoder = trainer.model.ensure_initialized(trainer.seed).children().values()  # not pair by pair alike
     layers = list(encoder.children().values())
     first = [layer for layer in layers if isinstance(layer, Standardize | MaskingNoise | GaussianNoise)]
     inner = [layer for layer in layers if layer not in first]
@@ -141,10 +142,34 @@ def pretrain(trainer: Trainer, data: Dataset, *, epochs: int, batch_size: int, v
         pair = Sequential(encoding, decode, dtype=trainer.model.dtype)
         loss: Loss = trainer.loss if not level else MSELoss()
         teacher = Trainer(pair, loss, trainer.optimizer, backend=trainer.backend.name, seed=trainer.seed)
-        losses.append(teacher.fit(x, y, epochs=epochs, batch_size=batch_size, verbose=verbose)["loss"][-1])
+        history = teacher.fit(
+            Dataset(x, y, data.weight),
+            epochs=epochs,
+            batch_size=batch_size,
+            callbacks=[_StopsWith(trainer)],
+            verbose=verbose,
+        )
+        if teacher.stopped:
+            trainer.stop(teacher.stopped)
+            break
+        losses.append(history["loss"][-1])
         x = y = teacher.outputs_of(encoding, x)
         pair.to_host()
     return losses
+
+
+class _StopsWith(Callback):
+    """Ends a training when another one has been asked to stop."""
+
+    def __init__(self, other: Trainer) -> None:
+        self.other = other
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        self.on_tick(trainer)
+
+    def on_tick(self, trainer: Trainer) -> None:
+        if self.other.stopping:
+            trainer.stop(self.other.stopped)
 
 
 def scale_of(splits: Splits, standardize: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +192,7 @@ def reconstructing(splits: Splits, standardize: bool) -> Splits:
             return None
         x = np.asarray(part.x).reshape(len(part), -1)
         real = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
-        return Dataset(part.x, (x - mean.astype(real)) / deviation.astype(real))
+        return Dataset(part.x, (x - mean.astype(real)) / deviation.astype(real), part.weight)
 
     return Splits(own(splits.train), own(splits.validation), own(splits.test), None, splits.name)  # pyright: ignore
 

@@ -127,8 +127,9 @@ def _described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
     try:
         body = json.loads(metadata["gearshift"])
         body = {name: body[name] for name in ("model", "classes", "run")}
-        if not all(isinstance(name, int | str) for name in body["classes"] or ()):
-            raise ValueError("classes are numbers or text")
+        classes = body["classes"]
+        if classes is not None and not (isinstance(classes, list) and all(isinstance(c, int | str) for c in classes)):
+            raise ValueError("classes are a list of numbers or text")
         return body
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: its description cannot be read ({error!r})") from None

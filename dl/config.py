@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import tomllib
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..backends.errors import ConfigurationError
 from .data.sources import NAMED
+from .hints import hint
 from .losses import REGISTERED as LOSSES
 from .optimizers import REGISTERED as OPTIMIZERS
 
@@ -36,7 +36,8 @@ class DataSection(Section):
     length: int = Field(default=64, ge=1)
     validation: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.2, ge=0, lt=1)
-    target: str = ""
+    target: str | list[str] = ""
+    weight: str = ""
     labels: Literal["auto", "classes", "values"] = "auto"
     folder: str = ""
     fetch: bool = False
@@ -142,6 +143,12 @@ class ScheduleSection(Section):
     delta: float = Field(default=1e-3, gt=0)
     power: float = Field(default=1.0, gt=0.5, le=1)
     hold: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_steps(self) -> ScheduleSection:
+        if self.name == "step" and not self.steps:
+            raise ValueError("steps is 0, but the schedule 'step' decays every so many steps; expected at least 1")
+        return self
 
 
 class TrainSection(Section):
@@ -295,12 +302,6 @@ def write(configuration: Configuration) -> str:
     import tomli_w
 
     return tomli_w.dumps(configuration.model_dump(exclude_none=True))
-
-
-def hint(name: str, known: Sequence[str]) -> str:
-    """What may have been meant by a name that is not known."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known)}"
 
 
 def _value(text: str) -> Any:

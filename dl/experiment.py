@@ -10,10 +10,11 @@ import numpy as np
 from ..backends.errors import ConfigurationError, DataError
 from .autoencoders import ACTIVATIONS, autoencoder, reconstructing, scale_of
 from .callbacks import Callback
-from .config import Configuration, DataSection, hint
+from .config import Configuration, DataSection
 from .data import Splits, load_dataset
 from .diagnostics.watch import Curvature, FlatStretch, GradientNorms
 from .groups import ParameterGroup
+from .hints import hint
 from .joint_loss import Head, JointLoss
 from .layers import BatchNorm1d, Dropout, Embedding, Layer, Linear, Maxout, Model, Sequential, Standardize
 from .losses import REGISTERED as LOSSES
@@ -35,6 +36,7 @@ def load_data(data: DataSection, seed: int) -> Splits:
         validation=data.validation,
         test=data.test,
         target=data.target or None,
+        weight=data.weight or None,
         labels=data.labels,
         folder=data.folder or None,
         fetch=data.fetch,
@@ -248,7 +250,7 @@ def settled(configuration: Configuration, splits: Splits) -> Configuration:
     A run keeps it so: what is resumed to more epochs follows the schedule that it began with.
     """
     section = configuration.schedule
-    if section.steps or section.name not in ("linear", "cosine", "step"):
+    if section.steps or section.name not in ("linear", "cosine"):
         return configuration
     steps = configuration.train.epochs * math.ceil(len(splits.train) / configuration.train.batch_size)
     return configuration.model_copy(update={"schedule": section.model_copy(update={"steps": steps})})

@@ -31,7 +31,7 @@ class Head:
     Raises
     ------
     ConfigurationError
-        `loss` is none, `outputs` is below 1, or `weight` is not above 0.
+        `loss` is none or a `JointLoss`, `outputs` is below 1, or `weight` is not above 0.
     """
 
     loss: Loss
@@ -39,8 +39,8 @@ class Head:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.loss, Loss):
-            raise ConfigurationError(f"Head: loss is {self.loss!r}; expected a gearshift Loss")
+        if not isinstance(self.loss, Loss) or isinstance(self.loss, JointLoss):
+            raise ConfigurationError(f"Head: loss is {self.loss!r}; expected a gearshift Loss of one output")
         if not isinstance(self.outputs, int) or self.outputs < 1:
             raise ConfigurationError(f"Head: outputs is {self.outputs!r}; expected a whole number of at least 1")
         if not isinstance(self.weight, int | float) or not 0 < self.weight < float("inf"):
@@ -82,9 +82,6 @@ class JointLoss(Loss):
 
     def target(self, graph: Graph, prediction: Value) -> Value:
         return graph.batch((sum(head.target(graph).shape[0] for head in self.heads.values()),), graph.dtype, "targets")
-
-    def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
-        raise NotImplementedError("the heads of a JointLoss have no JointLoss")
 
     def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
         joint, output, column = graph.batch((0,), graph.dtype), 0, 0
@@ -130,12 +127,18 @@ class JointLoss(Loss):
         return {name: head.loss.predict(part) for name, head, part in self._parts(outputs)}
 
     def probabilities(self, outputs: np.ndarray) -> dict[str, Any]:
-        """The probabilities of each head that has classes, by name."""
+        """The probabilities of each head that has classes, by name.
+
+        Raises
+        ------
+        ConfigurationError
+            None has.
+        """
         found = {}
         for name, head, part in self._parts(outputs):
             if head.loss.targets != "values":
                 found[name] = head.loss.probabilities(part)
-        return found
+        return found or super().probabilities(outputs)
 
     def _parts(self, outputs: np.ndarray) -> list[tuple[str, Head, np.ndarray]]:
         ends = np.cumsum([head.outputs for head in self.heads.values()])

@@ -137,10 +137,10 @@ def learning_rate_trials(
     if iterations < 1:
         raise ConfigurationError(f"learning-rate trials: iterations is {iterations}; expected at least 1")
     dataset = as_dataset(data, y)
-    rows, before = [], math.nan
+    rows, before, batch_size = [], math.nan, min(batch_size, len(dataset))
     for number, rate in enumerate(sorted(rates)):
         trainer = make(float(rate))
-        parts = _parts(dataset, iterations, min(batch_size, len(dataset)), trainer.seed)
+        parts = _parts(dataset, iterations, batch_size, trainer.seed)
         held = dataset[: min(len(dataset), HELD)]
         if not number:
             before = trainer.evaluate(held)["loss"]

@@ -82,8 +82,7 @@ class Loop:
         if trainer.optimizer.on_host:
             self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
         elif accumulate > 1:
-            before = trainer.optimizer.before
-            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate, before=before)
+            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate)
         else:
             self.plan = plan_of(program.graph, *given)
         capacity = max(batch_size, EVALUATION_ROWS)
@@ -106,8 +105,9 @@ class Loop:
             if not self._epoch(callbacks):
                 return
             trainer.epoch += 1
-            record = self._record(time.perf_counter() - start, self.data.rows - first)
-            state.begin_epoch()
+            seconds, totals = time.perf_counter() - start, trainer.totals()
+            state.begin_epoch()  # before validation, so that training can go on where that fails
+            record = self._record(totals, seconds, self.data.rows - first)
             if trainer.early_stopping.patience is not None:
                 self._watch(record)
             if record["loss"] <= self.loss_goal:
@@ -138,9 +138,8 @@ class Loop:
         self._check_finite()
         return True
 
-    def _record(self, seconds: float, samples: int) -> dict[str, float]:
-        trainer = self.trainer
-        record = {"epoch": trainer.epoch, "step": self.state.step, **trainer.totals()}
+    def _record(self, totals: dict[str, float], seconds: float, samples: int) -> dict[str, float]:
+        record = {"epoch": self.trainer.epoch, "step": self.state.step, **totals}
         if self.validate is not None:
             record |= {f"validation_{name}": value for name, value in self.validate().items()}
         lr = self.state.lr(self.state.step - 1)

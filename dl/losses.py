@@ -95,7 +95,8 @@ class Loss:
 class CrossEntropyLoss(Loss):
     """Categorical cross-entropy from logits (rows, classes) and labels (rows,), averaged over the batch.
 
-    Of sequences there is a row of logits and a label for each token: labels (examples, tokens).
+    Of sequences there is a row of logits and a label for each token: labels (examples, tokens). Tokens that are padding
+    count as any other; there is no `ignore_index`.
     """
 
     metrics = ("loss", "accuracy")
@@ -150,7 +151,8 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)
-        wrong = (abs(data.y.sum(axis=1) - 1) > 1e-3) | (data.y < 0).any(axis=1)
+        shares = data.y.reshape(len(data), -1)
+        wrong = (abs(shares.sum(axis=1) - 1) > 1e-3) | (shares < 0).any(axis=1)
         if bool(wrong.any()):
             row = int(wrong.argmax())
             raise DataError(f"y[{row}] is {data.y[row]}; expected a share of at least 0 for each class, together 1")

@@ -50,6 +50,8 @@ def statement(
         trainer.clip_norm,
         trainer.precision,
         trainer.clip_value,
+        weighted=data.weight is not None,
+        regularizer=trainer.regularizer,
     ).graph
     stated = {
         "parameters": (trained + others) * (item + (2 if trainer.precision in SHORT else 0)),
@@ -59,7 +61,8 @@ def statement(
         "activations": _activations(trainer, graph, min(batch_size, len(data))),
     }
     if validation is not None:
-        program = evaluation(trainer.model, trainer.loss, width, trainer.precision)
+        weighted = validation.weight is not None
+        program = evaluation(trainer.model, trainer.loss, width, trainer.precision, weighted=weighted)
         rows = min(program.rows_for(max(batch_size, evaluation_rows)), len(validation))
         stated |= {
             "validation data": _data(trainer, validation, rows, streamed),

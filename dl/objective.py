@@ -10,7 +10,7 @@ from .. import backends
 from ..backends.philox import key_of
 from ..kernels.counters import STEP
 from .arena import Arena
-from .data import as_dataset
+from .data import Dataset, as_dataset
 from .layers.base import Layer
 from .losses import Loss
 from .plan import Plan
@@ -51,8 +51,7 @@ class Objective:
         self.trained = [parameter for parameter in parameters if parameter.trained]
         self.rows, width = len(data), flat(data.x).shape[1]
         self.program = gradient(model, loss, width, train=train)
-        loss.check(data, self.program.prediction.example_shape)
-        check_categories(self.program.graph, self.program.x, data)
+        self.check(data)
         counters = new_counters(self.backend)
         counters[STEP] = step
         self._shared = {"counters": counters, "key": self.backend.asarray(key_of(seed))}
@@ -62,8 +61,13 @@ class Objective:
     def _bound(self, program: Program) -> Plan:
         return Plan(program.graph, self.backend, self.arena, self._shared, self.rows)
 
+    def check(self, data: Dataset) -> None:
+        """Raises where rows or targets do not fit the model and the loss: compiled loops take them as good."""
+        self.loss.check(data, self.program.prediction.example_shape)
+        check_categories(self.program.graph, self.program.x, data)
+
     def load(self, x: Any, y: Any) -> None:
-        """Takes other rows, as many as before."""
+        """Takes other rows, as many as before, which have been checked."""
         program, asarray = self.program, self.backend.asarray
         assert program.target is not None
         self.plan.array(program.x, self.rows)[...] = asarray(flat(x))

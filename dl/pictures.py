@@ -11,7 +11,7 @@ import numpy as np
 from ..backends.errors import ShapeError
 from .autoencoders import codes, sampled, shown
 from .layers import GaussianNoise, MaskingNoise, Standardize, Variational
-from .plots import new_figure
+from .plots import new_figure, saved
 
 if TYPE_CHECKING:
     from .config import Configuration
@@ -78,7 +78,7 @@ def code_map(trainer: Trainer, x: Any, labels: Any = None, path: str | Path | No
         axes.legend(frameon=False, markerscale=3, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set_xlabel(f"first {axes_named}")
     axes.set_ylabel(f"second {axes_named}")
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def draw(trainer: Trainer, configuration: Configuration, splits: Splits, folder: Path) -> list[str]:
@@ -131,10 +131,4 @@ def _images(rows: list[np.ndarray], shape: tuple[int, ...], path: str | Path | N
             axes.set_axis_off()
         for axes, image in zip(line, images, strict=False):
             axes.imshow(image.reshape(shape), cmap="gray_r", **greys)
-    return _saved(figure, path)
-
-
-def _saved(figure: Any, path: str | Path | None) -> Any:
-    if path is not None:
-        figure.savefig(path, dpi=120)
-    return figure
+    return saved(figure, path)

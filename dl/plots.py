@@ -38,9 +38,7 @@ def learning_curve(history: History, path: str | Path | None = None) -> Any:
         axes.set_ylabel(metric)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    return saved(figure, path)
 
 
 def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
@@ -61,9 +59,7 @@ def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
         if not number:
             axes.set_ylabel(f"{result.scoring}, mean and deviation of {result.folds} folds")
             axes.legend(frameon=False)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    return saved(figure, path)
 
 
 def rate_trials(trials: Trials, path: str | Path | None = None) -> Any:
@@ -95,9 +91,7 @@ def rate_trials(trials: Trials, path: str | Path | None = None) -> Any:
             axes.set_yscale("log")
             axes.set_ylim(0.8 * least, 3 * trials.before)
         axes.grid(alpha=0.3)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    return saved(figure, path)
 
 
 def gradient_norms(history: History, path: str | Path | None = None) -> Any:
@@ -127,9 +121,7 @@ def standard_error(noise: GradientNoise, path: str | Path | None = None) -> Any:
     axes.set_ylabel("of the gradient")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    return saved(figure, path)
 
 
 def _against_epochs(history: History, names: dict[str, str], what: str, callback: str, path: str | Path | None) -> Any:
@@ -145,15 +137,20 @@ def _against_epochs(history: History, names: dict[str, str], what: str, callback
     axes.set_ylabel(what)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    return saved(figure, path)
 
 
 def _panels(count: int) -> tuple[Any, Any]:
     """A figure with so many axes side by side."""
     figure = new_figure((5 * count, 3.6))
     return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def saved(figure: Any, path: str | Path | None) -> Any:
+    """The figure, written to `path` where one is given."""
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
 
 
 def new_figure(size: tuple[float, float]) -> Any:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ..backends.errors import ConfigurationError
 from ..kernels.advance import ADVANCE
 from ..kernels.clip_values import CLIP_SCALED, CLIP_VALUES
 from ..kernels.counters import COUNTERS
@@ -158,6 +159,11 @@ def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool 
     weight = graph.batch((1,), graph.dtype, "weight") if weighted else None
     scores = loss.lower(graph, output, target, weight)
     for term, factor in graph.terms:
+        if term.kind == "batch" and term.each != scores.each:
+            raise ConfigurationError(
+                f"layer {term.name}: its penalty has {term.each} rows an example, and the loss {scores.each}; place it "
+                "where an example has as many rows as in the model's output"
+            )
         plain, scores, dterm = scores, graph.like(scores), graph.like(term)
         graph.apply(TERM, (plain, term), (scores, dterm), weight=factor)
         graph.begin_gradient(term, dterm)

@@ -61,12 +61,13 @@ def report(loss: Loss, data: Dataset, answers: np.ndarray, names: list[int | str
     if loss.targets == "binary":
         y = (y > 0.5).astype(np.int64).reshape(answers.shape)
     elif "accuracy" in loss.metrics:
-        y = y.argmax(axis=1) if y.ndim == 2 else y
+        y = y.argmax(axis=1) if y.dtype.kind == "f" else y.reshape(-1)
+        answers = answers.reshape(-1)
     else:
         raise ConfigurationError(f"{type(loss).__name__} has no classes, and so neither precision nor recall")
     count = answers.shape[1] if answers.ndim == 2 else max(2, int(y.max()) + 1, int(answers.max()) + 1)
     count = max(count, len(names or ()))
-    weight = None if data.weight is None else data.on_host("weight")
+    weight = None if data.weight is None else np.repeat(data.on_host("weight"), len(answers) // len(data))
     precision, recall, _, rows = precision_recall_fscore_support(
         y,
         answers,

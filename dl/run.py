@@ -60,7 +60,12 @@ class Run:
     @property
     def environment(self) -> dict[str, Any]:
         """Where the run was made: versions, device, backend."""
-        return json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+        try:
+            return json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(
+                f"{self.path / ENVIRONMENT} is damaged: {error}; the next --resume writes it anew"
+            ) from None
 
     @property
     def history(self) -> History:

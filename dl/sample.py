@@ -11,7 +11,8 @@ source = "digits"        # "digits", "fashion-mnist", "python-source", or a path
 length = 64              # characters of a row: a text
 validation = 0.1         # share of the rows that choose the best weights
 test = 0.2               # share of the rows kept for the test
-target = ""              # column of a .csv that holds labels or values; "" is the last one
+target = ""              # column of a .csv that holds labels or values; "" is the last one; or several, ["a", "b"]
+weight = ""              # column of a .csv that holds the rows' weights; "" is none
 labels = "auto"          # "classes", "values", or "auto": integers and text are classes
 folder = ""              # where the Fashion-MNIST files are; "" looks in the usual places
 fetch = false            # fetch Fashion-MNIST from OpenML where it is nowhere
@@ -51,9 +52,9 @@ groups = []              # rates of their own, as {names = "0.*", lr = 1e-4, wei
 [schedule]
 name = "constant"        # "constant", "linear", "step", "cosine", "inverse", "power"
 warmup = 0               # steps in which the rate rises from 0
-steps = 0                # length of the decay in steps; 0 is the whole run, as it was begun
+steps = 0                # length of the decay in steps; 0 is the whole run, as it was begun: linear, cosine
 final = 0.01             # share of the rate at the end: linear, cosine
-gamma = 0.1              # factor of the rate every `steps`: step
+gamma = 0.1              # factor of the rate every `steps`, which have no default there: step
 delta = 0.001            # the rate is divided by 1 + delta · step: inverse
 power = 1.0              # the rate is divided by step^power, above 0.5 and at most 1: power
 hold = 0                 # steps before the decay begins: inverse, power

@@ -44,6 +44,15 @@ class Schedule:
                 f"{type(self).__name__}: {name} is {value!r}; expected a whole number of at least {least}"
             )
 
+    def _above(self, name: str, bound: float, *, or_at: bool = False) -> None:
+        value = getattr(self, name)
+        numeric = isinstance(value, int | float) and math.isfinite(value)
+        if not numeric or value < bound or (value == bound and not or_at):
+            raise ConfigurationError(
+                f"{type(self).__name__}: {name} is {value!r}; expected a finite number"
+                + ("" if bound == -math.inf else f" {'of at least' if or_at else 'above'} {bound:g}")
+            )
+
 
 class Constant(Schedule):
     """The optimizer's rate throughout."""
@@ -60,7 +69,7 @@ class InverseTimeDecay(Schedule):
     Raises
     ------
     ConfigurationError
-        `delta` is not above 0, or `hold` or `warmup` is not a whole number of at least 0.
+        `delta` is not a number above 0, or `hold` or `warmup` is not a whole number of at least 0.
     """
 
     robbins_monro = True
@@ -69,8 +78,7 @@ class InverseTimeDecay(Schedule):
         super().__init__(warmup)
         self.delta, self.hold = delta, hold
         self._whole("hold", 0)
-        if not delta > 0:
-            raise ConfigurationError(f"InverseTimeDecay: delta is {delta!r}; expected a number above 0")
+        self._above("delta", 0)
 
     def factor(self, step: int) -> float:
         return 1 / (1 + self.delta * max(0, step - self.hold))
@@ -118,20 +126,22 @@ class Ramp(Schedule):
     Raises
     ------
     ConfigurationError
-        `steps` is not a whole number of at least 1.
+        `steps` is not a whole number of at least 1, or `start` or `stop` is not a finite number.
     """
 
     def __init__(self, start: float, stop: float, steps: int, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.start, self.stop, self.steps = start, stop, steps
         self._whole("steps", 1)
+        self._above("start", -math.inf)
+        self._above("stop", -math.inf)
 
     def factor(self, step: int) -> float:
         a = min(1.0, step / self.steps)
         return (1 - a) * self.start + a * self.stop
 
 
-class LinearDecay(Schedule):
+class LinearDecay(Ramp):
     """From 1 down to `final` over `steps`, then constant: (1 − a) + a · final with a = step / steps.
 
     Parameters
@@ -143,17 +153,13 @@ class LinearDecay(Schedule):
     Raises
     ------
     ConfigurationError
-        `steps` is not a whole number of at least 1.
+        `steps` is not a whole number of at least 1, or `final` is below 0.
     """
 
     def __init__(self, steps: int, final: float = 0.01, warmup: int = 0) -> None:
-        super().__init__(warmup)
-        self.steps, self.final = steps, final
-        self._whole("steps", 1)
-
-    def factor(self, step: int) -> float:
-        a = min(1.0, step / self.steps)
-        return (1 - a) + a * self.final
+        super().__init__(1.0, final, steps, warmup)
+        self.final = final
+        self._above("final", 0, or_at=True)
 
 
 class StepDecay(Schedule):
@@ -168,16 +174,20 @@ class StepDecay(Schedule):
     Raises
     ------
     ConfigurationError
-        `steps` is not a whole number of at least 1.
+        `steps` is not a whole number of at least 1, or `gamma` is not above 0.
     """
 
     def __init__(self, steps: int, gamma: float = 0.1, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.steps, self.gamma = steps, gamma
         self._whole("steps", 1)
+        self._above("gamma", 0)
 
     def factor(self, step: int) -> float:
-        return self.gamma ** (step // self.steps)
+        try:
+            return self.gamma ** (step // self.steps)
+        except OverflowError:  # of a growing rate, at a step that is looked at ahead and perhaps never taken
+            return math.inf
 
 
 class CosineDecay(Schedule):
@@ -192,13 +202,14 @@ class CosineDecay(Schedule):
     Raises
     ------
     ConfigurationError
-        `steps` is not a whole number of at least 1.
+        `steps` is not a whole number of at least 1, or `final` is below 0.
     """
 
     def __init__(self, steps: int, final: float = 0.0, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.steps, self.final = steps, final
         self._whole("steps", 1)
+        self._above("final", 0, or_at=True)
 
     def factor(self, step: int) -> float:
         a = min(1.0, step / self.steps)

@@ -18,10 +18,11 @@ from sklearn.preprocessing import StandardScaler
 
 from ..backends.errors import ConfigurationError, DataError, GearshiftError
 from ..backends.registry import resolve
-from .config import Range, SearchConfiguration, hint
+from .config import Range, SearchConfiguration
 from .estimators.base import Perceptron, TrainingInterrupted
 from .estimators.mlp import MLPClassifier, MLPRegressor
 from .experiment import load_data
+from .hints import hint
 
 Advance = Callable[[int, float], None]
 
@@ -75,11 +76,12 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Search:
-    """Data, estimator and candidates of a configuration."""
+    """Data, estimator and candidates of a configuration; rows count by their weights in training, alike in scores."""
 
     estimator: Perceptron
     candidates: list[dict[str, Any]]
     data: tuple[np.ndarray, np.ndarray]
+    weight: np.ndarray | None
     test: tuple[np.ndarray, np.ndarray] | None
     configuration: SearchConfiguration
 
@@ -109,7 +111,7 @@ class Search:
             warnings.simplefilter("ignore", ConvergenceWarning)  # as many as fits
             warnings.simplefilter("error", TrainingInterrupted)
             try:
-                found.fit(*self.data)
+                found.fit(*self.data, network__sample_weight=self.weight)
             except TrainingInterrupted:
                 raise KeyboardInterrupt from None
             except GearshiftError:
@@ -161,7 +163,8 @@ def prepare(configuration: SearchConfiguration, backend: str | None = None) -> S
     fixed["backend"] = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name
     parts = [None if part is None else _arrays(part) for part in (splits.train, splits.test)]
     assert parts[0] is not None
-    return Search(kind(**fixed), drawn, parts[0], parts[1], configuration)
+    weight = None if splits.train.weight is None else np.asarray(splits.train.weight)
+    return Search(kind(**fixed), drawn, parts[0], weight, parts[1], configuration)
 
 
 def _candidates(configuration: SearchConfiguration) -> list[dict[str, Any]]:
@@ -188,6 +191,10 @@ def _check_range(name: str, values: Range, method: str) -> None:
         raise ConfigurationError(
             f"search.parameters.{name} is from {values.low:g} to {values.high:g}; expected low below high"
             + (" and above 0" if values.log else "")
+        )
+    if values.whole and math.ceil(values.low) > values.high:
+        raise ConfigurationError(
+            f"search.parameters.{name} is from {values.low:g} to {values.high:g}, with no whole number between"
         )
     if values.whole and values.log:
         raise ConfigurationError(f"search.parameters.{name}: whole numbers are drawn evenly; leave out log")

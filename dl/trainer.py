@@ -18,13 +18,13 @@ from .early_stopping import EarlyStopping
 from .graph import Graph
 from .groups import ParameterGroup
 from .history import History
-from .interrupts import in_notebook, interrupts
+from .interrupts import in_notebook, interrupts, unswallowed
 from .layers.base import Layer
 from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .memory import exceeds, statement
 from .optimizers import Optimizer
-from .precision import check_precision
+from .precision import PRECISIONS, check_precision
 from .regularizers import Regularizer
 from .report import Report
 from .report import report as make_report
@@ -103,6 +103,8 @@ class Trainer:
     @property
     def state(self) -> TrainingState:
         """The run's arrays; made at first need, and brought up to date with weights set from outside."""
+        if PRECISIONS[self.precision] != self.model.dtype:  # `astype` was called meanwhile
+            check_precision(self.precision, self.model.dtype, self.backend)
         if self._state is None:
             self._state = TrainingState(
                 self.model,
@@ -132,6 +134,11 @@ class Trainer:
     def stopped(self) -> str:
         """Why training ends early: ``"patience"``, ``"loss"``, ``"interrupt"``, what `stop` was given, or ""."""
         return self._stop or self._stopped
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop has been asked for that no `fit` has heeded yet."""
+        return bool(self._stop)
 
     def stop(self, reason: str = "stop") -> None:
         """Ends training at the next batch boundary, where everything can be saved and resumed.
@@ -163,7 +170,7 @@ class Trainer:
         ----------
         data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight): a row counts by its weight.
         validation : likewise, measured after each epoch.
-        batch_size : rows a step; the last batch of an epoch may be shorter.
+        batch_size : rows a step, all at once where there are fewer; the last batch of an epoch may be shorter.
         patience : stops after this many epochs without improvement, and restores the best weights.
         monitor : the measure that patience watches: ``"validation_loss"``, ``"validation_accuracy"``, …
         loss_goal : stops after the first epoch whose training loss is at most this.
@@ -218,15 +225,18 @@ class Trainer:
             callbacks.append(progress())
         self._stopped = ""  # a stop asked for since the last `fit` holds
         self.epochs = self.epoch + int(epochs)
-        loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
+        with unswallowed():
+            loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
+        begun: list[Callback] = []
         try:
             for callback in callbacks:
                 callback.on_train_begin(self)
+                begun.append(callback)
             with interrupts(self.stop):
                 loop.run(callbacks)
         finally:
             self._stopped, self._stop = self._stop, ""
-            for callback in callbacks:
+            for callback in begun:
                 callback.on_train_end(self, self.history)
         if self.epoch >= self.epochs or self.stopped in ("patience", "loss"):
             self._restore_best()
@@ -261,9 +271,11 @@ class Trainer:
 
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
         """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
-        rows = as_dataset(x).x
+        data = as_dataset(x)
         self.model.parameters()  # gives names, by which the arena knows the layer's
-        return Predictor(layer, self.backend, self.state.arena, flat(rows).shape[1], self.precision)(rows)
+        predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
+        check_categories(predictor.program.graph, predictor.program.x, data)
+        return predictor(data.x)
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
@@ -286,15 +298,20 @@ class Trainer:
             That backend does not run here; nothing has moved.
         ConfigurationError
             It has no products of the run's precision; nothing has moved.
+        DeviceMemoryError
+            The run does not fit there; nothing has moved.
         """
         target = backends.get(backend)
         check_precision(self.precision, self.model.dtype, target)
         state, self._predictor = self._state, None
         before, self.backend = self.backend, target
         if state is not None:
-            tensors, step, cursor = state.pack(), state.step, state.cursor
             self._state = None
-            self.state.unpack(tensors, step, cursor)
+            try:
+                self.state.unpack(state.pack(), state.step, state.cursor)
+            except BaseException:
+                self.backend, self._state = before, state
+                raise
         del state
         before.release()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..backends.errors import ConfigurationError, ShapeError
 from .graph import Graph, Value
+from .hints import hint
 from .layers import ArrayLayer, Embedding, Input, Layer, Linear, Model, Sequential
 from .layers.activations import Activation
 from .layers.base import Symbol
@@ -158,6 +158,4 @@ class _Wiring:
 
 def _known(where: str, what: str, name: str, known: Mapping[str, Any]) -> None:
     if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
-        meant = f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(known)}"
-        raise ConfigurationError(f"{where}: {name!r} is no {what}; {meant}")
+        raise ConfigurationError(f"{where}: {name!r} is no {what}; {hint(name, known)}")

@@ -45,13 +45,17 @@ def train(
     from ... import backends
     from .. import experiment
     from ..config import write
+    from ..interrupts import unswallowed
     from ..run import RunWriter
 
     path = run or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    configuration = _configuration(config, settings or [], path, resume)
-    splits, trainer = experiment.build(configuration, backend)
+    with unswallowed():
+        configuration = _configuration(config, settings or [], path, resume)
+        splits, trainer = experiment.build(configuration, backend)
     configuration = experiment.settled(configuration, splits)
     say(backends.explain(trainer.backend))
+    if configuration.train.batch_size > len(splits.train):
+        say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
     writer = RunWriter(path, configuration.checkpoint.every_seconds, configuration.train.monitor)
     with writer.opened():
         if writer.begin(write(configuration), trainer, resume=resume):
@@ -59,8 +63,6 @@ def train(
         elif resume:
             say("no checkpoint yet: starting afresh")
         with _terminable(trainer):
-            if configuration.autoencoder.kind == "stacked" and not trainer.step:
-                _pretrain(trainer, splits, configuration)
             code = _fit(trainer, splits, configuration, writer, quiet)
             say(writer.plot(trainer))
     if configuration.autoencoder.kind != "none" and not code:
@@ -117,8 +119,10 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
     section = configuration.train
     trainer.early_stopping.patience = section.patience or None
     over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
-    over = over or bool(len(trainer.history) and trainer.history[-1]["loss"] <= section.loss_goal)
+    over = over or bool(section.loss_goal and len(trainer.history) and trainer.history[-1]["loss"] <= section.loss_goal)
     try:
+        if configuration.autoencoder.kind == "stacked" and not trainer.step:
+            _pretrain(trainer, splits, configuration)
         if not over:
             trainer.fit(
                 splits.train,

@@ -1,4 +1,4 @@
-"""Reading `.csv` files: one line of column names, then numbers; the target column may hold text."""
+"""Reading `.csv` files: one line of column names, then numbers; a target column may hold text."""
 
 from __future__ import annotations
 
@@ -6,28 +6,35 @@ import csv
 import math
 import os
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...backends.errors import DataError
 
 
-def read_csv(path: str | os.PathLike[str], target: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Read the features and the target of a comma-separated UTF-8 file.
+def read_csv(
+    path: str | os.PathLike[str], target: str | Sequence[str] | None = None, weight: str | None = None
+) -> dict[str, np.ndarray]:
+    """Read the features, the targets and, where there are any, the rows' weights of a comma-separated UTF-8 file.
 
-    The first line names the columns. A first line with numbers in it is taken for names only if `target` is one
+    The first line names the columns. A first line with numbers in it is taken for names only if a target is one
     of them, because a file without names would lose its first row unnoticed.
 
     Parameters
     ----------
     path : path of the file.
-    target : the name of the target column, by default the last one.
+    target : the name of the target column, by default the last one; or the names of several.
+    weight : the name of the column that holds the rows' weights.
 
     Returns
     -------
-    x : (n, columns - 1) float64.
-    y : (n,) int64 where every target is a whole number, else float64 where every one is a number, else text.
+    x : (n, columns that are left) float64.
+    y : (n,) int64 where every target is a whole number, else float64 where every one is a number, else text. Of
+        several target columns, (n, k) float64, in the order of their names.
+    weight : (n,) float64, where asked for.
 
     Raises
     ------
@@ -36,41 +43,50 @@ def read_csv(path: str | os.PathLike[str], target: str | None = None) -> tuple[n
         The message names the line and the column.
     """
     path = Path(path)
+    targets = [target] if isinstance(target, str) else list(target or ())
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _read_rows(path, csv.reader(file), target)
+            return _read_rows(path, csv.reader(file), targets, weight)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: it cannot be read: {error}") from error
 
 
-def _read_rows(path: Path, reader, target: str | None) -> tuple[np.ndarray, np.ndarray]:
-    names = _column_names(path, next(reader, []), target)
-    at = len(names) - 1 if target is None else names.index(target)
-    features, targets = array("d"), []
+def _read_rows(path: Path, reader: Any, targets: list[str], weight: str | None) -> dict[str, np.ndarray]:
+    names = _column_names(path, next(reader, []), [*targets, *([] if weight is None else [weight])])
+    targets = targets or [next(name for name in reversed(names) if name != weight)]
+    text = targets[0] if len(targets) == 1 else None  # the column that need not hold numbers
+    numbers, answers = array("d"), []
     for cells in reader:
         if not cells:  # a blank line
             continue
         if len(cells) != len(names):
             raise DataError(f"{path}, line {reader.line_num}: {len(cells)} cells, expected {len(names)}")
-        for column, (name, cell) in enumerate(zip(names, cells, strict=True)):
+        for name, cell in zip(names, cells, strict=True):
             number = _number(cell)
-            if column == at and cell.strip() and (number is None or math.isfinite(number)):
-                targets.append(cell.strip())
-            elif column != at and number is not None and math.isfinite(number):
-                features.append(number)
+            if name == text and cell.strip() and (number is None or math.isfinite(number)):
+                answers.append(cell.strip())
+            elif name != text and number is not None and math.isfinite(number):
+                numbers.append(number)
             else:
-                expected = "a finite number or text" if column == at else "a finite number"
+                expected = "a finite number or text" if name == text else "a finite number"
                 raise DataError(
                     f"{path}, line {reader.line_num}, column {name!r}: the cell is {cell!r}, expected {expected}"
                 )
-    if not targets:
+    columns = [name for name in names if name != text]
+    if not (numbers or answers):
         raise DataError(f"{path}: it has column names and no rows, expected at least one row")
-    return np.array(features).reshape(len(targets), -1), _target_array(targets)
+    table = np.array(numbers).reshape(-1, len(columns))
+    features = [place for place, name in enumerate(columns) if name not in (*targets, weight)]
+    if not features:
+        raise DataError(f"{path}: its columns are all targets or weights, expected at least one feature")
+    arrays = {"x": table if len(features) == len(columns) else table[:, features]}
+    arrays["y"] = _target_array(answers) if text else table[:, [columns.index(name) for name in targets]]
+    return arrays if weight is None else {**arrays, "weight": table[:, columns.index(weight)]}
 
 
-def _column_names(path: Path, cells: list[str], target: str | None) -> list[str]:
+def _column_names(path: Path, cells: list[str], wanted: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     if not any(names):
         raise DataError(f"{path}: its first line is empty, expected column names")
@@ -78,15 +94,18 @@ def _column_names(path: Path, cells: list[str], target: str | None) -> list[str]
         raise DataError(
             f"{path}: its first line is {names[0]!r}, expected at least two column names with commas between them"
         )
-    if target not in names:
+    missing = [name for name in wanted if name not in names]
+    if missing or not wanted:
         number = next((name for name in names if _number(name) is not None), None)
         if number is not None:
             raise DataError(
                 f"{path}: its first line holds {number!r}, expected column names; "
                 "if these are names, give the name of the target column (target=)"
             )
-        if target is not None:
-            raise DataError(f"{path}: there is no column {target!r}, its columns are {_shortened(names)}")
+        if missing:
+            raise DataError(f"{path}: there is no column {missing[0]!r}, its columns are {_shortened(names)}")
+    if len(set(wanted)) < len(wanted):
+        raise DataError(f"{path}: a column is asked for twice: {', '.join(map(repr, wanted))}")
     seen = set()
     for position, name in enumerate(names, start=1):
         if not name:
@@ -99,12 +118,14 @@ def _column_names(path: Path, cells: list[str], target: str | None) -> list[str]
 
 def _number(cell: str) -> float | None:
     try:
-        return float(cell)
+        return None if "_" in cell else float(cell)  # Python takes 1_000 for a number; in a file it is a name
     except ValueError:
         return None
 
 
 def _target_array(cells: list[str]) -> np.ndarray:
+    if any("_" in cell for cell in cells):
+        return np.array(cells)
     for dtype, parse in ((np.int64, int), (np.float64, float)):
         try:
             return np.array([parse(cell) for cell in cells], dtype)

@@ -189,6 +189,8 @@ def _as_array(name: str, value: Any) -> Any:
     """`value` as a NumPy array, a memory map or a CuPy array, without a copy where possible."""
     if isinstance(value, np.memmap):
         return value
+    if np.ma.is_masked(value):  # NumPy would take what the mask hides
+        raise DataError(f"{name} has masked elements, expected none: {name}.filled(…), or leave their rows out")
     if hasattr(value, "__cuda_array_interface__"):
         if not hasattr(value, "__array_ufunc__"):
             kind = type(value).__name__

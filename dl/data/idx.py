@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...backends.errors import DataError
+from ..storage import write_atomically
 from .npy import DEFLATE_RATIO, check_expansion
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -130,7 +131,5 @@ def _files_in(folder: Path) -> dict[str, Path] | None:
 
 
 def _write_idx(path: Path, array: np.ndarray) -> None:
-    beside = path.with_name(path.name + ".part")
     header = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
-    beside.write_bytes(header + array.tobytes())
-    beside.replace(path)
+    write_atomically(path, [header, np.ascontiguousarray(array).data.cast("B")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def load_dataset(
     seed: int = 0,
     validation: float = 0.1,
     test: float = 0.2,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
+    weight: str | None = None,
     labels: str = "auto",
     folder: str | os.PathLike[str] | None = None,
     fetch: bool = False,
@@ -50,7 +52,9 @@ def load_dataset(
     validation, test : the fractions of all rows to set aside, 0 for none. A part that the source has itself is
         taken as it is. The split is random, and stratified where y holds labels. Memory-mapped data are not
         shuffled, as that would copy them: the last rows are for testing and those before them for validation.
-    target : the name of the target column of a ``.csv`` file, by default the last.
+    target : the name of the target column of a ``.csv`` file, by default the last; or the names of several, which hold
+        values.
+    weight : the name of the column of a ``.csv`` file that holds the rows' weights.
     labels : ``"classes"`` takes y as labels, ``"values"`` as numbers to predict. ``"auto"`` takes text and whole
         numbers (dtype bool or integer; in a ``.csv`` file at most 100 different ones) as labels. Labels
         become 0 … k-1 in sorted order, and `Splits.classes` holds what they were.
@@ -68,8 +72,9 @@ def load_dataset(
     source = os.fspath(source)
     path = Path(source).expanduser()
     kind = source if source in NAMED else "folder" if source and path.is_dir() else path.suffix.lower()
-    if target is not None and kind != ".csv":
-        raise ConfigurationError(f"target={target!r} names a column of a .csv file, the source is {source!r}")
+    for name, column in (("target", target), ("weight", weight)):
+        if column is not None and kind != ".csv":
+            raise ConfigurationError(f"{name}={column!r} names a column of a .csv file, the source is {source!r}")
     if (folder is not None or fetch) and kind != "fashion-mnist":
         raise ConfigurationError(f"folder= and fetch= are for 'fashion-mnist', the source is {source!r}")
 
@@ -86,8 +91,8 @@ def load_dataset(
     elif kind == ".npz":
         arrays = read_npz(path)
     elif kind == ".csv":
-        x, y = read_csv(path, target)
-        arrays = {"x": x, "y": y}
+        arrays = read_csv(path, target, weight)
+        y = arrays["y"]
         if labels == "auto" and y.dtype == np.int64 and len(np.unique(y)) > MAX_CSV_CLASSES:
             labels = "values"
     elif kind in ("folder", ".npy"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,26 +26,36 @@ def with_class_weights(data: Dataset, class_weight: Any) -> Dataset:
     ConfigurationError
         The weights are not of that form.
     """
-    from sklearn.utils.class_weight import compute_sample_weight
-
     labels = data.y
-    if labels is None or labels.dtype.kind != "i":
+    if labels is None or labels.dtype.kind != "i" or labels.size != len(labels):
         raise DataError("class weights need integer labels (n,) as targets y")
+    labels = data.on_host("y").reshape(-1)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        from sklearn.utils.class_weight import compute_sample_weight
+
+        weights = np.asarray(compute_sample_weight("balanced", labels))
+    else:
+        weights = np.ones(len(labels))
+        for label, weight in _by_label(class_weight, int(labels.max())).items():
+            weights[labels == label] = weight
+    return Dataset(data.x, data.y, weights if data.weight is None else weights * data.on_host("weight"))
+
+
+def _by_label(class_weight: Any, greatest: int) -> dict[int, float]:
+    """Weights by labels, checked against the greatest label that there is."""
     if isinstance(class_weight, Mapping):
         given: Any = dict(class_weight)
-    elif isinstance(class_weight, str):
-        given = class_weight
-    else:
+    elif isinstance(class_weight, Sequence | np.ndarray) and not isinstance(class_weight, str):
         given = dict(enumerate(class_weight))
-        if labels.max() >= len(given):
-            raise ConfigurationError(
-                f"class_weight has weights for {len(given)} classes; there is a label {labels.max()}"
-            )
-    if given != "balanced" and not (
-        isinstance(given, dict) and all(isinstance(w, int | float | np.number) and w >= 0 for w in given.values())
+        if greatest >= len(given):
+            raise ConfigurationError(f"class_weight has weights for {len(given)} classes; there is a label {greatest}")
+    else:
+        given = {None: None}
+    if not all(
+        isinstance(label, int | np.integer) and isinstance(weight, int | float | np.number) and weight >= 0
+        for label, weight in given.items()
     ):
         raise ConfigurationError(
             f"class_weight is {class_weight!r}; expected 'balanced', or a weight of at least 0 for each class"
         )
-    weights = np.asarray(compute_sample_weight(given, data.on_host("y")))
-    return Dataset(data.x, data.y, weights if data.weight is None else weights * data.on_host("weight"))
+    return given

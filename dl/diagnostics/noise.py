@@ -58,7 +58,9 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     rows = min(most, len(data))
     if rows < 2:
         raise DataError(f"gradient_noise: x has {len(data)} rows; expected at least 2")
-    objective = Objective(model, loss, data.x[:1], data.y[:1], **options)
+    data = data[:rows]
+    objective = Objective(model, loss, data[:1], None, **options)
+    objective.check(data)
     total = np.zeros(objective.size)
     squares = 0.0
     for row in range(rows):

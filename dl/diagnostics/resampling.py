@@ -57,7 +57,7 @@ def bias_variance(
     ConfigurationError
         `draws` is below 2.
     DataError
-        Predictions are not of the shape of `y_test`.
+        Predictions or `truth` are not of the shape of `y_test`.
     """
     if draws < 2:
         raise ConfigurationError(f"bias_variance: draws is {draws}; expected at least 2")
@@ -71,6 +71,8 @@ def bias_variance(
         raise DataError(f"bias_variance: predictions have the shape {predictions.shape[1:]}, y_test {y_test.shape}")
     mean = predictions.mean(axis=0)
     known = y_test if truth is None else np.asarray(truth)
+    if known.shape != y_test.shape:
+        raise DataError(f"bias_variance: truth has the shape {known.shape}, y_test {y_test.shape}")
     return BiasVariance(
         error=float(np.mean((predictions - y_test) ** 2)),
         bias=float(np.mean((mean - known) ** 2)),

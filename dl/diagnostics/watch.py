@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 NORM = "gradient_norm"
+FLAT = "flat_epochs"
 
 
 class GradientNorms(Callback):
@@ -79,12 +80,14 @@ class Curvature(Callback):
 class FlatStretch(Callback):
     """Notices that the loss has not fallen by a share of itself for some epochs; can start again from other weights.
 
+    Records ``"flat_epochs"``, for how many it has stood still; from these records an interrupted training goes on.
+
     Parameters
     ----------
     epochs : how long the loss may stand still.
     share : a fall by less than this share of the loss is no fall.
     monitor : the measure watched; it should fall.
-    restart : draw new weights there, at most `restarts` times; else a line is logged.
+    restart : draw new weights before the next epoch, at most `restarts` times; else a line is logged.
 
     Attributes
     ----------
@@ -113,7 +116,16 @@ class FlatStretch(Callback):
         self.found: list[int] = []
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self.best, self.since = math.inf, 0
+        self.best, self.since, self.found, self._due = math.inf, 0, [], False
+        for record in trainer.history:
+            if FLAT in record and self.monitor in record:
+                self._look(record)
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        # not at the end of the epoch: what others save there are the weights that its record tells of
+        if self._due and not trainer.state.cursor:
+            trainer.restart(trainer.seed + len(self.found))
+        self._due = False
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         """Looks at the record.
@@ -125,22 +137,27 @@ class FlatStretch(Callback):
         """
         if self.monitor not in record:
             raise ConfigurationError(f"FlatStretch: monitor is {self.monitor!r}; expected one of: {', '.join(record)}")
+        record[FLAT] = self._look(record)
+        if record[FLAT] >= self.epochs:
+            _log.warning(
+                "the %s has stood at %.4g for %d epochs%s",
+                self.monitor,
+                record[self.monitor],
+                self.epochs,
+                ": starting again from other weights" if self._due else "",
+            )
+
+    def _look(self, record: dict[str, float]) -> int:
+        """Takes in a record; for how many epochs the loss has stood still."""
         value = record[self.monitor]
-        if value < self.best * (1 - self.share):
-            self.best, self.since = value, 0
-            return
-        self.since += 1
-        if self.since < self.epochs:
-            return
-        self.found.append(int(record["epoch"]))
-        self.best, self.since = (math.inf if self.restarts else value), 0
-        _log.warning(
-            "the %s has stood at %.4g for %d epochs%s",
-            self.monitor,
-            value,
-            self.epochs,
-            ": starting again from other weights" if self.restarts else "",
-        )
-        if self.restarts:
-            self.restarts -= 1
-            trainer.restart(trainer.seed + len(self.found))
+        fallen = value < self.best * (1 - self.share)
+        flat = 0 if fallen else self.since + 1
+        self._due = False
+        if fallen:
+            self.best = value
+        if flat >= self.epochs:
+            self.found.append(int(record["epoch"]))
+            self._due = len(self.found) <= self.restarts
+            self.best = math.inf if self._due else value
+        self.since = 0 if flat >= self.epochs else flat
+        return flat

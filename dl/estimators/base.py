@@ -18,7 +18,7 @@ from ... import backends
 from ...backends import Backend
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..data import Dataset
-from ..interrupts import interrupts
+from ..interrupts import interrupts, unswallowed
 from . import checks, lbfgs
 from .descent import Descent, Objective
 from .network import Network
@@ -135,6 +135,8 @@ class Perceptron(BaseEstimator):
         elif [coef.shape for coef in self.coefs_] != shapes:
             held = [coef.shape for coef in self.coefs_]
             raise ConfigurationError(f"the weights there are have shapes {held}; the layers asked for need {shapes}")
+        elif self._was_watched_otherwise():
+            self._forget(len(units), outputs)
         network = Network(self.coefs_, self.intercepts_ if self.fit_intercept else None, activations)
         backend = backends.get(self.backend)
         self.backend_ = backend.name
@@ -163,6 +165,7 @@ class Perceptron(BaseEstimator):
         """Sets what is reported of a fit to its beginning."""
         self.n_layers_, self.n_outputs_ = layers, outputs
         self.n_iter_ = self.t_ = 0
+        self._best: tuple[list[np.ndarray], list[np.ndarray]] | None = None
         if self.solver == "lbfgs":
             return
         self.loss_curve_: list[float] = []
@@ -170,6 +173,12 @@ class Perceptron(BaseEstimator):
         self.best_loss_ = None if self.early_stopping else math.inf
         self.validation_scores_ = [] if self.early_stopping else None
         self.best_validation_score_ = -math.inf if self.early_stopping else None
+
+    def _was_watched_otherwise(self) -> bool:
+        """Whether the fit that is gone on from had no epochs, or stopped early by the other measure."""
+        if self.solver == "lbfgs":
+            return False
+        return not hasattr(self, "loss_curve_") or (self.best_loss_ is None) != self.early_stopping
 
     def _split(self, targets: np.ndarray, outputs: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
         """Rows for training and validation; stratified, as in scikit-learn, where there is one output of classes."""
@@ -207,9 +216,10 @@ class Perceptron(BaseEstimator):
         momentum, nesterov = float(self.momentum), bool(self.nesterovs_momentum)
         betas, eps = (float(self.beta_1), float(self.beta_2)), float(self.epsilon)
         optimizer = solver(self.solver, float(self.learning_rate_init), momentum, nesterov, betas, eps)
-        descent = Descent(model, self._objective(), optimizer, backend, data, weighing, self._batch(n), seed)
-        if incremental and self._run is not None:
-            descent.unpack(*self._run)
+        with unswallowed():
+            descent = Descent(model, self._objective(), optimizer, backend, data, weighing, self._batch(n), seed)
+        if incremental and self._run is not None and self._run[0].keys() == descent.pack().keys():
+            descent.unpack(*self._run)  # else the solver was changed meanwhile, and begins anew
         order = np.arange(n)
         self.n_iter_ = 0
         with interrupts(descent.stop):
@@ -253,7 +263,7 @@ class Perceptron(BaseEstimator):
                     )
         network.take(model)
         self._run = descent.pack(), descent.state.step, descent.rate
-        if held is not None:
+        if held is not None and self._best is not None:
             network.coefs[:], network.intercepts[:] = self._best  # pyright: ignore[reportOptionalSubscript]
 
     def _batch(self, rows: int) -> int:

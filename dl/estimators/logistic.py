@@ -90,12 +90,12 @@ class LogisticRegression(NetworkClassifier):
             return weights
         if weights is None:
             return compute_sample_weight(self.class_weight, y)
-        if (
-            self.class_weight == "balanced" and self._labels.kind != "multilabel"
-        ):  # by the classes' weights, not numbers
+        if self.class_weight == "balanced" and self._labels.kind != "multilabel":  # by weights, not by numbers of rows
             places = np.searchsorted(self.classes_, y)
             totals = np.bincount(places, weights, len(self.classes_))
-            return weights * (weights.sum() / np.count_nonzero(totals) / totals)[places]
+            share = weights.sum() / np.count_nonzero(totals)
+            factors = np.divide(share, totals, out=np.zeros_like(totals), where=totals > 0)
+            return weights * factors[places]
         return weights * compute_sample_weight(self.class_weight, y)
 
     def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:

@@ -141,6 +141,11 @@ class Optimizer:
                 f"{type(self).__name__}: {name} is {value!r}; expected a number of at least {bound}{upper}"
             )
 
+    def _is_flag(self, name: str) -> None:
+        value = getattr(self, name)
+        if value not in (False, True):
+            raise ConfigurationError(f"{type(self).__name__}: {name} is {value!r}; expected True or False")
+
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value}" for name, value in vars(self).items())
         return f"{type(self).__name__}({arguments})"

@@ -41,6 +41,7 @@ class RMSprop(Optimizer):
         self._at_least("alpha", 0, below=1)
         self._at_least("eps", 0)
         self._at_least("momentum", 0)
+        self._is_flag("centered")
 
     @property
     def states(self) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class SGD(Optimizer):
         self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
         self._at_least("momentum", 0)
         self._at_least("dampening", 0)
+        self._is_flag("nesterov")
         if nesterov and (momentum == 0 or dampening != 0):
             raise ConfigurationError(
                 f"SGD: nesterov needs momentum above 0 and dampening 0; got momentum {momentum}, dampening {dampening}"

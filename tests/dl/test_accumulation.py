@@ -37,6 +37,18 @@ def test_200_steps_as_of_whole_minibatches(name: str, parts: int, backend: str) 
     assert max(np.max(np.abs(a[key] - b[key])) for key in a) <= 1e-10
 
 
+def test_nesterov_s_weights_move_ahead_once_a_step_in_every_precision() -> None:
+    """With a copy in fewer bits, too, whose operation is another."""
+    ends = []
+    for accumulate in (1, 4):
+        model = gs.Sequential(gs.Linear(4, 6), gs.Tanh(), gs.Linear(6, 3)).init(2)
+        optimizer = gs.Nesterov(lr=0.05, momentum=0.9)
+        run = gs.Trainer(model, gs.CrossEntropyLoss(), optimizer, backend="numpy", precision="bfloat16")
+        run.fit(X, Y, epochs=20, batch_size=16, accumulate=accumulate, verbose=False)
+        ends.append(np.concatenate([value.ravel() for value in model.state_dict().values()]))
+    assert np.linalg.norm(ends[0] - ends[1]) <= 0.02 * np.linalg.norm(ends[0])
+
+
 def test_activations_take_a_part_of_the_memory() -> None:
     runs = [Loop(trainer(gs.Adam(), "numba", clip_norm=1.0), gs.Dataset(X, Y), None, 48, accumulate=k) for k in (1, 4)]
     whole, split = (run.plan for run in runs)

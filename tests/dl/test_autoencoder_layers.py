@@ -272,3 +272,15 @@ def test_units_that_are_no_rates_end_in_an_error_that_names_the_layer() -> None:
     model = gs.Sequential(gs.Linear(FEATURES, CODE), gs.KLSparsity(0.1), gs.Linear(CODE, FEATURES))
     with pytest.raises(gs.NonFiniteLoss, match="layer '1'"):
         gs.Trainer(model, gs.MSELoss(), gs.SGD(), backend="numpy").fit(X, X, verbose=False)
+
+
+@pytest.mark.parametrize("layer", [gs.L1Activity(0.1), gs.Contractive(3, 3), gs.Variational(3, 3)], ids=str)
+def test_a_penalty_a_token_is_refused_where_the_loss_is_one_an_example(layer: gs.Layer) -> None:
+    """Compiled loops would add the first tokens' penalties to the rows, and differentiate no others."""
+    model = gs.Sequential(gs.Embedding(5, 3), layer, gs.MeanPooling(), gs.Linear(3, 2))
+    trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    x, y = np.ones((4, 6), np.float32), np.array([0, 1, 1, 0])
+    with pytest.raises(ConfigurationError, match="layer 1: its penalty has 6 rows an example, and the loss 1"):
+        trainer.fit(x, y, verbose=False)
+    model = gs.Sequential(gs.Embedding(5, 3), gs.MeanPooling(), gs.L1Activity(0.1), gs.Linear(3, 2))
+    gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend="numpy").fit(x, y, verbose=False)

@@ -163,3 +163,40 @@ def test_pictures_of_what_is_no_image_are_refused() -> None:
 def test_unknown_words_are_refused(argument: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{argument} is '{value}'; expected one of"):
         gs.autoencoder(4, 2, **{argument: value})
+
+
+class Stops(gs.Adam):
+    """Asks a trainer to stop at a step, as a signal's handler would."""
+
+    trainer: gs.Trainer
+    at = 10**9
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        if step >= self.at:
+            self.trainer.stop("SIGTERM")
+        return super().constants(step, lr)
+
+
+def test_a_stop_ends_the_training_of_pairs_too() -> None:
+    """As it ends the joint one, whose next `fit` does not begin."""
+    splits, trainer = build(configured("stacked"), "numpy")
+    optimizer = trainer.optimizer = Stops()
+    optimizer.trainer, optimizer.at = trainer, 1024  # asked for as the second block of constants is made
+    assert autoencoders.pretrain(trainer, splits.train, epochs=100, batch_size=32) == []
+    assert trainer.stopping and trainer.stopped == "SIGTERM"
+    trainer.fit(splits.train, verbose=False)
+    assert (trainer.stopped, trainer.step) == ("SIGTERM", 0)
+
+
+def test_pairs_begin_with_the_weights_of_the_whole() -> None:
+    """Pair by pair, layers of one shape would all be drawn alike."""
+    table = {**DIGITS, "model": {"hidden": [16, 16]}, "autoencoder": {"kind": "stacked"}}
+    splits, trainer = build(parse(table), "numpy")
+    whole = trainer.model.ensure_initialized(0).state_dict()
+    for parameter in trainer.model.parameters():
+        if parameter.trained:
+            parameter.array = parameter.owner = None
+    trainer.optimizer = gs.SGD(lr=0.0)
+    autoencoders.pretrain(trainer, splits.train, epochs=1, batch_size=500)
+    after = trainer.model.state_dict()
+    assert all(np.array_equal(whole[name], after[name]) for name in whole)

@@ -128,6 +128,8 @@ def run_with(**values: Any) -> Edit:
         lambda body: body.pop("model"),
         lambda body: body.update(classes=7),
         lambda body: body.update(classes=[{}]),
+        lambda body: body.update(classes="abc"),
+        lambda body: body.update(classes={"a": 1}),
     ],
 )
 def test_a_hostile_description_of_a_run(saved: Path, tmp_path: Path, edit: Edit) -> None:

@@ -359,8 +359,12 @@ def test_damaged_run_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "metrics.jsonl").write_bytes(b"\x00garbage\n")
     with pytest.raises(gs.DataError, match=r"metrics\.jsonl"):
         _ = gs.Run(tmp_path).history
+    (tmp_path / "environment.json").write_text("{")
+    with pytest.raises(gs.DataError, match=r"environment\.json is damaged"):
+        _ = gs.Run(tmp_path).environment
     call("train", "--run", tmp_path, "--resume", "--quiet", "--backend", "numpy")
     assert metrics(tmp_path) == before
+    assert gs.Run(tmp_path).environment["backend"] == "numpy"
     (tmp_path / "config.toml").write_text("= nonsense")
     call("evaluate", tmp_path, code=2)
     assert "config.toml" in capsys.readouterr().err
@@ -472,3 +476,17 @@ def test_a_loss_of_two_classes_is_evaluated_as_itself_with_precision_and_recall(
     assert "class  precision  recall  rows" in capsys.readouterr().out
     call("train", "--resume", "--run", tmp_path / "run", "--quiet", "--json")  # its loss is small enough already
     assert json.loads(capsys.readouterr().out)["epochs"] == trained["epochs"]
+
+
+def test_a_loss_of_exactly_0_is_no_goal_that_was_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A hinge loss reaches it, and the run still goes on when it is resumed to more epochs."""
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.normal(-50, 1, (40, 2)), random.normal(50, 1, (40, 2))])
+    np.savez(tmp_path / "far.npz", x=x, y=np.repeat([0, 1], 40))
+    hinge = ["--set", f"data.source={tmp_path / 'far.npz'}", "--set", "loss.name=HingeLoss", "--set", "model.hidden=[]"]
+    hinge += ["--set", "train.batch_size=100"]
+    call("train", "--run", tmp_path / "run", *QUICK, *hinge, "--set", "optimizer.lr=1.0", "--set", "train.epochs=20")
+    assert gs.Run(tmp_path / "run").history[-1]["loss"] == 0
+    call("train", "--run", tmp_path / "run", "--resume", "--quiet", "--set", "train.epochs=22", "--backend", "numpy")
+    assert len(gs.Run(tmp_path / "run").history) == 22
+    assert "train.batch_size is 100: all 56 rows are taken at once" in capsys.readouterr().err

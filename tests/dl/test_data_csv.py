@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gearshift.backends.errors import DataError
+from gearshift.backends.errors import ConfigurationError, DataError
+from gearshift.dl.data import load_dataset
 from gearshift.dl.data.csv import read_csv
 
 NAMED = "a,b,kind\n1,2.5,cat\n-3,4e-1,dog\n"
@@ -28,30 +29,30 @@ def written(tmp_path, content: str | bytes):
     ids=["plain", "crlf", "no last newline", "byte order mark", "spaces", "blank lines"],
 )
 def test_a_named_file(tmp_path, content):
-    x, y = read_csv(written(tmp_path, content))
+    x, y = read_csv(written(tmp_path, content)).values()
     assert x.dtype == np.float64 and x.tolist() == [[1, 2.5], [-3, 0.4]]
     assert y.tolist() == ["cat", "dog"]
 
 
 def test_the_target_column_and_its_type(tmp_path):
     path = written(tmp_path, 'id,"size, cm",y\n7,1.5,2\n8,2,4\n')
-    x, y = read_csv(path)
+    x, y = read_csv(path).values()
     assert x.tolist() == [[7, 1.5], [8, 2]] and y.dtype == np.int64 and y.tolist() == [2, 4]
-    x, y = read_csv(path, target="size, cm")
+    x, y = read_csv(path, target="size, cm").values()
     assert x.tolist() == [[7, 2], [8, 4]] and y.dtype == np.float64 and y.tolist() == [1.5, 2]
-    x, y = read_csv(path, target="id")
+    x, y = read_csv(path, target="id").values()
     assert x.tolist() == [[1.5, 2], [2, 4]] and y.tolist() == [7, 8]
 
 
 def test_numbers_may_name_columns_where_the_target_is_named(tmp_path):
     path = written(tmp_path, "0,1,target\n5,6,7\n")
-    assert read_csv(path, target="target")[0].tolist() == [[5, 6]]
+    assert read_csv(path, target="target")["x"].tolist() == [[5, 6]]
     with pytest.raises(DataError, match=r"first line holds '0', expected column names; .*\(target=\)"):
         read_csv(path)
 
 
 def test_whole_numbers_beyond_int64_become_floats(tmp_path):
-    assert read_csv(written(tmp_path, f"a,y\n1,{2**70}\n"))[1].tolist() == [float(2**70)]
+    assert read_csv(written(tmp_path, f"a,y\n1,{2**70}\n"))["y"].tolist() == [float(2**70)]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
@@ -62,7 +63,7 @@ def test_written_numbers_come_back_bit_for_bit(tmp_path, table):
         writer = csv.writer(file)
         writer.writerow(f"c{i}" for i in range(table.shape[1]))
         writer.writerows(table.tolist())
-    x, y = read_csv(path)
+    x, y = read_csv(path).values()
     np.testing.assert_array_equal(x, table[:, :-1])
     np.testing.assert_array_equal(y, table[:, -1])
 
@@ -108,3 +109,39 @@ def test_missing_columns_files_and_folders(tmp_path):
         read_csv(tmp_path / "none.csv")
     with pytest.raises(DataError, match="cannot be read"):
         read_csv(tmp_path)
+
+
+def test_names_with_underscores_are_no_numbers(tmp_path):
+    """Python's own float takes 1_000 for a thousand."""
+    _, y = read_csv(written(tmp_path, "a,y\n1,1_2\n2,1_3\n")).values()
+    assert y.tolist() == ["1_2", "1_3"]
+    with pytest.raises(DataError, match="the cell is '1_000', expected a finite number"):
+        read_csv(written(tmp_path, "a,y\n1_000,1\n"))
+
+
+def test_several_targets_and_weights(tmp_path):
+    path = written(tmp_path, "a,w,y,z\n1,0.5,3,4\n5,2,7,8\n")
+    found = read_csv(path, ["z", "y"], "w")
+    assert {name: array.tolist() for name, array in found.items()} == {
+        "x": [[1], [5]],
+        "y": [[4, 3], [8, 7]],
+        "weight": [0.5, 2],
+    }
+    assert read_csv(path, weight="z")["y"].tolist() == [3, 7]
+    splits = load_dataset(path, target=["z", "y"], weight="w", validation=0, test=0)
+    assert splits.classes is None and splits.train.y.shape == (2, 2) and splits.train.weight.tolist() == [0.5, 2]
+    labelled = load_dataset(path, target="y", weight="w", validation=0, test=0)
+    assert labelled.classes.tolist() == [3, 7] and labelled.train.x.tolist() == [[1, 4], [5, 8]]
+    for targets, weight, message in (
+        (["y", "v"], None, "there is no column 'v'"),
+        (["y"], "v", "there is no column 'v'"),
+        (["y", "y"], None, "asked for twice"),
+        (["y"], "y", "asked for twice"),
+        (["a", "y", "z"], "w", "expected at least one feature"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_csv(path, targets, weight)
+    with pytest.raises(DataError, match="line 2, column 'y': the cell is 'no', expected a finite number"):
+        read_csv(written(tmp_path, "a,y,z\n1,no,2\n"), ["y", "z"])
+    with pytest.raises(ConfigurationError, match="weight='w' names a column"):
+        load_dataset("digits", weight="w")

@@ -277,3 +277,12 @@ def test_parts_that_do_not_fit_together():
     with pytest.raises(DataError, match=r"\(3,\) uint8 in the validation part, expected \(3,\) float32"):
         Splits(Dataset(X), validation=Dataset(X.astype(np.uint8)))
     assert Splits(Dataset(X)).feature_shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["x", "y", "weight"])
+def test_what_a_mask_hides_is_not_taken(name):
+    arrays = {"x": X, "y": Y, "weight": np.ones(4)}
+    arrays[name] = np.ma.masked_equal(arrays[name], arrays[name].flat[1])
+    with pytest.raises(DataError, match=f"{name} has masked elements"):
+        Dataset(**arrays)
+    assert len(Dataset(np.ma.masked_array(X), Y)) == 4

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import gearshift as gs
 from gearshift.backends.team import Team
-from gearshift.dl.dense_chain import BLOCK, DensePlan, Layout, recognize
+from gearshift.dl.dense_chain import BLOCK, DensePlan, recognize
+from gearshift.dl.dense_layout import Layout
 from gearshift.dl.loop import Loop
 from gearshift.dl.plan import Plan
 from gearshift.kernels.dense_parts import BY_OUTPUTS

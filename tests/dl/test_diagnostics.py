@@ -206,3 +206,54 @@ def test_a_flat_stretch_can_start_again_from_other_weights(backend: str) -> None
     assert history[watch.found[0] - 1]["loss"] > 0.7
     assert min(history["loss"]) < 0.2
     assert np.array_equal(model.state_dict()["0.mean"], state["0.mean"])
+
+
+class Look(gs.Callback):
+    """Keeps the weights at the end of an epoch, as a file of the best weights would."""
+
+    def __init__(self) -> None:
+        self.seen: list[np.ndarray] = []
+
+    def on_epoch_end(self, trainer: gs.Trainer, record: dict[str, float]) -> None:
+        self.seen.append(trainer.model.state_dict()["0.weight"])
+
+
+def stuck(epochs: int, path: Path | None = None, save: Path | None = None) -> gs.Trainer:
+    """A training that is flat after two epochs, again and again; from a checkpoint, or to one."""
+    trainer = gs.Trainer(net("float64"), gs.CrossEntropyLoss(), gs.SGD(lr=1e-9), backend="numpy")
+    if path is not None:
+        trainer.load(path)
+    callbacks = [gs.FlatStretch(epochs=2, share=0.5, restart=True)]
+    trainer.fit(X, LABELS, epochs=epochs - trainer.epoch, batch_size=5, verbose=False, callbacks=callbacks)
+    if save is not None:
+        trainer.save(save)
+    return trainer
+
+
+def test_weights_begin_anew_after_all_have_looked_at_those_before() -> None:
+    """Else a run's best.safetensors would hold weights that nothing has trained."""
+    look, trainer = Look(), gs.Trainer(net("float64"), gs.CrossEntropyLoss(), gs.SGD(lr=1e-9), backend="numpy")
+    first = trainer.model.state_dict()["0.weight"]
+    watch = gs.FlatStretch(epochs=2, share=0.5, restart=True)
+    trainer.fit(X, LABELS, epochs=4, batch_size=5, verbose=False, callbacks=[watch, look])
+    assert watch.found == [3]
+    assert all(np.allclose(seen, first, atol=1e-6) for seen in look.seen[:3])
+    assert not np.allclose(look.seen[3], first, atol=1e-6)
+
+
+@pytest.mark.parametrize("cut", [2, 3, 4, 7])
+def test_a_flat_stretch_goes_on_from_a_checkpoint(cut: int, tmp_path: Path) -> None:
+    whole = stuck(12)
+    stuck(cut, save=tmp_path / "run.safetensors")
+    resumed = stuck(12, path=tmp_path / "run.safetensors")
+    assert whole.history["flat_epochs"] == resumed.history["flat_epochs"] == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]
+    for name, value in whole.model.state_dict().items():
+        assert value.tobytes() == resumed.model.state_dict()[name].tobytes()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_row_s_target_is_checked_before_compiled_loops_read_it(backend: str) -> None:
+    wrong = LABELS.copy()
+    wrong[5] = 1_000_000
+    with pytest.raises(DataError, match=r"y\[5\] is 1000000"):
+        gs.gradient_noise(net("float64"), gs.CrossEntropyLoss(), X, wrong, backend=backend)

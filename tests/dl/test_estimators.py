@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import warnings
 from typing import Any
 
@@ -275,3 +276,56 @@ def test_it_says_that_it_did_not_converge(capsys: pytest.CaptureFixture[str]) ->
         with pytest.raises(ConvergenceWarning, match="max_iter=2"):
             gs.MLPClassifier(max_iter=2, verbose=True).fit(x, y)
     assert "Iteration 2, loss = " in capsys.readouterr().out
+
+
+class Presses(np.random.RandomState):
+    """Ctrl-C as the first epoch's rows are shuffled, and not as they are split."""
+
+    def shuffle(self, x: Any) -> None:
+        super().shuffle(x)
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_before_anything_was_validated_keeps_the_weights_there_are() -> None:
+    """Not those of an earlier fit, which may have other shapes."""
+    for x, y in (problem("two classes"), problem("digits")):
+        stopped = gs.MLPClassifier(early_stopping=True, max_iter=3, random_state=0)
+        if len(x) > 400:
+            stopped.fit(*problem("two classes"))
+        stopped.set_params(random_state=Presses(0))
+        with pytest.warns(UserWarning, match="interrupted"):
+            stopped.fit(x, y)
+        assert stopped.coefs_[0].shape[0] == x.shape[1]
+        assert len(stopped.predict(x)) == len(y)
+
+
+def test_balanced_classes_leave_out_one_whose_rows_weigh_nothing() -> None:
+    x, y = problem("digits")
+    weights = np.where(y == 3, 0.0, 1.0 + y % 2)
+    ours = gs.LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-8).fit(x, y, weights)
+    kept = y != 3
+    rest = gs.LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-8).fit(x[kept], y[kept], weights[kept])
+    probabilities = ours.predict_proba(x[kept])
+    assert np.max(np.abs(np.delete(probabilities, 3, axis=1) - rest.predict_proba(x[kept]))) < 1e-2
+
+
+def test_a_solver_that_was_changed_begins_anew() -> None:
+    x, y = problem("two classes")
+    ours = gs.MLPClassifier(random_state=0, backend="numpy").partial_fit(x, y, classes=[0, 1])
+    ours.set_params(solver="sgd").partial_fit(x, y)
+    begun = gs.MLPClassifier(solver="sgd", random_state=0, backend="numpy").partial_fit(x, y, classes=[0, 1])
+    ours.partial_fit(x, y).partial_fit(x, y)
+    assert ours.t_ == 4 * begun.t_
+
+
+def test_a_warm_start_may_go_on_otherwise() -> None:
+    """From L-BFGS to epochs, and from the training loss to validation scores and back."""
+    x, y = problem("two classes")
+    linear = gs.LogisticRegression(warm_start=True).fit(x, y)
+    before = linear.score(x, y)
+    linear.set_params(solver="adam", max_iter=3).fit(x, y)
+    assert len(linear.loss_curve_) == 3 and linear.score(x, y) >= before - 0.02
+    network = gs.MLPClassifier(warm_start=True, max_iter=3, random_state=0, backend="numpy").fit(x, y)
+    assert len(network.set_params(early_stopping=True).fit(x, y).validation_scores_ or []) == 3
+    assert len(network.set_params(early_stopping=False).fit(x, y).loss_curve_) == 3

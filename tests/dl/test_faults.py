@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_cupy import stand_ins
 
 import gearshift as gs
 from gearshift.dl import loop, plan
@@ -210,3 +211,126 @@ def test_a_gpu_that_is_not_there() -> None:
         pytest.skip("there is one")
     with pytest.raises(gs.BackendUnavailable, match="cupy"):
         trainer(backend="cupy")
+
+
+class Presses:
+    """Ctrl-C in its destructor, where Python drops the exception."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+class Pressing(gs.ArrayLayer):
+    """A layer during whose lowering Ctrl-C is pressed at a moment when exceptions are dropped."""
+
+    armed = False
+
+    def forward(self, xp: Any, x: Any, *parameters: Any) -> Any:
+        return x
+
+    def backward(self, xp: Any, dy: Any, x: Any, y: Any, *parameters: Any) -> tuple[Any, ...]:
+        return (dy,)
+
+    def lower(self, graph: Any, x: Any) -> Any:
+        if Pressing.armed and graph.train:
+            Presses()
+        return super().lower(graph, x)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_is_not_lost_where_python_drops_its_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    run = gs.Trainer(gs.Sequential(Pressing(), gs.Linear(4, 3)), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    monkeypatch.setattr(Pressing, "armed", True)
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(data(), verbose=False)
+    assert run.step == 0 and signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setattr(Pressing, "armed", False)
+    run.fit(data(), verbose=False)
+    assert run.step == 1
+
+
+class Fails(gs.Callback):
+    def on_train_begin(self, trainer: gs.Trainer) -> None:
+        raise ValueError("this one")
+
+
+class Ends(gs.Callback):
+    """Ends what it has begun."""
+
+    def on_train_begin(self, trainer: gs.Trainer) -> None:
+        self.open = True
+
+    def on_train_end(self, trainer: gs.Trainer, history: gs.History) -> None:
+        self.open = not self.open
+
+
+def test_a_callback_that_never_began_is_not_ended() -> None:
+    """A progress bar's end would fail, and hide what went wrong."""
+    ended = Ends()
+    with pytest.raises(ValueError, match="this one") as caught:
+        trainer().fit(data(), verbose=False, callbacks=[ended, Fails(), Ends()])
+    assert caught.value.__context__ is None
+    assert not ended.open
+
+
+class Refuses(gs.ArrayLayer):
+    """Has no memory for batches of 7 rows."""
+
+    def forward(self, xp: Any, x: Any, *parameters: Any) -> Any:
+        if len(x) == 7:
+            raise MemoryError("seven rows")
+        return x
+
+    def backward(self, xp: Any, dy: Any, x: Any, y: Any, *parameters: Any) -> tuple[Any, ...]:
+        return (dy,)
+
+
+def test_training_goes_on_where_validation_failed() -> None:
+    run = gs.Trainer(gs.Sequential(Refuses(), gs.Linear(4, 3)), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    with pytest.raises(MemoryError):
+        run.fit(data(), validation=data(7), epochs=2, batch_size=5, verbose=False)
+    assert (run.epoch, run.step, run.state.cursor) == (1, 5, 0)
+    run.fit(data(), validation=data(8), batch_size=5, verbose=False)
+    assert (run.epoch, run.step) == (2, 10)
+
+
+class Small(type(gs.backends.get("numpy"))):
+    """A backend with room for nothing."""
+
+    name = "small"
+
+    def zeros(self, shape: Any, dtype: Any) -> Any:
+        raise gs.DeviceMemoryError("no room")
+
+
+def test_a_run_that_does_not_fit_elsewhere_has_not_moved() -> None:
+    run, whole = trainer(optimizer=gs.Adam()), trainer(optimizer=gs.Adam())
+    for each in (run, whole):
+        each.fit(data(), batch_size=5, verbose=False)
+    with stand_ins(Small), pytest.raises(gs.DeviceMemoryError, match="no room"):
+        run.to("small")
+    assert run.backend.name == "numpy"
+    for each in (run, whole):
+        each.fit(data(), batch_size=5, verbose=False)
+    for name, value in whole.model.state_dict().items():
+        assert value.tobytes() == run.model.state_dict()[name].tobytes()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_tokens_that_are_none_are_refused_before_a_layer_inside_reads_them(backend: str) -> None:
+    model = gs.Sequential(gs.Embedding(5, 3), gs.Linear(3, 5))
+    run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend=backend)
+    with pytest.raises(gs.DataError, match=r"x\[0, 1\] is 1e\+07"):
+        run.outputs_of(model[0], np.array([[1.0, 1e7]]))
+
+
+def test_a_model_whose_dtype_was_changed_meanwhile_is_refused() -> None:
+    run = trainer()
+    run.fit(data(), verbose=False)
+    run.model.astype("float32")
+    for use in (lambda: run.fit(data(), verbose=False), lambda: run.predict(data().x), lambda: run.evaluate(data())):
+        with pytest.raises(gs.ConfigurationError, match="precision is 'float64', which is for models of dtype float64"):
+            use()
+    run.model.astype("float64")
+    run.fit(data(), verbose=False)

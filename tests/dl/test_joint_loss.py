@@ -145,3 +145,14 @@ def test_refusals() -> None:
     ):
         with pytest.raises(ConfigurationError):
             make()
+
+
+def test_a_head_is_one_output() -> None:
+    with pytest.raises(ConfigurationError, match="expected a gearshift Loss of one output"):
+        gs.Head(gs.JointLoss(a=gs.Head(gs.MSELoss(), 1)), 1)
+
+
+def test_heads_without_classes_have_no_probabilities() -> None:
+    trainer = gs.Trainer(gs.Linear(2, 1), gs.JointLoss(a=gs.Head(gs.MSELoss(), 1)), gs.SGD(), backend="numpy")
+    with pytest.raises(ConfigurationError, match="JointLoss has no probabilities"):
+        trainer.predict_proba(np.eye(2))

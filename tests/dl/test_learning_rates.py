@@ -87,3 +87,10 @@ def test_the_command_prints_the_choice_and_draws(tmp_path: Path, capsys: pytest.
     assert "best" in capsys.readouterr().out
     call("lr", config, "--rates", "fast", code=2)
     assert "--rates is 'fast'; expected numbers" in capsys.readouterr().err
+
+
+def test_a_batch_above_the_data_takes_as_many_steps() -> None:
+    trials = gs.learning_rate_trials(trainer, X, Y, rates=[0.1], iterations=20, batch_size=100)
+    whole = gs.learning_rate_trials(trainer, X, Y, rates=[0.1], iterations=20, batch_size=40)
+    assert trials.rows[0].steps == whole.rows[0].steps
+    assert trials.rows[0].losses == whole.rows[0].losses

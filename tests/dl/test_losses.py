@@ -157,3 +157,10 @@ def test_every_loss_is_made_from_a_configuration(name: str) -> None:
     last = net[len(net) - 1]
     assert isinstance(last, gs.Linear)
     assert last.out_features == {"values": 3, "classes": 2, "binary": 1}[kind.targets]
+
+
+def test_a_single_share_is_checked_too() -> None:
+    trainer = gs.Trainer(gs.Linear(2, 1), gs.SoftCrossEntropyLoss(), gs.SGD(), backend="numpy")
+    trainer.fit(np.eye(2), np.ones(2), verbose=False)
+    with pytest.raises(DataError, match=r"y\[1\] is 0.5"):
+        trainer.fit(np.eye(2), np.array([1.0, 0.5]), verbose=False)

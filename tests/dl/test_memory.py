@@ -57,6 +57,16 @@ def data(rows: int = 2000) -> gs.Dataset:
     return gs.Dataset(random.standard_normal((rows, 50)).astype(np.float32), random.integers(0, 3, rows))
 
 
+def test_weights_of_rows_are_stated_too() -> None:
+    run, part = trainer(), data()
+    weighted = gs.Dataset(part.x, part.y, np.ones(len(part)))
+    stated = run.memory(weighted, validation=weighted, batch_size=512)
+    loop = Loop(run, weighted, weighted, 512)
+    assert loop.validate is not None
+    assert stated["activations"] == loop.plan.bytes
+    assert stated["validation activations"] == loop.validate.plan.bytes
+
+
 def test_what_is_stated_is_what_is_taken() -> None:
     run, held_out = trainer(), data(300)
     stated = run.memory(data(), validation=held_out, batch_size=512)

@@ -287,3 +287,18 @@ def test_a_schedule_s_rate_is_what_a_trainer_takes() -> None:
     for step in range(10):
         w -= 0.1 * schedule(step) * 2 * w
     assert abs(w - float(model.state_dict()["0.weight"][0, 0])) <= 1e-15
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: gs.Adam(betas=0.9), "betas is 0.9; expected two numbers"),  # pyright: ignore[reportArgumentType]
+        (lambda: gs.AdamW(betas=("a", "b")), r"betas is \('a', 'b'\)"),  # pyright: ignore[reportArgumentType]
+        (lambda: gs.RMSprop(centered="false"), "centered is 'false'; expected True or False"),  # pyright: ignore[reportArgumentType]
+        (lambda: gs.SGD(momentum=0.9, nesterov="no"), "nesterov is 'no'"),  # pyright: ignore[reportArgumentType]
+    ],
+    ids=["number", "text", "centered", "nesterov"],
+)
+def test_arguments_of_another_type_are_named(make: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        make()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -80,3 +83,27 @@ def test_weights_have_their_distribution_s_deviation(name: str, deviation: float
 def test_weights_that_make_units_alike_are_refused_with_the_reason(name: str) -> None:
     with pytest.raises(ConfigurationError, match="never differ"):
         gs.Linear(3, 4, init=name)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: gs.StepDecay(10, gamma=-0.5), "gamma is -0.5; expected a finite number above 0"),
+        (lambda: gs.LinearDecay(10, final=-1.0), "final is -1.0; expected a finite number of at least 0"),
+        (lambda: gs.CosineDecay(10, final=math.nan), "final is nan"),
+        (lambda: gs.InverseTimeDecay(math.inf), "delta is inf; expected a finite number above 0"),
+        (lambda: gs.Ramp("a", 1.0, 10), "start is 'a'; expected a finite number"),  # pyright: ignore[reportArgumentType]
+        (lambda: parse({"schedule": {"name": "step"}}), "steps is 0, but the schedule 'step' decays every so many"),
+    ],
+    ids=["step", "linear", "cosine", "inverse", "ramp", "configuration"],
+)
+def test_what_is_no_rate_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        make()
+
+
+def test_a_rate_that_grows_may_overflow_at_steps_that_are_never_taken() -> None:
+    """Constants are made ahead, for 1024 steps."""
+    trainer = gs.Trainer(gs.Linear(2, 1), gs.MSELoss(), gs.SGD(1e-3), schedule=gs.StepDecay(1, 2.0), backend="numpy")
+    trainer.fit(np.eye(2), np.ones(2), epochs=5, verbose=False)
+    assert trainer.history[-1]["lr"] == pytest.approx(1e-3 * 2**4)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -132,6 +133,7 @@ def test_an_interrupt_ends_the_search(grid: Path, monkeypatch: pytest.MonkeyPatc
         ({"parameters": {"alpha": {"low": 1.0, "high": 2.0}}}, "a grid needs a list"),
         ({"parameters": {"alpha": {"low": 2.0, "high": 1.0}}, "method": "random"}, "expected low below high"),
         ({"parameters": {"alpha": {"low": 0.0, "high": 1.0, "log": True}}, "method": "random"}, "and above 0"),
+        ({"parameters": {"alpha": {"low": 0.2, "high": 0.8, "whole": True}}, "method": "random"}, "no whole number"),
         ({"scoring": "acuracy"}, "did you mean 'accuracy'"),
         ({"folds": 1}, "search.folds is 1"),
         ({"fold": 3}, "search.fold is not a known key; did you mean 'folds'"),
@@ -156,3 +158,22 @@ def test_what_scikit_learn_refuses_ends_in_one_line(
     call("search", grid, "--quiet", "--backend", "numpy", "--set", setting, code=2)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: search with ") and "folds, scoring" in last
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_count_by_their_weights(tmp_path: Path) -> None:
+    """As in scikit-learn's own search, to which the same weights are given."""
+    x, y = load_digits(return_X_y=True)
+    x, y, weight = x[:300] / 16, y[:300], np.where(np.arange(300) % 3, 1.0, 20.0)
+    np.savez(tmp_path / "weighted.npz", x=x, y=y, weight=weight)
+    table = {
+        "backend": {"name": "numpy"},
+        "data": {"source": str(tmp_path / "weighted.npz"), "test": 0.0, "standardize": False},
+        "estimator": {"hidden_layer_sizes": [8], "max_iter": 5},
+        "search": {"parameters": {"alpha": [1e-4]}, "folds": 3},
+    }
+    rows = prepare(parse_as(SearchConfiguration, table)).run(lambda done, best: None).rows
+    network = gs.MLPClassifier([8], max_iter=5, random_state=0, backend="numpy")
+    theirs = GridSearchCV(Pipeline([("network", network)]), {"network__alpha": [1e-4]}, cv=3)
+    assert rows[0].mean == theirs.fit(x, y, network__sample_weight=weight).cv_results_["mean_test_score"][0]
+    assert rows[0].mean != theirs.fit(x, y).cv_results_["mean_test_score"][0]

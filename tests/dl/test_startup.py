@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends.errors import ConfigurationError
+from gearshift.dl import autoencoders
 from gearshift.dl.commands import train as training
 from gearshift.dl.config import parse
 from gearshift.dl.experiment import build_optimizer
@@ -96,3 +97,22 @@ def test_an_unknown_argument_of_an_optimizer_is_named_with_what_may_have_been_me
     configuration = parse({"optimizer": {"name": name, given: 0.5}})
     with pytest.raises(ConfigurationError, match=rf"optimizer\.{given} is not an argument of {name}; .*{meant}"):
         build_optimizer(configuration)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_training_of_a_stacked_autoencoder_s_pairs(
+    number: signal.Signals, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    pretrain = autoencoders.pretrain
+
+    def signalled(*arguments: Any, **options: Any) -> list[float]:
+        signal.raise_signal(number)
+        return pretrain(*arguments, **options)
+
+    monkeypatch.setattr(autoencoders, "pretrain", signalled)
+    stacked = ["--set", "autoencoder.kind=stacked", "--set", "autoencoder.pretrain=100000"]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--run", str(tmp_path / "run"), "--backend", "numpy", "--quiet", *SMALL, *stacked])
+    assert ended.value.code == code
+    assert "stopped at step 0; go on with: gearshift train --resume" in capsys.readouterr().err

@@ -94,3 +94,5 @@ def test_what_does_not_fit_is_refused() -> None:
         gs.bias_variance(fit, X, X[:, 0], X, X[:, 0], draws=1)
     with pytest.raises(DataError, match=r"\(9, 2\), y_test \(9,\)"):
         gs.bias_variance(fit, X, X[:, 0], X, X[:, 0])
+    with pytest.raises(DataError, match=r"truth has the shape \(9, 1\), y_test \(9,\)"):
+        gs.bias_variance(lambda x, y: lambda rows: np.zeros(len(rows)), X, X[:, 0], X, X[:, 0], truth=X[:, :1])

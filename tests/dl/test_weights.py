@@ -9,6 +9,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, DataError
+from gearshift.dl.autoencoders import reconstructing
 from gearshift.dl.config import parse
 
 BACKENDS = ("numpy", "numba")
@@ -165,3 +166,56 @@ def test_configuration() -> None:
     assert parse({"train": {"class_weight": "balanced"}}).train.class_weight == "balanced"
     with pytest.raises(ConfigurationError, match="class_weight"):
         parse({"train": {"class_weight": "even"}})
+
+
+def test_the_report_takes_labels_in_a_column_and_labels_of_tokens() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    flat, column = trainer.report(X, Y), trainer.report(X, Y[:, None])
+    assert np.array_equal(flat.precision, column.precision) and np.array_equal(flat.recall, column.recall)
+    tokens = RANDOM.integers(0, 4, (20, 3))
+    model = gs.Sequential(gs.Embedding(4, 5), gs.Linear(5, 4)).init(0)
+    of_tokens = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    x, y = tokens.astype(np.float32), (tokens + 1) % 4
+    found, answers = of_tokens.report(x, y), of_tokens.predict(x)
+    expected = sklearn.precision_score(y.ravel(), answers.ravel(), average=None, zero_division=0)
+    assert found.precision == pytest.approx(expected)
+    assert found.rows.sum() == 60
+
+
+@pytest.mark.parametrize("weights", [{0: 0.5, 1: 2.0, 2: 4.0}, {0: 0.5, 1: 2.0, 2: 4.0, 7: 9.0}, np.array(CLASSES)])
+def test_every_form_of_class_weights_is_the_same(weights: Any) -> None:
+    losses = []
+    for form in (CLASSES, weights):
+        trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+        losses.append(trainer.fit(X, Y[:, None] if form is weights else Y, class_weight=form, verbose=False)["loss"])
+    assert losses[0] == losses[1]
+
+
+def test_a_mapping_leaves_the_other_classes_at_1() -> None:
+    """Also where it names a class of which there are no rows."""
+    losses = []
+    for weights in ([1.0, 3.0, 1.0], {1: 3.0, 7: 1.0}):
+        trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+        losses.append(trainer.fit(X, Y, class_weight=weights, verbose=False)["loss"])
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("weights", [5, "even", {"a": 1.0}, [1.0, -1.0, 1.0], [1.0, "b", 1.0]])
+def test_class_weights_that_are_none(weights: Any) -> None:
+    trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    with pytest.raises(ConfigurationError, match="class_weight is"):
+        trainer.fit(X, Y, class_weight=weights, verbose=False)
+
+
+def test_class_weights_are_not_for_labels_of_tokens() -> None:
+    tokens = RANDOM.integers(0, 4, (20, 3))
+    model = gs.Sequential(gs.Embedding(4, 5), gs.Linear(5, 4))
+    trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    with pytest.raises(DataError, match="class weights need integer labels"):
+        trainer.fit(tokens.astype(np.float32), tokens, class_weight="balanced", verbose=False)
+
+
+def test_weights_stay_with_rows_that_are_their_own_targets() -> None:
+    part = gs.Dataset(X, None, WEIGHT)
+    assert np.array_equal(reconstructing(gs.Splits(part), False).train.weight, WEIGHT)
