@@ -24,7 +24,7 @@ import json
 import statistics
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -75,7 +75,7 @@ class Result:
 class Point:
     """One network at one batch size; fields as in the file."""
 
-    measure: Literal["step", "epoch"]
+    measure: Annotated[str, Field(pattern="^(step|epoch)$")]
     network: str
     batch: int
     rows: int

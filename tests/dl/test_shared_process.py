@@ -37,7 +37,6 @@ def trained() -> tuple[dict[str, np.ndarray], float]:
     return model.state_dict(), time.perf_counter() - start
 
 
-@pytest.mark.torch
 @pytest.mark.long
 @pytest.mark.skipif(host.cores() < 2, reason="one core: there is one thread")
 def test_other_pools_are_noticed_and_change_no_bit() -> None:
