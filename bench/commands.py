@@ -53,9 +53,10 @@ def compare(
     after: Annotated[Path, typer.Argument(help="A later one.")],
     as_json: Json = False,
 ) -> None:
-    """Says what got faster or slower from one `gearshift bench --out` to another, beyond noise.
+    """Says what got faster or slower between two `bench --out` files.
 
-    Ends with code 0 where nothing is slower, 3 where something is, and 4 where the machine was too disturbed to say.
+    A change counts where it is beyond noise. Ends with code 0 where nothing is slower, 3 where something is, and 4
+    where the machine was too disturbed to say.
     """
     from dataclasses import asdict
 
