@@ -14,6 +14,7 @@ from .hyperbola import OFF
 from .records import Document, Estimate, Point
 from .trained import hyperbola
 
+DOUBTFUL = 0.25  # share of batch sizes without undisturbed rounds, from which advice is doubtful
 WAITS = {
     ("compute", "list"): "arithmetic",
     ("compute", "chain"): "arithmetic",
@@ -214,7 +215,7 @@ def sentence(
     """What a person would say."""
     if not best:
         return "Too little was measured to say anything: two batch sizes are needed."
-    parts = [_underuse(document, knees[best], best)]
+    parts = [*_doubt(document, best), _underuse(document, knees[best], best)]
     if given:
         parts.append(_soonest(document, given))
     for crossing in crossings:
@@ -222,6 +223,18 @@ def sentence(
             parts.append(_faster(crossing, best))
     text = " ".join(parts)
     return f"(Simulated.) {text}" if document.simulated else text
+
+
+def _doubt(document: Document, name: str) -> list[str]:
+    """What comes before all else where something else used the machine at many of the backend's batch sizes."""
+    points = document.of(name)
+    met = sum(point.unsure for point in points)
+    if met < DOUBTFUL * len(points):
+        return []
+    return [
+        f"Something else used the machine in nearly every round at {met} of {len(points)} batch sizes of {name}: run "
+        "again without it, what follows may be wrong."
+    ]
 
 
 def _underuse(document: Document, knee: Knee, name: str) -> str:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gearshift.__main__ import main
 from gearshift.backends.errors import DataError
 from gearshift.bench.batch import files, simulation
+from gearshift.bench.batch.analysis import analyse
 from gearshift.bench.batch.compare import Change, Comparison, compare
 from gearshift.bench.batch.disturbance import Watch, Yardstick, mark, pace, waited
 from gearshift.bench.batch.records import YARDSTICK, Document, Witness
@@ -189,6 +190,14 @@ def call(*arguments: object, code: int = 0) -> None:
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     assert (ended.value.code or 0) == code
+
+
+def test_advice_is_doubted_where_the_machine_was_disturbed() -> None:
+    """First of all, so that nobody takes a batch size from it; a stray disturbed round is nothing."""
+    assert analyse(run(1, busy=1.0)).sentence.startswith(
+        "(Simulated.) Something else used the machine in nearly every round at 17 of 17 batch sizes of "
+    )
+    assert "Something else" not in analyse(run(1)).sentence + analyse(run(2, busy=0.1)).sentence
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
