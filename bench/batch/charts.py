@@ -21,7 +21,7 @@ GRID = "#e6e6e6"
 def throughput(document: Document, analysis: Analysis) -> go.Figure:
     """Samples a second against batch size, with the middle half of the rounds, n½, crossings and ceilings."""
     figure = _figure("batch size", "samples/s")
-    for where in document.backends:
+    for number, where in enumerate(document.backends):
         points = document.of(where.name)
         if not points:
             continue
@@ -43,7 +43,7 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
             half = knee.half_peak.value
             figure.add_vline(half, line_color=ink, line_width=1)
             figure.add_annotation(
-                x=math.log10(half), y=0, yref="paper", yanchor="bottom", xanchor="left", showarrow=False,
+                x=math.log10(half), y=0.08 * number, yref="paper", yanchor="bottom", xanchor="left", showarrow=False,
                 text=f"n½ {two_digits(half)}", font_color=ink,
             )  # fmt: skip
         if where.name == analysis.best and points[0].floors:
