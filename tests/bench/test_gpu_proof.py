@@ -99,7 +99,7 @@ from gearshift.bench.gpu_proof import part, works
 from gearshift.bench.gpu_proof.scale import SMALL
 device = part.prepared(rehearse=True)
 cuda_cases.COVERED[:] = ["adam", "gather_pair", "softmax_cross_entropy"]
-works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "Adam", "AdamW, clipped")}}
+works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "SGD with momentum", "Adam", "AdamW, clipped")}}
 for number in part.PARTS:
     print(part.run(number, Path({str(tmp_path)!r}), device, SMALL).failed)
 """
