@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import unavailable
+from device_array import DeviceArray
 from fake_cublaslt import FakeCublasLt
 from fake_cupy import CudaOnCpu
 
@@ -127,15 +128,19 @@ def spied() -> Iterator[Any]:
     bias, y = np.ones(5, np.float32), np.ones((3, 5), np.float32)
     mask = np.zeros((3, joined_products.mask_bytes(5)), np.uint8)
     scratch = [np.zeros((parts(5), 5), np.float32), np.zeros(column_tiles(5), np.uint32)]
+
+    def bind(operation: Any, arrays: list[np.ndarray], attributes: dict[str, int]) -> None:
+        device.bind(operation, [array.view(DeviceArray) for array in arrays], attributes)
+
     plain = {"transpose_a": 0, "transpose_b": 0}
-    device.bind(MATMUL, [np.stack([a, a]), np.stack([b, b]), np.stack([y, y])], plain)
+    bind(MATMUL, [np.stack([a, a]), np.stack([b, b]), np.stack([y, y])], plain)
     for activation in (IDENTITY, RELU, GELU):
-        device.bind(PRODUCT_BIAS, [a, b, bias, y], {**plain, "activation": activation})
-    device.bind(PRODUCT_BIAS, [a, b, bias, y, mask], {**plain, "activation": RELU})
+        bind(PRODUCT_BIAS, [a, b, bias, y], {**plain, "activation": activation})
+    bind(PRODUCT_BIAS, [a, b, bias, y, mask], {**plain, "activation": RELU})
     arrays = [y, np.ones((5, 5), np.float32), y, mask, y.copy(), bias.copy(), *scratch]
-    device.bind(PRODUCT_RELU_BACKWARD, arrays, {"transpose_a": 0, "transpose_b": 1})
+    bind(PRODUCT_RELU_BACKWARD, arrays, {"transpose_a": 0, "transpose_b": 1})
     arrays = [a, y, np.ones((4, 5), np.float32), bias.copy(), *scratch]
-    device.bind(PRODUCT_BIAS_GRADIENT, arrays, {"transpose_a": 1, "transpose_b": 0})
+    bind(PRODUCT_BIAS_GRADIENT, arrays, {"transpose_a": 1, "transpose_b": 0})
     yield device.lt
 
 
