@@ -303,21 +303,3 @@ def _terms(words: Any) -> Any:
     """The terms (TERMS, 16, depth), in float32, of words that lie (steps, TERMS, 16, 16) with depth last."""
     both = np.stack([words << np.uint32(16), words & np.uint32(0xFFFF0000)], axis=3).view(np.float32)
     return both.transpose(1, 2, 0, 3, 4).reshape(TERMS, SIDE, -1)
-
-
-def nothing() -> None:
-    """Stands in for `begin` and `end` where there is no unit."""
-
-
-def no_split(a: Any, a0: int, n0: int, factor0: float, a1: int, n1: int, factor1: float, out: Any, at: int) -> None:
-    """Stands in for `split` where there is no unit; nothing calls it then."""
-
-
-def no_tiles(
-    rows: int, columns: int, a: Any, a0: int, am: int, b: Any, b0: int, bm: int, c: Any, c0: int, cm: int,
-    steps: int, more: int, pairs: int,
-) -> None:  # fmt: skip
-    """Stands in for `tiles` where there is no unit; nothing calls it then."""
-
-
-ABSENT = {"begin": nothing, "end": nothing, "split": no_split, "tiles": no_tiles}

@@ -182,7 +182,7 @@ class DensePlan(Plan):
         functions: dict[str, Any] = {"lose": chain.loss.operation.loop}
         functions |= {"finish": dense_outputs.finish_by_outputs} if wide else dense_parts.NOT_WIDE
         if not unit:
-            functions |= matrix_unit.ABSENT
+            functions |= dense_parts.NOT_UNIT
         if not self._bytes:
             functions |= dense_parts.NOT_BYTES
         if chain.update is None:

@@ -15,7 +15,7 @@ from .data import Dataset
 from .dense_chain import plan_of
 from .memory import must_stream
 from .plan import TICK
-from .program import Program, training
+from .program import step_of
 from .resident import Order
 from .stepwise import StepwisePlan
 from .streamed import rows_of
@@ -24,22 +24,6 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 EVALUATION_ROWS = 1024  # rows a batch of evaluation at the least
-
-
-def step_of(trainer: Trainer, width: int, *, weighted: bool = False) -> Program:
-    """A training step of a trainer on resident rows of `width` features; `weighted` as in `training`."""
-    return training(
-        trainer.model,
-        trainer.loss,
-        trainer.optimizer,
-        width,
-        trainer.state.arena.size,
-        trainer.clip_norm,
-        trainer.precision,
-        trainer.clip_value,
-        weighted=weighted,
-        regularizer=trainer.regularizer,
-    )
 
 
 class Loop:
@@ -71,7 +55,7 @@ class Loop:
                 f"must see all {self.data.rows:,} rows, but the batch size is {batch_size:,}; give "
                 f"batch_size={self.data.rows}"
             )
-        program = step_of(trainer, self.data.x.shape[1], weighted=self.data.weight is not None)
+        program = step_of(trainer, self.data.x.shape[1], state.arena.size, weighted=self.data.weight is not None)
         shared = {**state.shared, **self.data.shared}
         given = trainer.backend, state.arena, shared, self.batch_size
         if trainer.optimizer.on_host and program.graph.activations != program.graph.dtype:

@@ -13,7 +13,7 @@ from .arena import padded
 from .data import Dataset
 from .launches import joined
 from .plan import bytes_of, own_values, share_memory
-from .program import evaluation, training
+from .program import evaluation, step_of
 from .resident import flat
 from .streamed import block_rows, is_streamed
 
@@ -44,18 +44,7 @@ def statement(
         for which in (True, False)
     )
     item = np.dtype(trainer.model.dtype).itemsize
-    graph = training(
-        trainer.model,
-        trainer.loss,
-        trainer.optimizer,
-        width,
-        trained,
-        trainer.clip_norm,
-        trainer.precision,
-        trainer.clip_value,
-        weighted=data.weight is not None,
-        regularizer=trainer.regularizer,
-    ).graph
+    graph = step_of(trainer, width, trained, weighted=data.weight is not None).graph
     stated = {
         "parameters": (trained + others) * (item + (2 if trainer.precision in SHORT else 0)),
         "gradients": trained * item,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ..backends.errors import ConfigurationError
 from ..kernels.advance import ADVANCE
@@ -23,6 +24,9 @@ from .losses import Loss
 from .optimizers import Optimizer, SecondOrder
 from .regularizers import Regularizer
 from .tangent import hessian_products
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,22 @@ def training(
     graph.nodes.extend(graph.deferred)
     _advance(graph, program)
     return program
+
+
+def step_of(trainer: Trainer, width: int, size: int, *, weighted: bool = False) -> Program:
+    """`training` as a trainer does it, on resident rows of `width` features."""
+    return training(
+        trainer.model,
+        trainer.loss,
+        trainer.optimizer,
+        width,
+        size,
+        trainer.clip_norm,
+        trainer.precision,
+        trainer.clip_value,
+        weighted=weighted,
+        regularizer=trainer.regularizer,
+    )
 
 
 def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool = False) -> Program:

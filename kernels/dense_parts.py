@@ -91,11 +91,16 @@ def copy_rows(rows: int, width: int, a: Any, a0: int, am: int, b: Any, b0: int, 
             target[j] = source[j]
 
 
-def skip(*arguments: Any) -> None:
+def skip(*arguments: Any) -> int:
     """Stands in for what a plan never calls, so that it is not compiled: see `NOT_BYTES` and its like."""
+    return 0
 
 
-# what is not called where data are no bytes, no layer is divided by its outputs, and nothing is learnt
+# what is not called where there is no matrix unit, data are no bytes, no layer is divided by its outputs, and nothing
+# is learnt
+NOT_UNIT = dict.fromkeys(
+    ("begin", "end", "multiply_on_unit", "fit_turned", "matrix_product", "split_rows", "split_columns"), skip
+)
 NOT_BYTES = dict.fromkeys(("read_whole", "fit_whole"), skip)
 NOT_WIDE = dict.fromkeys(("divide", "mean_scores", "add_up"), skip)
 NOT_LEARNING = dict.fromkeys(("fetch", "backward", "descend", "fit"), skip)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...backends import matrix_unit
 from ...backends.matrix_unit import begin, end
 from ...dl.dense_chain import DensePlan
+from ...kernels import dense_parts
 from ...kernels.dense_chain import multiply
 from ...kernels.matrix_product import FEW
 
@@ -42,7 +42,7 @@ def forward_products(plan: DensePlan, rows: int) -> list[Callable[[int], None]]:
     """
     given = _arguments(plan, rows)
     unit = given[0][-2][3].size > 0  # panels for a matrix unit
-    loop: Any = plan.backend.compiled(products, **({} if unit else matrix_unit.ABSENT))
+    loop: Any = plan.backend.compiled(products, **({} if unit else dense_parts.NOT_UNIT))
     n = min(rows, plan.block)
 
     def of(level: int) -> Callable[[int], None]:

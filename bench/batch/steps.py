@@ -9,8 +9,9 @@ import numpy as np
 from ...backends.errors import NonFiniteLoss
 from ...dl.data import Dataset
 from ...dl.dense_chain import DensePlan, plan_of
-from ...dl.loop import Loop, step_of
+from ...dl.loop import Loop
 from ...dl.plan import Plan, quietly
+from ...dl.program import step_of
 from ...dl.resident import Resident
 from ...dl.state import TABLE
 from ...dl.trainer import Trainer
@@ -32,7 +33,7 @@ class Steps:
         self.turns = max(1, min(TABLE, ROWS // batch))
         order = np.random.default_rng(0).permutation(data.rows).astype(np.int64)
         order = np.resize(order, batch * self.turns)
-        program = step_of(trainer, data.x.shape[1])
+        program = step_of(trainer, data.x.shape[1], trainer.state.arena.size)
         shared = {**self.state.shared, **data.shared, "order": self.backend.asarray(order)}
         self.plan = make(program.graph, self.backend, self.state.arena, shared, batch)
         self.initial = self.state.pack()

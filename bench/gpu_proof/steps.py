@@ -7,7 +7,7 @@ import numpy as np
 from ...backends import Backend
 from ...dl.data import Dataset
 from ...dl.dense_chain import plan_of
-from ...dl.program import training
+from ...dl.program import step_of
 from ...dl.resident import Resident
 from ...dl.state import TABLE
 from ...dl.trainer import Trainer
@@ -36,9 +36,7 @@ class Steps:
         self.epoch = max(1, min(TABLE, (1 << 24) // rows))  # steps of an epoch
         order = backend.asarray(np.tile(np.arange(rows, dtype=np.int64), self.epoch))
         shared = {**state.shared, **data.shared, "order": order}
-        program = training(
-            trainer.model, trainer.loss, trainer.optimizer, network.widths[0], state.arena.size, None, precision
-        )
+        program = step_of(trainer, network.widths[0], state.arena.size)
         self.plan = plan_of(program.graph, backend, state.arena, shared, rows)
 
     def run(self, steps: int) -> None:

@@ -10,9 +10,10 @@ from ...backends import host
 from ...dl.data import Dataset
 from ...dl.dense_chain import plan_of
 from ...dl.layers import Layer, Linear, ReLU, Sequential, Standardize
-from ...dl.loop import Loop, step_of
+from ...dl.loop import Loop
 from ...dl.losses import CrossEntropyLoss, MSELoss
 from ...dl.optimizers import Adam
+from ...dl.program import step_of
 from ...dl.resident import Resident
 from ...dl.state import TABLE
 from ...dl.trainer import Trainer
@@ -59,7 +60,7 @@ class ResidentSteps(Steps):
         data = Resident(trainer.backend, Dataset(x, y))
         order = trainer.backend.asarray(np.tile(np.arange(self.rows, dtype=np.int64), TABLE))
         shared = {**self.state.shared, **data.shared, "order": order}
-        graph = step_of(trainer, x.shape[1]).graph
+        graph = step_of(trainer, x.shape[1], trainer.state.arena.size).graph
         self.plan = plan_of(graph, trainer.backend, self.state.arena, shared, self.rows)
         self.initial = self.state.pack()
 

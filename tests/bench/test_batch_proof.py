@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends import host
+from gearshift.backends.numba import compiled
 from gearshift.backends.team import PATIENCE, Team
 from gearshift.bench.batch import ceilings, proof, streams, sweep
 from gearshift.bench.batch.proof import variants
@@ -72,8 +74,18 @@ def test_passes_over_memory() -> None:
 
 
 def test_threads_meet() -> None:
-    """One thread waits for nobody."""
-    streams.meet(0, 1, 5, np.zeros((1, 16), np.int64))
+    """The first goes on once the other has come, and one alone waits for nobody."""
+    meet, team, came = compiled(streams.meet), Team(2), []
+    meet(0, 1, 5, team.flags)
+
+    def work(thread: int) -> None:
+        if thread:
+            time.sleep(0.05)
+            came.append(thread)
+        meet(thread, 2, 3, team.flags)
+        assert came
+
+    team.run(work, 2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
