@@ -8,19 +8,8 @@ from ..backends.errors import CheckpointError, GearshiftError
 from .layers import Layer, Model, Sequential
 
 
-def describe(layer: Layer) -> dict[str, Any]:
-    """The layer as data that JSON can hold."""
-    if isinstance(layer, Sequential):
-        layers = [describe(child) for child in layer]
-        return {"class": type(layer).__name__, "dtype": layer.dtype, "layers": layers}
-    if isinstance(layer, Model):
-        layers = [describe(child) for child in layer.layers]
-        return {"class": "Model", "dtype": layer.dtype, "layers": layers, "wiring": layer.wiring()}
-    return {"class": type(layer).__name__, "dtype": layer.dtype, "arguments": layer.config()}
-
-
 def build(description: Any) -> Layer:
-    """The layer that `describe` described, without weights.
+    """The layer that `Layer.describe` described, without weights.
 
     Raises
     ------

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._version import __version__
 from ..backends.errors import CheckpointError
-from .architecture import build, describe
+from .architecture import build
 from .early_stopping import EarlyStopping
 from .layers import Layer
 from .state import strip
@@ -86,7 +87,7 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
     if run is None:
         raise CheckpointError(f"{path} holds a model alone: it can be loaded with gearshift.load, not trained on from")
     with _naming(path):
-        if metadata["model"] != describe(trainer.model):
+        if metadata["model"] != trainer.model.describe():
             raise CheckpointError(f"it holds another model: {build(metadata['model'])}, expected {trainer.model}")
         for name, mine in (("loss", type(trainer.loss).__name__), ("optimizer", repr(trainer.optimizer))):
             if run[name].partition("(")[0] != mine.partition("(")[0]:
@@ -110,9 +111,7 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
 
 
 def _save(path: str | Path, tensors: dict[str, np.ndarray], model: Layer, run: dict[str, Any] | None) -> None:
-    from .. import __version__
-
-    body = {"model": describe(model), "classes": model.classes, "run": run}
+    body = {"model": model.describe(), "classes": model.classes, "run": run}
     metadata = {"format": FORMAT, "version": __version__, "gearshift": json.dumps(body)}
     save_tensors(path, tensors, metadata)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from ..backends.errors import ConfigurationError, ShapeError
 from ..backends.precision import SHORT
@@ -18,10 +18,23 @@ from ..kernels.convert import CONVERT
 from ..kernels.loss_scale import SCALE_GRADIENT
 from ..kernels.operation import Attribute, Operation
 
-if TYPE_CHECKING:
-    from .layers.base import Layer, Parameter
-
 Kind = Literal["batch", "fixed", "parameter", "shared"]
+
+
+class Tensor(Protocol):
+    """What a graph asks of a layer's parameter."""
+
+    name: str
+    shape: tuple[int, ...]
+    trained: bool
+
+
+class Lowers(Protocol):
+    """What a graph asks of a layer."""
+
+    reads_data: ClassVar[bool]
+
+    def lower(self, graph: Graph, x: Any) -> Value: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +146,7 @@ class Graph:
         """The run's array of that name."""
         return self._shared.setdefault(name, Value(name, shape, dtype or self.dtype, "shared"))
 
-    def parameter(self, parameter: Parameter, dtype: str | None = None) -> Value:
+    def parameter(self, parameter: Tensor, dtype: str | None = None) -> Value:
         """The value of a parameter; a shared layer's is one value however often it is read.
 
         With the dtype of the activations, as products want it, it is the parameter's low-precision copy.
@@ -172,7 +185,7 @@ class Graph:
         """Notes an operation that changes its inputs after a step's update: a training step alone runs it."""
         self.deferred.append(Node(operation, inputs, (), attributes, self._layer, "update"))
 
-    def lower(self, layer: Layer, x: Value, name: str = "") -> Value:
+    def lower(self, layer: Lowers, x: Value, name: str = "") -> Value:
         """Appends a layer's operations and returns its output; `name` goes into messages."""
         outer, before = self._layer, (self._each, self._mask)
         self._layer = f"{outer}.{name}" if outer and name else outer or name

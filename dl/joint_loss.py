@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..backends.errors import ConfigurationError, DataError, ShapeError
 from ..kernels.columns import COLUMNS
 from ..kernels.joint import JOINT
-from .graph import Graph
+from .data import Dataset
+from .graph import Graph, Value
 from .losses import Loss
-
-if TYPE_CHECKING:
-    from .data import Dataset
-    from .graph import Value
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,15 +11,13 @@ from ..backends.errors import ConfigurationError, DataError, ShapeError
 from ..kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
 from ..kernels.hinge import HINGE
 from ..kernels.multiclass_hinge import MULTICLASS_HINGE
+from ..kernels.operation import Operation
 from ..kernels.soft_cross_entropy import SOFT_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..kernels.squared_error import SQUARED_ERROR
 from ..kernels.weigh import WEIGH
-
-if TYPE_CHECKING:
-    from ..kernels.operation import Operation
-    from .data import Dataset
-    from .graph import Graph, Value
+from .data import Dataset
+from .graph import Graph, Value
 
 
 class Loss:

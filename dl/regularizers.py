@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ..backends.errors import ConfigurationError
 from ..kernels.convert import CONVERT
 from ..kernels.l1 import L1_SCALED, L1_SUBGRADIENT, SOFT_THRESHOLD
-
-if TYPE_CHECKING:
-    from .graph import Graph
+from .graph import Graph
 
 
 class Regularizer:

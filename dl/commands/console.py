@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ... import __version__
+from ..._version import __version__
 from ...backends.errors import ConfigurationError
 
 if TYPE_CHECKING:

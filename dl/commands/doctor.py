@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from ... import __version__
+from ..._version import __version__
 from ...backends.errors import UserError
 from .console import Json
 

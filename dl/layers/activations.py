@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.activation import ACTIVATION, IDENTITY, RELU, SIGMOID, TANH
 from ...kernels.gelu import GELU as GELU_OPERATION
 from ...kernels.maxout import MAXOUT
 from ...kernels.softplus import SOFTPLUS
+from ..graph import Graph, Value
 from .base import Layer
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class Activation(Layer):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.heads import MERGE_HEADS, SPLIT_HEADS
 from ...kernels.masked_softmax import MASKED_SOFTMAX
 from ...kernels.matmul import MATMUL
 from ...kernels.softmax import SOFTMAX
+from ..graph import Graph, Value
 from .base import Layer
 from .dropout import Dropout
 from .linear import Linear
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class MultiHeadAttention(Layer):

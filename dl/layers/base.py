@@ -6,19 +6,17 @@ import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...backends.errors import CheckpointError, ConfigurationError
+from ...backends import Backend
+from ...backends.errors import CheckpointError, ConfigurationError, ShapeError
 from ...backends.philox import key_of
 from ...kernels.operation import Operation
+from ..graph import Graph, Value
 from ..initializers import Initializer
 from ..summary import Summary
-
-if TYPE_CHECKING:
-    from ...backends import Backend
-    from ..graph import Graph, Value
 
 
 class Parameter:
@@ -227,7 +225,19 @@ class Layer:
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
         """Layers, output shapes, parameters and memory, as an object that prints as a table."""
-        return Summary.of(self, input_shape)
+        graph = Graph(self.dtype, train=True)
+        x = graph.batch(input_shape or _input_shape(self))
+        self.parameters()  # gives names
+        rows = [
+            (name, repr(layer), y.example_shape, sum(p.size for p in layer.parameters()))
+            for name, layer, y in self.trace(graph, x)
+        ]
+        count = sum(parameter.size for parameter in self.parameters())
+        return Summary(tuple(rows), count, count * np.dtype(self.dtype).itemsize)
+
+    def describe(self) -> dict[str, Any]:
+        """The layer's structure as JSON can hold it: class, dtype and constructor's arguments, without weights."""
+        return {"class": type(self).__name__, "dtype": self.dtype, "arguments": self.config()}
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
@@ -277,3 +287,16 @@ class ArrayLayer(Layer):
 
         name = type(self).__name__
         return Operation(name, forward, gradient=gradient)
+
+
+def _input_shape(model: Layer) -> tuple[int, ...]:
+    """The shape of an input row that the model's first layer with a width expects."""
+    for layer in (model, *model.children().values()):
+        width = getattr(layer, "in_features", getattr(layer, "features", 0))
+        if width:
+            return (width,)
+        if width is None:  # any
+            break
+        if layer is not model and layer.children():
+            return _input_shape(layer)
+    raise ShapeError("the width of the input is not known; give summary(input_shape=(…,))")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.batch_norm import BATCH_NORM, BATCH_NORM_FIXED, RUNNING_STATISTICS
 from ...kernels.counters import COUNTERS
+from ..graph import Graph, Value
 from ..initializers import ones, zeros
 from .base import Layer, Parameter
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class BatchNorm1d(Layer):

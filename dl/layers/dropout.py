@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...backends.errors import ConfigurationError
 from ...kernels.counters import COUNTERS
 from ...kernels.dropout import DROPOUT
+from ..graph import Graph, Value
 from .base import Layer
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class Dropout(Layer):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.embedding import EMBEDDING
 from ...kernels.padding import PADDING
 from ...kernels.positions import POSITIONS
+from ..graph import Graph, Value
 from ..initializers import standard_normal
 from .base import Layer, Parameter
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class Embedding(Layer):
@@ -36,7 +34,7 @@ class Embedding(Layer):
         A size is no whole number of at least 1, or `padding` is no token.
     """
 
-    reads_data = True
+    reads_data: ClassVar[bool] = True
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, length: int | None = None, padding: int | None = None

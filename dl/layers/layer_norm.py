@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.layer_norm import LAYER_NORM
+from ..graph import Graph, Value
 from ..initializers import ones, zeros
 from .base import Layer, Parameter
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class LayerNorm(Layer):

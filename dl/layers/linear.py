@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.activation import IDENTITY
 from ...kernels.bias_activation import BIAS_ACTIVATION
 from ...kernels.matmul import MATMUL
+from ..graph import Graph, Value
 from ..initializers import named, zeros
 from .base import Layer, Parameter
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class Linear(Layer):

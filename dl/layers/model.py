@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.add import ADD
 from ...kernels.concatenate import JOIN, SPLIT
+from ..graph import Graph, Value
 from .base import Layer, Symbol
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 def Input(features: int) -> Symbol:
@@ -78,7 +76,7 @@ class Model(Layer):
         The output needs an `Input` that is not among `inputs`, or does not need one that is.
     """
 
-    reads_data = True
+    reads_data: ClassVar[bool] = True
 
     def __init__(
         self, inputs: Symbol | Sequence[Symbol], output: Symbol | Sequence[Symbol], dtype: str = "float32"
@@ -130,6 +128,10 @@ class Model(Layer):
 
     def config(self) -> dict[str, Any]:
         raise NotImplementedError("a Model is saved as its layers and its wiring")
+
+    def describe(self) -> dict[str, Any]:
+        layers = [child.describe() for child in self.layers]
+        return {"class": "Model", "dtype": self.dtype, "layers": layers, "wiring": self.wiring()}
 
     def wiring(self) -> dict[str, Any]:
         """Which layer reads what, as JSON can hold it; `wired` goes back."""

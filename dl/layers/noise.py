@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...backends.errors import ConfigurationError
 from ...kernels.add import ADD
 from ...kernels.counters import COUNTERS
 from ...kernels.dropout import DROPOUT
 from ...kernels.normal import NORMAL
+from ..graph import Graph, Value
 from .base import Layer
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class GaussianNoise(Layer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...backends.errors import ConfigurationError
 from ...kernels.absolute_sum import ABSOLUTE_SUM
@@ -10,11 +10,9 @@ from ...kernels.activation import ACTIVATION, RELU, SIGMOID, TANH
 from ...kernels.column_moment import COLUMN_MOMENT
 from ...kernels.contraction import CONTRACTION
 from ...kernels.sparsity import SPARSITY
+from ..graph import Graph, Value
 from .base import Layer
 from .linear import Linear
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 ACTIVATIONS = {"relu": RELU, "tanh": TANH, "sigmoid": SIGMOID}
 

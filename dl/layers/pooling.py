@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ...backends.errors import ShapeError
+from ...kernels.operation import Operation
 from ...kernels.padding import ONES
 from ...kernels.pooling import MAX_POOLING, MEAN_POOLING
+from ..graph import Graph, Value
 from .base import Layer
-
-if TYPE_CHECKING:
-    from ...kernels.operation import Operation
-    from ..graph import Graph, Value
 
 
 class Pooling(Layer):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ...backends.errors import ShapeError
 from ...kernels.add import ADD
+from ..graph import Graph, Value
 from .activations import GELU
 from .attention import MultiHeadAttention
 from .base import Layer
@@ -14,14 +15,11 @@ from .layer_norm import LayerNorm
 from .linear import Linear
 from .sequential import Sequential
 
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
-
 
 class Residual(Sequential):
     """y = x + f(x), where f applies `layers` in order; f keeps the shape."""
 
-    reads_data = False
+    reads_data: ClassVar[bool] = False
 
     def lower(self, graph: Graph, x: Value) -> Value:
         change = super().trace(graph, x)[-1][2]

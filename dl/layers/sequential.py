@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from ...backends.errors import ConfigurationError
+from ..graph import Graph, Value
 from .base import Layer
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class Sequential(Layer):
@@ -26,7 +24,7 @@ class Sequential(Layer):
         There are no layers, or one of them is none.
     """
 
-    reads_data = True
+    reads_data: ClassVar[bool] = True
 
     def __init__(self, *layers: Layer, dtype: str = "float32") -> None:
         name = type(self).__name__
@@ -43,6 +41,10 @@ class Sequential(Layer):
 
     def config(self) -> dict[str, Any]:
         raise NotImplementedError("a Sequential is saved as its layers")
+
+    def describe(self) -> dict[str, Any]:
+        layers = [child.describe() for child in self]
+        return {"class": type(self).__name__, "dtype": self.dtype, "layers": layers}
 
     def lower(self, graph: Graph, x: Value) -> Value:
         return self.trace(graph, x)[-1][2]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError, ShapeError
 from ...kernels.standardize import STANDARDIZE
+from ..graph import Graph, Value
 from ..initializers import ones, zeros
 from .base import Layer, Parameter
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class Standardize(Layer):
@@ -30,7 +28,7 @@ class Standardize(Layer):
         `features` is not a whole number of at least 1.
     """
 
-    reads_data = True
+    reads_data: ClassVar[bool] = True
 
     def __init__(self, features: int) -> None:
         if not isinstance(features, int) or features < 1:

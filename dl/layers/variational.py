@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...kernels.kl_normal import KL_NORMAL
 from ...kernels.reparameterize import REPARAMETERIZE
+from ..graph import Graph, Value
 from .base import Layer
 from .linear import Linear
 from .noise import draw
 from .penalties import checked
-
-if TYPE_CHECKING:
-    from ..graph import Graph, Value
 
 
 class Variational(Layer):

@@ -11,7 +11,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import CheckpointError, ConfigurationError, ShapeError
-from gearshift.dl.architecture import build, describe
+from gearshift.dl.architecture import build
 
 BACKENDS = ("numpy", "numba")
 X = np.random.default_rng(0).standard_normal((9, 6))
@@ -120,7 +120,7 @@ def test_it_is_saved_and_loaded(make: Callable[[], gs.Model], tmp_path: Path) ->
     model = make().init(5)
     model.save(tmp_path / "model.safetensors")
     loaded = gs.load(tmp_path / "model.safetensors")
-    assert describe(loaded) == describe(model)
+    assert loaded.describe() == model.describe()
     assert repr(loaded) == repr(model)
     values = [gs.value_and_grad(each, gs.CrossEntropyLoss(), X, Y)[0] for each in (model, loaded)]
     assert values[0] == values[1]
@@ -131,7 +131,7 @@ def test_a_model_is_a_layer_of_another() -> None:
     inner = gs.Model(x, gs.Add()(x, gs.Tanh()(gs.Linear(6, 6)(x))))
     outer = gs.Sequential(inner, gs.Linear(6, 3), dtype="float64").init(2)
     assert list(outer.state_dict()) == ["0.0.weight", "0.0.bias", "1.weight", "1.bias"]
-    assert build(describe(outer)).state_dict().keys() == outer.state_dict().keys()
+    assert build(outer.describe()).state_dict().keys() == outer.state_dict().keys()
     w = outer.state_dict()
     h = X + np.tanh(X @ w["0.0.weight"] + w["0.0.bias"])
     trainer = gs.Trainer(outer, gs.CrossEntropyLoss(), gs.SGD(), backend="numba")
@@ -163,7 +163,7 @@ def test_refusals() -> None:
 
 
 def test_a_malformed_wiring_is_refused() -> None:
-    description = describe(skip())
+    description = skip().describe()
     description["wiring"]["calls"][1] = [99, 0]
     with pytest.raises(CheckpointError, match="malformed"):
         build(description)

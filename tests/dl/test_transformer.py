@@ -15,7 +15,7 @@ import pytest
 import gearshift as gs
 from gearshift.backends.errors import CheckpointError, ConfigurationError, DataError, NonFiniteLoss, ShapeError
 from gearshift.backends.philox import key_of, permutation
-from gearshift.dl.architecture import build, describe
+from gearshift.dl.architecture import build
 
 BACKENDS = ("numpy", "numba")
 ROWS, LENGTH, TOKENS = 10, 6, 9
@@ -293,7 +293,7 @@ def test_it_is_saved_and_loaded(name: str, tmp_path: Path) -> None:
     model = MODELS[name]()
     model.save(tmp_path / "model.safetensors")
     loaded = gs.load(tmp_path / "model.safetensors")
-    assert describe(loaded) == describe(model) and repr(loaded) == repr(model)
+    assert loaded.describe() == model.describe() and repr(loaded) == repr(model)
     assert np.array_equal(outputs(loaded, X), outputs(model, X))
 
 
