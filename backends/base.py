@@ -61,6 +61,18 @@ class Backend(ABC):
     precisions: Sequence[str] = ("float32", "float64")
     """How numbers may be kept and multiplied here, as `Trainer` names it."""
 
+    def __copy__(self) -> Backend:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Backend:
+        return self
+
+    def __reduce__(self) -> Any:
+        """Elsewhere, the backend of the same name."""
+        from .registry import get
+
+        return get, (self.name,)
+
     @classmethod
     @abstractmethod
     def status(cls) -> Status:

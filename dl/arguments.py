@@ -15,6 +15,7 @@ from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .resident import ORDERS
 from .schedules import Schedule
+from .shared import check_slots
 
 
 def check_trainer(
@@ -32,6 +33,7 @@ def check_trainer(
     for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
         if not isinstance(value, kind):
             raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
+    check_slots(optimizer)
     if schedule is not None and not isinstance(schedule, Schedule):
         raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
     if regularizer is not None and not isinstance(regularizer, Regularizer):

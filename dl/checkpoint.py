@@ -6,7 +6,7 @@ Tensors: ``model.NAME``; for a run also ``optimizer.STATE.NAME``, ``totals``, ``
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 FORMAT = "gearshift"
 
 
-def save_model(model: Layer, path: str | Path) -> None:
-    """Writes structure and weights, atomically: `path` holds the old file or the whole new one."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+def save_model(model: Layer, path: str | Path, weights: Mapping[str, np.ndarray] | None = None) -> None:
+    """Writes structure and weights, or those given, atomically: `path` holds the old file or the whole new one."""
+    weights = model.state_dict() if weights is None else weights
+    tensors = {f"model.{name}": value for name, value in weights.items()}
     _save(path, tensors, model, None)
 
 
@@ -75,6 +76,7 @@ def save_trainer(trainer: Trainer, path: str | Path) -> None:
         "monitor": watch.monitor,
         "best": watch.best,
         "best_epoch": watch.best_epoch,
+        "goes_on": trainer.goes_on,
         **({"choices": trainer.backend.choices} if trainer.backend.choices else {}),
     }
     _save(path, tensors, trainer.model, run)
@@ -107,6 +109,7 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
         trainer.backend.restore(run.get("choices"))
         trainer.state.unpack(own, step, cursor)
     trainer.epoch, trainer.history.records, trainer.early_stopping = epoch, records, watch
+    trainer.goes_on = bool(run.get("goes_on", True))
     trainer.model.classes = metadata["classes"]
 
 

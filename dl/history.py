@@ -16,6 +16,9 @@ class History:
     def __init__(self, records: list[dict[str, float]] | None = None) -> None:
         self.records = records if records is not None else []
 
+    def __copy__(self) -> History:
+        return History([dict(record) for record in self.records])
+
     def __len__(self) -> int:
         return len(self.records)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..backends.philox import key_of
+from ..kernels.counters import FAILED, STEP
 from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
 from .memory import must_stream
-from .plan import TICK
+from .plan import TICK, Plan
 from .program import step_of
 from .resident import Order
+from .settings import snapshot
+from .shared import together
 from .stepwise import StepwisePlan
 from .streamed import rows_of
 
@@ -24,6 +27,13 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 EVALUATION_ROWS = 1024  # rows a batch of evaluation at the least
+
+
+def bound_into_steps(trainer: Trainer) -> Any:
+    """The settings that a plan of training steps is made for: where they change, another one is made."""
+    settings = trainer.clip_norm, trainer.clip_value, trainer.regularizer, trainer.seed, trainer.precision
+    parts = trainer.model, trainer.loss, trainer.optimizer, trainer.schedule, trainer.groups, trainer.backend
+    return snapshot(settings), *map(id, parts)
 
 
 class Loop:
@@ -55,8 +65,19 @@ class Loop:
                 f"must see all {self.data.rows:,} rows, but the batch size is {batch_size:,}; give "
                 f"batch_size={self.data.rows}"
             )
+        self.accumulate = accumulate
+        self._bound_for = bound_into_steps(trainer)
+        self.plan = self._planned()
+        capacity = max(batch_size, EVALUATION_ROWS)
+        self.validate = None if validation is None else trainer.evaluator(validation, capacity, streamed)
+        self.key = key_of(trainer.seed)
+        self.order: Order = order
+        self.loss_goal = -math.inf if loss_goal is None else loss_goal
+
+    def _planned(self) -> Plan:
+        trainer, state = self.trainer, self.state
         program = step_of(trainer, self.data.x.shape[1], state.arena.size, weighted=self.data.weight is not None)
-        shared = {**state.shared, **self.data.shared}
+        shared = together({"the training state": state.shared, "the data set": self.data.shared})
         given = trainer.backend, state.arena, shared, self.batch_size
         if trainer.optimizer.on_host and program.graph.activations != program.graph.dtype:
             raise ConfigurationError(
@@ -64,16 +85,22 @@ class Loop:
                 "losses, or differentiates twice, more finely than such numbers are rounded; take 'float32'"
             )
         if trainer.optimizer.on_host:
-            self.plan = StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
-        elif accumulate > 1:
-            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate)
-        else:
-            self.plan = plan_of(program.graph, *given)
-        capacity = max(batch_size, EVALUATION_ROWS)
-        self.validate = None if validation is None else trainer.evaluator(validation, capacity, streamed)
-        self.key = key_of(trainer.seed)
-        self.order: Order = order
-        self.loss_goal = -math.inf if loss_goal is None else loss_goal
+            return StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
+        if self.accumulate > 1:
+            return AccumulatingPlan(program.graph, *given, parts=self.accumulate)
+        return plan_of(program.graph, *given)
+
+    def _follow(self) -> Plan:
+        """Takes up what was changed by hand since the steps before; the plan of the next steps."""
+        trainer = self.trainer
+        now = bound_into_steps(trainer)
+        if now != self._bound_for:
+            trainer.check()
+        self.state.follow(trainer.optimizer, trainer.schedule, trainer.groups)
+        if now != self._bound_for:
+            del self.plan  # its memory is free for the next one
+            self.plan, self._bound_for = self._planned(), now
+        return self.plan
 
     def run(self, callbacks: Sequence[Callback]) -> None:
         """Trains up to ``trainer.epochs`` finished epochs, or until ``trainer.stopped``."""
@@ -83,20 +110,23 @@ class Loop:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
             start, first = time.perf_counter(), state.cursor
-            self.data.shuffle(self.key, trainer.epoch, self.order)
-            if not first:
-                state.begin_epoch()
+            with trainer.turns:
+                self.data.shuffle(self.key, trainer.epoch, self.order)
+                if not first:
+                    state.begin_epoch()
             if not self._epoch(callbacks):
                 return
-            trainer.epoch += 1
-            seconds, totals = time.perf_counter() - start, trainer.totals()
-            state.begin_epoch()  # before validation, so that training can go on where that fails
-            record = self._record(totals, seconds, self.data.rows - first)
-            if trainer.early_stopping.patience is not None:
-                self._watch(record)
-            if record["loss"] <= self.loss_goal:
-                trainer.stop(trainer.stopped or "loss")
-            trainer.history.records.append(record)
+            with trainer.turns:
+                trainer.epoch += 1
+                seconds, totals = time.perf_counter() - start, trainer.totals()
+                state.begin_epoch()  # before validation, so that training can go on where that fails
+                record = self._record(totals, seconds, self.data.rows - first)
+                if trainer.early_stopping.patience is not None:
+                    self._watch(record)
+                if record["loss"] <= self.loss_goal:
+                    trainer.stop(trainer.stopped or "loss")
+                trainer.goes_on = trainer.epoch < trainer.epochs and trainer.stopped not in ("patience", "loss")
+                trainer.history.records.append(record)
             for callback in callbacks:
                 callback.on_epoch_end(trainer, record)
 
@@ -106,11 +136,17 @@ class Loop:
         looked = time.perf_counter()
         self._began = state.step, state.cursor
         while state.cursor < rows:
-            whole = (rows - state.cursor) // self.batch_size
-            size = self.batch_size if whole else rows - state.cursor
-            steps = self.data.ready(state.cursor, size, state.prepare(max(whole, 1)))
-            done = self.plan.run(size, steps)
-            state.advanced(done, size)
+            with self.trainer.turns:
+                plan = self._follow()
+                whole = (rows - state.cursor) // self.batch_size
+                size = self.batch_size if whole else rows - state.cursor
+                steps = self.data.ready(state.cursor, size, state.prepare(max(whole, 1)))
+                try:
+                    done = plan.run(size, steps)
+                except BaseException:
+                    self._recover(plan, size)
+                    raise
+                state.advanced(done, size)
             if time.perf_counter() - looked >= TICK and state.cursor < rows:
                 looked = time.perf_counter()
                 self._check_finite()
@@ -121,6 +157,16 @@ class Loop:
                 return False
         self._check_finite()
         return True
+
+    def _recover(self, plan: Plan, size: int) -> None:
+        """After an error inside a call: goes back to the step that it broke off, where training can go on."""
+        state = self.state
+        done = int(state.counters[STEP]) - state.step
+        if self.trainer.optimizer.before is not None:  # the update of a failed step puts moved weights back
+            state.counters[FAILED] = state.counters[STEP]
+            plan.once(size, "update")
+        state.rewind(state.step + done, state.cursor + done * size)
+        self.data.restart()
 
     def _record(self, totals: dict[str, float], seconds: float, samples: int) -> dict[str, float]:
         record = {"epoch": self.trainer.epoch, "step": self.state.step, **totals}
@@ -142,6 +188,11 @@ class Loop:
         failed = state.failed_step()
         if failed < 0:
             return
+        with self.trainer.turns:
+            self._raise_not_finite(failed)
+
+    def _raise_not_finite(self, failed: int) -> None:
+        state = self.state
         step, cursor = self._began
         cursor += (failed - step) * self.batch_size
         rows = min(self.batch_size, self.data.rows - cursor)

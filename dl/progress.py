@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .. import backends
 from .callbacks import Callback
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ MEASURES = {
 def progress() -> Callback:
     """The progress display that suits standard error."""
     return Bar() if redraws() else Lines()
+
+
+def introduce(trainer: Trainer) -> None:
+    """Says, once a trainer, which backend trains, and on what."""
+    if not trainer.introduced:
+        trainer.introduced = True
+        print(backends.explain(trainer.backend), file=sys.stderr, flush=True)
 
 
 def redraws() -> bool:

@@ -66,7 +66,7 @@ class SoftThreshold(Regularizer):
     before_update = False
 
     def lower(self, graph: Graph) -> None:
-        p, factors, weights, rates = (graph.shared(name, ()) for name in ("p", "factors", "weights", "rates"))
+        p, factors, weights, rates = (graph.shared(name, ()) for name in ("p", "factors", "weights", "learning rates"))
         bounds, counters = graph.shared("bounds", (), "int64"), graph.shared("counters", (), "int64")
         graph.apply(SOFT_THRESHOLD, (p, bounds, factors, weights, rates, counters), (), strength=self.strength)
         if graph.activations != graph.dtype:

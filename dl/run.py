@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import platform
 import time
 import tomllib
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.errors import CheckpointError, ConfigurationError, DataError
 from .callbacks import Callback
-from .checkpoint import load, loss_of
+from .checkpoint import load, loss_of, save_model
 from .history import History
 from .joint_loss import JointLoss
 from .layers import Layer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 CONFIG, ENVIRONMENT, METRICS = "config.toml", "environment.json", "metrics.jsonl"
 BEST, LAST, CURVE = "best.safetensors", "last.safetensors", "learning-curve.png"
+SHARE = 0.05  # of the time of a training, at the most, that goes into saving at the ends of epochs
 PACKAGES = ("numpy", "numba", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -122,13 +124,18 @@ class RunWriter(Callback):
     every_seconds : between two checkpoints inside an epoch.
     monitor : the measure whose best epoch `best.safetensors` keeps; without validation data, the training loss.
 
-    Each finished epoch is written in the order metrics, best, last: a process killed in between repeats the epoch
-    from the previous `last`, and writes the same again.
+    Each finished epoch adds a line to the metrics. Checkpoints are written, best before last, at the end of the
+    training and after each epoch but those that follow the checkpoint before so soon that writing would take more than
+    `SHARE` of the time: a checkpoint holds the whole history. A killed process goes on from the last one, repeats what
+    came after it, and writes the same again.
     """
 
     def __init__(self, path: Path, every_seconds: float, monitor: str = "validation_loss") -> None:
         self.path, self.every_seconds, self.monitor = path, every_seconds, monitor
-        self.saved = time.monotonic()
+        self.saved, self._took = time.monotonic(), 0.0
+        self._unsaved = False  # whether an epoch has ended since the last checkpoint
+        self._best: dict[str, Any] | None = None  # weights that are better than those on disk
+        self._bar: float | None = None  # the best measure so far
 
     @contextmanager
     def opened(self) -> Iterator[RunWriter]:
@@ -143,12 +150,14 @@ class RunWriter(Callback):
         if resumed and not resume:
             raise ConfigurationError(f"{self.path} holds a run already; go on with --resume, or give another --run")
         measured = [*trainer.loss.metrics, *(f"validation_{name}" for name in trainer.loss.metrics)]
+        self._bar = None
         if self.monitor not in measured:
             raise ConfigurationError(
                 f"train.monitor is {self.monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
             )
         if resumed:
             trainer.load(self.path / LAST)
+            trainer.goes_on = True  # also with more epochs than were planned
         lines = [json.dumps(record) + "\n" for record in trainer.history]
         write_atomically(self.path / METRICS, "".join(lines).encode())
         write_atomically(self.path / CONFIG, configuration.encode())
@@ -159,12 +168,28 @@ class RunWriter(Callback):
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         with (self.path / METRICS).open("ab") as metrics:
             metrics.write(json.dumps(record).encode() + b"\n")
+        if self._improved(trainer.history, record):
+            self._best = trainer.model.state_dict()
+        self._unsaved = True
+        over = not trainer.goes_on or trainer.stopping
+        if over or time.monotonic() - self.saved >= self._took / SHARE:
+            self.save(trainer)
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        if self._unsaved:
+            self.save(trainer)
+
+    def _improved(self, history: History, record: dict[str, float]) -> bool:
+        """Whether the latest epoch's measure is better than all before; NaN never is, but in the first epoch."""
         measure = self.monitor if self.monitor in record else "loss"
-        *before, value = trainer.history[measure]
-        sign = -1 if measure.endswith("loss") else 1  # NaN is never better, nor as good as a number
-        if not before or (value == value and not any(sign * other >= sign * value for other in before)):
-            trainer.model.save(self.path / BEST)
-        self.save(trainer)
+        sign = -1 if measure.endswith("loss") else 1
+        if self._bar is None:
+            known = [sign * value for earlier in history[:-1] if (value := earlier[measure]) == value]
+            self._bar = max(known, default=-math.inf)
+        value = sign * record[measure]
+        better = len(history) == 1 or value > self._bar
+        self._bar = value if value > self._bar else self._bar
+        return better
 
     def on_tick(self, trainer: Trainer) -> None:
         if time.monotonic() - self.saved >= self.every_seconds:
@@ -172,8 +197,14 @@ class RunWriter(Callback):
 
     def save(self, trainer: Trainer) -> None:
         """Writes everything that is needed to go on from here."""
+        self._unsaved = False
+        start = time.monotonic()
+        if self._best is not None:
+            save_model(trainer.model, self.path / BEST, self._best)
+            self._best = None
         trainer.save(self.path / LAST)
         self.saved = time.monotonic()
+        self._took = self.saved - start
 
     def plot(self, trainer: Trainer) -> str:
         """Draws the learning curve; a line that says where it is, or why there is none."""

@@ -18,6 +18,8 @@ from .groups import ParameterGroup
 from .layers.base import Layer
 from .optimizers import Optimizer
 from .schedules import Schedule
+from .settings import recheck, snapshot
+from .shared import together
 
 TABLE = 1024  # steps whose constants are made at once, in blocks that begin at multiples of it
 
@@ -39,12 +41,17 @@ class TrainingState:
         groups: Sequence[ParameterGroup] = (),
         precision: str | None = None,
     ) -> None:
-        self.backend, self.optimizer, self.schedule = backend, optimizer, schedule
+        recheck(optimizer)
+        recheck(schedule)
+        self.backend, self.optimizer, self.schedule, self.groups = backend, optimizer, schedule, tuple(groups)
         copy = precision if precision in SHORT else None
         self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters(), groups, copy)
         real = self.arena.dtype
         self.step = self.cursor = self.skipped = 0
         self._block = -1
+        self._made, self._rates = -1, list[float]()  # the block of steps that the table was last made for
+        self._settings = snapshot((optimizer, schedule, self.groups))
+        self._form = optimizer.states, optimizer.attributes
         self.slots = {
             name: self.arena.zeros() if name in optimizer.states else backend.zeros(0, real) for name in optimizer.slots
         }
@@ -52,35 +59,79 @@ class TrainingState:
             self.slots[name][...] = value
         self.counters, self.totals = new_counters(backend), backend.zeros(1 + metrics, np.float64)
         ranges = self.arena.ranges
-        factors = [
-            self._factors(part.decayed, groups[part.group] if part.group < len(groups) else None) for part in ranges
-        ]
         columns = len(optimizer.constants(0, 1.0))
         self.table = backend.zeros((TABLE, columns), real)
         self.rates = backend.zeros(TABLE, real)
-        self.shared: dict[str, Any] = {
+        own: dict[str, Any] = {
             "p": self.arena.trained,
             "g": self.arena.gradients,
-            **self.slots,
             "counters": self.counters,
             "totals": self.totals,
             "key": backend.asarray(key_of(seed)),
             "bounds": backend.asarray(np.array([r[:2] for r in ranges], dtype=np.int64).reshape(-1, 2)),
-            "factors": backend.asarray(np.array(factors, dtype=real).reshape(-1, 2)),
+            "factors": backend.asarray(self._factors()),
             "weights": backend.asarray(np.array([part.decayed for part in ranges], dtype=real)),
             "table": self.table,
-            "rates": self.rates,
+            "learning rates": self.rates,
             "clip": backend.asarray(np.ones(1, dtype=real)),
         }
         if self.arena.copy is not None:
-            self.shared["copy"] = self.arena.copy[: self.arena.size]
+            own["copy"] = self.arena.copy[: self.arena.size]
         self.scale = None
         if precision == "float16":
-            self.scale = self.shared["loss scale"] = backend.asarray(np.array([FIRST, 0, 0], dtype=real))
-            self.shared["step rates"] = backend.zeros(TABLE, np.float64)
-            self.shared["step parts"] = backend.zeros((TABLE, columns, 2), np.float64)
+            self.scale = own["loss scale"] = backend.asarray(np.array([FIRST, 0, 0], dtype=real))
+            own["step rates"] = backend.zeros(TABLE, np.float64)
+            own["step parts"] = backend.zeros((TABLE, columns, 2), np.float64)
+        name = type(optimizer).__name__
+        self.shared = together({f"{name}'s slots": self.slots, "the training state": own})
 
-    def _factors(self, decayed: bool, group: ParameterGroup | None) -> tuple[float, float]:
+    def follow(self, optimizer: Optimizer, schedule: Schedule, groups: Sequence[ParameterGroup]) -> bool:
+        """Takes up settings that were changed by hand, from the next step on; whether there were any.
+
+        Raises
+        ------
+        ConfigurationError
+            A setting has a value that its constructor refuses, or cannot change any more.
+        """
+        now = snapshot((optimizer, schedule, groups))
+        if now == self._settings and optimizer is self.optimizer and schedule is self.schedule:
+            return False
+        before, kind = self.optimizer, type(optimizer)
+        remedy = "make a new Trainer of trainer.model"
+        if kind is not type(before):
+            raise ConfigurationError(
+                f"training began with {type(before).__name__}, whose states do not suit {kind.__name__}: {remedy}"
+            )
+        recheck(optimizer)
+        recheck(schedule)
+        known = dict(self._settings[0][1])
+        for name in optimizer.fixed:
+            if snapshot(getattr(optimizer, name)) != known.get(name):
+                raise ConfigurationError(
+                    f"{kind.__name__}: {name} cannot change once training has begun, was {known.get(name)!r} and is "
+                    f"{getattr(optimizer, name)!r}; change it by a schedule, or {remedy}"
+                )
+        if (optimizer.states, optimizer.attributes) != self._form:
+            raise ConfigurationError(
+                f"{kind.__name__}: the optimizer needs other states now than when training began; {remedy}"
+            )
+        if [group.names for group in groups] != [group.names for group in self.groups]:
+            raise ConfigurationError(
+                f"trainer.groups: the groups' names were {[group.names for group in self.groups]} when training "
+                f"began and are {[group.names for group in groups]}; only their rates and decays may change: {remedy}"
+            )
+        self.optimizer, self.schedule, self.groups = optimizer, schedule, tuple(groups)
+        self.shared["factors"][...] = self.backend.asarray(self._factors())
+        self._settings, self._block = snapshot((optimizer, schedule, groups)), -1
+        return True
+
+    def _factors(self) -> np.ndarray:
+        """The factor of the optimizer's rate and the weight decay of each range (ranges, 2)."""
+        groups = [*self.groups, None]
+        factors = [self._factors_of(part.decayed, groups[part.group]) for part in self.arena.ranges]
+        return np.array(factors, dtype=self.arena.dtype).reshape(-1, 2)
+
+    def _factors_of(self, decayed: bool, group: ParameterGroup | None) -> tuple[float, float]:
         """The factor of the optimizer's rate and the weight decay of a range."""
         optimizer = self.optimizer
         rate, decay = 1.0, optimizer.weight_decay
@@ -95,15 +146,16 @@ class TrainingState:
         return rate, decay if decayed else 0.0
 
     def lr(self, step: int) -> float:
-        """The learning rate of step number `step`."""
-        return self.optimizer.lr * self.schedule(step)
+        """The learning rate of step number `step`: the one that it was taken at where the table still holds it."""
+        block, row = divmod(step, TABLE)
+        return self._rates[row] if block == self._made and self._rates else self.optimizer.lr * self.schedule(step)
 
     def prepare(self, steps: int) -> int:
         """Makes the next steps' constants ready; returns how many of `steps` may be run before the next call."""
         block, row = divmod(self.step, TABLE)
         if block != self._block:
             first = block * TABLE
-            rates = [self.lr(step) for step in range(first, first + TABLE)]
+            rates = [self.optimizer.lr * self.schedule(step) for step in range(first, first + TABLE)]
             if self.scale is None:
                 rows = [self.optimizer.constants(step, lr) for step, lr in enumerate(rates, first)]
             else:
@@ -111,7 +163,8 @@ class TrainingState:
             for array, values in ((self.table, rows), (self.rates, rates)):
                 with np.errstate(over="ignore"):  # such a rate ends in a loss that is reported
                     array[...] = self.backend.asarray(np.array(values).astype(self.arena.dtype))
-            self._block = block
+            self._block = self._made = block
+            self._rates = rates
             self.counters[ROW] = row
         return min(steps, TABLE - row)
 
@@ -196,6 +249,7 @@ class TrainingState:
             self.scale[...] = self.backend.asarray(tensors["loss scale"])
             self.skipped = 0  # all of them are in the tensor
         self._move(step, cursor)
+        self._made = -1
 
     def _move(self, step: int, cursor: int) -> None:
         self.step, self.cursor, self._block = step, cursor, -1

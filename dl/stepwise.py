@@ -22,6 +22,7 @@ from .arena import Arena
 from .optimizers import Optimizer, RandomPerturbation, SecondOrder
 from .plan import TICK, Plan, quietly
 from .program import Program
+from .shared import together
 from .tangent import PHASE
 
 HALVINGS = 20  # of a step of Newton's that would raise the loss
@@ -46,7 +47,7 @@ class StepwisePlan(Plan):
         self._own = [parameter for parameter in arena.parameters if parameter.trained]
         self._changes, self._scores = program.changes, program.scores
         tangents = {f"tangent of {p.name}": arena.view(self._along, p) for p in self._own}
-        super().__init__(program.graph, backend, arena, {**shared, **tangents}, capacity)
+        super().__init__(program.graph, backend, arena, together({"the run": shared, "tangents": tangents}), capacity)
         if isinstance(optimizer, SecondOrder) and capacity < min(LARGE, rows):
             warnings.warn(
                 f"{type(optimizer).__name__} inverts the Hessian of {capacity:,} rows, whose noise it multiplies: "
@@ -89,7 +90,7 @@ class StepwisePlan(Plan):
 
     @property
     def _rate(self) -> Any:
-        return self._shared["rates"][int(self._shared["counters"][ROW])]
+        return self._shared["learning rates"][int(self._shared["counters"][ROW])]
 
     def _product(self, vector: np.ndarray, rows: int) -> np.ndarray:
         self._write(self._along, vector)

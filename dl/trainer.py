@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from .. import backends
 from ..backends import Backend
+from ..backends.errors import ConfigurationError
 from .arguments import check_fit, check_trainer
 from .callbacks import Callback
 from .data import Dataset, as_dataset
@@ -32,10 +35,23 @@ from .resident import Evaluator, Order, Predictor, check_categories, flat, means
 from .schedules import Schedule
 from .state import TrainingState
 from .streamed import rows_of
+from .turns import Turns
+
+FIXED = {
+    "model": "make a new Trainer of the other model",
+    "seed": "draw other weights with trainer.restart(seed), or make a new Trainer",
+    "precision": "save, and load into a Trainer of the other precision",
+    "backend": "move with trainer.to(name)",
+}
+"""What the arrays of a run are made for, and what to do instead of assigning another one."""
 
 
 class Trainer:
     """Trains a model on one backend.
+
+    Settings may be changed between and during calls of `fit`, as ``trainer.optimizer.lr = 1e-4``: the next step uses
+    them. Copies, by `copy` or `pickle`, have a model of their own and train on to the same bits. Several threads may
+    use one trainer; one of them may train it.
 
     Parameters
     ----------
@@ -67,6 +83,8 @@ class Trainer:
     epochs : finished epochs at which the present `fit` ends.
     samples : rows of the training data.
     history : a record of each finished epoch.
+    introduced : whether progress has said which backend trains.
+    goes_on : whether the next `fit` goes on watching, for `patience`, where the one before was stopped.
     """
 
     def __init__(
@@ -96,13 +114,44 @@ class Trainer:
         self.epoch = self.epochs = self.samples = 0
         self.history = History()
         self.early_stopping = EarlyStopping()
+        self.goes_on = self.introduced = self._fitting = False
+        self.turns = Turns()
         self._stop = self._stopped = ""
         self._state: TrainingState | None = None
+        self._made_for: dict[str, Any] = {}
         self._predictor: Predictor | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Trainer({type(self.model).__name__}, {self.loss!r}, {self.optimizer!r}, backend={self.backend.name!r}, "
+            f"precision={self.precision!r}, epoch={self.epoch})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything, with arrays on the host: from it another trainer goes on to the same bits."""
+        with self.turns:
+            run = None if self._state is None else (self.state.pack(), self.state.step, self.state.cursor)
+            own = {"_state": run, "_predictor": None, "_fitting": False, "_made_for": {}}
+            return {**vars(self), **own, "history": History([*self.history]), "choices": self.backend.choices}
+
+    def __setstate__(self, own: dict[str, Any]) -> None:
+        run, choices = own.pop("_state"), own.pop("choices")
+        vars(self).update(own, _state=None)
+        self.backend.restore(choices)
+        if run is not None:
+            self.state.unpack(*run)
+
+    def __copy__(self) -> Trainer:
+        return copy.deepcopy(self)
 
     @property
     def state(self) -> TrainingState:
         """The run's arrays; made at first need, and brought up to date with weights set from outside."""
+        with self.turns:
+            return self._present_state()
+
+    def _present_state(self) -> TrainingState:
+        self._check_fixed()
         if PRECISIONS[self.precision] != self.model.dtype:  # `astype` was called meanwhile
             check_precision(self.precision, self.model.dtype, self.backend)
         if self._state is None:
@@ -116,9 +165,42 @@ class Trainer:
                 self.groups,
                 self.precision,
             )
+            self._made_for = {name: getattr(self, name) for name in FIXED}
         self._state.arena.attach()
         self._state.arena.refresh()
         return self._state
+
+    def check(self) -> None:
+        """Checks settings that were changed by hand.
+
+        Raises
+        ------
+        ConfigurationError
+            One has the wrong type or is out of its range, or cannot change once training has begun.
+        """
+        check_trainer(
+            self.model,
+            self.loss,
+            self.optimizer,
+            self.schedule,
+            self.clip_norm,
+            self.clip_value,
+            self.seed,
+            self.groups,
+            self.regularizer,
+        )
+        self._check_fixed()
+        if self._state is not None and len(self._state.totals) != 1 + len(self.loss.metrics):
+            raise ConfigurationError(
+                f"trainer.loss is {self.loss!r} now, which measures {', '.join(self.loss.metrics)}: training began "
+                "with a loss of other measures; make a new Trainer of trainer.model"
+            )
+
+    def _check_fixed(self) -> None:
+        for name, made_for in self._made_for.items():
+            present = getattr(self, name)
+            if present is not made_for and (name in ("model", "backend") or present != made_for):
+                raise ConfigurationError(f"trainer.{name} cannot change once training has begun: {FIXED[name]}")
 
     @property
     def started(self) -> bool:
@@ -199,34 +281,70 @@ class Trainer:
         DeviceMemoryError
             The run does not fit the device's memory; nothing was taken.
         """
-        check_fit(
-            self.loss,
-            self.optimizer,
-            validation=validation,
-            epochs=epochs,
-            batch_size=batch_size,
-            patience=patience,
-            monitor=monitor,
-            loss_goal=loss_goal,
-            order=order,
-            accumulate=accumulate,
-        )
-        dataset = self._checked(as_dataset(data, y))
-        if class_weight is not None:
-            dataset = with_class_weights(dataset, class_weight)
-        held_out = None if validation is None else self._checked(as_dataset(validation))
-        if monitor != self.early_stopping.monitor:
+        with self.turns:
+            if self._fitting:
+                raise ConfigurationError(
+                    "fit: this trainer is being trained already, by a call of fit that has not ended; wait for that, "
+                    "or train a copy, copy.deepcopy(trainer)"
+                )
+            self._fitting = True
+        try:
+            self._settle()
+            check_fit(
+                self.loss,
+                self.optimizer,
+                validation=validation,
+                epochs=epochs,
+                batch_size=batch_size,
+                patience=patience,
+                monitor=monitor,
+                loss_goal=loss_goal,
+                order=order,
+                accumulate=accumulate,
+            )
+            dataset = self._checked(as_dataset(data, y))
+            if class_weight is not None:
+                dataset = with_class_weights(dataset, class_weight)
+            held_out = None if validation is None else self._checked(as_dataset(validation))
+            callbacks = [*callbacks]
+            if verbose:
+                from .progress import introduce, progress
+
+                introduce(self)
+                callbacks.append(progress())
+            with unswallowed(), self.turns:
+                self._begin(monitor, patience, int(epochs))
+                loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
+            self._run(loop, callbacks)
+        finally:
+            self._fitting = False
+        if self.stopped == "interrupt" and not in_notebook():
+            raise KeyboardInterrupt
+        return self.history
+
+    def _settle(self) -> None:
+        """Takes up what was changed by hand since the last `fit`; before the first step, everything may change."""
+        state = self._state
+        try:
+            self.check()
+            if state is not None:
+                state.follow(self.optimizer, self.schedule, self.groups)
+        except ConfigurationError:
+            if state is None or state.step or state.cursor:
+                raise
+            self._state, self._made_for = None, {}
+            self.check()
+
+    def _begin(self, monitor: str, patience: int | None, epochs: int) -> None:
+        """Makes the trainer ready for a `fit`, which watches anew unless it goes on with one that was stopped."""
+        if not self.goes_on or monitor != self.early_stopping.monitor:
             self.early_stopping = EarlyStopping(monitor=monitor)
         self.early_stopping.patience = patience
-        callbacks = [*callbacks]
-        if verbose:
-            from .progress import progress
-
-            callbacks.append(progress())
         self._stopped = ""  # a stop asked for since the last `fit` holds
-        self.epochs = self.epoch + int(epochs)
-        with unswallowed():
-            loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
+        self.epochs = self.epoch + epochs
+        self.goes_on = epochs > 0
+
+    def _run(self, loop: Loop, callbacks: list[Callback]) -> None:
         begun: list[Callback] = []
         try:
             for callback in callbacks:
@@ -236,13 +354,11 @@ class Trainer:
                 loop.run(callbacks)
         finally:
             self._stopped, self._stop = self._stop, ""
-            for callback in begun:
-                callback.on_train_end(self, self.history)
+            with ExitStack() as ends:  # each of them, also where one raises
+                for callback in reversed(begun):
+                    ends.callback(callback.on_train_end, self, self.history)
         if self.epoch >= self.epochs or self.stopped in ("patience", "loss"):
             self._restore_best()
-        if self.stopped == "interrupt" and not in_notebook():
-            raise KeyboardInterrupt
-        return self.history
 
     def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
         """The mean loss over a data set, by the rows' weights if it has any, and the accuracy where the loss has one.
@@ -250,7 +366,8 @@ class Trainer:
         With `report`, precision and recall too: of the second of two classes, else their means over the classes.
         """
         dataset = self._checked(as_dataset(data, y))
-        found = self.evaluator(dataset)()
+        with self.turns:
+            found = self.evaluator(dataset)()
         return found | self.report(dataset).means if report else found
 
     def report(self, data: Any, y: Any = None) -> Report:
@@ -272,22 +389,25 @@ class Trainer:
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
         """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
         data = as_dataset(x)
-        self.model.parameters()  # gives names, by which the arena knows the layer's
-        predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
-        check_categories(predictor.program.graph, predictor.program.x, data)
-        return predictor(data.x)
+        with self.turns:
+            self.model.parameters()  # gives names, by which the arena knows the layer's
+            predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
+            check_categories(predictor.program.graph, predictor.program.x, data)
+            return predictor(data.x)
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
         from .checkpoint import save_trainer
 
-        save_trainer(self, path)
+        with self.turns:
+            save_trainer(self, path)
 
     def load(self, path: str | Path) -> None:
         """Takes over a checkpoint of the same model and optimizer, also from another backend."""
         from .checkpoint import load_trainer
 
-        load_trainer(self, path)
+        with self.turns:
+            load_trainer(self, path)
 
     def to(self, backend: str) -> None:
         """Moves the run to another backend, where it goes on; memory on the one before is given back.
@@ -303,30 +423,38 @@ class Trainer:
         """
         target = backends.get(backend)
         check_precision(self.precision, self.model.dtype, target)
-        state, self._predictor = self._state, None
-        before, self.backend = self.backend, target
-        if state is not None:
-            self._state = None
-            try:
-                self.state.unpack(state.pack(), state.step, state.cursor)
-            except BaseException:
-                self.backend, self._state = before, state
-                raise
-        del state
-        before.release()
+        with self.turns:
+            if self._fitting:
+                raise ConfigurationError("to: this trainer is being trained; move it when fit has ended")
+            state, made_for, self._predictor = self._state, self._made_for, None
+            before, self.backend, self.introduced = self.backend, target, False
+            if state is not None:
+                self._state, self._made_for = None, {}
+                try:
+                    self.state.unpack(state.pack(), state.step, state.cursor)
+                except BaseException:
+                    self.backend, self._state, self._made_for = before, state, made_for
+                    raise
+            del state
+            before.release()
 
     def restart(self, seed: int) -> None:
         """Draws the trained weights anew from `seed` and sets the optimizer's states back; steps go on being counted.
 
         The states are those of a first step, but not its bias correction.
         """
-        for parameter in self.model.parameters():
-            if parameter.trained:
-                parameter.array = parameter.owner = None
-        self.model.ensure_initialized(seed)
-        state = self.state
-        for name in self.optimizer.states:
-            state.slots[name][...] = self.optimizer.initial.get(name, 0)
+        with self.turns:
+            for parameter in self.model.parameters():
+                if parameter.trained:
+                    parameter.array = parameter.owner = None
+            self.model.ensure_initialized(seed)
+            state = self.state
+            for name in self.optimizer.states:
+                state.slots[name][...] = self.optimizer.initial.get(name, 0)
+            if self._fitting:
+                self.early_stopping.best_epoch = self.epoch  # the best weights stay; patience begins anew
+            else:
+                self.goes_on = False
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
@@ -340,16 +468,18 @@ class Trainer:
 
     def totals(self) -> dict[str, float]:
         """Means of the metrics over the epoch so far. A look at the device."""
-        return means(self.backend.to_numpy(self.state.totals), self.loss)
+        with self.turns:
+            return means(self.backend.to_numpy(self.state.totals), self.loss)
 
     def _outputs(self, x: Any) -> np.ndarray:
         data = as_dataset(x)
         rows, width = data.x, flat(data.x).shape[1]
-        arena = self.state.arena
-        if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
-            self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
-        check_categories(self._predictor.program.graph, self._predictor.program.x, data)
-        return self._predictor(rows)
+        with self.turns:
+            arena = self.state.arena
+            if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
+                self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
+            check_categories(self._predictor.program.graph, self._predictor.program.x, data)
+            return self._predictor(rows)
 
     def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS, streamed: bool | None = None) -> Evaluator:
         """Evaluates the current weights on a data set, again and again.
@@ -358,8 +488,9 @@ class Trainer:
         """
         if streamed is None:
             streamed = exceeds(self.backend, data)
-        rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
-        return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision)
+        with self.turns:
+            rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
+            return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision)
 
     def _restore_best(self) -> None:
         if self.early_stopping.patience is not None and self.early_stopping.weights:

@@ -2,11 +2,12 @@
 
 With ŷ the outputs of a row, t its label and j the first of its greatest other outputs:
 loss = max(0, 1 − (ŷ_t − ŷ_j)); where it is above 0, its derivative is −1 at t and +1 at j. The gradient is that of the
-mean over the batch.
+mean over the batch. A label that is none of 0 to n − 1 has the loss NaN.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .launch import over_rows
@@ -28,7 +29,8 @@ def reference(xp: Any, outputs: Any, labels: Any, scores: Any, doutputs: Any) ->
     rival = xp.argmax(others, axis=1)[:, None] == places
     margin = 1 - (xp.sum(xp.where(hot, outputs, zero), axis=1) - xp.max(others, axis=1))
     none = xp.zeros_like(margin)
-    scores[:, 0] = xp.where(margin <= 0, none, margin)
+    known = (labels >= 0) & (labels < n)
+    scores[:, 0] = xp.where(known, xp.where(margin <= 0, none, margin), none + math.nan)
     scores[:, 1] = xp.where(xp.argmax(outputs, axis=1) == labels, none + 1, none)
     change = xp.where(rival, zero + 1, zero) - xp.where(hot, zero + 1, zero)
     doutputs[...] = xp.where(margin[:, None] <= 0, zero, change) * (1 / count)
@@ -43,6 +45,8 @@ def loop(start: int, stop: int, outputs: Any, labels: Any, scores: Any, doutputs
     for row in range(start, stop):
         z, d = outputs[row], doutputs[row]
         label = int(targets[row])
+        known = label >= 0 and label < n
+        place = label if known else 0
         best, rival = 0, -1
         for j in range(n):
             if z[j] > z[best]:
@@ -50,11 +54,11 @@ def loop(start: int, stop: int, outputs: Any, labels: Any, scores: Any, doutputs
             if j != label and (rival < 0 or z[j] > z[rival]):
                 rival = j
             d[j] = zero
-        margin = one - (z[label] - z[rival]) if rival >= 0 else zero
-        scores[row, 0] = zero if margin <= zero else margin
+        margin = one - (z[place] - z[rival]) if rival >= 0 else zero
+        scores[row, 0] = real(math.nan) if not known else zero if margin <= zero else margin
         scores[row, 1] = one if best == label else zero
         if not margin <= zero:
-            d[label] = -scale
+            d[place] = -scale
             d[rival] = scale
 
 

@@ -39,11 +39,12 @@ extern "C" __global__ void softmax_cross_entropy(
         total = warp_sum(total);
 
         // exp once more: cheaper than writing and reading what it gave
-        const int label = (int)labels[row];
+        const LABEL label = labels[row];
         const REAL factor = scale / total;
         for (int j = lane; j < n; j += WARP) d[j] = exp(z[j] - top) * factor - (j == label ? scale : (REAL)0);
         if (lane == 0) {
-            scores[2 * row] = log(total) - (z[label] - top);
+            const bool known = label >= 0 && label < n;  // another label gives NaN, which ends a training
+            scores[2 * row] = known ? log(total) - (z[label] - top) : (REAL)nan("");
             scores[2 * row + 1] = best == label ? (REAL)1 : (REAL)0;
         }
     }

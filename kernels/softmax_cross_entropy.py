@@ -2,6 +2,7 @@
 
 With z the logits of a row and t its label: loss = log Σⱼ exp zⱼ − z_t, and d loss / dz = softmax(z) − onehot(t).
 The gradient is that of the mean over the batch. The row's maximum is subtracted first, so exp cannot overflow.
+A label that is none of 0 to n − 1 has the loss NaN, which ends a training, and no access outside the arrays.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def reference(xp: Any, logits: Any, labels: Any, scores: Any, dlogits: Any) -> N
     shifted = logits - xp.max(logits, axis=1)[:, None]
     exps = xp.exp(shifted)
     totals = xp.sum(exps, axis=1)
-    scores[:, 0] = xp.log(totals) - xp.sum(xp.where(hot, shifted, zero), axis=1)
+    losses = xp.log(totals) - xp.sum(xp.where(hot, shifted, zero), axis=1)
+    scores[:, 0] = xp.where((labels >= 0) & (labels < n), losses, losses * math.nan)
     scores[:, 1] = xp.where(xp.argmax(logits, axis=1) == labels, totals * 0 + 1, totals * 0)
     dlogits[...] = (exps / totals[:, None] - xp.where(hot, zero + 1, zero)) / count
 
@@ -51,12 +53,14 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
             d[j] = e
             total += d[j]
         label = targets[row]
-        scores[row, 0] = math.log(total) - (z[label] - top)
+        known = label >= 0 and label < n
+        place = label if known else 0
+        scores[row, 0] = math.log(total) - (z[place] - top) if known else real(math.nan)
         scores[row, 1] = real(1) if best == label else real(0)
         factor = scale / total
         for j in range(n):
             d[j] *= factor
-        d[label] -= scale
+        d[place] -= scale
 
 
 def launch(logits: Any, labels: Any, scores: Any, dlogits: Any) -> Launch:

@@ -43,10 +43,10 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Trains a network, and tests its best weights."""
-    from ... import backends
     from .. import experiment
     from ..config import write
     from ..interrupts import unswallowed
+    from ..progress import introduce
     from ..run import RunWriter
 
     if resume and run is None:
@@ -56,7 +56,7 @@ def train(
         configuration = _configuration(config, settings or [], path, resume)
         splits, trainer = experiment.build(configuration, backend)
     configuration = experiment.settled(configuration, splits)
-    say(backends.explain(trainer.backend))
+    introduce(trainer)
     say(splits.summary())
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")

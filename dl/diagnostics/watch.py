@@ -12,6 +12,7 @@ from ..hessian import Hessian
 from ..objective import Objective
 
 if TYPE_CHECKING:
+    from ..history import History
     from ..trainer import Trainer
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ class GradientNorms(Callback):
             total += square
         record[NORM] = math.sqrt(total)
 
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        del self.objective  # with its memory
+
 
 class Curvature(Callback):
     """Records what a step of gradient descent gains to first order, ε gᵀg, and loses to curvature, ½ ε² gᵀHg.
@@ -75,6 +79,9 @@ class Curvature(Callback):
         product = hessian.apply()
         record["descent"] = rate * float((gradient * gradient).sum())
         record["curvature"] = rate**2 * float((gradient * product).sum()) / 2
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        del self.hessian  # with its memory
 
 
 class FlatStretch(Callback):

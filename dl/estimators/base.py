@@ -130,6 +130,9 @@ class Perceptron(BaseEstimator):
         sizes, activations = self._hidden()
         units = [x.shape[1], *sizes, outputs]
         shapes = list(pairwise(units))
+        for name in ("coefs_", "intercepts_", "loss_curve_", "validation_scores_"):
+            if isinstance(getattr(self, name, None), list):  # a copy of the estimator may share the list
+                setattr(self, name, list(getattr(self, name)))
         if first:
             self._begin(shapes, random, x.dtype)
         elif [coef.shape for coef in self.coefs_] != shapes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -121,6 +122,10 @@ class Layer:
     def children(self) -> dict[str, Layer]:
         """The layers inside this one, by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Layer)}
+
+    def __copy__(self) -> Self:
+        """A copy has weights of its own, as a deep copy does."""
+        return copy.deepcopy(self)
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""

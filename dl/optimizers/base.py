@@ -45,6 +45,8 @@ class Optimizer:
     slots: ClassVar[tuple[str, ...]] = ()
     on_host: ClassVar[bool] = False
     """Whether the host is asked at each step, see `StepwisePlan`; it takes the whole gradient as it is."""
+    fixed: ClassVar[tuple[str, ...]] = ()
+    """Settings that cannot change once training has begun."""
     full_batch: ClassVar[bool] = False
     """Whether each step must see all rows."""
 

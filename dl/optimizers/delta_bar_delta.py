@@ -30,6 +30,7 @@ class DeltaBarDelta(Optimizer):
     operation = delta_bar_delta.DELTA_BAR_DELTA
     slots = ("rates", "trend")
     full_batch = True
+    fixed = ("lr",)  # where the rates of all weights began
 
     def __init__(
         self, lr: float = 1e-2, kappa: float = 0.01, phi: float = 0.1, theta: float = 0.7, weight_decay: float = 0.0

@@ -24,9 +24,9 @@ def fit(verbose: bool = True) -> None:
 def test_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     fit()
     out, err = capsys.readouterr()
-    lines = err.splitlines()
+    said, *lines = err.splitlines()
     measure = r"loss \d\.\d{4}  accuracy \d\.\d{4}  val loss \d\.\d{4}  val accuracy \d\.\d{4}  [\d,]+ samples/s"
-    assert out == "" and len(lines) == 2
+    assert said.startswith("backend numpy on ") and out == "" and len(lines) == 2
     for number, line in enumerate(lines, 1):
         assert re.fullmatch(rf"epoch {number}/2  {measure}", line)
 
@@ -72,3 +72,18 @@ def test_the_bar_s_speed_counts_samples_also_after_a_resume(epochs: int, monkeyp
 
     run.fit(part, epochs=2, batch_size=5, callbacks=[bar, Look()], verbose=False)
     assert speeds == ["5 samples/s"] * 6  # no look at the end of an epoch
+
+
+def test_the_backend_is_said_once_and_again_after_a_move(capsys: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(0)
+    part = gs.Dataset(generator.normal(size=(20, 3)), generator.integers(0, 2, 20))
+    run = gs.Trainer(gs.Linear(3, 2), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    said = []
+    for _ in range(2):
+        run.fit(part)
+        said.append([line.split()[1] for line in capsys.readouterr().err.splitlines() if line.startswith("backend")])
+    run.to("numba")
+    run.fit(part)
+    said.append([line.split()[1] for line in capsys.readouterr().err.splitlines() if line.startswith("backend")])
+    assert said == [["numpy"], [], ["numba"]]
+    assert "backend='numba'" in repr(run)
