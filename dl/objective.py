@@ -11,6 +11,7 @@ from ..backends.philox import key_of
 from ..kernels.counters import STEP
 from .arena import Arena
 from .data import Dataset, as_dataset
+from .data.names import matched
 from .layers.base import Layer
 from .losses import Loss
 from .plan import Plan
@@ -45,7 +46,7 @@ class Objective:
     ) -> None:
         self.model, self.loss = model, loss
         self.backend = backends.get(backend) if arena is None else arena.backend
-        data = as_dataset(x, y)
+        data = matched(as_dataset(x, y), model.feature_names)
         parameters = model.ensure_initialized(seed).parameters()
         self.arena = arena or Arena(self.backend, model.dtype, parameters)
         self.trained = [parameter for parameter in parameters if parameter.trained]

@@ -13,6 +13,7 @@ from ..backends import Backend
 from .arguments import check_fit, check_trainer
 from .callbacks import Callback
 from .data import Dataset, as_dataset
+from .data.names import matched
 from .data.weights import with_class_weights
 from .early_stopping import EarlyStopping
 from .graph import Graph
@@ -168,7 +169,8 @@ class Trainer:
 
         Parameters
         ----------
-        data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight): a row counts by its weight.
+        data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight): a row counts by its weight. The
+            model takes up the names of columns that x has, as a data frame; later frames are matched by name.
         validation : likewise, measured after each epoch.
         batch_size : rows a step, all at once where there are fewer; the last batch of an epoch may be shorter.
         patience : stops after this many epochs without improvement, and restores the best weights.
@@ -212,9 +214,10 @@ class Trainer:
             accumulate=accumulate,
         )
         dataset = self._checked(as_dataset(data, y))
+        names, classes = dataset.feature_names, dataset.classes
+        held_out = None if validation is None else self._checked(matched(as_dataset(validation), names, classes))
         if class_weight is not None:
             dataset = with_class_weights(dataset, class_weight)
-        held_out = None if validation is None else self._checked(as_dataset(validation))
         if monitor != self.early_stopping.monitor:
             self.early_stopping = EarlyStopping(monitor=monitor)
         self.early_stopping.patience = patience
@@ -227,6 +230,9 @@ class Trainer:
         self.epochs = self.epoch + int(epochs)
         with unswallowed():
             loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
+        self.model.feature_names = self.model.feature_names or names
+        if self.loss.targets != "values":
+            self.model.classes = self.model.classes or classes
         begun: list[Callback] = []
         try:
             for callback in callbacks:
@@ -271,7 +277,9 @@ class Trainer:
 
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
         """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
-        data = as_dataset(x)
+        data, names = as_dataset(x), self.model.feature_names
+        if names is not None and {*names} & {*(data.feature_names or ())}:  # else these are not the model's columns
+            data = matched(data, names)
         self.model.parameters()  # gives names, by which the arena knows the layer's
         predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
         check_categories(predictor.program.graph, predictor.program.x, data)
@@ -343,7 +351,7 @@ class Trainer:
         return means(self.backend.to_numpy(self.state.totals), self.loss)
 
     def _outputs(self, x: Any) -> np.ndarray:
-        data = as_dataset(x)
+        data = matched(as_dataset(x), self.model.feature_names)
         rows, width = data.x, flat(data.x).shape[1]
         arena = self.state.arena
         if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
@@ -366,6 +374,8 @@ class Trainer:
             self.state.arena.unpack(self.state.arena.values, self.early_stopping.weights)
 
     def _checked(self, data: Dataset) -> Dataset:
+        """The data in the order of the model's names, where they fit the model and the loss."""
+        data = matched(data, self.model.feature_names, None if self.loss.targets == "values" else self.model.classes)
         graph = Graph(self.model.dtype)
         self.model.parameters()
         width = flat(data.x).shape[1]
