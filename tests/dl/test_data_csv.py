@@ -125,6 +125,7 @@ def test_several_targets_and_weights(tmp_path):
     assert {name: array.tolist() for name, array in found.items()} == {
         "x": [[1], [5]],
         "y": [[4, 3], [8, 7]],
+        "feature_names": ["a"],
         "weight": [0.5, 2],
     }
     assert read_csv(path, weight="z")["y"].tolist() == [3, 7]
