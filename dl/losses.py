@@ -15,6 +15,7 @@ from ..kernels.soft_cross_entropy import SOFT_CROSS_ENTROPY
 from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..kernels.squared_error import SQUARED_ERROR
 from ..kernels.weigh import WEIGH
+from .data.dataset import one_hot
 
 if TYPE_CHECKING:
     from ..kernels.operation import Operation
@@ -111,7 +112,8 @@ class CrossEntropyLoss(Loss):
         data.check_labels(prediction[-1])
         labels = data.y.size // len(data)
         if labels != math.prod(prediction[:-1]):
-            raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}")
+            way_out = one_hot(data.y) if len(prediction) == 1 else ""
+            raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}{way_out}")
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """The class of the greatest logit: int64 (rows,), of sequences (examples, tokens)."""

@@ -25,6 +25,7 @@ from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .memory import exceeds, statement
 from .optimizers import Optimizer
+from .plan import underflowing
 from .precision import PRECISIONS, check_precision
 from .regularizers import Regularizer
 from .report import Report
@@ -148,6 +149,7 @@ class Trainer:
         """
         self._stop = reason
 
+    @underflowing
     def fit(
         self,
         data: Any,
@@ -250,6 +252,7 @@ class Trainer:
             raise KeyboardInterrupt
         return self.history
 
+    @underflowing
     def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
         """The mean loss over a data set, by the rows' weights if it has any, and the accuracy where the loss has one.
 
@@ -259,11 +262,13 @@ class Trainer:
         found = self.evaluator(dataset)()
         return found | self.report(dataset).means if report else found
 
+    @underflowing
     def report(self, data: Any, y: Any = None) -> Report:
         """Precision and recall of each class on a data set."""
         dataset = self._checked(as_dataset(data, y))
         return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
 
+    @underflowing
     def predict(self, x: Any) -> Any:
         """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs.
 
@@ -271,10 +276,12 @@ class Trainer:
         """
         return self.loss.predict(self._outputs(x))
 
+    @underflowing
     def predict_proba(self, x: Any) -> Any:
         """The probability of each class for x (rows, features): (rows, classes)."""
         return self.loss.probabilities(self._outputs(x))
 
+    @underflowing
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
         """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
         data, names = as_dataset(x), self.model.feature_names

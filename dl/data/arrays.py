@@ -128,8 +128,8 @@ def _table(name: str, table: Any) -> tuple[np.ndarray, list[str] | None]:
     """A data frame as one array: without a copy where its columns lie in one, else column by column."""
     labels = list(table.column_names if hasattr(table, "column_names") else table.columns)  # PyArrow; others
     names = _feature_names(name, labels)
-    dtypes = list(getattr(table, "dtypes", ()))
-    if labels and all(isinstance(dtype, np.dtype) and dtype.kind in NUMBERS for dtype in dtypes) and len({*dtypes}) == 1:
+    dtypes = {*getattr(table, "dtypes", ())}
+    if len(dtypes) == 1 and all(isinstance(dtype, np.dtype) and dtype.kind in NUMBERS for dtype in dtypes):
         return np.asarray(table), names
     columns = [
         _numbers(name, label, table.iloc[:, place] if hasattr(table, "iloc") else table[label])

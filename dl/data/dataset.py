@@ -115,7 +115,7 @@ class Dataset:
         """Raise `DataError` unless every target is a label from 0 to `classes` - 1, naming the first that is not."""
         if self.y is None or self.y.dtype.kind != "i":
             found = "missing" if self.y is None else _described(self.y)
-            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}")
+            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}{one_hot(self.y)}")
         _check_labels(self.y, self.y, classes)
 
     def check_categories(self, count: int) -> None:
@@ -127,6 +127,15 @@ class Dataset:
                 value = float(block[(row, *rest)])
                 index = ", ".join(map(str, (start + row, *rest)))
                 raise DataError(f"x[{index}] is {value:g}, expected a whole number from 0 to {count - 1}")
+
+
+def one_hot(y: Any) -> str:
+    """What else to give as labels where `y` has several numbers a row, for the end of a message."""
+    if y is None or y.ndim != 2:
+        return ""
+    if y.shape[1] == 1:
+        return "; of one column of labels, y.ravel().astype(int)"
+    return "; of one-hot rows, y.argmax(axis=1), or the loss SoftCrossEntropyLoss, which takes them as float targets"
 
 
 def as_dataset(data: Any, y: Any = None) -> Dataset:
@@ -227,7 +236,7 @@ class Splits:
         from sklearn.preprocessing import StandardScaler
 
         scaler = StandardScaler(copy=False)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for _, block in _blocks(self.train.x):
                 scaler.partial_fit(block.reshape(len(block), -1).astype(np.float64))
         mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)

@@ -12,6 +12,7 @@ from ..data import as_dataset
 from ..layers.base import Layer
 from ..losses import Loss
 from ..objective import Objective
+from ..plan import underflowing
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class GradientNoise:
         return self.variance / self.squared_norm if self.squared_norm > 0 else np.inf
 
 
+@underflowing
 def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256, **options: Any) -> GradientNoise:
     """Estimates the noise of the gradient at a model's weights from the gradients of single rows, one by one.
 

@@ -88,7 +88,9 @@ def test_memory_maps_stay_mapped(tmp_path):
     assert isinstance(part.x, np.memmap) and np.shares_memory(part.x, x)
 
 
-@pytest.mark.parametrize("stored", [X.astype(np.int16), np.asfortranarray(X), X.astype(">f4")], ids=["int16", "F", ">f4"])
+@pytest.mark.parametrize(
+    "stored", [X.astype(np.int16), np.asfortranarray(X), X.astype(">f4")], ids=["int16", "F", ">f4"]
+)
 def test_other_memory_maps_are_read_where_there_is_memory_for_them(tmp_path, monkeypatch, stored):
     x = mapped(tmp_path / "x.npy", stored)
     data = Dataset(x, Y)
