@@ -111,7 +111,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
     def score(self, X: Any, y: Any = None) -> float:
         """R² of the rows that come back, averaged over features; 1 is the best."""
         answers = self._outputs(X)
-        return float(r2_score(check_array(X), answers))
+        return float(r2_score(check_array(native(X), order="C"), answers))
 
     @property
     def _middle(self) -> int:
