@@ -72,7 +72,7 @@ class CuPyBackend(Backend):
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
         with self.naming_memory():
-            return self.xp.asarray(array, dtype=dtype)
+            return self.xp.asarray(array, dtype=dtype, order="C")  # CuPy keeps Fortran order; kernels take C order
 
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         with self.naming_memory():

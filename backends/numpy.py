@@ -38,7 +38,7 @@ class NumPyBackend(Backend):
     def asarray(self, array: Any, dtype: Any = None) -> np.ndarray:
         if type(array).__module__.partition(".")[0] == "cupy":
             array = array.get()
-        return np.asarray(array, dtype=dtype)
+        return np.asarray(array, dtype=dtype, order="C")
 
     def to_numpy(self, array: Any) -> np.ndarray:
         return np.asarray(array)

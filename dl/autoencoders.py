@@ -192,7 +192,8 @@ def reconstructing(splits: Splits, standardize: bool) -> Splits:
             return None
         x = np.asarray(part.x).reshape(len(part), -1)
         real = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
-        return Dataset(part.x, (x - mean.astype(real)) / deviation.astype(real), part.weight)
+        scaled = (x - mean.astype(real)) / deviation.astype(real)
+        return Dataset(part.x, scaled, part.weight, feature_names=part.feature_names)
 
     return Splits(own(splits.train), own(splits.validation), own(splits.test), None, splits.name)  # pyright: ignore
 

@@ -1,6 +1,7 @@
 """Models and training runs on disk: named tensors in a safetensors file, the rest as JSON in its metadata.
 
-Tensors: ``model.NAME``; for a run also ``optimizer.STATE.NAME``, ``totals``, ``best.NAME`` and ``history``.
+Tensors: ``model.NAME``; for a run also ``optimizer.STATE.NAME``, ``totals``, ``best.NAME`` and ``history``. Where the
+columns of the data had names, these are ``feature_names``, as JSON in bytes.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def load(path: str | Path) -> Layer:
     with _naming(path):
         model = build(metadata["model"])
         model.load_state_dict(strip(tensors, "model."))
+        model.feature_names = _feature_names(tensors)
     model.classes = metadata["classes"]
     return model
 
@@ -105,15 +107,18 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
             {str(name): _number(value) for name, value in record.items()}
             for record in json.loads(tensors.pop("history").tobytes())
         ]
+        names = _feature_names(tensors)
         own = {name: value for name, value in tensors.items() if not name.startswith("best.")}
         trainer.backend.restore(run.get("choices"))
         trainer.state.unpack(own, step, cursor)
     trainer.epoch, trainer.history.records, trainer.early_stopping = epoch, records, watch
     trainer.goes_on = bool(run.get("goes_on", True))
-    trainer.model.classes = metadata["classes"]
+    trainer.model.classes, trainer.model.feature_names = metadata["classes"], names
 
 
 def _save(path: str | Path, tensors: dict[str, np.ndarray], model: Layer, run: dict[str, Any] | None) -> None:
+    if model.feature_names is not None:  # among the tensors, since a file's header is of limited size
+        tensors["feature_names"] = np.frombuffer(json.dumps(model.feature_names).encode(), dtype=np.uint8)
     body = {"model": model.describe(), "classes": model.classes, "run": run}
     metadata = {"format": FORMAT, "version": __version__, "gearshift": json.dumps(body)}
     save_tensors(path, tensors, metadata)
@@ -135,6 +140,19 @@ def _described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
         return body
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: its description cannot be read ({error!r})") from None
+
+
+def _feature_names(tensors: dict[str, np.ndarray]) -> list[str] | None:
+    """Takes the names of columns out of the tensors of a file, which older ones do not have."""
+    stored = tensors.pop("feature_names", None)
+    if stored is None:
+        return None
+    names = json.loads(stored.tobytes())
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise CheckpointError("its feature names are not a list of text")
+    if len({*names}) < len(names):
+        raise CheckpointError("a name occurs twice among its feature names")
+    return names
 
 
 @contextmanager

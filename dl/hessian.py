@@ -14,7 +14,7 @@ from .graph import Value
 from .layers.base import Layer
 from .losses import Loss
 from .objective import Objective
-from .plan import Plan
+from .plan import Plan, underflowing
 from .program import Program
 from .tangent import PHASE, push_forward
 
@@ -75,6 +75,7 @@ class Hessian(Objective):
         """The gradient (n,)."""
         return self.flatten(self.arena.gradients)
 
+    @underflowing
     def __matmul__(self, vector: Any) -> np.ndarray:
         """H v for v (n,): one number for each trained weight, parameter by parameter in the model's order."""
         vector = np.asarray(vector)
@@ -83,6 +84,7 @@ class Hessian(Objective):
         self.arena.unpack(self.direction, self.unflatten(vector.ravel()))
         return self.flatten(self.apply())
 
+    @underflowing
     def apply(self) -> Any:
         """H times what is in `direction`, in `product`, which is returned: both lie on the backend as the gradients do.
 

@@ -17,6 +17,7 @@ from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..kernels.squared_error import SQUARED_ERROR
 from ..kernels.weigh import WEIGH
 from .data import Dataset
+from .data.dataset import one_hot
 from .graph import Graph, Value
 
 
@@ -109,7 +110,8 @@ class CrossEntropyLoss(Loss):
         data.check_labels(prediction[-1])
         labels = data.y.size // len(data)
         if labels != math.prod(prediction[:-1]):
-            raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}")
+            way_out = one_hot(data.y) if len(prediction) == 1 else ""
+            raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}{way_out}")
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """The class of the greatest logit: int64 (rows,), of sequences (examples, tokens)."""

@@ -11,9 +11,10 @@ from ..backends.philox import key_of
 from ..kernels.counters import STEP
 from .arena import Arena
 from .data import Dataset, as_dataset
+from .data.names import matched
 from .layers.base import Layer
 from .losses import Loss
-from .plan import Plan
+from .plan import Plan, underflowing
 from .program import Program, gradient
 from .resident import check_categories, flat, means
 from .state import new_counters
@@ -30,6 +31,7 @@ class Objective:
     arena : holds the weights, as a trainer's ``state.arena``; by default one of its own, with a copy of the model's.
     """
 
+    @underflowing
     def __init__(
         self,
         model: Layer,
@@ -45,7 +47,7 @@ class Objective:
     ) -> None:
         self.model, self.loss = model, loss
         self.backend = backends.get(backend) if arena is None else arena.backend
-        data = as_dataset(x, y)
+        data = matched(as_dataset(x, y), model.feature_names)
         parameters = model.ensure_initialized(seed).parameters()
         self.arena = arena or Arena(self.backend, model.dtype, parameters)
         self.trained = [parameter for parameter in parameters if parameter.trained]
@@ -66,6 +68,7 @@ class Objective:
         self.loss.check(data, self.program.prediction.example_shape)
         check_categories(self.program.graph, self.program.x, data)
 
+    @underflowing
     def load(self, x: Any, y: Any) -> None:
         """Takes other rows, as many as before, which have been checked."""
         program, asarray = self.program, self.backend.asarray
@@ -73,11 +76,13 @@ class Objective:
         self.plan.array(program.x, self.rows)[...] = asarray(flat(x))
         self.plan.array(program.target, self.rows)[...] = asarray(y).reshape(self.rows, *program.target.shape)
 
+    @underflowing
     def value(self) -> float:
         """The mean loss at the arena's present weights."""
         self.plan.once(self.rows, "forward")
         return self._mean()
 
+    @underflowing
     def evaluate(self) -> float:
         """The same, and the gradient, which is then in ``arena.gradients``."""
         self.plan.once(self.rows, "forward", "backward")

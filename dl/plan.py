@@ -20,6 +20,7 @@ from .launches import joined
 TICK = 0.25  # seconds after which `run` comes back, for progress and signals
 BINDINGS = 8  # batch sizes that stay bound
 
+underflowing = np.errstate(under="ignore")  # whoever has NumPy raise on it does not mean what vanishes here
 quietly = np.errstate(all="ignore")  # NumPy's warnings: a loss that is not finite is an error of its own
 
 

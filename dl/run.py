@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends.errors import CheckpointError, ConfigurationError, DataError
 from .callbacks import Callback
 from .checkpoint import load, loss_of, save_model
+from .data.identity import Identity
 from .history import History
 from .joint_loss import JointLoss
 from .layers import Layer
@@ -25,11 +26,13 @@ from .losses import CrossEntropyLoss, Loss, MSELoss
 from .storage import RunLock, write_atomically
 
 if TYPE_CHECKING:
+    from .data import Splits
     from .trainer import Trainer
 
-CONFIG, ENVIRONMENT, METRICS = "config.toml", "environment.json", "metrics.jsonl"
+CONFIG, ENVIRONMENT, METRICS, DATA = "config.toml", "environment.json", "metrics.jsonl", "data.json"
 BEST, LAST, CURVE = "best.safetensors", "last.safetensors", "learning-curve.png"
 SHARE = 0.05  # of the time of a training, at the most, that goes into saving at the ends of epochs
+MAX_DATA = 64 << 20  # bytes of its file, which holds the names of all columns
 PACKAGES = ("numpy", "numba", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -68,6 +71,11 @@ class Run:
             raise DataError(
                 f"{self.path / ENVIRONMENT} is damaged: {error}; the next --resume writes it anew"
             ) from None
+
+    @property
+    def data(self) -> Identity | None:
+        """What tells the data that the run was trained on from others; None where an older version wrote it."""
+        return _recorded(self.path)
 
     @property
     def history(self) -> History:
@@ -137,6 +145,11 @@ class RunWriter(Callback):
         self._best: dict[str, Any] | None = None  # weights that are better than those on disk
         self._bar: float | None = None  # the best measure so far
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.path / LAST).exists()
+
     @contextmanager
     def opened(self) -> Iterator[RunWriter]:
         """Holds the directory's lock; a second writer raises `RunLocked`."""
@@ -144,9 +157,9 @@ class RunWriter(Callback):
         with RunLock(self.path):
             yield self
 
-    def begin(self, configuration: str, trainer: Trainer, *, resume: bool) -> bool:
-        """Writes what describes the run, or takes up where it stopped; whether there was a checkpoint."""
-        resumed = (self.path / LAST).exists()
+    def begin(self, configuration: str, trainer: Trainer, *, resume: bool, data: Identity | None = None) -> bool:
+        """Writes what describes the run and its data, or takes up where it stopped; whether there was a checkpoint."""
+        resumed = self.begun
         if resumed and not resume:
             raise ConfigurationError(f"{self.path} holds a run already; go on with --resume, or give another --run")
         measured = [*trainer.loss.metrics, *(f"validation_{name}" for name in trainer.loss.metrics)]
@@ -163,6 +176,8 @@ class RunWriter(Callback):
         write_atomically(self.path / CONFIG, configuration.encode())
         environment = json.dumps(environment_of(trainer), indent=2)
         write_atomically(self.path / ENVIRONMENT, environment.encode())
+        if data is not None:
+            write_atomically(self.path / DATA, data.model_dump_json(indent=2).encode())
         return resumed
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
@@ -214,6 +229,51 @@ class RunWriter(Callback):
             return "no learning curve: no epoch is finished"
         trainer.history.plot(self.path / CURVE)
         return f"learning curve: {self.path / CURVE}"
+
+
+def recognised(path: Path, splits: Splits, *, targets: bool = True) -> tuple[Splits, Identity, list[str]]:
+    """Compares data with those that the run at `path` was trained on.
+
+    Parameters
+    ----------
+    targets : whether the targets are data; those of an autoencoder are made of the rows.
+
+    Returns
+    -------
+    splits : the data, with columns and classes in the order of the run's.
+    identity : of these.
+    changes : what is different from the run's, in words; none where an older version wrote it.
+
+    Raises
+    ------
+    DataError
+        The names of columns or classes are not the run's.
+    """
+    before = _recorded(path)
+    if before is None:
+        return splits, Identity.of(splits, targets), []
+    try:
+        splits = splits.matched(before.feature_names, before.classes)
+    except DataError as error:
+        raise DataError(f"{path} was trained on other data: {error}") from None
+    now = Identity.of(splits, targets)
+    return splits, now, before.changes(now)
+
+
+def _recorded(path: Path) -> Identity | None:
+    file = path / DATA
+    if not file.exists():
+        return None
+    try:
+        if file.stat().st_size > MAX_DATA:
+            raise ValueError(f"it has more than {MAX_DATA} bytes")
+        return Identity.model_validate_json(file.read_bytes())
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{file} is damaged: {reason}; delete it to go on, and see for yourself that the data are those that the "
+            "run was trained on"
+        ) from None
 
 
 def environment_of(trainer: Trainer) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..backends.errors import ConfigurationError
 from .arguments import check_fit, check_trainer
 from .callbacks import Callback
 from .data import Dataset, as_dataset
+from .data.names import matched
 from .data.weights import with_class_weights
 from .early_stopping import EarlyStopping
 from .graph import Graph
@@ -27,6 +28,7 @@ from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .memory import exceeds, statement
 from .optimizers import Optimizer
+from .plan import underflowing
 from .precision import PRECISIONS, check_precision
 from .regularizers import Regularizer
 from .report import Report
@@ -229,6 +231,7 @@ class Trainer:
         """
         self._stop = reason
 
+    @underflowing
     def fit(
         self,
         data: Any,
@@ -250,7 +253,8 @@ class Trainer:
 
         Parameters
         ----------
-        data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight): a row counts by its weight.
+        data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight): a row counts by its weight. The
+            model takes up the names of columns that x has, as a data frame; later frames are matched by name.
         validation : likewise, measured after each epoch.
         batch_size : rows a step, all at once where there are fewer; the last batch of an epoch may be shorter.
         patience : stops after this many epochs without improvement, and restores the best weights.
@@ -303,9 +307,10 @@ class Trainer:
                 accumulate=accumulate,
             )
             dataset = self._checked(as_dataset(data, y))
+            names, classes = dataset.feature_names, dataset.classes
+            held_out = None if validation is None else self._checked(matched(as_dataset(validation), names, classes))
             if class_weight is not None:
                 dataset = with_class_weights(dataset, class_weight)
-            held_out = None if validation is None else self._checked(as_dataset(validation))
             callbacks = [*callbacks]
             if verbose:
                 from .progress import introduce, progress
@@ -315,6 +320,9 @@ class Trainer:
             with unswallowed(), self.turns:
                 self._begin(monitor, patience, int(epochs))
                 loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
+            self.model.feature_names = self.model.feature_names or names
+            if self.loss.targets != "values":
+                self.model.classes = self.model.classes or classes
             self._run(loop, callbacks)
         finally:
             self._fitting = False
@@ -360,6 +368,7 @@ class Trainer:
         if self.epoch >= self.epochs or self.stopped in ("patience", "loss"):
             self._restore_best()
 
+    @underflowing
     def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
         """The mean loss over a data set, by the rows' weights if it has any, and the accuracy where the loss has one.
 
@@ -370,11 +379,13 @@ class Trainer:
             found = self.evaluator(dataset)()
         return found | self.report(dataset).means if report else found
 
+    @underflowing
     def report(self, data: Any, y: Any = None) -> Report:
         """Precision and recall of each class on a data set."""
         dataset = self._checked(as_dataset(data, y))
         return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
 
+    @underflowing
     def predict(self, x: Any) -> Any:
         """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs.
 
@@ -382,10 +393,12 @@ class Trainer:
         """
         return self.loss.predict(self._outputs(x))
 
+    @underflowing
     def predict_proba(self, x: Any) -> Any:
         """The probability of each class for x (rows, features): (rows, classes)."""
         return self.loss.probabilities(self._outputs(x))
 
+    @underflowing
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
         """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
         data = as_dataset(x)
@@ -472,7 +485,7 @@ class Trainer:
             return means(self.backend.to_numpy(self.state.totals), self.loss)
 
     def _outputs(self, x: Any) -> np.ndarray:
-        data = as_dataset(x)
+        data = matched(as_dataset(x), self.model.feature_names)
         rows, width = data.x, flat(data.x).shape[1]
         with self.turns:
             arena = self.state.arena
@@ -497,6 +510,8 @@ class Trainer:
             self.state.arena.unpack(self.state.arena.values, self.early_stopping.weights)
 
     def _checked(self, data: Dataset) -> Dataset:
+        """The data in the order of the model's names, where they fit the model and the loss."""
+        data = matched(data, self.model.feature_names, None if self.loss.targets == "values" else self.model.classes)
         graph = Graph(self.model.dtype)
         self.model.parameters()
         width = flat(data.x).shape[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...backends.errors import DataError
-from .console import BackendName, Json, show
+from .console import BackendName, Json, say, show
 
 if TYPE_CHECKING:
     from ..trainer import Trainer
@@ -26,13 +26,20 @@ def evaluate(
     """
     from .. import experiment
     from ..config import parse
-    from ..run import Run
+    from ..run import Run, recognised
 
     configuration = parse(Run(run).config)
     splits = experiment.load(configuration)
+    splits, _, changes = recognised(run, splits, targets=configuration.autoencoder.kind == "none")
     if splits.test is None:
         raise DataError(f"{run} was trained without a test split")
     trainer = predictor(run, backend)
+    splits = splits.matched(trainer.model.feature_names, trainer.model.classes)
+    if changes:
+        say(
+            f"warning: the data have changed since {run} was trained ({'; '.join(changes)}): its test part was drawn "
+            "from other rows, and may have been trained on"
+        )
     show({"run": str(run), "test": trainer.evaluate(splits.test, report=report)}, as_json)
     if report and not as_json:
         print(trainer.report(splits.test))

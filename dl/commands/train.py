@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...backends.errors import ConfigurationError
+from ...backends.errors import ConfigurationError, DataError
 from .console import (
     INTERRUPTED,
     TERMINATED,
@@ -45,9 +45,10 @@ def train(
     """Trains a network, and tests its best weights."""
     from .. import experiment
     from ..config import write
+    from ..data.identity import Identity
     from ..interrupts import unswallowed
     from ..progress import introduce
-    from ..run import RunWriter
+    from ..run import RunWriter, recognised
 
     if resume and run is None:
         raise ConfigurationError("--resume goes on with a run, and none is named; expected --run, as --run runs/first")
@@ -62,7 +63,16 @@ def train(
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
     writer = RunWriter(path, configuration.checkpoint.every_seconds, configuration.train.monitor)
     with writer.opened():
-        if writer.begin(write(configuration), trainer, resume=resume):
+        if writer.begun:
+            splits, identity, changes = recognised(path, splits, targets=configuration.autoencoder.kind == "none")
+            if changes:
+                raise DataError(
+                    f"{path} was trained on other data: {'; '.join(changes)}. Bring the data back to go on, or train a "
+                    "new run on these (another --run)"
+                )
+        else:
+            identity = Identity.of(splits, targets=configuration.autoencoder.kind == "none")
+        if writer.begin(write(configuration), trainer, resume=resume, data=identity):
             say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
         elif resume:
             say("no checkpoint yet: starting afresh")

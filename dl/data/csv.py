@@ -34,6 +34,7 @@ def read_csv(
     x : (n, columns that are left) float64.
     y : (n,) int64 where every target is a whole number, else float64 where every one is a number, else text. Of
         several target columns, (n, k) float64, in the order of their names.
+    feature_names : (columns that are left,) text: their names.
     weight : (n,) float64, where asked for.
 
     Raises
@@ -83,6 +84,7 @@ def _read_rows(path: Path, reader: Any, targets: list[str], weight: str | None) 
         raise DataError(f"{path}: its columns are all targets or weights, expected at least one feature")
     arrays = {"x": table if len(features) == len(columns) else table[:, features]}
     arrays["y"] = _target_array(answers) if text else table[:, [columns.index(name) for name in targets]]
+    arrays["feature_names"] = np.array([columns[place] for place in features])
     return arrays if weight is None else {**arrays, "weight": table[:, columns.index(weight)]}
 
 

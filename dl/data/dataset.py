@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...backends.errors import DataError
+from .arrays import check_kind, float_type, plain, read
+from .names import matched
 
 _BLOCK = 1 << 21  # numbers looked at together: 16 MiB of float64
 
@@ -16,43 +18,64 @@ _BLOCK = 1 << 21  # numbers looked at together: 16 MiB of float64
 class Dataset:
     """Features and, where there are any, targets: checked once, here, and taken as good from then on.
 
-    NumPy arrays, lists, and whatever offers DLPack or ``__array__`` (PyTorch and JAX arrays on the CPU, data
-    frames) are taken without a copy where their dtype allows it. CuPy arrays stay on their device and
-    memory-mapped arrays stay mapped.
+    NumPy arrays, lists, data frames (pandas, Polars, PyArrow), and whatever offers DLPack or ``__array__`` (PyTorch and
+    JAX arrays on the CPU) may have any layout and byte order. They are kept C-contiguous and in native byte order, and
+    copied only where they are not. CuPy arrays stay on their device.
 
     Parameters
     ----------
     x : (n, …) features, at least one row. uint8, float32 and float64 keep their dtype; bool, float16 and other
-        integers become float32 (so integers beyond 2²⁴ are rounded), wider floats float64. A memory map of
-        another dtype is refused, because converting it would read it whole.
+        integers become float32 (so integers beyond 2²⁴ are rounded), wider floats float64. A data frame whose columns
+        differ in dtype takes the one that holds them all. A C-contiguous memory map of uint8, float32 or float64 stays
+        mapped; any other is read into memory whole, if there is as much free.
     y : None, (n,) or (n, k) integer labels, kept as contiguous int64, or (n,) or (n, k) float targets, kept as
         float32 or float64. A tuple of arrays is put side by side, as float64: the targets of a `JointLoss`.
     weight : None, or (n,) numbers of at least 0 and not all 0: how much each row counts. Losses are weighted means,
         so only their ratios matter.
+    feature_names : names of the columns of x; by default those of the data frame that x is, if they are text.
+    classes : what the labels 0, 1, … in y are called, as `load_dataset` knows it.
+
+    A model takes up both names as it is trained, and finds columns and labels by them from then on.
 
     Raises
     ------
     DataError
-        There are no rows, the lengths differ, a number is NaN or infinite, a label is negative, or the arrays hold
-        objects, text or complex numbers. The message names the array, the value and what was expected.
+        There are no rows, the lengths differ, a number is NaN or infinite, a label is negative, a value is missing, or
+        the arrays hold objects, text, dates or complex numbers. The message names the array, the value and what was
+        expected.
     """
 
-    __slots__ = ("weight", "x", "y")
+    __slots__ = ("classes", "feature_names", "weight", "x", "y")
 
     x: Any
     y: Any
     weight: Any
+    feature_names: list[str] | None
+    classes: list[int | str] | None
 
-    def __init__(self, x: Any, y: Any = None, weight: Any = None) -> None:
-        self.x = _features(_as_array("x", x))
-        self.y = None if y is None else _targets(_side_by_side(y) if _are_parts(y) else _as_array("y", y))
-        self.weight = None if weight is None else _weights(_as_array("weight", weight))
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        weight: Any = None,
+        *,
+        feature_names: Sequence[str] | None = None,
+        classes: Sequence[int | str] | None = None,
+    ) -> None:
+        array, names = read("x", x)
+        self.feature_names = names if feature_names is None else list(feature_names)
+        self.classes = None if classes is None else list(classes)
+        self.x = _features(array)
+        self.y = None if y is None else _targets(_side_by_side(y) if _are_parts(y) else read("y", y)[0])
+        self.weight = None if weight is None else _weights(read("weight", weight)[0])
+        if self.feature_names is not None and self.x.shape[1:] != (len(self.feature_names),):
+            raise DataError(f"x has rows of shape {self.x.shape[1:]} and {len(self.feature_names)} names of columns")
         for name, array in (("y", self.y), ("weight", self.weight)):
             if array is not None and len(array) != len(self.x):
                 raise DataError(f"{name} has {len(array)} rows and x has {len(self.x)}, expected as many")
         for name, array in (("x", self.x), ("y", self.y), ("weight", self.weight)):
             if array is not None:
-                _check_finite(name, array)
+                _check_finite(name, array, self.feature_names if name == "x" else None)
         if self.weight is not None and not (bool((self.weight >= 0).all()) and bool(self.weight.sum() > 0)):
             raise DataError(f"weight begins at {self.weight.min()}, expected numbers of at least 0, not all 0")
 
@@ -60,13 +83,14 @@ class Dataset:
         return len(self.x)
 
     def __getitem__(self, rows: Any) -> Dataset:
-        """The rows of a slice (views), an index array or a boolean mask (copies) as a `Dataset`."""
+        """The rows of a slice (views where its step is 1), an index array or a boolean mask (copies) as a `Dataset`."""
         if isinstance(rows, int | np.integer):
             raise TypeError(f"dataset[{rows}] is one row, expected a slice or an array: dataset[{rows}:{rows + 1}]")
         part = object.__new__(Dataset)  # the rows have been checked already
-        part.x = self.x[rows]
-        part.y = None if self.y is None else self.y[rows]
-        part.weight = None if self.weight is None else self.weight[rows]
+        for name in ("x", "y", "weight"):
+            array = getattr(self, name)
+            setattr(part, name, None if array is None else plain(name, array[rows], array.dtype))
+        part.feature_names, part.classes = self.feature_names, self.classes
         if len(part) == 0:
             raise DataError(f"dataset[{rows}] has no rows, expected at least one of {len(self)}")
         return part
@@ -91,7 +115,7 @@ class Dataset:
         """Raise `DataError` unless every target is a label from 0 to `classes` - 1, naming the first that is not."""
         if self.y is None or self.y.dtype.kind != "i":
             found = "missing" if self.y is None else _described(self.y)
-            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}")
+            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}{one_hot(self.y)}")
         _check_labels(self.y, self.y, classes)
 
     def check_categories(self, count: int) -> None:
@@ -103,6 +127,15 @@ class Dataset:
                 value = float(block[(row, *rest)])
                 index = ", ".join(map(str, (start + row, *rest)))
                 raise DataError(f"x[{index}] is {value:g}, expected a whole number from 0 to {count - 1}")
+
+
+def one_hot(y: Any) -> str:
+    """What else to give as labels where `y` has several numbers a row, for the end of a message."""
+    if y is None or y.ndim != 2:
+        return ""
+    if y.shape[1] == 1:
+        return "; of one column of labels, y.ravel().astype(int)"
+    return "; of one-hot rows, y.argmax(axis=1), or the loss SoftCrossEntropyLoss, which takes them as float targets"
 
 
 def as_dataset(data: Any, y: Any = None) -> Dataset:
@@ -155,6 +188,27 @@ class Splits:
                     f"{self.feature_shape} {self.train.x.dtype} as in the training part"
                 )
 
+    def matched(self, feature_names: Sequence[str] | None, classes: Sequence[int | str] | None) -> Splits:
+        """The same parts with columns and labels in the order of these names; None for any.
+
+        Raises
+        ------
+        DataError
+            The data have names, and they are not the same ones.
+        """
+        found = None if self.classes is None else self.classes.tolist()
+
+        def own(part: Dataset | None) -> Any:
+            if part is None:
+                return None
+            named = part[:]
+            named.classes = found
+            return matched(named, feature_names, classes)
+
+        parts = {name: own(getattr(self, name)) for name in ("train", "validation", "test")}
+        names = self.classes if found is None or classes is None else np.array(classes)
+        return Splits(**parts, classes=names, name=self.name)
+
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """The shape of one row of x."""
@@ -182,7 +236,7 @@ class Splits:
         from sklearn.preprocessing import StandardScaler
 
         scaler = StandardScaler(copy=False)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for _, block in _blocks(self.train.x):
                 scaler.partial_fit(block.reshape(len(block), -1).astype(np.float64))
         mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
@@ -193,30 +247,12 @@ class Splits:
         return mean.reshape(self.feature_shape), scale.reshape(self.feature_shape)
 
 
-def _as_array(name: str, value: Any) -> Any:
-    """`value` as a NumPy array, a memory map or a CuPy array, without a copy where possible."""
-    if isinstance(value, np.memmap):
-        return value
-    if np.ma.is_masked(value):  # NumPy would take what the mask hides
-        raise DataError(f"{name} has masked elements, expected none: {name}.filled(…), or leave their rows out")
-    if hasattr(value, "__cuda_array_interface__"):
-        if not hasattr(value, "__array_ufunc__"):
-            kind = type(value).__name__
-            raise DataError(f"{name} is a {kind} on a GPU, expected a CuPy or CPU array: cupy.from_dlpack({name})")
-        return value
-    try:
-        if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
-            return np.from_dlpack(value)
-        return np.asarray(value)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(f"{name} is a {type(value).__name__} that cannot be read as an array: {error}") from error
-
-
 def _features(x: Any) -> Any:
-    _check_kind("x", x, "numbers")
+    check_kind("x", x, "numbers")
     if x.ndim < 2 or 0 in x.shape:
-        raise DataError(f"x has shape {x.shape}, expected (n, features) or (n, …) with no length 0")
-    return _converted("x", x, np.dtype(np.uint8) if x.dtype == np.uint8 else _float_type(x.dtype))
+        alone = "; of one feature, x.reshape(-1, 1)" if x.ndim == 1 else ""
+        raise DataError(f"x has shape {x.shape}, expected (n, features) or (n, …) with no length 0{alone}")
+    return plain("x", x, np.uint8 if x.dtype == np.uint8 else float_type(x.dtype))
 
 
 def _are_parts(y: Any) -> bool:
@@ -227,50 +263,34 @@ def _side_by_side(parts: tuple[Any, ...]) -> np.ndarray:
     rows = {len(part) for part in parts}
     if len(rows) > 1:
         raise DataError(f"the parts of y have {', '.join(str(len(part)) for part in parts)} rows, expected as many")
-    return np.column_stack([np.asarray(part, dtype=np.float64) for part in parts])
+    return np.column_stack([plain("y", read("y", part)[0], np.float64) for part in parts])
 
 
 def _targets(y: Any) -> Any:
-    _check_kind("y", y, "integer labels or float targets (load_dataset and numpy.unique turn text into labels)")
+    check_kind(
+        "y",
+        y,
+        "integer labels or float targets (load_dataset turns text into labels, and so does "
+        "classes, y = numpy.unique(y, return_inverse=True))",
+    )
     if y.dtype.kind == "f":
         if y.ndim not in (1, 2) or 0 in y.shape:
             raise DataError(f"y has shape {y.shape}, expected (n,) or (n, k) float targets")
-        return _converted("y", y, _float_type(y.dtype))
+        return plain("y", y, float_type(y.dtype))
     if y.ndim not in (1, 2) or 0 in y.shape:
         raise DataError(
             f"y has shape {y.shape} and dtype {y.dtype}, expected (n,) or (n, k) integer labels, or float targets"
         )
-    labels = y.astype(np.int64, order="C", copy=False)
+    labels = plain("y", y, np.int64)
     _check_labels(labels, y, None)
     return labels
 
 
 def _weights(weight: Any) -> Any:
-    _check_kind("weight", weight, "numbers")
+    check_kind("weight", weight, "numbers")
     if weight.ndim != 1 or len(weight) == 0:
         raise DataError(f"weight has shape {weight.shape}, expected (n,) numbers, one a row")
-    return weight.astype(np.float64, copy=False)
-
-
-def _check_kind(name: str, array: Any, expected: str) -> None:
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{name} has dtype {array.dtype}, expected {expected}")
-
-
-def _float_type(dtype: np.dtype) -> np.dtype:
-    return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)
-
-
-def _converted(name: str, array: Any, dtype: np.dtype) -> Any:
-    if array.dtype == dtype:
-        return array
-    if isinstance(array, np.memmap):
-        raise DataError(
-            f"{name} is a memory map of dtype {array.dtype}, expected uint8, float32 or float64 (native byte order): "
-            "convert the file"
-        )
-    with np.errstate(over="ignore"):  # an overflow becomes infinite and is reported as such
-        return array.astype(dtype)
+    return plain("weight", weight, np.float64)
 
 
 def _check_labels(labels: Any, original: Any, classes: int | None) -> None:
@@ -283,7 +303,7 @@ def _check_labels(labels: Any, original: Any, classes: int | None) -> None:
         raise DataError(f"y[{index}] is {original[place]}, expected a label {expected}")
 
 
-def _check_finite(name: str, array: Any) -> None:
+def _check_finite(name: str, array: Any, columns: list[str] | None) -> None:
     if array.dtype.kind != "f":
         return
     for start, block in _blocks(array):
@@ -293,7 +313,8 @@ def _check_finite(name: str, array: Any) -> None:
             value = float(block[place])
             row, *rest = (int(index) for index in place)
             index = ", ".join(str(i) for i in (start + row, *rest))
-            where = f"row {start + row}" + (f", column {', '.join(map(str, rest))}" if rest else "")
+            column = repr(columns[rest[0]]) if columns else ", ".join(map(str, rest))
+            where = f"row {start + row}" + (f", column {column}" if rest else "")
             raise DataError(f"{name}[{index}] is {value} ({where}), expected finite numbers")
 
 

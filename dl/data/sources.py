@@ -43,7 +43,8 @@ def load_dataset(
         - ``"digits"``: scikit-learn's 1797 handwritten digits of 8 × 8 pixels, x (n, 64) float32 from 0 to 1;
         - ``"fashion-mnist"``: x (n, 784) uint8, the official test set;
         - a ``.npz`` file with arrays ``x`` and ``y`` (or ``x_train`` and ``y_train``), and, where the parts are
-          given, ``x_validation``, ``y_validation``, ``x_test``, ``y_test``; ``weight`` beside ``x`` weighs rows;
+          given, ``x_validation``, ``y_validation``, ``x_test``, ``y_test``; ``weight`` beside ``x`` weighs rows, and
+          ``feature_names`` names the columns of x;
         - a ``.csv`` file with a line of column names, numbers, and a target column; x is float64;
         - a ``.txt`` file, or ``"python-source"``, the source of Python's own module argparse: each row of x is a
           stretch of `length` characters as numbers, y the characters after them, `Splits.classes` the alphabet;
@@ -82,6 +83,7 @@ def load_dataset(
         if labels == "values":
             raise ConfigurationError(f"labels='values', but the characters of {source!r} are classes")
         whole, alphabet = read_text(source, length)
+        whole.classes = alphabet.tolist()
         parts = _split(source, whole, {"validation": validation, "test": test}, seed, stratified=False)
         return Splits(**parts, classes=alphabet, name=source if kind in NAMED else path.stem)
     if kind == "digits":
@@ -102,12 +104,14 @@ def load_dataset(
             f"there is no data set {source!r}, expected {', '.join(map(repr, NAMED))}, a .npz, .csv or .txt file, "
             "or a folder with x.npy and y.npy"
         )
+    names = _feature_names(source, arrays.pop("feature_names", None))
     raw = _named_parts(source, arrays)
     classes = _class_values(source, raw["train"][1], labels)
-    parts = {part: _dataset(source, part, x, y, weight, classes) for part, (x, y, weight) in raw.items()}
+    parts = {part: _dataset(source, part, x, y, weight, classes, names) for part, (x, y, weight) in raw.items()}
     fractions = {part: size for part, size in (("validation", validation), ("test", test)) if part not in parts}
     stratified = classes is not None and parts["train"].y.ndim == 1
-    parts |= _split(source, parts["train"], fractions, seed, stratified=stratified)
+    in_order = kind in ("folder", ".npy")
+    parts |= _split(source, parts["train"], fractions, seed, stratified=stratified, in_order=in_order)
     if stratified and classes is not None:
         rows = np.bincount(parts["train"].y, minlength=len(classes))
         if not rows.all():
@@ -149,6 +153,18 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
     return {name: read_npy(file, mmap=name.startswith("x")) for name, file in found.items()}
 
 
+def _feature_names(source: str, names: np.ndarray | None) -> list[str] | None:
+    """The names of columns that a source holds, if it does."""
+    if names is None:
+        return None
+    if names.ndim != 1 or names.dtype.kind != "U" or len(np.unique(names)) < len(names):
+        raise DataError(
+            f"{source}: feature_names has shape {names.shape} and dtype {names.dtype}, expected one text for each "
+            "column of x, each once"
+        )
+    return names.tolist()
+
+
 def _named_parts(source: str, arrays: dict[str, np.ndarray]) -> dict[str, tuple[Any, Any, Any]]:
     """The arrays x, y and weight, or None, by their names: train, and validation and test where they are given."""
     unknown = sorted(set(arrays) - set(_NAMES))
@@ -178,7 +194,8 @@ def _class_values(source: str, y: np.ndarray, labels: str) -> np.ndarray | None:
         return None
     if y.ndim not in (1, 2) or y.shape[1:] == (1,) or y.dtype.kind not in "biufU":
         several = " or, of sequences, (n, tokens)" if y.ndim > 2 else ""
-        raise DataError(f"{source}: y has shape {y.shape} and dtype {y.dtype}, expected (n,) labels{several}")
+        way_out = "; save y.ravel()" if y.shape[1:] == (1,) else ""
+        raise DataError(f"{source}: y has shape {y.shape} and dtype {y.dtype}, expected (n,) labels{several}{way_out}")
     if y.dtype.kind == "f":
         broken = y != np.rint(y)
         if broken.any():
@@ -188,11 +205,13 @@ def _class_values(source: str, y: np.ndarray, labels: str) -> np.ndarray | None:
     return values if values.dtype.kind == "U" else values.astype(np.int64)
 
 
-def _dataset(source: str, part: str, x: Any, y: Any, weight: Any, classes: np.ndarray | None) -> Dataset:
+def _dataset(
+    source: str, part: str, x: Any, y: Any, weight: Any, classes: np.ndarray | None, names: list[str] | None
+) -> Dataset:
     """One checked part, its labels numbered by their place in `classes`."""
     try:
         if classes is None:
-            return Dataset(x, y.astype(np.float64) if y.dtype.kind in "biu" else y, weight)
+            return Dataset(x, y.astype(np.float64) if y.dtype.kind in "biu" else y, weight, feature_names=names)
         if (y.dtype.kind == "U") != (classes.dtype.kind == "U"):
             raise DataError(f"y has dtype {y.dtype}, the labels of the training part {classes.dtype}, expected alike")
         places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
@@ -201,18 +220,29 @@ def _dataset(source: str, part: str, x: Any, y: Any, weight: Any, classes: np.nd
             place = np.unravel_index(int(strange.argmax()), y.shape)
             row = ", ".join(map(str, place))
             raise DataError(f"y[{row}] is {y[place].item()!r}, which no row of the training part is labelled")
-        return Dataset(x, places, weight)
+        return Dataset(x, places, weight, feature_names=names, classes=_class_names(classes))
     except DataError as error:
         raise DataError(f"{source}, {part} part: {error}") from None
 
 
-def _split(source: str, data: Dataset, fractions: dict[str, float], seed: int, stratified: bool) -> dict[str, Any]:
-    """Take the parts named in `fractions` out of `data`; what is left is the part ``train``."""
+def _class_names(classes: np.ndarray) -> list[int | str] | None:
+    """What labels are called, or None where they are their own names, 0, 1, …"""
+    names = classes.tolist()
+    return None if names == list(range(len(names))) else names
+
+
+def _split(
+    source: str, data: Dataset, fractions: dict[str, float], seed: int, stratified: bool, in_order: bool = False
+) -> dict[str, Any]:
+    """Take the parts named in `fractions` out of `data`, the last rows where they are taken `in_order`.
+
+    What is left is the part ``train``.
+    """
     sizes = {part: max(1, round(size * len(data))) for part, size in fractions.items() if size > 0}
     if sum(sizes.values()) >= len(data):
         aside = " and ".join(f"{size} for {part}" for part, size in sizes.items())
         raise DataError(f"{source}: {len(data)} in all are too few rows to set aside {aside} and train on the rest")
-    if isinstance(data.x, np.memmap):
+    if in_order:
         parts, end = {}, len(data)
         for part in reversed(sizes):  # the test part is the last
             parts[part] = data[end - sizes[part] : end]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError
+from ..data import as_dataset
+from ..data.names import matched
 from ..graph import Graph, Value
 from ..initializers import zeros
 from ..layers.base import ArrayLayer, Layer, Parameter
@@ -108,7 +110,9 @@ def check_gradients(
     """
     if x is None:
         raise ConfigurationError("check_gradients: x is None; expected some rows, as an array (rows, features)")
-    graph, width = Graph("float64", train=train), flat(np.asarray(x)).shape[1]
+    data = matched(as_dataset(x, y), model.feature_names)
+    x, y = data.on_host("x").astype(np.float64), data.y
+    graph, width = Graph("float64", train=train), flat(x).shape[1]
     shape = graph.lower(model, graph.batch((width,))).shape
     rows = None if graph.categories else len(x)
     shifted = _Shifted(copy.deepcopy(model).astype("float64"), rows, width)
@@ -121,7 +125,7 @@ def check_gradients(
     objective = Objective(
         shifted,
         loss or MSELoss(),
-        np.asarray(x, dtype=np.float64),
+        x,
         y,
         train=train,
         seed=seed,

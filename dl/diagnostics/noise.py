@@ -9,9 +9,11 @@ import numpy as np
 
 from ...backends.errors import DataError
 from ..data import as_dataset
+from ..data.names import matched
 from ..layers.base import Layer
 from ..losses import Loss
 from ..objective import Objective
+from ..plan import underflowing
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class GradientNoise:
         return self.variance / self.squared_norm if self.squared_norm > 0 else np.inf
 
 
+@underflowing
 def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256, **options: Any) -> GradientNoise:
     """Estimates the noise of the gradient at a model's weights from the gradients of single rows, one by one.
 
@@ -54,7 +57,7 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     DataError
         There are fewer than 2 rows.
     """
-    data = as_dataset(x, y)
+    data = matched(as_dataset(x, y), model.feature_names)
     rows = min(most, len(data))
     if rows < 2:
         raise DataError(f"gradient_noise: x has {len(data)} rows; expected at least 2")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
+from ..data.arrays import read
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def bias_variance(
     """
     if draws < 2:
         raise ConfigurationError(f"bias_variance: draws is {draws}; expected at least 2")
-    x, y, y_test = np.asarray(x), np.asarray(y), np.asarray(y_test)
+    x, y, y_test = (read(name, value)[0] for name, value in (("x", x), ("y", y), ("y_test", y_test)))
     random, found = np.random.default_rng(seed), []
     for _ in range(draws):
         rows = random.integers(0, len(x), len(x))
@@ -70,7 +71,7 @@ def bias_variance(
     if predictions.shape[1:] != y_test.shape:
         raise DataError(f"bias_variance: predictions have the shape {predictions.shape[1:]}, y_test {y_test.shape}")
     mean = predictions.mean(axis=0)
-    known = y_test if truth is None else np.asarray(truth)
+    known = y_test if truth is None else read("truth", truth)[0]
     if known.shape != y_test.shape:
         raise DataError(f"bias_variance: truth has the shape {known.shape}, y_test {y_test.shape}")
     return BiasVariance(

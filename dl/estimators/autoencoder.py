@@ -11,7 +11,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from ...backends.errors import ShapeError
+from ..data.arrays import native
 from ..losses import MSELoss
+from ..plan import underflowing
 from . import checks
 from .base import Perceptron, goes_stepwise
 from .descent import Objective
@@ -101,7 +103,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
             The codes have another width.
         """
         check_is_fitted(self)
-        X = check_array(X, dtype=self.coefs_[0].dtype)
+        X = check_array(native(X), dtype=self.coefs_[0].dtype, order="C")
         if X.shape[1] != self._n_features_out:
             raise ShapeError(f"X has {X.shape[1]} columns; expected codes of {self._n_features_out}")
         return self._outputs(X, self._middle)
@@ -109,7 +111,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
     def score(self, X: Any, y: Any = None) -> float:
         """R² of the rows that come back, averaged over features; 1 is the best."""
         answers = self._outputs(X)
-        return float(r2_score(np.asarray(X), answers))
+        return float(r2_score(check_array(native(X), order="C"), answers))
 
     @property
     def _middle(self) -> int:
@@ -127,9 +129,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         activations[len(sizes)] = "identity"
         return widths, activations
 
+    @underflowing
     def _fit_rows(self, X: Any, incremental: bool) -> Self:
         first = self._first(incremental)
-        X = validate_data(self, X, dtype=self._dtypes(first), order="C", reset=first)
+        X = validate_data(self, native(X), dtype=self._dtypes(first), order="C", reset=first)
         self.out_activation_ = "identity"
         self._fit(X, X, X.shape[1], None, first, incremental)
         return self

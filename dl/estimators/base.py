@@ -18,7 +18,9 @@ from ... import backends
 from ...backends import Backend
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..data import Dataset
+from ..data.arrays import native
 from ..interrupts import interrupts, unswallowed
+from ..plan import underflowing
 from . import checks, lbfgs
 from .descent import Descent, Objective
 from .network import Network
@@ -314,11 +316,12 @@ class Perceptron(BaseEstimator):
 
     # answering
 
+    @underflowing
     def _outputs(self, X: Any, first: int = 0, last: int | None = None) -> np.ndarray:
         """What layers `first` to `last` make of rows X, which are checked."""
         check_is_fitted(self)
         if first == 0:
-            X = validate_data(self, X, dtype=self.coefs_[0].dtype, reset=False)
+            X = validate_data(self, native(X), dtype=self.coefs_[0].dtype, order="C", reset=False)
         _, activations = self._hidden()
         network = Network(self.coefs_, self.intercepts_ if self.fit_intercept else None, activations)
         return network.forward(backends.get(self.backend), X, first, last)

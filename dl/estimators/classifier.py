@@ -11,6 +11,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from ...backends.errors import ConfigurationError
+from ..data.arrays import native
+from ..plan import underflowing
 from .base import Perceptron, goes_stepwise
 from .descent import Objective
 from .labels import Labels
@@ -37,11 +39,13 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
         outputs = self._outputs(X)
         return self._labels.decode(outputs)
 
+    @underflowing
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, in the order of `classes_`, or of each label: (rows, n)."""
         outputs = self._outputs(X)
         return self._labels.probabilities(outputs)
 
+    @underflowing
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithm of `predict_proba`."""
         with np.errstate(divide="ignore"):
@@ -52,9 +56,10 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
         outputs = self._outputs(X)
         return outputs.reshape(-1) if self._labels.kind == "binary" else outputs
 
+    @underflowing
     def _fit_classes(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Self:
         first = self._first(incremental)
-        X, y = validate_data(self, X, y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)
+        X, y = validate_data(self, native(X), y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)
         if first:
             self._labels = Labels.of(y, classes)
             self.classes_ = self._labels.classes

@@ -10,7 +10,9 @@ from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from ..data.arrays import native
 from ..losses import MSELoss
+from ..plan import underflowing
 from . import checks
 from .base import Perceptron, goes_stepwise
 from .classifier import NetworkClassifier
@@ -173,10 +175,13 @@ class MLPRegressor(RegressorMixin, Perceptron):
         outputs = self._outputs(X)
         return outputs.reshape(-1) if self.n_outputs_ == 1 else outputs
 
+    @underflowing
     def _fit_values(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = self._first(incremental)
         dtypes = self._dtypes(first)
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=dtypes, order="C", reset=first)
+        X, y = validate_data(
+            self, native(X), y, multi_output=True, y_numeric=True, dtype=dtypes, order="C", reset=first
+        )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         targets = np.ascontiguousarray(y, X.dtype).reshape(len(y), -1)

@@ -72,6 +72,9 @@ class Layer:
     dtype: str = "float32"
     classes: list[int | str] | None = None
     """What the labels of a classifier are called; saved with the model."""
+    feature_names: list[str] | None = None
+    """Names of the columns that the model was trained on, where they have such; saved with it. Data frames are matched
+    by them."""
     joins: ClassVar[int] = 1
     """How many values it reads; one that reads several gets them as a tuple."""
     reads_data: ClassVar[bool] = False

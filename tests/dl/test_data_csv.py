@@ -29,18 +29,18 @@ def written(tmp_path, content: str | bytes):
     ids=["plain", "crlf", "no last newline", "byte order mark", "spaces", "blank lines"],
 )
 def test_a_named_file(tmp_path, content):
-    x, y = read_csv(written(tmp_path, content)).values()
+    x, y, _ = read_csv(written(tmp_path, content)).values()
     assert x.dtype == np.float64 and x.tolist() == [[1, 2.5], [-3, 0.4]]
     assert y.tolist() == ["cat", "dog"]
 
 
 def test_the_target_column_and_its_type(tmp_path):
     path = written(tmp_path, 'id,"size, cm",y\n7,1.5,2\n8,2,4\n')
-    x, y = read_csv(path).values()
+    x, y, _ = read_csv(path).values()
     assert x.tolist() == [[7, 1.5], [8, 2]] and y.dtype == np.int64 and y.tolist() == [2, 4]
-    x, y = read_csv(path, target="size, cm").values()
+    x, y, _ = read_csv(path, target="size, cm").values()
     assert x.tolist() == [[7, 2], [8, 4]] and y.dtype == np.float64 and y.tolist() == [1.5, 2]
-    x, y = read_csv(path, target="id").values()
+    x, y, _ = read_csv(path, target="id").values()
     assert x.tolist() == [[1.5, 2], [2, 4]] and y.tolist() == [7, 8]
 
 
@@ -63,7 +63,7 @@ def test_written_numbers_come_back_bit_for_bit(tmp_path, table):
         writer = csv.writer(file)
         writer.writerow(f"c{i}" for i in range(table.shape[1]))
         writer.writerows(table.tolist())
-    x, y = read_csv(path).values()
+    x, y, _ = read_csv(path).values()
     np.testing.assert_array_equal(x, table[:, :-1])
     np.testing.assert_array_equal(y, table[:, -1])
 
@@ -113,7 +113,7 @@ def test_missing_columns_files_and_folders(tmp_path):
 
 def test_names_with_underscores_are_no_numbers(tmp_path):
     """Python's own float takes 1_000 for a thousand."""
-    _, y = read_csv(written(tmp_path, "a,y\n1,1_2\n2,1_3\n")).values()
+    _, y, _ = read_csv(written(tmp_path, "a,y\n1,1_2\n2,1_3\n")).values()
     assert y.tolist() == ["1_2", "1_3"]
     with pytest.raises(DataError, match="the cell is '1_000', expected a finite number"):
         read_csv(written(tmp_path, "a,y\n1_000,1\n"))
@@ -125,6 +125,7 @@ def test_several_targets_and_weights(tmp_path):
     assert {name: array.tolist() for name, array in found.items()} == {
         "x": [[1], [5]],
         "y": [[4, 3], [8, 7]],
+        "feature_names": ["a"],
         "weight": [0.5, 2],
     }
     assert read_csv(path, weight="z")["y"].tolist() == [3, 7]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gearshift.backends import host
 from gearshift.backends.errors import DataError
 from gearshift.dl.data import Dataset, Splits, as_dataset
 from gearshift.dl.data import dataset as module
@@ -85,8 +86,20 @@ def test_memory_maps_stay_mapped(tmp_path):
     assert data.x is x
     part = data[1:3]
     assert isinstance(part.x, np.memmap) and np.shares_memory(part.x, x)
-    with pytest.raises(DataError, match="memory map of dtype int16, expected uint8, float32 or float64"):
-        Dataset(mapped(tmp_path / "i.npy", X.astype(np.int16)))
+
+
+@pytest.mark.parametrize(
+    "stored", [X.astype(np.int16), np.asfortranarray(X), X.astype(">f4")], ids=["int16", "F", ">f4"]
+)
+def test_other_memory_maps_are_read_where_there_is_memory_for_them(tmp_path, monkeypatch, stored):
+    x = mapped(tmp_path / "x.npy", stored)
+    data = Dataset(x, Y)
+    assert type(data.x) is np.ndarray and data.x.flags.c_contiguous and data.x.dtype == np.float32
+    np.testing.assert_array_equal(data.x, X)
+    monkeypatch.setattr(host, "memory", lambda: (47, 100))
+    with pytest.raises(DataError, match=r"x is a memory map of dtype .* takes 48 bytes of memory, and 47 are free"):
+        Dataset(x, Y)
+    assert Dataset(mapped(tmp_path / "c.npy", X), Y).x.nbytes == 48
 
 
 @pytest.mark.torch

@@ -218,11 +218,15 @@ class FakeCupy:
     def empty(self, shape: Any, dtype: Any) -> Any:
         return self.zeros(shape, dtype)
 
-    def asarray(self, array: Any, dtype: Any = None) -> Any:
+    def asarray(self, array: Any, dtype: Any = None, order: Any = None) -> Any:
+        """Keeps Fortran order where no other is asked for, as CuPy does."""
         if isinstance(array, DeviceArray):
-            return array if dtype in (None, array.dtype) else array.astype(dtype)
+            fits = order != "C" or array.flags.c_contiguous
+            return array if fits and dtype in (None, array.dtype) else array.astype(dtype or array.dtype, order or "K")
         given = np.asarray(array, dtype=dtype)
-        there = self.zeros(given.shape, given.dtype)
+        fortran = order is None and given.flags.f_contiguous and not given.flags.c_contiguous
+        there = self.zeros(given.shape[::-1] if fortran else given.shape, given.dtype)
+        there = there.T if fortran else there
         there.view(np.ndarray)[...] = given
         return there
 

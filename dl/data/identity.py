@@ -1,0 +1,86 @@
+"""What tells the data of a run from others: sizes, names and a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from .dataset import Dataset, Splits
+
+HASHED = 64 << 20  # bytes of an array that the hash sees at the most
+BLOCK = 1 << 20  # of so many bytes each, where the array has more
+
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+
+
+class Part(BaseModel):
+    """What tells one part's arrays from others: shapes, dtypes and a hash of their bytes."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    rows: Annotated[int, Field(ge=1, lt=2**62)]
+    arrays: Annotated[dict[str, str], Field(max_length=3)]
+    """Shape of a row and dtype, by the array's name."""
+    values: Hash
+
+
+class Identity(BaseModel):
+    """What tells a data set in its parts from others. Hostile files are refused by its types.
+
+    The hash is BLAKE2b. It sees arrays of up to 64 MiB whole, and 64 blocks of 1 MiB, evenly spread, of larger ones: so
+    a memory map is not read for it, and a change of a few rows of very large data may go unnoticed.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    parts: Annotated[dict[str, Part], Field(max_length=3)]
+    feature_names: list[str] | None = None
+    classes: list[int | str] | None = None
+
+    @staticmethod
+    def of(splits: Splits, targets: bool = True) -> Identity:
+        """The identity of data; without `targets` where these were made of the rows."""
+        parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+        return Identity(
+            parts={name: _part(data, targets) for name, data in parts.items() if data is not None},
+            feature_names=splits.train.feature_names,
+            classes=None if splits.classes is None else splits.classes.tolist(),
+        )
+
+    def changes(self, now: Identity) -> list[str]:
+        """What is different `now`, apart from names, in words."""
+        found = []
+        for name, before in self.parts.items():
+            after = now.parts.get(name)
+            if after is None:
+                found.append(f"the {name} part is gone")
+            elif after.rows != before.rows:
+                found.append(f"the {name} part has {after.rows:,} rows, and had {before.rows:,}")
+            elif after.arrays != before.arrays:
+                kinds = [f"{array} is {kind}" for array, kind in after.arrays.items()]
+                were = [f"{array} was {kind}" for array, kind in before.arrays.items()]
+                found.append(f"in the {name} part {', '.join(kinds)}, and {', '.join(were)}")
+            elif after.values != before.values:
+                found.append(f"the {name} part has other values")
+        return found + [f"the {name} part is new" for name in now.parts if name not in self.parts]
+
+
+def _part(data: Dataset, targets: bool) -> Part:
+    digest, kinds = hashlib.blake2b(digest_size=16), {}
+    for name in ("x", "y", "weight") if targets else ("x", "weight"):
+        if getattr(data, name) is not None:
+            array = data.on_host(name)
+            kinds[name] = f"{tuple(map(int, array.shape[1:]))} {array.dtype}"
+            _hash(digest, array)
+    return Part(rows=len(data), arrays=kinds, values=digest.hexdigest())
+
+
+def _hash(digest: Any, array: np.ndarray) -> None:
+    bytes_ = np.asarray(array).reshape(-1).view(np.uint8)
+    if bytes_.size <= HASHED:
+        return digest.update(bytes_.data)
+    for start in np.linspace(0, bytes_.size - BLOCK, HASHED // BLOCK).astype(np.int64).tolist():
+        digest.update(bytes_[start : start + BLOCK].data)
