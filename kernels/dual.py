@@ -2,9 +2,11 @@
 
 An operation's reference is array code, so it can be given dual numbers (Clifford 1873) instead of arrays and an
 array module that knows their rules: f(a + ȧε) = f(a) + f'(a) ȧ ε, with ε² = 0. What comes out beside the values is
-exact: the derivative along the inputs' tangents, no difference of two values. At a kink the derivative is PyTorch's:
-`where` has that of the branch taken, `abs` 0, `maximum` and `minimum` of two equal numbers the mean of theirs. A formula
-that joins smooth pieces at a kink of another kind, as `where(z < 0, …)` with `abs(z)`, has no right derivative there.
+exact: the derivative along the inputs' tangents, no difference of two values.
+
+At a kink the derivative is PyTorch's: ``where`` has that of the branch taken, ``abs`` 0, ``maximum`` and ``minimum`` of
+two equal numbers the mean of theirs. References must not join the pieces of a smooth function with two of these, as
+``where(z < 0, …)`` and ``abs(z)``: at the joint the derivative would be wrong.
 """
 
 from __future__ import annotations
