@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError, ShapeError
 from ...kernels.standardize import STANDARDIZE
-from ..initializers import ones, zeros
+from ..initializers import given, ones, zeros
 from .base import Layer, Parameter
 
 if TYPE_CHECKING:
@@ -56,11 +57,13 @@ class Standardize(Layer):
                 raise ShapeError(f"Standardize: {name} has shape {value.shape}; expected ({self.features},)")
         with np.errstate(over="ignore"):
             fitted = mean, 1 / np.where(std > 0, std, 1)
-        for (name, given), array in zip((("mean", mean), ("std", std)), self._rounded(fitted), strict=True):
+        for (name, values), array in zip((("mean", mean), ("std", std)), self._rounded(fitted), strict=True):
             if not np.isfinite(array).all():
-                value = given[int(np.isfinite(array).argmin())]
+                value = values[int(np.isfinite(array).argmin())]
                 raise DataError(f"Standardize: {name} {value:g} is beyond the range of {self.dtype}")
         self._fitted = fitted
+        for parameter, value in zip((self.mean, self.scale), fitted, strict=True):
+            parameter.init = partial(given, value=value)  # drawing weights anew does not lose the statistics
         self._set(self._rounded(fitted))
         return self
 

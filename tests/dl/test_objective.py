@@ -36,7 +36,7 @@ FIRST: dict[str, Any] = {
 
 
 def net(*first: gs.Layer) -> gs.Sequential:
-    return gs.Sequential(*first, gs.Linear(6, 8), gs.Tanh(), gs.Linear(8, 3), dtype="float64").ensure_initialized(0)
+    return gs.Sequential(*first, gs.Linear(6, 8), gs.Tanh(), gs.Linear(8, 3), dtype="float64").init(0)
 
 
 def pair() -> tuple[gs.Sequential, gs.Sequential]:
