@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from .npy import read_npy, read_npz
 from .text import PYTHON, read_text
 
 MAX_CSV_CLASSES = 100  # whole numbers in a .csv target with more different values are quantities, not labels
+SURE = 20  # rows of a class expected in a part, which then has some unless the rows are in some order
 NAMED = ("digits", "fashion-mnist", PYTHON)
 _NAMES = tuple(f"{name}{part}" for part in ("", "_train", "_validation", "_test") for name in ("x", "y", "weight"))
 
@@ -109,12 +110,7 @@ def load_dataset(
     stratified = classes is not None and parts["train"].y.ndim == 1
     parts |= _split(source, parts["train"], fractions, seed, stratified=stratified)
     if stratified and classes is not None:
-        rows = np.bincount(parts["train"].y, minlength=len(classes))
-        if not rows.all():
-            raise DataError(
-                f"{source}: no row of class {classes[rows.argmin()].item()!r} is in the training part; "
-                "are the rows sorted? (memory-mapped rows are split in the order that they have)"
-            )
+        _check_order(source, parts, fractions, classes)
     return Splits(**parts, classes=classes, name=source if kind in NAMED else path.stem)
 
 
@@ -204,6 +200,20 @@ def _dataset(source: str, part: str, x: Any, y: Any, weight: Any, classes: np.nd
         return Dataset(x, places, weight)
     except DataError as error:
         raise DataError(f"{source}, {part} part: {error}") from None
+
+
+def _check_order(source: str, parts: dict[str, Dataset], drawn: Iterable[str], classes: np.ndarray) -> None:
+    """Raises where a class is missing that a part would have if the rows were in no order."""
+    rows = {part: np.bincount(parts[part].y, minlength=len(classes)) for part in ("train", *drawn) if part in parts}
+    for part, found in rows.items():
+        expected = rows["train"] * (len(parts[part]) / len(parts["train"]))
+        missing = found == 0 if part == "train" else (found == 0) & (expected >= SURE)
+        if missing.any():
+            raise DataError(
+                f"{source}: no row of class {classes[missing.argmax()].item()!r} is in the "
+                f"{'training' if part == 'train' else part} part; are the rows sorted? "
+                "(memory-mapped rows are split in the order that they have)"
+            )
 
 
 def _split(source: str, data: Dataset, fractions: dict[str, float], seed: int, stratified: bool) -> dict[str, Any]:

@@ -145,6 +145,30 @@ def test_noise_of_the_gradient_is_that_of_its_rows() -> None:
         gs.gradient_noise(model, loss, X[:1], y[:1])
 
 
+def test_noise_of_many_rows_is_estimated_from_a_random_sample() -> None:
+    """Rows sorted by their targets, whose first quarter is all alike."""
+    x = np.repeat(RANDOM.standard_normal((4, 4)), 300, axis=0) + 0.1 * RANDOM.standard_normal((1200, 4))
+    y = np.repeat([0.0, 5.0, -5.0, 20.0], 300)
+    model, loss = gs.Sequential(gs.Linear(4, 1), dtype="float64").init(2), gs.MSELoss()
+    whole, noise = gs.gradient_noise(model, loss, x, y, most=1200), gs.gradient_noise(model, loss, x, y)
+    assert (whole.rows, noise.rows) == (1200, 256)
+    assert noise.variance == pytest.approx(whole.variance, rel=0.2)
+    assert noise.noise_scale == pytest.approx(whole.noise_scale, rel=0.3)
+    assert gs.gradient_noise(model, loss, x, y, seed=1).variance != noise.variance
+
+
+def test_noise_counts_that_of_dropout_and_refuses_statistics_of_a_single_row() -> None:
+    """With rows that are equal, masks alone differ: y = Σ x d / (1 - p) has the variance of a sum of coins."""
+    model, loss = gs.Sequential(gs.Dropout(0.5), gs.Linear(4, 1, bias=False), dtype="float64").init(2), gs.MSELoss()
+    model.load_state_dict({"1.weight": np.zeros((4, 1))})
+    noise = gs.gradient_noise(model, loss, np.ones((4000, 4)), np.ones(4000), most=4000)
+    assert noise.variance == pytest.approx(4 * 4 * 1.0, rel=0.1)  # of the gradient -2 · 2 d: 4 weights, 16 · 1/4 each
+    model = gs.Sequential(gs.Linear(4, 4), gs.BatchNorm1d(4), gs.Linear(4, 1), dtype="float64")
+    with pytest.raises(ConfigurationError, match=r"layer 1 takes statistics of its batch.*train=False"):
+        gs.gradient_noise(model, loss, X, X[:, 0])
+    assert gs.gradient_noise(model, loss, X, X[:, 0], train=False).variance > 0
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_callbacks_record_what_formulas_say(backend: str, tmp_path: Path) -> None:
     model = gs.Sequential(gs.Linear(4, 6), gs.Tanh(), gs.Linear(6, 3), dtype="float64")
