@@ -112,6 +112,33 @@ def test_lanczos_agrees_with_the_dense_hessian_of_a_network(monkeypatch: pytest.
     assert lanczos.largest == pytest.approx(dense.largest, abs=1e-6)
 
 
+def test_lanczos_takes_no_more_products_than_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Least squares whose eigenvalues crowd at the lower end, where restarted Lanczos takes ten times as many."""
+    n, taken = 600, []
+    x = RANDOM.standard_normal((1500, n)) * np.logspace(0, -1.5, n)
+    hessian = gs.Hessian(gs.Sequential(gs.Linear(n, 1, bias=False), dtype="float64"), gs.MSELoss(), x, x @ np.ones(n))
+    matrix = 2 * x.T @ x / len(x)
+    monkeypatch.setattr(gs.Hessian, "__matmul__", lambda _, v: taken.append(v) or matrix @ v)
+    found, values = spectrum_of(hessian), np.linalg.eigvalsh(matrix)
+    assert 20 < len(taken) <= n
+    assert (found.smallest, found.largest) == pytest.approx((values[0], values[-1]), rel=1e-10)
+    assert np.allclose(matrix @ found.directions[0], found.smallest * found.directions[0], atol=1e-9)
+    with pytest.warns(UserWarning, match="after 30 iterations the eigenvalues are known to"):
+        spectrum_of(hessian, iterations=30)
+    monkeypatch.setattr("gearshift.dl.diagnostics.curvature.WHOLE", 0)
+    assert spectrum_of(hessian).largest == pytest.approx(values[-1], rel=1e-6)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_lanczos_ends_where_a_hessian_of_low_rank_has_shown_all(rank: int) -> None:
+    x = np.zeros((4, 501))
+    x[:rank, :rank] = np.diag([1.0, 2.0, 3.0][:rank])
+    model = gs.Sequential(gs.Linear(501, 1, bias=False), dtype="float64")
+    found = gs.spectrum(model, gs.MSELoss(), x, np.zeros(4))
+    assert found.largest == pytest.approx(2 * max([0, 1, 4, 9][: rank + 1]) / 4, abs=1e-12)
+    assert abs(found.smallest) <= 1e-12
+
+
 @pytest.mark.parametrize(
     ("point", "kind"), [((0.0, 0.0), "saddle"), ((1.0, 1.0), "minimum"), ((1.0, 0.2), "not stationary")]
 )
