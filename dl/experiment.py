@@ -223,7 +223,8 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
 
 def build_callbacks(configuration: Configuration, splits: Splits) -> list[Callback]:
     """What looks at the training after each epoch."""
-    section, train = configuration.watch, splits.train[: configuration.watch.rows]
+    section = configuration.watch
+    train = splits.train.sample(section.rows, configuration.train.seed)
     found: list[Callback] = []
     if section.gradient_norms:
         found.append(GradientNorms(train.x, train.y))

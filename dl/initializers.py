@@ -24,6 +24,11 @@ def ones(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
     return np.ones(shape)
 
 
+def given(key: np.ndarray, stream: int, shape: tuple[int, ...], *, value: np.ndarray) -> np.ndarray:
+    """Always `value`: for statistics of the data."""
+    return value.reshape(shape)
+
+
 def glorot(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
     """Uniform in ±√6 / √(fan_in + fan_out) (Glorot and Bengio 2010); shape (fan_in, fan_out)."""
     bound = math.sqrt(6 / (shape[0] + shape[-1]))

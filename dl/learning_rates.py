@@ -141,7 +141,7 @@ def learning_rate_trials(
     for number, rate in enumerate(sorted(rates)):
         trainer = make(float(rate))
         parts = _parts(dataset, iterations, batch_size, trainer.seed)
-        held = dataset[: min(len(dataset), HELD)]
+        held = dataset.sample(HELD)
         if not number:
             before = trainer.evaluate(held)["loss"]
         rows.append(_trial(trainer, float(rate), parts, held, batch_size))

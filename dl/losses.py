@@ -20,6 +20,8 @@ from .data import Dataset
 from .data.dataset import one_hot
 from .graph import Graph, Value
 
+small_is_zero = np.errstate(under="ignore")  # a probability too small for its dtype is 0, which is no mistake
+
 
 class Loss:
     """Base of the losses. `metrics` are the columns of the scores that its operation writes, the loss first."""
@@ -117,6 +119,7 @@ class CrossEntropyLoss(Loss):
         """The class of the greatest logit: int64 (rows,), of sequences (examples, tokens)."""
         return np.argmax(outputs, axis=-1)
 
+    @small_is_zero
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """The softmax over the classes, in the outputs' dtype."""
         exps = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
@@ -194,11 +197,14 @@ class BCEWithLogitsLoss(BinaryLoss):
 
     operation = BINARY_CROSS_ENTROPY
 
+    @small_is_zero
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Of one output a row, the probabilities of 0 and 1 (rows, 2); else those of 1 (rows, n)."""
         e = np.exp(-np.abs(outputs))
         one = np.where(outputs < 0, e, 1) / (1 + e)
-        return np.concatenate([1 - one, one], axis=1) if outputs.shape[1] == 1 else one
+        if outputs.shape[1] > 1:
+            return one
+        return np.concatenate([np.where(outputs < 0, 1, e) / (1 + e), one], axis=1)  # 1 - one would lose small ones
 
 
 class HingeLoss(BinaryLoss):

@@ -54,11 +54,10 @@ class Objective:
         self.rows, width = len(data), flat(data.x).shape[1]
         self.program = gradient(model, loss, width, train=train)
         self.check(data)
-        counters = new_counters(self.backend)
-        counters[STEP] = step
-        self._shared = {"counters": counters, "key": self.backend.asarray(key_of(seed))}
+        self._counters = new_counters(self.backend)
+        self._shared = {"counters": self._counters, "key": self.backend.asarray(key_of(seed))}
         self.plan = self._bound(self.program)
-        self.load(data.x, data.y)
+        self.load(data.x, data.y, step)
 
     def _bound(self, program: Program) -> Plan:
         return Plan(program.graph, self.backend, self.arena, self._shared, self.rows)
@@ -69,9 +68,11 @@ class Objective:
         check_categories(self.program.graph, self.program.x, data)
 
     @underflowing
-    def load(self, x: Any, y: Any) -> None:
-        """Takes other rows, as many as before, which have been checked."""
+    def load(self, x: Any, y: Any, step: int | None = None) -> None:
+        """Takes other rows, as many as before, which have been checked, and, where given, the masks of `step`."""
         program, asarray = self.program, self.backend.asarray
+        if step is not None:
+            self._counters[STEP] = step
         assert program.target is not None
         self.plan.array(program.x, self.rows)[...] = asarray(flat(x))
         self.plan.array(program.target, self.rows)[...] = asarray(y).reshape(self.rows, *program.target.shape)

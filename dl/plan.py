@@ -16,6 +16,7 @@ from .arena import Arena
 from .capture import Steps
 from .graph import Graph, Node, Value
 from .launches import joined
+from .tangent import PHASE
 
 TICK = 0.25  # seconds after which `run` comes back, for progress and signals
 BINDINGS = 8  # batch sizes that stay bound
@@ -203,13 +204,19 @@ def bytes_of(value: Value, rows: int) -> int:
 
 
 def share_memory(graph: Graph) -> dict[Value, Value]:
-    """For each value that an operation can write in place of its input: the value whose memory it takes."""
+    """For each value that an operation can write in place of its input: the value whose memory it takes.
+
+    Only memory that the graph itself fills is shared. A value that nothing in it writes, such as the rows of an
+    `Objective`, is filled from outside, once for many runs. The same holds for what a phase that runs again by itself
+    reads: Hessian-vector products change nothing that the forward and backward phases left.
+    """
     last_read: dict[Value, float] = {value: float("inf") for value in graph.outputs}
     for position, node in enumerate(graph.nodes):
         for value in node.inputs:
             last_read[value] = max(last_read.get(value, 0), position)
     in_arena = {graph.gradients[value] for value in graph.parameters.values() if value in graph.gradients}
     roots: dict[Value, Value] = {}
+    written: dict[Value, str] = {}
     for position, node in enumerate(graph.nodes):
         for output, source in node.operation.inplace:
             target, value = node.outputs[output], node.inputs[source]
@@ -220,7 +227,10 @@ def share_memory(graph: Graph) -> dict[Value, Value]:
                 and (value.shape, value.dtype, value.each) == (target.shape, target.dtype, target.each)
                 and not in_arena & {value, target, root}
                 and last_read[root] <= position
+                and root in written
+                and (node.phase != PHASE or written[root] == PHASE)
             ):
                 roots[target] = root
                 last_read[root] = max(last_read[root], last_read.get(target, position))
+        written.update(dict.fromkeys(node.outputs, node.phase))
     return roots

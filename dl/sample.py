@@ -78,7 +78,7 @@ precision = "auto"       # "auto" (the model's dtype), "float32", "float64"; on 
 [watch]                  # after each epoch, for its record
 gradient_norms = false   # of each parameter: vanishing and exploding gradients
 curvature = false        # what a step gains to first order, and loses to curvature
-rows = 1000              # rows for training that these two look at
+rows = 1000              # rows for training, drawn at random, that these two look at
 flat_epochs = 0          # notice a loss that stands still for so many epochs; 0 does not
 restart = false          # start again from other weights there
 

@@ -161,7 +161,7 @@ class TrainingState:
             else:
                 rows = self._scaled_rows(first, rates)
             for array, values in ((self.table, rows), (self.rates, rates)):
-                with np.errstate(over="ignore"):  # such a rate ends in a loss that is reported
+                with np.errstate(over="ignore", under="ignore"):  # the former ends in a loss that is reported
                     array[...] = self.backend.asarray(np.array(values).astype(self.arena.dtype))
             self._block = self._made = block
             self._rates = rates

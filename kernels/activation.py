@@ -43,13 +43,13 @@ def sigmoid_backward(dy: Any, y: Any, one: Any) -> Any:
 def activate(xp: Any, z: Any, activation: int) -> Any:
     """The activation numbered `activation` of the array z."""
     if activation == RELU:
-        return xp.where(z < 0, xp.zeros_like(z), z)
+        return xp.where(z <= 0, xp.zeros_like(z), z)  # at 0 the derivative is 0, as it is backward
     if activation == TANH:
         return xp.tanh(z)
     if activation == SIGMOID:
-        # e^-|z| cannot overflow
-        e = xp.exp(-xp.abs(z))
-        return xp.where(z < 0, e / (1 + e), 1 / (1 + e))
+        negative = z < 0
+        e = xp.exp(xp.where(negative, z, -z))  # e^-|z|, which cannot overflow; |z| itself has no derivative at 0
+        return xp.where(negative, e / (1 + e), 1 / (1 + e))
     return z
 
 

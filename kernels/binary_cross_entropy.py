@@ -18,12 +18,12 @@ def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> N
     """scores (rows, 2) = loss, and the share of outputs on the target's side of 0.5; dlogits (rows, n)."""
     if logits.size == 0:
         return
-    zero = xp.zeros_like(logits)
-    e = xp.exp(-xp.abs(logits))
-    losses = xp.where(logits < 0, zero, logits) - logits * target + xp.log1p(e)
+    zero, negative = xp.zeros_like(logits), logits < 0
+    e = xp.exp(xp.where(negative, logits, -logits))  # e^-|z|, by pieces: |z| itself has no derivative at 0
+    losses = xp.where(negative, zero, logits) - logits * target + xp.log1p(e)
     scores[:, 0] = xp.mean(losses, axis=1)
     scores[:, 1] = xp.mean(xp.where((logits > 0) == (target > 0.5), zero + 1, zero), axis=1)
-    dlogits[...] = (xp.where(logits < 0, e / (1 + e), 1 / (1 + e)) - target) * (1 / logits.size)
+    dlogits[...] = (xp.where(negative, e / (1 + e), 1 / (1 + e)) - target) * (1 / logits.size)
 
 
 def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:

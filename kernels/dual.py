@@ -2,8 +2,11 @@
 
 An operation's reference is array code, so it can be given dual numbers (Clifford 1873) instead of arrays and an
 array module that knows their rules: f(a + ȧε) = f(a) + f'(a) ȧ ε, with ε² = 0. What comes out beside the values is
-exact: the derivative along the inputs' tangents, no difference of two values. At a kink the derivative is that of
-the branch taken.
+exact: the derivative along the inputs' tangents, no difference of two values.
+
+At a kink the derivative is PyTorch's: ``where`` has that of the branch taken, ``abs`` 0, ``maximum`` and ``minimum`` of
+two equal numbers the mean of theirs. References must not join the pieces of a smooth function with two of these, as
+``where(z < 0, …)`` and ``abs(z)``: at the joint the derivative would be wrong.
 """
 
 from __future__ import annotations
@@ -111,10 +114,12 @@ def _quotient(xp: Any, a: Any, b: Any) -> Dual:
 def _power(xp: Any, a: Any, b: Any) -> Dual:
     x, y = value_of(a), value_of(b)
     result = x**y
+    slope = xp.where(xp.asarray(y) == 0, 0, y * x ** (y - 1))
     if not isinstance(b, Dual):
-        return Dual(xp, result, y * x ** (y - 1) * a.tangent)
-    change = b.tangent * xp.log(x) + y * tangent_of(a) / x
-    return Dual(xp, result, result * change)
+        return Dual(xp, result, slope * a.tangent)
+    nothing = xp.asarray(x) == 0  # where log x would be infinite, and 0 to a power above 0 stays 0
+    growth = xp.where(nothing, 0, result * xp.log(xp.where(nothing, 1, x)))
+    return Dual(xp, result, slope * tangent_of(a) + growth * b.tangent)
 
 
 BINARY: dict[str, Callable[[Any, Any, Any], Dual]] = {
@@ -236,17 +241,17 @@ class DualNamespace:
         return Dual(xp, chosen, xp.where(condition, das, dbs))
 
     def maximum(self, a: Any, b: Any) -> Any:
-        """The greater of two; a's tangent where they are equal."""
-        return self.where(value_of(a) >= value_of(b), a, b)
+        """The greater of two; the mean of their tangents where they are equal."""
+        return self._either(self.xp.maximum, operator.gt, a, b)
 
     def minimum(self, a: Any, b: Any) -> Any:
-        """The lesser of two; a's tangent where they are equal."""
-        return self.where(value_of(a) <= value_of(b), a, b)
+        """The lesser of two; the mean of their tangents where they are equal."""
+        return self._either(self.xp.minimum, operator.lt, a, b)
 
     def clip(self, x: Any, low: Any = None, high: Any = None) -> Any:
-        """x between two bounds."""
-        x = x if low is None else self.maximum(x, low)
-        return x if high is None else self.minimum(x, high)
+        """x between two bounds; on a bound it has x's tangent."""
+        x = x if low is None else self.where(value_of(x) < value_of(low), low, x)
+        return x if high is None else self.where(value_of(x) > value_of(high), high, x)
 
     def max(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
         """The greatest along an axis; the first one's tangent."""
@@ -275,6 +280,14 @@ class DualNamespace:
             if isinstance(factor, Dual)
         ]
         return Dual(self.xp, result, sum(parts[1:], parts[0])) if parts else result
+
+    def _either(self, function: Any, better: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+        x, y, xp = value_of(a), value_of(b), self.xp
+        value = function(x, y)
+        if not (isinstance(a, Dual) or isinstance(b, Dual)):
+            return value
+        da, db = tangent_of(a) + xp.zeros_like(value), tangent_of(b) + xp.zeros_like(value)
+        return Dual(xp, value, xp.where(better(x, y), da, xp.where(better(y, x), db, (da + db) / 2)))
 
     def _extreme(self, name: str, place: str, x: Any, axis: int | None, keepdims: bool) -> Any:
         xp = self.xp

@@ -26,12 +26,21 @@ def launch(x: Any, mean: Any, scale: Any, y: Any) -> Launch:
     return over_tiles(*x.shape, x, mean, scale, y, *x.shape)
 
 
+def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
+    """dx = dy · scale, which is the same operation with a mean of 0; the statistics are not trained."""
+    x, mean, scale = node.inputs
+    dx, zero = graph.like(x), graph.fixed(mean.shape, mean.dtype)
+    graph.apply(STANDARDIZE, (dy, zero, scale), (dx,))
+    return dx, None, None
+
+
 STANDARDIZE = Operation(
     "standardize",
     reference,
     loop,
     rows,
     cuda=Cuda("standardize.cu", "standardize", launch, types={"DATA": 0, "REAL": 1, "VALUE": 3}),
+    gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, *_: 2 * x.size,
 )

@@ -63,9 +63,7 @@ class Trials:
         self.task, self.configuration, self.backend, self.noise = task, configuration, backend, noise
         self.splits = Known(splits.train, splits.validation, splits.test, splits.classes, splits.name)
         self.budget, self.first, self.note = budget, first, note
-        rows = len(splits.train)
-        chosen = np.random.default_rng(0).choice(rows, min(ROWS, rows), replace=False)
-        self.looked_at = splits.train[np.sort(chosen)]
+        self.looked_at = splits.train.sample(ROWS)
         self.before = min(task.batch_size, task.rows)
         self.limit = self.best = math.inf
 

@@ -100,6 +100,15 @@ class Dataset:
         parts = [f"{name}={_described(array)}" for name, array in named if array is not None]
         return f"Dataset({', '.join(parts)})"
 
+    def sample(self, rows: int, seed: int = 0) -> Dataset:
+        """At most `rows` of the rows, drawn at random from `seed`, in their order; all where there are no more.
+
+        What the first rows say is not true of all where a file is sorted.
+        """
+        if rows >= len(self):
+            return self
+        return self[np.sort(np.random.default_rng(seed).choice(len(self), rows, replace=False))]
+
     def on_host(self, name: str) -> np.ndarray:
         """One of the arrays as a NumPy array."""
         array = getattr(self, name)

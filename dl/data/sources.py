@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from .npy import read_npy, read_npz
 from .text import PYTHON, read_text
 
 MAX_CSV_CLASSES = 100  # whole numbers in a .csv target with more different values are quantities, not labels
+SURE = 20  # rows of a class expected in a part, which then has some unless the rows are in some order
 NAMED = ("digits", "fashion-mnist", PYTHON)
 _NAMES = tuple(f"{name}{part}" for part in ("", "_train", "_validation", "_test") for name in ("x", "y", "weight"))
 
@@ -113,12 +114,7 @@ def load_dataset(
     in_order = kind in ("folder", ".npy")
     parts |= _split(source, parts["train"], fractions, seed, stratified=stratified, in_order=in_order)
     if stratified and classes is not None:
-        rows = np.bincount(parts["train"].y, minlength=len(classes))
-        if not rows.all():
-            raise DataError(
-                f"{source}: no row of class {classes[rows.argmin()].item()!r} is in the training part; "
-                "are the rows sorted? (memory-mapped rows are split in the order that they have)"
-            )
+        _check_order(source, parts, fractions, classes)
     return Splits(**parts, classes=classes, name=source if kind in NAMED else path.stem)
 
 
@@ -229,6 +225,20 @@ def _class_names(classes: np.ndarray) -> list[int | str] | None:
     """What labels are called, or None where they are their own names, 0, 1, …"""
     names = classes.tolist()
     return None if names == list(range(len(names))) else names
+
+
+def _check_order(source: str, parts: dict[str, Dataset], drawn: Iterable[str], classes: np.ndarray) -> None:
+    """Raises where a class is missing that a part would have if the rows were in no order."""
+    rows = {part: np.bincount(parts[part].y, minlength=len(classes)) for part in ("train", *drawn) if part in parts}
+    for part, found in rows.items():
+        expected = rows["train"] * (len(parts[part]) / len(parts["train"]))
+        missing = found == 0 if part == "train" else (found == 0) & (expected >= SURE)
+        if missing.any():
+            raise DataError(
+                f"{source}: no row of class {classes[missing.argmax()].item()!r} is in the "
+                f"{'training' if part == 'train' else part} part; are the rows sorted? "
+                "(memory-mapped rows are split in the order that they have)"
+            )
 
 
 def _split(

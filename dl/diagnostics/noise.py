@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.errors import DataError
+from ...backends.errors import ConfigurationError, DataError
+from ...kernels.batch_norm import BATCH_NORM
+from ...kernels.column_moment import COLUMN_MOMENT
 from ..data import as_dataset
 from ..data.names import matched
+from ..graph import Node
 from ..layers.base import Layer
 from ..losses import Loss
 from ..objective import Objective
@@ -45,29 +48,38 @@ class GradientNoise:
 def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256, **options: Any) -> GradientNoise:
     """Estimates the noise of the gradient at a model's weights from the gradients of single rows, one by one.
 
-    Works for any layers; ``gearshift bench`` has a faster way for dense ones.
+    Works for all layers whose rows do not depend on each other; ``gearshift bench`` has a faster way for dense ones.
+    Each row has a dropout mask of its own.
 
     Parameters
     ----------
-    most : rows taken, the first of x.
+    most : rows taken, drawn at random from `seed`.
     options : train, seed, step, backend, arena; see `gearshift.Hessian`.
 
     Raises
     ------
     DataError
         There are fewer than 2 rows.
+    ConfigurationError
+        A layer takes statistics of its batch: a single row then has no gradient of its own.
     """
     data = matched(as_dataset(x, y), model.feature_names)
-    rows = min(most, len(data))
-    if rows < 2:
-        raise DataError(f"gradient_noise: x has {len(data)} rows; expected at least 2")
-    data = data[:rows]
+    if min(most, len(data)) < 2:
+        raise DataError(f"gradient_noise: x has {len(data)} rows, of which {most} are taken; expected at least 2")
     objective = Objective(model, loss, data[:1], None, **options)
     objective.check(data)
+    mixing = next((node.layer for node in objective.program.graph.nodes if _mixes_rows(node)), None)
+    if mixing is not None:
+        raise ConfigurationError(
+            f"gradient_noise: layer {mixing} takes statistics of its batch, so a single row has no gradient of its own; "
+            "for batch normalisation, train=False takes the running ones"
+        )
+    data = data.sample(most, options.get("seed", 0))
+    rows, step = len(data), options.get("step", 0)
     total = np.zeros(objective.size)
     squares = 0.0
     for row in range(rows):
-        objective.load(data.x[row : row + 1], data.y[row : row + 1])
+        objective.load(data.x[row : row + 1], data.y[row : row + 1], step + row)
         objective.evaluate()
         gradient = objective.flatten(objective.arena.gradients).astype(np.float64)
         total += gradient
@@ -75,3 +87,8 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     mean = float(total @ total) / rows**2
     variance = (squares - rows * mean) / (rows - 1)
     return GradientNoise(variance, mean - variance / rows, rows)
+
+
+def _mixes_rows(node: Node) -> bool:
+    """Whether an operation of the forward pass takes statistics over the rows of the batch."""
+    return node.operation in (BATCH_NORM, COLUMN_MOMENT) and node.inputs[0].kind == "batch"

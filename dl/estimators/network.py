@@ -54,6 +54,7 @@ class Network:
         if self.intercepts is not None:
             self.intercepts[:] = [np.array(layer.bias.numpy()) for layer in linear if layer.bias is not None]
 
+    @np.errstate(under="ignore")
     def forward(self, backend: Backend, x: np.ndarray, first: int = 0, last: int | None = None) -> np.ndarray:
         """What layers `first` to `last` make of x (rows, features), on the host."""
         coefs = self.coefs[first:last]

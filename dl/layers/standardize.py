@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ...backends.errors import ConfigurationError, DataError, ShapeError
 from ...kernels.standardize import STANDARDIZE
 from ..graph import Graph, Value
-from ..initializers import ones, zeros
+from ..initializers import given, ones, zeros
 from .base import Layer, Parameter
 
 
@@ -36,6 +37,7 @@ class Standardize(Layer):
         self.features = features
         self.mean = Parameter((features,), zeros, trained=False)
         self.scale = Parameter((features,), ones, trained=False)
+        self._fitted: tuple[np.ndarray, ...] = ()
 
     def fit(self, mean: Any, std: Any) -> Self:
         """Sets mean and standard deviation (features,); a deviation of 0 counts as 1. Returns the layer.
@@ -52,14 +54,32 @@ class Standardize(Layer):
             if value.shape != (self.features,):
                 raise ShapeError(f"Standardize: {name} has shape {value.shape}; expected ({self.features},)")
         with np.errstate(over="ignore"):
-            own = mean.astype(self.dtype), (1 / np.where(std > 0, std, 1)).astype(self.dtype)
-        for (name, given), array in zip((("mean", mean), ("std", std)), own, strict=True):
+            fitted = mean, 1 / np.where(std > 0, std, 1)
+        for (name, values), array in zip((("mean", mean), ("std", std)), self._rounded(fitted), strict=True):
             if not np.isfinite(array).all():
-                value = given[int(np.isfinite(array).argmin())]
+                value = values[int(np.isfinite(array).argmin())]
                 raise DataError(f"Standardize: {name} {value:g} is beyond the range of {self.dtype}")
-        self.mean.array, self.scale.array = own
-        self.mean.owner = self.scale.owner = None
+        self._fitted = fitted
+        for parameter, value in zip((self.mean, self.scale), fitted, strict=True):
+            parameter.init = partial(given, value=value)  # drawing weights anew does not lose the statistics
+        self._set(self._rounded(fitted))
         return self
+
+    def _rounded(self, statistics: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        with np.errstate(over="ignore", under="ignore"):
+            return tuple(array.astype(self.dtype) for array in statistics)
+
+    def _set(self, statistics: tuple[np.ndarray, ...]) -> None:
+        for parameter, array in zip((self.mean, self.scale), statistics, strict=True):
+            parameter.array, parameter.owner = array, None
+
+    def _set_dtype(self, dtype: str) -> None:
+        """Rounds what `fit` was given to the new dtype, not what is left of it in the old one."""
+        rounded = self._rounded(self._fitted)
+        kept = [np.array_equal(p.numpy(), a) for p, a in zip((self.mean, self.scale), rounded, strict=False)]
+        super()._set_dtype(dtype)
+        if kept and all(kept):
+            self._set(self._rounded(self._fitted))
 
     def lower(self, graph: Graph, x: Value) -> Value:
         if x.shape != (self.features,):

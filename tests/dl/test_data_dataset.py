@@ -159,6 +159,18 @@ def test_slices_are_views_and_index_arrays_are_copies():
     assert Dataset(X)[::2].y is None
 
 
+def test_a_sample_is_drawn_from_all_rows_and_keeps_their_order():
+    data = Dataset(np.arange(1000.0).reshape(-1, 1), np.arange(1000), np.ones(1000))
+    sample = data.sample(200, seed=3)
+    drawn = sample.x[:, 0]
+    assert len(sample) == len(np.unique(drawn)) == 200 and (np.diff(drawn) > 0).all()
+    assert np.array_equal(sample.y, drawn) and len(sample.weight) == 200
+    assert abs(drawn.mean() - 499.5) < 5 * 1000 / np.sqrt(12 * 200)  # five standard errors of a uniform draw
+    assert np.array_equal(data.sample(200, seed=3).y, sample.y)
+    assert not np.array_equal(data.sample(200, seed=4).y, sample.y)
+    assert data.sample(1000) is data
+
+
 def test_slices_that_are_refused():
     data = Dataset(X, Y)
     with pytest.raises(DataError, match="has no rows, expected at least one of 4"):

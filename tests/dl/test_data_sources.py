@@ -283,6 +283,14 @@ def test_mapped_rows_that_are_sorted_are_refused(folder):
         load_dataset(folder, validation=0.1, test=0.2)
 
 
+def test_mapped_rows_whose_last_class_alone_would_be_the_test_are_refused(folder):
+    """Sorted, and every class is in the training part: the last one is the test part alone."""
+    np.save(folder / "x.npy", np.zeros((300, 4), np.float32))
+    np.save(folder / "y.npy", np.repeat([0, 1], 150))
+    with pytest.raises(DataError, match="no row of class 0 is in the test part; are the rows sorted"):
+        load_dataset(folder, validation=0, test=0.2)
+
+
 def test_folders_that_are_no_data_set(folder, tmp_path):
     with pytest.raises(DataError, match=r"expected a file x\.npy with y\.npy beside it, or their folder"):
         load_dataset(folder / "y.npy")

@@ -112,6 +112,33 @@ def test_lanczos_agrees_with_the_dense_hessian_of_a_network(monkeypatch: pytest.
     assert lanczos.largest == pytest.approx(dense.largest, abs=1e-6)
 
 
+def test_lanczos_takes_no_more_products_than_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Least squares whose eigenvalues crowd at the lower end, where restarted Lanczos takes ten times as many."""
+    n, taken = 600, []
+    x = RANDOM.standard_normal((1500, n)) * np.logspace(0, -1.5, n)
+    hessian = gs.Hessian(gs.Sequential(gs.Linear(n, 1, bias=False), dtype="float64"), gs.MSELoss(), x, x @ np.ones(n))
+    matrix = 2 * x.T @ x / len(x)
+    monkeypatch.setattr(gs.Hessian, "__matmul__", lambda _, v: taken.append(v) or matrix @ v)
+    found, values = spectrum_of(hessian), np.linalg.eigvalsh(matrix)
+    assert 20 < len(taken) <= n
+    assert (found.smallest, found.largest) == pytest.approx((values[0], values[-1]), rel=1e-10)
+    assert np.allclose(matrix @ found.directions[0], found.smallest * found.directions[0], atol=1e-9)
+    with pytest.warns(UserWarning, match="after 30 iterations the eigenvalues are known to"):
+        spectrum_of(hessian, iterations=30)
+    monkeypatch.setattr("gearshift.dl.diagnostics.curvature.WHOLE", 0)
+    assert spectrum_of(hessian).largest == pytest.approx(values[-1], rel=1e-6)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_lanczos_ends_where_a_hessian_of_low_rank_has_shown_all(rank: int) -> None:
+    x = np.zeros((4, 501))
+    x[:rank, :rank] = np.diag([1.0, 2.0, 3.0][:rank])
+    model = gs.Sequential(gs.Linear(501, 1, bias=False), dtype="float64")
+    found = gs.spectrum(model, gs.MSELoss(), x, np.zeros(4))
+    assert found.largest == pytest.approx(2 * max([0, 1, 4, 9][: rank + 1]) / 4, abs=1e-12)
+    assert abs(found.smallest) <= 1e-12
+
+
 @pytest.mark.parametrize(
     ("point", "kind"), [((0.0, 0.0), "saddle"), ((1.0, 1.0), "minimum"), ((1.0, 0.2), "not stationary")]
 )
@@ -143,6 +170,30 @@ def test_noise_of_the_gradient_is_that_of_its_rows() -> None:
     assert noise.noise_scale == pytest.approx(noise.variance / noise.squared_norm)
     with pytest.raises(DataError, match="at least 2"):
         gs.gradient_noise(model, loss, X[:1], y[:1])
+
+
+def test_noise_of_many_rows_is_estimated_from_a_random_sample() -> None:
+    """Rows sorted by their targets, whose first quarter is all alike."""
+    x = np.repeat(RANDOM.standard_normal((4, 4)), 300, axis=0) + 0.1 * RANDOM.standard_normal((1200, 4))
+    y = np.repeat([0.0, 5.0, -5.0, 20.0], 300)
+    model, loss = gs.Sequential(gs.Linear(4, 1), dtype="float64").init(2), gs.MSELoss()
+    whole, noise = gs.gradient_noise(model, loss, x, y, most=1200), gs.gradient_noise(model, loss, x, y)
+    assert (whole.rows, noise.rows) == (1200, 256)
+    assert noise.variance == pytest.approx(whole.variance, rel=0.2)
+    assert noise.noise_scale == pytest.approx(whole.noise_scale, rel=0.3)
+    assert gs.gradient_noise(model, loss, x, y, seed=1).variance != noise.variance
+
+
+def test_noise_counts_that_of_dropout_and_refuses_statistics_of_a_single_row() -> None:
+    """With rows that are equal, masks alone differ: y = Σ x d / (1 - p) has the variance of a sum of coins."""
+    model, loss = gs.Sequential(gs.Dropout(0.5), gs.Linear(4, 1, bias=False), dtype="float64").init(2), gs.MSELoss()
+    model.load_state_dict({"1.weight": np.zeros((4, 1))})
+    noise = gs.gradient_noise(model, loss, np.ones((4000, 4)), np.ones(4000), most=4000)
+    assert noise.variance == pytest.approx(4 * 4 * 1.0, rel=0.1)  # of the gradient -2 · 2 d: 4 weights, 16 · 1/4 each
+    model = gs.Sequential(gs.Linear(4, 4), gs.BatchNorm1d(4), gs.Linear(4, 1), dtype="float64")
+    with pytest.raises(ConfigurationError, match=r"layer 1 takes statistics of its batch.*train=False"):
+        gs.gradient_noise(model, loss, X, X[:, 0])
+    assert gs.gradient_noise(model, loss, X, X[:, 0], train=False).variance > 0
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -45,6 +45,19 @@ def test_all_rates_see_the_same_batches_once_an_epoch() -> None:
     assert np.mean(one.losses) == pytest.approx(trials.before, rel=1e-9)  # ten steps of 8 are each row twice
 
 
+def test_trials_are_compared_on_a_sample_of_all_rows() -> None:
+    """Rows sorted by their targets: the first 2,048 of them are all alike, and the loss over them is 0."""
+    x, y = np.ones((6000, 3)), np.repeat([0.0, 2.0], 3000)[:, None]
+    trials = gs.learning_rate_trials(zero, x, y, rates=[1e-9], iterations=1)
+    assert trials.before == pytest.approx(2, rel=0.1)
+
+
+def zero(lr: float) -> gs.Trainer:
+    found = trainer(lr)
+    found.model.load_state_dict({"0.weight": np.zeros((3, 1))})
+    return found
+
+
 def test_a_rate_that_diverges_is_infinite_and_never_chosen(tmp_path: Path) -> None:
     trials = gs.learning_rate_trials(trainer, X, Y, rates=[0.1, 1e200], iterations=10, batch_size=8)
     assert trials.rows[1].loss == math.inf
