@@ -13,6 +13,7 @@ from typing import Any
 
 INTERRUPTED = 130
 MISTAKES = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
+MISTAKES += (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,6 +84,10 @@ def described(error: Exception) -> str:
     """An error in one line, which begins with the file where it is about one."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, MemoryError) and not str(error):
+        return "there is not enough memory"
     return str(error) or type(error).__name__
 
 

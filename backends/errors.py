@@ -39,6 +39,10 @@ class RunLocked(UserError, RuntimeError):
     """Another process is writing to the same run directory."""
 
 
+class RunMoved(GearshiftError, OSError):
+    """A run directory was renamed or deleted while a training wrote to it."""
+
+
 class NonFiniteLoss(GearshiftError, ArithmeticError):
     """The loss turned NaN or infinite; the message names the step, the learning rate and the layer."""
 

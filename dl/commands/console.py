@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +43,26 @@ def configuration_of(file: Path | None, settings: list[str] | None) -> Configura
     from ..config import parse, read
 
     return read(file, settings or []) if file else parse({}, settings or [])
+
+
+def directory(text: str) -> Path:
+    """The directory that an option names; an empty name, as of a variable that is not set, is a mistake."""
+    if not text.strip():
+        raise ConfigurationError(f"--run is {text!r}; expected the name of a directory, as --run runs/first")
+    return Path(text)
+
+
+def command(*words: object, settings: Sequence[str] = (), backend: str | None = None) -> str:
+    """A command line of Gearshift's to type, with what was chosen on the present one."""
+    options = [*words, *(word for setting in settings for word in ("--set", setting))]
+    options += ["--backend", backend] if backend else []
+    return " ".join(["gearshift", *(quoted(word) for word in options)])
+
+
+def quoted(word: object) -> str:
+    """A word as a shell takes it; brackets, as of ``model.hidden=[64]``, need no quotes there."""
+    text = f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+    return text if re.fullmatch(r"[\w@%+=:,./\[\]-]+", text, re.ASCII) else shlex.quote(text)
 
 
 def check_files(**files: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from ...backends.errors import ConfigurationError
 from ..streams import say
+from .console import command
 
 
 def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("gearshift.toml")) -> None:
@@ -20,4 +20,4 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
     if path.exists() or path.is_symlink():
         raise ConfigurationError(f"{path} exists already and is left alone; give another name")
     write_atomically(path, SAMPLE.encode())
-    say(f"written: {path}; next: gearshift train {shlex.quote(str(path))}")
+    say(f"written: {path}; next: {command('train', path)}")

@@ -38,15 +38,15 @@ def search(
     say(f"{len(plan.candidates)} candidates, {configuration.search.folds} folds each, on {plan.estimator}")
     with candidates(len(plan.candidates), quiet) as advance:
         result = plan.run(advance)
+    if as_json:
+        print(json.dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
+    else:
+        result.show()
+    if out:
+        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        say(f"written: {out}")
     if plot:
         from ..plots import search_scores
 
         search_scores(result, plot)
         say(f"drawn: {plot}")
-    if out:
-        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
-        say(f"written: {out}")
-    if as_json:
-        print(json.dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
-    else:
-        result.show()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from .atomic import replaceable, write_atomically
 from .lock import RunLock
-from .tensors import Header, TensorInfo, load_tensors, read_header, save_tensors
+from .tensors import Header, TensorInfo, check_tensors, load_tensors, read_header, save_tensors
 
 __all__ = [
     "Header",
     "RunLock",
     "TensorInfo",
+    "check_tensors",
     "load_tensors",
     "read_header",
     "replaceable",
