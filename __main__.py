@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
+from contextlib import suppress
 from functools import cache
+from threading import Event, Thread
 from typing import Any
 
 INTERRUPTED = 130
 MISTAKES = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
+LEAST_MEMORY = 320 << 20
 MISTAKES += (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
 
 
@@ -25,6 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
             from .dl import streams
 
             streams.prepare()
+            _check_memory()
             logger = logging.getLogger(__package__)
             logger.setLevel(logging.INFO)
             logger.addHandler(_LOG)
@@ -34,13 +39,53 @@ def main(arguments: list[str] | None = None) -> None:
         finally:
             streams.finish()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        _interrupted()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _interrupted()
+        raise
     except Exception as error:
         code = exit_code(error)
         if code is None:
             raise
         streams.say(f"error: {described(error)}")
         sys.exit(code)
+
+
+def _check_memory() -> None:
+    """Raises MemoryError where libraries would not load, and some of them wait for memory without an end."""
+    with suppress(ImportError):  # Windows has no such limits
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
+            raise MemoryError(
+                f"this process may take {limit >> 20} MiB of memory (ulimit -v); expected at least {LEAST_MEMORY >> 20}"
+            )
+
+
+def _interrupted() -> None:
+    """Ends as Ctrl-C does, unless OpenBLAS pressed it: it interrupts a process that may not start its threads."""
+    if "scipy.linalg" in sys.modules or not starved():
+        sys.exit(INTERRUPTED)
+    from .dl.streams import say
+
+    say("error: this process may start no more threads, which NumPy needs; raise its limits (ulimit -u, ulimit -v)")
+    sys.exit(1)
+
+
+def starved() -> bool:
+    """Whether this process cannot start a thread for each processor."""
+    end = Event()
+    threads = [Thread(target=end.wait, daemon=True) for _ in range(os.cpu_count() or 1)]
+    try:
+        for thread in threads:
+            thread.start()
+    except RuntimeError:
+        return True
+    finally:
+        end.set()
+    return False
 
 
 @cache
@@ -73,11 +118,11 @@ def application() -> Any:
 
 def exit_code(error: Exception) -> int | None:
     """2 for what the user can mend, 1 for what the machine refused, None for a fault of this library."""
-    from .backends.errors import GearshiftError, UserError
+    from .backends.errors import GearshiftError, UserError, out_of_memory
 
     if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in MISTAKES):
         return 2
-    return 1 if isinstance(error, GearshiftError | OSError | MemoryError) else None
+    return 1 if isinstance(error, GearshiftError | OSError) or out_of_memory(error) else None
 
 
 def described(error: Exception) -> str:
@@ -86,6 +131,8 @@ def described(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, ImportError):  # of a library that finds no room
+        return f"there is not enough memory: {error}"
     if isinstance(error, MemoryError) and not str(error):
         return "there is not enough memory"
     return str(error) or type(error).__name__

@@ -20,6 +20,7 @@ import numpy as np
 
 from . import host, kernel_cache, machine, matrix_unit
 from .base import Backend, Bindable, Status
+from .errors import out_of_memory
 from .numpy import NumPyBackend
 
 PACKAGE = __name__.split(".")[0]
@@ -159,6 +160,8 @@ class NumbaBackend(NumPyBackend):
             if x.sum() != 6:
                 raise RuntimeError(f"a tiny kernel gave {x.tolist()} instead of [2, 2, 2]")
         except Exception as error:
+            if out_of_memory(error):
+                return Status(cls.name, runs=False, reason="there is not enough memory to load Numba")
             return Status(
                 cls.name, runs=False, reason=f"Numba does not run: {error}", remedy="pip install --upgrade numba"
             )

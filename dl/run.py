@@ -244,8 +244,8 @@ def check_free(path: Path, resume: bool) -> bool:
         if not resume:
             raise ConfigurationError(f"{path} holds a run already; go on with --resume, or give another --run")
         return True
-    epochs = (path / METRICS).read_bytes().count(b"\n") if (path / METRICS).exists() else 0
-    if (path / BEST).exists() or epochs > resume:  # one epoch is what a process killed in the first leaves behind
+    metrics = (path / METRICS).exists() and (path / METRICS).stat().st_size > 0
+    if (path / BEST).exists() or (metrics and not resume):  # resumed, an epoch that was cut short is written again
         raise ConfigurationError(
             f"{path} holds a run that has lost its {LAST}, so that it cannot be resumed; nothing of it is overwritten: "
             "put the file back, or give another --run"
