@@ -6,37 +6,86 @@ What takes time to import is imported inside `main`, so that Ctrl-C ends the imp
 from __future__ import annotations
 
 import errno
-import io
 import logging
+import os
 import sys
+from contextlib import suppress
 from functools import cache
+from threading import Event, Thread
 from typing import Any
 
 INTERRUPTED = 130
 MISTAKES = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
+LEAST_MEMORY = 320 << 20
+MISTAKES += (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; a user's mistake ends in one line and exit code 2, never in a traceback."""
-    logger = logging.getLogger(__package__)
-    logger.setLevel(logging.INFO)
-    logger.addHandler(_LOG)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # an encoding without µ, √ or – shall not end a command
-        sys.stdout.reconfigure(errors="replace")
     try:
         from .dl.interrupts import unswallowed
 
         with unswallowed():
+            from .dl import streams
+
+            streams.prepare()
+            _check_memory()
+            logger = logging.getLogger(__package__)
+            logger.setLevel(logging.INFO)
+            logger.addHandler(_LOG)
             commands = application()
-        commands(args=arguments, standalone_mode=True)
+        try:
+            commands(args=arguments, standalone_mode=True)
+        finally:
+            streams.finish()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        _interrupted()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _interrupted()
+        raise
     except Exception as error:
         code = exit_code(error)
         if code is None:
             raise
-        print(f"error: {described(error)}", file=sys.stderr, flush=True)
+        streams.say(f"error: {described(error)}")
         sys.exit(code)
+
+
+def _check_memory() -> None:
+    """Raises MemoryError where libraries would not load, and some of them wait for memory without an end."""
+    with suppress(ImportError):  # Windows has no such limits
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
+            raise MemoryError(
+                f"this process may take {limit >> 20} MiB of memory (ulimit -v); expected at least {LEAST_MEMORY >> 20}"
+            )
+
+
+def _interrupted() -> None:
+    """Ends as Ctrl-C does, unless OpenBLAS pressed it: it interrupts a process that may not start its threads."""
+    if "scipy.linalg" in sys.modules or not starved():
+        sys.exit(INTERRUPTED)
+    from .dl.streams import say
+
+    say("error: this process may start no more threads, which NumPy needs; raise its limits (ulimit -u, ulimit -v)")
+    sys.exit(1)
+
+
+def starved() -> bool:
+    """Whether this process cannot start a thread for each processor."""
+    end = Event()
+    threads = [Thread(target=end.wait, daemon=True) for _ in range(os.cpu_count() or 1)]
+    try:
+        for thread in threads:
+            thread.start()
+    except RuntimeError:
+        return True
+    finally:
+        end.set()
+    return False
 
 
 @cache
@@ -69,17 +118,23 @@ def application() -> Any:
 
 def exit_code(error: Exception) -> int | None:
     """2 for what the user can mend, 1 for what the machine refused, None for a fault of this library."""
-    from .backends.errors import GearshiftError, UserError
+    from .backends.errors import GearshiftError, UserError, out_of_memory
 
     if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in MISTAKES):
         return 2
-    return 1 if isinstance(error, GearshiftError | OSError | MemoryError) else None
+    return 1 if isinstance(error, GearshiftError | OSError) or out_of_memory(error) else None
 
 
 def described(error: Exception) -> str:
     """An error in one line, which begins with the file where it is about one."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, ImportError):  # of a library that finds no room
+        return f"there is not enough memory: {error}"
+    if isinstance(error, MemoryError) and not str(error):
+        return "there is not enough memory"
     return str(error) or type(error).__name__
 
 
@@ -87,7 +142,9 @@ class _Log(logging.Handler):
     """Says what the library logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        from .dl.streams import say
+
+        say(self.format(record))
 
 
 _LOG = _Log()

@@ -39,9 +39,24 @@ class RunLocked(UserError, RuntimeError):
     """Another process is writing to the same run directory."""
 
 
+class RunMoved(GearshiftError, OSError):
+    """A run directory was renamed or deleted while a training wrote to it."""
+
+
 class NonFiniteLoss(GearshiftError, ArithmeticError):
     """The loss turned NaN or infinite; the message names the step, the learning rate and the layer."""
 
 
 class DeviceMemoryError(GearshiftError, MemoryError):
     """A device has too little free memory for what was asked."""
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what led to it, is that the system gave no memory, also for loading a library."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(
+            sign in str(error) for sign in ("failed to map segment", "annot allocate memory")
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

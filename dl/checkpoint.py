@@ -20,19 +20,25 @@ from .architecture import build
 from .early_stopping import EarlyStopping
 from .layers import Layer
 from .state import strip
-from .storage import load_tensors, read_header, save_tensors
+from .storage import check_tensors, load_tensors, read_header, save_tensors
 
 if TYPE_CHECKING:
+    from .optimizers import Optimizer
     from .trainer import Trainer
 
 FORMAT = "gearshift"
+LOSS, CONFIGURATION = "loss", "configuration"  # in a file's metadata, beside its description
+FREE = ("lr", "weight_decay")  # settings of an optimizer that may change where training goes on
 
 
-def save_model(model: Layer, path: str | Path, weights: Mapping[str, np.ndarray] | None = None) -> None:
-    """Writes structure and weights, or those given, atomically: `path` holds the old file or the whole new one."""
+def save_model(model: Layer, path: str | Path, weights: Mapping[str, np.ndarray] | None = None, loss: str = "") -> None:
+    """Writes structure and weights, or those given, atomically: `path` holds the old file or the whole new one.
+
+    `loss` is the name of the loss that the model was trained with, where it is known.
+    """
     weights = model.state_dict() if weights is None else weights
     tensors = {f"model.{name}": value for name, value in weights.items()}
-    _save(path, tensors, model, None)
+    save_tensors(path, tensors | _named(model), _metadata(model, None) | ({LOSS: loss} if loss else {}))
 
 
 def load(path: str | Path) -> Layer:
@@ -57,15 +63,41 @@ def load(path: str | Path) -> Layer:
 
 
 def loss_of(path: str | Path) -> str | None:
-    """The name of the loss of the run that wrote a file; None for a model alone."""
-    run = _described(path, read_header(path, expected_format=FORMAT).metadata)["run"]
-    return None if run is None else str(run.get("loss"))
+    """The name of the loss that a file's model was trained with; None where the file does not say."""
+    metadata = read_header(path, expected_format=FORMAT).metadata
+    run = _described(path, metadata)["run"]
+    return metadata.get(LOSS) if run is None else str(run.get("loss"))
 
 
-def save_trainer(trainer: Trainer, path: str | Path) -> None:
-    """Writes everything from which training goes on to the same bits."""
+def configuration_of(path: str | Path) -> str:
+    """The configuration, as TOML, of the run that wrote a file; empty where the file does not say."""
+    return read_header(path, expected_format=FORMAT).metadata.get(CONFIGURATION, "")
+
+
+def save_trainer(trainer: Trainer, path: str | Path, configuration: str = "") -> None:
+    """Writes everything from which training goes on to the same bits.
+
+    `configuration` is the run's, as TOML, to which a resumed one is compared.
+    """
+    save_tensors(path, *_packed(trainer, trainer.early_stopping.weights, configuration))
+
+
+def check_trainer(trainer: Trainer, path: str | Path, configuration: str, *, best: bool) -> None:
+    """Raises CheckpointError where `save_trainer` will fail, whatever the training does; nothing is written.
+
+    `best` says that early stopping will keep weights.
+    """
+    state = trainer.state
+    weights = strip(state.pack(), "model.") if best else {}
+    check_tensors(path, *_packed(trainer, weights, configuration))
+
+
+def _packed(
+    trainer: Trainer, best: dict[str, np.ndarray], configuration: str
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors of a run and the text that goes with them."""
     state, watch = trainer.state, trainer.early_stopping
-    tensors = state.pack() | {f"best.{name}": value for name, value in watch.weights.items()}
+    tensors = state.pack() | {f"best.{name}": value for name, value in best.items()} | _named(trainer.model)
     # Among the tensors, since a file's header is of limited size
     tensors["history"] = np.frombuffer(json.dumps(trainer.history.records).encode(), dtype=np.uint8)
     run = {
@@ -74,6 +106,7 @@ def save_trainer(trainer: Trainer, path: str | Path) -> None:
         "epoch": trainer.epoch,
         "seed": trainer.seed,
         "optimizer": repr(trainer.optimizer),
+        "settings": _settings(trainer.optimizer),
         "loss": type(trainer.loss).__name__,
         "monitor": watch.monitor,
         "best": watch.best,
@@ -81,7 +114,13 @@ def save_trainer(trainer: Trainer, path: str | Path) -> None:
         "goes_on": trainer.goes_on,
         **({"choices": trainer.backend.choices} if trainer.backend.choices else {}),
     }
-    _save(path, tensors, trainer.model, run)
+    return tensors, _metadata(trainer.model, run) | ({CONFIGURATION: configuration} if configuration else {})
+
+
+def _settings(optimizer: Optimizer) -> dict[str, Any]:
+    """The settings that an optimizer's states belong to. The rate and the decay may change between two steps."""
+    settings = {name: value for name, value in vars(optimizer).items() if name not in FREE and name[0] != "_"}
+    return json.loads(json.dumps(settings, default=repr))
 
 
 def load_trainer(trainer: Trainer, path: str | Path) -> None:
@@ -96,6 +135,13 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
         for name, mine in (("loss", type(trainer.loss).__name__), ("optimizer", repr(trainer.optimizer))):
             if run[name].partition("(")[0] != mine.partition("(")[0]:
                 raise CheckpointError(f"it was made with {name} {run[name]}, expected {mine}")
+        for name, value in _settings(trainer.optimizer).items():
+            kept = run.get("settings", {}).get(name, value)  # files of older versions hold none
+            if kept != value:
+                raise CheckpointError(
+                    f"it was made with {type(trainer.optimizer).__name__}({name}={kept!r}), expected {value!r}; only "
+                    f"{' and '.join(FREE)} may change"
+                )
         if run["seed"] != trainer.seed:
             raise CheckpointError(f"it was made with seed {run['seed']}, expected {trainer.seed}")
         step, cursor, epoch, best_epoch = (_count(run, name) for name in ("step", "cursor", "epoch", "best_epoch"))
@@ -116,12 +162,17 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
     trainer.model.classes, trainer.model.feature_names = metadata["classes"], names
 
 
-def _save(path: str | Path, tensors: dict[str, np.ndarray], model: Layer, run: dict[str, Any] | None) -> None:
-    if model.feature_names is not None:  # among the tensors, since a file's header is of limited size
-        tensors["feature_names"] = np.frombuffer(json.dumps(model.feature_names).encode(), dtype=np.uint8)
+def _named(model: Layer) -> dict[str, np.ndarray]:
+    """The names of a model's columns as a tensor, since a file's header is of limited size."""
+    if model.feature_names is None:
+        return {}
+    return {"feature_names": np.frombuffer(json.dumps(model.feature_names).encode(), dtype=np.uint8)}
+
+
+def _metadata(model: Layer, run: dict[str, Any] | None) -> dict[str, str]:
+    """The text that goes with a model's tensors."""
     body = {"model": model.describe(), "classes": model.classes, "run": run}
-    metadata = {"format": FORMAT, "version": __version__, "gearshift": json.dumps(body)}
-    save_tensors(path, tensors, metadata)
+    return {"format": FORMAT, "version": __version__, "gearshift": json.dumps(body)}
 
 
 def _load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import tomllib
 from collections.abc import Sequence
@@ -17,11 +18,13 @@ from .hints import hint
 from .losses import REGISTERED as LOSSES
 from .optimizers import REGISTERED as OPTIMIZERS
 
+STEPS = 2**40  # more than any training takes; beyond it a rate would stay 0, or a number not fit a float
+
 
 class Section(BaseModel):
     """Base of the sections: unknown keys and wrong types are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class BackendSection(Section):
@@ -68,6 +71,12 @@ class ModelSection(Section):
     dtype: Literal["float32", "float64"] = "float32"
     inputs: dict[str, int] = {}
     layers: list[LayerSection] = []
+
+    @model_validator(mode="after")
+    def _inputs_are_read(self) -> ModelSection:
+        if self.inputs and not self.layers:
+            raise ValueError("inputs name parts of the features for layers to read, and there are no layers")
+        return self
 
 
 class AutoencoderSection(Section):
@@ -118,9 +127,9 @@ class GroupSection(Section):
 class OptimizerSection(BaseModel):
     """An optimizer and its arguments, which the optimizer itself checks."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
     name: Literal[*OPTIMIZERS] = "Adam"  # pyright: ignore[reportInvalidTypeForm]
-    lr: float = Field(default=1e-3, ge=0)
+    lr: float = Field(default=1e-3, gt=0)
     groups: list[GroupSection] = []
 
     @model_validator(mode="before")
@@ -137,13 +146,13 @@ class ScheduleSection(Section):
     """How the learning rate moves."""
 
     name: Literal["constant", "linear", "step", "cosine", "inverse", "power"] = "constant"
-    warmup: int = Field(default=0, ge=0)
-    steps: int = Field(default=0, ge=0)
+    warmup: int = Field(default=0, ge=0, le=STEPS)
+    steps: int = Field(default=0, ge=0, le=STEPS)
     final: float = Field(default=0.01, ge=0)
     gamma: float = Field(default=0.1, gt=0)
     delta: float = Field(default=1e-3, gt=0)
     power: float = Field(default=1.0, gt=0.5, le=1)
-    hold: int = Field(default=0, ge=0)
+    hold: int = Field(default=0, ge=0, le=STEPS)
 
     @model_validator(mode="after")
     def _has_steps(self) -> ScheduleSection:
@@ -169,6 +178,15 @@ class TrainSection(Section):
     l1: float = Field(default=0.0, ge=0)
     soft_threshold: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
+
+    @model_validator(mode="after")
+    def _parts_of_a_batch(self) -> TrainSection:
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate is {self.accumulate}, the parts of a batch, but batch_size is {self.batch_size}; "
+                "a part has at least one row"
+            )
+        return self
 
 
 class WatchSection(Section):
@@ -278,12 +296,23 @@ def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
 def read_as(kind: type[Kind], path: str | Path, settings: Sequence[str] = ()) -> Kind:
     """The configuration of a TOML file, with settings applied over it."""
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # editors on Windows begin with a mark
+        text = Path(path).read_text(encoding="utf-8-sig")  # editors on Windows begin with a mark
     except OSError as error:
         raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = 1 + error.object.count(b"\n", 0, error.start)
         raise ConfigurationError(f"{path} is not UTF-8 text, line {line} is not; save it as UTF-8") from None
+    return _parsed(kind, text, path, settings)
+
+
+def parse_text(text: str, path: str | Path, settings: Sequence[str] = ()) -> Configuration:
+    """The configuration of a training from TOML that was found in the file `path`."""
+    return _parsed(Configuration, text, path, settings)
+
+
+def _parsed(kind: type[Kind], text: str, path: str | Path, settings: Sequence[str]) -> Kind:
+    try:
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
     try:
@@ -306,6 +335,31 @@ def write(configuration: Configuration) -> str:
     import tomli_w
 
     return tomli_w.dumps(configuration.model_dump(exclude_none=True))
+
+
+def changes(configuration: Configuration) -> list[str]:
+    """The ``key=value`` settings that make this configuration of the defaults; see `parse_as`."""
+    chosen = {"name": configuration.optimizer.name}
+    usual = Configuration(optimizer=OptimizerSection.model_validate(chosen)).model_dump()
+    usual["optimizer"]["name"] = OptimizerSection().name
+    return [
+        f"{section}.{key}={_written(value)}"
+        for section, keys in configuration.model_dump(exclude_none=True).items()
+        for key, value in keys.items()
+        if key not in usual[section] or usual[section][key] != value
+    ]
+
+
+def _written(value: Any, inside: bool = False) -> str:
+    """A value as TOML on one line; text that is read as text anyway is a bare word, unless it is inside another."""
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key, ensure_ascii=False)}={_written(of, True)}" for key, of in value.items())
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_written(of, True) for of in value) + "]"
+    if isinstance(value, str) and not inside and re.fullmatch(r"[\w./-]+", value) and _value(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _value(text: str) -> Any:

@@ -26,7 +26,7 @@ class Regularizer:
     before_update: ClassVar[bool]
 
     def __init__(self, strength: float) -> None:
-        if not isinstance(strength, int | float) or not 0 <= strength < float("inf"):
+        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < float("inf"):
             raise ConfigurationError(
                 f"{type(self).__name__}: strength is {strength!r}; expected a number of at least 0"
             )

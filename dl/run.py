@@ -9,14 +9,15 @@ import platform
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backends.errors import CheckpointError, ConfigurationError, DataError
+from ..backends.errors import CheckpointError, ConfigurationError, DataError, RunMoved
 from .callbacks import Callback
-from .checkpoint import load, loss_of, save_model
+from .checkpoint import check_trainer, load, loss_of, save_model, save_trainer
 from .data.identity import Identity
 from .history import History
 from .joint_loss import JointLoss
@@ -109,7 +110,9 @@ class Run:
     @property
     def loss(self) -> Loss:
         """The loss that was minimised."""
-        name = loss_of(self.path / LAST) if (self.path / LAST).exists() else None
+        name = loss_of(self.checkpoint)
+        if name is None and (self.path / LAST).exists():  # the best weights are those of an older version
+            name = loss_of(self.path / LAST)
         if name in LOSSES:
             return LOSSES[name]()
         if name == JointLoss.__name__:
@@ -135,12 +138,15 @@ class RunWriter(Callback):
     Each finished epoch adds a line to the metrics. Checkpoints are written, best before last, at the end of the
     training and after each epoch but those that follow the checkpoint before so soon that writing would take more than
     `SHARE` of the time: a checkpoint holds the whole history. A killed process goes on from the last one, repeats what
-    came after it, and writes the same again.
+    came after it, and writes the same again. The first time, `last` is written before `best`, which the next start
+    adds: where there is `best` there is `last`, unless it was lost.
     """
 
     def __init__(self, path: Path, every_seconds: float, monitor: str = "validation_loss") -> None:
         self.path, self.every_seconds, self.monitor = path, every_seconds, monitor
         self.saved, self._took = time.monotonic(), 0.0
+        self.configuration = ""
+        self._place: tuple[int, int] | None = None
         self._unsaved = False  # whether an epoch has ended since the last checkpoint
         self._best: dict[str, Any] | None = None  # weights that are better than those on disk
         self._bar: float | None = None  # the best measure so far
@@ -155,22 +161,45 @@ class RunWriter(Callback):
         """Holds the directory's lock; a second writer raises `RunLocked`."""
         self.path.mkdir(parents=True, exist_ok=True)
         with RunLock(self.path):
+            found = self.path.stat()
+            self._place = found.st_dev, found.st_ino
             yield self
 
-    def begin(self, configuration: str, trainer: Trainer, *, resume: bool, data: Identity | None = None) -> bool:
-        """Writes what describes the run and its data, or takes up where it stopped; whether there was a checkpoint."""
-        resumed = self.begun
-        if resumed and not resume:
-            raise ConfigurationError(f"{self.path} holds a run already; go on with --resume, or give another --run")
+    def begin(
+        self,
+        configuration: str,
+        trainer: Trainer,
+        *,
+        resume: bool,
+        data: Identity | None = None,
+        patience: bool = False,
+    ) -> bool:
+        """Writes what describes the run and its data, or takes up where it stopped; whether there was a checkpoint.
+
+        With `patience`, early stopping will keep the best weights.
+
+        Raises
+        ------
+        ConfigurationError
+            The directory holds a run, or what is left of one, that would be overwritten.
+        CheckpointError
+            The run's checkpoint cannot be read, or none could be written, whatever the training does.
+        """
+        resumed = check_free(self.path, resume)
         measured = [*trainer.loss.metrics, *(f"validation_{name}" for name in trainer.loss.metrics)]
         self._bar = None
         if self.monitor not in measured:
             raise ConfigurationError(
                 f"train.monitor is {self.monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
             )
+        self.configuration = configuration
         if resumed:
             trainer.load(self.path / LAST)
             trainer.goes_on = True  # also with more epochs than were planned
+            if len(trainer.history) == 1 and not trainer.state.cursor and not (self.path / BEST).exists():
+                self._best = trainer.model.state_dict()
+                self._save_best(trainer)
+        check_trainer(trainer, self.path / LAST, configuration, best=patience)
         lines = [json.dumps(record) + "\n" for record in trainer.history]
         write_atomically(self.path / METRICS, "".join(lines).encode())
         write_atomically(self.path / CONFIG, configuration.encode())
@@ -181,8 +210,12 @@ class RunWriter(Callback):
         return resumed
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        with (self.path / METRICS).open("ab") as metrics:
-            metrics.write(json.dumps(record).encode() + b"\n")
+        self._check_place(trainer)
+        try:
+            with (self.path / METRICS).open("ab") as metrics:
+                metrics.write(json.dumps(record).encode() + b"\n")
+        except OSError as error:  # writing says no name
+            raise OSError(error.errno, error.strerror, str(self.path / METRICS)) from error
         if self._improved(trainer.history, record):
             self._best = trainer.model.state_dict()
         self._unsaved = True
@@ -212,14 +245,35 @@ class RunWriter(Callback):
 
     def save(self, trainer: Trainer) -> None:
         """Writes everything that is needed to go on from here."""
+        self._check_place(trainer)
         self._unsaved = False
-        start = time.monotonic()
-        if self._best is not None:
-            save_model(trainer.model, self.path / BEST, self._best)
-            self._best = None
-        trainer.save(self.path / LAST)
+        start, begun = time.monotonic(), self.begun
+        if begun:
+            self._save_best(trainer)
+        with trainer.turns:
+            save_trainer(trainer, self.path / LAST, self.configuration)
+        if not begun:
+            self._save_best(trainer)
         self.saved = time.monotonic()
         self._took = self.saved - start
+
+    def _save_best(self, trainer: Trainer) -> None:
+        if self._best is not None:
+            save_model(trainer.model, self.path / BEST, self._best, type(trainer.loss).__name__)
+            self._best = None
+
+    def _check_place(self, trainer: Trainer) -> None:
+        """Raises where the directory is no longer the one that was opened: half a run would begin elsewhere."""
+        try:
+            found = self.path.stat()
+            here = self._place in (None, (found.st_dev, found.st_ino))
+        except OSError:
+            here = False
+        if not here:
+            raise RunMoved(
+                f"{self.path} was renamed or deleted while it was written to, before step {trainer.step} could be "
+                "saved; what was saved before is where the directory is now"
+            )
 
     def plot(self, trainer: Trainer) -> str:
         """Draws the learning curve; a line that says where it is, or why there is none."""
@@ -227,7 +281,10 @@ class RunWriter(Callback):
             return "no learning curve: Matplotlib is not installed (pip install 'gearshift[plot]')"
         if not len(trainer.history):
             return "no learning curve: no epoch is finished"
-        trainer.history.plot(self.path / CURVE)
+        try:
+            trainer.history.plot(self.path / CURVE)
+        except Exception as error:  # whatever Matplotlib is missing, the training is done
+            return f"no learning curve: {error}"
         return f"learning curve: {self.path / CURVE}"
 
 
@@ -274,6 +331,39 @@ def _recorded(path: Path) -> Identity | None:
             f"{file} is damaged: {reason}; delete it to go on, and see for yourself that the data are those that the "
             "run was trained on"
         ) from None
+
+
+def check_free(path: Path, resume: bool) -> bool:
+    """Whether there is a run at `path` to go on with.
+
+    Raises
+    ------
+    ConfigurationError
+        There is one and it was not to be resumed, or what is left of one cannot be and would be overwritten.
+    """
+    if (path / LAST).exists():
+        if not resume:
+            raise ConfigurationError(f"{path} holds a run already; go on with --resume, or give another --run")
+        return True
+    metrics = (path / METRICS).exists() and (path / METRICS).stat().st_size > 0
+    if (path / BEST).exists() or (metrics and not resume):  # resumed, an epoch that was cut short is written again
+        raise ConfigurationError(
+            f"{path} holds a run that has lost its {LAST}, so that it cannot be resumed; nothing of it is overwritten: "
+            "put the file back, or give another --run"
+        )
+    return False
+
+
+def fresh(folder: Path) -> Path:
+    """Makes a directory named by the time, which no other process has made: with a number where several start."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for number in count(1):
+        path = folder / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            path.mkdir()
+            break
+    return path
 
 
 def environment_of(trainer: Trainer) -> dict[str, Any]:

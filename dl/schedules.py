@@ -39,14 +39,14 @@ class Schedule:
 
     def _whole(self, name: str, least: int) -> None:
         value = getattr(self, name)
-        if not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigurationError(
                 f"{type(self).__name__}: {name} is {value!r}; expected a whole number of at least {least}"
             )
 
     def _above(self, name: str, bound: float, *, or_at: bool = False) -> None:
         value = getattr(self, name)
-        numeric = isinstance(value, int | float) and math.isfinite(value)
+        numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not numeric or value < bound or (value == bound and not or_at):
             raise ConfigurationError(
                 f"{type(self).__name__}: {name} is {value!r}; expected a finite number"

@@ -290,13 +290,16 @@ def _interruptible(budget: Budget) -> Iterator[Budget]:
 
 
 def report(document: Document, asked: Request) -> None:
-    """Writes the files that were asked for, and prints the tables."""
+    """Prints the tables, and writes the files that were asked for: first what was measured, last what may fail."""
     from rich.console import Console
 
     from .report import show
 
-    if asked.out is not None:
-        files.write(document, asked.out)
+    try:
+        if asked.out is not None:
+            files.write(document, asked.out)
+    finally:
+        show(document, Console(width=None if sys.stdout.isatty() else 120))
     if asked.plot is not None:
         from .plots import save
 
@@ -305,4 +308,3 @@ def report(document: Document, asked: Request) -> None:
         from .page import save as save_page
 
         save_page(document, asked.page)
-    show(document, Console(width=None if sys.stdout.isatty() else 120))

@@ -75,10 +75,10 @@ def _machine(document: Document) -> str:
 def _advised(document: Document, analysis: Analysis) -> Iterator[str]:
     if not analysis.advice:
         return
-    first, *rest = report.settings(document, analysis.advice[0])
+    _, *rest = report.settings(document, analysis.advice[0])
     yield f"<section>{_table(report.advice(analysis.advice))}"
-    yield "<p>To try it, give this to <code>gearshift train</code>:</p>"
-    yield f'<pre tabindex="0">{escape(first.removeprefix("to try it: "))}</pre>'
+    yield "<p>To try it:</p>"
+    yield f'<pre tabindex="0">{escape(report.line(document, analysis.advice[0]))}</pre>'
     yield f"{_lines(rest)}</section>"
 
 

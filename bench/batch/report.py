@@ -11,6 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...backends.errors import ConfigurationError
+from ...dl.commands.console import command
+from ...dl.config import changes, parse
 from .analysis import Advice, Analysis, Knee, analyse, critical_batch, lost_by_operation, noise_scale, two_digits
 from .checked import Check, check
 from .narrow import NarrowTable
@@ -52,8 +55,9 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
     elif document.noise_absent:
         parts.append(Text(f"no noise scale: {document.noise_absent}", style="yellow"))
     if analysis.advice:
-        command, *rest = settings(document, analysis.advice[0])
-        parts += [Text(), advice(analysis.advice), Text(command, no_wrap=True, overflow="ignore"), *map(Text, rest)]
+        tried, *rest = settings(document, analysis.advice[0])
+        parts += [Text(), advice(analysis.advice), Text(tried, no_wrap=True, overflow="ignore"), *map(Text, rest)]
+        parts.append(Text(f"next: {line(document, analysis.advice[0])}", no_wrap=True, overflow="ignore"))
     if document.proofs:
         parts += [Text(), proofs(document.proofs)]
     checked = check(document)
@@ -246,15 +250,33 @@ def advice(given: Sequence[Advice]) -> Table:
     return found
 
 
-def settings(document: Document, first: Advice) -> list[str]:
-    """What to type."""
+def advised(document: Document, first: Advice) -> list[str]:
+    """The settings that the advice changes."""
     task = document.task
-    changes = [f"train.batch_size={first.batch}", f"optimizer.lr={first.lr:g}", f"train.epochs={first.epochs}"]
+    changed = [f"train.batch_size={first.batch}", f"optimizer.lr={first.lr:g}", f"train.epochs={first.epochs}"]
     if task.schedule_steps:
-        changes.append(f"schedule.steps={first.schedule_steps}")
+        changed.append(f"schedule.steps={first.schedule_steps}")
     if task.warmup:
-        changes.append(f"schedule.warmup={first.warmup}")
-    lines = [f"to try it: --backend {first.backend} " + " ".join(f"--set {change}" for change in changes)]
+        changed.append(f"schedule.warmup={first.warmup}")
+    return changed
+
+
+def line(document: Document, first: Advice) -> str:
+    """The command that trains as advised what was measured, wherever it is typed."""
+    changed = advised(document, first)
+    keys = {setting.partition("=")[0] for setting in changed}
+    try:
+        begun = changes(parse(document.configuration))
+    except ConfigurationError:  # a file of another version
+        begun = []
+    kept = [setting for setting in begun if setting.partition("=")[0] not in keys]
+    return command("train", settings=[*kept, *changed], backend=first.backend)
+
+
+def settings(document: Document, first: Advice) -> list[str]:
+    """What to change, and what may be expected of it."""
+    task = document.task
+    lines = [f"to try it: --backend {first.backend} " + " ".join(f"--set {one}" for one in advised(document, first))]
     if first.gain is not None and first.low <= task.batch_size <= first.high:
         lines.append(f"batch {task.batch_size:,}, as configured, is as good within 5 %")
     elif first.gain is not None:

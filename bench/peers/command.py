@@ -117,15 +117,17 @@ def run(asked: Request) -> tuple[Measurement, bool]:
 
 
 def report(measurement: Measurement, out: Path | None, plot: Path | None) -> None:
-    """Writes the files that were asked for, and prints the tables: last, as Ctrl-C may have ended their reader."""
+    """Writes what was measured, prints the tables, and draws the picture: last, since that may fail."""
     from rich.console import Console
 
     from .report import show
 
-    if out is not None:
-        write(measurement, out)
+    try:
+        if out is not None:
+            write(measurement, out)
+    finally:
+        show(measurement, Console(width=None if sys.stdout.isatty() else 200))
     if plot is not None:
         from .plot import save
 
         save(measurement, plot)
-    show(measurement, Console(width=None if sys.stdout.isatty() else 200))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
+import re
+import shlex
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +45,26 @@ def configuration_of(file: Path | None, settings: list[str] | None) -> Configura
     return read(file, settings or []) if file else parse({}, settings or [])
 
 
+def directory(text: str) -> Path:
+    """The directory that an option names; an empty name, as of a variable that is not set, is a mistake."""
+    if not text.strip():
+        raise ConfigurationError(f"--run is {text!r}; expected the name of a directory, as --run runs/first")
+    return Path(text)
+
+
+def command(*words: object, settings: Sequence[str] = (), backend: str | None = None) -> str:
+    """A command line of Gearshift's to type, with what was chosen on the present one."""
+    options = [*words, *(word for setting in settings for word in ("--set", setting))]
+    options += ["--backend", backend] if backend else []
+    return " ".join(["gearshift", *(quoted(word) for word in options)])
+
+
+def quoted(word: object) -> str:
+    """A word as a shell takes it; brackets, as of ``model.hidden=[64]``, need no quotes there."""
+    text = f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+    return text if re.fullmatch(r"[\w@%+=:,./\[\]-]+", text, re.ASCII) else shlex.quote(text)
+
+
 def check_files(**files: Path | None) -> None:
     """Raises where a file could not be written, before anything is computed; `files` are by their options' names.
 
@@ -50,8 +73,12 @@ def check_files(**files: Path | None) -> None:
     Raises
     ------
     ConfigurationError
-        The folder is missing, the file is a folder, a picture has another ending, or a package is not installed.
+        The folder is missing or cannot be written to, the file is a folder, two options name one file, a picture has
+        another ending, or a package is not installed.
     """
+    from ..storage import replaceable
+
+    taken: dict[Path, str] = {}
     for name, path in files.items():
         if path is None:
             continue
@@ -59,16 +86,18 @@ def check_files(**files: Path | None) -> None:
             raise ConfigurationError(f"--{name} {path}: there is no folder {path.parent}")
         if path.is_dir():
             raise ConfigurationError(f"--{name} {path} is a folder; expected a file")
+        if not replaceable(path):  # a device or a pipe is written into
+            if not os.access(path, os.W_OK):
+                raise ConfigurationError(f"--{name} {path} cannot be written to")
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            raise ConfigurationError(f"--{name} {path}: you may not write to the folder {path.parent}")
+        elif (other := taken.setdefault(path.resolve(), name)) != name:
+            raise ConfigurationError(f"--{name} and --{other} both name {path}; give each a file of its own")
         if name == "plot" and path.suffix not in PICTURES:
             raise ConfigurationError(f"--plot {path} has another ending; expected one of: {', '.join(PICTURES)}")
         for option, module, package in (("plot", "matplotlib", "Matplotlib"), ("html", "plotly", "Plotly")):
             if name == option and find_spec(module) is None:
                 raise ConfigurationError(f"--{name} needs {package}: pip install 'gearshift[{option}]'")
-
-
-def say(text: str) -> None:
-    """A line for people."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

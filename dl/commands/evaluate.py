@@ -46,10 +46,15 @@ def evaluate(
 
 
 def predictor(run: Path, backend: str | None) -> Trainer:
-    """A trainer that holds a run's model and loss."""
+    """A trainer that holds a run's model and loss, on the run's backend unless another is asked for."""
+    from ...backends.registry import resolve
+    from ..config import parse
     from ..optimizers import SGD
     from ..run import Run
     from ..trainer import Trainer
 
     found = Run(run)
+    backend = resolve(backend)
+    if backend == "auto":
+        backend = parse(found.config).backend.name
     return Trainer(found.model, found.loss, SGD(), backend=backend)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...backends.errors import ConfigurationError
-from .console import BackendName, ConfigFile, Json, Quiet, Settings, check_files, configuration_of, say, show
+from ..streams import say
+from .console import BackendName, ConfigFile, Json, Quiet, Settings, check_files, command, configuration_of, show
 
 if TYPE_CHECKING:
     from ..trainer import Trainer
@@ -55,13 +55,15 @@ def lr(
             batch_size=configuration.train.batch_size,
             advance=advance,
         )
-    if plot:
-        result.plot(plot)
-        say(f"drawn: {plot}")
-    if out:
-        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
-        say(f"written: {out}")
     if not as_json:
         result.show()
     show({"optimizer.lr": result.best}, as_json)
-    say(f"next: gearshift train {f'{shlex.quote(str(config))} ' if config else ''}--set optimizer.lr={result.best:g}")
+    if out:
+        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        say(f"written: {out}")
+    if plot:
+        result.plot(plot)
+        say(f"drawn: {plot}")
+    kept = [setting for setting in settings or [] if setting.partition("=")[0].strip() != "optimizer.lr"]
+    file = [config] if config else []
+    say(f"next: {command('train', *file, settings=[*kept, f'optimizer.lr={result.best:g}'], backend=backend)}")

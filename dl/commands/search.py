@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import BackendName, Json, Quiet, Settings, check_files, say
+from ..streams import say
+from .console import BackendName, Json, Quiet, Settings, check_files
 
 
 def search(
@@ -30,20 +32,21 @@ def search(
     from ..storage import write_atomically
 
     check_files(plot=plot, out=out)
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # search.jobs are processes; they import nothing from this folder
     configuration = read_as(SearchConfiguration, config, settings or [])
     plan = searching.prepare(configuration, backend)
     say(f"{len(plan.candidates)} candidates, {configuration.search.folds} folds each, on {plan.estimator}")
     with candidates(len(plan.candidates), quiet) as advance:
         result = plan.run(advance)
+    if as_json:
+        print(json.dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
+    else:
+        result.show()
+    if out:
+        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        say(f"written: {out}")
     if plot:
         from ..plots import search_scores
 
         search_scores(result, plot)
         say(f"drawn: {plot}")
-    if out:
-        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
-        say(f"written: {out}")
-    if as_json:
-        print(json.dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
-    else:
-        result.show()

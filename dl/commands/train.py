@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...backends.errors import ConfigurationError, DataError
+from ..streams import say
 from .console import (
     INTERRUPTED,
     TERMINATED,
@@ -21,14 +20,16 @@ from .console import (
     Json,
     Quiet,
     Settings,
+    command,
     configuration_of,
-    say,
+    directory,
     show,
 )
 from .evaluate import predictor
 
 if TYPE_CHECKING:
     from ..config import Configuration
+    from ..data import Splits
     from ..run import RunWriter
     from ..trainer import Trainer
 
@@ -37,7 +38,9 @@ def train(
     config: ConfigFile = None,
     settings: Settings = None,
     backend: BackendName = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Directory of the run.")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", metavar="DIRECTORY", parser=directory, help="Directory of the run.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -48,19 +51,19 @@ def train(
     from ..data.identity import Identity
     from ..interrupts import unswallowed
     from ..progress import introduce
-    from ..run import RunWriter, recognised
+    from ..run import RunWriter, fresh, recognised
 
     if resume and run is None:
         raise ConfigurationError("--resume goes on with a run, and none is named; expected --run, as --run runs/first")
-    path = run or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     with unswallowed():
-        configuration = _configuration(config, settings or [], path, resume)
+        configuration = _configuration(config, settings or [], run, resume)
         splits, trainer = experiment.build(configuration, backend)
     configuration = experiment.settled(configuration, splits)
     introduce(trainer)
     say(splits.summary())
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
+    path = run or fresh(Path("runs"))
     writer = RunWriter(path, configuration.checkpoint.every_seconds, configuration.train.monitor)
     with writer.opened():
         if writer.begun:
@@ -72,57 +75,70 @@ def train(
                 )
         else:
             identity = Identity.of(splits, targets=configuration.autoencoder.kind == "none")
-        if writer.begin(write(configuration), trainer, resume=resume, data=identity):
+        patience = configuration.train.patience > 0
+        if writer.begin(write(configuration), trainer, resume=resume, data=identity, patience=patience):
             say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
         elif resume:
             say("no checkpoint yet: starting afresh")
         with _terminable(trainer):
             code = _fit(trainer, splits, configuration, writer, quiet)
             say(writer.plot(trainer))
-    if configuration.autoencoder.kind != "none" and not code:
-        from ..pictures import draw
-
-        for line in draw(trainer, configuration, splits, path):
-            say(line)
     if code:
-        say(f"stopped at step {trainer.step}; go on with: gearshift train --resume --run {shlex.quote(str(path))}")
+        more = command("train", "--resume", "--run", path, backend=backend)
+        say(f"stopped at step {trainer.step}; go on with: {more}")
         raise typer.Exit(code)
     result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
     if splits.test is not None:
         result["test"] = predictor(path, trainer.backend.name).evaluate(splits.test)
     show(result, as_json)
-    name = shlex.quote(str(path))
-    evaluate = f"gearshift evaluate {name}   " if splits.test is not None else ""
-    say(f"next: {evaluate}gearshift predict {name} --input X.npy --output Y.npy")
+    if configuration.autoencoder.kind != "none":
+        _draw(trainer, configuration, splits, path)
+    if splits.test is not None:
+        say(f"next: {command('evaluate', path, backend=backend)}")
+    say(f"next: {command('predict', path, '--input', 'X.npy', '--output', 'Y.npy', backend=backend)}")
 
 
-def _configuration(path: Path | None, settings: list[str], run: Path, resume: bool) -> Configuration:
+def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: Path) -> None:
+    """Pictures of an autoencoder, where they can be drawn."""
+    from ..pictures import draw
+
+    try:
+        for line in draw(trainer, configuration, splits, path):
+            say(line)
+    except Exception as error:  # whatever a picture lacks, the training is done
+        say(f"no pictures: {error}")
+
+
+def _configuration(path: Path | None, settings: list[str], run: Path | None, resume: bool) -> Configuration:
     """The configuration of a run: its own where it is resumed, which another one may not contradict."""
-    from ..config import read, rooted
-    from ..run import CONFIG, LAST
+    from ..config import parse_text, read, rooted
+    from ..run import CONFIG, LAST, check_free
 
-    begun, own = (run / LAST).exists(), run / CONFIG
-    if begun and not resume:
-        raise ConfigurationError(f"{run} holds a run already; go on with --resume, or give another --run")
-    if not begun:  # resumed nonetheless: it was stopped before its first checkpoint
-        return rooted(configuration_of(own if resume and path is None and own.exists() else path, settings))
-    before = read(own)
-    wanted = rooted(read(path or own, settings))
+    if run is None or not check_free(run, resume):  # resumed nonetheless: stopped before its first checkpoint
+        own = run / CONFIG if run is not None and resume and path is None and (run / CONFIG).exists() else path
+        return rooted(configuration_of(own, settings))
+    from ..checkpoint import configuration_of as kept_in
+
+    own, kept = run / CONFIG, kept_in(run / LAST)  # the file may have been edited since; the checkpoint's has not
+    before = parse_text(kept, run / LAST) if kept else read(own)
+    if path is None and kept and not own.exists():
+        wanted = rooted(parse_text(kept, run / LAST, settings))
+    else:
+        wanted = rooted(read(path or own, settings))
     if not wanted.schedule.steps:
         schedule = wanted.schedule.model_copy(update={"steps": before.schedule.steps})
         wanted = wanted.model_copy(update={"schedule": schedule})
     old, new = before.model_dump(), wanted.model_dump()
-    changed = [
-        f"{section}.{key}"
+    free = ("train.epochs", "schedule.steps", "backend.", "checkpoint.")
+    refused = [
+        f"{section}.{key} is {new[section].get(key)!r} and was {old[section].get(key)!r}"
         for section in old
         for key in {**old[section], **new[section]}
-        if old[section].get(key) != new[section].get(key)
+        if old[section].get(key) != new[section].get(key) and not f"{section}.{key}".startswith(free)
     ]
-    free = ("train.epochs", "schedule.steps", "backend.", "checkpoint.")
-    refused = [key for key in changed if not key.startswith(free)]
     if refused:
         raise ConfigurationError(
-            f"{run} was begun with another configuration: {', '.join(refused)} differ; only train.epochs, "
+            f"{run} was begun with another configuration: {'; '.join(refused)}; only train.epochs, "
             "schedule.steps, the backend and checkpoint may change on --resume"
         )
     return wanted

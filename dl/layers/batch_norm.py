@@ -32,9 +32,9 @@ class BatchNorm1d(Layer):
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         if not isinstance(features, int) or features < 1:
             raise ConfigurationError(f"BatchNorm1d: features is {features!r}; expected a whole number of at least 1")
-        if not isinstance(eps, int | float) or not eps > 0:
+        if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps > 0:
             raise ConfigurationError(f"BatchNorm1d: eps is {eps!r}; expected a number above 0")
-        if not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
+        if isinstance(momentum, bool) or not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
             raise ConfigurationError(f"BatchNorm1d: momentum is {momentum!r}; expected a number from 0 to 1")
         self.features, self.eps, self.momentum = features, eps, momentum
         self.weight = Parameter((features,), ones, decay=False)

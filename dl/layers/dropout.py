@@ -23,7 +23,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not isinstance(p, int | float) or not 0 <= p < 1:
+        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p < 1:
             raise ConfigurationError(f"Dropout: p is {p!r}; expected a probability of at least 0 and below 1")
         self.p = p
 

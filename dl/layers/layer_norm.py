@@ -26,7 +26,7 @@ class LayerNorm(Layer):
     def __init__(self, features: int, eps: float = 1e-5) -> None:
         if not isinstance(features, int) or features < 1:
             raise ConfigurationError(f"LayerNorm: features is {features!r}; expected a whole number of at least 1")
-        if not isinstance(eps, int | float) or not eps > 0:
+        if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps > 0:
             raise ConfigurationError(f"LayerNorm: eps is {eps!r}; expected a number above 0")
         self.features, self.eps = features, eps
         self.weight = Parameter((features,), ones, decay=False)

@@ -21,7 +21,7 @@ class GaussianNoise(Layer):
     """
 
     def __init__(self, deviation: float = 0.1) -> None:
-        if not isinstance(deviation, int | float) or not deviation >= 0:
+        if isinstance(deviation, bool) or not isinstance(deviation, int | float) or not deviation >= 0:
             raise ConfigurationError(f"GaussianNoise: deviation is {deviation!r}; expected a number of at least 0")
         self.deviation = deviation
 
@@ -44,7 +44,7 @@ class MaskingNoise(Layer):
     """
 
     def __init__(self, p: float = 0.3) -> None:
-        if not isinstance(p, int | float) or not 0 <= p < 1:
+        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p < 1:
             raise ConfigurationError(f"MaskingNoise: p is {p!r}; expected a probability of at least 0 and below 1")
         self.p = p
 

@@ -45,7 +45,7 @@ class KLSparsity(Layer):
 
     def __init__(self, weight: float = 1e-3, rate: float = 0.05) -> None:
         self.weight, self.rate = checked(self, weight), rate
-        if not isinstance(rate, int | float) or not 0 < rate < 1:
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
             raise ConfigurationError(f"KLSparsity: rate is {rate!r}; expected a number between 0 and 1")
 
     def lower(self, graph: Graph, x: Value) -> Value:
@@ -95,6 +95,6 @@ class Contractive(Layer):
 
 def checked(layer: Any, weight: Any) -> float:
     """A term's weight, which is a number of at least 0."""
-    if not isinstance(weight, int | float) or not weight >= 0:
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
         raise ConfigurationError(f"{type(layer).__name__}: weight is {weight!r}; expected a number of at least 0")
     return weight

@@ -40,7 +40,7 @@ class Adam(Optimizer):
         super().__init__(lr, weight_decay)
         self.betas, self.eps = betas, eps
         self._at_least("eps", 0)
-        numbers = [beta for beta in betas if isinstance(beta, int | float)] if isinstance(betas, tuple | list) else []
+        numbers = [beta for beta in betas if type(beta) in (int, float)] if isinstance(betas, tuple | list) else []
         if len(numbers) != 2 or len(betas) != 2 or not all(0 <= beta < 1 for beta in numbers):
             raise ConfigurationError(
                 f"{type(self).__name__}: betas is {betas!r}; expected two numbers of at least 0 and below 1"

@@ -137,7 +137,7 @@ class Optimizer:
 
     def _at_least(self, name: str, bound: float, below: float = float("inf")) -> None:
         value = getattr(self, name)
-        if not isinstance(value, int | float) or not bound <= value < below:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not bound <= value < below:
             upper = f" and below {below}" if below != float("inf") else ""
             raise ConfigurationError(
                 f"{type(self).__name__}: {name} is {value!r}; expected a number of at least {bound}{upper}"

@@ -5,16 +5,18 @@ Nothing here knows about models, optimizers or configurations.
 
 from __future__ import annotations
 
-from .atomic import write_atomically
+from .atomic import replaceable, write_atomically
 from .lock import RunLock
-from .tensors import Header, TensorInfo, load_tensors, read_header, save_tensors
+from .tensors import Header, TensorInfo, check_tensors, load_tensors, read_header, save_tensors
 
 __all__ = [
     "Header",
     "RunLock",
     "TensorInfo",
+    "check_tensors",
     "load_tensors",
     "read_header",
+    "replaceable",
     "save_tensors",
     "write_atomically",
 ]

@@ -84,6 +84,18 @@ def save_tensors(path: Path | str, tensors: Mapping[str, np.ndarray], metadata: 
     OSError
         The file cannot be written; an old one is untouched.
     """
+    write_atomically(path, _encoded(path, tensors, metadata))
+
+
+def check_tensors(path: Path | str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Raise the CheckpointError that `save_tensors` would raise, and write nothing."""
+    _encoded(path, tensors, metadata)
+
+
+def _encoded(
+    path: Path | str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> list[bytes | memoryview]:
+    """The bytes of a file, in parts."""
     with _naming("save", path):
         arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
         document: dict[str, Any] = {_METADATA: dict(sorted(metadata.items()))}
@@ -102,7 +114,7 @@ def save_tensors(path: Path | str, tensors: Mapping[str, np.ndarray], metadata: 
         if len(text) > MAX_HEADER_BYTES:
             raise _Fault(f"its header would take {len(text):,} bytes; at most {MAX_HEADER_BYTES:,} are read back")
         _parse(text, data_bytes=stop)  # what is written can be read
-    write_atomically(path, [len(text).to_bytes(8, "little"), text, *parts])
+    return [len(text).to_bytes(8, "little"), text, *parts]
 
 
 def load_tensors(

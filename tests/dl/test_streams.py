@@ -1,0 +1,80 @@
+"""Readers that go away, closed descriptors, a full disk behind standard output, and too little memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX descriptors and limits")
+PATH = os.pathsep.join(entry for entry in sys.path if entry)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": PATH}
+GEARSHIFT = [sys.executable, "-m", "gearshift"]
+TRAIN = ["train", "--backend", "numpy", "--set", "model.hidden=[4]", "--set", "train.epochs=40", "--run"]
+
+
+def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A line of shell in which $GS is the command."""
+    environment = {**ENVIRONMENT, "GS": " ".join(GEARSHIFT)}
+    return subprocess.run(["sh", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_progress_that_nobody_reads_any_more_ends_no_training(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*GEARSHIFT, *TRAIN, str(tmp_path / "run")], stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as child:
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith(b"backend numpy")
+        child.stderr.close()
+    assert child.returncode == 0
+    assert len(gs.Run(tmp_path / "run").history) == 40
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_descriptors(closed: str, tmp_path: Path) -> None:
+    """No file of the run is opened in their place and printed into."""
+    done = shell(f"$GS {' '.join(TRAIN)} run {closed}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(gs.Run(tmp_path / "run").history) == 40
+    assert ("test: loss" in done.stdout) == (">&-" not in closed.split()[0][:3])
+
+
+def test_a_result_that_nobody_reads_is_no_error_and_one_that_is_lost_is(tmp_path: Path) -> None:
+    """The reader of a pipe may stop early; what a full disk drops is missing."""
+    done = shell("{ $GS doctor; echo $? >code; } | true", tmp_path)
+    assert (tmp_path / "code").read_text() == "0\n" and done.stderr in ("", done.stderr.rstrip("\n") + "\n")
+    assert "Error" not in done.stderr and "Exception" not in done.stderr
+    done = shell("$GS --help >/dev/full", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a limit that Linux keeps")
+@pytest.mark.parametrize("limit", [200_000, 345_000])
+def test_too_little_memory_is_one_line(limit: int, tmp_path: Path) -> None:
+    """Where libraries find no room, and where OpenBLAS would wait for it."""
+    done = shell(f"ulimit -v {limit}; exec $GS train --backend numpy --quiet --run run", tmp_path)
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("backend ")]
+    assert done.returncode == 1 and line.startswith("error: ") and "memory" in line
+
+
+class Broken(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("stream", [Broken(), None])
+def test_training_from_python_survives_its_progress(stream: Broken | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = gs.Trainer(gs.Linear(1, 1), gs.MSELoss(), gs.SGD(), backend="numpy")
+    x = np.ones((4, 1), np.float32)
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert len(trainer.fit(x, x, epochs=2)) == 2
