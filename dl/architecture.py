@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.errors import CheckpointError, GearshiftError
+from ..backends.errors import CheckpointError, ConfigurationError, GearshiftError
 from .layers import Layer, Model, Sequential
 
 
-def describe(layer: Layer) -> dict[str, Any]:
-    """The layer as data that JSON can hold."""
+DEEPEST = 50  # layers in each other
+
+
+def describe(layer: Layer, depth: int = 0) -> dict[str, Any]:
+    """The layer as data that JSON can hold.
+
+    Raises
+    ------
+    ConfigurationError
+        Layers are nested too deeply to be read back.
+    """
+    if depth > DEEPEST:
+        raise ConfigurationError(f"the model has layers nested more than {DEEPEST} deep, which no checkpoint can hold")
     if isinstance(layer, Sequential):
-        layers = [describe(child) for child in layer]
+        layers = [describe(child, depth + 1) for child in layer]
         return {"class": type(layer).__name__, "dtype": layer.dtype, "layers": layers}
     if isinstance(layer, Model):
-        layers = [describe(child) for child in layer.layers]
+        layers = [describe(child, depth + 1) for child in layer.layers]
         return {"class": "Model", "dtype": layer.dtype, "layers": layers, "wiring": layer.wiring()}
     return {"class": type(layer).__name__, "dtype": layer.dtype, "arguments": layer.config()}
 
 
-def build(description: Any) -> Layer:
+def build(description: Any, depth: int = 0) -> Layer:
     """The layer that `describe` described, without weights.
 
     Raises
@@ -27,13 +38,17 @@ def build(description: Any) -> Layer:
     CheckpointError
         The description is malformed or names a class that is not registered.
     """
+    if depth > DEEPEST:
+        raise CheckpointError(f"the checkpoint's model has layers nested more than {DEEPEST} deep")
     try:
         name, dtype = description["class"], description["dtype"]
         kind = Layer.registered.get(name)
         if kind is not None and issubclass(kind, Sequential):
-            return kind(*[build(child) for child in description["layers"]], dtype=dtype)
+            return kind(*[build(child, depth + 1) for child in description["layers"]], dtype=dtype)
         if name == "Model":
-            return Model.wired([build(child) for child in description["layers"]], description["wiring"], dtype)
+            return Model.wired(
+                [build(child, depth + 1) for child in description["layers"]], description["wiring"], dtype
+            )
         if kind is None:
             raise CheckpointError(
                 f"the checkpoint has a layer {name!r}, which is not known here; import the module that defines it first"

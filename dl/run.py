@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends.errors import CheckpointError, ConfigurationError, DataError
 from .callbacks import Callback
 from .checkpoint import load, loss_of
+from .files import TEXT, read_bytes
 from .history import History
 from .joint_loss import JointLoss
 from .layers import Layer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 CONFIG, ENVIRONMENT, METRICS = "config.toml", "environment.json", "metrics.jsonl"
 BEST, LAST, CURVE = "best.safetensors", "last.safetensors", "learning-curve.png"
+LONGEST = 1 << 30  # bytes of the metrics
 PACKAGES = ("numpy", "numba", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -53,16 +55,16 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The resolved configuration."""
         try:
-            return tomllib.loads((self.path / CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
+            return tomllib.loads(read_bytes(self.path / CONFIG, TEXT).decode())
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"{self.path / CONFIG} is not valid TOML: {error}") from None
 
     @property
     def environment(self) -> dict[str, Any]:
         """Where the run was made: versions, device, backend."""
         try:
-            return json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
-        except ValueError as error:
+            return json.loads(read_bytes(self.path / ENVIRONMENT, TEXT))
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{self.path / ENVIRONMENT} is damaged: {error}; the next --resume writes it anew"
             ) from None
@@ -71,10 +73,14 @@ class Run:
     def history(self) -> History:
         """The record of every finished epoch."""
         path = self.path / METRICS
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        lines = read_bytes(path, LONGEST).split(b"\n")[:-1] if path.exists() else []
+        from .description import check_records
+
         try:
-            return History([json.loads(line) for line in lines])
-        except ValueError as error:
+            records = [json.loads(line) for line in lines]
+            check_records(records)
+            return History(records)
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is damaged: {error}; the next --resume writes it anew") from None
 
     @property
@@ -149,6 +155,8 @@ class RunWriter(Callback):
             )
         if resumed:
             trainer.load(self.path / LAST)
+            if len({self.monitor in record for record in trainer.history}) > 1:
+                raise CheckpointError(f"{self.path / LAST}: some records of its history are without {self.monitor!r}")
         lines = [json.dumps(record) + "\n" for record in trainer.history]
         write_atomically(self.path / METRICS, "".join(lines).encode())
         write_atomically(self.path / CONFIG, configuration.encode())

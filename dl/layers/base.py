@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ...backends import Backend
     from ..graph import Graph, Value
 
+LARGEST = 2**48  # numbers of a tensor: beyond what processors can address
+
 
 class Parameter:
     """A tensor of a layer, drawn at first need.
@@ -30,9 +33,17 @@ class Parameter:
     init : draws it, see `gearshift.dl.initializers`.
     decay : whether weight decay applies to it: to weights, not to biases.
     trained : whether an optimizer updates it; statistics of the data, say, are not trained.
+
+    Raises
+    ------
+    ConfigurationError
+        The tensor is larger than any memory.
     """
 
     def __init__(self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True) -> None:
+        if math.prod(shape) >= LARGEST:
+            sizes = " × ".join(map(str, shape))
+            raise ConfigurationError(f"a tensor of {sizes} numbers is larger than any memory; expected fewer features")
         self.shape, self.init, self.decay, self.trained = shape, init, decay, trained
         self.name = ""
         self.array: Any = None
@@ -46,7 +57,7 @@ class Parameter:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def numpy(self) -> np.ndarray:
         """The values on the host."""
