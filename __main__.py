@@ -14,6 +14,7 @@ from typing import Any
 
 INTERRUPTED = 130
 MISTAKES = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
+MISTAKES += (errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import math
 import re
 import reprlib
 import tomllib
 from collections.abc import Sequence
-from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -20,6 +18,7 @@ from .files import TEXT, expanded, read_bytes
 from .hints import hint
 from .losses import REGISTERED as LOSSES
 from .optimizers import REGISTERED as OPTIMIZERS
+from .values import check_values
 
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -248,8 +247,6 @@ class SearchConfiguration(Section):
 
 
 Kind = TypeVar("Kind", bound=BaseModel)
-DEEPEST = 50  # tables and lists in each other
-SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, which no file can hold
 
 _shown = reprlib.Repr()  # long values are cut short in messages
 _shown.maxstring = _shown.maxother = 100
@@ -278,7 +275,7 @@ def parse_as(kind: type[Kind], table: dict[str, Any], settings: Sequence[str] = 
         if not isinstance(target, dict):
             raise ConfigurationError(f"{section} is {target!r}; expected a table of keys")
         target[name] = _value(key.strip(), text.strip())
-    _check_values("", merged)
+    check_values("", merged)
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
@@ -330,25 +327,6 @@ def _value(key: str, text: str) -> Any:
         return text  # a bare word is a string, as on any command line
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{key} is {_shown.repr(text)}, which cannot be read: {error}") from None
-
-
-def _check_values(key: str, value: Any, depth: int = 0) -> None:
-    """Raises unless a value and all in it are such as a key may have; which one may have which, its section says."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    if inner and depth == DEEPEST:
-        raise ConfigurationError(f"{_shown.repr(key)} is nested more than {DEEPEST} deep")
-    for name, item in inner:
-        if not isinstance(name, int):
-            _check_values("the name of a key", name)
-        _check_values(f"{key}.{name}" if key else str(name), item, depth + 1)
-    if isinstance(value, str) and ("\0" in value or SURROGATE.search(value)):
-        raise ConfigurationError(f"{key} is {_shown.repr(value)}; expected text without NUL and halves of characters")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ConfigurationError(f"{key} is a whole number of {value.bit_length()} bits; expected at most 64")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigurationError(f"{key} is {value}; expected a finite number")
-    if isinstance(value, date | time):
-        raise ConfigurationError(f"{key} is the date or time {value}; put text in quotes")
 
 
 def _message(kind: type[BaseModel], fault: Any) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ..backends.errors import CheckpointError
+from ..backends.errors import CheckpointError, ConfigurationError
+from .values import check_values
 
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -52,9 +53,12 @@ RECORDS = TypeAdapter(list[Record])
 def check_description(body: Any) -> None:
     """Raises CheckpointError unless `body` is a `Description`; what is first wrong is named."""
     try:
+        check_values("", body, finite=False)
         Description.model_validate(body)
     except ValidationError as error:
         raise CheckpointError(_first(error)) from None
+    except ConfigurationError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def check_records(records: Any) -> None:
