@@ -6,9 +6,10 @@ from typing import Any
 
 from ..backends.errors import CheckpointError, GearshiftError
 from .layers import Layer, Model, Sequential
+from .layers.base import DEEPEST
 
 
-def build(description: Any) -> Layer:
+def build(description: Any, depth: int = 0) -> Layer:
     """The layer that `Layer.describe` described, without weights.
 
     Raises
@@ -16,13 +17,17 @@ def build(description: Any) -> Layer:
     CheckpointError
         The description is malformed or names a class that is not registered.
     """
+    if depth > DEEPEST:
+        raise CheckpointError(f"the checkpoint's model has layers nested more than {DEEPEST} deep")
     try:
         name, dtype = description["class"], description["dtype"]
         kind = Layer.registered.get(name)
         if kind is not None and issubclass(kind, Sequential):
-            return kind(*[build(child) for child in description["layers"]], dtype=dtype)
+            return kind(*[build(child, depth + 1) for child in description["layers"]], dtype=dtype)
         if name == "Model":
-            return Model.wired([build(child) for child in description["layers"]], description["wiring"], dtype)
+            return Model.wired(
+                [build(child, depth + 1) for child in description["layers"]], description["wiring"], dtype
+            )
         if kind is None:
             raise CheckpointError(
                 f"the checkpoint has a layer {name!r}, which is not known here; import the module that defines it first"

@@ -66,7 +66,7 @@ def loss_of(path: str | Path) -> str | None:
     """The name of the loss that a file's model was trained with; None where the file does not say."""
     metadata = read_header(path, expected_format=FORMAT).metadata
     run = _described(path, metadata)["run"]
-    return metadata.get(LOSS) if run is None else str(run.get("loss"))
+    return metadata.get(LOSS) if run is None else run["loss"]
 
 
 def configuration_of(path: str | Path) -> str:
@@ -125,6 +125,8 @@ def _settings(optimizer: Optimizer) -> dict[str, Any]:
 
 def load_trainer(trainer: Trainer, path: str | Path) -> None:
     """Takes over what `save_trainer` wrote, into a trainer of the same model, loss and kind of optimizer."""
+    from .description import check_records
+
     tensors, metadata = _load(path)
     run = metadata["run"]
     if run is None:
@@ -144,15 +146,13 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
                 )
         if run["seed"] != trainer.seed:
             raise CheckpointError(f"it was made with seed {run['seed']}, expected {trainer.seed}")
-        step, cursor, epoch, best_epoch = (_count(run, name) for name in ("step", "cursor", "epoch", "best_epoch"))
-        watch = EarlyStopping(None, str(run["monitor"]), _number(run["best"]), best_epoch, strip(tensors, "best."))
+        step, cursor, epoch, best_epoch = (run[name] for name in ("step", "cursor", "epoch", "best_epoch"))
+        watch = EarlyStopping(None, run["monitor"], run["best"], best_epoch, strip(tensors, "best."))
         weights = {name: (value.shape, value.dtype) for name, value in strip(tensors, "model.").items()}
         if watch.weights and weights != {name: (value.shape, value.dtype) for name, value in watch.weights.items()}:
             raise CheckpointError("its best weights do not fit its model")
-        records = [
-            {str(name): _number(value) for name, value in record.items()}
-            for record in json.loads(tensors.pop("history").tobytes())
-        ]
+        records = json.loads(tensors.pop("history").tobytes())
+        check_records(records)
         names = _feature_names(tensors)
         own = {name: value for name, value in tensors.items() if not name.startswith("best.")}
         trainer.backend.restore(run.get("choices"))
@@ -182,14 +182,15 @@ def _load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def _described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
     """The model's structure, its classes and the run's state, as the metadata of a file hold them."""
+    from .description import check_description
+
     try:
         body = json.loads(metadata["gearshift"])
-        body = {name: body[name] for name in ("model", "classes", "run")}
-        classes = body["classes"]
-        if classes is not None and not (isinstance(classes, list) and all(isinstance(c, int | str) for c in classes)):
-            raise ValueError("classes are a list of numbers or text")
+        check_description(body)
         return body
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from None
+    except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: its description cannot be read ({error!r})") from None
 
 
@@ -215,16 +216,3 @@ def _naming(path: str | Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: {error}") from None
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {error!r}") from None
-
-
-def _count(run: dict[str, Any], name: str) -> int:
-    value = run[name]
-    if type(value) is not int or not 0 <= value < 2**62:
-        raise CheckpointError(f"its {name} is {value!r}; expected a whole number of at least 0")
-    return value
-
-
-def _number(value: Any) -> Any:
-    if value is not None and type(value) not in (int, float):
-        raise CheckpointError(f"it holds {value!r}; expected a number")
-    return value

@@ -5,24 +5,30 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import reprlib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..backends.errors import ConfigurationError
 from .data.sources import NAMED
+from .files import TEXT, expanded, read_bytes
 from .hints import hint
 from .losses import REGISTERED as LOSSES
 from .optimizers import REGISTERED as OPTIMIZERS
+from .values import check_values
+
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Whole = Annotated[int, Field(ge=0, lt=2**31)]
 
 STEPS = 2**40  # more than any training takes; beyond it a rate would stay 0, or a number not fit a float
 
 
 class Section(BaseModel):
-    """Base of the sections: unknown keys and wrong types are mistakes."""
+    """Base of the sections: unknown keys, wrong types and numbers that are not finite are mistakes."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -30,14 +36,14 @@ class Section(BaseModel):
 class BackendSection(Section):
     """Where the training runs."""
 
-    name: str = "auto"
+    name: str = Field(default="auto", min_length=1)
 
 
 class DataSection(Section):
     """What is learned from."""
 
     source: str = Field(default="digits", min_length=1)
-    length: int = Field(default=64, ge=1)
+    length: Count = 64
     validation: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.2, ge=0, lt=1)
     target: str | list[str] = ""
@@ -62,14 +68,14 @@ class LayerSection(BaseModel):
 class ModelSection(Section):
     """A multilayer perceptron, or, where there are `layers`, a graph of them."""
 
-    hidden: list[int] = [256]
+    hidden: list[Count] = [256]
     activation: Literal["relu", "tanh", "sigmoid", "gelu", "softplus", "maxout"] = "relu"
-    pieces: int = Field(default=2, ge=1)
+    pieces: Count = 2
     batch_norm: bool = False
     dropout: float = Field(default=0.2, ge=0, lt=1)
     init: Literal["auto", "glorot", "he", "gaussian", "uniform"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
-    inputs: dict[str, int] = {}
+    inputs: dict[str, Count] = {}
     layers: list[LayerSection] = []
 
     @model_validator(mode="after")
@@ -83,21 +89,21 @@ class AutoencoderSection(Section):
     """An autoencoder instead, whose hidden layers and activation are ``[model]``'s. `weight` 0 is the kind's own."""
 
     kind: Literal["none", "undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"] = "none"
-    code: int = Field(default=32, ge=1)
+    code: Count = 32
     weight: float = Field(default=0.0, ge=0)
     penalty: Literal["kl", "l1"] = "kl"
     rate: float = Field(default=0.05, gt=0, lt=1)
     noise: Literal["masking", "gaussian"] = "masking"
     amount: float = Field(default=0.3, ge=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    pretrain: int = Field(default=3, ge=1)
+    pretrain: Count = 3
 
 
 class HeadSection(Section):
     """The loss of one output of several."""
 
     loss: Literal[*LOSSES] = "MSELoss"  # pyright: ignore[reportInvalidTypeForm]
-    outputs: int = Field(default=1, ge=1)
+    outputs: Count = 1
     weight: float = Field(default=1.0, gt=0)
 
 
@@ -136,8 +142,9 @@ class OptimizerSection(BaseModel):
     @classmethod
     def _own_rate(cls, given: Any) -> Any:
         """Without a rate, the optimizer's own default."""
-        if isinstance(given, dict) and "lr" not in given and given.get("name") in OPTIMIZERS:
-            rate = inspect.signature(OPTIMIZERS[given["name"]]).parameters["lr"].default
+        kind = given.get("name") if isinstance(given, dict) else None
+        if isinstance(kind, str) and kind in OPTIMIZERS and "lr" not in given:
+            rate = inspect.signature(OPTIMIZERS[kind]).parameters["lr"].default
             return {**given, "lr": rate}
         return given
 
@@ -165,12 +172,12 @@ class TrainSection(Section):
     """How long, and in what batches."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
-    epochs: int = Field(default=60, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    patience: int = Field(default=0, ge=0)
+    epochs: Count = 60
+    batch_size: Count = 32
+    patience: Whole = 0
     monitor: str = "validation_loss"
     order: Literal["shuffled", "once", "replacement"] = "shuffled"
-    accumulate: int = Field(default=1, ge=1)
+    accumulate: Count = 1
     loss_goal: float = Field(default=0.0, ge=0)
     class_weight: Literal["none", "balanced"] | list[float] = "none"
     clip_norm: float = Field(default=0.0, ge=0)
@@ -194,8 +201,8 @@ class WatchSection(Section):
 
     gradient_norms: bool = False
     curvature: bool = False
-    rows: int = Field(default=1000, ge=1)
-    flat_epochs: int = Field(default=0, ge=0)
+    rows: Count = 1000
+    flat_epochs: Whole = 0
     restart: bool = False
 
 
@@ -239,10 +246,10 @@ class SearchSection(Section):
     """Which candidates are tried, and how they are compared."""
 
     method: Literal["grid", "random"] = "grid"
-    candidates: int = Field(default=20, ge=1)
-    folds: int = Field(default=5, ge=2)
+    candidates: Count = 20
+    folds: int = Field(default=5, ge=2, lt=2**31)
     scoring: str = ""
-    jobs: int = Field(default=1, ge=1)
+    jobs: Count = 1
     seed: int = Field(default=0, ge=0, lt=2**32)
     parameters: dict[str, list[Any] | Range] = Field(min_length=1)
 
@@ -257,6 +264,9 @@ class SearchConfiguration(Section):
 
 
 Kind = TypeVar("Kind", bound=BaseModel)
+
+_shown = reprlib.Repr()  # long values are cut short in messages
+_shown.maxstring = _shown.maxother = 100
 
 
 def parse(table: dict[str, Any], settings: Sequence[str] = ()) -> Configuration:
@@ -281,7 +291,8 @@ def parse_as(kind: type[Kind], table: dict[str, Any], settings: Sequence[str] = 
         target = merged.setdefault(section, {})
         if not isinstance(target, dict):
             raise ConfigurationError(f"{section} is {target!r}; expected a table of keys")
-        target[name] = _value(text.strip())
+        target[name] = _value(key.strip(), text.strip())
+    check_values("", merged)
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
@@ -296,7 +307,7 @@ def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
 def read_as(kind: type[Kind], path: str | Path, settings: Sequence[str] = ()) -> Kind:
     """The configuration of a TOML file, with settings applied over it."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # editors on Windows begin with a mark
+        text = read_bytes(path, TEXT).decode("utf-8-sig")  # editors on Windows begin with a mark
     except OSError as error:
         raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -313,7 +324,7 @@ def parse_text(text: str, path: str | Path, settings: Sequence[str] = ()) -> Con
 def _parsed(kind: type[Kind], text: str, path: str | Path, settings: Sequence[str]) -> Kind:
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also whole numbers of thousands of digits, which Python refuses
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
     try:
         return parse_as(kind, table, settings)
@@ -323,7 +334,7 @@ def _parsed(kind: type[Kind], text: str, path: str | Path, settings: Sequence[st
 
 def rooted(configuration: Configuration) -> Configuration:
     """The configuration with a source that is a file or folder as an absolute path, so that it holds anywhere."""
-    source = Path(configuration.data.source)
+    source = expanded(configuration.data.source)
     if configuration.data.source in NAMED or not source.exists():
         return configuration
     data = configuration.data.model_copy(update={"source": str(source.resolve())})
@@ -357,16 +368,18 @@ def _written(value: Any, inside: bool = False) -> str:
         return "{" + ",".join(pairs) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(_written(of, True) for of in value) + "]"
-    if isinstance(value, str) and not inside and re.fullmatch(r"[\w./-]+", value) and _value(value) == value:
+    if isinstance(value, str) and not inside and re.fullmatch(r"[\w./-]+", value) and _value("", value) == value:
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text  # a bare word is a string, as on any command line
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{key} is {_shown.repr(text)}, which cannot be read: {error}") from None
 
 
 def _message(kind: type[BaseModel], fault: Any) -> str:
@@ -378,7 +391,7 @@ def _message(kind: type[BaseModel], fault: Any) -> str:
         words = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
         return f"{key} is {fault['input']!r}; {hint(fault['input'], words)}"
     if fault["type"] != "extra_forbidden":
-        return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+        return f"{key} is {_shown.repr(fault['input'])}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     section = kind.model_fields.get(str(fault["loc"][0]))
     model = section.annotation if section is not None and len(fault["loc"]) > 1 else kind
     known = list(getattr(model, "model_fields", {}))

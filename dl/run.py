@@ -19,6 +19,7 @@ from ..backends.errors import CheckpointError, ConfigurationError, DataError, Ru
 from .callbacks import Callback
 from .checkpoint import check_trainer, load, loss_of, save_model, save_trainer
 from .data.identity import Identity
+from .files import TEXT, read_bytes
 from .history import History
 from .joint_loss import JointLoss
 from .layers import Layer
@@ -34,6 +35,7 @@ CONFIG, ENVIRONMENT, METRICS, DATA = "config.toml", "environment.json", "metrics
 BEST, LAST, CURVE = "best.safetensors", "last.safetensors", "learning-curve.png"
 SHARE = 0.05  # of the time of a training, at the most, that goes into saving at the ends of epochs
 MAX_DATA = 64 << 20  # bytes of its file, which holds the names of all columns
+LONGEST = 1 << 30  # bytes of the metrics
 PACKAGES = ("numpy", "numba", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -59,16 +61,16 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The resolved configuration."""
         try:
-            return tomllib.loads((self.path / CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
+            return tomllib.loads(read_bytes(self.path / CONFIG, TEXT).decode())
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"{self.path / CONFIG} is not valid TOML: {error}") from None
 
     @property
     def environment(self) -> dict[str, Any]:
         """Where the run was made: versions, device, backend."""
         try:
-            return json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
-        except ValueError as error:
+            return json.loads(read_bytes(self.path / ENVIRONMENT, TEXT))
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{self.path / ENVIRONMENT} is damaged: {error}; the next --resume writes it anew"
             ) from None
@@ -82,10 +84,14 @@ class Run:
     def history(self) -> History:
         """The record of every finished epoch."""
         path = self.path / METRICS
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        lines = read_bytes(path, LONGEST).split(b"\n")[:-1] if path.exists() else []
+        from .description import check_records
+
         try:
-            return History([json.loads(line) for line in lines])
-        except ValueError as error:
+            records = [json.loads(line) for line in lines]
+            check_records(records)
+            return History(records)
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is damaged: {error}; the next --resume writes it anew") from None
 
     @property
@@ -196,6 +202,8 @@ class RunWriter(Callback):
         if resumed:
             trainer.load(self.path / LAST)
             trainer.goes_on = True  # also with more epochs than were planned
+            if len({self.monitor in record for record in trainer.history}) > 1:
+                raise CheckpointError(f"{self.path / LAST}: some records of its history are without {self.monitor!r}")
             if len(trainer.history) == 1 and not trainer.state.cursor and not (self.path / BEST).exists():
                 self._best = trainer.model.state_dict()
                 self._save_best(trainer)

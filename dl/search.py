@@ -192,9 +192,9 @@ def _check_range(name: str, values: Range, method: str) -> None:
             f"search.parameters.{name} is from {values.low:g} to {values.high:g}; expected low below high"
             + (" and above 0" if values.log else "")
         )
-    if values.whole and math.ceil(values.low) > values.high:
+    if values.whole and not -(2**63) <= math.ceil(values.low) <= values.high < 2**63 - 1:
         raise ConfigurationError(
-            f"search.parameters.{name} is from {values.low:g} to {values.high:g}, with no whole number between"
+            f"search.parameters.{name} is from {values.low:g} to {values.high:g}, with no whole number of 64 bits between"
         )
     if values.whole and values.log:
         raise ConfigurationError(f"search.parameters.{name}: whole numbers are drawn evenly; leave out log")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...backends.errors import DataError
+from ...dl.files import MEASUREMENTS, read_bytes
+from ...dl.values import check_values
 from .analysis import analyse
 from .checked import check
 from .records import FORMAT, Document, Record, exchanged
-
-LARGEST = 64 << 20  # bytes of a file that is read
 
 
 def write(document: Document, path: Path) -> None:
@@ -44,17 +43,12 @@ def read(path: Path) -> Document:
     DataError
         It is no such file.
     """
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path} has {path.stat().st_size:,} bytes; expected a file of `gearshift bench`")
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(read_bytes(path, MEASUREMENTS))
+        check_values("", tree)
         if not isinstance(tree, dict) or tree.get("format") != FORMAT or "task" not in tree:
             raise ValueError("its format is another")
-        document = Document.model_validate(tree)
-        for point in document.benchmarks:
-            if point.batch < 1 or not all(0 < seconds < math.inf for seconds in point.rounds):
-                raise ValueError(f"{point.backend} at batch {point.batch} has rounds of no time")
-        return document
+        return Document.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FORMAT = 1
 SLACK = 1.05  # a share beyond it is a fault of the ceiling
 
 Bound = Literal["compute", "memory", "launch"]
 BOUNDS: tuple[Bound, ...] = ("compute", "memory", "launch")
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+Seconds = Annotated[float, Field(ge=1e-12, le=1e12)]
+Count = Annotated[int, Field(ge=0, lt=2**62)]
+Rows = Annotated[int, Field(ge=1, lt=2**31)]
 YARDSTICK = ("calls", "arithmetic", "memory")
 ENOUGH = 3  # undisturbed rounds that a comparison needs
 
@@ -36,12 +40,12 @@ class Floor(Record):
     operation: str
     layer: str
     phase: str
-    flops: int
-    bytes: int  # read and written at the least
-    compute: float  # seconds, by each of the three ceilings
-    memory: float
-    launch: float
-    seconds: float | None = None  # that it took inside a step; None where a step is one compiled loop
+    flops: Count
+    bytes: Count  # read and written at the least
+    compute: Number  # seconds, by each of the three ceilings
+    memory: Number
+    launch: Number
+    seconds: Number | None = None  # that it took inside a step; None where a step is one compiled loop
 
     @property
     def least(self) -> float:
@@ -57,23 +61,23 @@ class Floor(Record):
 class Witness(Record):
     """What else the machine did during a round."""
 
-    waited: float = 0.0  # time in which threads had no processor, those of all added up, by the round's
-    calls: float = 0.0  # seconds of the yardstick's kinds, the greater of before and after; 0 where it was not timed
-    arithmetic: float = 0.0
-    memory: float = 0.0
+    waited: Number = 0.0  # time in which threads had no processor, those of all added up, by the round's
+    calls: Number = 0.0  # seconds of the yardstick's kinds, the greater of before and after; 0 where it was not timed
+    arithmetic: Number = 0.0
+    memory: Number = 0.0
 
 
 class Point(Record):
     """One backend at one batch size."""
 
     backend: str
-    batch: int
-    rounds: list[float] = []  # seconds a step, in each round
+    batch: Rows
+    rounds: list[Seconds] = []  # seconds a step, in each round
     witnesses: list[Witness] = []  # of each round; empty in files of before there were any
     disturbed: list[bool] = []  # which rounds do not count
-    epochs: list[float] = []  # seconds of whole epochs; empty beyond the data's rows, or beyond the time there was
+    epochs: list[Seconds] = []  # seconds of whole epochs; empty beyond the data's rows, or beyond the time there was
     floors: list[Floor] = []
-    memory_bytes: int = 0  # activations and workspace
+    memory_bytes: Count = 0  # activations and workspace
 
     @model_validator(mode="after")
     def _aligned(self) -> Self:
@@ -156,17 +160,17 @@ class Rate(Record):
 
     layer: str
     product: str  # "forward", "weight gradient", "input gradient"
-    batch: int
-    flops_per_second: float
+    batch: Rows
+    flops_per_second: Number
 
 
 class Streams(Record):
     """Bytes a second of passes over arrays of so many bytes in all."""
 
-    bytes: int
-    read: float
-    write: float
-    update: float  # in place: every byte counts twice
+    bytes: Count
+    read: Number
+    write: Number
+    update: Number  # in place: every byte counts twice
 
 
 class Ceilings(Record):
@@ -174,8 +178,8 @@ class Ceilings(Record):
 
     products: list[Rate] = []
     streams: list[Streams] = []
-    launches: dict[str, float] = {}  # seconds of a call that has next to nothing to do, by operation
-    arithmetic: dict[str, float] = {}  # FLOP/s of compiled updates on data in the first-level cache, by operation
+    launches: dict[str, Number] = {}  # seconds of a call that has next to nothing to do, by operation
+    arithmetic: dict[str, Number] = {}  # FLOP/s of compiled updates on data in the first-level cache, by operation
 
 
 class Where(Record):
@@ -183,7 +187,7 @@ class Where(Record):
 
     name: str
     device: str = ""
-    threads: dict[str, int] = {}
+    threads: dict[str, Count] = {}
     loop: Literal["list", "chain"] = "list"  # operation by operation, or one compiled loop
     ceilings: Ceilings = Ceilings()
     limit: str = ""  # what ended the sweep before the last batch size
@@ -192,29 +196,29 @@ class Where(Record):
 class Estimate(Record):
     """A number with its 95 % interval."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
 
 
 class NoiseAt(Record):
     """The gradient's noise at one place of a training run."""
 
-    step: int
-    loss: float
-    trace: float  # tr Σ, of one example's gradient
-    square: float  # |G|², of the true gradient
+    step: Count
+    loss: Number
+    trace: Number  # tr Σ, of one example's gradient
+    square: Number  # |G|², of the true gradient
     scale: Estimate  # tr Σ / |G|², in rows
     adam: Estimate | None = None  # the same of gradients divided by the root of Adam's √v̂ + ε
-    layers: dict[str, float] = {}
+    layers: dict[str, Number] = {}
 
 
 class Noise(Record):
     """The gradient noise scale along a short training run."""
 
     backend: str
-    batch: int  # rows of a draw
-    draws: int  # at each place
+    batch: Rows  # rows of a draw
+    draws: Count  # at each place
     places: list[NoiseAt]
     scale: Estimate  # over the run
     adam: Estimate | None = None
@@ -223,23 +227,23 @@ class Noise(Record):
 class Trial(Record):
     """One training run towards the target loss."""
 
-    batch: int
-    factor: float  # of the learning rate that the rule gives
-    lr: float
-    seed: int
-    steps: float | None  # to the target; None where the run was ended before
-    examples: float | None
-    seconds: float | None
-    taken: int  # steps
+    batch: Rows
+    factor: Number  # of the learning rate that the rule gives
+    lr: Number
+    seed: Count
+    steps: Number | None  # to the target; None where the run was ended before
+    examples: Number | None
+    seconds: Number | None
+    taken: Count  # steps
 
 
 class Trainings(Record):
     """Training to one loss at several batch sizes."""
 
     backend: str
-    target: float  # loss
-    steps: int  # in which the configured batch size and learning rate came to it
-    rows: int  # of the training data, on which the loss was looked at
+    target: Number  # loss
+    steps: Count  # in which the configured batch size and learning rate came to it
+    rows: Count  # of the training data, on which the loss was looked at
     trials: list[Trial] = []
     ended: str = ""  # why batch sizes are missing
 
@@ -247,19 +251,19 @@ class Trainings(Record):
 class Validation(Trainings):
     """Those of `--validate`."""
 
-    advised: int  # batch size
+    advised: Rows  # batch size
 
 
 class Proof(Record):
     """A step with one thing changed: its time by that of the step as it was."""
 
     backend: str
-    batch: int
+    batch: Rows
     bound: Bound | None  # of the step as it was
     change: str
-    low: float  # predicted by the ceilings of both: where what is lost beyond them stays, and where it changes alike
-    high: float
-    measured: float
+    low: Number  # predicted by the ceilings of both: where what is lost beyond them stays, and where it changes alike
+    high: Number
+    measured: Number
     fault: str = ""  # why the prediction means nothing
 
 
@@ -267,29 +271,29 @@ class Task(Record):
     """What is trained."""
 
     network: str
-    parameters: int
+    parameters: Count
     dtype: str
     optimizer: str
-    lr: float
+    lr: Number
     data: str
-    rows: int
-    batch_size: int
-    epochs: int
+    rows: Count
+    batch_size: Rows
+    epochs: Count
     schedule: str = "constant"
-    schedule_steps: int = 0
-    warmup: int = 0
+    schedule_steps: Count = 0
+    warmup: Count = 0
 
 
 class Document(Record):
     """A whole run."""
 
-    format: int = FORMAT
+    format: Count = FORMAT
     simulated: bool = False  # made by `simulation`, not measured
     machine: dict[str, Any] = {}
     task: Task
     configuration: dict[str, Any] = {}
-    asked: list[int] = []  # batch sizes
-    spent_seconds: float = 0.0
+    asked: list[Rows] = []  # batch sizes
+    spent_seconds: Number = 0.0
     backends: list[Where] = []
     benchmarks: list[Point] = []
     noise: Noise | None = None

@@ -30,6 +30,8 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ...backends.errors import DataError
+from ...dl.files import MEASUREMENTS, read_bytes
+from ...dl.values import check_values
 from .contender import ENTRIES
 
 FORMAT = 1
@@ -125,7 +127,8 @@ def read(path: Path) -> Measurement:
         It is no such file.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_bytes(path, MEASUREMENTS))
+        check_values("", document, finite=False)
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r}")
         return TypeAdapter(Measurement).validate_python(document)

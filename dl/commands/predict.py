@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ...backends.errors import ConfigurationError
+from ...backends.errors import CheckpointError, ConfigurationError
 from ..streams import say
 from .console import BackendName, check_files
 from .evaluate import predictor
@@ -45,8 +45,17 @@ def predict(
     if isinstance(answers, dict):  # side by side, as the heads' targets are
         answers = np.column_stack(list(answers.values()))
     elif trainer.model.classes is not None and not probabilities:
-        answers = np.array(trainer.model.classes)[answers]
+        answers = _named(answers, trainer.model.classes)
     buffer = io.BytesIO()
     np.save(buffer, answers, allow_pickle=False)
     write_atomically(output, buffer.getvalue())
     say(f"{len(answers)} rows written to {output}")
+
+
+def _named(answers: Any, classes: list[int | str]) -> Any:
+    """The classes' names, of a model that may have been made elsewhere."""
+    import numpy as np
+
+    if answers.max() >= len(classes):
+        raise CheckpointError(f"the model answers with class {answers.max()}, but only {len(classes)} have names")
+    return np.array(classes)[answers]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...backends.errors import DataError
+from ..files import opened, physical_memory
+
+MAX_LINE = 16 << 20  # characters
 
 
 def read_csv(
@@ -46,12 +50,19 @@ def read_csv(
     path = Path(path)
     targets = [target] if isinstance(target, str) else list(target or ())
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _read_rows(path, csv.reader(file), targets, weight)
+        with opened(path, physical_memory()) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
+            return _read_rows(path, csv.reader(_lines(path, file)), targets, weight)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: it cannot be read: {error}") from error
+
+
+def _lines(path: Path, file: io.TextIOBase) -> Iterator[str]:
+    while line := file.readline(MAX_LINE):
+        if len(line) == MAX_LINE:
+            raise DataError(f"{path}: it has a line of {MAX_LINE:,} characters or more, expected shorter ones")
+        yield line
 
 
 def _read_rows(path: Path, reader: Any, targets: list[str], weight: str | None) -> dict[str, np.ndarray]:
@@ -78,7 +89,7 @@ def _read_rows(path: Path, reader: Any, targets: list[str], weight: str | None) 
     columns = [name for name in names if name != text]
     if not (numbers or answers):
         raise DataError(f"{path}: it has column names and no rows, expected at least one row")
-    table = np.array(numbers).reshape(-1, len(columns))
+    table = np.frombuffer(numbers).reshape(-1, len(columns))
     features = [place for place, name in enumerate(columns) if name not in (*targets, weight)]
     if not features:
         raise DataError(f"{path}: its columns are all targets or weights, expected at least one feature")

@@ -308,7 +308,7 @@ def _check_labels(labels: Any, original: Any, classes: int | None) -> None:
     if bool(wrong.any()):
         place = np.unravel_index(int(wrong.argmax()), labels.shape)
         index = ", ".join(str(int(i)) for i in place)
-        expected = "of at least 0" if classes is None else f"from 0 to {classes - 1}"
+        expected = "of at least 0 and below 2⁶³" if classes is None else f"from 0 to {classes - 1}"
         raise DataError(f"y[{index}] is {original[place]}, expected a label {expected}")
 
 

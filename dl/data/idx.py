@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...backends.errors import DataError
+from ..files import expanded, opened
 from .npy import DEFLATE_RATIO, check_expansion
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -38,7 +39,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     path = Path(path)
     try:
         packed = path.suffix == ".gz"
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        with opened(path) as raw, gzip.open(raw, "rb") if packed else raw as file:
             start = file.read(4)
             if len(start) < 4 or start[:3] != b"\x00\x00\x08" or start[3] not in (1, 2, 3):
                 raise DataError(f"{path}: it starts with {start!r}, expected an idx file of bytes (00 00 08, 1 to 3)")
@@ -79,7 +80,7 @@ def read_fashion_mnist(folder: str | os.PathLike[str] | None = None, fetch: bool
     -------
     ``x_train`` and ``x_test``, (n, 784) uint8; ``y_train`` and ``y_test``, (n,) uint8 labels 0 to 9.
     """
-    folders = [Path(folder).expanduser()] if folder is not None else _usual_folders()
+    folders = [expanded(folder)] if folder is not None else _usual_folders()
     found = next((files for place in folders if (files := _files_in(place))), None)
     if found is None and fetch and folder is None:
         fetch_fashion_mnist(folders[-1])
@@ -118,7 +119,7 @@ def _usual_folders() -> list[Path]:
     import platformdirs
 
     given = os.environ.get("GEARSHIFT_DATA")
-    first = [Path(given).expanduser() / "fashion-mnist", Path(given).expanduser()] if given else []
+    first = [expanded(given) / "fashion-mnist", expanded(given)] if given else []
     return [*first, DEBIAN_FOLDER, platformdirs.user_cache_path("gearshift") / "fashion-mnist"]
 
 

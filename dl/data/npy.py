@@ -21,11 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from ...backends.errors import DataError
+from ..files import opened, physical_memory
 
 MAX_HEADER = 1024  # bytes; NumPy writes 128 for a plain array
 MAX_MEMBERS = 64  # arrays in one .npz file
 MAX_RATIO = 64  # how far an .npz file of more than FREE_BYTES may expand
 FREE_BYTES = 1 << 30
+MAX_SIP = 16 << 20  # bytes of a zip archive that are read at once, of its directory say
 DEFLATE_RATIO = 1032  # deflate cannot expand further: 258 bytes for 2 bits
 
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError, struct.error, zlib.error)
@@ -59,7 +61,7 @@ def read_npy(path: str | os.PathLike[str], mmap: bool = False, max_bytes: int | 
         does not fit into memory. The message names the file and the reason.
     """
     path = Path(path)
-    with _explained(path), path.open("rb") as file:
+    with _explained(path), opened(path) as file:
         header = _parse_header(file.read(MAX_HEADER + 12), str(path))
         held = os.fstat(file.fileno()).st_size - header.offset
         if held != header.nbytes:
@@ -92,7 +94,7 @@ def read_npz(path: str | os.PathLike[str], max_bytes: int | None = None) -> dict
         whose header lies about its size, or expands too far. The message names the file and the reason.
     """
     path = Path(path)
-    with _explained(path), zipfile.ZipFile(path) as archive:
+    with _explained(path), _Sips(opened(path).detach()) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         _check_members(path, members, max_bytes)
         for member in members:
@@ -166,23 +168,26 @@ def _parse_header(start: bytes, where: str) -> _Header:
         raise DataError(f"{where}: it holds pickled Python objects, which are never loaded; expected numbers or text")
     if dtype.kind not in "biufcU" or dtype.itemsize == 0:
         raise DataError(f"{where}: its dtype is {dtype}, expected plain numbers or text")
-    if any(length < 0 for length in shape):
+    if any(type(length) is not int or length < 0 for length in shape):  # True is an int
         raise DataError(f"{where}: its shape is {shape}, expected lengths of at least 0")
     return _Header(shape, fortran_order, dtype, stream.tell())
 
 
 def _check_memory(path: Path, wanted: int, max_bytes: int | None) -> None:
-    limit = _physical_memory() if max_bytes is None else max_bytes
-    if limit is not None and wanted > limit:
+    limit = physical_memory() if max_bytes is None else max_bytes
+    if wanted > limit:
         raise DataError(f"{path}: it needs {wanted} bytes of memory, at most {limit} may be taken")
 
 
-def _physical_memory() -> int | None:
-    """Physical memory in bytes, or None where the system does not say (Windows)."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
+class _Sips(io.BufferedReader):
+    """A file of which nobody reads much at once: a zip archive may say that its directory fills the whole file."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            size = os.fstat(self.fileno()).st_size - self.tell()
+        if size > MAX_SIP:
+            raise OSError(f"its directory would take {size} bytes, at most {MAX_SIP} are read")
+        return super().read(size)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
+from ..files import expanded
 from .csv import read_csv
 from .dataset import Dataset, Splits
 from .idx import read_fashion_mnist
@@ -71,8 +72,9 @@ def load_dataset(
         An argument is out of range or does not belong to this source.
     """
     _check_arguments(seed, validation, test, labels, length)
+    _check_names(source, target, weight, folder)
     source = os.fspath(source)
-    path = Path(source).expanduser()
+    path = expanded(source)
     kind = source if source in NAMED else "folder" if source and path.is_dir() else path.suffix.lower()
     for name, column in (("target", target), ("weight", weight)):
         if column is not None and kind != ".csv":
@@ -130,6 +132,16 @@ def _check_arguments(seed: int, validation: float, test: float, labels: str, len
         raise ConfigurationError(f"length={length!r}, expected a whole number of at least 1")
     if labels not in ("auto", "classes", "values"):
         raise ConfigurationError(f"labels={labels!r}, expected 'auto', 'classes' or 'values'")
+
+
+def _check_names(source: Any, target: Any, weight: Any, folder: Any) -> None:
+    for name, value in (("source", source), ("folder", "" if folder is None else folder)):
+        if not isinstance(value, str | os.PathLike):
+            raise ConfigurationError(f"{name}={value!r}, expected a name or a path")
+    for name, value in (("target", target), ("weight", weight)):
+        several = value if name == "target" and isinstance(value, Sequence) else [value]
+        if value is not None and not all(isinstance(column, str) for column in several):
+            raise ConfigurationError(f"{name}={value!r}, expected the name of a column")
 
 
 def _digits() -> dict[str, np.ndarray]:
@@ -198,6 +210,9 @@ def _class_values(source: str, y: np.ndarray, labels: str) -> np.ndarray | None:
             row = int(broken.reshape(len(y), -1).any(axis=1).argmax())
             raise DataError(f"{source}: y[{row}] is {y[row]}, expected a whole number with labels='classes'")
     values = np.unique(y)
+    if values.dtype.kind in "uf" and not -(2**63) <= values[0] <= values[-1] < 2**63:
+        wrong = values[-1] if values[-1] >= 2**63 else values[0]
+        raise DataError(f"{source}: y holds the label {wrong}, expected labels from -2⁶³ to 2⁶³ - 1")
     return values if values.dtype.kind == "U" else values.astype(np.int64)
 
 

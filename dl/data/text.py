@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ...backends.errors import DataError
+from ..files import expanded, physical_memory, read_bytes
 from .dataset import Dataset
 
 PYTHON = "python-source"
+EXPANSION = 32  # bytes of memory that a byte of text takes until it is numbers
 
 
 def read_text(source: str, length: int) -> tuple[Dataset, np.ndarray]:
@@ -35,7 +35,8 @@ def read_text(source: str, length: int) -> tuple[Dataset, np.ndarray]:
 
         source = argparse.__file__
     try:
-        text = Path(source).expanduser().read_text(encoding="utf-8")
+        text = read_bytes(expanded(source), physical_memory() // EXPANSION).decode("utf-8")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise DataError(f"cannot read the text {source}: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from ..graph import Graph, Value
 from ..initializers import Initializer
 from ..summary import Summary
 
+LARGEST = 2**48  # numbers of a tensor: beyond what processors can address
+DEEPEST = 50  # layers in each other
+
 
 class Parameter:
     """A tensor of a layer, drawn at first need.
@@ -30,9 +34,17 @@ class Parameter:
     init : draws it, see `gearshift.dl.initializers`.
     decay : whether weight decay applies to it: to weights, not to biases.
     trained : whether an optimizer updates it; statistics of the data, say, are not trained.
+
+    Raises
+    ------
+    ConfigurationError
+        The tensor is larger than any memory.
     """
 
     def __init__(self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True) -> None:
+        if math.prod(shape) >= LARGEST:
+            sizes = " × ".join(map(str, shape))
+            raise ConfigurationError(f"a tensor of {sizes} numbers is larger than any memory; expected fewer features")
         self.shape, self.init, self.decay, self.trained = shape, init, decay, trained
         self.name = ""
         self.array: Any = None
@@ -46,7 +58,7 @@ class Parameter:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def numpy(self) -> np.ndarray:
         """The values on the host."""
@@ -244,9 +256,20 @@ class Layer:
         count = sum(parameter.size for parameter in self.parameters())
         return Summary(tuple(rows), count, count * np.dtype(self.dtype).itemsize)
 
-    def describe(self) -> dict[str, Any]:
-        """The layer's structure as JSON can hold it: class, dtype and constructor's arguments, without weights."""
-        return {"class": type(self).__name__, "dtype": self.dtype, "arguments": self.config()}
+    def describe(self, depth: int = 0) -> dict[str, Any]:
+        """The layer's structure as JSON can hold it: class, dtype and constructor's arguments, without weights.
+
+        Raises
+        ------
+        ConfigurationError
+            Layers are nested too deeply to be read back; `depth` of them are around this one.
+        """
+        if depth > DEEPEST:
+            raise ConfigurationError(f"layers are nested more than {DEEPEST} deep, which no checkpoint can hold")
+        return {"class": type(self).__name__, "dtype": self.dtype, **self._contents(depth)}
+
+    def _contents(self, depth: int) -> dict[str, Any]:
+        return {"arguments": self.config()}
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())

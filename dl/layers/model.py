@@ -129,9 +129,8 @@ class Model(Layer):
     def config(self) -> dict[str, Any]:
         raise NotImplementedError("a Model is saved as its layers and its wiring")
 
-    def describe(self) -> dict[str, Any]:
-        layers = [child.describe() for child in self.layers]
-        return {"class": "Model", "dtype": self.dtype, "layers": layers, "wiring": self.wiring()}
+    def _contents(self, depth: int) -> dict[str, Any]:
+        return {"layers": [child.describe(depth + 1) for child in self.layers], "wiring": self.wiring()}
 
     def wiring(self) -> dict[str, Any]:
         """Which layer reads what, as JSON can hold it; `wired` goes back."""

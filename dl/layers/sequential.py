@@ -42,9 +42,8 @@ class Sequential(Layer):
     def config(self) -> dict[str, Any]:
         raise NotImplementedError("a Sequential is saved as its layers")
 
-    def describe(self) -> dict[str, Any]:
-        layers = [child.describe() for child in self]
-        return {"class": type(self).__name__, "dtype": self.dtype, "layers": layers}
+    def _contents(self, depth: int) -> dict[str, Any]:
+        return {"layers": [child.describe(depth + 1) for child in self]}
 
     def lower(self, graph: Graph, x: Value) -> Value:
         return self.trace(graph, x)[-1][2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -137,7 +138,8 @@ class Optimizer:
 
     def _at_least(self, name: str, bound: float, below: float = float("inf")) -> None:
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not bound <= value < below:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not bound <= value < below or value > sys.float_info.max:  # as whole numbers may be
             upper = f" and below {below}" if below != float("inf") else ""
             raise ConfigurationError(
                 f"{type(self).__name__}: {name} is {value!r}; expected a number of at least {bound}{upper}"
@@ -145,7 +147,7 @@ class Optimizer:
 
     def _is_flag(self, name: str) -> None:
         value = getattr(self, name)
-        if value not in (False, True):
+        if not isinstance(value, bool | int) or value not in (False, True):
             raise ConfigurationError(f"{type(self).__name__}: {name} is {value!r}; expected True or False")
 
     def __repr__(self) -> str:

@@ -85,13 +85,13 @@ class NewtonCG(SecondOrder):
     def __init__(self, lr: float = 1.0, damping: float = 1e-4, iterations: int = 50, tol: float = 1e-6) -> None:
         super().__init__(lr, damping)
         self.iterations, self.tol = iterations, tol
-        self._at_least("iterations", 1)
+        self._at_least("iterations", 1, below=2**31)
         self._at_least("tol", 0)
 
     def direction(self, g: np.ndarray, product: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         found, residual = np.zeros_like(g), g.copy()
         along, square = residual.copy(), float(residual @ residual)
-        goal = self.tol**2 * square
+        goal = self.tol * self.tol * square  # the power of a large number would be an error, its product is infinite
         for iteration in range(int(self.iterations)):
             if square <= goal:
                 break

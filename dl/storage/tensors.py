@@ -13,7 +13,6 @@ import math
 import os
 import re
 import reprlib
-import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import CheckpointError
+from ..files import opened
 from .atomic import write_atomically
 
 MAX_HEADER_BYTES = 2**20
@@ -140,7 +140,7 @@ def load_tensors(
     CheckpointError
         Names the file and the fault.
     """
-    with _naming("load", path), _opened(path) as file:
+    with _naming("load", path), opened(path) as file:
         # The data are read from the descriptor whose header was checked: a file swapped meanwhile changes nothing
         header = _read_header(file, expected_format)
         tensors = {name: _read_tensor(file, name, info) for name, info in header.tensors.items()}
@@ -165,7 +165,7 @@ def read_header(path: Path | str, *, expected_format: str | None = None) -> Head
     CheckpointError
         Names the file and the fault.
     """
-    with _naming("load", path), _opened(path) as file:
+    with _naming("load", path), opened(path) as file:
         return _read_header(file, expected_format)
 
 
@@ -179,15 +179,8 @@ def _naming(action: str, path: Path | str) -> Iterator[None]:
         raise CheckpointError(f"cannot {action} {path}: {error.strerror or error}") from error
 
 
-def _opened(path: Path | str) -> BufferedReader:
-    # Without O_NONBLOCK, opening a named pipe would wait for its writer
-    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
-
-
 def _read_header(file: BufferedReader, expected_format: str | None) -> Header:
     status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise _Fault("not a regular file")
     if status.st_size < 8:
         raise _Fault(f"not a safetensors file, or truncated: it has {status.st_size} bytes")
     length = int.from_bytes(_read(file, 8), "little")

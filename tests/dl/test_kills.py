@@ -1,59 +1,113 @@
-"""``kill -9`` at random moments never leaves a run that cannot be resumed to the same bits."""
+"""``kill -9`` at random moments never leaves a run that cannot be resumed to the same bits, of whatever kind it is."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from killed import PRELOADED, train
 from safetensors.numpy import load_file
 
 import gearshift as gs
+from gearshift.dl.optimizers import REGISTERED as OPTIMIZERS
 
-KILLS = int(os.environ.get("GEARSHIFT_KILLS", "3"))
-EPOCHS = 40 if KILLS > 3 else 15
-TRAIN = ["train", "--resume", "--quiet", "--backend", "numpy", "--set", f"train.epochs={EPOCHS}"]
-TRAIN += ["--set", "model.hidden=[32]"]
-TRAIN += ["--set", "train.batch_size=4", "--set", "checkpoint.every_seconds=0.001", "--set", "train.patience=100"]
+KILLS = int(os.environ.get("GEARSHIFT_KILLS", "3"))  # over all kinds together
+NUMPY, NUMBA = ["backend.name='numpy'"], ["backend.name='numba'"]
+ROWS = 96
+WHOLE = [f"train.batch_size={ROWS}", "data.validation=0", "data.test=0", "model.hidden=[4]", "model.activation='tanh'"]
+NOISY = (
+    "model.layers=[{kind='GaussianNoise',deviation=0.1},{kind='Linear',out_features=8},{kind='Tanh'},{kind='Linear'}]"
+)
+TOKENS = (
+    "model.layers=[{kind='Embedding',embedding_dim=8,length=9},{kind='Residual',layers=[{kind='LayerNorm'},"
+    "{kind='MultiHeadAttention',heads=2,causal=true,dropout=0.1}]},{kind='LayerNorm'},{kind='Linear'}]"
+)
+KINDS = {
+    "patience": [*NUMPY, "model.hidden=[32]", "train.patience=100"],
+    "SGD": [*NUMBA, "model.hidden=[16]", "model.dropout=0.3"],
+    "Momentum": [*NUMPY, "model.hidden=[16]", "schedule.name='cosine'", "schedule.warmup=9"],
+    "Nesterov": [*NUMBA, "model.hidden=[16]", "model.batch_norm=true"],
+    "Adagrad": [*NUMPY, NOISY, "train.l1=1e-4"],
+    "RMSprop": [*NUMBA, "model.hidden=[16]", "optimizer.momentum=0.5", "optimizer.centered=true", "train.patience=3"],
+    "Adadelta": [*NUMPY, "model.hidden=[16]", "train.accumulate=2", "train.clip_norm=0.5"],
+    "Adam": [*NUMBA, "data.source='mapped'", "model.hidden=[16]", "train.order='replacement'"],
+    "AdamW": [*NUMBA, "model.hidden=[16]", "watch.gradient_norms=true", "watch.curvature=true", "watch.rows=50"],
+    "DeltaBarDelta": [*NUMBA, *WHOLE],
+    "Newton": [*NUMPY, "data.source='mapped'", *WHOLE, "model.hidden=[]"],
+    "NewtonCG": [*NUMBA, *WHOLE],
+    "RandomPerturbation": [*NUMPY, *WHOLE],
+    "flat": [*NUMPY, *WHOLE, "optimizer.lr=1e-9", "watch.flat_epochs=3", "watch.restart=true"],
+    "stacked": [*NUMBA, "autoencoder.kind='stacked'", "model.hidden=[16]", "autoencoder.code=4"],
+    "variational": [*NUMPY, "autoencoder.kind='variational'", "model.hidden=[16]", "autoencoder.code=4"],
+    "transformer": [*NUMBA, "data.source='tokens.txt'", "data.length=9", "data.standardize=false", TOKENS],
+}
 
 
-def command(run: Path) -> list[str]:
-    """A training process that starts afresh or goes on."""
-    return [sys.executable, "-m", "gearshift", *TRAIN, "--run", str(run)]
+def test_every_optimizer_is_killed() -> None:
+    assert set(OPTIMIZERS) <= set(KINDS)
+
+
+def command(kind: str, run: Path, epochs: int) -> list[str]:
+    """What starts a training afresh or goes on."""
+    name = [f"optimizer.name='{kind}'"] if kind in OPTIMIZERS else []
+    settings = [f"train.epochs={epochs}", "train.batch_size=4", "checkpoint.every_seconds=0.001", *name, *KINDS[kind]]
+    chosen = [part for setting in settings for part in ("--set", setting)]
+    return ["train", "--resume", "--quiet", "--run", str(run), *chosen]
+
+
+def began(arguments: list[str]) -> multiprocessing.process.BaseProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=train, args=(arguments,))
+    process.start()
+    return process
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
-def test_kills(tmp_path: Path) -> None:
-    """A run killed `GEARSHIFT_KILLS` times, whenever it is over begun anew, ends like one that was left alone."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    whole = tmp_path / "whole"
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.long] * (kind != "patience")) for kind in KINDS]
+)
+def test_kills(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed again and again, whenever it is over begun anew, ends like one that was left alone."""
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path)
+    epochs = 200 if kind in ("DeltaBarDelta", "NewtonCG", "RandomPerturbation", "flat") else 12
     start = time.monotonic()
-    subprocess.run(command(whole), env=environment, check=True, capture_output=True)
-    seconds = time.monotonic() - start
-    expected = outcome(whole)
-    chance = random.Random(0)
+    whole = began(command(kind, tmp_path / "whole", epochs))
+    whole.join()
+    assert whole.exitcode == 0
+    seconds, expected = time.monotonic() - start, outcome(tmp_path / "whole")
+    chance = random.Random(kind)
+    wanted = KILLS if len(KINDS) > KILLS else -(-KILLS // len(KINDS))
     kills = runs = 0
-    while kills < KILLS or runs == 0:
+    while kills < wanted or runs == 0:
         run = tmp_path / f"run{runs}"
         while True:
-            with subprocess.Popen(command(run), env=environment, stderr=subprocess.PIPE, text=True) as child:
-                try:
-                    _, error = child.communicate(timeout=chance.uniform(0.4, 1) * seconds if kills < KILLS else None)
-                except subprocess.TimeoutExpired:
-                    child.send_signal(signal.SIGKILL)
-                    child.communicate()
-                    kills += 1
-                    continue
-            assert child.returncode == 0, error
-            break
+            process = began(command(kind, run, epochs))
+            process.join(chance.uniform(0.1, 1) * seconds if kills < wanted else None)
+            if process.exitcode is not None:
+                break
+            process.kill()
+            process.join()
+            kills += 1
+        assert process.exitcode == 0
         assert outcome(run) == expected
         runs += 1
-    print(f"{kills} kills over {runs} runs: all bits as in the run that was left alone")
+    print(f"{kind}: {kills} kills over {runs} runs: all bits as in the run that was left alone")
+
+
+def written(folder: Path) -> None:
+    """Data whose features are mapped, and a text."""
+    generator = np.random.default_rng(0)
+    (folder / "mapped").mkdir()
+    np.save(folder / "mapped" / "x.npy", generator.standard_normal((ROWS, 5)).astype(np.float32))
+    np.save(folder / "mapped" / "y.npy", np.arange(ROWS) % 3)
+    (folder / "tokens.txt").write_text("".join(generator.choice(list("abcdef "), 2000)), encoding="utf-8")
 
 
 def outcome(run: Path) -> tuple[dict[str, bytes], list[dict[str, float]]]:

@@ -1,0 +1,49 @@
+"""What a value in a user's file may be, whatever it stands for."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from datetime import date, time
+from typing import Any
+
+from ..backends.errors import ConfigurationError
+
+DEEPEST = 50  # tables and lists in each other
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, which no file can hold
+
+_shown = reprlib.Repr()  # long values are cut short in messages
+_shown.maxstring = 100
+
+
+def check_values(key: str, value: Any, *, finite: bool = True, depth: int = 0) -> None:
+    """Check a value, and all values in it, before anything asks what they mean.
+
+    Parameters
+    ----------
+    key : the value's name, for messages.
+    value : as TOML and JSON have them.
+    finite : whether numbers must be finite.
+
+    Raises
+    ------
+    ConfigurationError
+        Values are nested more than 50 deep, a whole number takes more than 64 bits, text has a NUL or half of a
+        character, a number is not finite, or there is a date.
+    """
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if inner and depth == DEEPEST:
+        raise ConfigurationError(f"{_shown.repr(key)} is nested more than {DEEPEST} deep")
+    for name, item in inner:
+        if not isinstance(name, int):
+            check_values("the name of a key", name)
+        check_values(f"{key}.{name}" if key else str(name), item, finite=finite, depth=depth + 1)
+    if isinstance(value, str) and ("\0" in value or SURROGATE.search(value)):
+        raise ConfigurationError(f"{key} is {_shown.repr(value)}; expected text without NUL and halves of characters")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigurationError(f"{key} is a whole number of {value.bit_length()} bits; expected at most 64")
+    if finite and isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(f"{key} is {value}; expected a finite number")
+    if isinstance(value, date | time):
+        raise ConfigurationError(f"{key} is the date or time {value}; put text in quotes")
