@@ -6,7 +6,6 @@ What takes time to import is imported inside `main`, so that Ctrl-C ends the imp
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import sys
 from functools import cache
@@ -18,24 +17,28 @@ MISTAKES = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIS
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; a user's mistake ends in one line and exit code 2, never in a traceback."""
-    logger = logging.getLogger(__package__)
-    logger.setLevel(logging.INFO)
-    logger.addHandler(_LOG)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # an encoding without µ, √ or – shall not end a command
-        sys.stdout.reconfigure(errors="replace")
     try:
         from .dl.interrupts import unswallowed
 
         with unswallowed():
+            from .dl import streams
+
+            streams.prepare()
+            logger = logging.getLogger(__package__)
+            logger.setLevel(logging.INFO)
+            logger.addHandler(_LOG)
             commands = application()
-        commands(args=arguments, standalone_mode=True)
+        try:
+            commands(args=arguments, standalone_mode=True)
+        finally:
+            streams.finish()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
         code = exit_code(error)
         if code is None:
             raise
-        print(f"error: {described(error)}", file=sys.stderr, flush=True)
+        streams.say(f"error: {described(error)}")
         sys.exit(code)
 
 
@@ -87,7 +90,9 @@ class _Log(logging.Handler):
     """Says what the library logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        from .dl.streams import say
+
+        say(self.format(record))
 
 
 _LOG = _Log()

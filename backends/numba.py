@@ -10,46 +10,20 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
-from importlib.metadata import version
-from pathlib import Path
-from threading import RLock
 from types import FunctionType
 from typing import Any, ClassVar
 
 import numpy as np
 
-from . import host, machine, matrix_unit
+from . import host, kernel_cache, machine, matrix_unit
 from .base import Backend, Bindable, Status
 from .numpy import NumPyBackend
 
 PACKAGE = __name__.split(".")[0]
-_compiling = RLock()
 logger = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Where compiled loops are kept: by a hash of every source that they may be made from."""
-    from platformdirs import user_cache_path
-
-    base = os.environ.get("GEARSHIFT_CACHE_DIR") or user_cache_path("gearshift")
-    return Path(base) / "numba" / _digest()
-
-
-@cache
-def _digest() -> str:
-    """A hash of the sources as this process found them; what is edited later, it does not run.
-
-    Numba's own cache does not notice edits to functions called from other files.
-    """
-    root = Path(__file__).parent.parent
-    digest = hashlib.sha256(version("numba").encode())
-    for source in sorted([*root.glob("kernels/*.py"), *root.glob("backends/*.py")]):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any]:
@@ -65,7 +39,6 @@ def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any
 def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...], called: bool) -> Callable[..., Any]:
     """With `called` for calls from compiled functions alone, which are part of those when they are kept on disk."""
     import numba
-    from numba.core import config
 
     _watch_compilation()
     calls = _called(text, dict(functions))
@@ -76,7 +49,7 @@ def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...
         name: machine.intrinsic(value) or _compiled(value, functions, called=True) for name, value in calls.items()
     }
     function = FunctionType(text.__code__, {**text.__globals__, **compiled}, text.__name__)
-    # Numba tells files of its cache apart by this name, which file systems want short
+    # files of the cache are told apart by this name
     names = ",".join(f"{name}={value.__module__}.{value.__qualname__}" for name, value in functions)
     digest = hashlib.sha256(names.encode()).hexdigest()[:16]
     function.__module__, function.__qualname__ = text.__module__, f"{text.__qualname__}_{digest}"
@@ -90,15 +63,7 @@ def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...
     _forget_constants(dispatcher)
     if called:
         return dispatcher
-    with _compiling:
-        before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())  # pyright: ignore[reportAttributeAccessIssue]
-        try:
-            dispatcher.enable_caching()
-            _save_if_possible(dispatcher)
-        except RuntimeError:
-            pass  # nowhere to write: compiled anew in each process
-        finally:
-            config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
+    _keep(dispatcher)
     return dispatcher
 
 
@@ -146,15 +111,15 @@ def _watch_compilation() -> None:
     event.register("numba:compile", Watch())
 
 
-def _save_if_possible(dispatcher: Any) -> None:
-    """Keeps a full disk from ending a training: what cannot be saved is compiled anew in the next process."""
-    save = dispatcher._cache.save_overload
+def _keep(dispatcher: Any) -> None:
+    """Keeps the machine code on disk, where there is a folder for it and a file that the function comes from."""
+    from numba.core import config
 
-    def attempt(*arguments: Any) -> None:
-        with suppress(OSError):
-            save(*arguments)
-
-    dispatcher._cache.save_overload = attempt
+    folder = kernel_cache.folder()
+    options = f"{sorted(dispatcher.targetoptions.items())} {config.BOUNDSCHECK} {config.OPT}"  # pyright: ignore
+    if folder is not None:
+        with suppress(OSError):  # the function was typed in, so that nothing names it in another process
+            dispatcher._cache = kernel_cache.KernelCache(dispatcher.py_func, options, folder)
 
 
 def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[str, FunctionType]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,10 +147,15 @@ def _panels(count: int) -> tuple[Any, Any]:
     return figure, figure.subplots(1, count, squeeze=False)[0]
 
 
-def saved(figure: Any, path: str | Path | None) -> Any:
-    """The figure, written to `path` where one is given."""
+def saved(figure: Any, path: str | Path | None, **options: Any) -> Any:
+    """The figure, written to `path` where one is given: whole, or not at all. Without an ending it is a .png."""
     if path is not None:
-        figure.savefig(path, dpi=150)
+        from .storage import write_atomically  # which needs a package that the proof on a GPU does without
+
+        path = Path(path) if Path(path).suffix else Path(f"{path}.png")
+        picture = io.BytesIO()
+        figure.savefig(picture, format=path.suffix[1:].lower(), **{"dpi": 150, **options})
+        write_atomically(path, picture.getbuffer())
     return figure
 
 

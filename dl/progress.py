@@ -6,10 +6,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callback
+from .streams import say
 
 if TYPE_CHECKING:
     from .history import History
@@ -49,7 +50,7 @@ def candidates(count: int, quiet: bool) -> Iterator[Callable[[int, float], None]
     if quiet:
         yield lambda done, best: None
     elif not redraws():
-        yield lambda done, best: print(f"candidate {done}/{count}  best {best:.4f}", file=sys.stderr, flush=True)
+        yield lambda done, best: say(f"candidate {done}/{count}  best {best:.4f}")
     else:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -65,7 +66,7 @@ class Lines(Callback):
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         speed = f"{record['samples_per_second']:,.0f} samples/s"
-        print(f"epoch {trainer.epoch}/{trainer.epochs}  {measures(record)}  {speed}", file=sys.stderr, flush=True)
+        say(f"epoch {trainer.epoch}/{trainer.epochs}  {measures(record)}  {speed}")
 
 
 class Bar(Callback):
@@ -82,7 +83,8 @@ class Bar(Callback):
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self.bar.start()
+        with suppress(OSError):  # a terminal that went away is no reason to stop training
+            self.bar.start()
         self.task = self.bar.add_task("", total=None, epoch="", measures="", speed="")
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
@@ -99,7 +101,8 @@ class Bar(Callback):
         self._show(trainer, record, f"{record['samples_per_second']:,.0f} samples/s")
 
     def on_train_end(self, trainer: Trainer, history: History) -> None:
-        self.bar.stop()
+        with suppress(OSError):
+            self.bar.stop()
 
     def _done(self, trainer: Trainer) -> int:
         return trainer.epoch * trainer.samples + trainer.state.cursor
@@ -109,4 +112,5 @@ class Bar(Callback):
         if record:
             fields |= {"measures": measures(record), "speed": speed}
         total = trainer.epochs * trainer.samples
-        self.bar.update(self.task, completed=self._done(trainer), total=total, **fields)
+        with suppress(OSError):
+            self.bar.update(self.task, completed=self._done(trainer), total=total, **fields)

@@ -24,10 +24,12 @@ def save(document: Document, path: Path) -> None:
     """Draws what was measured; the ending says in which format."""
     from matplotlib import rc_context
 
+    from ...dl.plots import saved
+
     with rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}):
         # equal measurements give equal files
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-        draw(document).savefig(path, dpi=160 if path.suffix == ".png" else None, metadata=metadata)
+        saved(draw(document), path, dpi=160 if path.suffix == ".png" else None, metadata=metadata)
 
 
 def draw(document: Document) -> Any:

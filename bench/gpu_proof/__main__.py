@@ -41,7 +41,7 @@ def prove(number: int, folder: Path, options: Sequence[str]) -> int:
     broken: list[str] = []
     while True:
         left = ends - time.monotonic()
-        command = [sys.executable, "-m", f"{__package__}.part", str(number), "--out", str(folder), *options]
+        command = [sys.executable, "-P", "-m", f"{__package__}.part", str(number), "--out", str(folder), *options]
         command += [f"--seconds={left:.0f}", *(f"--broken={name}" for name in broken)]
         try:
             status = subprocess.run(command, check=False, timeout=left + 5).returncode

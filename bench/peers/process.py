@@ -73,7 +73,7 @@ class Process:
         self._errors.close()
 
     def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "gearshift.bench.peers.worker", self.name]
+        command = [sys.executable, "-P", "-m", "gearshift.bench.peers.worker", self.name]
         path = os.pathsep.join(entry for entry in sys.path if entry)
         return subprocess.Popen(
             command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,8 +50,12 @@ def check_files(**files: Path | None) -> None:
     Raises
     ------
     ConfigurationError
-        The folder is missing, the file is a folder, a picture has another ending, or a package is not installed.
+        The folder is missing or cannot be written to, the file is a folder, two options name one file, a picture has
+        another ending, or a package is not installed.
     """
+    from ..storage import replaceable
+
+    taken: dict[Path, str] = {}
     for name, path in files.items():
         if path is None:
             continue
@@ -59,16 +63,18 @@ def check_files(**files: Path | None) -> None:
             raise ConfigurationError(f"--{name} {path}: there is no folder {path.parent}")
         if path.is_dir():
             raise ConfigurationError(f"--{name} {path} is a folder; expected a file")
+        if not replaceable(path):  # a device or a pipe is written into
+            if not os.access(path, os.W_OK):
+                raise ConfigurationError(f"--{name} {path} cannot be written to")
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            raise ConfigurationError(f"--{name} {path}: you may not write to the folder {path.parent}")
+        elif (other := taken.setdefault(path.resolve(), name)) != name:
+            raise ConfigurationError(f"--{name} and --{other} both name {path}; give each a file of its own")
         if name == "plot" and path.suffix not in PICTURES:
             raise ConfigurationError(f"--plot {path} has another ending; expected one of: {', '.join(PICTURES)}")
         for option, module, package in (("plot", "matplotlib", "Matplotlib"), ("html", "plotly", "Plotly")):
             if name == option and find_spec(module) is None:
                 raise ConfigurationError(f"--{name} needs {package}: pip install 'gearshift[{option}]'")
-
-
-def say(text: str) -> None:
-    """A line for people."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

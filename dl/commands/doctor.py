@@ -16,6 +16,7 @@ def doctor(as_json: Json = False) -> None:
     from dataclasses import asdict
 
     from ... import backends
+    from ...backends import kernel_cache
 
     statuses = backends.available()
     if as_json:
@@ -44,6 +45,8 @@ def doctor(as_json: Json = False) -> None:
             console.print(
                 f"{status.name}: {status.reason}. {status.remedy}", markup=False, highlight=False, soft_wrap=True
             )
+    if kernel_cache.remark():
+        console.print(kernel_cache.remark(), markup=False, highlight=False, soft_wrap=True)
     try:
         console.print(f"taken by default: {backends.get().name}", highlight=False)
     except UserError as error:

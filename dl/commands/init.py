@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 
 from ...backends.errors import ConfigurationError
-from .console import say
+from ..streams import say
 
 
 def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("gearshift.toml")) -> None:
     """Writes a complete, commented configuration."""
     from ..sample import SAMPLE
+    from ..storage import write_atomically
 
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(SAMPLE)
-    except FileExistsError:
-        raise ConfigurationError(f"{path} exists already and is left alone; give another name") from None
+    if path.exists() or path.is_symlink():
+        raise ConfigurationError(f"{path} exists already and is left alone; give another name")
+    write_atomically(path, SAMPLE.encode())
     say(f"written: {path}; next: gearshift train {shlex.quote(str(path))}")

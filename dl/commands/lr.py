@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...backends.errors import ConfigurationError
-from .console import BackendName, ConfigFile, Json, Quiet, Settings, check_files, configuration_of, say, show
+from ..streams import say
+from .console import BackendName, ConfigFile, Json, Quiet, Settings, check_files, configuration_of, show
 
 if TYPE_CHECKING:
     from ..trainer import Trainer

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ...backends.errors import ConfigurationError
-from .console import BackendName, check_files, say
+from ..streams import say
+from .console import BackendName, check_files
 from .evaluate import predictor
 
 
@@ -33,6 +34,8 @@ def predict(
     for option, path in (("--input", source), ("--output", output)):
         if path.suffix != ".npy":
             raise ConfigurationError(f"{option} {path}: expected a .npy file, as numpy.save writes it")
+    if output.exists() and output.samefile(source):
+        raise ConfigurationError(f"--output {output} is the file of --input; give it another name")
     check_files(output=output)
     trainer = predictor(run, backend)
     x = read_npy(source, mmap=True)

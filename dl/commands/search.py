@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import BackendName, Json, Quiet, Settings, check_files, say
+from ..streams import say
+from .console import BackendName, Json, Quiet, Settings, check_files
 
 
 def search(
@@ -30,6 +32,7 @@ def search(
     from ..storage import write_atomically
 
     check_files(plot=plot, out=out)
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # search.jobs are processes; they import nothing from this folder
     configuration = read_as(SearchConfiguration, config, settings or [])
     plan = searching.prepare(configuration, backend)
     say(f"{len(plan.candidates)} candidates, {configuration.search.folds} folds each, on {plan.estimator}")

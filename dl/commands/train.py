@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...backends.errors import ConfigurationError
+from ..streams import say
 from .console import (
     INTERRUPTED,
     TERMINATED,
@@ -22,7 +23,6 @@ from .console import (
     Quiet,
     Settings,
     configuration_of,
-    say,
     show,
 )
 from .evaluate import predictor

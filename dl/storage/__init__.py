@@ -5,7 +5,7 @@ Nothing here knows about models, optimizers or configurations.
 
 from __future__ import annotations
 
-from .atomic import write_atomically
+from .atomic import replaceable, write_atomically
 from .lock import RunLock
 from .tensors import Header, TensorInfo, load_tensors, read_header, save_tensors
 
@@ -15,6 +15,7 @@ __all__ = [
     "TensorInfo",
     "load_tensors",
     "read_header",
+    "replaceable",
     "save_tensors",
     "write_atomically",
 ]

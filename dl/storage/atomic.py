@@ -6,6 +6,8 @@ import errno
 import os
 import re
 import secrets
+import stat
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +22,10 @@ def write_atomically(path: Path | str, data: Bytes | Iterable[Bytes]) -> None:
     """Write `data` to `path`, whole or not at all.
 
     The bytes go to a temporary beside the target, which is synced and renamed over it; then the directory is synced.
-    A target has one writer at a time. A symbolic link is replaced, not followed.
+    A target has one writer at a time. A symbolic link to a file is replaced, not followed.
+
+    What is no regular file is never replaced: the bytes are written into a device or a pipe, and to ``/dev/stdout``
+    through the open descriptor that it stands for. Of these nothing can be said to be whole.
 
     Parameters
     ----------
@@ -35,14 +40,17 @@ def write_atomically(path: Path | str, data: Bytes | Iterable[Bytes]) -> None:
         A step failed (full disk, no permission, …). The error names the target and the step. The temporary is gone;
         the old target is untouched unless the step was the syncing of the directory.
     """
-    target = Path(path)
+    target, parts = Path(path), [data] if isinstance(data, Bytes) else data
+    if not replaceable(target):
+        _write_into(target, parts)
+        return
     _remove_leftovers(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     step = "creating a temporary file beside it"
     try:
         with temporary.open("xb") as file:
             step = "writing"
-            for part in [data] if isinstance(data, Bytes) else data:
+            for part in parts:
                 file.write(part)
             file.flush()
             step = "syncing"
@@ -59,6 +67,43 @@ def write_atomically(path: Path | str, data: Bytes | Iterable[Bytes]) -> None:
         _sync_directory(target.parent)
     except OSError as error:
         raise _failure(error, target, "written, but syncing its directory failed") from error
+
+
+def replaceable(target: Path) -> bool:
+    """Whether a new file may take the place of what `target` names: nothing, a regular file, or a link to one."""
+    try:
+        mode = target.stat().st_mode
+    except OSError:  # nothing is there, or a link that leads nowhere
+        return _descriptor(target) is None
+    # a directory is refused when it is replaced
+    return (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and _descriptor(target) is None
+
+
+def _descriptor(target: Path) -> int | None:
+    """The open file of this process that `target` stands for, as ``/dev/stdout`` does."""
+    own = {os.path.realpath(folder) for folder in ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")}
+    for _ in range(40):  # as many links as Linux follows
+        folder = os.path.realpath(target.parent)
+        if folder in own and target.name.isdecimal():
+            return int(target.name)
+        if not target.is_symlink():
+            return None
+        target = Path(folder, target.readlink())
+    return None
+
+
+def _write_into(target: Path, parts: Iterable[Bytes]) -> None:
+    descriptor = _descriptor(target)
+    for stream in (sys.stdout, sys.stderr):  # what was printed before comes first
+        with suppress(OSError, ValueError, AttributeError):  # closed, or none
+            stream.flush()
+    try:
+        opened = os.dup(descriptor) if descriptor is not None else os.open(target, os.O_WRONLY | os.O_APPEND)
+        with os.fdopen(opened, "wb") as file:
+            for part in parts:
+                file.write(part)
+    except OSError as error:
+        raise _failure(error, target, "writing into it failed") from error
 
 
 def _remove_leftovers(target: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from hypothesis import strategies as st
 
 import gearshift as gs
 from gearshift.backends import Backend, Status, host, registry
-from gearshift.backends import numba as numba_backend
 from gearshift.backends.base import Bindable
 from gearshift.backends.cupy import REMEDY
 from gearshift.backends.errors import BackendUnavailable, ConfigurationError
@@ -352,40 +350,3 @@ def test_temporary_arrays_cost_no_page_faults() -> None:
         pytest.skip("the C library is not glibc, or is told otherwise")
     assert faults("keep") < 100 < 1000 < faults()
     assert faults("keep", MALLOC_MMAP_THRESHOLD_="131072") > 1000, "whoever sets a variable is left alone"
-
-
-def test_compiled_loops_are_kept_by_the_text_of_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = Path(numba_backend.__file__).parent.parent
-    for folder in ("kernels", "backends"):
-        shutil.copytree(package / folder, tmp_path / folder, ignore=lambda _, names: {"__pycache__"} & {*names})
-    monkeypatch.setenv("GEARSHIFT_CACHE_DIR", str(tmp_path / "cache"))
-    here = numba_backend.cache_folder()
-    assert here.is_relative_to(tmp_path / "cache")
-    monkeypatch.setattr(numba_backend, "__file__", str(tmp_path / "backends" / "numba.py"))
-    numba_backend._digest.cache_clear()
-    assert numba_backend.cache_folder() == here
-    folders = {here}
-    for source in ("kernels/add.py", "kernels/activation.py", "backends/philox.py"):
-        with (tmp_path / source).open("a") as file:
-            file.write("# edited\n")
-        assert numba_backend.cache_folder() in folders  # what is edited meanwhile, this process does not run
-        numba_backend._digest.cache_clear()
-        folders.add(numba_backend.cache_folder())
-    numba_backend._digest.cache_clear()
-    assert len(folders) == 4
-
-
-def test_a_second_process_finds_the_compiled_loops(tmp_path: Path) -> None:
-    text = (
-        "import numpy as np\nfrom gearshift.backends.numba import NumbaBackend, compiled\n"
-        "from gearshift.kernels.add import ADD\na = np.ones(3)\n"
-        "NumbaBackend().bind(ADD, [a, a, a], {})()\nassert a.tolist() == [2, 2, 2]\n"
-        "print(sum(compiled(ADD.loop).stats.cache_hits.values()))"
-    )
-    environment = {**os.environ, "GEARSHIFT_CACHE_DIR": str(tmp_path)}
-    hits = [
-        subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
-    assert [hit.strip() for hit in hits] == ["0", "1"]
-    assert list(tmp_path.glob("numba/*/**/*.nbc"))

@@ -309,3 +309,57 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert kills == 20
     write_atomically(target, b"")
     assert names(tmp_path) == {"file"}
+
+
+@posix
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    """By its name, and by a link to it; both are there afterwards."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("pipe")
+    for path in (pipe, link):
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        write_atomically(path, [b"one", b"two"])
+        assert os.read(reader, 100) == b"onetwo"
+        os.close(reader)
+    assert pipe.is_fifo() and link.is_symlink() and names(tmp_path) == {"pipe", "link"}
+
+
+@posix
+def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    null, full = tmp_path / "null", tmp_path / "full"
+    try:
+        for path, minor in ((null, 3), (full, 7)):
+            os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        write_atomically(null, b"x")
+    except PermissionError:
+        pytest.skip("only root can make devices, and not everywhere")
+    with pytest.raises(OSError, match="writing into it failed") as caught:
+        write_atomically(full, b"x" * 100_000)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(full)
+    assert null.is_char_device() and full.is_char_device()
+
+
+@posix
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+@pytest.mark.parametrize("name", ["/proc/self/fd/1", "/dev/fd/1", "link"])
+def test_standard_output_is_written_through_its_descriptor(tmp_path: Path, kind: str, name: str) -> None:
+    """Also where it is a regular file: what is printed before and after is there, in its order."""
+    program = """
+        import sys
+        from gearshift.dl.storage import write_atomically
+        print("before")
+        write_atomically(sys.argv[1], b"data\\n")
+        print("after")
+    """
+    link = tmp_path / "link"
+    link.symlink_to("/dev/stdout")
+    command = script(program, link if name == "link" else name)
+    if kind == "pipe":
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    else:
+        with (tmp_path / "out").open("wb") as out:
+            subprocess.run(command, stdout=out, check=True)
+        said = (tmp_path / "out").read_text()
+    assert said == "before\ndata\nafter\n"
+    assert link.is_symlink() and names(tmp_path) <= {"link", "out"}
