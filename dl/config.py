@@ -5,17 +5,38 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..backends.errors import ConfigurationError
 from .data.sources import NAMED
 from .hints import hint
-from .losses import REGISTERED as LOSSES
-from .optimizers import REGISTERED as OPTIMIZERS
+from .layers.activations import activations
+from .losses import Loss
+from .optimizers.base import Optimizer
+from .schedules import schedules
+
+
+def one_of(known: Callable[[], Iterable[str]]) -> AfterValidator:
+    """A name that is known when the configuration is checked: classes may join until then."""
+
+    def check(name: str) -> str:
+        if name not in (names := list(known())):
+            raise PydanticCustomError("unknown_name", "{hint}", {"hint": hint(name, names)})
+        return name
+
+    return AfterValidator(check)
+
+
+ActivationName = Annotated[str, one_of(activations)]
+LossName = Annotated[str, one_of(lambda: Loss.registered)]
+LossChoice = Annotated[str, one_of(lambda: ("auto", *Loss.registered, "JointLoss"))]
+OptimizerName = Annotated[str, one_of(lambda: Optimizer.registered)]
+ScheduleName = Annotated[str, one_of(schedules)]
 
 
 class Section(BaseModel):
@@ -60,7 +81,7 @@ class ModelSection(Section):
     """A multilayer perceptron, or, where there are `layers`, a graph of them."""
 
     hidden: list[int] = [256]
-    activation: Literal["relu", "tanh", "sigmoid", "gelu", "softplus", "maxout"] = "relu"
+    activation: ActivationName = "relu"
     pieces: int = Field(default=2, ge=1)
     batch_norm: bool = False
     dropout: float = Field(default=0.2, ge=0, lt=1)
@@ -87,7 +108,7 @@ class AutoencoderSection(Section):
 class HeadSection(Section):
     """The loss of one output of several."""
 
-    loss: Literal[*LOSSES] = "MSELoss"  # pyright: ignore[reportInvalidTypeForm]
+    loss: LossName = "MSELoss"
     outputs: int = Field(default=1, ge=1)
     weight: float = Field(default=1.0, gt=0)
 
@@ -95,7 +116,7 @@ class HeadSection(Section):
 class LossSection(Section):
     """What is minimised; with `heads`, the weighted sum of theirs."""
 
-    name: Literal["auto", *LOSSES, "JointLoss"] = "auto"  # pyright: ignore[reportInvalidTypeForm]
+    name: LossChoice = "auto"
     heads: dict[str, HeadSection] = {}
 
     @model_validator(mode="after")
@@ -119,7 +140,7 @@ class OptimizerSection(BaseModel):
     """An optimizer and its arguments, which the optimizer itself checks."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    name: Literal[*OPTIMIZERS] = "Adam"  # pyright: ignore[reportInvalidTypeForm]
+    name: OptimizerName = "Adam"
     lr: float = Field(default=1e-3, ge=0)
     groups: list[GroupSection] = []
 
@@ -127,16 +148,18 @@ class OptimizerSection(BaseModel):
     @classmethod
     def _own_rate(cls, given: Any) -> Any:
         """Without a rate, the optimizer's own default."""
-        if isinstance(given, dict) and "lr" not in given and given.get("name") in OPTIMIZERS:
-            rate = inspect.signature(OPTIMIZERS[given["name"]]).parameters["lr"].default
-            return {**given, "lr": rate}
+        if isinstance(given, dict) and "lr" not in given and given.get("name") in Optimizer.registered:
+            rate = inspect.signature(Optimizer.registered[given["name"]]).parameters.get("lr")
+            if rate is not None and rate.default is not rate.empty:
+                return {**given, "lr": rate.default}
         return given
 
 
-class ScheduleSection(Section):
-    """How the learning rate moves."""
+class ScheduleSection(BaseModel):
+    """How the learning rate moves. A schedule may have further arguments, which it checks itself."""
 
-    name: Literal["constant", "linear", "step", "cosine", "inverse", "power"] = "constant"
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: ScheduleName = "constant"
     warmup: int = Field(default=0, ge=0)
     steps: int = Field(default=0, ge=0)
     final: float = Field(default=0.01, ge=0)
@@ -144,6 +167,16 @@ class ScheduleSection(Section):
     delta: float = Field(default=1e-3, gt=0)
     power: float = Field(default=1.0, gt=0.5, le=1)
     hold: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _takes_its_keys(self) -> ScheduleSection:
+        kind, own = schedules()[self.name], list(type(self).model_fields)
+        accepted = list(inspect.signature(kind).parameters)
+        for key in self.model_extra or {}:
+            if key not in accepted:
+                text = f"schedule.{key} is not a known key; {hint(key, list(dict.fromkeys([*own, *accepted])))}"
+                raise PydanticCustomError("unknown_key", "{text}", {"text": text})
+        return self
 
     @model_validator(mode="after")
     def _has_steps(self) -> ScheduleSection:
@@ -323,6 +356,10 @@ def _message(kind: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "literal_error" and isinstance(fault["input"], str):
         words = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
         return f"{key} is {fault['input']!r}; {hint(fault['input'], words)}"
+    if fault["type"] == "unknown_key":
+        return fault["msg"]
+    if fault["type"] == "unknown_name":
+        return f"{key} is {fault['input']!r}; {fault['msg']}"
     if fault["type"] != "extra_forbidden":
         return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     section = kind.model_fields.get(str(fault["loc"][0]))

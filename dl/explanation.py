@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
 
 from ..backends import Backend
 from ..kernels import dense_chain
@@ -12,34 +12,32 @@ from .layers.base import Layer
 from .losses import Loss
 from .optimizers.base import Optimizer
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
-
-LOOP = "one compiled loop on all cores"
+logger = logging.getLogger(__name__)
 
 
-def explain(trainer: Trainer, graph: Graph, accumulate: int = 1) -> str:
-    """How the steps of `graph` run on the trainer's backend."""
-    backend = trainer.backend
+def explain(backend: Backend, graph: Graph, model: Layer, loss: Loss, optimizer: Optimizer, accumulate: int = 1) -> str:
+    """How the training steps that `graph` stands for run on the backend."""
     if not compiles(backend):
         return f"training runs operation by operation on backend {backend.name}"
-    found = not_compiled(backend, graph, trainer.model, trainer.loss, trainer.optimizer, accumulate)
-    return found or f"training runs as {LOOP} on backend {backend.name}"
+    what = prevents(graph, model, loss, optimizer, accumulate)
+    if what:
+        return f"training runs operation by operation: the compiled loop for plain MLPs does not cover {what}"
+    return f"training runs as one compiled loop on backend {backend.name}"
 
 
-def not_compiled(
+def log_what_prevents(
     backend: Backend, graph: Graph, model: Layer, loss: Loss, optimizer: Optimizer, accumulate: int = 1
-) -> str:
-    """Why a training does not run as one compiled loop where the backend has one; else empty."""
-    if not compiles(backend):
-        return ""
+) -> None:
+    """Logs `explain` where the backend has a compiled loop and this training cannot use it."""
+    if compiles(backend) and prevents(graph, model, loss, optimizer, accumulate):
+        logger.info(explain(backend, graph, model, loss, optimizer, accumulate))
+
+
+def prevents(graph: Graph, model: Layer, loss: Loss, optimizer: Optimizer, accumulate: int = 1) -> str:
+    """The layer or option that the compiled loop does not cover; empty where it covers all."""
     if optimizer.on_host:
-        what = f"the optimizer {type(optimizer).__name__}"
-    elif accumulate > 1:
-        what = f"accumulate={accumulate}"
-    else:
-        what = named(graph, model, loss, optimizer)
-    return what and f"training runs operation by operation: {LOOP} does not cover {what}"
+        return f"the optimizer {type(optimizer).__name__}"
+    return f"accumulate={accumulate}" if accumulate > 1 else named(graph, model, loss, optimizer)
 
 
 def compiles(backend: Backend) -> bool:

@@ -13,6 +13,7 @@ from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
+from .explanation import log_what_prevents
 from .memory import must_stream
 from .plan import TICK
 from .program import step_of
@@ -69,6 +70,7 @@ class Loop:
             self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate)
         else:
             self.plan = plan_of(program.graph, *given)
+        log_what_prevents(trainer.backend, program.graph, trainer.model, trainer.loss, trainer.optimizer, accumulate)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None if validation is None else trainer.evaluator(validation, capacity, streamed)
         self.key = key_of(trainer.seed)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from ..backends.errors import ConfigurationError
@@ -36,3 +39,9 @@ class Registered:
             )
         if named:
             cls.registered[cls.__name__] = cls
+
+
+def import_all(package: str, folders: Iterable[str]) -> None:
+    """Imports every module of a package, so that its classes are known."""
+    for module in pkgutil.iter_modules(folders):
+        importlib.import_module(f"{package}.{module.name}")

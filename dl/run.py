@@ -19,7 +19,6 @@ from .checkpoint import load, loss_of
 from .history import History
 from .joint_loss import JointLoss
 from .layers import Layer
-from .losses import REGISTERED as LOSSES
 from .losses import CrossEntropyLoss, Loss, MSELoss
 from .storage import RunLock, write_atomically
 
@@ -100,8 +99,8 @@ class Run:
     def loss(self) -> Loss:
         """The loss that was minimised."""
         name = loss_of(self.path / LAST) if (self.path / LAST).exists() else None
-        if name in LOSSES:
-            return LOSSES[name]()
+        if name in Loss.registered:
+            return Loss.registered[name]()
         if name == JointLoss.__name__:
             from .config import parse
             from .experiment import build_heads

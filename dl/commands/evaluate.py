@@ -40,7 +40,7 @@ def evaluate(
 
 def predictor(run: Path, backend: str | None) -> Trainer:
     """A trainer that holds a run's model and loss."""
-    from ..optimizers import SGD
+    from ..optimizers.sgd import SGD
     from ..run import Run
     from ..trainer import Trainer
 

@@ -14,6 +14,7 @@ from ...backends.errors import CheckpointError, ConfigurationError
 from ...backends.philox import key_of
 from ...kernels.operation import Operation
 from ..initializers import Initializer
+from ..registered import Registered
 from ..summary import Summary
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Symbol:
     features: int = 0
 
 
-class Layer:
+class Layer(Registered):
     """Base of all layers. A layer of one's own writes `lower`, or derives from `ArrayLayer`.
 
     Parameters and sub-layers are found among the instance's attributes; their names are the attributes'.
@@ -77,18 +78,7 @@ class Layer:
     """How many values it reads; one that reads several gets them as a tuple."""
     reads_data: ClassVar[bool] = False
     """Whether, as first layer, it takes rows of data as they are, and not in the dtype of activations."""
-    registered: ClassVar[dict[str, type[Layer]]] = {}
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        known = Layer.registered.get(cls.__name__)
-        own = __name__.rpartition(".")[0]
-        if known is not None and known.__module__.startswith(own) and not cls.__module__.startswith(own):
-            raise ConfigurationError(
-                f"class {cls.__name__}: gearshift has a layer of this name, and files of models know layers by their "
-                "names; choose another"
-            )
-        Layer.registered[cls.__name__] = cls
+    registered: ClassVar[dict[str, type[Layer]]]
 
     def lower(self, graph: Graph, x: Value) -> Value:
         """Appends the layer's operations to `graph` and returns its output.
@@ -234,7 +224,7 @@ class Layer:
         return f"{type(self).__name__}({arguments})"
 
 
-class ArrayLayer(Layer):
+class ArrayLayer(Layer, named=False):
     """A layer written in array code: two short functions, run on any backend through its array module.
 
     ``forward(xp, x, *parameters)`` returns y. ``backward(xp, dy, x, y, *parameters)`` returns the gradient with

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..graph import Graph, Value
 
 
-class Pooling(Layer):
+class Pooling(Layer, named=False):
     """Base of the two."""
 
     _operation: ClassVar[Operation]

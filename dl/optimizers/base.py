@@ -12,6 +12,7 @@ import numpy as np
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.counters import COUNTERS, FAILED
 from ...kernels.operation import Operation
+from ..registered import Registered
 
 
 @dataclass
@@ -25,7 +26,7 @@ class State:
     ahead: bool = False
 
 
-class Optimizer:
+class Optimizer(Registered):
     """Base of the optimizers. One has an operation, named states, and a row of constants for each step.
 
     Parameters
@@ -42,6 +43,7 @@ class Optimizer:
     operation: ClassVar[Operation]
     before: ClassVar[Operation | None] = None
     """What moves the parameters before the gradient is taken, where something does; arguments as `operation`."""
+    registered: ClassVar[dict[str, type[Optimizer]]]
     slots: ClassVar[tuple[str, ...]] = ()
     on_host: ClassVar[bool] = False
     """Whether the host is asked at each step, see `StepwisePlan`; it takes the whole gradient as it is."""
