@@ -47,6 +47,8 @@ class Optimizer(Registered):
     slots: ClassVar[tuple[str, ...]] = ()
     on_host: ClassVar[bool] = False
     """Whether the host is asked at each step, see `StepwisePlan`; it takes the whole gradient as it is."""
+    proportional: ClassVar[bool] = False
+    """Whether a step is as long as the gradient, as SGD's; the advice on batch sizes scales its rate otherwise."""
     full_batch: ClassVar[bool] = False
     """Whether each step must see all rows."""
 
