@@ -50,14 +50,15 @@ def named(graph: Graph, model: Layer, loss: Loss, optimizer: Optimizer) -> str:
     found = obstacle(graph)
     if found is None:
         return ""
-    if found.what == "the loss":
+    operation = found.what.startswith("the operation")
+    if found.what == "the loss" or (operation and not found.layer and not hasattr(loss, "operation")):
         return f"the loss {type(loss).__name__}"
     if "optimizer" in found.what:
         return f"the optimizer {type(optimizer).__name__}"
     if not found.layer:
-        return found.what if not found.what.startswith("the operation") else f"{found.what} of {type(loss).__name__}"
+        return found.what
     layer = model
     for name in found.layer.split("."):
         layer = layer.children().get(name, layer)
     text = f"{type(layer).__name__} (layer {found.layer!r})"
-    return text if found.what.startswith("the operation") else f"{found.what}: {text}"
+    return text if operation else f"{found.what}: {text}"
