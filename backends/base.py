@@ -30,7 +30,7 @@ class Status:
     """Whether a backend runs on this machine, and on what.
 
     `memory` is (free, total) in bytes. Where `runs` is False, `reason` names the missing piece and
-    `remedy` the command that installs it.
+    `remedy` the command that installs it. A `remark` says what works otherwise than intended.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Status:
     threads: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     remedy: str = ""
+    remark: str = ""
 
 
 class Backend(ABC):

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
+from pathlib import Path
 from types import FunctionType
 from typing import Any, ClassVar
 
@@ -24,6 +25,8 @@ from .errors import out_of_memory
 from .numpy import NumPyBackend
 
 PACKAGE = __name__.split(".")[0]
+TESTED = "numba>=0.62,<0.69"
+TUNED, KEPT, PLAIN = range(3)  # with Numba's private parts; plain `njit`, kept on disk; plain `njit` alone
 logger = logging.getLogger(__name__)
 
 
@@ -33,39 +36,104 @@ def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any
     `functions` stand in, by name, for functions that are called at any depth.
     The division check of Python's error model stops vectorisation, hence ``error_model="numpy"``.
     """
-    return _compiled(text, tuple(sorted(functions.items())), called=False)
+    return _compiled(text, tuple(sorted(functions.items())), False, _way()[0])
+
+
+def remark() -> str:
+    """What of Numba's private parts failed, so that plain `njit` compiles; empty where they work."""
+    return _way()[1]
 
 
 @cache
-def _compiled(text: FunctionType, functions: tuple[tuple[str, FunctionType], ...], called: bool) -> Callable[..., Any]:
+def _way() -> tuple[int, str]:
+    """How functions are compiled here, and why not as intended: the first way in which a tiny kernel runs.
+
+    Numba has no promise for its private parts (`numba_called`, `kernel_cache`, `_forget_constants`). They make
+    compilation faster and change no result.
+    """
+    import numba
+
+    said = ""
+    for way in (TUNED, KEPT, PLAIN):
+        x = np.ones(3, dtype=np.float32)
+        try:
+            _compiled(_probe, (), False, way)(0, 3, x)
+            if x.tolist() != [2, 2, 2]:
+                raise RuntimeError(f"a tiny kernel gave {x.tolist()} instead of [2, 2, 2]")
+        except Exception as error:
+            if way == PLAIN:
+                raise
+            said = said or (
+                f"Numba {numba.__version__} lacks private parts that Gearshift uses ({type(error).__name__}: {error}), "
+                "so kernels are compiled by plain njit, which takes longer; to install a version that was tested: "
+                f"pip install '{TESTED}'"
+            )
+        else:
+            break
+    if said:
+        logger.warning(said)
+    return way, said
+
+
+@cache
+def _compiled(
+    text: FunctionType, functions: tuple[tuple[str, FunctionType], ...], called: bool, way: int
+) -> Callable[..., Any]:
     """With `called` for calls from compiled functions alone, which are part of those when they are kept on disk."""
     import numba
 
-    _watch_compilation()
+    if way == TUNED:
+        _watch_compilation()
     calls = _called(text, dict(functions))
     used = tuple(item for item in functions if _changes(text, *item))
     if used != functions:
-        return _compiled(text, used, called)
+        return _compiled(text, used, called, way)
     compiled = {
-        name: machine.intrinsic(value) or _compiled(value, functions, called=True) for name, value in calls.items()
+        name: machine.intrinsic(value) or _compiled(value, functions, True, way) for name, value in calls.items()
     }
     function = FunctionType(text.__code__, {**text.__globals__, **compiled}, text.__name__)
     # files of the cache are told apart by this name
     names = ",".join(f"{name}={value.__module__}.{value.__qualname__}" for name, value in functions)
-    digest = hashlib.sha256(names.encode()).hexdigest()[:16]
+    foreign = _foreign(text, dict(functions))
+    digest = hashlib.sha256(f"{names}{foreign}".encode()).hexdigest()[:16]
     function.__module__, function.__qualname__ = text.__module__, f"{text.__qualname__}_{digest}"
+    options: dict[str, Any] = _options(called) if way == TUNED else {}
+    dispatcher: Any = numba.njit(error_model="numpy", nogil=True, **options)(function)
+    if way == TUNED:
+        _forget_constants(dispatcher)
+    if not called and way != PLAIN and foreign is not None:
+        _keep(dispatcher)
+    return dispatcher
+
+
+def _options(called: bool) -> dict[str, Any]:
     # a count of references would cost two locked instructions a slice: these functions make no arrays of their own
-    ways: Any = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True, "_nrt": False}
+    options: dict[str, Any] = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True, "_nrt": False}
     if called:
         from .numba_called import CalledCompiler
 
-        ways["pipeline_class"] = CalledCompiler
-    dispatcher = numba.njit(error_model="numpy", nogil=True, **ways)(function)
-    _forget_constants(dispatcher)
-    if called:
-        return dispatcher
-    _keep(dispatcher)
-    return dispatcher
+        options["pipeline_class"] = CalledCompiler
+    return options
+
+
+def _foreign(text: FunctionType, functions: Mapping[str, FunctionType]) -> str | None:
+    """A hash of the files of those functions, called at any depth, that do not belong to this package.
+
+    None where a function has no file, so that nobody can tell in another process whether it is still the same.
+    """
+    files: set[str] = set()
+    waiting, seen = [text, *functions.values()], set[FunctionType]()
+    while waiting:
+        function = waiting.pop()
+        if function not in seen:
+            seen.add(function)
+            waiting += _called(function, functions).values()
+            if not _ours(function):
+                files.add(function.__code__.co_filename)
+    try:
+        return ",".join(hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in sorted(files))
+    except OSError:
+        return None
 
 
 def _forget_constants(dispatcher: Any) -> None:
@@ -124,13 +192,22 @@ def _keep(dispatcher: Any) -> None:
 
 
 def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[str, FunctionType]:
-    """The functions of this package that `text` calls, by the name it knows them by."""
-    named = ((name, functions.get(name, text.__globals__.get(name))) for name in text.__code__.co_names)
+    """The functions of this package, or of the one that `text` is from, that it calls; by the name it knows them by."""
+    stand_ins = functions if _ours(text) else {}
+    named = ((name, stand_ins.get(name, text.__globals__.get(name))) for name in text.__code__.co_names)
     return {
         name: value
         for name, value in named
-        if isinstance(value, FunctionType) and value.__module__.split(".")[0] == PACKAGE
+        if isinstance(value, FunctionType) and (_ours(value) or _root(value) == _root(text) or name in stand_ins)
     }
+
+
+def _root(function: FunctionType) -> str:
+    return (function.__module__ or "").partition(".")[0]
+
+
+def _ours(function: FunctionType) -> bool:
+    return _root(function) == PACKAGE
 
 
 def _changes(text: FunctionType, name: str, function: FunctionType) -> bool:
@@ -140,8 +217,13 @@ def _changes(text: FunctionType, name: str, function: FunctionType) -> bool:
 
 
 def _probe(start: int, stop: int, x: Any) -> None:
+    """Exercises every private part: it calls another function, with a constant."""
     for i in range(start, stop):
-        x[i] += x[i]
+        x[i] = _times(2, x[i])
+
+
+def _times(a: int, b: Any) -> Any:
+    return a * b
 
 
 class NumbaBackend(NumPyBackend):
@@ -155,10 +237,7 @@ class NumbaBackend(NumPyBackend):
         try:
             import numba
 
-            x = np.ones(3, dtype=np.float32)
-            compiled(_probe)(0, 3, x)  # pyright: ignore[reportArgumentType]
-            if x.sum() != 6:
-                raise RuntimeError(f"a tiny kernel gave {x.tolist()} instead of [2, 2, 2]")
+            said = remark()
         except Exception as error:
             if out_of_memory(error):
                 return Status(cls.name, runs=False, reason="there is not enough memory to load Numba")
@@ -172,6 +251,7 @@ class NumbaBackend(NumPyBackend):
             versions={"numba": numba.__version__, "numpy": np.__version__},
             memory=host.memory(),
             threads={"dense chains": host.threads(), "other kernels": 1, **host.blas_threads()},
+            remark=said,
         )
 
     def bind(

@@ -11,7 +11,7 @@ from ..backends.errors import ConfigurationError
 from .groups import ParameterGroup
 from .layers.base import Layer
 from .losses import Loss
-from .optimizers import Optimizer
+from .optimizers.base import Optimizer
 from .regularizers import Regularizer
 from .resident import ORDERS
 from .schedules import Schedule

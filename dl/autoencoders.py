@@ -12,7 +12,6 @@ from ..backends.errors import ConfigurationError
 from .callbacks import Callback
 from .data import Dataset, Splits
 from .layers import (
-    GELU,
     Contractive,
     Dropout,
     GaussianNoise,
@@ -21,25 +20,17 @@ from .layers import (
     Layer,
     Linear,
     MaskingNoise,
-    ReLU,
+    Maxout,
     Sequential,
     Sigmoid,
-    Softplus,
     Standardize,
-    Tanh,
     Variational,
 )
+from .layers.activations import activations
 from .losses import Loss, MSELoss
 from .trainer import Trainer
 
 Kind = Literal["undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"]
-ACTIVATIONS: dict[str, type[Layer]] = {
-    "relu": ReLU,
-    "tanh": Tanh,
-    "sigmoid": Sigmoid,
-    "gelu": GELU,
-    "softplus": Softplus,
-}
 
 
 def autoencoder(
@@ -80,15 +71,16 @@ def autoencoder(
     ConfigurationError
         The kind or an argument is unknown.
     """
+    kinds = {name: each for name, each in activations().items() if each is not Maxout}  # which needs wider layers
     for name, value, known in (
         ("kind", kind, get_args(Kind)),
-        ("activation", activation, (*ACTIVATIONS,)),
+        ("activation", activation, [*kinds]),
         ("penalty", penalty, ("kl", "l1")),
         ("noise", noise, ("masking", "gaussian")),
     ):
         if value not in known:
             raise ConfigurationError(f"autoencoder: {name} is {value!r}; expected one of: {', '.join(known)}")
-    init = "he" if activation == "relu" else "glorot"
+    init = kinds[activation].initializer
     strength = weight if weight is not None else 1 / features if kind == "variational" else 1e-3
     encoder = [*first]
     if kind == "denoising":
@@ -97,7 +89,7 @@ def autoencoder(
     def block(width: int, wider: int, contractive: bool = False) -> Sequential:
         if contractive:
             return Sequential(Contractive(width, wider, activation, strength))
-        inside = [Linear(width, wider, init=init), ACTIVATIONS[activation]()]
+        inside = [Linear(width, wider, init=init), kinds[activation]()]
         return Sequential(*inside, *([Dropout(dropout)] if dropout else []))
 
     widths = [features, *hidden]

@@ -7,24 +7,45 @@ import json
 import re
 import reprlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..backends.errors import ConfigurationError
 from .data.sources import NAMED
 from .files import TEXT, expanded, read_bytes
 from .hints import hint
-from .losses import REGISTERED as LOSSES
-from .optimizers import REGISTERED as OPTIMIZERS
+from .layers.activations import activations
+from .losses import Loss
+from .optimizers.base import Optimizer
+from .schedules import schedules
 from .values import check_values
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Whole = Annotated[int, Field(ge=0, lt=2**31)]
 
 STEPS = 2**40  # more than any training takes; beyond it a rate would stay 0, or a number not fit a float
+
+
+def one_of(known: Callable[[], Iterable[str]]) -> AfterValidator:
+    """A name that is known when the configuration is checked: classes may join until then."""
+
+    def check(name: str) -> str:
+        if name not in (names := list(known())):
+            raise PydanticCustomError("unknown_name", "{hint}", {"hint": hint(name, names)})
+        return name
+
+    return AfterValidator(check)
+
+
+ActivationName = Annotated[str, one_of(activations)]
+LossName = Annotated[str, one_of(lambda: Loss.registered)]
+LossChoice = Annotated[str, one_of(lambda: ("auto", *Loss.registered, "JointLoss"))]
+OptimizerName = Annotated[str, one_of(lambda: Optimizer.registered)]
+ScheduleName = Annotated[str, one_of(schedules)]
 
 
 class Section(BaseModel):
@@ -69,7 +90,7 @@ class ModelSection(Section):
     """A multilayer perceptron, or, where there are `layers`, a graph of them."""
 
     hidden: list[Count] = [256]
-    activation: Literal["relu", "tanh", "sigmoid", "gelu", "softplus", "maxout"] = "relu"
+    activation: ActivationName = "relu"
     pieces: Count = 2
     batch_norm: bool = False
     dropout: float = Field(default=0.2, ge=0, lt=1)
@@ -102,7 +123,7 @@ class AutoencoderSection(Section):
 class HeadSection(Section):
     """The loss of one output of several."""
 
-    loss: Literal[*LOSSES] = "MSELoss"  # pyright: ignore[reportInvalidTypeForm]
+    loss: LossName = "MSELoss"
     outputs: Count = 1
     weight: float = Field(default=1.0, gt=0)
 
@@ -110,7 +131,7 @@ class HeadSection(Section):
 class LossSection(Section):
     """What is minimised; with `heads`, the weighted sum of theirs."""
 
-    name: Literal["auto", *LOSSES, "JointLoss"] = "auto"  # pyright: ignore[reportInvalidTypeForm]
+    name: LossChoice = "auto"
     heads: dict[str, HeadSection] = {}
 
     @model_validator(mode="after")
@@ -134,7 +155,7 @@ class OptimizerSection(BaseModel):
     """An optimizer and its arguments, which the optimizer itself checks."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
-    name: Literal[*OPTIMIZERS] = "Adam"  # pyright: ignore[reportInvalidTypeForm]
+    name: OptimizerName = "Adam"
     lr: float = Field(default=1e-3, gt=0)
     groups: list[GroupSection] = []
 
@@ -142,17 +163,19 @@ class OptimizerSection(BaseModel):
     @classmethod
     def _own_rate(cls, given: Any) -> Any:
         """Without a rate, the optimizer's own default."""
-        kind = given.get("name") if isinstance(given, dict) else None
-        if isinstance(kind, str) and kind in OPTIMIZERS and "lr" not in given:
-            rate = inspect.signature(OPTIMIZERS[kind]).parameters["lr"].default
-            return {**given, "lr": rate}
+        name = given.get("name") if isinstance(given, dict) else None
+        if isinstance(name, str) and name in Optimizer.registered and "lr" not in given:
+            rate = inspect.signature(Optimizer.registered[name]).parameters.get("lr")
+            if rate is not None and rate.default is not rate.empty:
+                return {**given, "lr": rate.default}
         return given
 
 
-class ScheduleSection(Section):
-    """How the learning rate moves."""
+class ScheduleSection(BaseModel):
+    """How the learning rate moves. A schedule may have further arguments, which it checks itself."""
 
-    name: Literal["constant", "linear", "step", "cosine", "inverse", "power"] = "constant"
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+    name: ScheduleName = "constant"
     warmup: int = Field(default=0, ge=0, le=STEPS)
     steps: int = Field(default=0, ge=0, le=STEPS)
     final: float = Field(default=0.01, ge=0)
@@ -160,6 +183,16 @@ class ScheduleSection(Section):
     delta: float = Field(default=1e-3, gt=0)
     power: float = Field(default=1.0, gt=0.5, le=1)
     hold: int = Field(default=0, ge=0, le=STEPS)
+
+    @model_validator(mode="after")
+    def _takes_its_keys(self) -> ScheduleSection:
+        kind, own = schedules()[self.name], list(type(self).model_fields)
+        accepted = list(inspect.signature(kind).parameters)
+        for key in self.model_extra or {}:
+            if key not in accepted:
+                text = f"schedule.{key} is not a known key; {hint(key, list(dict.fromkeys([*own, *accepted])))}"
+                raise PydanticCustomError("unknown_key", "{text}", {"text": text})
+        return self
 
     @model_validator(mode="after")
     def _has_steps(self) -> ScheduleSection:
@@ -390,6 +423,10 @@ def _message(kind: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "literal_error" and isinstance(fault["input"], str):
         words = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
         return f"{key} is {fault['input']!r}; {hint(fault['input'], words)}"
+    if fault["type"] == "unknown_key":
+        return fault["msg"]
+    if fault["type"] == "unknown_name":
+        return f"{key} is {fault['input']!r}; {fault['msg']}"
     if fault["type"] != "extra_forbidden":
         return f"{key} is {_shown.repr(fault['input'])}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     section = kind.model_fields.get(str(fault["loc"][0]))

@@ -16,53 +16,22 @@ import numpy as np
 from ..backends import Backend, host, matrix_unit
 from ..backends.machine import lanes, tile_rows
 from ..backends.team import Team, team
-from ..kernels import (
-    adadelta,
-    adagrad,
-    adam,
-    binary_cross_entropy,
-    delta_bar_delta,
-    dense_chain,
-    dense_outputs,
-    dense_parts,
-    matrix_product,
-    momentum,
-    rmsprop,
-    sgd,
-    softmax_cross_entropy,
-    squared_error,
-)
-from ..kernels.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
-from ..kernels.advance import ADVANCE
-from ..kernels.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
+from ..kernels import dense_chain, dense_outputs, dense_parts, matrix_product
+from ..kernels.activation import IDENTITY
+from ..kernels.bias_activation import BIAS_ACTIVATION
 from ..kernels.dense_update import CUTS, EVERYTHING, HOT, ROWS
-from ..kernels.gather import GATHER
 from ..kernels.gather_standardized import GATHER_STANDARDIZED
 from ..kernels.matmul import MATMUL
 from ..kernels.product import SCRATCH
-from ..kernels.tally import TALLY
+from ..kernels.update import SHARED
 from . import plan
 from .arena import Arena
 from .dense_layout import Layout, WholeNumbers, divided_by_outputs
+from .dense_obstacle import obstacle
 from .graph import Graph, Node, Value
 from .plan import Plan, quietly
 
 BLOCK = 256  # rows of a batch at a time: what keeps a block's activations in a second-level cache of 2 MiB
-LOSSES = {
-    binary_cross_entropy.BINARY_CROSS_ENTROPY,
-    softmax_cross_entropy.SOFTMAX_CROSS_ENTROPY,
-    squared_error.SQUARED_ERROR,
-}
-UPDATES = {
-    sgd.SGD,
-    momentum.MOMENTUM,
-    adagrad.ADAGRAD,
-    rmsprop.RMSPROP,
-    adadelta.ADADELTA,
-    adam.ADAM,
-    delta_bar_delta.DELTA_BAR_DELTA,
-}
-BACKWARD = {MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD}
 
 
 def plan_of(graph: Graph, backend: Backend, arena: Arena, shared: Mapping[str, Any], capacity: int) -> Plan:
@@ -94,54 +63,26 @@ class Chain:
 
 
 def recognize(graph: Graph) -> Chain | None:
-    """The chain that the list is, or None."""
-    phases = {name: [node for node in graph.nodes if node.phase == name] for name in PHASES}
-    if sum(map(len, phases.values())) != len(graph.nodes) or len(phases["load"]) != 2 or not phases["forward"]:
+    """The chain that the graph is, or None: `obstacle` says what prevents it."""
+    if obstacle(graph) is not None:
         return None
-    x, target = phases["load"]
-    *forward, loss = phases["forward"]
-    layers = _layers(forward, x.outputs[0], loss.inputs[0])
-    *update, _ = phases["update"]
-    if (
-        layers is None
-        or x.operation not in (GATHER, GATHER_STANDARDIZED)
-        or target.operation is not GATHER
-        or loss.operation not in LOSSES
-        or loss.inputs[1] is not target.outputs[0]
-        or [node.operation for node in phases["tally"]] != [TALLY]
-        or phases["update"][-1].operation is not ADVANCE
-        or any(node.operation not in UPDATES for node in update)
-        or any(node.operation not in BACKWARD for node in phases["backward"])
-        or len(update) != (1 if phases["backward"] else 0)
-        or (update and any(layer.weight not in graph.gradients for layer in layers))
-    ):
-        return None
-    return Chain(x, target, layers, loss, update[0] if update else None)
+    x, target = (node for node in graph.nodes if node.phase == "load")
+    *forward, loss = (node for node in graph.nodes if node.phase == "forward")
+    update = next((node for node in graph.nodes if node.operation.role == "update"), None)
+    return Chain(x, target, _layers(forward), loss, update)
 
 
-PHASES = ("load", "forward", "tally", "backward", "update")
-
-
-def _layers(nodes: list[Node], x: Value, output: Value) -> list[Layer] | None:
-    """The layers that lead from x to the output, where each node reads what the one before wrote; else None."""
+def _layers(nodes: list[Node]) -> list[Layer]:
+    """The layers of a chain's forward nodes."""
     layers: list[Layer] = []
     for node in nodes:
-        if node.inputs[0] is not x or len(node.outputs) != 1:
-            return None
-        if node.operation is MATMUL and node.inputs[1].kind == "parameter":
+        if node.operation is MATMUL:
             layers.append(Layer(node.inputs[1]))
-        elif node.operation in (BIAS_ACTIVATION, ACTIVATION) and layers:
-            layer = layers[-1]
-            if layer.activation != IDENTITY or (node.operation is BIAS_ACTIVATION and layer.bias is not None):
-                return None
-            layer.activation = int(node.attributes["activation"])
-            if node.operation is BIAS_ACTIVATION:
-                layer.bias = node.inputs[1]
-        else:
-            return None
-        x = node.outputs[0]
-    weights = {layer.weight for layer in layers}
-    return layers if x is output and layers and len(weights) == len(layers) else None
+            continue
+        layers[-1].activation = int(node.attributes["activation"])
+        if node.operation is BIAS_ACTIVATION:
+            layers[-1].bias = node.inputs[1]
+    return layers
 
 
 class DensePlan(Plan):
@@ -187,7 +128,7 @@ class DensePlan(Plan):
             functions |= dense_parts.NOT_BYTES
         if chain.update is None:
             return functions | dense_parts.NOT_LEARNING
-        slots = len(chain.update.inputs) - 7
+        slots = len(chain.update.inputs) - SHARED
         return functions | {"update": chain.update.operation.loop, "cut": CUTS[slots]}
 
     def _bind_arrays(self, chain: Chain, wide: bool) -> None:

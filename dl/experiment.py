@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from ..backends.errors import ConfigurationError, DataError
-from .autoencoders import ACTIVATIONS, autoencoder, reconstructing, scale_of
+from .autoencoders import autoencoder, reconstructing, scale_of
 from .callbacks import Callback
 from .config import Configuration, DataSection
 from .data import Splits, load_dataset
@@ -17,12 +18,11 @@ from .groups import ParameterGroup
 from .hints import hint
 from .joint_loss import Head, JointLoss
 from .layers import BatchNorm1d, Dropout, Embedding, Layer, Linear, Maxout, Model, Sequential, Standardize
-from .losses import REGISTERED as LOSSES
+from .layers.activations import activations
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
-from .optimizers import REGISTERED as OPTIMIZERS
-from .optimizers import Optimizer
+from .optimizers.base import Optimizer
 from .regularizers import L1, Regularizer, SoftThreshold
-from .schedules import Constant, CosineDecay, InverseTimeDecay, LinearDecay, PowerDecay, Schedule, StepDecay
+from .schedules import Schedule, schedules
 from .trainer import Trainer
 from .wiring import wire
 
@@ -85,7 +85,7 @@ def build_loss(configuration: Configuration, splits: Splits) -> Loss:
     if configuration.loss.heads:
         return build_heads(configuration)
     if configuration.loss.name != "auto":
-        return LOSSES[configuration.loss.name]()
+        return Loss.registered[configuration.loss.name]()
     if configuration.autoencoder.kind != "none" and splits.train.x.dtype == np.uint8:
         return BCEWithLogitsLoss()
     return MSELoss() if splits.classes is None else CrossEntropyLoss()
@@ -95,7 +95,7 @@ def build_heads(configuration: Configuration) -> JointLoss:
     """The losses of a model with several outputs, in their order."""
     return JointLoss(
         **{
-            name: Head(LOSSES[head.loss](), head.outputs, head.weight)
+            name: Head(Loss.registered[head.loss](), head.outputs, head.weight)
             for name, head in configuration.loss.heads.items()
         }
     )
@@ -108,7 +108,8 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
     section = configuration.model
     width = math.prod(splits.feature_shape)
     outputs = outputs_of(splits, loss)
-    init = section.init if section.init != "auto" else "he" if section.activation == "relu" else "glorot"
+    activation = activations()[section.activation]
+    init = section.init if section.init != "auto" else activation.initializer
     layers: list[Layer] = []
     if configuration.data.standardize:
         mean, std = splits.standardization()
@@ -116,11 +117,11 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
     if section.layers:
         layers.append(build_graph(configuration, splits, outputs))
     for hidden in () if section.layers else section.hidden:
-        pieces = section.pieces if section.activation == "maxout" else 1
+        pieces = section.pieces if activation is Maxout else 1
         layers.append(Linear(width, hidden * pieces, bias=not section.batch_norm, init=init))
         if section.batch_norm:
             layers.append(BatchNorm1d(hidden * pieces))
-        layers.append(Maxout(pieces) if section.activation == "maxout" else ACTIVATIONS[section.activation]())
+        layers.append(Maxout(pieces) if activation is Maxout else activation())
         if section.dropout:
             layers.append(Dropout(section.dropout))
         width = hidden
@@ -207,11 +208,9 @@ def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequentia
 
 def build_optimizer(configuration: Configuration) -> Optimizer:
     """The optimizer named, with the arguments given."""
-    import inspect
-
     arguments = configuration.optimizer.model_dump()
     del arguments["groups"]  # the trainer's
-    kind = OPTIMIZERS[arguments.pop("name")]
+    kind = Optimizer.registered[arguments.pop("name")]
     accepted = list(inspect.signature(kind).parameters)
     unknown = sorted(arguments.keys() - set(accepted))
     if unknown:
@@ -251,24 +250,15 @@ def settled(configuration: Configuration, splits: Splits) -> Configuration:
     A run keeps it so: what is resumed to more epochs follows the schedule that it began with.
     """
     section = configuration.schedule
-    if section.steps or section.name not in ("linear", "cosine"):
+    takes_steps = "steps" in inspect.signature(schedules()[section.name]).parameters
+    if section.steps or section.name == "step" or not takes_steps:
         return configuration
     steps = configuration.train.epochs * math.ceil(len(splits.train) / configuration.train.batch_size)
     return configuration.model_copy(update={"schedule": section.model_copy(update={"steps": steps})})
 
 
 def build_schedule(configuration: Configuration) -> Schedule:
-    """The schedule named, whose length has been settled."""
+    """The schedule named, whose length has been settled, with those of the section's keys that it takes."""
     section = configuration.schedule
-    steps = section.steps
-    if section.name == "linear":
-        return LinearDecay(steps, section.final, section.warmup)
-    if section.name == "cosine":
-        return CosineDecay(steps, section.final, section.warmup)
-    if section.name == "inverse":
-        return InverseTimeDecay(section.delta, section.hold, section.warmup)
-    if section.name == "power":
-        return PowerDecay(section.power, section.hold, section.warmup)
-    if section.name == "step":
-        return StepDecay(steps, section.gamma, section.warmup)
-    return Constant(section.warmup)
+    kind, keys = schedules()[section.name], section.model_dump()
+    return kind(**{name: keys[name] for name in inspect.signature(kind).parameters if name in keys})

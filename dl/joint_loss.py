@@ -48,7 +48,7 @@ class Head:
         return self.loss.target(graph, graph.batch((self.outputs,)))
 
 
-class JointLoss(Loss):
+class JointLoss(Loss, named=False):
     """Σ weight · loss over a model's outputs, which lie side by side in the rows of its answer, as do the targets.
 
     >>> loss = gs.JointLoss(digit=gs.Head(gs.CrossEntropyLoss(), 10), angle=gs.Head(gs.MSELoss(), 1, weight=0.5))

@@ -14,6 +14,7 @@ from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
 from .dense_chain import plan_of
+from .explanation import log_what_prevents
 from .memory import must_stream
 from .plan import TICK, Plan
 from .program import step_of
@@ -84,6 +85,9 @@ class Loop:
                 f"{type(trainer.optimizer).__name__} does not go with precision {trainer.precision!r}: it compares "
                 "losses, or differentiates twice, more finely than such numbers are rounded; take 'float32'"
             )
+        log_what_prevents(
+            trainer.backend, program.graph, trainer.model, trainer.loss, trainer.optimizer, self.accumulate
+        )
         if trainer.optimizer.on_host:
             return StepwisePlan(trainer.optimizer, program, *given, rows=self.data.rows)
         if self.accumulate > 1:

@@ -19,17 +19,24 @@ from ..kernels.weigh import WEIGH
 from .data import Dataset
 from .data.dataset import one_hot
 from .graph import Graph, Value
+from .registered import Registered
 
 small_is_zero = np.errstate(under="ignore")  # a probability too small for its dtype is 0, which is no mistake
 
 
-class Loss:
+class Loss(Registered):
     """Base of the losses. `metrics` are the columns of the scores that its operation writes, the loss first."""
 
     metrics: tuple[str, ...] = ("loss",)
     targets: ClassVar[str] = "classes"
     """What it learns: ``"classes"`` by one output each, ``"binary"`` answers by one output, or ``"values"``."""
     operation: ClassVar[Operation]
+    registered: ClassVar[dict[str, type[Loss]]]
+
+    @property
+    def attributes(self) -> dict[str, int | float]:
+        """Attributes of the operation."""
+        return {}
 
     def target(self, graph: Graph, prediction: Value) -> Value:
         """The value that holds the targets of a batch with such predictions."""
@@ -57,7 +64,7 @@ class Loss:
         each, dtype = prediction.each, graph.dtype if graph.scaled else prediction.dtype
         scores = graph.batch((len(self.metrics),), graph.dtype, each=each)
         gradient = graph.batch(prediction.shape, dtype, each=each)
-        graph.apply(self.operation, (prediction, target), (scores, gradient))
+        graph.apply(self.operation, (prediction, target), (scores, gradient), **self.attributes)
         if weight is not None:
             plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
             graph.apply(WEIGH, (weight, *plain), (scores, gradient))
@@ -161,7 +168,7 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
             raise DataError(f"y[{row}] is {data.y[row]}; expected a share of at least 0 for each class, together 1")
 
 
-class BinaryLoss(Loss):
+class BinaryLoss(Loss, named=False):
     """Base of the losses of yes-or-no outputs (rows, n), with labels 0 and 1 (rows,) or floats (rows, n) as targets."""
 
     metrics = ("loss", "accuracy")
@@ -240,9 +247,3 @@ def check_values(loss: Loss, data: Dataset, prediction: tuple[int, ...]) -> None
     shape = tuple(data.y.shape[1:]) or (1,)
     if shape != prediction:
         raise ShapeError(f"targets y have rows of shape {shape}, but the model's outputs {prediction}")
-
-
-REGISTERED: dict[str, type[Loss]] = {
-    kind.__name__: kind
-    for kind in (CrossEntropyLoss, SoftCrossEntropyLoss, BCEWithLogitsLoss, HingeLoss, MulticlassHingeLoss, MSELoss)
-}

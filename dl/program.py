@@ -21,7 +21,8 @@ from .fusion import fuse
 from .graph import Graph, Value
 from .layers.base import Layer
 from .losses import Loss
-from .optimizers import Optimizer, SecondOrder
+from .optimizers.base import Optimizer
+from .optimizers.newton import SecondOrder
 from .regularizers import Regularizer
 from .tangent import hessian_products
 

@@ -23,7 +23,6 @@ from .files import TEXT, read_bytes
 from .history import History
 from .joint_loss import JointLoss
 from .layers import Layer
-from .losses import REGISTERED as LOSSES
 from .losses import CrossEntropyLoss, Loss, MSELoss
 from .storage import RunLock, write_atomically
 
@@ -119,8 +118,8 @@ class Run:
         name = loss_of(self.checkpoint)
         if name is None and (self.path / LAST).exists():  # the best weights are those of an older version
             name = loss_of(self.path / LAST)
-        if name in LOSSES:
-            return LOSSES[name]()
+        if name in Loss.registered:
+            return Loss.registered[name]()
         if name == JointLoss.__name__:
             from .config import parse
             from .experiment import build_heads

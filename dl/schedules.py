@@ -6,9 +6,10 @@ import math
 from typing import ClassVar
 
 from ..backends.errors import ConfigurationError
+from .registered import Registered
 
 
-class Schedule:
+class Schedule(Registered):
     """Base of the schedules, and the constant one.
 
     Parameters
@@ -21,6 +22,9 @@ class Schedule:
         `warmup` is not a whole number of at least 0.
     """
 
+    registered: ClassVar[dict[str, type[Schedule]]]
+    alias: ClassVar[str] = ""
+    """What configurations call it, where that is not the class's name."""
     robbins_monro: ClassVar[bool] = False
     """Whether Σ factor is infinite and Σ factor² is not: enough for descent on noisy gradients to converge."""
 
@@ -57,6 +61,8 @@ class Schedule:
 class Constant(Schedule):
     """The optimizer's rate throughout."""
 
+    alias = "constant"
+
 
 class InverseTimeDecay(Schedule):
     """1 / (1 + delta · t), with t the steps since the first `hold`, during which it is 1 (Robbins and Monro 1951).
@@ -72,6 +78,7 @@ class InverseTimeDecay(Schedule):
         `delta` is not a number above 0, or `hold` or `warmup` is not a whole number of at least 0.
     """
 
+    alias = "inverse"
     robbins_monro = True
 
     def __init__(self, delta: float, hold: int = 0, warmup: int = 0) -> None:
@@ -98,6 +105,7 @@ class PowerDecay(Schedule):
         `power` is out of its range, or `hold` or `warmup` is not a whole number of at least 0.
     """
 
+    alias = "power"
     robbins_monro = True
 
     def __init__(self, power: float = 1.0, hold: int = 0, warmup: int = 0) -> None:
@@ -156,6 +164,8 @@ class LinearDecay(Ramp):
         `steps` is not a whole number of at least 1, or `final` is below 0.
     """
 
+    alias = "linear"
+
     def __init__(self, steps: int, final: float = 0.01, warmup: int = 0) -> None:
         super().__init__(1.0, final, steps, warmup)
         self.final = final
@@ -176,6 +186,8 @@ class StepDecay(Schedule):
     ConfigurationError
         `steps` is not a whole number of at least 1, or `gamma` is not above 0.
     """
+
+    alias = "step"
 
     def __init__(self, steps: int, gamma: float = 0.1, warmup: int = 0) -> None:
         super().__init__(warmup)
@@ -205,6 +217,8 @@ class CosineDecay(Schedule):
         `steps` is not a whole number of at least 1, or `final` is below 0.
     """
 
+    alias = "cosine"
+
     def __init__(self, steps: int, final: float = 0.0, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.steps, self.final = steps, final
@@ -214,3 +228,8 @@ class CosineDecay(Schedule):
     def factor(self, step: int) -> float:
         a = min(1.0, step / self.steps)
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * a)) / 2
+
+
+def schedules() -> dict[str, type[Schedule]]:
+    """Every schedule by the name that configurations have for it: its alias, or its class's name."""
+    return {vars(kind).get("alias") or name: kind for name, kind in Schedule.registered.items()}

@@ -16,7 +16,7 @@ from ..kernels.loss_scale import FIRST
 from .arena import Arena
 from .groups import ParameterGroup
 from .layers.base import Layer
-from .optimizers import Optimizer
+from .optimizers.base import Optimizer
 from .schedules import Schedule
 from .settings import recheck, snapshot
 from .shared import together

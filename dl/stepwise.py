@@ -19,7 +19,9 @@ from ..backends.philox import PERTURBATION, normal
 from ..kernels.counters import FAILED, ROW, STEP
 from ..kernels.dual import NoTangent
 from .arena import Arena
-from .optimizers import Optimizer, RandomPerturbation, SecondOrder
+from .optimizers.base import Optimizer
+from .optimizers.newton import SecondOrder
+from .optimizers.random_perturbation import RandomPerturbation
 from .plan import TICK, Plan, quietly
 from .program import Program
 from .shared import together

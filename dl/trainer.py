@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,17 +20,19 @@ from .data import Dataset, as_dataset
 from .data.names import matched
 from .data.weights import with_class_weights
 from .early_stopping import EarlyStopping
+from .explanation import explain
 from .graph import Graph
 from .groups import ParameterGroup
 from .history import History
 from .interrupts import in_notebook, interrupts, unswallowed
-from .layers.base import Layer
+from .layers.base import Layer, input_shape_of
 from .loop import EVALUATION_ROWS, Loop
 from .losses import Loss
 from .memory import exceeds, statement
-from .optimizers import Optimizer
+from .optimizers.base import Optimizer
 from .plan import underflowing
 from .precision import PRECISIONS, check_precision
+from .program import step_of
 from .regularizers import Regularizer
 from .report import Report
 from .report import report as make_report
@@ -478,6 +481,26 @@ class Trainer:
         if self.backend.streams and sum(stated.values()) > self.backend.memory()[0]:
             return statement(*arguments, streamed=True)
         return stated
+
+    def explain(self, data: Any = None, *, accumulate: int = 1) -> str:
+        """How training runs, in a line: as one compiled loop, or operation by operation and what prevents the loop.
+
+        Parameters
+        ----------
+        data : what `fit` would be given; by default rows as wide as the model's first layer expects.
+        accumulate : as for `fit`.
+
+        Raises
+        ------
+        ShapeError
+            There are no data, and the model does not say how wide its rows are.
+        """
+        dataset = None if data is None else as_dataset(data)
+        width = math.prod(input_shape_of(self.model) if dataset is None else dataset.x.shape[1:])
+        self.model.parameters()  # gives names
+        weighted = dataset is not None and dataset.weight is not None
+        graph = step_of(self, width, 0, weighted=weighted).graph
+        return explain(self.backend, graph, self.model, self.loss, self.optimizer, accumulate)
 
     def totals(self) -> dict[str, float]:
         """Means of the metrics over the epoch so far. A look at the device."""

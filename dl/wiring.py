@@ -9,13 +9,10 @@ from typing import Any
 from ..backends.errors import ConfigurationError, ShapeError
 from .graph import Graph, Value
 from .hints import hint
-from .layers import ArrayLayer, Embedding, Input, Layer, Linear, Model, Sequential
-from .layers.activations import Activation
+from .layers import Embedding, Input, Layer, Linear, Model, Sequential
 from .layers.base import Symbol
-from .layers.pooling import Pooling
 
 INPUT = "x"
-_BASES = (Model, ArrayLayer, Activation, Pooling)
 
 
 def wire(
@@ -102,7 +99,7 @@ class _Wiring:
         """The layer of a table that reads `x`; `width` is its output's, where that is known."""
         arguments = dict(given)
         kind, inner = arguments.pop("kind", ""), arguments.pop("layers", [])
-        kinds = {name: each for name, each in Layer.registered.items() if each not in _BASES}
+        kinds = {name: each for name, each in Layer.registered.items() if each is not Model}
         _known(where, "kind of layer", kind, kinds)
         made = kinds[kind]
         if issubclass(made, Sequential):

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 from .launch import over_rows
-from .operation import LOSS, Cuda, Launch, Operation, rows
+from .loss import loss_operation
+from .operation import Cuda, Launch
 
 
 def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
@@ -49,11 +50,6 @@ def launch(logits: Any, target: Any, scores: Any, dlogits: Any) -> Launch:
     return over_rows(count if n else 0, logits, target, scores, dlogits, count, n)
 
 
-BINARY_CROSS_ENTROPY = Operation(
-    "binary_cross_entropy",
-    reference,
-    loop,
-    rows,
-    cuda=Cuda("binary_cross_entropy.cu", "binary_cross_entropy", launch, types=LOSS),
-    flops=lambda logits, *_: 10 * logits.size,
+BINARY_CROSS_ENTROPY = loss_operation(
+    "binary_cross_entropy", reference, loop, 10, cuda=Cuda("binary_cross_entropy.cu", "binary_cross_entropy", launch)
 )

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import over_rows
-from .operation import LOSS, Cuda, Launch, Operation, rows
+from .loss import loss_operation
+from .operation import Cuda, Launch
 
 
 def reference(xp: Any, outputs: Any, target: Any, scores: Any, doutputs: Any) -> None:
@@ -49,11 +50,4 @@ def launch(outputs: Any, target: Any, scores: Any, doutputs: Any) -> Launch:
     return over_rows(count if n else 0, outputs, target, scores, doutputs, count, n)
 
 
-HINGE = Operation(
-    "hinge",
-    reference,
-    loop,
-    rows,
-    cuda=Cuda("hinge.cu", "hinge", launch, types=LOSS),
-    flops=lambda outputs, *_: 5 * outputs.size,
-)
+HINGE = loss_operation("hinge", reference, loop, 5, cuda=Cuda("hinge.cu", "hinge", launch))

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 from .launch import over_rows
-from .operation import LOSS, Cuda, Launch, Operation, rows
+from .loss import loss_operation
+from .operation import Cuda, Launch
 
 
 def reference(xp: Any, outputs: Any, labels: Any, scores: Any, doutputs: Any) -> None:
@@ -68,11 +69,10 @@ def launch(outputs: Any, labels: Any, scores: Any, doutputs: Any) -> Launch:
     return over_rows(count if n else 0, outputs, labels, scores, doutputs, count, n)
 
 
-MULTICLASS_HINGE = Operation(
+MULTICLASS_HINGE = loss_operation(
     "multiclass_hinge",
     reference,
     loop,
-    rows,
-    cuda=Cuda("multiclass_hinge.cu", "multiclass_hinge", launch, types={**LOSS, "LABEL": 1}),
-    flops=lambda outputs, *_: 2 * outputs.size,
+    2,
+    cuda=Cuda("multiclass_hinge.cu", "multiclass_hinge", launch, types={"LABEL": 1}),
 )

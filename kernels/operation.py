@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Attribute = int | float
 
@@ -50,8 +50,6 @@ class Cuda:
 
 VALUES = {"VALUE": 0, "REAL": 0}
 """Types of a kernel over activations."""
-LOSS = {"VALUE": 0, "REAL": 2, "GRADIENT": 3}
-"""Types of a loss: outputs, scores, gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +76,11 @@ class Operation:
     product : whether it is the matrix product out = a·b, for which a backend may know a library.
     parts : for an operation that stands for several: those, with their arrays and attributes; it is defined by them.
     fused : how a library that does all of them in one launch is told so, as `joined_products.Fused`.
+    role : what a training step uses it as: ``"update"`` of an optimizer (update.py says its arguments), ``"loss"``
+        (loss.py), or ``""`` for all others.
+    sliced : for an update or a loss, whether `loop` may be given a part of its arrays: some elements of p, g and the
+        states, or some rows of outputs, targets, scores and gradient. The compiled chain of dense layers, which updates
+        and scores a part at a time, takes those for which this holds.
     """
 
     name: str
@@ -94,6 +97,8 @@ class Operation:
     product: bool = False
     parts: Callable[..., Any] | None = None
     fused: Callable[..., Any] | None = None
+    role: Literal["", "update", "loss"] = ""
+    sliced: bool = False
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"

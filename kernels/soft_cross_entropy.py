@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 from .launch import over_rows
-from .operation import LOSS, Cuda, Launch, Operation, rows
+from .loss import loss_operation
+from .operation import Cuda, Launch
 
 
 def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
@@ -62,11 +63,6 @@ def launch(logits: Any, target: Any, scores: Any, dlogits: Any) -> Launch:
     return over_rows(count if n else 0, logits, target, scores, dlogits, count, n)
 
 
-SOFT_CROSS_ENTROPY = Operation(
-    "soft_cross_entropy",
-    reference,
-    loop,
-    rows,
-    cuda=Cuda("soft_cross_entropy.cu", "soft_cross_entropy", launch, types=LOSS),
-    flops=lambda logits, *_: 9 * logits.size,
+SOFT_CROSS_ENTROPY = loss_operation(
+    "soft_cross_entropy", reference, loop, 9, cuda=Cuda("soft_cross_entropy.cu", "soft_cross_entropy", launch)
 )

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 from .launch import over_rows
-from .operation import LOSS, Cuda, Launch, Operation, rows
+from .loss import loss_operation
+from .operation import Cuda, Launch
 
 
 def reference(xp: Any, logits: Any, labels: Any, scores: Any, dlogits: Any) -> None:
@@ -69,11 +70,10 @@ def launch(logits: Any, labels: Any, scores: Any, dlogits: Any) -> Launch:
     return over_rows(count if n else 0, logits, labels, scores, dlogits, count, n)
 
 
-SOFTMAX_CROSS_ENTROPY = Operation(
+SOFTMAX_CROSS_ENTROPY = loss_operation(
     "softmax_cross_entropy",
     reference,
     loop,
-    rows,
-    cuda=Cuda("softmax_cross_entropy.cu", "softmax_cross_entropy", launch, types={**LOSS, "LABEL": 1}),
-    flops=lambda logits, *_: 6 * logits.size,
+    6,
+    cuda=Cuda("softmax_cross_entropy.cu", "softmax_cross_entropy", launch, types={"LABEL": 1}),
 )

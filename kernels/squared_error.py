@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import over_rows
-from .operation import LOSS, Cuda, Launch, Operation, rows
+from .loss import loss_operation
+from .operation import Cuda, Launch
 
 
 def reference(xp: Any, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
@@ -61,11 +62,6 @@ def launch(prediction: Any, target: Any, scores: Any, dprediction: Any) -> Launc
     return over_rows(count if n else 0, prediction, target, scores, dprediction, count, n)
 
 
-SQUARED_ERROR = Operation(
-    "squared_error",
-    reference,
-    loop,
-    rows,
-    cuda=Cuda("squared_error.cu", "squared_error", launch, types=LOSS),
-    flops=lambda prediction, *_: 4 * prediction.size,
+SQUARED_ERROR = loss_operation(
+    "squared_error", reference, loop, 4, cuda=Cuda("squared_error.cu", "squared_error", launch)
 )

@@ -25,6 +25,9 @@ from typing import Any
 from .counters import FAILED, ROW, SKIP
 from .operation import Cuda, Launch, Operation
 
+SHARED = 7
+"""Arrays of an update that are not states: p and g before them, and five behind."""
+
 
 def constants(table: Any, counters: Any) -> list[float]:
     """The row of the schedule table that this step reads."""
@@ -40,10 +43,13 @@ def ranges(bounds: Any, factors: Any, counters: Any) -> Iterator[tuple[slice, fl
         yield slice(int(bounds[r, 0]), int(bounds[r, 1])), float(factors[r, 0]), float(factors[r, 1])
 
 
-def update_operation(name: str, reference: Any, loop: Any, flops_per_parameter: int, cuda: Cuda) -> Operation:
+def update_operation(
+    name: str, reference: Any, loop: Any = None, flops_per_parameter: int = 0, cuda: Cuda | None = None
+) -> Operation:
     """An update whose items are the elements of the arena.
 
-    It reads p, g and the states, and writes p and the states in place.
+    It reads p, g and the states, and writes p and the states in place. Each element is updated by itself, so a loop
+    may be given some of them.
     """
 
     def traffic(p: Any, g: Any, *others: Any) -> tuple[int, int]:
@@ -57,14 +63,16 @@ def update_operation(name: str, reference: Any, loop: Any, flops_per_parameter: 
         lambda *arrays: arrays[0].size,
         flops=lambda p, *_, **__: flops_per_parameter * p.size,
         traffic=traffic,
-        cuda=replace(cuda, types={"REAL": 0, "COPY": 0}),
+        cuda=cuda and replace(cuda, types={"REAL": 0, "COPY": 0}),
+        role="update",
+        sliced=loop is not None,
     )
 
 
 @cache
 def with_copy(update: Operation) -> Operation:
     """The update that also writes the parameters, rounded, to a last array (n,) of another dtype."""
-    assert update.cuda is not None and update.traffic is not None
+    assert update.traffic is not None
     plain, moved = update.cuda, update.traffic
 
     def reference(xp: Any, *arrays: Any, **attributes: Any) -> None:
@@ -75,6 +83,7 @@ def with_copy(update: Operation) -> Operation:
             copy[part] = p[part]
 
     def launch(*arrays: Any, **attributes: Any) -> Launch:
+        assert plain is not None
         launch = plain.launch(*arrays[:-1], **attributes)
         place = len(arrays) - 1
         arguments = (*launch.arguments[:place], arrays[-1], *launch.arguments[place + 1 :])
@@ -87,7 +96,8 @@ def with_copy(update: Operation) -> Operation:
     return Operation(
         f"{update.name}_with_copy",
         reference,
-        cuda=replace(plain, launch=launch, types={"REAL": 0, "COPY": -1}),
+        cuda=plain and replace(plain, launch=launch, types={"REAL": 0, "COPY": -1}),
         flops=update.flops,
         traffic=traffic,
+        role="update",
     )

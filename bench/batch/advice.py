@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ...dl.optimizers.base import Optimizer
 from .curve import Curve
 
 NEAR = 1.05  # times the least time: all batch sizes up to there count as good
 GRID = 600
-PLAIN = ("SGD", "Momentum", "Nesterov")  # optimizers whose steps are as long as the gradient
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,10 @@ def learning_rate(optimizer: str, lr: float, before: int, after: int, noise: flo
     2024, arXiv 2405.14578).
     """
 
+    kind = Optimizer.registered.get(optimizer)
+
     def relative(batch: int) -> float:
-        if optimizer in PLAIN:
+        if kind is not None and kind.proportional:
             return 1 / (1 + noise / batch)
         return 2 / (math.sqrt(noise / batch) + math.sqrt(batch / noise))
 

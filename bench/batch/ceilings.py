@@ -17,7 +17,7 @@ from ... import backends
 from ...backends import Backend
 from ...backends.errors import DeviceMemoryError
 from ...backends.team import Team
-from ...dl.dense_chain import UPDATES, DensePlan
+from ...dl.dense_chain import DensePlan
 from ...dl.graph import Value
 from ...dl.plan import Call, Plan, quietly
 from ...kernels.counters import CURSOR
@@ -170,7 +170,7 @@ def _arithmetic(plan: Plan, threads: int) -> dict[str, float]:
     backend, found = plan.backend, {}
     for call in plan.bind(plan.capacity):
         operation, p = call.node.operation, call.arrays[0]
-        if operation not in UPDATES or backend.compiled(operation.loop) is None:
+        if operation.role != "update" or operation.loop is None or backend.compiled(operation.loop) is None:
             continue
         seconds, flops = [], 0
         for count in (16, min(p.size, INNER // p.itemsize)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ...dl.dense_chain import UPDATES, DensePlan
+from ...dl.dense_chain import DensePlan
 from ...dl.plan import Call, Plan
 from .roofline import FORWARD, INPUTS, WEIGHTS, Cost
 
@@ -52,7 +52,7 @@ def _cost(call: Call, plan: Plan) -> Cost:
 def _chained(call: Call, plan: DensePlan) -> Cost:
     cost = _cost(call, plan)
     read, written = cost.read, 0 if cost.product == WEIGHTS else cost.written
-    if call.node.operation in UPDATES:
+    if call.node.operation.role == "update":
         read -= call.arrays[1].nbytes
     return Cost(
         cost.operation, cost.layer, cost.phase, cost.flops, read, written, cost.in_place, cost.product, launches=0

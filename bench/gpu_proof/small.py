@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend
-from ...dl.optimizers import Adam
+from ...dl.optimizers.adam import Adam
 from ...kernels.advance import ADVANCE
 from ..peers.networks import BETAS, EPS, LR, Network, batch, parse, weights
 from . import cooperative, small_step

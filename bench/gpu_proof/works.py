@@ -20,7 +20,9 @@ from ...dl.data import Dataset
 from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, Tanh
 from ...dl.loop import Loop
 from ...dl.losses import CrossEntropyLoss, MSELoss
-from ...dl.optimizers import SGD, Adam, AdamW, RMSprop
+from ...dl.optimizers.adam import Adam, AdamW
+from ...dl.optimizers.rmsprop import RMSprop
+from ...dl.optimizers.sgd import SGD
 from ...dl.precision import PRECISIONS
 from ...dl.trainer import Trainer
 from ...kernels.matmul import MATMUL

@@ -12,7 +12,7 @@ from ...dl.dense_chain import plan_of
 from ...dl.layers import Layer, Linear, ReLU, Sequential, Standardize
 from ...dl.loop import Loop
 from ...dl.losses import CrossEntropyLoss, MSELoss
-from ...dl.optimizers import Adam
+from ...dl.optimizers.adam import Adam
 from ...dl.program import step_of
 from ...dl.resident import Resident
 from ...dl.state import TABLE

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from ..._version import __version__
 from ...backends.errors import UserError
-from .console import Json
+from .console import BackendName, Json, Settings, configuration_of
 
 
-def doctor(as_json: Json = False) -> None:
-    """Says which backends run here, on what, and what is missing."""
+def doctor(
+    config: Annotated[Path | None, typer.Argument(help="A TOML file: says how its training would run.")] = None,
+    settings: Settings = None,
+    backend: BackendName = None,
+    as_json: Json = False,
+) -> None:
+    """Says which backends run here, on what, and what is missing; and how a configuration would train."""
     from dataclasses import asdict
 
     from ... import backends
     from ...backends import kernel_cache
 
-    statuses = backends.available()
+    statuses, training = backends.available(), ""
+    if config or settings or backend:
+        from .. import experiment
+
+        configuration = configuration_of(config, settings)
+        splits, trainer = experiment.build(configuration, backend)
+        training = trainer.explain(splits.train, accumulate=configuration.train.accumulate)
     if as_json:
-        print(json.dumps({name: {**asdict(status)} for name, status in statuses.items()}, default=dict))
+        found = {name: asdict(status) for name, status in statuses.items()}
+        print(json.dumps({**found, **({"training": training} if training else {})}, default=dict))
         return
     from rich.console import Console
     from rich.table import Table
@@ -45,12 +60,16 @@ def doctor(as_json: Json = False) -> None:
             console.print(
                 f"{status.name}: {status.reason}. {status.remedy}", markup=False, highlight=False, soft_wrap=True
             )
+        elif status.remark:
+            console.print(f"{status.name}: {status.remark}", markup=False, highlight=False, soft_wrap=True)
     if kernel_cache.remark():
         console.print(kernel_cache.remark(), markup=False, highlight=False, soft_wrap=True)
     try:
         console.print(f"taken by default: {backends.get().name}", highlight=False)
     except UserError as error:
         console.print(f"taken by default: none, {error}", markup=False, highlight=False, soft_wrap=True)
+    if training:
+        console.print(training, markup=False, highlight=False, soft_wrap=True)
 
 
 def _pairs(pairs: Any) -> str:

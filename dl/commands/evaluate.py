@@ -49,7 +49,7 @@ def predictor(run: Path, backend: str | None) -> Trainer:
     """A trainer that holds a run's model and loss, on the run's backend unless another is asked for."""
     from ...backends.registry import resolve
     from ..config import parse
-    from ..optimizers import SGD
+    from ..optimizers.sgd import SGD
     from ..run import Run
     from ..trainer import Trainer
 

@@ -173,7 +173,7 @@ def _difference(objective: Objective, view: Any, place: int, h: float) -> float:
     return (sides[0] - sides[1]) / (2 * h)
 
 
-class _Shift(ArrayLayer):
+class _Shift(ArrayLayer, named=False):
     """y = x + s with s as large as x, so that the gradient of s is that of x."""
 
     def __init__(self, rows: int, width: int) -> None:
@@ -186,7 +186,7 @@ class _Shift(ArrayLayer):
         return dy, dy
 
 
-class _Shifted(Layer):
+class _Shifted(Layer, named=False):
     """A layer whose input is trained, of `rows` rows, or is not, since tokens have no gradient: None."""
 
     def __init__(self, inside: Layer, rows: int | None, width: int) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from ...backends import Backend
 from ..data import Dataset
 from ..dense_chain import plan_of
+from ..explanation import log_what_prevents
 from ..layers import Sequential
 from ..losses import Loss
-from ..optimizers import Optimizer
+from ..optimizers.base import Optimizer
 from ..plan import quietly
 from ..program import training
 from ..resident import Resident
@@ -73,6 +74,7 @@ class Descent:
         shared = {**state.shared, **self.data.shared}
         if weights is not None:
             shared["data weight"] = backend.asarray(weights.reshape(-1, 1), dtype=state.arena.dtype)
+        log_what_prevents(backend, program.graph, model, loss, optimizer)
         self._row_weights = weights
         self.plan = plan_of(program.graph, backend, state.arena, shared, batch_size)
         start, stop, *_ = state.arena.ranges[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ..optimizers import SGD, Adam, Optimizer
+from ..optimizers.adam import Adam
+from ..optimizers.base import Optimizer
+from ..optimizers.sgd import SGD
 
 
-class UncorrectedEpsilonAdam(Adam):
+class UncorrectedEpsilonAdam(Adam, named=False):
     """Adam with ε beside the root of the uncorrected second moment (Kingma and Ba 2014, end of section 2)."""
 
     def constants(self, step: int, lr: float) -> tuple[float, ...]:

@@ -1,5 +1,7 @@
-"""The layers that networks are made of."""
+"""The layers of networks. A file here is found by itself; the names below are for use inside the package."""
 
+# ruff: noqa: F401
+from ..registered import import_all
 from .activations import GELU, Maxout, ReLU, Sigmoid, Softplus, Tanh
 from .attention import MultiHeadAttention
 from .base import ArrayLayer, Layer, Parameter
@@ -17,36 +19,4 @@ from .sequential import Sequential
 from .standardize import Standardize
 from .variational import Variational
 
-__all__ = [
-    "GELU",
-    "Add",
-    "ArrayLayer",
-    "BatchNorm1d",
-    "Concatenate",
-    "Contractive",
-    "Dropout",
-    "Embedding",
-    "GaussianNoise",
-    "Input",
-    "KLSparsity",
-    "L1Activity",
-    "Layer",
-    "LayerNorm",
-    "Linear",
-    "MaskingNoise",
-    "MaxPooling",
-    "Maxout",
-    "MeanPooling",
-    "Model",
-    "MultiHeadAttention",
-    "Parameter",
-    "ReLU",
-    "Residual",
-    "Sequential",
-    "Sigmoid",
-    "Softplus",
-    "Standardize",
-    "Tanh",
-    "TransformerBlock",
-    "Variational",
-]
+import_all(__name__, __path__)

@@ -10,11 +10,21 @@ from ...kernels.gelu import GELU as GELU_OPERATION
 from ...kernels.maxout import MAXOUT
 from ...kernels.softplus import SOFTPLUS
 from ..graph import Graph, Value
-from .base import Layer
+from .base import ArrayLayer, Layer
 
 
-class Activation(Layer):
-    """Base of the activation layers: y = f(x), of x's shape."""
+class Activation(ArrayLayer, named=False):
+    """Base of the activations: y = f(x) element by element. A configuration knows one by its name in small letters.
+
+    One of one's own writes ``forward(xp, x)`` and ``backward(xp, dy, x, y)``, as any `ArrayLayer`; or `lower`.
+    """
+
+    initializer: ClassVar[str] = "glorot"
+    """How weights before it are best drawn: ``"glorot"`` or ``"he"``."""
+
+
+class _Numbered(Activation, named=False):
+    """One that the kernels know by a number, and join to what stands before it."""
 
     activation: ClassVar[int] = IDENTITY
 
@@ -24,25 +34,26 @@ class Activation(Layer):
         return y
 
 
-class ReLU(Activation):
+class ReLU(_Numbered):
     """max(x, 0)."""
 
     activation = RELU
+    initializer = "he"
 
 
-class Tanh(Activation):
+class Tanh(_Numbered):
     """tanh x."""
 
     activation = TANH
 
 
-class Sigmoid(Activation):
+class Sigmoid(_Numbered):
     """1 / (1 + e⁻ˣ)."""
 
     activation = SIGMOID
 
 
-class GELU(Layer):
+class GELU(Activation):
     """x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2: torch's GELU(approximate="tanh") (Hendrycks and Gimpel 2016)."""
 
     def lower(self, graph: Graph, x: Value) -> Value:
@@ -51,7 +62,7 @@ class GELU(Layer):
         return y
 
 
-class Softplus(Layer):
+class Softplus(Activation):
     """log(1 + eˣ), a smooth ReLU (Dugas et al. 2001)."""
 
     def lower(self, graph: Graph, x: Value) -> Value:
@@ -60,7 +71,7 @@ class Softplus(Layer):
         return y
 
 
-class Maxout(Layer):
+class Maxout(Activation):
     """The greatest of each `pieces` neighbouring inputs (Goodfellow et al. 2013): (rows, n · pieces) to (rows, n).
 
     After ``Linear(m, n * pieces)`` each of the n units is the maximum of as many linear functions.
@@ -82,3 +93,8 @@ class Maxout(Layer):
         y = graph.batch((x.shape[0] // self.pieces,))
         graph.apply(MAXOUT, (x,), (y,))
         return y
+
+
+def activations() -> dict[str, type[Activation]]:
+    """Every activation by the name that configurations have for it: its class's, in small letters."""
+    return {name.lower(): kind for name, kind in Layer.registered.items() if issubclass(kind, Activation)}

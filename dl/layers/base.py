@@ -19,6 +19,7 @@ from ...kernels.dual import Dual, value_of
 from ...kernels.operation import Operation
 from ..graph import Graph, Value
 from ..initializers import Initializer
+from ..registered import Registered
 from ..summary import Summary
 
 LARGEST = 2**48  # numbers of a tensor: beyond what processors can address
@@ -75,7 +76,7 @@ class Symbol:
     features: int = 0
 
 
-class Layer:
+class Layer(Registered):
     """Base of all layers. A layer of one's own writes `lower`, or derives from `ArrayLayer`.
 
     Parameters and sub-layers are found among the instance's attributes; their names are the attributes'.
@@ -92,18 +93,7 @@ class Layer:
     """How many values it reads; one that reads several gets them as a tuple."""
     reads_data: ClassVar[bool] = False
     """Whether, as first layer, it takes rows of data as they are, and not in the dtype of activations."""
-    registered: ClassVar[dict[str, type[Layer]]] = {}
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        known = Layer.registered.get(cls.__name__)
-        own = __name__.rpartition(".")[0]
-        if known is not None and known.__module__.startswith(own) and not cls.__module__.startswith(own):
-            raise ConfigurationError(
-                f"class {cls.__name__}: gearshift has a layer of this name, and files of models know layers by their "
-                "names; choose another"
-            )
-        Layer.registered[cls.__name__] = cls
+    registered: ClassVar[dict[str, type[Layer]]]
 
     def lower(self, graph: Graph, x: Value) -> Value:
         """Appends the layer's operations to `graph` and returns its output.
@@ -247,7 +237,7 @@ class Layer:
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
         """Layers, output shapes, parameters and memory, as an object that prints as a table."""
         graph = Graph(self.dtype, train=True)
-        x = graph.batch(input_shape or _input_shape(self))
+        x = graph.batch(input_shape or input_shape_of(self))
         self.parameters()  # gives names
         rows = [
             (name, repr(layer), y.example_shape, sum(p.size for p in layer.parameters()))
@@ -276,7 +266,7 @@ class Layer:
         return f"{type(self).__name__}({arguments})"
 
 
-class ArrayLayer(Layer):
+class ArrayLayer(Layer, named=False):
     """A layer written in array code: two short functions, run on any backend through its array module.
 
     ``forward(xp, x, *parameters)`` returns y. ``backward(xp, dy, x, y, *parameters)`` returns the gradient with
@@ -342,7 +332,7 @@ class ArrayLayer(Layer):
         return Operation(name, forward, gradient=gradient)
 
 
-def _input_shape(model: Layer) -> tuple[int, ...]:
+def input_shape_of(model: Layer) -> tuple[int, ...]:
     """The shape of an input row that the model's first layer with a width expects."""
     for layer in (model, *model.children().values()):
         width = getattr(layer, "in_features", getattr(layer, "features", 0))
@@ -351,5 +341,5 @@ def _input_shape(model: Layer) -> tuple[int, ...]:
         if width is None:  # any
             break
         if layer is not model and layer.children():
-            return _input_shape(layer)
+            return input_shape_of(layer)
     raise ShapeError("the width of the input is not known; give summary(input_shape=(…,))")

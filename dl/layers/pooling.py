@@ -12,7 +12,7 @@ from ..graph import Graph, Value
 from .base import Layer
 
 
-class Pooling(Layer):
+class Pooling(Layer, named=False):
     """Base of the two."""
 
     _operation: ClassVar[Operation]

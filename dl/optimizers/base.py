@@ -13,6 +13,7 @@ import numpy as np
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.counters import COUNTERS, FAILED
 from ...kernels.operation import Operation
+from ..registered import Registered
 
 
 @dataclass
@@ -26,7 +27,7 @@ class State:
     ahead: bool = False
 
 
-class Optimizer:
+class Optimizer(Registered):
     """Base of the optimizers. One has an operation, named states, and a row of constants for each step.
 
     Parameters
@@ -43,11 +44,14 @@ class Optimizer:
     operation: ClassVar[Operation]
     before: ClassVar[Operation | None] = None
     """What moves the parameters before the gradient is taken, where something does; arguments as `operation`."""
+    registered: ClassVar[dict[str, type[Optimizer]]]
     slots: ClassVar[tuple[str, ...]] = ()
     on_host: ClassVar[bool] = False
     """Whether the host is asked at each step, see `StepwisePlan`; it takes the whole gradient as it is."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Settings that cannot change once training has begun."""
+    proportional: ClassVar[bool] = False
+    """Whether a step is as long as the gradient, as SGD's; the advice on batch sizes scales its rate otherwise."""
     full_batch: ClassVar[bool] = False
     """Whether each step must see all rows."""
 

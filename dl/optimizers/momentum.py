@@ -32,6 +32,7 @@ class Momentum(Optimizer):
 
     operation = polyak.MOMENTUM
     slots = ("velocity",)
+    proportional = True
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from .on_host import OnHost
 MOST = 4096  # parameters whose Hessian is made whole
 
 
-class SecondOrder(OnHost):
+class SecondOrder(OnHost, named=False):
     """Base of the methods that step along a direction found from gradient g and Hessian H; p ← p − lr · direction.
 
     A `Trainer` gives products with the Hessian of the batch's loss, which are exact, and halves a step for as long as

@@ -6,7 +6,7 @@ from ...kernels import sgd
 from .base import Optimizer
 
 
-class OnHost(Optimizer):
+class OnHost(Optimizer, named=False):
     """Base of optimizers that find a direction on the host; the device takes p ← p − lr · direction."""
 
     operation = sgd.SGD

@@ -26,6 +26,7 @@ class SGD(Optimizer):
 
     operation = sgd.SGD
     slots = ("velocity",)
+    proportional = True
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from gearshift.bench.gpu_proof import small_step
 from gearshift.bench.gpu_proof.small_step import COUNTERS, GRID_BARRIERS, SMALL_PHASE, SMALL_STEP, P, arrays
 from gearshift.bench.peers.gearshift_contender import Gearshift
 from gearshift.bench.peers.networks import Network, batch, parse, weights
-from gearshift.dl.optimizers import Adam
+from gearshift.dl.optimizers.adam import Adam
 from gearshift.kernels.advance import ADVANCE
 from gearshift.kernels.counters import CURSOR, FAILED, ROW, STEP
 

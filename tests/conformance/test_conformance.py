@@ -57,6 +57,12 @@ CASES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "Adam, soft-thresholded": (lambda: gs.Adam(lr=0.01), {"regularizer": gs.SoftThreshold(0.05)}),
     "AdamW, clipped": (lambda: gs.AdamW(lr=0.01, weight_decay=0.1), {"clip_norm": 0.5}),
 }
+_TRIED = {type(make()) for make, _ in CASES.values()}
+CASES |= {  # every other optimizer of the library that takes steps on batches, with its defaults
+    name: (kind, {})
+    for name, kind in gs.Optimizer.registered.items()
+    if kind.__module__.startswith("gearshift.") and not (kind.on_host or kind.full_batch or kind in _TRIED)
+}
 
 
 def data(regression: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -99,5 +99,5 @@ def test_a_shared_layer_is_one() -> None:
 
 def test_a_name_of_the_library_s_is_refused() -> None:
     """Files of models know layers by name: another `Linear` would be built from them."""
-    with pytest.raises(ConfigurationError, match="class Linear: gearshift has a layer of this name"):
+    with pytest.raises(ConfigurationError, match="class Linear: the name is taken by a built-in class"):
         type("Linear", (gs.Layer,), {"__module__": "mine"})

@@ -12,7 +12,6 @@ import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, DataError, ShapeError
 from gearshift.dl.config import parse
 from gearshift.dl.experiment import build_loss, build_model
-from gearshift.dl.losses import REGISTERED
 
 ROWS, CLASSES = 23, 4
 BACKENDS = ("numpy", "numba")
@@ -144,10 +143,10 @@ def test_targets_that_do_not_fit_are_refused(loss: gs.Loss, y: Any, kind: type, 
         gs.value_and_grad(model(), loss, X, y)
 
 
-@pytest.mark.parametrize("name", REGISTERED)
+@pytest.mark.parametrize("name", gs.Loss.registered)
 def test_every_loss_is_made_from_a_configuration(name: str) -> None:
     configuration = parse({"loss": {"name": name}, "model": {"hidden": [3]}})
-    kind = REGISTERED[name]
+    kind = gs.Loss.registered[name]
     y = RANDOM.standard_normal((ROWS, 3)) if kind.targets == "values" else LABELS % 2
     classes = None if kind.targets == "values" else np.array(["no", "yes"])
     splits = gs.Splits(gs.Dataset(X, y), classes=classes)

@@ -12,7 +12,6 @@ import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, NonFiniteLoss
 from gearshift.dl.config import parse
 from gearshift.dl.experiment import build_optimizer
-from gearshift.dl.optimizers import REGISTERED
 
 STEPS = 200
 SCALES = np.geomspace(0.01, 3, 35).reshape(7, 5)
@@ -222,7 +221,7 @@ def test_arguments_out_of_range_are_refused(make: Callable[[], Any]) -> None:
         make()
 
 
-@pytest.mark.parametrize("name", REGISTERED)
+@pytest.mark.parametrize("name", gs.Optimizer.registered)
 def test_every_optimizer_is_made_from_a_configuration_with_its_own_default_rate(name: str) -> None:
     made = build_optimizer(parse({"optimizer": {"name": name}}))
     assert repr(made) == repr(getattr(gs, name)())

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import cuda_activations
@@ -22,6 +24,9 @@ import cuda_updates
 import numpy as np
 from cuda_draw import Case, Draw, counters
 
+import gearshift.dl.layers
+import gearshift.dl.losses
+import gearshift.dl.optimizers
 import gearshift.kernels
 from gearshift.backends import cuda
 from gearshift.backends.precision import is_short
@@ -38,92 +43,41 @@ FAMILIES = (
     cuda_sequences,
     cuda_updates,
 )
-UPDATES = ("adadelta", "adagrad", "adam", "delta_bar_delta", "momentum", "nesterov", "rmsprop", "sgd")
 SHORT_TYPES = ("VALUE", "BATCH", "GRADIENT", "RESULT")  # what kernels call arrays that may be of sixteen bits
-LOSSES = (
-    "binary_cross_entropy",
-    "hinge",
-    "multiclass_hinge",
-    "soft_cross_entropy",
-    "softmax_cross_entropy",
-    "squared_error",
-)
-SHORT = (
-    *LOSSES,
-    "absolute_sum",
-    "absolute_sum_backward",
-    "activation",
-    "activation_backward",
-    "add",
-    "batch_norm",
-    "batch_norm_backward",
-    "batch_norm_fixed",
-    "bias_activation",
-    "bias_activation_backward",
-    "column_moment",
-    "column_moment_backward",
-    "columns",
-    "columns_backward",
-    "concatenate",
-    "contraction",
-    "contraction_backward",
-    "convert",
-    "dropout",
-    "embedding",
-    "embedding_backward",
-    "gather",
-    "gather_pair",
-    "gather_standardized",
-    "gather_standardized_pair",
-    "gelu",
-    "gelu_backward",
-    "joint",
-    "kl_normal",
-    "kl_normal_backward",
-    "layer_norm",
-    "layer_norm_backward",
-    "layer_norm_sums",
-    "maxout",
-    "maxout_backward",
-    "merge_heads",
-    "normal",
-    "positions",
-    "positions_backward",
-    "reparameterize",
-    "reparameterize_backward",
-    "masked_softmax",
-    "max_pooling",
-    "max_pooling_backward",
-    "mean_pooling",
-    "mean_pooling_backward",
-    "scale_gradient",
-    "softmax",
-    "softmax_backward",
-    "softplus",
-    "softplus_backward",
-    "split",
-    "split_heads",
-    "standardize",
-    "weigh",
-)
-"""Operations over activations, which may be of sixteen bits."""
 _BUILDERS: dict[str, Callable[[Draw, int, int], Iterator[Case]]] = {
     name: value
     for family in FAMILIES
     for name, value in vars(family).items()
     if getattr(value, "__module__", "") == family.__name__ and not name.startswith("_")
 }
-COVERED = sorted(_BUILDERS)
 
 
+@cache
 def operations() -> dict[str, Operation]:
-    """Every operation of the package, by name."""
+    """Every operation of the package, by name: those of kernels/, and those beside a layer, a loss or an optimizer."""
+    for module in pkgutil.walk_packages(gearshift.kernels.__path__, "gearshift.kernels."):
+        importlib.import_module(module.name)
     found = {}
-    for module in pkgutil.iter_modules(gearshift.kernels.__path__):
-        for value in vars(importlib.import_module(f"gearshift.kernels.{module.name}")).values():
-            if isinstance(value, Operation):
-                assert found.setdefault(value.name, value) is value, f"two operations are called {value.name}"
+    for name in sorted(sys.modules):
+        if name.startswith(("gearshift.kernels.", "gearshift.dl.")):
+            for value in vars(sys.modules[name]).values():
+                if isinstance(value, Operation):
+                    assert found.setdefault(value.name, value) is value, f"two operations are called {value.name}"
     return found
+
+
+def _with(role: str) -> tuple[str, ...]:
+    return tuple(sorted(name for name, operation in operations().items() if operation.role == role))
+
+
+COVERED = sorted(_BUILDERS)
+KERNELS = [name for name in COVERED if name not in operations() or operations()[name].cuda]
+"""Those with a CUDA kernel."""
+UPDATES, LOSSES = _with("update"), _with("loss")
+SHORT = sorted(
+    name for name, operation in operations().items() if operation.cuda and operation.short and name not in UPDATES
+)
+"""Those whose kernel takes arrays of sixteen bits; what an update writes so is its copy of the weights."""
 
 
 def cases(name: str, real: Any, rows: int, n: int, seed: int = 0) -> Iterator[Case]:

@@ -7,7 +7,7 @@ import json
 import nvrtc
 import pytest
 import resources
-from cuda_cases import UPDATES
+from cuda_cases import KERNELS, UPDATES
 
 from gearshift.backends.cuda import Program
 
@@ -34,7 +34,10 @@ def architecture(request: pytest.FixtureRequest) -> str:
 
 
 def test_every_program_compiles_in_silence_to_the_resources_of_the_table(architecture: str) -> None:
-    """More registers mean fewer threads that hide the memory's latency; spills and stacks are memory traffic."""
+    """More registers mean fewer threads that hide the memory's latency; spills and stacks are memory traffic.
+
+    A kernel that is not in the table is held to the bounds alone.
+    """
     kernels, said = resources.compiled(architecture)
     assert said == []
     assert len(kernels) >= len(resources.programs_for(architecture))
@@ -43,9 +46,12 @@ def test_every_program_compiles_in_silence_to_the_resources_of_the_table(archite
     margin = 0 if table["compiler"] == nvrtc.version() else MARGIN
     listed = {name: by[architecture] for name, by in table["registers and shared bytes"].items() if architecture in by}
     found = resources.used(architecture)
-    assert listed.keys() == found.keys(), "write the table anew: python tests/kernels/resources.py"
-    assert not [name for name, use in listed.items() if "double" not in name and use[0] > most(name)]
+    gone = sorted(listed.keys() - found.keys())
+    assert not gone, f"{gone} are no longer there; write the table anew: python tests/kernels/resources.py"
+    assert not [name for name, use in found.items() if "double" not in name and use[0] > most(name)]
     for name, (registers, shared) in found.items():
+        if name not in listed:
+            continue
         assert registers <= listed[name][0] + margin, f"{name}: {registers} registers, in the table {listed[name][0]}"
         assert shared <= listed[name][1], f"{name}: {shared} shared bytes, in the table {listed[name][1]}"
 
@@ -56,7 +62,7 @@ def most(kernel: str) -> int:
 
 
 FLAT = [
-    *UPDATES,
+    *(name for name in UPDATES if name in KERNELS),
     "activation",
     "add",
     "bias_activation",

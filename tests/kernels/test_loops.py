@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from agreement import TOLERANCE, worst_error
-from cuda_cases import COVERED, UPDATES, operations
+from cuda_cases import COVERED, KERNELS, LOSSES, SHORT, UPDATES, operations
 from cuda_cases import cases as all_cases
 from cuda_draw import Case, counters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba.core.errors import TypingError
 
+import gearshift as gs
 from gearshift.backends.numba import NumbaBackend, compiled
 from gearshift.backends.philox import key_of, words
 from gearshift.kernels.activation import RELU
@@ -59,8 +60,19 @@ def real_of(case: Case) -> str:
 
 
 def test_every_operation_but_the_product_has_a_loop_and_cases() -> None:
+    """What is not listed here is not tested: a new operation needs a function of its name in a file of cases."""
     assert sorted(name for name, operation in OPERATIONS.items() if operation.loop) == COVERED
     assert set(OPERATIONS) - set(COVERED) == {name for name, o in OPERATIONS.items() if o.product or o.parts}
+
+
+def test_operations_are_found_by_their_role() -> None:
+    """So that no update, loss or kernel for sixteen bits goes untested."""
+    kinds = [kind for family in (gs.Optimizer, gs.Loss) for kind in family.registered.values()]
+    own = [kind for kind in kinds if kind.__module__.startswith("gearshift.")]
+    used = {one.name: one.role for kind in own for one in (kind.operation, getattr(kind, "before", None)) if one}
+    assert {name for name, role in used.items() if role == "update"} == set(UPDATES)
+    assert {name for name, role in used.items() if role == "loss"} == set(LOSSES)
+    assert used.keys() == {*UPDATES, *LOSSES} and set(LOSSES) < set(SHORT) < set(KERNELS)
 
 
 @pytest.mark.parametrize("real", REALS)
@@ -193,7 +205,7 @@ def test_updates_stop_after_a_failed_step(name: str, run: Callable[..., None]) -
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays, case.arrays, strict=True))
 
 
-@pytest.mark.parametrize("name", [name for name in UPDATES if name != "nesterov"])  # which begins at its origin
+@pytest.mark.parametrize("name", sorted({*UPDATES} - {"nesterov", "nesterov_ahead"}))  # they move between two places
 def test_only_the_ranges_move_and_decay_is_the_range_s_own(name: str) -> None:
     """Without a gradient, the first range shrinks by its decay, the second and the padding stay."""
     for case in cases(name, np.float64, 1, 12):

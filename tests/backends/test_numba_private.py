@@ -1,0 +1,71 @@
+"""Numba without the private parts that Gearshift uses: plain `njit` compiles, and a training runs all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gearshift as gs
+
+BREAKS = {
+    "another library": "import numba.core.codegen as broken; del broken.JITCodeLibrary",
+    "no functions made by hand": (
+        "import sys, numba, numba.core.lowering; del numba._dynfunc; sys.modules['numba._dynfunc'] = None"
+    ),
+    "results that cannot be kept": "from numba.core.compiler import CompileResult; del CompileResult._reduce",
+}
+TRAIN = ["train", "--quiet", "--run", "run", "--set", "train.epochs=1", "--set", "data.validation=0.0"]
+TRAIN += ["--set", "data.test=0.0", "--set", "model.hidden=[]"]
+
+
+def command(breaking: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of Gearshift in a fresh process whose Numba lacks something."""
+    parent = str(Path(gs.__path__[0]).absolute().parent)
+    path = [parent, *(path for path in sys.path if path)]
+    code = (
+        f"import sys; sys.path[:] = {path!r}\n{breaking}\nfrom gearshift.__main__ import main\nmain({[*arguments]!r})"
+    )
+    environment = {**os.environ, "GEARSHIFT_CACHE_DIR": str(folder / "cache"), "GEARSHIFT_BACKEND": "numba"}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_doctor_says_what_is_missing(name: str, tmp_path: Path) -> None:
+    done = command(BREAKS[name], tmp_path, "doctor")
+    assert done.returncode == 0, done.stderr
+    assert "kernels are compiled by plain njit" in done.stdout
+    assert "taken by default: numba" in done.stdout
+
+
+def test_doctor_says_nothing_where_all_is_there(tmp_path: Path) -> None:
+    assert "plain njit" not in command("", tmp_path, "doctor").stdout
+
+
+def test_a_training_runs_without_a_private_import(tmp_path: Path) -> None:
+    """Operation by operation, as Nesterov's optimizer always does."""
+    done = command(BREAKS["another library"], tmp_path, *TRAIN, "--set", "optimizer.name=Nesterov")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("kernels are compiled by plain njit") == 1
+    assert "does not cover the optimizer Nesterov" in done.stderr
+    assert gs.Run(tmp_path / "run").model is not None
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_compiled_loop_trains_to_the_same_weights(name: str, tmp_path: Path) -> None:
+    ends = []
+    for number, breaking in enumerate(("", BREAKS[name])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        done = command(breaking, folder, *TRAIN)
+        assert done.returncode == 0, done.stderr
+        assert ("plain njit" in done.stderr) is bool(breaking)
+        ends.append(gs.Run(folder / "run").model.state_dict())
+    for key, value in ends[0].items():
+        assert value == pytest.approx(ends[1][key], rel=1e-5, abs=1e-7)

@@ -1,0 +1,144 @@
+"""What prevents the compiled loop: a sentence for each layer and option, and silence where nothing does."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.__main__ import main
+from gearshift.dl.dense_chain import recognize
+from gearshift.dl.dense_obstacle import obstacle
+from gearshift.dl.program import step_of
+
+X, LABELS = np.random.default_rng(0).normal(size=(12, 4)), np.arange(12) % 3
+PREVENTED = "training runs operation by operation: the compiled loop for plain MLPs does not cover "
+
+
+def trainer(*layers: gs.Layer, loss: gs.Loss | None = None, optimizer: gs.Optimizer | None = None, **given: Any):
+    model = gs.Sequential(*layers) if layers else gs.Sequential(gs.Linear(4, 5), gs.ReLU(), gs.Linear(5, 3))
+    given.setdefault("backend", "numba")
+    return gs.Trainer(model, loss or gs.CrossEntropyLoss(), optimizer or gs.Adam(), **given)
+
+
+def skip() -> gs.Layer:
+    x = gs.Input(4)
+    return gs.Model(x, gs.Linear(4, 3)(gs.Add()(x, gs.ReLU()(gs.Linear(4, 4)(x)))))
+
+
+def twice() -> list[gs.Layer]:
+    shared = gs.Linear(4, 4)
+    return [shared, gs.ReLU(), shared, gs.Linear(4, 3)]
+
+
+CASES: dict[str, tuple[Callable[[], gs.Trainer], str]] = {
+    "dropout": (lambda: trainer(gs.Linear(4, 5), gs.ReLU(), gs.Dropout(0.5), gs.Linear(5, 3)), "Dropout (layer '2')"),
+    "batch norm": (lambda: trainer(gs.Linear(4, 5), gs.BatchNorm1d(5), gs.Linear(5, 3)), "BatchNorm1d (layer '1')"),
+    "nested": (
+        lambda: trainer(gs.Sequential(gs.Linear(4, 5), gs.GELU()), gs.Linear(5, 3)),
+        "GELU (layer '0.1')",
+    ),
+    "two activations": (
+        lambda: trainer(gs.Linear(4, 5), gs.ReLU(), gs.Tanh(), gs.Linear(5, 3)),
+        "a bias or an activation that does not follow a Linear: Tanh (layer '2')",
+    ),
+    "activation first": (
+        lambda: trainer(gs.Tanh(), gs.Linear(4, 3)),
+        "a bias or an activation that does not follow a Linear: Tanh (layer '0')",
+    ),
+    "penalty": (lambda: trainer(gs.Linear(4, 5), gs.L1Activity(), gs.Linear(5, 3)), "L1Activity (layer '1')"),
+    "skip": (lambda: trainer(skip()), "Add (layer '0.2')"),
+    "twice": (lambda: trainer(*twice()), "a layer that is used twice: Linear (layer '2')"),
+    "no weights": (lambda: trainer(gs.Standardize(4), gs.BatchNorm1d(4)), "BatchNorm1d (layer '1')"),
+    "nesterov": (lambda: trainer(optimizer=gs.Nesterov()), "the optimizer Nesterov"),
+    "newton": (lambda: trainer(optimizer=gs.Newton()), "the optimizer Newton"),
+    "clip_norm": (lambda: trainer(clip_norm=1.0), "clip_norm"),
+    "clip_value": (lambda: trainer(clip_value=1.0), "clip_value"),
+    "L1": (lambda: trainer(regularizer=gs.L1(0.1)), "the regularizer L1"),
+    "soft threshold": (lambda: trainer(regularizer=gs.SoftThreshold(0.1)), "the regularizer SoftThreshold"),
+    "heads": (
+        lambda: trainer(loss=gs.JointLoss(a=gs.Head(gs.CrossEntropyLoss(), 2), b=gs.Head(gs.MSELoss(), 1))),
+        "the loss JointLoss",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_layer_or_option_is_named(case: str) -> None:
+    make, what = CASES[case]
+    assert make().explain() == PREVENTED + what
+
+
+def test_what_is_given_to_fit_counts_too() -> None:
+    weighted = gs.Dataset(X, LABELS, np.ones(12))
+    assert trainer().explain(weighted) == f"{PREVENTED}sample weights"
+    assert trainer().explain((X, LABELS), accumulate=3) == f"{PREVENTED}accumulate=3"
+    with pytest.raises(gs.ShapeError, match="width"):
+        trainer(gs.Tanh(), gs.Softplus()).explain()
+
+
+LOOP = "training runs as one compiled loop on backend numba"
+PLAIN: dict[str, Callable[[], gs.Trainer]] = {
+    "two layers": trainer,
+    "one layer": lambda: trainer(gs.Linear(4, 3, bias=False)),
+    "standardized": lambda: trainer(gs.Standardize(4), gs.Linear(4, 6), gs.Sigmoid(), gs.Linear(6, 3)),
+    **{
+        name: lambda kind=kind: trainer(loss=kind())
+        for name, kind in gs.Loss.registered.items()
+        if kind.__module__.startswith("gearshift.")
+    },
+    **{
+        name: lambda kind=kind: trainer(optimizer=kind())
+        for name, kind in gs.Optimizer.registered.items()
+        if kind.__module__.startswith("gearshift.") and not kind.on_host and kind.before is None
+    },
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_a_plain_network_runs_as_the_loop(case: str) -> None:
+    run = PLAIN[case]()
+    assert run.explain() == LOOP
+    chain = recognize(step_of(run, 4, 0).graph)
+    assert chain is not None and chain.update is not None and chain.loss.operation is type(run.loss).operation
+
+
+def test_no_graph_is_both_recognised_and_prevented() -> None:
+    for make in (*(make for make, _ in CASES.values()), *PLAIN.values()):
+        run = make()
+        graph = step_of(run, 4, 0).graph
+        assert (recognize(graph) is None) is (obstacle(graph) is not None) or run.optimizer.on_host
+
+
+def test_another_backend_has_no_such_loop() -> None:
+    assert trainer(backend="numpy").explain() == "training runs operation by operation on backend numpy"
+
+
+def test_a_training_says_it_once_at_its_start(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "gearshift"):
+        trainer(optimizer=gs.Nesterov(), backend="numpy").fit(X, LABELS, epochs=2, verbose=False)
+        assert not caplog.records
+        trainer(optimizer=gs.Nesterov()).fit(X, LABELS, epochs=2, verbose=False)
+    said = [record.getMessage() for record in caplog.records if "operation by operation" in record.getMessage()]
+    assert said == [f"{PREVENTED}the optimizer Nesterov"]
+
+
+def test_doctor_explains_a_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    (tmp_path / "a.toml").write_text('backend.name = "numba"\n')
+    main_of("doctor", str(tmp_path / "a.toml"))
+    assert f"{PREVENTED}Dropout (layer '3')" in capsys.readouterr().out
+    main_of("doctor", "--set", "model.dropout=0.0", "--backend", "numba", "--json")
+    assert json.loads(capsys.readouterr().out)["training"] == LOOP
+    main_of("doctor", "--json")
+    assert "training" not in json.loads(capsys.readouterr().out)
+
+
+def main_of(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments])
+    assert not ended.value.code
