@@ -284,7 +284,7 @@ class Document(Record):
     """A whole run."""
 
     format: int = FORMAT
-    simulated: bool = False  # made by `simulation`, not measured
+    simulated: bool = False  # made up by a test, not measured
     machine: dict[str, Any] = {}
     task: Task
     configuration: dict[str, Any] = {}

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...backends.errors import NonFiniteLoss
 from ...dl.data import Dataset
-from ...dl.dense_chain import DensePlan, plan_of
+from ...dl.dense_chain import plan_of
 from ...dl.loop import Loop
 from ...dl.plan import Plan, quietly
 from ...dl.program import step_of
@@ -61,9 +61,8 @@ class Steps:
 
     @property
     def short_handed(self) -> bool:
-        """Whether one thread makes do for a while, since others were kept from their processors."""
-        plan = self.plan
-        return isinstance(plan, DensePlan) and plan.team.threads_for(plan.parts) < min(plan.team.threads, plan.parts)
+        """Whether fewer threads than planned run a step for a while."""
+        return self.plan.short_handed
 
     @quietly
     def operations(self) -> list[float]:

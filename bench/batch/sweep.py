@@ -17,13 +17,13 @@ from ...backends.errors import ConfigurationError, DeviceMemoryError
 from ...dl import experiment
 from ...dl.config import Configuration
 from ...dl.data import Splits
-from ...dl.dense_chain import DensePlan, plan_of
+from ...dl.dense_chain import plan_of
 from ...dl.layers import Layer, Linear
 from ...dl.plan import Plan
 from ...dl.resident import Resident
 from ...dl.trainer import Trainer
 from ..peers.worker import fall_asleep
-from . import ceilings, work
+from . import ceilings
 from .disturbance import Watch, Yardstick, mark
 from .records import Document, Point, Task, Where
 from .roofline import floors
@@ -153,7 +153,7 @@ class Contestant:
     def prepare(self, batch: int, visit: float) -> float:
         """Binds the plan, and warms up until two blocks of steps take the same time; seconds a step."""
         steps = Steps(self.trainer, self.data, batch, self.make)
-        self.where.loop = "chain" if isinstance(steps.plan, DensePlan) else "list"
+        self.where.loop = steps.plan.kind
         steps.timed(1)  # compiles
         seconds, count, deadline = steps.timed(1), 1, time.perf_counter() + WARM_UP
         while time.perf_counter() < deadline:
@@ -189,7 +189,7 @@ class Contestant:
         plans = {batch: self.steps[batch].plan for batch in chosen}
         for batch in plans:
             self.steps[batch].reset()
-        size = max(cost.read + cost.written for cost in work.costs(plans[largest], largest))
+        size = max(cost.bytes for cost in plans[largest].costs(largest))
         found = ceilings.measure(plans, size)
         known = self.where.ceilings
         self.where.ceilings = ceilings.merged(known, found) if known.streams else found
@@ -197,7 +197,7 @@ class Contestant:
     def explain(self, point: Point, budget: float) -> None:
         """The floors of a point, and where steps are lists of operations also the time that each takes."""
         steps = self.steps[point.batch]
-        point.floors = floors(work.costs(steps.plan, point.batch), self.where.ceilings)
+        point.floors = floors(steps.plan.costs(point.batch), self.where.ceilings)
         point.memory_bytes = steps.plan.bytes
         if self.where.loop == "list" and point.step_seconds < budget:
             tries = [steps.operations() for _ in range(5 if point.step_seconds < budget / 5 else 1)]

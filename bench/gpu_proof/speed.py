@@ -242,9 +242,9 @@ def step(
             check[f"of the floor, {kind}"] = times[KINDS[kind]] / least
     for name, seconds in times.items():
         check[f"{name}, us"] = seconds * 1e6
-    work = plans["float32"].plan.work(rows)
-    check["launches"] = len(work)
-    check["FLOP per second"] = sum(w.flops for w in work) / times["captured"]
+    costs = plans["float32"].plan.costs(rows)
+    check["launches"] = len(costs)
+    check["FLOP per second"] = sum(cost.flops for cost in costs) / times["captured"]
     return times
 
 

@@ -28,7 +28,7 @@ def test_epoch(timed: Callable[..., None], backend: Backend, name: str, batch_si
     assert isinstance(epochs, LoopEpochs)
     trainer, plan = epochs.trainer, epochs.loop.plan
     steps, rest = divmod(ROWS, batch_size)
-    costs = plan.work(batch_size) * steps + (plan.work(rest) if rest else [])
+    costs = plan.costs(batch_size) * steps + (plan.costs(rest) if rest else [])
     timed(epochs.run, f"epoch {name}, batch {batch_size}", costs, trainer.model.dtype, rows=ROWS)
 
 

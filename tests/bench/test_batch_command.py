@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import simulation
 from rich.console import Console
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import command, files, records, simulation
+from gearshift.bench.batch import command, files, records
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.proof import strongest
 from gearshift.bench.batch.report import show

@@ -14,7 +14,7 @@ from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.bench.batch import ceilings, noise, records, streams, work
+from gearshift.bench.batch import ceilings, noise, records, streams
 from gearshift.bench.batch.steps import Steps
 from gearshift.bench.batch.sweep import Budget, Sweep, machine, task_of
 from gearshift.bench.gpu_proof.streams import STREAMS
@@ -79,7 +79,7 @@ def test_what_does_not_go_together_on_next_to_no_data_is_left_out(monkeypatch: p
 
 def test_products_with_epilogues_count_as_products() -> None:
     plan = steps(8).plan
-    found = [(cost.layer, cost.product) for cost in work.costs(plan, 8) if cost.product]
+    found = [(cost.layer, cost.product) for cost in plan.costs(8) if cost.product]
     kinds = [
         ("0", "forward"),
         ("2", "forward"),
@@ -88,7 +88,7 @@ def test_products_with_epilogues_count_as_products() -> None:
         ("0", "weight gradient"),
     ]
     assert sorted(found) == sorted(kinds)
-    rates = ceilings._list_products({8: plan})
+    rates = ceilings._products({8: plan})
     assert {(rate.layer, rate.product) for rate in rates} == set(kinds)
 
 

@@ -16,11 +16,12 @@ from gearshift.backends.team import PATIENCE, Team
 from gearshift.bench.batch import ceilings, proof, streams, sweep
 from gearshift.bench.batch.proof import variants
 from gearshift.bench.batch.records import Ceilings, Document, Rate
-from gearshift.bench.batch.roofline import FORWARD, Cost, floors
+from gearshift.bench.batch.roofline import floors
 from gearshift.bench.batch.steps import Steps
 from gearshift.bench.batch.sweep import Budget, Sweep, task_of
 from gearshift.dl import experiment
 from gearshift.dl.config import Configuration, parse
+from gearshift.dl.costs import FORWARD, Cost
 from gearshift.dl.data import Splits
 from gearshift.dl.dense_chain import DensePlan, plan_of, recognize
 from gearshift.dl.graph import Graph

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simulation
+from simulation import Device
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.bench.batch import files, hyperbola, simulation
+from gearshift.bench.batch import files, hyperbola
 from gearshift.bench.batch.checked import check
 from gearshift.bench.batch.descent import Descent
 from gearshift.bench.batch.records import Document, Trial, Validation
-from gearshift.bench.batch.simulation import Device
 
 TRIALS = 200
 BATCHES = np.array([8, 16, 32, 64, 128, 256, 512, 1024, 2048], dtype=float)

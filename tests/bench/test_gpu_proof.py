@@ -21,7 +21,7 @@ from gearshift import backends
 from gearshift.bench.batch import ceilings, noise_run, sweep
 from gearshift.bench.batch import proof as cause
 from gearshift.bench.gpu_proof import __main__ as proof
-from gearshift.bench.gpu_proof import contenders, epochs, rivals
+from gearshift.bench.gpu_proof import contenders, epochs, rivals, stand_in
 from gearshift.bench.gpu_proof import part as parts
 from gearshift.bench.gpu_proof import report as reports
 from gearshift.bench.gpu_proof.report import DeviceLost, NotRun, Report, TimeUp
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
 
 @pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def on_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)  # it would end all tests
     with stand_ins():
-        parts.prepared(rehearse=True)
+        stand_in.prepared(rehearse=True)
         yield
 
 
@@ -95,9 +95,9 @@ for name in {ABSENT.split()}:
         del sys.modules[loaded]
     sys.modules[name] = None
 import cuda_cases
-from gearshift.bench.gpu_proof import part, works
+from gearshift.bench.gpu_proof import part, stand_in, works
 from gearshift.bench.gpu_proof.scale import SMALL
-device = part.prepared(rehearse=True)
+device = stand_in.prepared(rehearse=True)
 cuda_cases.COVERED[:] = ["adam", "gather_pair", "softmax_cross_entropy"]
 works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "SGD with momentum", "Adam", "AdamW, clipped")}}
 for number in part.PARTS:
@@ -117,7 +117,6 @@ for number in part.PARTS:
         3: {"not measured", picture, nobody, "bfloat16 does not run here"},
         4: set(),
         5: {"pydantic and tomli_w are not installed: pip install pydantic tomli_w"},
-        6: {picture},
     }
 
 

@@ -237,10 +237,10 @@ class FakeCupy:
     def get_default_pinned_memory_pool(self) -> Any:
         return SimpleNamespace(free_all_blocks=lambda: None)
 
-    def RawModule(self, code: str, options: tuple[str, ...], enable_cooperative_groups: bool = False) -> Any:
+    def RawModule(self, code: str, options: tuple[str, ...]) -> Any:
         macros = [option.removeprefix("-D").partition("=") for option in options]
         program = cuda.Program(code, tuple((name, text) for name, _, text in macros))
-        host = HostCuda(cooperative=enable_cooperative_groups)
+        host = HostCuda()
 
         def get_function(entry: str) -> Kernel:
             self.device.check("kernels")

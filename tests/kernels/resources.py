@@ -19,9 +19,7 @@ from cuda_cases import COVERED, SHORT, UPDATES, cases, copying, operations
 
 from gearshift.backends.cuda import Program, prepare
 from gearshift.bench.batch.streams import PASSES
-from gearshift.bench.gpu_proof import small_step
 from gearshift.bench.gpu_proof.streams import STREAMS
-from gearshift.bench.peers.networks import batch, parse, weights
 from gearshift.kernels.operation import Operation
 
 REALS, SHORTS = (np.float32, np.float64), (ml_dtypes.bfloat16, np.float16)
@@ -48,21 +46,9 @@ def programs() -> dict[Program, str]:
         for real in SHORTS:
             for operation, case in copying(name, real, 3, 5):
                 add(found, prepare(operation, case.arrays, case.attributes).program)
-    for real in REALS:
-        for operation, arrays, attributes in (*small_steps(real), *memory_streams()):
-            add(found, prepare(operation, arrays, attributes).program)
+    for operation, arrays, attributes in memory_streams():
+        add(found, prepare(operation, arrays, attributes).program)
     return found
-
-
-def small_steps(real: Any) -> list[tuple[Operation, list[np.ndarray], dict[str, Any]]]:
-    """The kernels that the proof tries on small networks, with arguments."""
-    network = parse("5-3-2")
-    arrays = small_step.arrays(network, weights(network), *batch(network, 2), np.zeros((1, 8)), real)
-    arrived = np.zeros(1, np.uint32)
-    return [
-        (small_step.SMALL_PHASE, arrays, {**small_step.attributes(network), "phase": 0}),
-        (small_step.GRID_BARRIERS, [arrived], {"count": 1, "blocks": 1}),
-    ]
 
 
 def memory_streams() -> list[tuple[Operation, list[np.ndarray], dict[str, Any]]]:

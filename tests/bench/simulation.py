@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .records import (
+from gearshift.bench.batch.records import (
     Bound,
     Ceilings,
     Document,
@@ -26,7 +26,8 @@ from .records import (
     Trial,
     Where,
 )
-from .roofline import FORWARD, INPUTS, WEIGHTS, Cost, floors
+from gearshift.bench.batch.roofline import floors
+from gearshift.dl.costs import FORWARD, INPUTS, WEIGHTS, Cost
 
 BATCHES = [2**power for power in range(17)]
 
