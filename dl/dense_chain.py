@@ -36,7 +36,7 @@ from ..kernels.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
 from ..kernels.advance import ADVANCE
 from ..kernels.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
 from ..kernels.dense_matrix_unit import NOT_INTEGERS, UNIT
-from ..kernels.dense_parts import Integers, Memory, Outputs, Run, Source, Tools, Update
+from ..kernels.dense_parts import Integers, Memory, Outputs, Source, ThreadCall, Tools, Update
 from ..kernels.dense_update import EVERYTHING, SLICES
 from ..kernels.gather import GATHER
 from ..kernels.gather_standardized import GATHER_STANDARDIZED
@@ -236,7 +236,7 @@ class DensePlan(Plan):
 
         def work(thread: int) -> None:
             self._steps(
-                Run(thread, threads, self.parts, count, rows, self.block, self._learn),
+                ThreadCall(thread, threads, self.parts, count, rows, self.block, self._learn),
                 self._layers,
                 self._memory,
                 self._source._replace(counters=counters[thread]),
@@ -295,7 +295,7 @@ class DensePlan(Plan):
             threads = self.threads
 
             def work(thread: int) -> None:
-                share = Run(thread, threads, self.parts, count, rows, self.block, 0)
+                share = ThreadCall(thread, threads, self.parts, count, rows, self.block, 0)
                 assert loop is not None
                 loop(share, level, self._layers, self._memory, self._tools[thread], integers)
 

@@ -33,13 +33,13 @@ from .counters import CURSOR
 from .dense_outputs import activate, output_layer, transpose
 from .dense_parts import (
     GRAIN,
+    BlockPart,
     Integers,
     LayerPlaces,
     Memory,
     Outputs,
-    Run,
     Source,
-    Task,
+    ThreadCall,
     Tools,
     Update,
     inputs_of,
@@ -65,7 +65,7 @@ FLUSH = 0x9FC0  # rounding to nearest, denormal numbers taken as 0: fading momen
 
 
 def steps(
-    run: Run,
+    run: ThreadCall,
     layers: Any,
     memory: Memory,
     source: Source,
@@ -88,11 +88,11 @@ def steps(
             rows = min(run.block, run.rows - first)
             for level in range(last + 1):
                 for part in range(run.thread, run.parts, run.threads):
-                    task = Task(part, run.parts, first, rows, run.rows)
+                    task = BlockPart(part, run.parts, first, rows, run.rows)
                     forward(task, level, layers, memory, source, tools, integers)
                 wait(run.thread, run.threads, flags)
             for part in range(run.thread, run.parts, run.threads):
-                task = Task(part, run.parts, first, rows, run.rows)
+                task = BlockPart(part, run.parts, first, rows, run.rows)
                 output_layer(task, places_of(layers, last), memory, source, outputs, tools)
             wait(run.thread, run.threads, flags)
             if first + rows == run.rows:
@@ -100,7 +100,7 @@ def steps(
             if run.learn:
                 for level in range(last, -1, -1):
                     for part in range(run.thread, run.parts, run.threads):
-                        task = Task(part, run.parts, first, rows, run.rows)
+                        task = BlockPart(part, run.parts, first, rows, run.rows)
                         if level > 0:
                             backward(task, level, layers, memory, tools)
                         elif first + rows == run.rows:
@@ -113,19 +113,21 @@ def steps(
     float_mode(mode)
 
 
-def forward_products(run: Run, level: int, layers: Any, memory: Memory, tools: Tools, integers: Integers) -> None:
+def forward_products(
+    run: ThreadCall, level: int, layers: Any, memory: Memory, tools: Tools, integers: Integers
+) -> None:
     """The forward product of one layer alone, `run.count` times: a thread's share of it, for a benchmark."""
     layer, into = places_of(layers, level), run.parts if level < layers.shape[0] - 1 else 1
     begin_products()
     for _ in range(run.count):
         for part in range(run.thread, run.parts, run.threads):
-            task = Task(part, run.parts, 0, min(run.block, run.rows), run.rows)
+            task = BlockPart(part, run.parts, 0, min(run.block, run.rows), run.rows)
             forward_product(task, layer, into, memory, tools, of_level(integers, level))
     end_products()
 
 
 def forward(
-    task: Task, level: int, layers: Any, memory: Memory, source: Source, tools: Tools, integers: Integers
+    task: BlockPart, level: int, layers: Any, memory: Memory, source: Source, tools: Tools, integers: Integers
 ) -> None:
     """The part's columns of the layer's X, and their product."""
     layer, into = places_of(layers, level), task.parts if level < layers.shape[0] - 1 else 1
@@ -144,7 +146,7 @@ def of_level(integers: Integers, level: int) -> Integers:
     return Integers(numbers[:0], stride, centre[:0], scale[:0], shift[:0])
 
 
-def add_up(task: Task, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
+def add_up(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
     """The part's columns of X, from the products of the layer below."""
     work, p = memory.work, memory.parameters
     start, stop = inputs_of(layer, task)
@@ -158,7 +160,7 @@ def add_up(task: Task, below: LayerPlaces, layer: LayerPlaces, memory: Memory, t
         activate(work, products, task.rows * width, task.parts, bias, tools.scratch, y, below.activation)
 
 
-def backward(task: Task, level: int, layers: Any, memory: Memory, tools: Tools) -> None:
+def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools) -> None:
     """The part's columns of D of the layer below, and its rows of DT where they are read later."""
     layer, below, work, lanes = places_of(layers, level), places_of(layers, level - 1), memory.work, tools.lanes
     input_gradient(task, below, layer, memory, tools)
@@ -178,7 +180,7 @@ def backward(task: Task, level: int, layers: Any, memory: Memory, tools: Tools) 
 
 
 def update_layer(
-    task: Task, level: int, layers: Any, memory: Memory, update: Update, tools: Tools, integers: Integers
+    task: BlockPart, level: int, layers: Any, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
     """Gradients of the part's rows of weights and its columns of the bias; their update with the last block."""
     layer = places_of(layers, level)
@@ -187,7 +189,7 @@ def update_layer(
         update_bias(task, layer, memory, update, tools)
 
 
-def prefetch_next(task: Task, source: Source) -> None:
+def prefetch_next(task: BlockPart, source: Source) -> None:
     """Asks for the part's columns of the next batch, which come from memory (32 to 15 µs for 128 rows of bytes)."""
     data, order = source.data, source.order
     start, stop = share(data.shape[1], task.part, task.parts, GRAIN)

@@ -10,12 +10,12 @@ from ..backends.matrix_unit import ALL_PAIRS, DEEP, STEP, WHOLE_LEFT, WHOLE_RIGH
 from .counters import CURSOR
 from .dense_parts import (
     LINE,
+    BlockPart,
     Integers,
     LayerPlaces,
     Matrix,
     Memory,
     Source,
-    Task,
     Tools,
     Update,
     inputs_of,
@@ -47,12 +47,12 @@ from .product import NEITHER, SCRATCH, clear, product
 SPLIT = 256  # rows of the weights that are split at a time
 
 
-def reads_transposed(task: Task) -> bool:
+def reads_transposed(task: BlockPart) -> bool:
     """Whether `update_weights` reads D transposed."""
     return task.batch >= FEW
 
 
-def load_batch(task: Task, layer: LayerPlaces, memory: Memory, source: Source, integers: Integers) -> None:
+def load_batch(task: BlockPart, layer: LayerPlaces, memory: Memory, source: Source, integers: Integers) -> None:
     """The part's columns of the batch, as integers where these are used."""
     if integers.scale.shape[0] > 0:
         load_integers(task, layer, source, integers)
@@ -60,7 +60,7 @@ def load_batch(task: Task, layer: LayerPlaces, memory: Memory, source: Source, i
         load_floats(task, layer, memory, source, integers)
 
 
-def load_integers(task: Task, layer: LayerPlaces, source: Source, integers: Integers) -> None:
+def load_integers(task: BlockPart, layer: LayerPlaces, source: Source, integers: Integers) -> None:
     """The part's columns of the batch, less the integers next to their mean."""
     start, stop = inputs_of(layer, task)
     numbers, stride, centre = integers.numbers, integers.stride, integers.centre[start:stop]
@@ -73,7 +73,7 @@ def load_integers(task: Task, layer: LayerPlaces, source: Source, integers: Inte
 
 
 def forward_product(
-    task: Task, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
+    task: BlockPart, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
 ) -> None:
     """`sums` = the part's columns of X by its rows of the weights, for each of `into` parts of the outputs.
 
@@ -121,7 +121,7 @@ def forward_product(
             right = matrix_product(rows, here, then, weights, out, more, LEFT_PANELS, right, tools)
 
 
-def input_gradient(task: Task, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
+def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
     """The part's rows of W·Dᵀ, the gradient of X transposed: in the place of DT of the layer below."""
     if task.batch < FEW:
         input_gradient_on_vectors(task, below, layer, memory, tools)
@@ -145,7 +145,7 @@ def input_gradient(task: Task, below: LayerPlaces, layer: LayerPlaces, memory: M
 
 
 def update_weights(
-    task: Task, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
+    task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
     """The gradient Xᵀ·D of the part's rows of the weights, some rows at a time; their update with the last block."""
     if task.batch < FEW:
@@ -158,7 +158,7 @@ def update_weights(
 
 
 def update_weights_by_integers(
-    task: Task, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
+    task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
     """`update_weights` where the part's columns of X are integers."""
     x = Matrix(integers.numbers, integers_of(integers, task), integers.stride, 1)
@@ -166,7 +166,7 @@ def update_weights_by_integers(
 
 
 def update_weights_by(
-    x: Matrix, task: Task, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
+    x: Matrix, task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
     """`update_weights` for the part's columns of X.
 

@@ -8,7 +8,7 @@ from ..backends.machine import turn
 from ..backends.team import share
 from .activation import backward_loop as activation_backward
 from .activation import forward_loop as activation
-from .dense_parts import GRAIN, LayerPlaces, Memory, Outputs, Source, Task, Tools, sums, whole
+from .dense_parts import GRAIN, BlockPart, LayerPlaces, Memory, Outputs, Source, Tools, sums, whole
 from .gather import loop as gather
 from .softmax_cross_entropy import loop as loss
 
@@ -37,7 +37,7 @@ def activate(work: Any, at: int, step: int, parts: int, bias: Any, z: Any, y: An
 
 
 def output_layer(
-    task: Task, layer: LayerPlaces, memory: Memory, source: Source, outputs: Outputs, tools: Tools
+    task: BlockPart, layer: LayerPlaces, memory: Memory, source: Source, outputs: Outputs, tools: Tools
 ) -> None:
     """Outputs and losses of the part's rows of the block, and the last layer's D and DT.
 

@@ -49,7 +49,7 @@ class LayerPlaces(NamedTuple):
     totals: int
 
 
-class Run(NamedTuple):
+class ThreadCall(NamedTuple):
     """What one call of `steps` does on one thread.
 
     Attributes
@@ -71,7 +71,7 @@ class Run(NamedTuple):
     learn: int
 
 
-class Task(NamedTuple):
+class BlockPart(NamedTuple):
     """One part's work on one block of a batch.
 
     Attributes
@@ -182,7 +182,7 @@ def places_of(layers: Any, level: int) -> LayerPlaces:
     )  # fmt: skip
 
 
-def inputs_of(layer: LayerPlaces, task: Task) -> tuple[int, int]:
+def inputs_of(layer: LayerPlaces, task: BlockPart) -> tuple[int, int]:
     """The part's inputs of a layer, which are its rows of the weights: the first, and the one behind the last."""
     return share(layer.inputs, task.part, task.parts, GRAIN)
 
@@ -203,7 +203,7 @@ def whole(count: int, lanes: int) -> int:
     return (count + lanes - 1) // lanes * lanes
 
 
-def integers_of(integers: Integers, task: Task) -> int:
+def integers_of(integers: Integers, task: BlockPart) -> int:
     """Where the part's integers begin: on cache lines of their own."""
     return integers.numbers.shape[0] // task.parts * task.part
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from .counters import CURSOR
 from .dense_parts import (
+    BlockPart,
     Integers,
     LayerPlaces,
     Matrix,
     Memory,
     Source,
-    Task,
     Tools,
     Update,
     inputs_of,
@@ -35,12 +35,12 @@ def end_products() -> None:
     """Called by each thread after its last step."""
 
 
-def reads_transposed(task: Task) -> bool:
+def reads_transposed(task: BlockPart) -> bool:
     """Whether `update_weights` reads D transposed."""
     return False
 
 
-def load_batch(task: Task, layer: LayerPlaces, memory: Memory, source: Source, integers: Integers) -> None:
+def load_batch(task: BlockPart, layer: LayerPlaces, memory: Memory, source: Source, integers: Integers) -> None:
     """The part's columns of the first layer's X: of the batch, standardised where there is a mean."""
     start, stop = inputs_of(layer, task)
     work, data, order = memory.work, source.data, source.order
@@ -60,7 +60,7 @@ def load_batch(task: Task, layer: LayerPlaces, memory: Memory, source: Source, i
 
 
 def forward_product(
-    task: Task, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
+    task: BlockPart, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
 ) -> None:
     """`sums` = the part's columns of X by its rows of the weights, for each of `into` parts of the outputs."""
     start, stop = inputs_of(layer, task)
@@ -75,7 +75,7 @@ def forward_product(
         product(task.rows, width // tools.lanes, stop - start, x, weights, out, 0, copies, tools)
 
 
-def input_gradient(task: Task, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
+def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
     """The part's rows of W·Dᵀ, the gradient of X transposed: in the place of DT of the layer below."""
     start, stop = inputs_of(layer, task)
     weights = Matrix(memory.parameters, layer.weight + start * layer.outputs, layer.outputs, 1)
@@ -86,7 +86,7 @@ def input_gradient(task: Task, below: LayerPlaces, layer: LayerPlaces, memory: M
 
 
 def update_weights(
-    task: Task, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
+    task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
     """The gradient Xᵀ·D of the part's rows of the weights, some rows at a time; their update with the last block."""
     work, hot, lanes = memory.work, tools.scratch[SCRATCH:], tools.lanes

@@ -10,7 +10,7 @@ from typing import Any
 
 from .adam import loop as update_parameters
 from .bias_activation import CHUNK
-from .dense_parts import LayerPlaces, Memory, Task, Tools, Update, outputs_of, whole
+from .dense_parts import BlockPart, LayerPlaces, Memory, Tools, Update, outputs_of, whole
 from .product import SCRATCH
 
 HOT = 32768  # elements of the gradient that are computed before they are used
@@ -18,7 +18,7 @@ ROWS = 96  # at most, of the weights at once
 EVERYTHING = 1 << 62  # the end of a range that has none
 
 
-def update_bias(task: Task, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools) -> None:
+def update_bias(task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools) -> None:
     """The gradient of the part's columns of the bias; their update with the last block of a batch."""
     hot = tools.scratch[SCRATCH:]
     start, stop = outputs_of(layer, task.part, task.parts)
@@ -29,7 +29,7 @@ def update_bias(task: Task, layer: LayerPlaces, memory: Memory, update: Update, 
         apply(memory, total, layer.bias + start, width, layer.bias_range, update)
 
 
-def sum_rows(task: Task, work: Any, d: int, stride: int, total: Any, chunk: Any) -> None:
+def sum_rows(task: BlockPart, work: Any, d: int, stride: int, total: Any, chunk: Any) -> None:
     """total (width,) = the sum of D's rows, in chunks as `bias_activation` has them; of later blocks, more of it."""
     width = total.shape[0]
     if task.first == 0:
@@ -46,7 +46,7 @@ def sum_rows(task: Task, work: Any, d: int, stride: int, total: Any, chunk: Any)
             total[j] += chunk[j]
 
 
-def collected(layer: LayerPlaces, task: Task, lanes: int) -> int:
+def collected(layer: LayerPlaces, task: BlockPart, lanes: int) -> int:
     """Where the gradient of the layer's first row of weights is added up over blocks, behind that of the bias.
 
     Behind the last row of a part is room for as many rows as a vector has elements: they are written where blocks are

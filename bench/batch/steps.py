@@ -19,7 +19,7 @@ from ...dl.trainer import Trainer
 ROWS = 1 << 16  # rows of an order that is gone through again and again
 
 
-class Steps:
+class TimedSteps:
     """Whole training steps on shuffled rows of the data; a batch beyond the data takes rows again.
 
     Raises
@@ -71,7 +71,7 @@ class Steps:
         return [self.backend.seconds(call.run) for call in self.plan.bind(self.batch)]
 
 
-class Epochs:
+class TimedEpochs:
     """Whole epochs over the data, shuffled anew each time."""
 
     def __init__(self, trainer: Trainer, data: Dataset, batch: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from ... import backends
 from ...backends import Backend
 from ...backends.errors import GearshiftError
-from .report import LIMIT, DeviceLost, NotRun, Report, TimeUp
+from .report import LIMIT, DeviceLost, NotRun, ProofReport, TimeUp
 from .scale import FULL, SMALL, Scale
 from .stand_in import prepared
 
@@ -56,7 +56,7 @@ def run(
     scale: Scale,
     seconds: float = LIMIT,
     broken: Sequence[str] = (),
-) -> Report:
+) -> ProofReport:
     """Runs a part; what it found is in the report, on disk as well, whatever went wrong.
 
     Raises
@@ -65,8 +65,8 @@ def run(
         The device answers this process no more.
     """
     name, title = PARTS[number]
-    before = [check for check in Report.read(number, title, folder).checks if check.name in broken]
-    report = Report(number, title, folder, machine(backend.name), seconds, before)
+    before = [check for check in ProofReport.read(number, title, folder).checks if check.name in broken]
+    report = ProofReport(number, title, folder, machine(backend.name), seconds, before)
     report.write()
     try:
         importlib.import_module(f".{name}", __package__).run(report, backend, scale)

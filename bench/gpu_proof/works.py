@@ -23,7 +23,7 @@ from ...dl.precision import PRECISIONS
 from ...dl.trainer import Trainer
 from ...kernels.matmul import MATMUL
 from .products import BOUNDS, JOINED, PRODUCT_RELU_BACKWARD, joined_error, product_error, usable
-from .report import NotRun, Report
+from .report import NotRun, ProofReport
 from .scale import Scale
 from .stand_in import PlainNumPy, from_tests
 
@@ -39,7 +39,7 @@ TRAININGS: dict[str, tuple[Callable[[], Any], Callable[[], Any], dict[str, Any]]
 }
 
 
-def run(report: Report, backend: Backend, scale: Scale) -> None:
+def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """All checks of the part."""
     with report.check("products are planned, steps can be captured") as check:
         obstacle = backend.obstacle(MATMUL)
@@ -109,7 +109,7 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
         check.require(curve(a) == curve(b) and weights_differ(a, b) == 0, "two runs differ")
 
 
-def kernels(report: Report, backend: Backend, scale: Scale) -> None:
+def kernels(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """Every operation with a CUDA text, by the cases that the tests hold its other texts to."""
     try:
         agreement, cuda_cases = from_tests("agreement"), from_tests("cuda_cases")

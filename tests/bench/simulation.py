@@ -22,8 +22,8 @@ from gearshift.bench.batch.records import (
     Rate,
     Streams,
     Task,
+    TrainingRun,
     Trainings,
-    Trial,
     Where,
 )
 from gearshift.bench.batch.roofline import floors
@@ -191,7 +191,7 @@ def train(document: Document, scales: np.ndarray, batches: list[int], spread: fl
         for place in range(2):
             steps = float((10 * (1 + scales / batch)).sum() * np.exp(spread * random.standard_normal()))
             run = {"steps": steps, "examples": batch * steps, "seconds": steps, "taken": math.ceil(steps)}
-            found.trials.append(Trial(batch=batch, factor=1.0, lr=0.1, seed=place, **run))
+            found.trials.append(TrainingRun(batch=batch, factor=1.0, lr=0.1, seed=place, **run))
     document.trainings = found
     return float(scales.mean())
 

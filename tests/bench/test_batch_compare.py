@@ -20,7 +20,7 @@ from gearshift.backends.errors import DataError
 from gearshift.bench.batch import files
 from gearshift.bench.batch.analysis import analyse
 from gearshift.bench.batch.compare import Change, Comparison, compare
-from gearshift.bench.batch.disturbance import Watch, Yardstick, mark, pace, waited
+from gearshift.bench.batch.disturbance import DisturbanceWatch, ReferenceWork, mark, pace, waited
 from gearshift.bench.batch.records import YARDSTICK, Document, Witness
 
 
@@ -176,7 +176,7 @@ def test_another_program_on_the_processor_is_noticed() -> None:
         os.sched_setaffinity(other.pid, one)
         os.sched_setaffinity(0, one)
         try:
-            watch, start = Watch(Yardstick()), waited()
+            watch, start = DisturbanceWatch(ReferenceWork()), waited()
             while waited() < start + 0.02:
                 pass
             witness = watch.witness()

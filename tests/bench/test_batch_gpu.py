@@ -15,7 +15,7 @@ from fake_cupy import CudaOnCpu, stand_ins
 import gearshift as gs
 from gearshift import backends
 from gearshift.bench.batch import ceilings, noise, records, streams
-from gearshift.bench.batch.steps import Steps
+from gearshift.bench.batch.steps import TimedSteps
 from gearshift.bench.batch.sweep import Budget, Sweep, machine, task_of
 from gearshift.bench.gpu_proof.streams import STREAMS
 from gearshift.dl import experiment
@@ -33,7 +33,7 @@ def stand_in() -> Iterator[None]:
         yield
 
 
-def steps(batch: int, precision: str = "float32", *layers: gs.Layer) -> Steps:
+def steps(batch: int, precision: str = "float32", *layers: gs.Layer) -> TimedSteps:
     """The steps of a small network on 40 rows, that have run a few."""
     random = np.random.default_rng(0)
     data = gs.Dataset(random.standard_normal((40, 30)).astype(np.float32), random.integers(0, 12, 40))
@@ -41,7 +41,7 @@ def steps(batch: int, precision: str = "float32", *layers: gs.Layer) -> Steps:
     trainer = gs.Trainer(
         model, gs.CrossEntropyLoss(), gs.Adam(), backend=CudaOnCpu.name, precision=precision, clip_norm=1.0
     )
-    found = Steps(trainer, Resident(trainer.backend, data), batch)
+    found = TimedSteps(trainer, Resident(trainer.backend, data), batch)
     found.timed(3)
     return found
 

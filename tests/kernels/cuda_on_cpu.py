@@ -76,7 +76,7 @@ class HostCuda:
         """A call without arguments that runs an operation's kernel on these arrays."""
         return self.load(cuda.prepare(operation, arrays, attributes))
 
-    def load(self, call: cuda.Call) -> Callable[[], None]:
+    def load(self, call: cuda.KernelCall) -> Callable[[], None]:
         """A launch as a call without arguments."""
         if call.empty:
             return _nothing
@@ -91,7 +91,7 @@ def _nothing() -> None:
     pass
 
 
-def _launch(function: Any, call: cuda.Call, backwards: bool) -> None:
+def _launch(function: Any, call: cuda.KernelCall, backwards: bool) -> None:
     values = [value if isinstance(value, np.ndarray) else np.array(value) for value in call.arguments]
     # as cudaLaunchKernel takes them: the address of each value, and the value of a pointer is an address
     pointers = [ctypes.c_void_p(value.ctypes.data) for value in values]
@@ -107,7 +107,7 @@ def _launch(function: Any, call: cuda.Call, backwards: bool) -> None:
 
 
 @cache
-def library(program: cuda.Program) -> ctypes.CDLL:
+def library(program: cuda.KernelProgram) -> ctypes.CDLL:
     """A program, compiled; kept in the user's cache by a hash of all that it is made from."""
     kernels = cuda.signatures(program.source)
     text = "\n".join([f'#include "{HEADER.name}"', program.source, *(_entry(*kernel) for kernel in kernels.items())])
@@ -136,7 +136,7 @@ def library(program: cuda.Program) -> ctypes.CDLL:
     return ctypes.CDLL(str(built))
 
 
-def _entry(name: str, parameters: Sequence[cuda.Parameter]) -> str:
+def _entry(name: str, parameters: Sequence[cuda.KernelParameter]) -> str:
     """C++ that unpacks a launch's arguments and runs the grid."""
     types = [f"{'const ' * p.const}{p.type}{'*' * p.pointer}" for p in parameters]
     values = ", ".join(f"*({text}*)arguments[{i}]" for i, text in enumerate(types))

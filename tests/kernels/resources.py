@@ -17,7 +17,7 @@ import numpy as np
 import nvrtc
 from cuda_cases import COVERED, SHORT, UPDATES, cases, copying, operations
 
-from gearshift.backends.cuda import Program, prepare
+from gearshift.backends.cuda import KernelProgram, prepare
 from gearshift.bench.batch.streams import PASSES
 from gearshift.bench.gpu_proof.streams import STREAMS
 from gearshift.kernels.operation import Operation
@@ -35,7 +35,7 @@ _USE = re.compile(
 
 
 @cache
-def programs() -> dict[Program, str]:
+def programs() -> dict[KernelProgram, str]:
     """Every distinct program over all cases of all operations, with a name for it."""
     found = {}
     for name, reals in (*((name, REALS) for name in COVERED), *((name, SHORTS) for name in SHORT)):
@@ -57,12 +57,12 @@ def memory_streams() -> list[tuple[Operation, list[np.ndarray], dict[str, Any]]]
     return [(STREAMS, floats, {}), *((one, words, {}) for one in PASSES.values())]
 
 
-def add(found: dict[Program, str], program: Program) -> None:
+def add(found: dict[KernelProgram, str], program: KernelProgram) -> None:
     """Enters a program under its types."""
     found.setdefault(program, " ".join(f"{macro}={text}" for macro, text in program.macros))
 
 
-def programs_for(architecture: str) -> dict[Program, str]:
+def programs_for(architecture: str) -> dict[KernelProgram, str]:
     """Those that are compiled for ``"90a"``; no text asks for which architecture it is compiled."""
     if architecture in EVERY_TYPE_ON:
         return programs()
@@ -75,7 +75,7 @@ def compiled(architecture: str) -> tuple[dict[str, dict[str, int]], list[str]]:
     """For ``"90a"``: each kernel's registers, stack, spilled and shared bytes, and all else that the compiler said."""
     kernels, said = {}, []
 
-    def compile(program: Program) -> tuple[bytes, str]:
+    def compile(program: KernelProgram) -> tuple[bytes, str]:
         options = [f"-arch=sm_{architecture}", "--ptxas-options=-v", *CUPY, *program.options]
         return nvrtc.compile_cubin(program.source, options)
 

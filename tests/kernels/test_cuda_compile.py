@@ -9,7 +9,7 @@ import pytest
 import resources
 from cuda_cases import UPDATES
 
-from gearshift.backends.cuda import Program
+from gearshift.backends.cuda import KernelProgram
 
 pytestmark = pytest.mark.skipif(nvrtc.load() is None, reason="no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
 
@@ -17,7 +17,7 @@ MARGIN = 8  # registers that another version of the compiler may use more
 MOST = 64  # registers of a float32 kernel: a multiprocessor then holds four of its blocks
 
 
-def program(entry: str) -> Program:
+def program(entry: str) -> KernelProgram:
     """The program that holds a kernel, for float32."""
     return next(
         p for p in resources.programs() if set(dict(p.macros).values()) == {"float"} and f"void {entry}(" in p.source
