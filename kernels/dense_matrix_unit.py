@@ -6,7 +6,7 @@ A batch of few rows is left to the vector units. A batch of bytes may be multipl
 from __future__ import annotations
 
 from ..backends.machine import turn
-from ..backends.matrix_unit import ALL_PAIRS, DEEP, STEP, WHOLE_LEFT, WHOLE_RIGHT, begin, end
+from ..backends.matrix_unit import ALL_PAIRS, DEEP, STEP, INTEGERS_LEFT, INTEGERS_RIGHT, begin, end
 from .counters import CURSOR
 from .dense_parts import (
     LINE,
@@ -99,7 +99,7 @@ def forward_product(
             for j in range(high - low):
                 y[j] = -tools.scratch[SCRATCH + low + j]
     low, high = outputs_of(layer, 0, into)
-    weights = Right(p, length, integers.scale, WHOLE_LEFT if exact else ALL_PAIRS)
+    weights = Right(p, length, integers.scale, INTEGERS_LEFT if exact else ALL_PAIRS)
     right, here = 0, Columns(high - low, min(DEPTH, size), weight + low, start)
     split_columns(0, ALL, here, weights, panels, right)
     for k in range(0, size, DEPTH):
@@ -184,7 +184,7 @@ def update_weights_by(
     for k in range(0, rows, DEPTH):
         dt = Matrix(work, layer.dt + k, layer.dt_stride, 1)
         split_rows(outputs, min(DEPTH, rows - k), dt, panels, LEFT_PANELS + k * tall)
-    xs = Right(x.values, x.row, work[:0], WHOLE_RIGHT if exact else ALL_PAIRS)
+    xs = Right(x.values, x.row, work[:0], INTEGERS_RIGHT if exact else ALL_PAIRS)
     right, here = 0, Columns(stop - start, min(DEPTH, rows), x.start, 0)
     split_columns(0, ALL, here, xs, panels, right)
     total = work[layer.totals + task.part * (outputs + LINE) :][:outputs]

@@ -1,6 +1,6 @@
 """The matrix products of a fused MLP on vector units.
 
-These seven functions are all that the chain knows of products. `dense_matrix_unit` has the same seven for a matrix
+These seven functions are all that the loop knows of products. `dense_matrix_unit` has the same seven for a matrix
 unit; a plan chooses by letting them stand in for these.
 """
 

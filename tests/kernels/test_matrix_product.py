@@ -27,7 +27,7 @@ from gearshift.kernels.matrix_product import (
 )
 
 GUARD, MARK = 40, 12345
-WHOLE = {"": matrix_unit.ALL_PAIRS, "a": matrix_unit.WHOLE_LEFT, "b": matrix_unit.WHOLE_RIGHT}
+WHOLE = {"": matrix_unit.ALL_PAIRS, "a": matrix_unit.INTEGERS_LEFT, "b": matrix_unit.INTEGERS_RIGHT}
 unit = pytest.mark.skipif(not matrix_unit.available(), reason="this processor has no matrix unit that may be used")
 
 
@@ -60,7 +60,7 @@ def guarded(values: np.ndarray) -> np.ndarray:
 def check(
     text, rows: int, columns: int, depth: int, more: bool, seed: int, scale: float = 1.0, whole: str = ""
 ) -> float:
-    """Multiplies random matrices, one maybe of `whole` numbers; the largest error, by the sums of the terms' sizes."""
+    """Multiplies random matrices, one maybe of integers (`whole`); the largest error, by the sums of the terms' sizes."""
     random = np.random.default_rng(seed)
     a = (random.normal(size=(rows, depth)) * scale).astype(np.float32)
     b = random.normal(size=(depth, columns)).astype(np.float32)
@@ -85,7 +85,7 @@ def check(
     assert np.isnan(flat_c[:GUARD]).all() and np.isnan(flat_c[-GUARD:]).all()
     assert (panels[size:] == MARK).all() and (strip[1024:] == MARK).all()
     off = np.abs(found - exact)
-    assert not off[terms == 0].any()  # a whole number may be 0
+    assert not off[terms == 0].any()  # an integer may be 0
     return float((off / np.where(terms, terms, 1)).max())
 
 
