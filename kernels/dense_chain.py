@@ -82,14 +82,15 @@ def steps(
     """
     mode = float_mode(FLUSH)
     begin_products()
-    last = layers.shape[0] - 1
+    last, no_integers = layers.shape[0] - 1, without(integers)
     for _ in range(run.count):
         for first in range(0, run.rows, run.block):
             rows = min(run.block, run.rows - first)
             for level in range(last + 1):
+                here = integers if level == 0 else no_integers
                 for part in range(run.thread, run.parts, run.threads):
                     task = BlockPart(part, run.parts, first, rows, run.rows)
-                    forward(task, level, layers, memory, source, tools, integers)
+                    forward(task, level, layers, memory, source, tools, here)
                 wait(run.thread, run.threads, flags)
             for part in range(run.thread, run.parts, run.threads):
                 task = BlockPart(part, run.parts, first, rows, run.rows)
@@ -99,13 +100,14 @@ def steps(
                 tally(0, 1, outputs.scores, source.counters, totals)
             if run.learn:
                 for level in range(last, -1, -1):
+                    here = integers if level == 0 else no_integers
                     for part in range(run.thread, run.parts, run.threads):
                         task = BlockPart(part, run.parts, first, rows, run.rows)
                         if level > 0:
                             backward(task, level, layers, memory, tools)
                         elif first + rows == run.rows:
                             prefetch_next(task, source)
-                        update_layer(task, level, layers, memory, update, tools, integers)
+                        update_layer(task, level, layers, memory, update, tools, here)
                     if level > 0:
                         wait(run.thread, run.threads, flags)
         advance(0, 1, source.counters, outputs.scores)
@@ -118,11 +120,12 @@ def forward_products(
 ) -> None:
     """The forward product of one layer alone, `run.count` times: a thread's share of it, for a benchmark."""
     layer, into = places_of(layers, level), run.parts if level < layers.shape[0] - 1 else 1
+    integers = integers if level == 0 else without(integers)
     begin_products()
     for _ in range(run.count):
         for part in range(run.thread, run.parts, run.threads):
             task = BlockPart(part, run.parts, 0, min(run.block, run.rows), run.rows)
-            forward_product(task, layer, into, memory, tools, of_level(integers, level))
+            forward_product(task, layer, into, memory, tools, integers)
     end_products()
 
 
@@ -135,13 +138,11 @@ def forward(
         load_batch(task, layer, memory, source, integers)
     else:
         add_up(task, places_of(layers, level - 1), layer, memory, tools)
-    forward_product(task, layer, into, memory, tools, of_level(integers, level))
+    forward_product(task, layer, into, memory, tools, integers)
 
 
-def of_level(integers: Integers, level: int) -> Integers:
-    """The integers, which are the first layer's; empty for another."""
-    if level == 0:
-        return integers
+def without(integers: Integers) -> Integers:
+    """No integers: those of all layers but the first."""
     numbers, stride, centre, scale, shift = integers
     return Integers(numbers[:0], stride, centre[:0], scale[:0], shift[:0])
 
@@ -184,7 +185,7 @@ def update_layer(
 ) -> None:
     """Gradients of the part's rows of weights and its columns of the bias; their update with the last block."""
     layer = places_of(layers, level)
-    update_weights(task, layer, memory, update, tools, of_level(integers, level))
+    update_weights(task, layer, memory, update, tools, integers)
     if layer.bias >= 0:
         update_bias(task, layer, memory, update, tools)
 

@@ -6,7 +6,7 @@ A batch of few rows is left to the vector units. A batch of bytes may be multipl
 from __future__ import annotations
 
 from ..backends.machine import turn
-from ..backends.matrix_unit import ALL_PAIRS, DEEP, STEP, INTEGERS_LEFT, INTEGERS_RIGHT, begin, end
+from ..backends.matrix_unit import ALL_PAIRS, DEEP, INTEGERS_LEFT, INTEGERS_RIGHT, STEP, begin, end
 from .counters import CURSOR
 from .dense_parts import (
     LINE,
