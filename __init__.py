@@ -5,7 +5,7 @@ Every public name is importable from here. `__init__.pyi` lists them; each is im
 
 from __future__ import annotations
 
-from ._version import __version__
+from ._version import __version__ as __version__
 
 _known: dict[str, str] = {}
 

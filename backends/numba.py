@@ -7,6 +7,7 @@ threads beside them would wait for the processor in multiples of the scheduler's
 
 from __future__ import annotations
 
+import dis
 import gc
 import hashlib
 import logging
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -194,7 +195,7 @@ def _keep(dispatcher: Any) -> None:
 def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[str, FunctionType]:
     """The functions of this package, or of the one that `text` is from, that it calls; by the name it knows them by."""
     stand_ins = functions if _ours(text) else {}
-    named = ((name, stand_ins.get(name, text.__globals__.get(name))) for name in text.__code__.co_names)
+    named = ((name, stand_ins.get(name, text.__globals__.get(name))) for name in _global_names(text.__code__))
     return {
         name: value
         for name, value in named
@@ -208,6 +209,13 @@ def _root(function: FunctionType) -> str:
 
 def _ours(function: FunctionType) -> bool:
     return _root(function) == PACKAGE
+
+
+@cache
+def _global_names(code: CodeType) -> tuple[str, ...]:
+    """The global names that a function reads; `co_names` has those of attributes as well."""
+    read = (one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL")
+    return tuple(dict.fromkeys(read))
 
 
 def _changes(text: FunctionType, name: str, function: FunctionType) -> bool:

@@ -8,7 +8,7 @@ from ..kernels.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
 from ..kernels.advance import ADVANCE
 from ..kernels.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
 from ..kernels.clip_values import CLIP_VALUES
-from ..kernels.dense_update import CUTS
+from ..kernels.dense_update import SLICES
 from ..kernels.gather import GATHER
 from ..kernels.gather_standardized import GATHER_STANDARDIZED
 from ..kernels.gradient_norm import SQUARES
@@ -119,7 +119,7 @@ def _in_update(nodes: list[Node], learns: bool) -> Obstacle | None:
     for node in update:
         if node.operation.role != "update":
             return Obstacle(OPTIONS[node.operation]) if node.operation in OPTIONS else _of(node)
-        if not node.operation.sliced or len(node.inputs) - SHARED not in CUTS:
+        if not node.operation.sliced or len(node.inputs) - SHARED not in SLICES:
             return Obstacle("the optimizer")
     if advance.operation is not ADVANCE:
         return _of(advance)
