@@ -111,6 +111,7 @@ if TYPE_CHECKING:
         Schedule,
         StepDecay,
     )
+    from .dl.target_scaling import TargetScaling
     from .dl.trainer import Trainer
 
 _MODULES = {
@@ -150,6 +151,7 @@ _MODULES = {
     "dl.report": "Report",
     "dl.run": "Run",
     "dl.schedules": "Constant CosineDecay InverseTimeDecay LinearDecay PowerDecay Ramp Schedule StepDecay",
+    "dl.target_scaling": "TargetScaling",
     "dl.trainer": "Trainer",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -241,6 +243,7 @@ __all__ = [
     "Standardize",
     "StepDecay",
     "Tanh",
+    "TargetScaling",
     "Trainer",
     "TransformerBlock",
     "Variational",

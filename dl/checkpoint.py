@@ -1,6 +1,7 @@
 """Models and training runs on disk: named tensors in a safetensors file, the rest as JSON in its metadata.
 
-Tensors: ``model.NAME``; for a run also ``optimizer.STATE.NAME``, ``totals``, ``best.NAME`` and ``history``.
+Tensors: ``model.NAME`` and, where targets are scaled, ``target.mean`` and ``target.scale``; for a run also
+``optimizer.STATE.NAME``, ``totals``, ``best.NAME`` and ``history``.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends.errors import CheckpointError
+from ..backends.errors import CheckpointError, ConfigurationError
 from .architecture import build, describe
 from .early_stopping import EarlyStopping
 from .layers import Layer
 from .state import strip
 from .storage import load_tensors, read_header, save_tensors
+from .storage.strict_json import dumps, record
+from .target_scaling import TargetScaling
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -28,7 +31,7 @@ FORMAT = "gearshift"
 
 def save_model(model: Layer, path: str | Path) -> None:
     """Writes structure and weights, atomically: `path` holds the old file or the whole new one."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()} | _scaling_tensors(model)
     _save(path, tensors, model, None)
 
 
@@ -48,7 +51,8 @@ def load(path: str | Path) -> Layer:
     with _naming(path):
         model = build(metadata["model"])
         model.load_state_dict(strip(tensors, "model."))
-    model.classes = metadata["classes"]
+        model.target_scaling = _scaling(tensors)
+    model.classes, model.signed_targets = metadata["classes"], metadata["signed"]
     return model
 
 
@@ -62,8 +66,9 @@ def save_trainer(trainer: Trainer, path: str | Path) -> None:
     """Writes everything from which training goes on to the same bits."""
     state, watch = trainer.state, trainer.early_stopping
     tensors = state.pack() | {f"best.{name}": value for name, value in watch.weights.items()}
+    tensors |= _scaling_tensors(trainer.model)
     # Among the tensors, since a file's header is of limited size
-    tensors["history"] = np.frombuffer(json.dumps(trainer.history.records).encode(), dtype=np.uint8)
+    tensors["history"] = np.frombuffer(dumps(trainer.history.records).encode(), dtype=np.uint8)
     run = {
         "step": state.step,
         "cursor": state.cursor,
@@ -99,21 +104,25 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
         if watch.weights and weights != {name: (value.shape, value.dtype) for name, value in watch.weights.items()}:
             raise CheckpointError("its best weights do not fit its model")
         records = [
-            {str(name): _number(value) for name, value in record.items()}
-            for record in json.loads(tensors.pop("history").tobytes())
+            record({str(name): _number(value) for name, value in one.items()})
+            for one in json.loads(tensors.pop("history").tobytes())
         ]
-        own = {name: value for name, value in tensors.items() if not name.startswith("best.")}
+        scaling = _scaling(tensors)
+        own = {name: value for name, value in tensors.items() if not name.startswith(("best.", "target."))}
         trainer.backend.restore(run.get("choices"))
         trainer.state.unpack(own, step, cursor)
     trainer.epoch, trainer.history.records, trainer.early_stopping = epoch, records, watch
-    trainer.model.classes = metadata["classes"]
+    model = trainer.model
+    model.classes, model.signed_targets, model.target_scaling = metadata["classes"], metadata["signed"], scaling
 
 
 def _save(path: str | Path, tensors: dict[str, np.ndarray], model: Layer, run: dict[str, Any] | None) -> None:
     from .. import __version__
 
     body = {"model": describe(model), "classes": model.classes, "run": run}
-    metadata = {"format": FORMAT, "version": __version__, "gearshift": json.dumps(body)}
+    if model.signed_targets:
+        body["signed"] = list(model.signed_targets)
+    metadata = {"format": FORMAT, "version": __version__, "gearshift": dumps(body)}
     save_tensors(path, tensors, metadata)
 
 
@@ -126,13 +135,34 @@ def _described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
     """The model's structure, its classes and the run's state, as the metadata of a file hold them."""
     try:
         body = json.loads(metadata["gearshift"])
-        body = {name: body[name] for name in ("model", "classes", "run")}
+        body = {"signed": [], **{name: body[name] for name in ("model", "classes", "run", "signed") if name in body}}
         classes = body["classes"]
         if classes is not None and not (isinstance(classes, list) and all(isinstance(c, int | str) for c in classes)):
             raise ValueError("classes are a list of numbers or text")
-        return body
+        signed = body["signed"]
+        if not (isinstance(signed, list) and all(type(column) is int and 0 <= column < 2**31 for column in signed)):
+            raise ValueError("signed is a list of columns")
+        return body | {"signed": tuple(signed), "model": body["model"], "run": body["run"]}
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: its description cannot be read ({error!r})") from None
+
+
+def _scaling_tensors(model: Layer) -> dict[str, np.ndarray]:
+    scaling = model.target_scaling
+    return {} if scaling is None else {"target.mean": scaling.mean, "target.scale": scaling.scale}
+
+
+def _scaling(tensors: dict[str, np.ndarray]) -> TargetScaling | None:
+    """The scaling among a file's tensors, checked; None where there is none."""
+    found = strip(tensors, "target.")
+    if not found:
+        return None
+    if found.keys() != {"mean", "scale"} or any(part.ndim != 1 or part.dtype != np.float64 for part in found.values()):
+        raise CheckpointError("its target scaling is not a float64 mean and scale for each column")
+    try:
+        return TargetScaling(**found)
+    except ConfigurationError as error:
+        raise CheckpointError(str(error)) from None
 
 
 @contextmanager

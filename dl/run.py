@@ -22,6 +22,7 @@ from .layers import Layer
 from .losses import REGISTERED as LOSSES
 from .losses import CrossEntropyLoss, Loss, MSELoss
 from .storage import RunLock, write_atomically
+from .storage.strict_json import dumps, record
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -73,8 +74,8 @@ class Run:
         path = self.path / METRICS
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         try:
-            return History([json.loads(line) for line in lines])
-        except ValueError as error:
+            return History([record(json.loads(line)) for line in lines])
+        except (ValueError, AttributeError) as error:
             raise DataError(f"{path} is damaged: {error}; the next --resume writes it anew") from None
 
     @property
@@ -149,16 +150,16 @@ class RunWriter(Callback):
             )
         if resumed:
             trainer.load(self.path / LAST)
-        lines = [json.dumps(record) + "\n" for record in trainer.history]
+        lines = [dumps(one) + "\n" for one in trainer.history]
         write_atomically(self.path / METRICS, "".join(lines).encode())
         write_atomically(self.path / CONFIG, configuration.encode())
-        environment = json.dumps(environment_of(trainer), indent=2)
+        environment = dumps(environment_of(trainer), indent=2)
         write_atomically(self.path / ENVIRONMENT, environment.encode())
         return resumed
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         with (self.path / METRICS).open("ab") as metrics:
-            metrics.write(json.dumps(record).encode() + b"\n")
+            metrics.write(dumps(record).encode() + b"\n")
         measure = self.monitor if self.monitor in record else "loss"
         *before, value = trainer.history[measure]
         sign = -1 if measure.endswith("loss") else 1  # NaN is never better, nor as good as a number

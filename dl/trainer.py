@@ -10,12 +10,14 @@ import numpy as np
 
 from .. import backends
 from ..backends import Backend
+from ..backends.errors import ConfigurationError
+from .answers import as_learned, check_finite, loss_unit
 from .arguments import check_fit, check_trainer
 from .callbacks import Callback
 from .data import Dataset, as_dataset
 from .data.weights import with_class_weights
 from .early_stopping import EarlyStopping
-from .graph import Graph
+from .graph import Graph, Value
 from .groups import ParameterGroup
 from .history import History
 from .interrupts import in_notebook, interrupts, unswallowed
@@ -177,8 +179,9 @@ class Trainer:
         order : how minibatches are drawn: ``"shuffled"``, each epoch anew without replacement; ``"once"``, in the first
             epoch's order; ``"replacement"``, each row any of all.
         accumulate : parts in which each minibatch is taken, whose gradients are added up: less memory, the same step.
-        class_weight : ``"balanced"``, a weight for each class, or a mapping of labels to weights, with which the rows'
-            weights are multiplied in training; validation is by the weights of its own rows, if it has any.
+        class_weight : ``"balanced"``, a weight for each class in their order, or a mapping of classes to weights,
+            where others have 1: by the model's `classes` where it has such names, else by labels. The rows' weights
+            are multiplied with it in training; validation is by the weights of its own rows, if it has any.
         callbacks : see `Callback`.
         verbose : shows progress on standard error.
 
@@ -213,7 +216,8 @@ class Trainer:
         )
         dataset = self._checked(as_dataset(data, y))
         if class_weight is not None:
-            dataset = with_class_weights(dataset, class_weight)
+            dataset = with_class_weights(dataset, class_weight, self._classes(dataset), self.model.classes)
+        self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
         held_out = None if validation is None else self._checked(as_dataset(validation))
         if monitor != self.early_stopping.monitor:
             self.early_stopping = EarlyStopping(monitor=monitor)
@@ -247,26 +251,64 @@ class Trainer:
     def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
         """The mean loss over a data set, by the rows' weights if it has any, and the accuracy where the loss has one.
 
-        With `report`, precision and recall too: of the second of two classes, else their means over the classes.
+        Of `MSELoss` also R², ``"r2"``, of two rows and more: the mean over the outputs, as scikit-learn's `r2_score`.
+        With a `target_scaling` of one column, ``"loss"`` is in the target's squared units, here as in the history; of
+        several columns it is in units of their squared scales, and ``"mse"`` is the mean squared error. With `report`,
+        precision and recall too: of the second of two classes, else their means over the classes.
+
+        Raises
+        ------
+        DataError
+            The model's outputs for a row are NaN or infinite.
+        """
+        given = as_dataset(data, y)
+        dataset = self._checked(given)
+        found = self.evaluator(dataset)()
+        if not all(map(np.isfinite, found.values())):
+            self._outputs(dataset)  # raises, unless the loss alone overflows
+        if self.loss.compares:
+            weight = None if given.weight is None else given.on_host("weight")
+            scaled = self.model.target_scaling is not None
+            found |= self.loss.measures(given.on_host("y"), self.predict(given), weight, scaled=scaled)
+        return found | self.report(given).means if report else found
+
+    def baseline(self, data: Any, y: Any = None) -> float | None:
+        """The least loss on a data set of one answer for all rows, as of the mean or of the classes' frequencies.
+
+        A model whose loss is no lower has learned nothing of x. None where the loss has no such rule.
         """
         dataset = self._checked(as_dataset(data, y))
-        found = self.evaluator(dataset)()
-        return found | self.report(dataset).means if report else found
+        weight = np.ones(len(dataset)) if dataset.weight is None else dataset.on_host("weight")
+        found = self.loss.baseline(dataset.on_host("y"), weight / weight.sum())
+        return None if found is None else found * loss_unit(self.model, self.loss)
 
     def report(self, data: Any, y: Any = None) -> Report:
         """Precision and recall of each class on a data set."""
-        dataset = self._checked(as_dataset(data, y))
+        dataset = as_dataset(data, y)
+        self._checked(dataset)
         return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
 
     def predict(self, x: Any) -> Any:
         """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs.
 
-        Those of a `JointLoss` are a dictionary by heads.
+        They are in the target's units, as float64, where the model has a `target_scaling`; those of a `HingeLoss` are
+        −1 and +1 where it was trained on these. Those of a `JointLoss` are a dictionary by heads.
+
+        Raises
+        ------
+        DataError
+            The outputs for a row are NaN or infinite, as those of very large numbers are.
         """
-        return self.loss.predict(self._outputs(x))
+        return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)
 
     def predict_proba(self, x: Any) -> Any:
-        """The probability of each class for x (rows, features): (rows, classes)."""
+        """The probability of each class for x (rows, features): (rows, classes).
+
+        Raises
+        ------
+        DataError
+            The outputs for a row are NaN or infinite.
+        """
         return self.loss.probabilities(self._outputs(x))
 
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
@@ -275,7 +317,10 @@ class Trainer:
         self.model.parameters()  # gives names, by which the arena knows the layer's
         predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
         check_categories(predictor.program.graph, predictor.program.x, data)
-        return predictor(data.x)
+        outputs = predictor(data.x)
+        if not np.isfinite(outputs).all():
+            check_finite(outputs, data.x, self.model.state_dict())
+        return outputs
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
@@ -330,9 +375,9 @@ class Trainer:
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
-        held_out = None if validation is None else as_dataset(validation)
+        held_out = None if validation is None else as_learned(as_dataset(validation), self.model, self.loss)
         self.model.ensure_initialized(self.seed)
-        arguments = self, as_dataset(data), held_out, batch_size, EVALUATION_ROWS
+        arguments = self, as_learned(as_dataset(data), self.model, self.loss), held_out, batch_size, EVALUATION_ROWS
         stated = statement(*arguments)
         if self.backend.streams and sum(stated.values()) > self.backend.memory()[0]:
             return statement(*arguments, streamed=True)
@@ -340,7 +385,7 @@ class Trainer:
 
     def totals(self) -> dict[str, float]:
         """Means of the metrics over the epoch so far. A look at the device."""
-        return means(self.backend.to_numpy(self.state.totals), self.loss)
+        return means(self.backend.to_numpy(self.state.totals), self.loss, loss_unit(self.model, self.loss))
 
     def _outputs(self, x: Any) -> np.ndarray:
         data = as_dataset(x)
@@ -349,28 +394,43 @@ class Trainer:
         if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
             self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
         check_categories(self._predictor.program.graph, self._predictor.program.x, data)
-        return self._predictor(rows)
+        outputs = self._predictor(rows)
+        if not np.isfinite(outputs).all():
+            check_finite(outputs, rows, self.model.state_dict())
+        return outputs
 
     def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS, streamed: bool | None = None) -> Evaluator:
-        """Evaluates the current weights on a data set, again and again.
+        """Evaluates the current weights on a data set, again and again; its targets are as the model learns them.
 
         `streamed` says whether the data stay on the host; None finds out whether they fit.
         """
         if streamed is None:
             streamed = exceeds(self.backend, data)
         rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
-        return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision)
+        unit = loss_unit(self.model, self.loss)
+        return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision, unit)
 
     def _restore_best(self) -> None:
         if self.early_stopping.patience is not None and self.early_stopping.weights:
             self.state.arena.unpack(self.state.arena.values, self.early_stopping.weights)
 
     def _checked(self, data: Dataset) -> Dataset:
-        graph = Graph(self.model.dtype)
-        self.model.parameters()
-        width = flat(data.x).shape[1]
-        x = graph.batch((width,))
-        output = graph.lower(self.model, x)
+        """The data set with targets as the model learns them."""
+        data = as_learned(data, self.model, self.loss)
+        graph, x, output = self._lowered(data)
         self.loss.check(data, output.example_shape)
         check_categories(graph, x, data)
         return data
+
+    def _lowered(self, data: Dataset) -> tuple[Graph, Value, Value]:
+        """The model's graph for rows of a data set, its input and its output."""
+        graph = Graph(self.model.dtype)
+        self.model.parameters()
+        x = graph.batch((flat(data.x).shape[1],))
+        return graph, x, graph.lower(self.model, x)
+
+    def _classes(self, data: Dataset) -> int:
+        """How many classes the model tells apart."""
+        if self.loss.targets == "values":
+            raise ConfigurationError(f"class_weight is given, but {self.loss!r} learns numbers and has no classes")
+        return 2 if self.loss.targets == "binary" else self._lowered(data)[2].example_shape[-1]

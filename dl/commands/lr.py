@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +30,7 @@ def lr(
     from .. import experiment, learning_rates
     from ..progress import candidates
     from ..storage import write_atomically
+    from ..storage.strict_json import dumps
 
     check_files(plot=plot, out=out)
     try:
@@ -59,7 +59,7 @@ def lr(
         result.plot(plot)
         say(f"drawn: {plot}")
     if out:
-        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        write_atomically(out, dumps(result.as_json(), indent=1).encode())
         say(f"written: {out}")
     if not as_json:
         result.show()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +27,7 @@ def search(
     from ..config import SearchConfiguration, read_as
     from ..progress import candidates
     from ..storage import write_atomically
+    from ..storage.strict_json import dumps
 
     check_files(plot=plot, out=out)
     configuration = read_as(SearchConfiguration, config, settings or [])
@@ -41,9 +41,9 @@ def search(
         search_scores(result, plot)
         say(f"drawn: {plot}")
     if out:
-        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        write_atomically(out, dumps(result.as_json(), indent=1).encode())
         say(f"written: {out}")
     if as_json:
-        print(json.dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
+        print(dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
     else:
         result.show()

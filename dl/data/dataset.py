@@ -25,16 +25,17 @@ class Dataset:
     x : (n, …) features, at least one row. uint8, float32 and float64 keep their dtype; bool, float16 and other
         integers become float32 (so integers beyond 2²⁴ are rounded), wider floats float64. A memory map of
         another dtype is refused, because converting it would read it whole.
-    y : None, (n,) or (n, k) integer labels, kept as contiguous int64, or (n,) or (n, k) float targets, kept as
-        float32 or float64. A tuple of arrays is put side by side, as float64: the targets of a `JointLoss`.
+    y : None, (n,) or (n, k) integers, labels or numbers, kept as contiguous int64 (as float64 where they are beyond
+        it), or (n,) or (n, k) float targets, kept as float32 or float64. A tuple of arrays is put side by side, as
+        float64: the targets of a `JointLoss`. Whether integers are good labels is for the loss to say.
     weight : None, or (n,) numbers of at least 0 and not all 0: how much each row counts. Losses are weighted means,
         so only their ratios matter.
 
     Raises
     ------
     DataError
-        There are no rows, the lengths differ, a number is NaN or infinite, a label is negative, or the arrays hold
-        objects, text or complex numbers. The message names the array, the value and what was expected.
+        There are no rows, the lengths differ, a number is NaN or infinite, or the arrays hold objects, text or
+        complex numbers. The message names the array, the value and what was expected.
     """
 
     __slots__ = ("weight", "x", "y")
@@ -91,8 +92,16 @@ class Dataset:
         """Raise `DataError` unless every target is a label from 0 to `classes` - 1, naming the first that is not."""
         if self.y is None or self.y.dtype.kind != "i":
             found = "missing" if self.y is None else _described(self.y)
-            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}")
-        _check_labels(self.y, self.y, classes)
+            hint = "" if self.y is None else _way_to_labels(self.y)
+            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}{hint}")
+        wrong = (self.y < 0) | (self.y >= classes)
+        if bool(wrong.any()):
+            place = np.unravel_index(int(wrong.argmax()), self.y.shape)
+            index = ", ".join(str(int(i)) for i in place)
+            raise DataError(
+                f"y[{index}] is {self.y[place]}, expected a label from 0 to {classes - 1}; "
+                "numpy.unique(y, return_inverse=True)[1] numbers the classes from 0 on"
+            )
 
     def check_categories(self, count: int) -> None:
         """Raise `DataError` unless x holds whole numbers from 0 to `count` - 1 alone, naming the first that is not."""
@@ -240,9 +249,9 @@ def _targets(y: Any) -> Any:
         raise DataError(
             f"y has shape {y.shape} and dtype {y.dtype}, expected (n,) or (n, k) integer labels, or float targets"
         )
-    labels = y.astype(np.int64, order="C", copy=False)
-    _check_labels(labels, y, None)
-    return labels
+    if (y.dtype.kind, y.dtype.itemsize) == ("u", 8) and bool((y > np.iinfo(np.int64).max).any()):
+        return y.astype(np.float64)
+    return y.astype(np.int64, order="C", copy=False)
 
 
 def _weights(weight: Any) -> Any:
@@ -273,14 +282,13 @@ def _converted(name: str, array: Any, dtype: np.dtype) -> Any:
         return array.astype(dtype)
 
 
-def _check_labels(labels: Any, original: Any, classes: int | None) -> None:
-    """Check labels against 0 … classes - 1; a label beyond int64 has turned negative, so `original` is shown."""
-    wrong = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
-    if bool(wrong.any()):
-        place = np.unravel_index(int(wrong.argmax()), labels.shape)
-        index = ", ".join(str(int(i)) for i in place)
-        expected = "of at least 0" if classes is None else f"from 0 to {classes - 1}"
-        raise DataError(f"y[{index}] is {original[place]}, expected a label {expected}")
+def _way_to_labels(y: Any) -> str:
+    """How float targets become labels, where that can be told from their form."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        return ". For one row of shares a row of x, as one-hot rows, use SoftCrossEntropyLoss, or y.argmax(axis=1)"
+    if bool((y == y.round()).all()):
+        return f": y{'.ravel()' if y.ndim == 2 else ''}.astype(int)"
+    return ". To predict numbers use MSELoss"
 
 
 def _check_finite(name: str, array: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import DataError
+from ..answers import as_learned
 from ..data import as_dataset
 from ..layers.base import Layer
 from ..losses import Loss
@@ -54,7 +55,7 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     DataError
         There are fewer than 2 rows.
     """
-    data = as_dataset(x, y)
+    data = as_learned(as_dataset(x, y), model, loss)
     rows = min(most, len(data))
     if rows < 2:
         raise DataError(f"gradient_noise: x has {len(data)} rows; expected at least 2")

@@ -19,6 +19,7 @@ from ..summary import Summary
 if TYPE_CHECKING:
     from ...backends import Backend
     from ..graph import Graph, Value
+    from ..target_scaling import TargetScaling
 
 
 class Parameter:
@@ -73,6 +74,10 @@ class Layer:
     dtype: str = "float32"
     classes: list[int | str] | None = None
     """What the labels of a classifier are called; saved with the model."""
+    target_scaling: TargetScaling | None = None
+    """How targets are scaled for learning, and answers back; None leaves them. Saved with the model."""
+    signed_targets: tuple[int, ...] = ()
+    """Columns of binary targets that were −1 and +1 in training, as which they are answered; saved with the model."""
     joins: ClassVar[int] = 1
     """How many values it reads; one that reads several gets them as a tuple."""
     reads_data: ClassVar[bool] = False
