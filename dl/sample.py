@@ -17,6 +17,7 @@ labels = "auto"          # "classes", "values", or "auto": integers and text are
 folder = ""              # where the Fashion-MNIST files are; "" looks in the usual places
 fetch = false            # fetch Fashion-MNIST from OpenML where it is nowhere
 standardize = true       # a first layer that subtracts the mean and divides by the deviation
+standardize_target = true  # values to predict are learned in units of their spread; answers keep their own units
 
 [model]
 hidden = [256]           # widths of the hidden layers

@@ -468,3 +468,36 @@ def test_no_learning_rate_is_named_where_nothing_was_learned() -> None:
         _ = trials.best
     good = learning_rate_trials(make, X, X[:, 0], rates=[1e-3, 1e-1], iterations=50)
     assert good.best == 1e-1
+
+
+def test_lr_prints_no_line_to_paste_where_nothing_was_learned(homes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [
+        "--set",
+        f"data.source={homes}",
+        "--backend",
+        "numpy",
+        "--quiet",
+        "--rates",
+        "1e-3",
+        "--iterations",
+        "20",
+    ]
+    out, err = command(capsys, "lr", *options, "--set", "data.standardize_target=false", code=2)
+    assert "next:" not in err + out and "optimizer.lr" not in out
+    assert "nothing was learned" in err and "data.standardize_target" in err
+    _, err = command(capsys, "lr", *options)
+    assert "next: gearshift train" in err
+
+
+def test_bench_works_on_targets_that_are_scaled_already(homes: Path) -> None:
+    given = parse({}, [f"data.source={homes}"])
+    splits = experiment.load(given)
+    configuration, scaled = experiment.with_learned_targets(given, splits)
+    y = splits.train.y
+    assert scaled.train.y == pytest.approx((y - y.mean()) / y.std(), abs=1e-6)
+    assert scaled.test.y == pytest.approx((splits.test.y - y.mean()) / y.std(), abs=1e-6)
+    run = experiment.build_trainer(configuration, scaled, "numpy")
+    assert run.model.target_scaling is None
+    digits = parse({}, [])
+    splits = experiment.load(digits)
+    assert experiment.with_learned_targets(digits, splits) == (digits, splits)
