@@ -100,6 +100,7 @@ from .dl.schedules import PowerDecay as PowerDecay
 from .dl.schedules import Ramp as Ramp
 from .dl.schedules import Schedule as Schedule
 from .dl.schedules import StepDecay as StepDecay
+from .dl.target_scaling import TargetScaling as TargetScaling
 from .dl.trainer import Trainer as Trainer
 
 __version__: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,13 +61,14 @@ def compare(
 
     from rich.console import Console
 
+    from ..dl.storage.strict_json import dumps
     from .batch import files
     from .batch.compare import compare as compared
     from .batch.compare_report import show as show_table
 
     found = compared(files.read(before), files.read(after))
     if as_json:
-        print(json.dumps(asdict(found) | {"comparable": found.comparable}))
+        print(dumps(asdict(found) | {"comparable": found.comparable}))
     else:
         show_table(found, Console(width=None if sys.stdout.isatty() else 120))
     if not found.comparable:

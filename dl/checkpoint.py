@@ -1,7 +1,8 @@
 """Models and training runs on disk: named tensors in a safetensors file, the rest as JSON in its metadata.
 
-Tensors: ``model.NAME``; for a run also ``optimizer.STATE.NAME``, ``totals``, ``best.NAME`` and ``history``. Where the
-columns of the data had names, these are ``feature_names``, as JSON in bytes.
+Tensors: ``model.NAME`` and, where targets are scaled, ``target.mean`` and ``target.scale``; for a run also
+``optimizer.STATE.NAME``, ``totals``, ``best.NAME`` and ``history``. Where the columns of the data had names, these are
+``feature_names``, as JSON in bytes.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._version import __version__
-from ..backends.errors import CheckpointError
+from ..backends.errors import CheckpointError, ConfigurationError
 from .architecture import build
 from .early_stopping import EarlyStopping
 from .layers import Layer
 from .state import strip
 from .storage import check_tensors, load_tensors, read_header, save_tensors
+from .storage.strict_json import dumps, record
+from .target_scaling import TargetScaling
 
 if TYPE_CHECKING:
     from .optimizers import Optimizer
@@ -38,7 +41,7 @@ def save_model(model: Layer, path: str | Path, weights: Mapping[str, np.ndarray]
     """
     weights = model.state_dict() if weights is None else weights
     tensors = {f"model.{name}": value for name, value in weights.items()}
-    save_tensors(path, tensors | _named(model), _metadata(model, None) | ({LOSS: loss} if loss else {}))
+    save_tensors(path, tensors | _beside(model), _metadata(model, None) | ({LOSS: loss} if loss else {}))
 
 
 def load(path: str | Path) -> Layer:
@@ -57,8 +60,8 @@ def load(path: str | Path) -> Layer:
     with _naming(path):
         model = build(metadata["model"])
         model.load_state_dict(strip(tensors, "model."))
-        model.feature_names = _feature_names(tensors)
-    model.classes = metadata["classes"]
+        model.feature_names, model.target_scaling = _feature_names(tensors), _scaling(tensors)
+    model.classes, model.signed_targets = metadata["classes"], tuple(metadata["signed"])
     return model
 
 
@@ -97,9 +100,9 @@ def _packed(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The tensors of a run and the text that goes with them."""
     state, watch = trainer.state, trainer.early_stopping
-    tensors = state.pack() | {f"best.{name}": value for name, value in best.items()} | _named(trainer.model)
+    tensors = state.pack() | {f"best.{name}": value for name, value in best.items()} | _beside(trainer.model)
     # Among the tensors, since a file's header is of limited size
-    tensors["history"] = np.frombuffer(json.dumps(trainer.history.records).encode(), dtype=np.uint8)
+    tensors["history"] = np.frombuffer(dumps(trainer.history.records).encode(), dtype=np.uint8)
     run = {
         "step": state.step,
         "cursor": state.cursor,
@@ -151,28 +154,34 @@ def load_trainer(trainer: Trainer, path: str | Path) -> None:
         weights = {name: (value.shape, value.dtype) for name, value in strip(tensors, "model.").items()}
         if watch.weights and weights != {name: (value.shape, value.dtype) for name, value in watch.weights.items()}:
             raise CheckpointError("its best weights do not fit its model")
-        records = json.loads(tensors.pop("history").tobytes())
+        records = [record(one) for one in json.loads(tensors.pop("history").tobytes())]
         check_records(records)
-        names = _feature_names(tensors)
-        own = {name: value for name, value in tensors.items() if not name.startswith("best.")}
+        names, scaling = _feature_names(tensors), _scaling(tensors)
+        own = {name: value for name, value in tensors.items() if not name.startswith(("best.", "target."))}
         trainer.backend.restore(run.get("choices"))
         trainer.state.unpack(own, step, cursor)
     trainer.epoch, trainer.history.records, trainer.early_stopping = epoch, records, watch
     trainer.goes_on = bool(run.get("goes_on", True))
-    trainer.model.classes, trainer.model.feature_names = metadata["classes"], names
+    model = trainer.model
+    model.classes, model.feature_names, model.target_scaling = metadata["classes"], names, scaling
+    model.signed_targets = tuple(metadata["signed"])
 
 
-def _named(model: Layer) -> dict[str, np.ndarray]:
-    """The names of a model's columns as a tensor, since a file's header is of limited size."""
-    if model.feature_names is None:
-        return {}
-    return {"feature_names": np.frombuffer(json.dumps(model.feature_names).encode(), dtype=np.uint8)}
+def _beside(model: Layer) -> dict[str, np.ndarray]:
+    """What belongs to a model beside its weights: its columns' names, and how targets are scaled."""
+    names, scaling = model.feature_names, model.target_scaling
+    tensors = {} if scaling is None else {"target.mean": scaling.mean, "target.scale": scaling.scale}
+    if names is not None:  # not in the header, whose size is limited
+        tensors["feature_names"] = np.frombuffer(json.dumps(names).encode(), dtype=np.uint8)
+    return tensors
 
 
 def _metadata(model: Layer, run: dict[str, Any] | None) -> dict[str, str]:
     """The text that goes with a model's tensors."""
     body = {"model": model.describe(), "classes": model.classes, "run": run}
-    return {"format": FORMAT, "version": __version__, "gearshift": json.dumps(body)}
+    if model.signed_targets:
+        body["signed"] = list(model.signed_targets)
+    return {"format": FORMAT, "version": __version__, "gearshift": dumps(body)}
 
 
 def _load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -187,7 +196,7 @@ def _described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
     try:
         body = json.loads(metadata["gearshift"])
         check_description(body)
-        return body
+        return {"signed": [], **body}
     except CheckpointError as error:
         raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from None
     except (KeyError, ValueError, RecursionError) as error:
@@ -205,6 +214,19 @@ def _feature_names(tensors: dict[str, np.ndarray]) -> list[str] | None:
     if len({*names}) < len(names):
         raise CheckpointError("a name occurs twice among its feature names")
     return names
+
+
+def _scaling(tensors: dict[str, np.ndarray]) -> TargetScaling | None:
+    """The scaling among a file's tensors, checked; None where there is none."""
+    found = strip(tensors, "target.")
+    if not found:
+        return None
+    if found.keys() != {"mean", "scale"} or any(part.ndim != 1 or part.dtype != np.float64 for part in found.values()):
+        raise CheckpointError("its target scaling is not a float64 mean and scale for each column")
+    try:
+        return TargetScaling(**found)
+    except ConfigurationError as error:
+        raise CheckpointError(str(error)) from None
 
 
 @contextmanager

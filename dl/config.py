@@ -73,6 +73,7 @@ class DataSection(Section):
     folder: str = ""
     fetch: bool = False
     standardize: bool = True
+    standardize_target: bool = True
 
 
 class LayerSection(BaseModel):
@@ -212,7 +213,7 @@ class TrainSection(Section):
     order: Literal["shuffled", "once", "replacement"] = "shuffled"
     accumulate: Count = 1
     loss_goal: float = Field(default=0.0, ge=0)
-    class_weight: Literal["none", "balanced"] | list[float] = "none"
+    class_weight: Literal["none", "balanced"] | list[float] | dict[str, float] = "none"
     clip_norm: float = Field(default=0.0, ge=0)
     clip_value: float = Field(default=0.0, ge=0)
     l1: float = Field(default=0.0, ge=0)

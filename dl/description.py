@@ -36,6 +36,7 @@ class Description(BaseModel):
     model: dict[str, Any]
     classes: list[Integer | str] | None
     run: RunState | None
+    signed: list[Annotated[int, Field(ge=0, lt=2**31)]] = []
 
 
 class Record(BaseModel):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from .losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from .optimizers.base import Optimizer
 from .regularizers import L1, Regularizer, SoftThreshold
 from .schedules import Schedule, schedules
+from .target_scaling import TargetScaling
 from .trainer import Trainer
 from .wiring import wire
 
@@ -129,7 +132,31 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
         layers.append(Linear(width, outputs))
     model = Sequential(*layers, dtype=section.dtype)
     model.classes = None if splits.classes is None else splits.classes.tolist()
+    model.target_scaling = scaling_of(configuration, splits, loss)
     return model
+
+
+def scaling_of(configuration: Configuration, splits: Splits, loss: Loss) -> TargetScaling | None:
+    """How the targets of a training are scaled: by the spread that the training part has; None where they are not."""
+    train = splits.train
+    if not configuration.data.standardize_target or configuration.autoencoder.kind != "none" or train.y is None:
+        return None
+    numbers = loss.numbers(math.prod(train.y.shape[1:]))
+    return TargetScaling.of(train.y, train.weight, numbers=numbers) if numbers.any() else None
+
+
+def with_learned_targets(configuration: Configuration, splits: Splits) -> tuple[Configuration, Splits]:
+    """The same training of targets that are scaled already: for what works on steps and losses, not on answers."""
+    loss = build_loss(configuration, splits)
+    scaling = scaling_of(configuration, splits, loss)
+    if scaling is None:
+        return configuration, splits
+    parts = {
+        name: None if part is None else part.with_targets(scaling.scaled(part.y, configuration.model.dtype))
+        for name, part in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
+    }
+    data = configuration.data.model_copy(update={"standardize_target": False})
+    return configuration.model_copy(update={"data": data}), replace(splits, **parts)
 
 
 def outputs_of(splits: Splits, loss: Loss) -> int:
@@ -218,6 +245,15 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
             f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; {hint(unknown[0], accepted)}"
         )
     return kind(**arguments)
+
+
+def class_weights(configuration: Configuration, splits: Splits) -> Any:
+    """``train.class_weight`` as `Trainer.fit` takes it; TOML's keys are text, also of classes that are numbers."""
+    given = configuration.train.class_weight
+    if isinstance(given, dict) and splits.classes is not None and splits.classes.dtype.kind != "U":
+        names = {str(name): name for name in splits.classes.tolist()}
+        return {names.get(key, key): weight for key, weight in given.items()}
+    return None if given == "none" else given
 
 
 def build_callbacks(configuration: Configuration, splits: Splits) -> list[Callback]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from ..kernels.joint import JOINT
 from .data import Dataset
 from .graph import Graph, Value
 from .losses import Loss
+from .target_scaling import TargetScaling
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class JointLoss(Loss, named=False):
         if not heads or not all(isinstance(head, Head) for head in heads.values()):
             raise ConfigurationError(f"JointLoss: heads are {heads}; expected at least one gs.Head by name")
         self.heads = heads
+        self.compares = any(head.loss.compares for head in heads.values())  # pyright: ignore[reportAttributeAccessIssue]
         parts = (f"{name}_{metric}" for name, head in heads.items() for metric in head.loss.metrics)
         self.metrics = ("loss", *parts)
 
@@ -122,6 +126,60 @@ class JointLoss(Loss, named=False):
     def predict(self, outputs: np.ndarray) -> dict[str, Any]:
         """The answers of each head, by name."""
         return {name: head.loss.predict(part) for name, head, part in self._parts(outputs)}
+
+    def answers(
+        self, outputs: np.ndarray, scaling: TargetScaling | None = None, signed: Sequence[int] = ()
+    ) -> dict[str, Any]:
+        found = {}
+        for (name, head, part), (start, stop) in zip(self._parts(outputs), self.columns, strict=True):
+            own = None
+            if scaling is not None and head.loss.numbers(stop - start).all():
+                own = scaling.columns(start, stop)
+            found[name] = head.loss.answers(part, own, [column for column in signed if start <= column < stop])
+        return found
+
+    def numbers(self, columns: int) -> np.ndarray:
+        return np.concatenate([head.loss.numbers(stop - start) for head, (start, stop) in self._placed()])
+
+    def signed(self, y: np.ndarray, before: Sequence[int] = ()) -> tuple[int, ...]:
+        found = []
+        for head, (start, stop) in self._placed():
+            known = [column - start for column in before if start <= column < stop]
+            found += [start + column for column in head.loss.signed(y[:, start:stop], known)]
+        return tuple(found)
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        total = 0.0
+        for head, (start, stop) in self._placed():
+            own = head.loss.baseline(self._targets(head, y[:, start:stop]), weight)
+            if own is None:
+                return None
+            total += head.weight * own
+        return total
+
+    def measures(self, y: np.ndarray, answers: Any, weight: np.ndarray | None, *, scaled: bool) -> dict[str, float]:
+        found = {}
+        for name, (head, (start, stop)) in zip(self.heads, self._placed(), strict=True):
+            own = head.loss.measures(y[:, start:stop], answers[name], weight, scaled=scaled)
+            if scaled and "r2" in own and "mse" not in own:  # the head's loss is in scaled units here
+                own["mse"] = float(np.average((y[:, start] - answers[name].reshape(-1)) ** 2, weights=weight))
+            found |= {f"{name}_{measure}": value for measure, value in own.items()}
+        return found
+
+    @property
+    def columns(self) -> list[tuple[int, int]]:
+        """Where each head's targets begin and end among the columns of y."""
+        graph = Graph("float64")
+        ends = np.cumsum([0, *(head.target(graph).shape[0] for head in self.heads.values())]).tolist()
+        return list(pairwise(ends))
+
+    def _placed(self) -> list[tuple[Head, tuple[int, int]]]:
+        return list(zip(self.heads.values(), self.columns, strict=True))
+
+    @staticmethod
+    def _targets(head: Head, y: np.ndarray) -> np.ndarray:
+        """The columns of a head's targets, as integers where they are labels."""
+        return y[:, 0].astype(np.int64) if head.target(Graph("float64")).dtype == "int64" else y
 
     def probabilities(self, outputs: np.ndarray) -> dict[str, Any]:
         """The probabilities of each head that has classes, by name.

@@ -15,6 +15,7 @@ import numpy as np
 from ..backends.errors import ConfigurationError, NonFiniteLoss
 from ..backends.philox import key_of, permutation
 from .data import Dataset, as_dataset
+from .progress import measure
 from .trainer import Trainer
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
@@ -43,11 +44,18 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """All trials, by rate, and the loss before the first step."""
+    """All trials, by rate.
+
+    Attributes
+    ----------
+    before : the loss before the first step.
+    baseline : the least loss of one answer for all rows, as of the mean; None where it is not known.
+    """
 
     rows: tuple[Trial, ...]
     before: float
     iterations: int
+    baseline: float | None = None
 
     @property
     def best(self) -> float:
@@ -56,15 +64,26 @@ class Trials:
         Raises
         ------
         ConfigurationError
-            The loss fell with none.
+            The loss fell with none, or with none below that of one answer for all rows.
         """
         row = min(self.rows, key=lambda row: row.loss)
+        if row.loss < self.before and not self.learned(row):
+            raise ConfigurationError(
+                f"learning-rate trials: after {self.iterations} steps the least loss is {measure(row.loss)}, no better "
+                f"than the mean or the classes' frequencies for all rows, {measure(self.baseline or 0)}: nothing was "
+                "learned, so no rate is advised; try more --iterations, or scale the data (data.standardize, "
+                "data.standardize_target; in Python model.target_scaling)"
+            )
         if not row.loss < self.before:
             raise ConfigurationError(
                 f"learning-rate trials: the loss fell below {self.before:.4g} with none of "
                 f"{', '.join(f'{trial.lr:g}' for trial in self.rows)}; try smaller rates, or look at the data"
             )
         return row.lr
+
+    def learned(self, row: Trial) -> bool:
+        """Whether a trial ended at a loss below that of before, and of one answer for all rows."""
+        return row.loss < self.before and (self.baseline is None or row.loss < self.baseline)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as JSON can hold it: None for an infinite loss."""
@@ -89,11 +108,13 @@ class Trials:
             table.add_column(column, justify="right")
         best = min(self.rows, key=lambda row: row.loss)
         for row in self.rows:
-            loss = f"{row.loss:.4f}" if math.isfinite(row.loss) else "diverged"
-            table.add_row(f"{row.lr:g}", loss, "best" if row is best and row.loss < self.before else "")
+            loss = measure(row.loss) if math.isfinite(row.loss) else "diverged"
+            table.add_row(f"{row.lr:g}", loss, "best" if row is best and self.learned(row) else "")
         console = Console()
         console.print(table)
-        console.print(f"before the first step: {self.before:.4f}", highlight=False)
+        if self.baseline is not None:
+            console.print(f"one answer for all rows: {measure(self.baseline)}", highlight=False)
+        console.print(f"before the first step: {measure(self.before)}", highlight=False)
 
     def __str__(self) -> str:
         return "\n".join(f"lr {row.lr:<8g} loss {row.loss:.4f}" for row in self.rows)
@@ -138,15 +159,16 @@ def learning_rate_trials(
         raise ConfigurationError(f"learning-rate trials: iterations is {iterations}; expected at least 1")
     dataset = as_dataset(data, y)
     rows, before, batch_size = [], math.nan, min(batch_size, len(dataset))
+    baseline: float | None = None
     for number, rate in enumerate(sorted(rates)):
         trainer = make(float(rate))
         parts = _parts(dataset, iterations, batch_size, trainer.seed)
         held = dataset.sample(HELD)
         if not number:
-            before = trainer.evaluate(held)["loss"]
+            before, baseline = trainer.evaluate(held)["loss"], trainer.baseline(held)
         rows.append(_trial(trainer, float(rate), parts, held, batch_size))
         advance(number + 1, min(row.loss for row in rows))
-    return Trials(tuple(rows), before, iterations)
+    return Trials(tuple(rows), before, iterations, baseline)
 
 
 def _trial(trainer: Trainer, rate: float, parts: list[Dataset], held: Dataset, batch_size: int) -> Trial:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,9 +18,10 @@ from ..kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ..kernels.squared_error import SQUARED_ERROR
 from ..kernels.weigh import WEIGH
 from .data import Dataset
-from .data.dataset import one_hot
+from .data.dataset import labels_of
 from .graph import Graph, Value
 from .registered import Registered
+from .target_scaling import TargetScaling
 
 small_is_zero = np.errstate(under="ignore")  # a probability too small for its dtype is 0, which is no mistake
 
@@ -28,6 +30,10 @@ class Loss(Registered):
     """Base of the losses. `metrics` are the columns of the scores that its operation writes, the loss first."""
 
     metrics: tuple[str, ...] = ("loss",)
+    compares: ClassVar[bool] = False
+    """Whether `measures` has something to say of answers beside targets."""
+    squared: ClassVar[bool] = False
+    """Whether it is in the target's squared units."""
     targets: ClassVar[str] = "classes"
     """What it learns: ``"classes"`` by one output each, ``"binary"`` answers by one output, or ``"values"``."""
     operation: ClassVar[Operation]
@@ -86,6 +92,17 @@ class Loss(Registered):
         """The answers that outputs (rows, n) stand for."""
         return outputs
 
+    def answers(self, outputs: np.ndarray, scaling: TargetScaling | None = None, signed: Sequence[int] = ()) -> Any:
+        """`predict`, in the units and with the labels of the targets that the model learned.
+
+        Parameters
+        ----------
+        scaling : the model's `target_scaling`.
+        signed : the model's `signed_targets`: columns of the targets that were −1 and +1.
+        """
+        answers = self.predict(outputs)
+        return answers if scaling is None else scaling.restored(answers)
+
     def probabilities(self, outputs: np.ndarray) -> Any:
         """The probabilities that outputs (rows, n) stand for.
 
@@ -95,6 +112,36 @@ class Loss(Registered):
             The loss has none.
         """
         raise ConfigurationError(f"{type(self).__name__} has no probabilities; use predict()")
+
+    def numbers(self, columns: int) -> np.ndarray:
+        """Which of the columns of the targets hold numbers that may be scaled: (columns,) bool."""
+        return np.full(columns, self.targets == "values")
+
+    def signed(self, y: np.ndarray, before: Sequence[int] = ()) -> tuple[int, ...]:
+        """The columns of targets y that are −1 and +1 for no and yes; `before` where y does not tell."""
+        return ()
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        """The least loss that one answer for all rows can have; None where that is not known.
+
+        A model with a loss no lower than this has learned nothing of its inputs.
+
+        Parameters
+        ----------
+        y : targets that `check` has passed.
+        weight : (rows,) shares of the rows, together 1.
+        """
+        return None
+
+    def measures(self, y: np.ndarray, answers: Any, weight: np.ndarray | None, *, scaled: bool) -> dict[str, float]:
+        """What `Trainer.evaluate` reports of answers beside `metrics`; y and `answers` in the target's units.
+
+        Parameters
+        ----------
+        weight : (rows,) or None.
+        scaled : whether the model learned scaled targets.
+        """
+        return {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -119,7 +166,7 @@ class CrossEntropyLoss(Loss):
         data.check_labels(prediction[-1])
         labels = data.y.size // len(data)
         if labels != math.prod(prediction[:-1]):
-            way_out = one_hot(data.y) if len(prediction) == 1 else ""
+            way_out = labels_of(data.y) if len(prediction) == 1 else ""
             raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}{way_out}")
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
@@ -129,8 +176,14 @@ class CrossEntropyLoss(Loss):
     @small_is_zero
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """The softmax over the classes, in the outputs' dtype."""
-        exps = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-        return exps / exps.sum(axis=-1, keepdims=True)
+        with np.errstate(under="ignore"):  # what is too small to be a number is 0
+            exps = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+            return exps / exps.sum(axis=-1, keepdims=True)
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        labels = y.reshape(len(y), -1)
+        shares = np.bincount(labels.ravel(), np.repeat(weight, labels.shape[1]) / labels.shape[1])
+        return _entropy(shares)
 
 
 class MSELoss(Loss):
@@ -138,12 +191,30 @@ class MSELoss(Loss):
 
     operation = SQUARED_ERROR
     targets = "values"
+    squared = compares = True
 
     def target(self, graph: Graph, prediction: Value) -> Value:
         return graph.batch(prediction.shape, graph.dtype, "targets")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        rows = y.reshape(len(y), -1).astype(np.float64)
+        rows = rows - rows[0]  # an offset costs no digits
+        return float((weight @ (rows - weight @ rows) ** 2).mean())
+
+    def measures(self, y: np.ndarray, answers: Any, weight: np.ndarray | None, *, scaled: bool) -> dict[str, float]:
+        """R², where there are two rows or more, and the mean squared error where ``"loss"`` has other units."""
+        from sklearn.metrics import mean_squared_error, r2_score
+
+        y, answers = (np.asarray(part, np.float64).reshape(len(y), -1) for part in (y, answers))
+        found = {}
+        if scaled and y.shape[1] > 1:
+            found["mse"] = float(mean_squared_error(y, answers, sample_weight=weight))
+        if len(y) > 1:
+            found["r2"] = float(r2_score(y, answers, sample_weight=weight))
+        return found
 
 
 class SoftCrossEntropyLoss(CrossEntropyLoss):
@@ -167,6 +238,13 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
             row = int(wrong.argmax())
             raise DataError(f"y[{row}] is {data.y[row]}; expected a share of at least 0 for each class, together 1")
 
+    def numbers(self, columns: int) -> np.ndarray:
+        """None: shares are not scaled."""
+        return np.zeros(columns, bool)
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        return _entropy(weight @ y.reshape(len(y), -1))
+
 
 class BinaryLoss(Loss, named=False):
     """Base of the losses of yes-or-no outputs (rows, n), with labels 0 and 1 (rows,) or floats (rows, n) as targets."""
@@ -180,8 +258,6 @@ class BinaryLoss(Loss, named=False):
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         check_values(self, data, prediction)
-        if data.y.dtype.kind == "i":
-            return data.check_labels(2)
         wrong = self._wrong(data.y).reshape(len(data), -1).any(axis=1)
         if bool(wrong.any()):
             row = int(wrong.argmax())
@@ -203,6 +279,11 @@ class BCEWithLogitsLoss(BinaryLoss):
     """
 
     operation = BINARY_CROSS_ENTROPY
+    _expected = "targets from 0 to 1; of -1 and 1 make (y + 1) / 2, or use HingeLoss"
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        ones = weight @ y.reshape(len(y), -1)
+        return float(np.mean([_entropy(np.array([1 - one, one])) for one in ones]))
 
     @small_is_zero
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
@@ -217,14 +298,29 @@ class BCEWithLogitsLoss(BinaryLoss):
 class HingeLoss(BinaryLoss):
     """Binary hinge: max(0, 1 − y ŷ), averaged over batch and outputs.
 
-    Targets are −1 and +1, or labels 0 and 1, of which 0 counts as −1.
+    Targets are −1 and +1, or labels 0 and 1, of which 0 counts as −1. A model answers as its targets were: −1 and +1
+    where it was trained on these, else 0 and 1.
     """
 
     operation = HINGE
-    _expected = "targets of -1 and 1, or of 0 and 1"
+    _expected = "targets of -1 and 1 alone, or of 0 and 1 alone"
 
     def _wrong(self, y: np.ndarray) -> np.ndarray:
-        return (y != 1) & (y != 0) & (y != -1)
+        no = -1 if bool((y < 0).any()) else 0
+        return (y != 1) & (y != no)
+
+    def signed(self, y: np.ndarray, before: Sequence[int] = ()) -> tuple[int, ...]:
+        if bool((y < 0).any()):
+            return tuple(range(y.size // len(y)))
+        return () if bool((y == 0).any()) else tuple(before)
+
+    def answers(self, outputs: np.ndarray, scaling: TargetScaling | None = None, signed: Sequence[int] = ()) -> Any:
+        answers = self.predict(outputs)
+        return 2 * answers - 1 if len(signed) else answers
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        ones = weight @ (y.reshape(len(y), -1) > 0)
+        return float((2 * np.minimum(ones, 1 - ones)).mean())
 
 
 class MulticlassHingeLoss(CrossEntropyLoss):
@@ -238,6 +334,17 @@ class MulticlassHingeLoss(CrossEntropyLoss):
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """None: margins are not probabilities."""
         return Loss.probabilities(self, outputs)
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        # equal outputs lose 1 in every row; the most frequent class ahead by 1 loses 2 in the others
+        return min(1.0, 2 * (1 - float(np.bincount(y.reshape(-1), weight).max())))
+
+
+def _entropy(shares: np.ndarray) -> float:
+    """Of the classes' shares, in nats."""
+    shares = np.asarray(shares, np.float64)
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
 
 
 def check_values(loss: Loss, data: Dataset, prediction: tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from .. import backends
 from ..backends.philox import key_of
 from ..kernels.counters import STEP
+from .answers import as_learned
 from .arena import Arena
 from .data import Dataset, as_dataset
 from .data.names import matched
@@ -47,7 +48,7 @@ class Objective:
     ) -> None:
         self.model, self.loss = model, loss
         self.backend = backends.get(backend) if arena is None else arena.backend
-        data = matched(as_dataset(x, y), model.feature_names)
+        data = as_learned(matched(as_dataset(x, y), model.feature_names), model, loss)
         parameters = model.ensure_initialized(seed).parameters()
         self.arena = arena or Arena(self.backend, model.dtype, parameters)
         self.trained = [parameter for parameter in parameters if parameter.trained]

@@ -59,6 +59,7 @@ def report(loss: Loss, data: Dataset, answers: np.ndarray, names: list[int | str
 
     y = data.on_host("y")
     if loss.targets == "binary":
+        answers = (answers > 0).astype(np.int64)  # also those of -1 and 1
         y = (y > 0.5).astype(np.int64).reshape(answers.shape)
     elif "accuracy" in loss.metrics:
         y = y.argmax(axis=1) if y.dtype.kind == "f" else y.reshape(-1)

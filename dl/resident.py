@@ -87,9 +87,16 @@ class Evaluator:
     """Runs a model over a data set and averages its scores."""
 
     def __init__(
-        self, model: Layer, loss: Loss, arena: Arena, data: Rows, capacity: int, precision: str | None = None
+        self,
+        model: Layer,
+        loss: Loss,
+        arena: Arena,
+        data: Rows,
+        capacity: int,
+        precision: str | None = None,
+        unit: float = 1.0,
     ) -> None:
-        self.backend, self.loss, self.data = data.backend, loss, data
+        self.backend, self.loss, self.data, self.unit = data.backend, loss, data, unit
         backend = self.backend
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(loss.metrics), np.float64)
@@ -110,7 +117,7 @@ class Evaluator:
         if rest:
             self.data.ready(self.data.rows - rest, rest, 1)
             self.plan.run(rest, 1)
-        return means(self.backend.to_numpy(self.totals), self.loss)
+        return means(self.backend.to_numpy(self.totals), self.loss, self.unit)
 
 
 class Predictor:
@@ -168,6 +175,9 @@ def check_categories(graph: Graph, x: Value, data: Dataset) -> None:
         data.check_categories(graph.categories[x])
 
 
-def means(totals: np.ndarray, loss: Loss) -> dict[str, float]:
-    """The averages of a loss's metrics from their totals."""
-    return {name: float(total / max(totals[0], 1)) for name, total in zip(loss.metrics, totals[1:], strict=True)}
+def means(totals: np.ndarray, loss: Loss, unit: float = 1.0) -> dict[str, float]:
+    """The averages of a loss's metrics from their totals, the loss times `unit`; all are NaN where the loss is."""
+    found = {name: float(total / max(totals[0], 1)) for name, total in zip(loss.metrics, totals[1:], strict=True)}
+    if math.isnan(found["loss"]):
+        return dict.fromkeys(found, math.nan)
+    return found if unit == 1 else found | {"loss": found["loss"] * unit}

@@ -25,6 +25,7 @@ from .joint_loss import JointLoss
 from .layers import Layer
 from .losses import CrossEntropyLoss, Loss, MSELoss
 from .storage import RunLock, write_atomically
+from .storage.strict_json import dumps, record
 
 if TYPE_CHECKING:
     from .data import Splits
@@ -87,10 +88,10 @@ class Run:
         from .description import check_records
 
         try:
-            records = [json.loads(line) for line in lines]
+            records = [record(json.loads(line)) for line in lines]
             check_records(records)
             return History(records)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise DataError(f"{path} is damaged: {error}; the next --resume writes it anew") from None
 
     @property
@@ -207,10 +208,10 @@ class RunWriter(Callback):
                 self._best = trainer.model.state_dict()
                 self._save_best(trainer)
         check_trainer(trainer, self.path / LAST, configuration, best=patience)
-        lines = [json.dumps(record) + "\n" for record in trainer.history]
+        lines = [dumps(one) + "\n" for one in trainer.history]
         write_atomically(self.path / METRICS, "".join(lines).encode())
         write_atomically(self.path / CONFIG, configuration.encode())
-        environment = json.dumps(environment_of(trainer), indent=2)
+        environment = dumps(environment_of(trainer), indent=2)
         write_atomically(self.path / ENVIRONMENT, environment.encode())
         if data is not None:
             write_atomically(self.path / DATA, data.model_dump_json(indent=2).encode())
@@ -220,7 +221,7 @@ class RunWriter(Callback):
         self._check_place(trainer)
         try:
             with (self.path / METRICS).open("ab") as metrics:
-                metrics.write(json.dumps(record).encode() + b"\n")
+                metrics.write(dumps(record).encode() + b"\n")
         except OSError as error:  # writing says no name
             raise OSError(error.errno, error.strerror, str(self.path / METRICS)) from error
         if self._improved(trainer.history, record):

@@ -17,6 +17,7 @@ labels = "auto"          # "classes", "values", or "auto": integers and text are
 folder = ""              # where the Fashion-MNIST files are; "" looks in the usual places
 fetch = false            # fetch Fashion-MNIST from OpenML where it is nowhere
 standardize = true       # a first layer that subtracts the mean and divides by the deviation
+standardize_target = true  # values to predict are learned in units of their spread; answers keep their own units
 
 [model]
 hidden = [256]           # widths of the hidden layers
@@ -68,7 +69,7 @@ monitor = "validation_loss"
 order = "shuffled"       # minibatches: "shuffled" each epoch, "once", or drawn with "replacement"
 accumulate = 1           # parts in which a minibatch is taken, to save memory
 loss_goal = 0.0          # stop once an epoch's training loss is at most this; 0 never does
-class_weight = "none"    # "balanced", or a weight for each class, as [1.0, 5.0]
+class_weight = "none"    # "balanced", [1.0, 5.0] in the classes' order, or {fraud = 5.0} by name
 clip_norm = 0.0          # shorten the gradient to this norm; 0 leaves it
 clip_value = 0.0         # clip each element of the gradient to this size; 0 leaves it
 l1 = 0.0                 # adds l1 · sign w to the weights' gradient

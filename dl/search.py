@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import loguniform, randint, uniform
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler
@@ -97,9 +98,12 @@ class Search:
         """
         section = self.configuration.search
         scale = StandardScaler() if self.configuration.data.standardize else "passthrough"
+        network, path = self.estimator, "network__"
+        if isinstance(network, MLPRegressor) and self.configuration.data.standardize_target:
+            network, path = TransformedTargetRegressor(network, transformer=StandardScaler()), "network__regressor__"
         found: Any = _InTurns(
-            Pipeline([("scale", scale), ("network", self.estimator)]),
-            [{f"network__{name}": [value] for name, value in candidate.items()} for candidate in self.candidates],
+            Pipeline([("scale", scale), ("network", network)]),
+            [{f"{path}{name}": [value] for name, value in candidate.items()} for candidate in self.candidates],
             scoring=section.scoring or None,
             n_jobs=section.jobs,
             cv=section.folds,

@@ -14,6 +14,7 @@ import numpy as np
 from .. import backends
 from ..backends import Backend
 from ..backends.errors import ConfigurationError
+from .answers import as_learned, check_finite, loss_unit
 from .arguments import check_fit, check_trainer
 from .callbacks import Callback
 from .data import Dataset, as_dataset
@@ -21,7 +22,7 @@ from .data.names import matched
 from .data.weights import with_class_weights
 from .early_stopping import EarlyStopping
 from .explanation import explain
-from .graph import Graph
+from .graph import Graph, Value
 from .groups import ParameterGroup
 from .history import History
 from .interrupts import in_notebook, interrupts, unswallowed
@@ -266,8 +267,9 @@ class Trainer:
         order : how minibatches are drawn: ``"shuffled"``, each epoch anew without replacement; ``"once"``, in the first
             epoch's order; ``"replacement"``, each row any of all.
         accumulate : parts in which each minibatch is taken, whose gradients are added up: less memory, the same step.
-        class_weight : ``"balanced"``, a weight for each class, or a mapping of labels to weights, with which the rows'
-            weights are multiplied in training; validation is by the weights of its own rows, if it has any.
+        class_weight : ``"balanced"``, a weight for each class in their order, or a mapping of classes to weights,
+            where others have 1: by the model's `classes` where it has such names, else by labels. The rows' weights
+            are multiplied with it in training; validation is by the weights of its own rows, if it has any.
         callbacks : see `Callback`.
         verbose : shows progress on standard error.
 
@@ -311,9 +313,11 @@ class Trainer:
             )
             dataset = self._checked(as_dataset(data, y))
             names, classes = dataset.feature_names, dataset.classes
+            self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
             held_out = None if validation is None else self._checked(matched(as_dataset(validation), names, classes))
             if class_weight is not None:
-                dataset = with_class_weights(dataset, class_weight)
+                names_of = self.model.classes or classes
+                dataset = with_class_weights(dataset, class_weight, self._classes(dataset), names_of)
             callbacks = [*callbacks]
             if verbose:
                 from .progress import introduce, progress
@@ -375,30 +379,68 @@ class Trainer:
     def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
         """The mean loss over a data set, by the rows' weights if it has any, and the accuracy where the loss has one.
 
-        With `report`, precision and recall too: of the second of two classes, else their means over the classes.
+        Of `MSELoss` also R², ``"r2"``, of two rows and more: the mean over the outputs, as scikit-learn's `r2_score`.
+        With a `target_scaling` of one column, ``"loss"`` is in the target's squared units, here as in the history; of
+        several columns it is in units of their squared scales, and ``"mse"`` is the mean squared error. With `report`,
+        precision and recall too: of the second of two classes, else their means over the classes.
+
+        Raises
+        ------
+        DataError
+            The model's outputs for a row are NaN or infinite.
         """
-        dataset = self._checked(as_dataset(data, y))
+        given = self._matched(as_dataset(data, y))
+        dataset = self._checked(given)
         with self.turns:
             found = self.evaluator(dataset)()
-        return found | self.report(dataset).means if report else found
+        if not all(map(np.isfinite, found.values())):
+            self._outputs(dataset)  # raises, unless the loss alone overflows
+        if self.loss.compares:
+            weight = None if given.weight is None else given.on_host("weight")
+            scaled = self.model.target_scaling is not None
+            found |= self.loss.measures(given.on_host("y"), self.predict(given), weight, scaled=scaled)
+        return found | self.report(given).means if report else found
+
+    def baseline(self, data: Any, y: Any = None) -> float | None:
+        """The least loss on a data set of one answer for all rows, as of the mean or of the classes' frequencies.
+
+        A model whose loss is no lower has learned nothing of x. None where the loss has no such rule.
+        """
+        dataset = self._checked(as_dataset(data, y))
+        weight = np.ones(len(dataset)) if dataset.weight is None else dataset.on_host("weight")
+        found = self.loss.baseline(dataset.on_host("y"), weight / weight.sum())
+        return None if found is None else found * loss_unit(self.model, self.loss)
 
     @underflowing
     def report(self, data: Any, y: Any = None) -> Report:
         """Precision and recall of each class on a data set."""
-        dataset = self._checked(as_dataset(data, y))
+        dataset = self._matched(as_dataset(data, y))
+        self._checked(dataset)
         return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
 
     @underflowing
     def predict(self, x: Any) -> Any:
         """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs.
 
-        Those of a `JointLoss` are a dictionary by heads.
+        They are in the target's units, as float64, where the model has a `target_scaling`; those of a `HingeLoss` are
+        −1 and +1 where it was trained on these. Those of a `JointLoss` are a dictionary by heads.
+
+        Raises
+        ------
+        DataError
+            The outputs for a row are NaN or infinite, as those of very large numbers are.
         """
-        return self.loss.predict(self._outputs(x))
+        return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)
 
     @underflowing
     def predict_proba(self, x: Any) -> Any:
-        """The probability of each class for x (rows, features): (rows, classes)."""
+        """The probability of each class for x (rows, features): (rows, classes).
+
+        Raises
+        ------
+        DataError
+            The outputs for a row are NaN or infinite.
+        """
         return self.loss.probabilities(self._outputs(x))
 
     @underflowing
@@ -409,7 +451,7 @@ class Trainer:
             self.model.parameters()  # gives names, by which the arena knows the layer's
             predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
             check_categories(predictor.program.graph, predictor.program.x, data)
-            return predictor(data.x)
+            return self._finite(predictor(data.x), data.x)
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
@@ -474,9 +516,9 @@ class Trainer:
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
-        held_out = None if validation is None else as_dataset(validation)
+        held_out = None if validation is None else as_learned(as_dataset(validation), self.model, self.loss)
         self.model.ensure_initialized(self.seed)
-        arguments = self, as_dataset(data), held_out, batch_size, EVALUATION_ROWS
+        arguments = self, as_learned(as_dataset(data), self.model, self.loss), held_out, batch_size, EVALUATION_ROWS
         stated = statement(*arguments)
         if self.backend.streams and sum(stated.values()) > self.backend.memory()[0]:
             return statement(*arguments, streamed=True)
@@ -505,7 +547,7 @@ class Trainer:
     def totals(self) -> dict[str, float]:
         """Means of the metrics over the epoch so far. A look at the device."""
         with self.turns:
-            return means(self.backend.to_numpy(self.state.totals), self.loss)
+            return means(self.backend.to_numpy(self.state.totals), self.loss, loss_unit(self.model, self.loss))
 
     def _outputs(self, x: Any) -> np.ndarray:
         data = matched(as_dataset(x), self.model.feature_names)
@@ -515,31 +557,50 @@ class Trainer:
             if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
                 self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
             check_categories(self._predictor.program.graph, self._predictor.program.x, data)
-            return self._predictor(rows)
+            return self._finite(self._predictor(rows), rows)
+
+    def _finite(self, outputs: np.ndarray, rows: Any) -> np.ndarray:
+        if not np.isfinite(outputs).all():
+            check_finite(outputs, rows, self.model.state_dict())
+        return outputs
 
     def evaluator(self, data: Dataset, capacity: int = EVALUATION_ROWS, streamed: bool | None = None) -> Evaluator:
-        """Evaluates the current weights on a data set, again and again.
+        """Evaluates the current weights on a data set, again and again; its targets are as the model learns them.
 
         `streamed` says whether the data stay on the host; None finds out whether they fit.
         """
         if streamed is None:
             streamed = exceeds(self.backend, data)
+        unit = loss_unit(self.model, self.loss)
         with self.turns:
             rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
-            return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision)
+            return Evaluator(self.model, self.loss, self.state.arena, rows, capacity, self.precision, unit)
 
     def _restore_best(self) -> None:
         if self.early_stopping.patience is not None and self.early_stopping.weights:
             self.state.arena.unpack(self.state.arena.values, self.early_stopping.weights)
 
     def _checked(self, data: Dataset) -> Dataset:
-        """The data in the order of the model's names, where they fit the model and the loss."""
-        data = matched(data, self.model.feature_names, None if self.loss.targets == "values" else self.model.classes)
-        graph = Graph(self.model.dtype)
-        self.model.parameters()
-        width = flat(data.x).shape[1]
-        x = graph.batch((width,))
-        output = graph.lower(self.model, x)
+        """The data set with columns in the model's order, and targets as the model learns them."""
+        data = as_learned(self._matched(data), self.model, self.loss)
+        graph, x, output = self._lowered(data)
         self.loss.check(data, output.example_shape)
         check_categories(graph, x, data)
         return data
+
+    def _matched(self, data: Dataset) -> Dataset:
+        """The data set with columns and classes in the model's order."""
+        return matched(data, self.model.feature_names, None if self.loss.targets == "values" else self.model.classes)
+
+    def _lowered(self, data: Dataset) -> tuple[Graph, Value, Value]:
+        """The model's graph for rows of a data set, its input and its output."""
+        graph = Graph(self.model.dtype)
+        self.model.parameters()
+        x = graph.batch((flat(data.x).shape[1],))
+        return graph, x, graph.lower(self.model, x)
+
+    def _classes(self, data: Dataset) -> int:
+        """How many classes the model tells apart."""
+        if self.loss.targets == "values":
+            raise ConfigurationError(f"class_weight is given, but {self.loss!r} learns numbers and has no classes")
+        return 2 if self.loss.targets == "binary" else self._lowered(data)[2].example_shape[-1]

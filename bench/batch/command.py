@@ -141,10 +141,11 @@ def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bo
     ConfigurationError
         The configuration's steps are none that can be timed, or `asked.out` holds those of another one.
     """
-    splits = experiment.load(configuration)
+    given, splits = configuration, experiment.load(configuration)
+    configuration, splits = experiment.with_learned_targets(given, splits)
     first = experiment.build_trainer(configuration, splits, asked.names[0])
     check_configuration(configuration, first)
-    document = _begun(configuration, asked, task_of(configuration, splits, first))
+    document = _begun(given, asked, task_of(configuration, splits, first))
     del first
     with (
         _progress(asked.seconds * (1 + asked.validate)) as tell,

@@ -63,6 +63,7 @@ def measure(
                 f"{trainer.optimizer.lr:g}, so there is no noise scale; try a lower one"
             )
         places.append(_place(examples, chooser, draw, range(place * draws, (place + 1) * draws), loss))
+    _check_learned(run, data)
     adam = [place.adam for place in places if place.adam is not None]
     return Noise(
         backend=trainer.backend.name,
@@ -72,6 +73,18 @@ def measure(
         scale=_median([place.scale for place in places]),
         adam=_median(adam) if adam else None,
     )
+
+
+def _check_learned(run: Descent, data: Dataset) -> None:
+    """Raises where a run has come to no better loss than one answer for all rows: it says nothing of what to do."""
+    baseline, loss = run.trainer.baseline(data), run.loss()
+    if baseline is not None and not loss < baseline:
+        raise ConfigurationError(
+            f"nothing was learned in {run.trainer.step:,} steps: the loss is {loss:.4g}, and one answer for all rows, "
+            f"as the mean or the classes' frequencies, has {baseline:.4g}. So there is no advice; try another learning "
+            "rate (gearshift lr finds one), a longer --budget, or scaled data (data.standardize, "
+            "data.standardize_target)"
+        )
 
 
 def _affordable(trainer: Trainer, data: Dataset, chooser: np.random.Generator, seconds: float) -> int:

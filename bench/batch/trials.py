@@ -79,8 +79,12 @@ class TrainingRuns:
         run = self._begin(self.before, self.task.lr, 0)
         run.run(steps)
         loss = run.loss()
-        if not math.isfinite(loss) or loss <= 0:
-            raise ConfigurationError(f"training as configured ends in a loss of {loss:g}, which is no target")
+        baseline = run.trainer.baseline(self.looked_at)
+        if not math.isfinite(loss) or loss <= 0 or (baseline is not None and loss >= baseline):
+            raise ConfigurationError(
+                f"training as configured ends in a loss of {loss:g}, which is no target"
+                + ("" if baseline is None else f"; one answer for all rows has {baseline:g}")
+            )
         return loss
 
     def search(self, found: Trainings, batch: int, around: float) -> float | None:

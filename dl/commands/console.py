@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -103,9 +102,10 @@ def check_files(**files: Path | None) -> None:
 def show(result: dict[str, Any], as_json: bool) -> None:
     """The result of a command."""
     from ..progress import measure
+    from ..storage.strict_json import dumps
 
     if as_json:
-        print(json.dumps(result))
+        print(dumps(result))
         return
     for name, value in result.items():
         text = "  ".join(f"{key} {measure(of)}" for key, of in value.items()) if isinstance(value, dict) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +30,7 @@ def lr(
     from .. import experiment, learning_rates
     from ..progress import candidates
     from ..storage import write_atomically
+    from ..storage.strict_json import dumps
 
     check_files(plot=plot, out=out)
     try:
@@ -59,7 +59,7 @@ def lr(
         result.show()
     show({"optimizer.lr": result.best}, as_json)
     if out:
-        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        write_atomically(out, dumps(result.as_json(), indent=1).encode())
         say(f"written: {out}")
     if plot:
         result.plot(plot)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +29,7 @@ def search(
     from ..config import SearchConfiguration, read_as
     from ..progress import candidates
     from ..storage import write_atomically
+    from ..storage.strict_json import dumps
 
     check_files(plot=plot, out=out)
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # search.jobs are processes; they import nothing from this folder
@@ -39,11 +39,11 @@ def search(
     with candidates(len(plan.candidates), quiet) as advance:
         result = plan.run(advance)
     if as_json:
-        print(json.dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
+        print(dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
     else:
         result.show()
     if out:
-        write_atomically(out, json.dumps(result.as_json(), indent=1).encode())
+        write_atomically(out, dumps(result.as_json(), indent=1).encode())
         say(f"written: {out}")
     if plot:
         from ..plots import search_scores

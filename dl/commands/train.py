@@ -166,7 +166,7 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
                 loss_goal=section.loss_goal or None,
                 order=section.order,
                 accumulate=section.accumulate,
-                class_weight=None if section.class_weight == "none" else section.class_weight,
+                class_weight=experiment.class_weights(configuration, splits),
                 callbacks=[*experiment.build_callbacks(configuration, splits), writer],
                 verbose=not quiet,
             )

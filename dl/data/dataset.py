@@ -28,8 +28,9 @@ class Dataset:
         integers become float32 (so integers beyond 2²⁴ are rounded), wider floats float64. A data frame whose columns
         differ in dtype takes the one that holds them all. A C-contiguous memory map of uint8, float32 or float64 stays
         mapped; any other is read into memory whole, if there is as much free.
-    y : None, (n,) or (n, k) integer labels, kept as contiguous int64, or (n,) or (n, k) float targets, kept as
-        float32 or float64. A tuple of arrays is put side by side, as float64: the targets of a `JointLoss`.
+    y : None, (n,) or (n, k) integers, labels or numbers, kept as contiguous int64 (as float64 where they are beyond
+        it), or (n,) or (n, k) float targets, kept as float32 or float64. A tuple of arrays is put side by side, as
+        float64: the targets of a `JointLoss`. Whether integers are good labels is for the loss to say.
     weight : None, or (n,) numbers of at least 0 and not all 0: how much each row counts. Losses are weighted means,
         so only their ratios matter.
     feature_names : names of the columns of x; by default those of the data frame that x is, if they are text.
@@ -40,9 +41,8 @@ class Dataset:
     Raises
     ------
     DataError
-        There are no rows, the lengths differ, a number is NaN or infinite, a label is negative, a value is missing, or
-        the arrays hold objects, text, dates or complex numbers. The message names the array, the value and what was
-        expected.
+        There are no rows, the lengths differ, a number is NaN or infinite, a value is missing, or the arrays hold
+        objects, text, dates or complex numbers. The message names the array, the value and what was expected.
     """
 
     __slots__ = ("classes", "feature_names", "weight", "x", "y")
@@ -124,8 +124,15 @@ class Dataset:
         """Raise `DataError` unless every target is a label from 0 to `classes` - 1, naming the first that is not."""
         if self.y is None or self.y.dtype.kind != "i":
             found = "missing" if self.y is None else _described(self.y)
-            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}{one_hot(self.y)}")
-        _check_labels(self.y, self.y, classes)
+            raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}{labels_of(self.y)}")
+        wrong = (self.y < 0) | (self.y >= classes)
+        if bool(wrong.any()):
+            place = np.unravel_index(int(wrong.argmax()), self.y.shape)
+            index = ", ".join(str(int(i)) for i in place)
+            raise DataError(
+                f"y[{index}] is {self.y[place]}, expected a label from 0 to {classes - 1}; "
+                "numpy.unique(y, return_inverse=True)[1] numbers the classes from 0 on"
+            )
 
     def check_categories(self, count: int) -> None:
         """Raise `DataError` unless x holds whole numbers from 0 to `count` - 1 alone, naming the first that is not."""
@@ -138,13 +145,15 @@ class Dataset:
                 raise DataError(f"x[{index}] is {value:g}, expected a whole number from 0 to {count - 1}")
 
 
-def one_hot(y: Any) -> str:
-    """What else to give as labels where `y` has several numbers a row, for the end of a message."""
-    if y is None or y.ndim != 2:
+def labels_of(y: Any) -> str:
+    """How these targets become labels, or which loss takes them as they are, for the end of a message."""
+    if y is None:
         return ""
-    if y.shape[1] == 1:
-        return "; of one column of labels, y.ravel().astype(int)"
-    return "; of one-hot rows, y.argmax(axis=1), or the loss SoftCrossEntropyLoss, which takes them as float targets"
+    if y.ndim == 2 and y.shape[1] > 1:
+        return "; for one-hot rows use y.argmax(axis=1), or SoftCrossEntropyLoss, which takes them as float targets"
+    if bool((y == y.round()).all()):
+        return f"; use y{'.ravel()' if y.ndim == 2 else ''}.astype(int)"
+    return "; to predict numbers use MSELoss"
 
 
 def as_dataset(data: Any, y: Any = None) -> Dataset:
@@ -290,9 +299,9 @@ def _targets(y: Any) -> Any:
         raise DataError(
             f"y has shape {y.shape} and dtype {y.dtype}, expected (n,) or (n, k) integer labels, or float targets"
         )
-    labels = plain("y", y, np.int64)
-    _check_labels(labels, y, None)
-    return labels
+    if (y.dtype.kind, y.dtype.itemsize) == ("u", 8) and bool((y > np.iinfo(np.int64).max).any()):
+        return plain("y", y, np.float64)
+    return plain("y", y, np.int64)
 
 
 def _weights(weight: Any) -> Any:
@@ -300,16 +309,6 @@ def _weights(weight: Any) -> Any:
     if weight.ndim != 1 or len(weight) == 0:
         raise DataError(f"weight has shape {weight.shape}, expected (n,) numbers, one a row")
     return plain("weight", weight, np.float64)
-
-
-def _check_labels(labels: Any, original: Any, classes: int | None) -> None:
-    """Check labels against 0 … classes - 1; a label beyond int64 has turned negative, so `original` is shown."""
-    wrong = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
-    if bool(wrong.any()):
-        place = np.unravel_index(int(wrong.argmax()), labels.shape)
-        index = ", ".join(str(int(i)) for i in place)
-        expected = "of at least 0 and below 2⁶³" if classes is None else f"from 0 to {classes - 1}"
-        raise DataError(f"y[{index}] is {original[place]}, expected a label {expected}")
 
 
 def _check_finite(name: str, array: Any, columns: list[str] | None) -> None:

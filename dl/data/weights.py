@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,51 +12,89 @@ from ...backends.errors import ConfigurationError, DataError
 from .dataset import Dataset
 
 
-def with_class_weights(data: Dataset, class_weight: Any) -> Dataset:
+def with_class_weights(data: Dataset, class_weight: Any, classes: int, names: Sequence[Any] | None = None) -> Dataset:
     """The data set with each row's weight, 1 if there are none, multiplied with that of its class.
 
     Parameters
     ----------
     class_weight : ``"balanced"``, which gives all classes together the same weight (n / (classes · rows of the
-        class)), a weight for each class from 0 on, or a mapping of labels to weights, where others have 1.
+        class)), a weight for each class in their order, or a mapping of classes to weights, where others have 1.
+    classes : how many classes the model tells apart; labels are 0 … classes - 1, or of two classes -1 and 1.
+    names : what the classes are called, by which a mapping then names them; None for the labels themselves.
 
     Raises
     ------
     DataError
-        The targets are not labels.
+        The targets are not labels of one class a row.
     ConfigurationError
-        The weights are not of that form.
+        The weights are not of that form, name a class that does not exist, or leave no row with a weight above 0.
     """
-    labels = data.y
-    if labels is None or labels.dtype.kind != "i" or labels.size != len(labels):
-        raise DataError("class weights need integer labels (n,) as targets y")
-    labels = data.on_host("y").reshape(-1)
+    labels = _labels(data)
+    known = [-1, 1] if classes == 2 and labels.min() < 0 else list(range(classes))
     if isinstance(class_weight, str) and class_weight == "balanced":
         from sklearn.utils.class_weight import compute_sample_weight
 
         weights = np.asarray(compute_sample_weight("balanced", labels))
     else:
         weights = np.ones(len(labels))
-        for label, weight in _by_label(class_weight, int(labels.max())).items():
+        for label, weight in zip(known, _by_class(class_weight, known, names), strict=True):
             weights[labels == label] = weight
+        if not weights.any():
+            raise ConfigurationError(f"class_weight {_shown(class_weight)} gives every row the weight 0")
     return Dataset(data.x, data.y, weights if data.weight is None else weights * data.on_host("weight"))
 
 
-def _by_label(class_weight: Any, greatest: int) -> dict[int, float]:
-    """Weights by labels, checked against the greatest label that there is."""
+def _labels(data: Dataset) -> np.ndarray:
+    """The class of each row, int64 (n,)."""
+    if data.y is not None and data.y.size == len(data):
+        y = data.on_host("y").reshape(-1)
+        if y.dtype.kind == "i":
+            return y
+        if np.isin(y, (-1, 0, 1)).all():  # of a binary loss
+            return y.astype(np.int64)
+    found = "missing" if data.y is None else f"{tuple(data.y.shape)} {data.y.dtype}"
+    raise DataError(f"class_weight needs a class for each row as targets y, expected labels (n,); y is {found}")
+
+
+def _by_class(class_weight: Any, known: list[int], names: Sequence[Any] | None) -> list[float]:
+    """A weight for each class, checked."""
+    called = list(names) if names is not None and len(names) == len(known) else known
     if isinstance(class_weight, Mapping):
-        given: Any = dict(class_weight)
-    elif isinstance(class_weight, Sequence | np.ndarray) and not isinstance(class_weight, str):
-        given = dict(enumerate(class_weight))
-        if greatest >= len(given):
-            raise ConfigurationError(f"class_weight has weights for {len(given)} classes; there is a label {greatest}")
-    else:
-        given = {None: None}
-    if not all(
-        isinstance(label, int | np.integer) and isinstance(weight, int | float | np.number) and weight >= 0
-        for label, weight in given.items()
-    ):
+        found = dict.fromkeys(called, 1.0)
+        for key, weight in class_weight.items():
+            name = key.item() if isinstance(key, np.generic) else key
+            if not isinstance(name, str | int) or name not in found:
+                raise ConfigurationError(
+                    f"class_weight has the key {name!r}, which is no class; expected keys of: {_listed(called)}"
+                )
+            found[name] = _checked(name, weight)
+        return list(found.values())
+    if not isinstance(class_weight, Sequence | np.ndarray) or isinstance(class_weight, str):
         raise ConfigurationError(
-            f"class_weight is {class_weight!r}; expected 'balanced', or a weight of at least 0 for each class"
+            f"class_weight is {_shown(class_weight)}; expected 'balanced', a weight for each of the {len(called)} "
+            f"classes, or a mapping with keys of: {_listed(called)}"
         )
-    return given
+    if len(class_weight) != len(called):
+        raise ConfigurationError(
+            f"class_weight has {len(class_weight)} weights; expected one for each of the {len(called)} classes: "
+            f"{_listed(called)}"
+        )
+    return [_checked(name, weight) for name, weight in zip(called, class_weight, strict=True)]
+
+
+def _checked(name: Any, weight: Any) -> float:
+    if not isinstance(weight, int | float | np.number) or not 0 <= weight < math.inf:
+        raise ConfigurationError(
+            f"class_weight of class {name!r} is {weight!r}; expected a finite number of at least 0"
+        )
+    return float(weight)
+
+
+def _listed(called: Sequence[Any]) -> str:
+    text = ", ".join(map(repr, called[:20]))
+    return f"{text}, … {called[-1]!r}" if len(called) > 20 else text
+
+
+def _shown(class_weight: Any) -> str:
+    text = repr(class_weight)
+    return text if len(text) <= 200 else f"{text[:200]}…"

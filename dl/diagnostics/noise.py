@@ -10,6 +10,7 @@ import numpy as np
 from ...backends.errors import ConfigurationError, DataError
 from ...kernels.batch_norm import BATCH_NORM
 from ...kernels.column_moment import COLUMN_MOMENT
+from ..answers import as_learned
 from ..data import as_dataset
 from ..data.names import matched
 from ..graph import Node
@@ -63,7 +64,7 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     ConfigurationError
         A layer takes statistics of its batch: a single row then has no gradient of its own.
     """
-    data = matched(as_dataset(x, y), model.feature_names)
+    data = as_learned(matched(as_dataset(x, y), model.feature_names), model, loss)
     if min(most, len(data)) < 2:
         raise DataError(f"gradient_noise: x has {len(data)} rows, of which {most} are taken; expected at least 2")
     objective = Objective(model, loss, data[:1], None, **options)

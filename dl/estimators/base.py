@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ... import backends
 from ...backends import Backend
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
+from ..answers import check_finite
 from ..data import Dataset
 from ..data.arrays import native
 from ..interrupts import interrupts, unswallowed
@@ -324,4 +325,9 @@ class Perceptron(BaseEstimator):
             X = validate_data(self, native(X), dtype=self.coefs_[0].dtype, order="C", reset=False)
         _, activations = self._hidden()
         network = Network(self.coefs_, self.intercepts_ if self.fit_intercept else None, activations)
-        return network.forward(backends.get(self.backend), X, first, last)
+        with np.errstate(over="ignore", invalid="ignore"):  # rows too large are refused
+            outputs = network.forward(backends.get(self.backend), X, first, last)
+        weights = {f"coefs_[{level}]": coef for level, coef in enumerate(self.coefs_)}
+        weights |= {f"intercepts_[{level}]": intercept for level, intercept in enumerate(self.intercepts_)}
+        check_finite(outputs, X, weights)
+        return outputs

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
@@ -22,6 +23,7 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
     """Base of the classifiers: two classes, several, or several labels a row."""
 
     _classifies: ClassVar[bool] = True
+    class_weight: Any = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains on X (rows, features) and y: classes (rows,), or 0 and 1 (rows, labels); rows may have weights."""
@@ -30,6 +32,11 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
     @available_if(goes_stepwise)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """One epoch more on X and y; `classes` are all that will come, named at the first call."""
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ConfigurationError(
+                "class_weight 'balanced' needs all rows, and partial_fit sees some; give the weights as a dict of "
+                "classes, as sklearn.utils.class_weight.compute_class_weight makes them"
+            )
         if not hasattr(self, "classes_") and classes is None:
             raise ConfigurationError("classes must be passed on the first call to partial_fit")
         return self._fit_classes(X, y, sample_weight, classes, incremental=True)
@@ -66,13 +73,29 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
             self.out_activation_ = "softmax" if self._labels.kind == "multiclass" else "logistic"
         if not first or classes is not None:
             self._labels.check(y, all_of_them=not incremental)
-        weights = self._class_weights(y, self._weights(sample_weight, X))
+        weights = self._class_weights(y, self._weights(sample_weight, X), X.dtype)
         self._fit(X, self._labels.encode(y, X.dtype), self._labels.outputs, weights, first, incremental)
         return self
 
-    def _class_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        """The rows' weights, with those of their classes where there are such."""
-        return weights
+    def _class_weights(self, y: np.ndarray, weights: np.ndarray | None, dtype: np.dtype) -> np.ndarray | None:
+        """The rows' weights, times those of their classes where there are such."""
+        given = self.class_weight
+        if given is None:
+            return weights
+        if weights is not None and given == "balanced" and self._labels.kind != "multilabel":
+            places = np.searchsorted(self.classes_, y)  # by weights, not by numbers of rows
+            totals = np.bincount(places, weights, len(self.classes_))
+            share = weights.sum() / np.count_nonzero(totals)
+            factors = np.divide(share, totals, out=np.zeros_like(totals), where=totals > 0)[places]
+        else:
+            factors = compute_sample_weight(given, y)
+        found = factors if weights is None else weights * factors
+        if not np.isfinite(found).all() or found.min() < 0 or not found.sum() > 0:
+            raise ConfigurationError(
+                f"{type(self).__name__}: class_weight is {given!r}, with which rows have weights from {found.min():g} "
+                f"to {found.max():g}; expected finite numbers of at least 0, and some above it"
+            )
+        return found.astype(dtype, copy=False)
 
     def _objective(self) -> Objective:
         labels = self._labels

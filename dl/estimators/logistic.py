@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils.class_weight import compute_sample_weight
 
 from . import checks
 from .classifier import NetworkClassifier
@@ -84,19 +83,6 @@ class LogisticRegression(NetworkClassifier):
     def intercept_(self) -> np.ndarray:
         """Intercepts: (1,) for two classes, else (classes,)."""
         return self.intercepts_[0]
-
-    def _class_weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        if self.class_weight is None:
-            return weights
-        if weights is None:
-            return compute_sample_weight(self.class_weight, y)
-        if self.class_weight == "balanced" and self._labels.kind != "multilabel":  # by weights, not by numbers of rows
-            places = np.searchsorted(self.classes_, y)
-            totals = np.bincount(places, weights, len(self.classes_))
-            share = weights.sum() / np.count_nonzero(totals)
-            factors = np.divide(share, totals, out=np.zeros_like(totals), where=totals > 0)
-            return weights * factors[places]
-        return weights * compute_sample_weight(self.class_weight, y)
 
     def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:
         """All weights begin at 0: there is one minimum."""

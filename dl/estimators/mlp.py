@@ -29,6 +29,7 @@ class MLPClassifier(NetworkClassifier):
     backend : where it trains and predicts; ``"auto"``, or a name of `gearshift.backends.available`.
     dtype : ``"float32"`` or ``"float64"``; ``"auto"`` is that of X, which is float64 unless X is float32.
     dropout : probability with which a hidden unit is left out of a training step, from 0 to below 1.
+    class_weight : factors of the rows' weights, ``{class: factor}`` or ``"balanced"``, or None.
 
     Attributes
     ----------
@@ -64,6 +65,7 @@ class MLPClassifier(NetworkClassifier):
         backend: str | None = "auto",
         dtype: str = "auto",
         dropout: float = 0.0,
+        class_weight: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -91,6 +93,7 @@ class MLPClassifier(NetworkClassifier):
         self.backend = backend
         self.dtype = dtype
         self.dropout = dropout
+        self.class_weight = class_weight
 
 
 class MLPRegressor(RegressorMixin, Perceptron):

@@ -21,6 +21,7 @@ from ..graph import Graph, Value
 from ..initializers import Initializer
 from ..registered import Registered
 from ..summary import Summary
+from ..target_scaling import TargetScaling
 
 LARGEST = 2**48  # numbers of a tensor: beyond what processors can address
 DEEPEST = 50  # layers in each other
@@ -89,6 +90,10 @@ class Layer(Registered):
     feature_names: list[str] | None = None
     """Names of the columns that the model was trained on, where they have such; saved with it. Data frames are matched
     by them."""
+    target_scaling: TargetScaling | None = None
+    """How targets are scaled for learning, and answers back; None leaves them. Saved with the model."""
+    signed_targets: tuple[int, ...] = ()
+    """Columns of binary targets that were −1 and +1 in training, as which they are answered; saved with the model."""
     joins: ClassVar[int] = 1
     """How many values it reads; one that reads several gets them as a tuple."""
     reads_data: ClassVar[bool] = False

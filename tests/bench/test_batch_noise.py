@@ -130,6 +130,18 @@ def test_what_cannot_be_measured_is_said() -> None:
         noise_run.measure(wild, data_of(64), 4, 1.0)
 
 
+def test_a_run_that_learned_nothing_says_nothing() -> None:
+    """A target of some hundred thousand is not reached; the same in units of its spread is."""
+    x = np.random.default_rng(0).normal(size=(64, 7))
+    y = 3e5 + 1e5 * x[:, 0]
+    far = gs.Trainer(gs.Sequential(gs.Linear(7, 1)).init(0), gs.MSELoss(), gs.Adam(lr=1e-3), backend="numpy")
+    assert far.baseline(x, y) == pytest.approx(np.var(y), rel=1e-12)
+    with pytest.raises(ConfigurationError, match=r"nothing was learned in .* no advice"):
+        noise_run.measure(far, gs.Dataset(x, y), 16, 0.5)
+    near = gs.Trainer(gs.Sequential(gs.Linear(7, 1)).init(0), gs.MSELoss(), gs.Adam(lr=0.1), backend="numpy")
+    assert noise_run.measure(near, gs.Dataset(x, (y - y.mean()) / y.std()), 16, 0.5).places
+
+
 def test_shared_layers_are_refused() -> None:
     """Their gradient is a sum of outer products."""
     layer = gs.Linear(7, 7)

@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import gearshift as gs
@@ -329,3 +330,55 @@ def test_a_warm_start_may_go_on_otherwise() -> None:
     network = gs.MLPClassifier(warm_start=True, max_iter=3, random_state=0, backend="numpy").fit(x, y)
     assert len(network.set_params(early_stopping=True).fit(x, y).validation_scores_ or []) == 3
     assert len(network.set_params(early_stopping=False).fit(x, y).loss_curve_) == 3
+
+
+@pytest.mark.parametrize("name", ["two classes", "digits"])
+@pytest.mark.parametrize("kind", [gs.MLPClassifier, gs.LogisticRegression])
+def test_class_weights_are_the_same_weights_of_rows(kind: Any, name: str) -> None:
+    x, y = problem(name)
+    names = np.array([f"class {label}" for label in y])
+    weighing = dict.fromkeys(np.unique(names).tolist(), 1.0) | {"class 1": 7.0}
+    for given in ("balanced", weighing, {"class 1": 7.0} if len(weighing) == 2 else weighing):
+        options = {"max_iter": 8, "random_state": 0}
+        weights = compute_sample_weight(given, names)
+        own = kind(class_weight=given, **options).fit(x, names)
+        plain = kind(**options).fit(x, names, sample_weight=weights)
+        assert all(np.array_equal(*pair) for pair in zip(own.coefs_, plain.coefs_, strict=True))
+        sample = np.random.default_rng(0).uniform(0.5, 2, len(y))
+        if given != "balanced":
+            own = kind(class_weight=given, **options).fit(x, names, sample_weight=sample)
+            plain = kind(**options).fit(x, names, sample_weight=sample * weights)
+            assert all(np.array_equal(*pair) for pair in zip(own.coefs_, plain.coefs_, strict=True))
+
+
+def test_logistic_regression_with_class_weights_is_scikit_learn_s() -> None:
+    x, y = problem("two classes")
+    for given in ("balanced", {0: 1.0, 1: 9.0}, {1: 9.0}):
+        ours = gs.LogisticRegression(class_weight=given, max_iter=500, tol=1e-8).fit(x, y)
+        theirs = LogisticRegression(class_weight=given, max_iter=500, tol=1e-8).fit(x, y)
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [gs.MLPClassifier, gs.LogisticRegression])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({7: 50.0}, "not in class_weight"),
+        ({1: float("nan")}, "rows have weights from nan"),
+        ({0: 0.0, 1: 0.0}, "rows have weights from 0 to 0"),
+        ({0: -1.0, 1: 2.0}, "rows have weights from -1 to 2"),
+        ("even", "class_weight|balanced"),
+    ],
+)
+def test_class_weights_that_are_none_are_refused(kind: Any, given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(class_weight=given, max_iter=2).fit(*problem("two classes"))
+
+
+def test_balanced_weights_need_all_rows() -> None:
+    x, y = problem("two classes")
+    with pytest.raises(ConfigurationError, match="'balanced' needs all rows, and partial_fit sees some"):
+        gs.MLPClassifier(class_weight="balanced").partial_fit(x, y, classes=[0, 1])
+    weighted = gs.MLPClassifier(class_weight={1: 4.0}, random_state=0).partial_fit(x, y, classes=[0, 1])
+    plain = gs.MLPClassifier(random_state=0).partial_fit(x, y, np.where(y == 1, 4.0, 1.0), classes=[0, 1])
+    assert np.array_equal(weighted.predict_proba(x), plain.predict_proba(x))

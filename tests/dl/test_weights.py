@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, DataError
+from gearshift.dl import experiment
 from gearshift.dl.autoencoders import reconstructing
 from gearshift.dl.config import parse
 
@@ -104,12 +106,11 @@ def test_weights_that_do_not_fit_are_refused(weight: Any, message: str) -> None:
 
 def test_class_weights_that_do_not_fit_are_refused() -> None:
     trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
-    with pytest.raises(ConfigurationError, match="weights for 2 classes; there is a label 2"):
+    with pytest.raises(ConfigurationError, match="class_weight has 2 weights; expected one for each of the 3 classes"):
         trainer.fit(X, Y, class_weight=[1, 2], verbose=False)
-    for given in ("even", [1, -1, 1]):
-        with pytest.raises(ConfigurationError, match="expected 'balanced'"):
-            trainer.fit(X, Y, class_weight=given, verbose=False)
-    with pytest.raises(DataError, match="integer labels"):
+    with pytest.raises(ConfigurationError, match="expected 'balanced'"):
+        trainer.fit(X, Y, class_weight="even", verbose=False)
+    with pytest.raises(ConfigurationError, match=r"MSELoss\(\) learns numbers and has no classes"):
         gs.Trainer(net(), gs.MSELoss(), gs.SGD(), backend="numpy").fit(X, X[:, :3], class_weight="balanced")
 
 
@@ -183,7 +184,7 @@ def test_the_report_takes_labels_in_a_column_and_labels_of_tokens() -> None:
     assert found.rows.sum() == 60
 
 
-@pytest.mark.parametrize("weights", [{0: 0.5, 1: 2.0, 2: 4.0}, {0: 0.5, 1: 2.0, 2: 4.0, 7: 9.0}, np.array(CLASSES)])
+@pytest.mark.parametrize("weights", [{0: 0.5, 1: 2.0, 2: 4.0}, {np.int64(2): 4, 1: 2, 0: 0.5}, np.array(CLASSES)])
 def test_every_form_of_class_weights_is_the_same(weights: Any) -> None:
     losses = []
     for form in (CLASSES, weights):
@@ -195,24 +196,88 @@ def test_every_form_of_class_weights_is_the_same(weights: Any) -> None:
 def test_a_mapping_leaves_the_other_classes_at_1() -> None:
     """Also where it names a class of which there are no rows."""
     losses = []
-    for weights in ([1.0, 3.0, 1.0], {1: 3.0, 7: 1.0}):
-        trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    for weights in ([1.0, 3.0, 1.0, 1.0], {1: 3.0, 3: 1.0}):
+        trainer = gs.Trainer(net(4), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
         losses.append(trainer.fit(X, Y, class_weight=weights, verbose=False)["loss"])
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("weights", [5, "even", {"a": 1.0}, [1.0, -1.0, 1.0], [1.0, "b", 1.0]])
-def test_class_weights_that_are_none(weights: Any) -> None:
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (5, "class_weight is 5; expected 'balanced'"),
+        ("even", "class_weight is 'even'; expected 'balanced'"),
+        ({"a": 1.0}, "the key 'a', which is no class; expected keys of: 0, 1, 2"),
+        ({"1": 1.0}, "the key '1', which is no class; expected keys of: 0, 1, 2"),
+        ({7: 50.0}, "the key 7, which is no class; expected keys of: 0, 1, 2"),
+        ({-1: 50.0}, "the key -1, which is no class"),
+        ({1.0: 50.0}, r"the key 1\.0, which is no class"),
+        ({1: float("nan")}, "of class 1 is nan; expected a finite number"),
+        ({1: float("inf")}, "of class 1 is inf; expected a finite number"),
+        ([1.0, -1.0, 1.0], r"of class 1 is -1\.0; expected a finite number of at least 0"),
+        ([1.0, "b", 1.0], "of class 1 is 'b'"),
+        ([0, 0, 0], r"\[0, 0, 0\] gives every row the weight 0"),
+        ([1.0], "class_weight has 1 weights; expected one for each of the 3 classes: 0, 1, 2"),
+        ([1.0] * 4, "class_weight has 4 weights"),
+    ],
+)
+def test_class_weights_that_are_none(weights: Any, message: str) -> None:
     trainer = gs.Trainer(net(), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
-    with pytest.raises(ConfigurationError, match="class_weight is"):
+    with pytest.raises(ConfigurationError, match=message):
         trainer.fit(X, Y, class_weight=weights, verbose=False)
+    assert trainer.step == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "weights"),
+    [
+        (gs.BCEWithLogitsLoss(), (Y == 1).astype(int), {1: 5.0}),
+        (gs.BCEWithLogitsLoss(), Y == 1, [1.0, 5.0]),
+        (gs.BCEWithLogitsLoss(), (Y == 1).astype(float), {1: 5.0}),
+        (gs.HingeLoss(), np.where(Y == 1, 1, -1), {1: 5.0}),
+        (gs.HingeLoss(), np.where(Y == 1, 1.0, -1.0)[:, None], {-1: 1.0, 1: 5.0}),
+        (gs.HingeLoss(), (Y == 1).astype(int), [1.0, 5.0]),
+    ],
+)
+def test_class_weights_of_two_classes_are_weights_of_their_rows(loss: gs.Loss, y: np.ndarray, weights: Any) -> None:
+    ends = []
+    for options in ({"class_weight": weights}, {}):
+        data = gs.Dataset(X, y) if options else gs.Dataset(X, y, np.where(Y == 1, 5.0, 1.0))
+        trainer = gs.Trainer(net(1), loss, gs.SGD(lr=0.1), backend="numpy")
+        ends.append(trainer.fit(data, epochs=3, verbose=False, **options)["loss"])
+    assert ends[0] == ends[1]
+
+
+def test_class_weights_go_by_the_classes_names_where_these_are_known() -> None:
+    ends = []
+    for names, weights in ((None, {1: 3.0}), (["ant", "bee", "cow"], {"bee": 3.0}), ([2, 1, 0], {1: 3.0})):
+        model = net()
+        model.classes = names
+        trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+        ends.append(trainer.fit(X, Y, class_weight=weights, verbose=False)["loss"])
+    assert ends[0] == ends[1] == ends[2]
+    model.classes = ["ant", "bee", "cow"]
+    with pytest.raises(ConfigurationError, match="the key 1, which is no class; expected keys of: 'ant', 'bee', 'cow'"):
+        trainer.fit(X, Y, class_weight={1: 3.0}, verbose=False)
+
+
+@pytest.mark.parametrize("names", [["fine", "fraud"], [3, 8]])
+def test_a_configuration_names_classes_as_the_data_do(names: list[Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=X, y=np.array(names)[(Y == 1).astype(int)])
+    settings = [f"data.source={tmp_path / 'd.npz'}", f"train.class_weight={{{names[1]} = 4.0}}"]
+    configuration = parse({}, settings)
+    splits, trainer = experiment.build(configuration, "numpy")
+    assert experiment.class_weights(configuration, splits) == {names[1]: 4.0}
+    found = trainer.fit(splits.train, class_weight=experiment.class_weights(configuration, splits), verbose=False)
+    plain = experiment.build(parse({}, settings[:1]), "numpy")[1]
+    assert found["loss"] == plain.fit(splits.train, class_weight=[1.0, 4.0], verbose=False)["loss"]
 
 
 def test_class_weights_are_not_for_labels_of_tokens() -> None:
     tokens = RANDOM.integers(0, 4, (20, 3))
     model = gs.Sequential(gs.Embedding(4, 5), gs.Linear(5, 4))
     trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
-    with pytest.raises(DataError, match="class weights need integer labels"):
+    with pytest.raises(DataError, match="class_weight needs a class for each row"):
         trainer.fit(tokens.astype(np.float32), tokens, class_weight="balanced", verbose=False)
 
 
