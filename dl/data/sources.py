@@ -185,6 +185,8 @@ def _class_values(source: str, y: np.ndarray, labels: str) -> np.ndarray | None:
             row = int(broken.reshape(len(y), -1).any(axis=1).argmax())
             raise DataError(f"{source}: y[{row}] is {y[row]}, expected a whole number with labels='classes'")
     values = np.unique(y)
+    if values.dtype == np.uint64 and values[-1] > np.iinfo(np.int64).max:
+        raise DataError(f"{source}: y has the label {values[-1]}; expected whole numbers below 2**63, or text")
     return values if values.dtype.kind == "U" else values.astype(np.int64)
 
 
