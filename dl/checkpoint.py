@@ -26,7 +26,7 @@ from .storage.strict_json import dumps, record
 from .target_scaling import TargetScaling
 
 if TYPE_CHECKING:
-    from .optimizers import Optimizer
+    from .optimizers.base import Optimizer
     from .trainer import Trainer
 
 FORMAT = "gearshift"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..backends.errors import ConfigurationError
-from .optimizers import Optimizer
+from .optimizers.base import Optimizer
 
 STATE = frozenset(
     {"p", "g", "counters", "totals", "key", "bounds", "factors", "weights", "table", "learning rates", "clip", "copy"}

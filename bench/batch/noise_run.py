@@ -75,7 +75,7 @@ def measure(
     )
 
 
-def _check_learned(run: Descent, data: Dataset) -> None:
+def _check_learned(run: SteppedTraining, data: Dataset) -> None:
     """Raises where a run has come to no better loss than one answer for all rows: it says nothing of what to do."""
     baseline, loss = run.trainer.baseline(data), run.loss()
     if baseline is not None and not loss < baseline:

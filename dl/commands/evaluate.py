@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...backends.errors import DataError
-from .console import BackendName, Json, say, show
+from ..streams import say
+from .console import BackendName, Json, show
 
 if TYPE_CHECKING:
     from ..trainer import Trainer

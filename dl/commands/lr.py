@@ -55,15 +55,17 @@ def lr(
             batch_size=configuration.train.batch_size,
             advance=advance,
         )
-    if not as_json:
-        result.show()
-    show({"optimizer.lr": result.best}, as_json)
     if out:
         write_atomically(out, dumps(result.as_json(), indent=1).encode())
         say(f"written: {out}")
-    if plot:
-        result.plot(plot)
-        say(f"drawn: {plot}")
+    if not as_json:
+        result.show()
+    try:
+        show({"optimizer.lr": result.best}, as_json)  # which there is none of where no trial learned anything
+    finally:
+        if plot:
+            result.plot(plot)
+            say(f"drawn: {plot}")
     kept = [setting for setting in settings or [] if setting.partition("=")[0].strip() != "optimizer.lr"]
     file = [config] if config else []
     say(f"next: {command('train', *file, settings=[*kept, f'optimizer.lr={result.best:g}'], backend=backend)}")

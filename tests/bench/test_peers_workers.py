@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,3 +145,15 @@ def test_steps_go_on_after_the_plan_came_back_early(monkeypatch: pytest.MonkeyPa
     work.run(2100)
     assert work.state.step == 2100  # pyright: ignore[reportAttributeAccessIssue]
     assert work.state.failed_step() < 0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_worker_imports_nothing_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("json", "random", "numpy", "torch", "gearshift", "sklearn"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    process = Process("numpy")
+    try:
+        assert process.ask("step", network=CLASSIFIER, batch=7)
+    finally:
+        process.close()
+    assert not (tmp_path / "ran").exists()
