@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 MAPPED = 5000  # rows on a map at the most
+SHOWN = 12  # rows of a run that are shown beside what comes back
 
 
 def reconstructions(
-    trainer: Trainer, x: Any, shape: tuple[int, ...], path: str | Path | None = None, count: int = 12
+    trainer: Trainer, x: Any, shape: tuple[int, ...], path: str | Path | None = None, count: int = SHOWN
 ) -> Any:
     """The first rows of x as images, and what the autoencoder gives back for each; returns the figure.
 
@@ -54,12 +55,17 @@ def samples(trainer: Trainer, shape: tuple[int, ...], path: str | Path | None = 
 def code_map(trainer: Trainer, x: Any, labels: Any = None, path: str | Path | None = None, names: Any = None) -> Any:
     """The codes of rows x in two dimensions, their first two principal components if they have more; the figure.
 
+    Of more than 5,000 rows a random sample is drawn.
+
     Parameters
     ----------
     labels : (rows,) integers that choose the colours.
     names : what the labels are called.
     """
-    found = codes(trainer, x[:MAPPED]).astype(np.float64)
+    if len(x) > MAPPED:
+        drawn = np.sort(np.random.default_rng(0).choice(len(x), MAPPED, replace=False))
+        x, labels = x[drawn], None if labels is None else np.asarray(labels)[drawn]
+    found = codes(trainer, x).astype(np.float64)
     axes_named = "number of the code"
     if found.shape[1] > 2:
         centred = found - found.mean(axis=0)
@@ -69,7 +75,7 @@ def code_map(trainer: Trainer, x: Any, labels: Any = None, path: str | Path | No
         found = np.column_stack([found, np.zeros(len(found))])
     figure = new_figure((6.5, 5))
     axes = figure.subplots()
-    kinds = np.asarray(labels[:MAPPED]) if labels is not None else np.zeros(len(found), dtype=int)
+    kinds = np.asarray(labels) if labels is not None else np.zeros(len(found), dtype=int)
     for kind in np.unique(kinds):
         chosen = kinds == kind
         label = str(names[kind]) if names is not None else str(kind)
@@ -92,7 +98,7 @@ def draw(trainer: Trainer, configuration: Configuration, splits: Splits, folder:
     shape, drawn = splits.feature_shape, []
     if len(shape) == 2 or (len(shape) == 1 and round(shape[0] ** 0.5) ** 2 == shape[0]):
         side = shape if len(shape) == 2 else (round(shape[0] ** 0.5),) * 2
-        reconstructions(trainer, part.x, side, folder / "reconstructions.png")
+        reconstructions(trainer, part.sample(SHOWN).x, side, folder / "reconstructions.png")
         drawn.append(f"rows and what comes back: {folder / 'reconstructions.png'}")
         *_, middle = next(iter(trainer.model.children().values())).children().values()
         if isinstance(middle, Variational):

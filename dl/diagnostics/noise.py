@@ -72,7 +72,7 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     mixing = next((node.layer for node in objective.program.graph.nodes if _mixes_rows(node)), None)
     if mixing is not None:
         raise ConfigurationError(
-            f"gradient_noise: layer {mixing} takes statistics of its batch, so a row has no gradient of its own; "
+            f"gradient_noise: layer {mixing} takes statistics of its batch, so one row has no gradient of its own; "
             "for batch normalisation, train=False takes the running ones"
         )
     data = data.sample(most, options.get("seed", 0))

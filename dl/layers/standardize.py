@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -12,6 +13,8 @@ from ...kernels.standardize import STANDARDIZE
 from ..graph import Graph, Value
 from ..initializers import given, ones, zeros
 from .base import Layer, Parameter
+
+COARSE = 0.05  # of a feature's deviation: the distance of neighbouring numbers from which a warning says so
 
 
 class Standardize(Layer):
@@ -81,9 +84,27 @@ class Standardize(Layer):
         if kept and all(kept):
             self._set(self._rounded(self._fitted))
 
+    def _warn_of_rounding(self, dtype: str) -> None:
+        """Says so where numbers of the dtype are too far apart around a mean for the deviation."""
+        if not self._fitted:
+            return
+        mean, scale = self._fitted
+        with np.errstate(all="ignore"):
+            steps = np.spacing(np.abs(mean).astype(dtype)).astype(np.float64) * scale
+        steps[scale == 1] = 0  # a feature that does not vary is only shifted
+        worst = int(np.argmax(steps))
+        if steps[worst] > COARSE:
+            warnings.warn(
+                f"Standardize: feature {worst} has the mean {mean[worst]:g} and the deviation {1 / scale[worst]:g}; "
+                f"there, {dtype} numbers are {steps[worst] / scale[worst]:g} apart, which rounds it coarsely; "
+                "subtract the mean from the data, or take dtype='float64'",
+                stacklevel=2,
+            )
+
     def lower(self, graph: Graph, x: Value) -> Value:
         if x.shape != (self.features,):
             raise ShapeError(f"Standardize expects {self.features} features a row, but gets rows of shape {x.shape}")
+        self._warn_of_rounding(graph.dtype)
         y = graph.batch(x.shape)
         graph.apply(STANDARDIZE, (x, graph.parameter(self.mean), graph.parameter(self.scale)), (y,))
         return y
