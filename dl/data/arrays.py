@@ -100,8 +100,11 @@ def float_type(dtype: np.dtype) -> np.dtype:
 def check_kind(name: str, array: Any, expected: str) -> None:
     """Raises DataError where the array does not hold numbers."""
     if array.dtype.kind not in NUMBERS:
-        objects = array.dtype.kind == "O" and array.size and not isinstance(array.flat[0], str)
-        way_out = f"; if all are numbers, {name}.astype(float)" if objects else ""
+        way_out = ""
+        if array.dtype.kind == "V":
+            way_out = f": numpy.lib.recfunctions.structured_to_unstructured({name})"
+        elif array.dtype.kind == "O" and array.ndim and array.size and not isinstance(array.flat[0], str):
+            way_out = f"; if all are numbers, {name}.astype(float)"
         raise DataError(f"{name} has dtype {array.dtype}, expected {expected}{way_out}")
 
 
@@ -186,9 +189,7 @@ def _numbers(name: str, label: Any, column: Any) -> np.ndarray:
     """A column of a data frame that must hold numbers."""
     where, this = f"{name}: column {label!r}", f"{name}[{label!r}]"
     kind = getattr(getattr(column, "dtype", None), "kind", "")
-    if kind in ("M", "m") or not kind:  # what a date that is missing needs first is not a filling
-        values = np.asarray(column)
-        kind = values.dtype.kind
+    kind = kind or np.asarray(column).dtype.kind  # before missing values: to fill them would not help a date
     if kind == "M":
         raise DataError(
             f"{where} holds dates, expected numbers: days since the first, ({this} - {this}.min()).dt.days, or leave "
@@ -201,7 +202,7 @@ def _numbers(name: str, label: Any, column: Any) -> np.ndarray:
         shown = str(values.flat[0])[:40] if values.size else ""
         raise DataError(
             f"{where} has dtype {getattr(column, 'dtype', values.dtype)} (it begins with {shown!r}), expected numbers: "
-            f"{this}.astype(float) of numbers written as text, pandas.get_dummies({name}, columns=[{label!r}]) of "
+            f"{this}.astype(float) if these are numbers, pandas.get_dummies({name}, columns=[{label!r}]) if they are "
             "categories"
         )
     return values

@@ -268,7 +268,7 @@ class Splits:
 def _features(x: Any) -> Any:
     check_kind("x", x, "numbers")
     if x.ndim < 2 or 0 in x.shape:
-        alone = "; of one feature, x.reshape(-1, 1)" if x.ndim == 1 else ""
+        alone = "; of one feature, x.reshape(-1, 1); of one row, x.reshape(1, -1)" if x.ndim == 1 else ""
         raise DataError(f"x has shape {x.shape}, expected (n, features) or (n, …) with no length 0{alone}")
     return plain("x", x, np.uint8 if x.dtype == np.uint8 else float_type(x.dtype))
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
+from ..data import as_dataset
 from ..data.arrays import read
+from ..data.names import matched
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def bias_variance(
     """
     if draws < 2:
         raise ConfigurationError(f"bias_variance: draws is {draws}; expected at least 2")
-    x, y, y_test = (read(name, value)[0] for name, value in (("x", x), ("y", y), ("y_test", y_test)))
+    data = as_dataset(x)
+    x, x_test = data.x, matched(as_dataset(x_test), data.feature_names).x
+    y, y_test = read("y", y)[0], read("y_test", y_test)[0]
     random, found = np.random.default_rng(seed), []
     for _ in range(draws):
         rows = random.integers(0, len(x), len(x))

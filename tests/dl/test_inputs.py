@@ -278,11 +278,13 @@ def test_columns_of_different_types_become_one_array() -> None:
             frame(b=list("wxyz")),
             r"x: column 'b' has dtype .* begins with 'w'.* pandas.get_dummies\(x, columns=\['b'\]\)",
         ),
-        (frame(b=["1", "2", "3", "4"]), r"x\['b'\].astype\(float\) of numbers written as text"),
+        (frame(b=["1", "2", "3", "4"]), r"x\['b'\].astype\(float\) if these are numbers"),
         (
             frame(b=pd.date_range("2024", periods=4)),
             r"column 'b' holds dates.* \(x\['b'\] - x\['b'\].min\(\)\).dt.days",
         ),
+        (frame(b=pd.date_range("2024", periods=4, tz="UTC")), "column 'b' holds dates"),
+        (frame(b=pd.Series([1, 2, 3, 4], dtype=object)), r"x\['b'\].astype\(float\) if these are numbers"),
         (frame(b=pd.to_datetime(["2024", None, "2025", "2026"])), "column 'b' holds dates"),
         (
             frame(b=pd.to_timedelta([1, 2, 3, 4], "h")),
@@ -326,6 +328,8 @@ def test_what_is_sparse_or_holds_objects_is_refused_with_the_way_out() -> None:
         Dataset(csr_array(NUMBERS))
     with pytest.raises(DataError, match=r"x has dtype object, expected numbers; if all are numbers, x.astype\(float\)"):
         Dataset(NUMBERS.astype(object))
+    with pytest.raises(DataError, match=r"recfunctions.structured_to_unstructured\(x\)"):
+        Dataset(np.zeros(3, [("a", "f8"), ("b", "f8")]))
 
 
 @pytest.mark.parametrize("module", ["polars", "pyarrow"])
