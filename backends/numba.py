@@ -39,11 +39,6 @@ def cache_folder() -> Path:
     return Path(base) / "numba" / _digest()
 
 
-def checks_bounds() -> bool:
-    """Whether compiled loops raise IndexError at an index outside an array: slow, for tests (NUMBA_BOUNDSCHECK=1)."""
-    return os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
-
-
 @cache
 def _digest() -> str:
     """A hash of the sources as this process found them; what is edited later, it does not run.
@@ -51,7 +46,7 @@ def _digest() -> str:
     Numba's own cache does not notice edits to functions called from other files, nor whether bounds are checked.
     """
     root = Path(__file__).parent.parent
-    digest = hashlib.sha256(f"{version('numba')} {checks_bounds()}".encode())
+    digest = hashlib.sha256(f"{version('numba')} {machine.checks_bounds()}".encode())
     for source in sorted([*root.glob("kernels/*.py"), *root.glob("backends/*.py")]):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

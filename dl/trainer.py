@@ -164,6 +164,7 @@ class Trainer:
                 len(self.loss.metrics),
                 self.groups,
                 self.precision,
+                self.turns,
             )
             self._made_for = {name: getattr(self, name) for name in FIXED}
         self._state.arena.attach()

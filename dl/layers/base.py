@@ -16,6 +16,7 @@ from ...backends.philox import key_of
 from ...kernels.operation import Operation
 from ..initializers import Initializer
 from ..summary import Summary
+from ..turns import at_rest
 
 if TYPE_CHECKING:
     from ...backends import Backend
@@ -200,7 +201,9 @@ class Layer:
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all weights by name, on the host; they are drawn from seed 0 if there are none yet."""
         self.ensure_initialized()
-        return {parameter.name: np.array(parameter.numpy()) for parameter in self.parameters()}
+        parameters = self.parameters()
+        with at_rest(parameters):
+            return {parameter.name: np.array(parameter.numpy()) for parameter in parameters}
 
     def load_state_dict(self, tensors: Mapping[str, Any]) -> None:
         """Sets all weights from arrays of the same names and shapes.
