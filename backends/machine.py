@@ -1,11 +1,13 @@
 """Machine instructions that Python has no words for, each with its meaning in Python.
 
 Kernels call these functions. Uncompiled they do what is written here; the Numba backend puts the instructions
-in their place. Arrays are flat, a place in one is an offset in elements, and offsets are not checked.
+in their place. Arrays are flat, a place in one is an offset in elements, and offsets are not checked but where
+`checks_bounds` says so.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 
 ROWS, VECTORS = 8, 3  # of the largest register tile: 24 accumulators of the 32 registers that AVX-512 and NEON have
+
+SPARE = 256  # bytes behind an array's last element that whole vectors may reach, as `host.aligned_zeros` has them
 
 _lowerings: dict[FunctionType, Callable[[], Any]] = {}
 
@@ -24,6 +28,22 @@ def lowered_by(make: Callable[[], Any]) -> Callable[[Any], Any]:
         return text
 
     return note
+
+
+def checks_bounds() -> bool:
+    """Whether compiled loops raise IndexError at a place outside an array: slow, for tests (NUMBA_BOUNDSCHECK=1)."""
+    return os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
+
+
+def check_place(context: Any, builder: Any, kind: Any, array: Any, first: Any, last: Any) -> None:
+    """Where bounds are checked: leaves the function with IndexError unless first to last lie in the array."""
+    if not checks_bounds():
+        return
+    zero, spare = first.type(0), first.type(SPARE // (kind.dtype.bitwidth // 8))
+    behind = builder.add(context.make_array(kind)(context, builder, array).nitems, spare)
+    outside = builder.or_(builder.icmp_signed("<", first, zero), builder.icmp_signed(">=", last, behind))
+    with builder.if_then(outside, likely=False):
+        context.call_conv.return_user_exc(builder, IndexError, ("a tile lies outside its array",))
 
 
 def intrinsic(text: FunctionType) -> Any:
@@ -69,6 +89,20 @@ def _tile_lowering() -> Any:
                 ir.FunctionType(vector, [vector] * 3),
                 f"llvm.fma.v{lanes}f{real.bitwidth}",
             )
+
+            def last(start: Any, *ways: tuple[Any, Any]) -> Any:
+                for count, stride in ways:
+                    start = builder.add(start, builder.mul(count, stride))
+                return start
+
+            one, deep = word(1), builder.sub(depth, word(1))
+            end = word(width * lanes - 1), one
+            for position, first, *ways in (
+                (2, a0, (word(height - 1), am), (deep, ak)),
+                (6, b0, (deep, bk), end),
+                (9, c0, (word(height - 1), cm), end),
+            ):
+                check_place(context, builder, signature.args[position], arguments[position], first, last(first, *ways))
 
             def bytes_of(count: Any) -> Any:
                 return builder.mul(count, word(size))
@@ -180,6 +214,11 @@ def _turn_lowering() -> Any:
                 offset = builder.add(start, builder.mul(stride, ir.IntType(64)(number)))
                 return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
 
+            for position in (0, 3):
+                array, start, stride = arguments[position : position + 3]
+                last = builder.add(start, builder.mul(stride, ir.IntType(64)(n - 1)))
+                last = builder.add(last, ir.IntType(64)(n - 1))
+                check_place(context, builder, signature.args[position], array, start, last)
             rows = [builder.load(row(0, number), align=size) for number in range(n)]
             halves = [index([i // 2 + start + (n if i % 2 else 0) for i in range(n)]) for start in (0, n // 2)]
             for _ in range(n.bit_length() - 1):  # a perfect shuffle of rows and columns, log2 n times

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backends import Backend
 from .groups import ParameterGroup, members
+from .turns import Turns, at_rest
 
 if TYPE_CHECKING:
     from .layers.base import Parameter
@@ -40,8 +41,8 @@ class Range(NamedTuple):
 class Place:
     """Stands for an arena where its parameters are told whose they are: with the arena, each would keep the other."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
+    def __init__(self, backend: Backend, turns: Turns | None) -> None:
+        self.backend, self.turns = backend, turns
 
 
 class Arena:
@@ -54,6 +55,7 @@ class Arena:
     parameters : with names and values, which are copied in; `attach` makes them live here.
     groups : parameters with rates of their own, which get ranges of their own.
     copy : dtype of the low-precision copy that products read; None makes none.
+    turns : held by whoever trains the parameters.
 
     Attributes
     ----------
@@ -68,8 +70,9 @@ class Arena:
         parameters: Iterable[Parameter],
         groups: Sequence[ParameterGroup] = (),
         copy: str | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        self.backend, self._place = backend, Place(backend)
+        self.backend, self._place = backend, Place(backend, turns)
         self.dtype = np.dtype(dtype)
         parameters = list(parameters)
         group_of = dict(zip((p.name for p in parameters), members(groups, parameters), strict=True))
@@ -95,8 +98,9 @@ class Arena:
         self.values = backend.zeros(position, self.dtype)
         self.copy = None if copy is None else backend.zeros(position, copy)
         self._gradients: Any = None
-        for parameter in self.parameters:
-            self._take(parameter)
+        with at_rest(self.parameters):
+            for parameter in self.parameters:
+                self._take(parameter)
 
     def attach(self) -> None:
         """Makes every parameter's array a view of `values`; takes in those that were set elsewhere meanwhile."""

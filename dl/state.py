@@ -20,6 +20,7 @@ from .optimizers.base import Optimizer
 from .schedules import Schedule
 from .settings import recheck, snapshot
 from .shared import together
+from .turns import Turns
 
 TABLE = 1024  # steps whose constants are made at once, in blocks that begin at multiples of it
 
@@ -40,12 +41,13 @@ class TrainingState:
         metrics: int,
         groups: Sequence[ParameterGroup] = (),
         precision: str | None = None,
+        turns: Turns | None = None,
     ) -> None:
         recheck(optimizer)
         recheck(schedule)
         self.backend, self.optimizer, self.schedule, self.groups = backend, optimizer, schedule, tuple(groups)
         copy = precision if precision in SHORT else None
-        self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters(), groups, copy)
+        self.arena = Arena(backend, model.dtype, model.ensure_initialized(seed).parameters(), groups, copy, turns)
         real = self.arena.dtype
         self.step = self.cursor = self.skipped = 0
         self._block = -1

@@ -170,6 +170,7 @@ class Trainer:
                 len(self.loss.metrics),
                 self.groups,
                 self.precision,
+                self.turns,
             )
             self._made_for = {name: getattr(self, name) for name in FIXED}
         self._state.arena.attach()
@@ -261,7 +262,8 @@ class Trainer:
             model takes up the names of columns that x has, as a data frame; later frames are matched by name.
         validation : likewise, measured after each epoch.
         batch_size : rows a step, all at once where there are fewer; the last batch of an epoch may be shorter.
-        patience : stops after this many epochs without improvement, and restores the best weights.
+        patience : stops after this many epochs without improvement, and restores the best weights. Each `fit` watches
+            anew, but where the one before was stopped, or is in a checkpoint from its middle: then it goes on.
         monitor : the measure that patience watches: ``"validation_loss"``, ``"validation_accuracy"``, …
         loss_goal : stops after the first epoch whose training loss is at most this.
         order : how minibatches are drawn: ``"shuffled"``, each epoch anew without replacement; ``"once"``, in the first
@@ -284,7 +286,8 @@ class Trainer:
         NonFiniteLoss
             The loss turned NaN or infinite; the weights are those before the step.
         ConfigurationError
-            A number is below its least, or `monitor` is not measured.
+            A number is below its least, `monitor` is not measured, a setting that was changed by hand is refused, or
+            another call of `fit` is still training.
         ShapeError, DataError
             Rows or targets do not fit the model and the loss.
         DeviceMemoryError

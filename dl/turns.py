@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Lock, get_ident
+from typing import Any
 
 
 class Turns:
@@ -39,3 +42,13 @@ class Turns:
 
     def __reduce__(self) -> tuple[type[Turns], tuple[()]]:
         return Turns, ()
+
+
+@contextmanager
+def at_rest(parameters: Iterable[Any]) -> Iterator[None]:
+    """Within it no other thread trains these parameters: what is read of them belongs to one step."""
+    held = {id(turns): turns for p in parameters if (turns := getattr(p.owner, "turns", None)) is not None}
+    with ExitStack() as stack:
+        for _, turns in sorted(held.items()):
+            stack.enter_context(turns)
+        yield

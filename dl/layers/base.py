@@ -22,6 +22,7 @@ from ..initializers import Initializer
 from ..registered import Registered
 from ..summary import Summary
 from ..target_scaling import TargetScaling
+from ..turns import at_rest
 
 LARGEST = 2**48  # numbers of a tensor: beyond what processors can address
 DEEPEST = 50  # layers in each other
@@ -209,7 +210,9 @@ class Layer(Registered):
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all weights by name, on the host; they are drawn from seed 0 if there are none yet."""
         self.ensure_initialized()
-        return {parameter.name: np.array(parameter.numpy()) for parameter in self.parameters()}
+        parameters = self.parameters()
+        with at_rest(parameters):
+            return {parameter.name: np.array(parameter.numpy()) for parameter in parameters}
 
     def load_state_dict(self, tensors: Mapping[str, Any]) -> None:
         """Sets all weights from arrays of the same names and shapes.

@@ -1,0 +1,55 @@
+"""Compiled loops with their bounds checked: an index outside an array, also in a register tile, is an IndexError."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gearshift.backends import numba as numba_backend
+
+OUTSIDE = """
+import numpy as np
+from gearshift.backends import host, machine
+from gearshift.backends.numba import compiled
+from gearshift.kernels.counters import COUNTERS, CURSOR
+from gearshift.kernels.gather import loop
+from gearshift.kernels.product import NEITHER, SCRATCH, product
+
+def attempt(function, *arguments):
+    try:
+        function(*arguments)
+        print("done")
+    except IndexError:
+        print("refused")
+
+gather, counters = compiled(loop), np.zeros(COUNTERS, np.int64)
+for cursor in (3, 4):
+    counters[CURSOR] = cursor
+    attempt(gather, 0, 2, np.zeros((5, 3)), np.arange(5), counters, np.zeros((2, 3)))
+multiply, lanes, zeros = compiled(product), machine.lanes(np.float64), host.aligned_zeros
+a, b, c, scratch = (zeros(size, np.float64) for size in (48, 6 * lanes, 8 * lanes, SCRATCH + 4096))
+for place in (0, -64, 4000):
+    attempt(
+        multiply, 8, 1, 6, a, 0, 6, 1, b, 0, lanes, c, place, lanes, 0, NEITHER, scratch, lanes, machine.tile_rows()
+    )
+"""
+
+
+@pytest.mark.long
+def test_places_outside_an_array_are_refused() -> None:
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1"}
+    done = subprocess.run([sys.executable, "-c", OUTSIDE], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["done", "refused", "done", "refused", "refused"], done.stderr
+
+
+def test_code_with_checked_bounds_has_a_cache_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = set()
+    for value in ("", "0", "1"):
+        monkeypatch.setenv("NUMBA_BOUNDSCHECK", value)
+        numba_backend._digest.cache_clear()
+        folders.add(numba_backend.cache_folder())
+    numba_backend._digest.cache_clear()
+    assert len(folders) == 2
