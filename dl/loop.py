@@ -12,6 +12,7 @@ from ..backends.philox import key_of
 from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
+from .data.mapped import MappedFiles
 from .dense_chain import plan_of
 from .memory import must_stream
 from .plan import TICK
@@ -42,6 +43,7 @@ class Loop:
         self.trainer = trainer
         streamed = must_stream(trainer, data, validation, -(-batch_size // accumulate), EVALUATION_ROWS)
         self.state = state = trainer.state
+        self.files = MappedFiles(data.x, None if validation is None else validation.x)
         self.data = rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
         if state.cursor >= self.data.rows:
             raise DataError(
@@ -82,6 +84,7 @@ class Loop:
         while trainer.epoch < trainer.epochs and not trainer.stopped:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
+            self.files.check()
             start, first = time.perf_counter(), state.cursor
             self.data.shuffle(self.key, trainer.epoch, self.order)
             if not first:
