@@ -13,6 +13,7 @@ from ..kernels.counters import FAILED, STEP
 from .accumulation import AccumulatingPlan
 from .callbacks import Callback
 from .data import Dataset
+from .data.mapped import MappedFiles
 from .dense_chain import plan_of
 from .explanation import log_what_prevents
 from .memory import must_stream
@@ -53,6 +54,7 @@ class Loop:
         self.trainer = trainer
         streamed = must_stream(trainer, data, validation, -(-batch_size // accumulate), EVALUATION_ROWS)
         self.state = state = trainer.state
+        self.files = MappedFiles(data.x, None if validation is None else validation.x)
         self.data = rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
         if state.cursor >= self.data.rows:
             raise DataError(
@@ -113,6 +115,7 @@ class Loop:
         while trainer.epoch < trainer.epochs and not trainer.stopped:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
+            self.files.check()
             start, first = time.perf_counter(), state.cursor
             with trainer.turns:
                 self.data.shuffle(self.key, trainer.epoch, self.order)
