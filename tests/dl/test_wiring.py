@@ -201,7 +201,7 @@ def test_two_outputs_with_two_losses_from_a_file_to_answers(tmp_path: Path) -> N
     for run in (trainer, other):
         run.fit(splits.train, epochs=3, batch_size=32, verbose=False)
     assert trainer.evaluate(splits.test) == other.evaluate(splits.test)
-    assert set(trainer.evaluate(splits.test)) == {"loss", "class_loss", "class_accuracy", "place_loss"}
+    assert set(trainer.evaluate(splits.test)) == {"loss", "class_loss", "class_accuracy", "place_loss", "place_r2"}
     (tmp_path / "resolved.toml").write_text(write(configuration))
     assert read(tmp_path / "resolved.toml") == configuration
     np.save(tmp_path / "x.npy", x[:5])
