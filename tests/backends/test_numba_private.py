@@ -69,3 +69,31 @@ def test_the_compiled_loop_trains_to_the_same_weights(name: str, tmp_path: Path)
         ends.append(gs.Run(folder / "run").model.state_dict())
     for key, value in ends[0].items():
         assert value == pytest.approx(ends[1][key], rel=1e-5, abs=1e-7)
+
+
+LOOP = """
+from jitted import plus
+from mine.functions import times
+
+def loop(start, stop, x):
+    for i in range(start, stop):
+        x[i] = plus(times(x[i]))
+"""
+CALL = """
+import numpy as np
+from mine.module import loop
+from gearshift.backends.numba import compiled
+x = np.ones(2, np.float32)
+compiled(loop)(0, 2, x)
+print(x.tolist())
+"""
+
+
+def test_a_loop_from_outside_is_compiled_anew_where_what_it_calls_was_edited(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "module.py").write_text(LOOP)
+    for factor, term in ((2, 1), (3, 1), (3, 5)):
+        (tmp_path / "mine" / "functions.py").write_text(f"def times(a):\n    return {factor} * a\n")
+        (tmp_path / "jitted.py").write_text(f"import numba\n\n@numba.njit\ndef plus(a):\n    return a + {term}\n")
+        done = command(f"sys.path.insert(0, {str(tmp_path)!r})\n{CALL}", tmp_path, "--version")
+        assert done.stdout.startswith(str([float(factor + term)] * 2)), done.stderr

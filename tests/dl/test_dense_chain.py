@@ -17,6 +17,7 @@ from gearshift.dl.loop import Loop
 from gearshift.dl.plan import Plan
 from gearshift.kernels.dense_parts import BY_OUTPUTS
 
+CPUS = ("numba", "numpy")
 ACTIVATIONS = (gs.ReLU, gs.Tanh, gs.Sigmoid, None)
 
 
@@ -277,6 +278,34 @@ def test_memory_does_not_grow_and_calls_are_constant() -> None:
     finally:
         tracemalloc.stop()
     assert grown < 20_000  # bytes: the schedule's next table, at most
+
+
+OTHERS = [
+    kind
+    for kind in gs.Loss.registered.values()
+    if kind.__module__.startswith("gearshift.") and kind not in (gs.CrossEntropyLoss, gs.MSELoss, gs.BCEWithLogitsLoss)
+]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_other_loss_of_the_library(kind: type[gs.Loss]) -> None:
+    """Against the list, in float64, over one block of rows and over several."""
+    widths, random = (9, 12, 4), np.random.default_rng(3)
+    n = BLOCK + 60
+    y = {
+        "classes": random.integers(0, 4, n),
+        "binary": random.choice([0.0, 1.0], (n, 4)),
+        "values": random.dirichlet(np.ones(4), n),  # also a distribution over classes
+    }[kind.targets]
+    data = gs.Dataset(random.normal(size=(n, 9)), y)
+    for batch in (7, n):
+        chain, listed = (trainer(widths, backend, loss=kind(), optimizer=gs.SGD(lr=0.1)) for backend in CPUS)
+        assert isinstance(plan_of(chain, data, batch), DensePlan)
+        found, expected = fitted(chain, data, batch), fitted(listed, data, batch)
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
+        for metric in kind.metrics:
+            np.testing.assert_allclose(chain.history[metric], listed.history[metric], rtol=1e-9)
 
 
 WIDE = [(40, 12, 50), (30, 24, 8, 90), (20, 3, 48), (33, 40, 17, 100)]
