@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import gearshift as gs
+from gearshift.backends.numba import TESTED
 
 BREAKS = {
     "another library": "import numba.core.codegen as broken; del broken.JITCodeLibrary",
@@ -93,3 +94,10 @@ def test_a_loop_from_outside_is_compiled_anew_where_what_it_calls_was_edited(tmp
         (tmp_path / "jitted.py").write_text(f"import numba\n\n@numba.njit\ndef plus(a):\n    return a + {term}\n")
         done = command(f"sys.path.insert(0, {str(tmp_path)!r})\n{CALL}", tmp_path, "--version")
         assert done.stdout.startswith(str([float(factor + term)] * 2)), done.stderr
+
+
+def test_the_versions_named_are_those_of_the_package() -> None:
+    project = Path(gs.__path__[0]) / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("needs a checkout")
+    assert f'"{TESTED}"' in project.read_text(encoding="utf-8")
