@@ -131,6 +131,9 @@ def _foreign(text: FunctionType, functions: Mapping[str, FunctionType]) -> str |
             waiting += _called(function, functions).values()
             if not _ours(function):
                 files.add(function.__code__.co_filename)
+                named = (function.__globals__.get(name) for name in function.__code__.co_names)
+                compiled = (getattr(value, "py_func", None) for value in named)  # by the user, with Numba
+                waiting += (value for value in compiled if isinstance(value, FunctionType))
     try:
         return ",".join(hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in sorted(files))
     except OSError:

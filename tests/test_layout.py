@@ -38,3 +38,4 @@ def test_package_data_are_listed() -> None:
             name = ".".join(("gearshift", *init.parent.relative_to(ROOT).parts))
             assert not text or f'"{name}"' in text
     assert '"*.cu", "*.cuh"' in text or not text
+    assert '"*.pyi"' in text or not text  # the public names, which are read at run time

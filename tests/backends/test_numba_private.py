@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import gearshift as gs
+from gearshift.backends.numba import TESTED
 
 BREAKS = {
     "another library": "import numba.core.codegen as broken; del broken.JITCodeLibrary",
@@ -24,11 +25,7 @@ TRAIN += ["--set", "data.test=0.0", "--set", "model.hidden=[]"]
 
 def command(breaking: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command of Gearshift in a fresh process whose Numba lacks something."""
-    parent = str(Path(gs.__path__[0]).absolute().parent)
-    path = [parent, *(path for path in sys.path if path)]
-    code = (
-        f"import sys; sys.path[:] = {path!r}\n{breaking}\nfrom gearshift.__main__ import main\nmain({[*arguments]!r})"
-    )
+    code = f"import sys\n{breaking}\nfrom gearshift.__main__ import main\nmain({[*arguments]!r})"
     environment = {**os.environ, "GEARSHIFT_CACHE_DIR": str(folder / "cache"), "GEARSHIFT_BACKEND": "numba"}
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -69,3 +66,38 @@ def test_the_compiled_loop_trains_to_the_same_weights(name: str, tmp_path: Path)
         ends.append(gs.Run(folder / "run").model.state_dict())
     for key, value in ends[0].items():
         assert value == pytest.approx(ends[1][key], rel=1e-5, abs=1e-7)
+
+
+LOOP = """
+from jitted import plus
+from mine.functions import times
+
+def loop(start, stop, x):
+    for i in range(start, stop):
+        x[i] = plus(times(x[i]))
+"""
+CALL = """
+import numpy as np
+from mine.module import loop
+from gearshift.backends.numba import compiled
+x = np.ones(2, np.float32)
+compiled(loop)(0, 2, x)
+print(x.tolist())
+"""
+
+
+def test_a_loop_from_outside_is_compiled_anew_where_what_it_calls_was_edited(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "module.py").write_text(LOOP)
+    for factor, term in ((2, 1), (3, 1), (3, 5)):
+        (tmp_path / "mine" / "functions.py").write_text(f"def times(a):\n    return {factor} * a\n")
+        (tmp_path / "jitted.py").write_text(f"import numba\n\n@numba.njit\ndef plus(a):\n    return a + {term}\n")
+        done = command(f"sys.path.insert(0, {str(tmp_path)!r})\n{CALL}", tmp_path, "--version")
+        assert done.stdout.startswith(str([float(factor + term)] * 2)), done.stderr
+
+
+def test_the_versions_named_are_those_of_the_package() -> None:
+    project = Path(gs.__path__[0]) / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("needs a checkout")
+    assert f'"{TESTED}"' in project.read_text(encoding="utf-8")

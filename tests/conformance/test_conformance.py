@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from built_in import built_in
 from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
@@ -60,8 +61,8 @@ CASES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
 _TRIED = {type(make()) for make, _ in CASES.values()}
 CASES |= {  # every other optimizer of the library that takes steps on batches, with its defaults
     name: (kind, {})
-    for name, kind in gs.Optimizer.registered.items()
-    if kind.__module__.startswith("gearshift.") and not (kind.on_host or kind.full_batch or kind in _TRIED)
+    for name, kind in built_in(gs.Optimizer.registered).items()
+    if not (kind.on_host or kind.full_batch or kind in _TRIED)
 }
 
 

@@ -8,12 +8,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from built_in import built_in
 
 import gearshift as gs
 from gearshift.dl.config import AutoencoderSection, ModelSection, parse
 from gearshift.dl.experiment import build, build_callbacks
 from gearshift.dl.layers import Layer
 from gearshift.dl.layers.activations import activations
+from gearshift.dl.sample import SAMPLE
 from gearshift.dl.schedules import schedules
 
 ROWS, BATCH = 24, 12  # two steps
@@ -59,7 +61,7 @@ def two_steps(text: str, files: Path, data: str = "classes", batch: int = BATCH,
     return ends[1]
 
 
-@pytest.mark.parametrize("name", gs.Optimizer.registered)
+@pytest.mark.parametrize("name", built_in(gs.Optimizer.registered))
 def test_optimizer(name: str, files: Path) -> None:
     whole = name in ("DeltaBarDelta", "Newton", "NewtonCG")
     run = two_steps(f'optimizer.name = "{name}"', files, batch=ROWS if whole else BATCH)
@@ -82,7 +84,7 @@ def test_optimizer_s_arguments_groups_and_a_momentum_that_rises(files: Path) -> 
     assert [(group.names, group.lr, group.weight_decay) for group in run.groups] == [("1.*", 1e-3, 0.1)]
 
 
-@pytest.mark.parametrize("name", gs.Loss.registered)
+@pytest.mark.parametrize("name", built_in(gs.Loss.registered))
 def test_loss(name: str, files: Path) -> None:
     data = "shares" if name == "SoftCrossEntropyLoss" else gs.Loss.registered[name].targets
     assert type(two_steps(f'loss.name = "{name}"', files, data).loss) is gs.Loss.registered[name]
@@ -94,14 +96,14 @@ def test_joint_loss_of_a_perceptron(files: Path) -> None:
     assert isinstance(run.loss, gs.JointLoss) and list(run.loss.heads) == ["kind", "place"]
 
 
-@pytest.mark.parametrize("name", schedules())
+@pytest.mark.parametrize("name", built_in(schedules()))
 def test_schedule(name: str, files: Path) -> None:
     more = ", start = 1.0, stop = 0.5" if name == "Ramp" else ""
     run = two_steps(f'schedule = {{name = "{name}", warmup = 1, steps = 3{more}}}', files)
     assert type(run.schedule).__name__.startswith(name.capitalize())
 
 
-@pytest.mark.parametrize("name", activations())
+@pytest.mark.parametrize("name", built_in(activations()))
 def test_activation(name: str, files: Path) -> None:
     run = two_steps(f'model = {{activation = "{name}", dropout = 0.3, batch_norm = true, pieces = 3}}', files)
     assert [type(layer).__name__.lower() for layer in run.model.children().values()][3] == name
@@ -219,3 +221,9 @@ def test_layer_of_tokens(kind: str, files: Path) -> None:
 def test_every_layer_is_here() -> None:
     own = {name for name, kind in Layer.registered.items() if kind.__module__.startswith("gearshift.dl.layers")}
     assert own - {"Model"} == OTHERS.keys() | OF_TOKENS.keys()
+
+
+def test_the_sample_names_every_choice() -> None:
+    aliases = [kind.alias for kind in built_in(schedules()).values() if kind.alias]
+    missing = [name for name in (*built_in(activations()), *aliases) if f'"{name}"' not in SAMPLE]
+    assert not missing, "dl/sample.py lists what a configuration can choose"

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from built_in import built_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from gearshift.dl.dense_layout import Layout
 from gearshift.dl.loop import Loop
 from gearshift.dl.plan import Plan
 
+CPUS = ("numba", "numpy")
 ACTIVATIONS = (gs.ReLU, gs.Tanh, gs.Sigmoid, None)
 
 
@@ -299,6 +301,34 @@ def test_what_a_plan_costs_and_what_limits_it() -> None:
     (adam,) = (cost for cost in costs if cost.operation == "adam")
     (other,) = (cost for cost in others if cost.operation == "adam")
     assert other.read - adam.read == 4 * chain.arena.size  # the gradient
+
+
+OTHERS = [
+    kind
+    for kind in built_in(gs.Loss.registered).values()
+    if kind not in (gs.CrossEntropyLoss, gs.MSELoss, gs.BCEWithLogitsLoss)
+]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_other_loss_of_the_library(kind: type[gs.Loss]) -> None:
+    """Against the list, in float64, over one block of rows and over several."""
+    widths, random = (9, 12, 4), np.random.default_rng(3)
+    n = BLOCK + 60
+    y = {
+        "classes": random.integers(0, 4, n),
+        "binary": random.choice([0.0, 1.0], (n, 4)),
+        "values": random.dirichlet(np.ones(4), n),  # also a distribution over classes
+    }[kind.targets]
+    data = gs.Dataset(random.normal(size=(n, 9)), y)
+    for batch in (7, n):
+        chain, listed = (trainer(widths, backend, loss=kind(), optimizer=gs.SGD(lr=0.1)) for backend in CPUS)
+        assert isinstance(plan_of(chain, data, batch), DensePlan)
+        found, expected = fitted(chain, data, batch), fitted(listed, data, batch)
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
+        for metric in kind.metrics:
+            np.testing.assert_allclose(chain.history[metric], listed.history[metric], rtol=1e-9)
 
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from built_in import built_in
 
 import gearshift as gs
 from gearshift.__main__ import main
@@ -87,15 +88,11 @@ PLAIN: dict[str, Callable[[], gs.Trainer]] = {
     "two layers": trainer,
     "one layer": lambda: trainer(gs.Linear(4, 3, bias=False)),
     "standardized": lambda: trainer(gs.Standardize(4), gs.Linear(4, 6), gs.Sigmoid(), gs.Linear(6, 3)),
-    **{
-        name: lambda kind=kind: trainer(loss=kind())
-        for name, kind in gs.Loss.registered.items()
-        if kind.__module__.startswith("gearshift.")
-    },
+    **{name: lambda kind=kind: trainer(loss=kind()) for name, kind in built_in(gs.Loss.registered).items()},
     **{
         name: lambda kind=kind: trainer(optimizer=kind())
-        for name, kind in gs.Optimizer.registered.items()
-        if kind.__module__.startswith("gearshift.") and not kind.on_host and kind.before is None
+        for name, kind in built_in(gs.Optimizer.registered).items()
+        if not kind.on_host and kind.before is None
     },
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from built_in import built_in
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, DataError, ShapeError
@@ -143,7 +144,7 @@ def test_targets_that_do_not_fit_are_refused(loss: gs.Loss, y: Any, kind: type, 
         gs.value_and_grad(model(), loss, X, y)
 
 
-@pytest.mark.parametrize("name", gs.Loss.registered)
+@pytest.mark.parametrize("name", built_in(gs.Loss.registered))
 def test_every_loss_is_made_from_a_configuration(name: str) -> None:
     configuration = parse({"loss": {"name": name}, "model": {"hidden": [3]}})
     kind = gs.Loss.registered[name]

@@ -24,9 +24,7 @@ import cuda_updates
 import numpy as np
 from cuda_draw import Case, Draw, counters
 
-import gearshift.dl.layers
-import gearshift.dl.losses
-import gearshift.dl.optimizers
+import gearshift
 import gearshift.kernels
 from gearshift.backends import cuda
 from gearshift.backends.precision import is_short
@@ -57,12 +55,15 @@ def operations() -> dict[str, Operation]:
     """Every operation of the package, by name: those of kernels/, and those beside a layer, a loss or an optimizer."""
     for module in pkgutil.walk_packages(gearshift.kernels.__path__, "gearshift.kernels."):
         importlib.import_module(module.name)
+    places = [sys.modules[name] for name in sorted(sys.modules) if name.startswith("gearshift.kernels.")]
+    for family in (gearshift.Layer, gearshift.Loss, gearshift.Optimizer):
+        kinds = [kind for kind in family.registered.values() if kind.__module__.startswith("gearshift.")]
+        places += [sys.modules[kind.__module__] for kind in kinds] + kinds
     found = {}
-    for name in sorted(sys.modules):
-        if name.startswith(("gearshift.kernels.", "gearshift.dl.")):
-            for value in vars(sys.modules[name]).values():
-                if isinstance(value, Operation):
-                    assert found.setdefault(value.name, value) is value, f"two operations are called {value.name}"
+    for place in places:
+        for value in vars(place).values():
+            if isinstance(value, Operation):
+                assert found.setdefault(value.name, value) is value, f"two operations are called {value.name}"
     return found
 
 
