@@ -168,6 +168,7 @@ def test_two_outputs_with_two_losses_from_a_file_to_answers(tmp_path: Path) -> N
         [data]
         source = "two.npz"
         standardize = false
+        standardize_target = false
         [model]
         dtype = "float64"
         [[model.layers]]
