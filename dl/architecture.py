@@ -7,7 +7,6 @@ from typing import Any
 from ..backends.errors import CheckpointError, ConfigurationError, GearshiftError
 from .layers import Layer, Model, Sequential
 
-
 DEEPEST = 50  # layers in each other
 
 

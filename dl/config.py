@@ -1,4 +1,4 @@
-"""The configuration: a TOML file checked by pydantic, which is known here alone."""
+"""The configuration: a TOML file checked by pydantic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from .hints import hint
 from .losses import REGISTERED as LOSSES
 from .optimizers import REGISTERED as OPTIMIZERS
 from .values import check_values
-
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Whole = Annotated[int, Field(ge=0, lt=2**31)]

@@ -20,7 +20,9 @@ KILLS = int(os.environ.get("GEARSHIFT_KILLS", "3"))  # over all kinds together
 NUMPY, NUMBA = ["backend.name='numpy'"], ["backend.name='numba'"]
 ROWS = 96
 WHOLE = [f"train.batch_size={ROWS}", "data.validation=0", "data.test=0", "model.hidden=[4]", "model.activation='tanh'"]
-NOISY = "model.layers=[{kind='GaussianNoise',deviation=0.1},{kind='Linear',out_features=8},{kind='Tanh'},{kind='Linear'}]"
+NOISY = (
+    "model.layers=[{kind='GaussianNoise',deviation=0.1},{kind='Linear',out_features=8},{kind='Tanh'},{kind='Linear'}]"
+)
 TOKENS = (
     "model.layers=[{kind='Embedding',embedding_dim=8,length=9},{kind='Residual',layers=[{kind='LayerNorm'},"
     "{kind='MultiHeadAttention',heads=2,causal=true,dropout=0.1}]},{kind='LayerNorm'},{kind='Linear'}]"
@@ -81,7 +83,7 @@ def test_kills(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert whole.exitcode == 0
     seconds, expected = time.monotonic() - start, outcome(tmp_path / "whole")
     chance = random.Random(kind)
-    wanted = KILLS if KILLS < len(KINDS) else -(-KILLS // len(KINDS))
+    wanted = KILLS if len(KINDS) > KILLS else -(-KILLS // len(KINDS))
     kills = runs = 0
     while kills < wanted or runs == 0:
         run = tmp_path / f"run{runs}"

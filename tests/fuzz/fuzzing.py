@@ -77,7 +77,9 @@ def scrambled(random: Random, content: bytes) -> bytes:
         elif kind == 4:
             data[place:place] = data[max(0, place - 40) : place]
         else:
-            data[place:place] = random.choice((b"\0", b"\xff\xff", b"\n", b'"', b",", b"9" * 5000, b"[" * 600, b"1e999"))
+            data[place:place] = random.choice(
+                (b"\0", b"\xff\xff", b"\n", b'"', b",", b"9" * 5000, b"[" * 600, b"1e999")
+            )
     return bytes(data)
 
 

@@ -1,5 +1,6 @@
 """Configurations that nobody could mean: refused in one line, or trained with; never a traceback, never a hang."""
 
+# ruff: noqa: E501 - tables of cases are read by the row
 from __future__ import annotations
 
 import sys
@@ -70,7 +71,13 @@ BASES = {
         loss = { name = "CrossEntropyLoss" }
         """,
 }
-DATA = {"labels": "labels.csv", "values": "values.csv", "codes": "labels.csv", "tokens": "tokens.npz", "graph": "labels.csv"}
+DATA = {
+    "labels": "labels.csv",
+    "values": "values.csv",
+    "codes": "labels.csv",
+    "tokens": "tokens.npz",
+    "graph": "labels.csv",
+}
 SEARCH = """
     estimator = { max_iter = 2, hidden_layer_sizes = [3], solver = "adam", early_stopping = false }
     search = { method = "random", candidates = 2, folds = 2, scoring = "accuracy", seed = 1, parameters = {
@@ -84,7 +91,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     x = random.standard_normal((30, 6))
     header = ",".join("abcdef")
-    np.savetxt(folder / "labels.csv", np.column_stack([x, np.arange(30) % 3]), "%g", ",", header=f"{header},y", comments="")
+    np.savetxt(
+        folder / "labels.csv", np.column_stack([x, np.arange(30) % 3]), "%g", ",", header=f"{header},y", comments=""
+    )
     np.savetxt(folder / "values.csv", np.column_stack([x, x[:, :2]]), "%g", ",", header=f"{header},y,z", comments="")
     np.savez(folder / "tokens.npz", x=random.integers(0, 7, (30, 5)).astype(np.uint8), y=np.arange(30) % 3)
     return folder
@@ -96,14 +105,21 @@ def bases(folder: Path) -> dict[str, dict[str, Any]]:
         table.setdefault("data", {})["source"] = str(folder / DATA[name])
         table["backend"] = {"name": "numpy"}
     found["values"]["data"] |= {"target": ["y", "z"], "labels": "values"}
-    found["search"] = tomllib.loads(SEARCH.replace("\n        ", " ")) | {"data": {"source": str(folder / "labels.csv")}}
+    found["search"] = tomllib.loads(SEARCH.replace("\n        ", " ")) | {
+        "data": {"source": str(folder / "labels.csv")}
+    }
     return found
 
 
 def tamed(table: Any) -> Any:
     """Nothing is downloaded, no process is started, and nothing trains for long: these may be asked for, and are right."""
     if isinstance(table, dict):
-        for section, key in (("data", "fetch"), ("search", "jobs"), ("search", "candidates"), ("autoencoder", "pretrain")):
+        for section, key in (
+            ("data", "fetch"),
+            ("search", "jobs"),
+            ("search", "candidates"),
+            ("autoencoder", "pretrain"),
+        ):
             if isinstance(table.get(section), dict) and table[section].get(key) not in (None, [], {}, "", "x", 2**63):
                 table[section].pop(key)
     return table
@@ -158,7 +174,7 @@ def test_configurations(folder: Path, tmp_path: Path) -> None:
                 verbose=False,
             )
 
-    Fuzzer("configurations", CASES or 150).run(case)
+    Fuzzer("configurations", 2 * CASES or 150).run(case)
 
 
 def read_back(configuration: Any, file: Path) -> Any:

@@ -1,5 +1,6 @@
 """Data files that are damaged, hostile, or no files at all: refused in one line, or read as what they hold."""
 
+# ruff: noqa: E501 - tables of cases are read by the row
 from __future__ import annotations
 
 import gzip
@@ -27,9 +28,55 @@ SPARSE = 1 << 40  # bytes that a sparse file says it has
 ROWS = 12
 X = np.random.default_rng(0).standard_normal((ROWS, 3))
 Y = np.arange(ROWS) % 3
-CELLS = ["", "nan", "inf", "1e400", "-1e308", "1_0", "x", '"', '"a\nb"', "9" * 400, "é", "\0", " 1 ", "0x1", "1,2", "True"]
-SHAPES = ["(True, 3)", "(12, True)", "(-1, 3)", "(12.0, 3)", "(2**63, 3)", "(0, 3)", "(12,)", "()", "('a',)", "((12,),)", "(9" * 300]
-DTYPES = ["<f8", "<f4", ">f8", "<f2", "|u1", "<i8", "<u8", "<U4", "|O", "<c8", "<M8[s]", "|V8", "|b1", "<U999999", "[('a','<f8')]", "?"]
+CELLS = [
+    "",
+    "nan",
+    "inf",
+    "1e400",
+    "-1e308",
+    "1_0",
+    "x",
+    '"',
+    '"a\nb"',
+    "9" * 400,
+    "é",
+    "\0",
+    " 1 ",
+    "0x1",
+    "1,2",
+    "True",
+]
+SHAPES = [
+    "(True, 3)",
+    "(12, True)",
+    "(-1, 3)",
+    "(12.0, 3)",
+    "(2**63, 3)",
+    "(0, 3)",
+    "(12,)",
+    "()",
+    "('a',)",
+    "((12,),)",
+    "(9" * 300,
+]
+DTYPES = [
+    "<f8",
+    "<f4",
+    ">f8",
+    "<f2",
+    "|u1",
+    "<i8",
+    "<u8",
+    "<U4",
+    "|O",
+    "<c8",
+    "<M8[s]",
+    "|V8",
+    "|b1",
+    "<U999999",
+    "[('a','<f8')]",
+    "?",
+]
 CODES = list("?bBhHiIlLqQefdgFDSUVOMm")
 
 
@@ -40,7 +87,9 @@ def npy(random: Random, array: np.ndarray) -> bytes:
         array = array.astype(random.choice(CODES[:15]))
     elif kind == 1:
         array = array.copy()
-        array.flat[random.randrange(array.size)] = random.choice((np.nan, np.inf, -1, 0, 255)) if array.dtype.kind == "f" else -1
+        array.flat[random.randrange(array.size)] = (
+            random.choice((np.nan, np.inf, -1, 0, 255)) if array.dtype.kind == "f" else -1
+        )
     elif kind == 2:
         array = random.choice((array[:1], array[:0], array.T, array[..., None], np.asfortranarray(array), array[::2]))
     elif kind == 3:
@@ -72,7 +121,9 @@ def npz(random: Random) -> bytes:
     buffer = io.BytesIO()
     packed = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
     with zipfile.ZipFile(buffer, "w", packed) as archive:
-        names = random.choice((("x", "y"), ("x", "y"), ("x_train", "y_train", "x_test", "y_test"), ("x",), ("x", "y", "z"), ()))
+        names = random.choice(
+            (("x", "y"), ("x", "y"), ("x_train", "y_train", "x_test", "y_test"), ("x",), ("x", "y", "z"), ())
+        )
         for name in names:
             archive.writestr(f"{name}.npy", npy(random, X if name[0] == "x" else Y))
         if random.random() < 0.05:
@@ -81,7 +132,9 @@ def npz(random: Random) -> bytes:
 
 
 def idx(random: Random, array: np.ndarray) -> bytes:
-    content = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    content = (
+        bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    )
     content = scrambled(random, content) if random.random() < 0.3 else content
     return content if random.random() < 0.7 else gzip.compress(content)
 
@@ -92,7 +145,9 @@ def odd(random: Random, path: Path) -> None:
     if kind == 0:
         os.mkfifo(path)
     elif kind == 1:
-        path.symlink_to(random.choice(("/dev/zero", "/dev/null", "/dev/random", "/proc/self/mem", "/proc/self/environ")))
+        path.symlink_to(
+            random.choice(("/dev/zero", "/dev/null", "/dev/random", "/proc/self/mem", "/proc/self/environ"))
+        )
     elif kind == 2:
         path.symlink_to(path)
     elif kind == 3:
@@ -111,13 +166,24 @@ def test_data_files(tmp_path: Path) -> None:
     work, run = tmp_path / "data", tmp_path / "run"
     np.savez(tmp_path / "right.npz", x=X, y=Y)
     command(
-        *("train", "--quiet", "--backend", "numpy", "--run", str(run), "--set", f"data.source={tmp_path / 'right.npz'}"),
+        *(
+            "train",
+            "--quiet",
+            "--backend",
+            "numpy",
+            "--run",
+            str(run),
+            "--set",
+            f"data.source={tmp_path / 'right.npz'}",
+        ),
         *("--set", "train.epochs=1", "--set", "model.hidden=[2]", "--set", "data.test=0", "--set", "data.validation=0"),
         right=(0,),
     )
 
     def options(random: Random) -> dict[str, Any]:
-        names = random.choices(("seed", "validation", "test", "target", "weight", "labels", "length"), k=random.randrange(3))
+        names = random.choices(
+            ("seed", "validation", "test", "target", "weight", "labels", "length"), k=random.randrange(3)
+        )
         fits = {"seed": 3, "validation": 0.25, "test": 0, "target": "c", "weight": "a", "labels": "values", "length": 5}
         return {name: random.choice((fits[name], fits[name], *VALUES)) for name in names}
 
@@ -134,7 +200,9 @@ def test_data_files(tmp_path: Path) -> None:
             Path(source).write_bytes(scrambled(random, ("twelve times é漢\r\n" * 20).encode()))
         elif kind == "folder":
             source = random.choice((str(work), str(work / "x.npy")))
-            for name in random.choice((("x", "y"), ("x", "y"), ("x", "y"), ("x", "y", "weight"), ("x_train", "y_train"), ("y",))):
+            for name in random.choice(
+                (("x", "y"), ("x", "y"), ("x", "y"), ("x", "y", "weight"), ("x_train", "y_train"), ("y",))
+            ):
                 (work / f"{name}.npy").write_bytes(npy(random, X if name[0] == "x" else Y))
             if random.random() < 0.1:
                 (work / "x.npy").unlink(missing_ok=True)
@@ -152,7 +220,17 @@ def test_data_files(tmp_path: Path) -> None:
             rows = work / "rows.npy"
             odd(random, rows) if random.random() < 0.1 else rows.write_bytes(npy(random, X))
             kinds = random.choice(([], ["--probabilities"]))
-            command("predict", str(run), "--backend", "numpy", "--input", str(rows), "--output", str(work / "out.npy"), *kinds)
+            command(
+                "predict",
+                str(run),
+                "--backend",
+                "numpy",
+                "--input",
+                str(rows),
+                "--output",
+                str(work / "out.npy"),
+                *kinds,
+            )
             return
         splits = gs.load_dataset(random.choice((source, source, Path(source))), **given)
         repr(splits.train), splits.summary()
