@@ -62,14 +62,19 @@ def get(name: str | None = None) -> Backend:
     name = resolve(name)
     if name == "auto":
         return _get(next(candidate for candidate in _registered if _status(candidate).runs))
-    if name not in _registered:
-        known = ", ".join(["auto", *_registered])
-        raise ConfigurationError(f"backend {name!r} is not known; expected one of: {known}")
+    check_known(name)
     status = _status(name)
     if not status.runs:
         remedy = f" To install what is missing: {status.remedy}" if status.remedy else ""
         raise BackendUnavailable(f"backend {name!r} cannot run here: {status.reason}.{remedy}")
     return _get(name)
+
+
+def check_known(name: str) -> None:
+    """Raises ConfigurationError where no backend is registered by that name, which may be ``"auto"``."""
+    known = ["auto", *_registered]
+    if name not in known:
+        raise ConfigurationError(f"backend {name!r} is not known; expected one of: {', '.join(known)}")
 
 
 def resolve(name: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The configuration: a TOML file checked by pydantic, which is known here alone."""
+"""The configuration: a TOML file checked by pydantic."""
 
 from __future__ import annotations
 

@@ -57,8 +57,9 @@ def load(configuration: Configuration) -> Splits:
 
 def build(configuration: Configuration, backend: str | None = None) -> tuple[Splits, Trainer]:
     """Data and trainer of a configuration; `backend` overrides the environment, which overrides the file."""
-    from ..backends.registry import resolve
+    from ..backends.registry import check_known, resolve
 
+    check_known(configuration.backend.name)  # also where another is taken: it is written into the run
     build_optimizer(configuration)  # its arguments are checked before any data are read
     splits = load(configuration)
     name = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name

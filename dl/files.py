@@ -28,20 +28,24 @@ def opened(path: str | os.PathLike[str], most: int | None = None) -> BufferedRea
     UnreadableFile
         It is not a regular file, or it is larger.
     """
+    name = os.fspath(path)
     try:
-        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+        file = open(name, "rb", opener=_without_waiting)  # noqa: SIM115
     except ValueError:  # a NUL, or half a character
-        raise UnreadableFile(errno.EINVAL, "no file can have this name", os.fspath(path)) from None
-    status = os.fstat(file.fileno())
+        raise UnreadableFile(errno.EINVAL, "no file can have this name", name) from None
+    status, fault = os.fstat(file.fileno()), None
     if not stat.S_ISREG(status.st_mode):
+        fault = UnreadableFile(errno.EINVAL, "not a regular file", name)
+    elif most is not None and status.st_size > most:
+        fault = UnreadableFile(errno.EFBIG, f"it has {status.st_size:,} bytes, at most {most:,} are read", name)
+    if fault is not None:
         file.close()
-        raise UnreadableFile(errno.EINVAL, "not a regular file", os.fspath(path))
-    if most is not None and status.st_size > most:
-        file.close()
-        raise UnreadableFile(
-            errno.EFBIG, f"it has {status.st_size:,} bytes, at most {most:,} are read", os.fspath(path)
-        )
+        raise fault
     return file
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # else opening a named pipe waits for its writer
 
 
 def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:

@@ -219,7 +219,7 @@ class Noise(Record):
     backend: str
     batch: Rows  # rows of a draw
     draws: Count  # at each place
-    places: list[NoiseAt]
+    places: list[NoiseAt] = Field(min_length=1)
     scale: Estimate  # over the run
     adam: Estimate | None = None
 
@@ -276,9 +276,9 @@ class Task(Record):
     optimizer: str
     lr: Number
     data: str
-    rows: Count
+    rows: Rows
     batch_size: Rows
-    epochs: Count
+    epochs: Rows
     schedule: str = "constant"
     schedule_steps: Count = 0
     warmup: Count = 0

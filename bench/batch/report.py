@@ -98,7 +98,7 @@ def table(document: Document, where: Where, points: Sequence[Point], knee: Knee 
 def ceilings(where: Where, points: Sequence[Point]) -> RenderableType:
     """The denominators, and where steps that are lists of operations lose most."""
     roof = where.ceilings
-    if not roof.streams:
+    if not (roof.streams and roof.products and roof.launches):
         return Text()
     best = max(roof.products, key=lambda rate: rate.flops_per_second)
     small, large = roof.streams[0], roof.streams[-1]
@@ -331,7 +331,8 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
     if found.hyperbola is not None:
         critical = found.hyperbola.critical
         after = found.soonest_excess
-        apart = max(critical.value, found.predicted_noise) / min(critical.value, found.predicted_noise)
+        ends = [max(1.0, rows) for rows in (critical.value, found.predicted_noise)]
+        apart = max(ends) / min(ends)
         lines.append(
             f"steps and examples lie on the hyperbola of S = {number(found.hyperbola.steps)} and E = "
             f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}: E/S = "

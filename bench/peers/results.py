@@ -21,12 +21,13 @@ The contender ``yardstick`` is the matrix products and memory streams of a step 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from ...backends.errors import DataError
@@ -45,7 +46,23 @@ def _known(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_known)]
 """Of a contender."""
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=1e-12, le=1e12)]
+Rows = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+def _loss(value: float) -> float:
+    if math.isfinite(value) and abs(value) > 1e100:
+        raise ValueError("a loss is above 1e100")
+    return value
+
+
+def _with_versions(machine: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(machine.get("versions", {}), dict):
+        raise ValueError("its versions are no object")
+    return machine
+
+
+Loss = Annotated[float, AfterValidator(_loss)]
 
 
 @dataclass
@@ -53,8 +70,8 @@ class Result:
     """What one contender did at one point; fields as in the file."""
 
     seconds: list[Seconds] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    steps: int = 1
+    losses: list[Loss] = field(default_factory=list)
+    steps: Rows = 1
     fault: str = ""
 
     @property
@@ -79,17 +96,25 @@ class PeersPoint:
 
     measure: Annotated[str, Field(pattern="^(step|epoch)$")]
     network: str
-    batch: int
-    rows: int
+    batch: Rows
+    rows: Rows
     results: dict[Name, Result] = field(default_factory=dict)
     real: bool = True
+
+    @model_validator(mode="after")
+    def _alike(self) -> Self:
+        """Losses are of the same steps, and so as many."""
+        counts = {len(result.losses) for result in self.results.values() if result.losses}
+        if len(counts) > 1:
+            raise ValueError(f"some contenders have {min(counts)} losses, others {max(counts)}")
+        return self
 
 
 @dataclass
 class Measurement:
     """A whole run; fields as in the file."""
 
-    machine: dict[str, Any] = field(default_factory=dict)
+    machine: Annotated[dict[str, Any], AfterValidator(_with_versions)] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     points: list[PeersPoint] = field(default_factory=list)
 

@@ -17,7 +17,7 @@ from typing import Any
 from gearshift.__main__ import exit_code, main
 from gearshift.backends.errors import GearshiftError
 
-SECONDS, MEMORY = 20.0, 3 << 30  # of a case, at most
+SECONDS, MEMORY = 60.0, 3 << 30  # of a case, at most
 CASES = int(os.environ.get("GEARSHIFT_FUZZ", "0"))  # of each fuzzer; 0 is a few, for the default suite
 SEED = int(os.environ.get("GEARSHIFT_FUZZ_SEED", "0"))
 

@@ -190,7 +190,8 @@ def test_data_files(tmp_path: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         kind = random.choice(("csv", "npz", "folder", "folder", "fashion", "txt", "predict", "odd"))
-        source, given = str(work / f"data.{kind}"), options(random)
+        given: dict[str, Any] = options(random)
+        source = str(work / f"data.{kind}")
         if kind == "csv":
             Path(source).write_bytes(csv(random))
         elif kind == "npz":
@@ -207,7 +208,7 @@ def test_data_files(tmp_path: Path) -> None:
                 (work / "x.npy").unlink(missing_ok=True)
                 odd(random, work / "x.npy")
         elif kind == "fashion":
-            source, given = "fashion-mnist", {"folder": str(work)}
+            source, given = "fashion-mnist", dict[str, Any](folder=str(work))
             for name, array in {"images-idx3": np.ones((ROWS, 2, 2)), "labels-idx1": Y}.items():
                 for part in ("train", "t10k"):
                     content = idx(random, array)
@@ -232,7 +233,7 @@ def test_data_files(tmp_path: Path) -> None:
             )
             return
         splits = gs.load_dataset(random.choice((source, source, Path(source))), **given)
-        repr(splits.train), splits.summary()
+        assert splits.summary() and repr(splits.train)
         assert np.isfinite(splits.train.x).all() and len(splits.train) > 0
         splits.standardization()
 
