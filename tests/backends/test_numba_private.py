@@ -19,6 +19,7 @@ BREAKS = {
     ),
     "results that cannot be kept": "from numba.core.compiler import CompileResult; del CompileResult._reduce",
 }
+OTHERS = [name for name in BREAKS if name != "another library"]
 TRAIN = ["train", "--quiet", "--run", "run", "--set", "train.epochs=1", "--set", "data.validation=0.0"]
 TRAIN += ["--set", "data.test=0.0", "--set", "model.hidden=[]"]
 
@@ -32,7 +33,7 @@ def command(breaking: str, folder: Path, *arguments: str) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("name", BREAKS)
+@pytest.mark.parametrize("name", ["another library", *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)])
 def test_doctor_says_what_is_missing(name: str, tmp_path: Path) -> None:
     done = command(BREAKS[name], tmp_path, "doctor")
     assert done.returncode == 0, done.stderr
