@@ -1,6 +1,6 @@
 """From an operation's CUDA text to one launch: source, macros, and arguments checked against the signature.
 
-Nothing here compiles or runs: a backend hands the `Program` to its compiler and the `Call` to its device.
+Nothing here compiles or runs: a backend hands the `KernelProgram` to its compiler and the `KernelCall` to its device.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PARAMETER = re.compile(r"(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*
 
 
 @dataclass(frozen=True)
-class Program:
+class KernelProgram:
     """What a compiler is given. Equal programs share a binary."""
 
     source: str
@@ -57,7 +57,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Parameter:
+class KernelParameter:
     """One parameter of a kernel; `type` is the value's or, of a pointer, the element's."""
 
     type: str
@@ -67,13 +67,13 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Call:
+class KernelCall:
     """One launch, ready to go: arguments are arrays and NumPy scalars of the types that the kernel declares.
 
     A call whose `grid` holds a 0 has nothing to do and must not be launched.
     """
 
-    program: Program
+    program: KernelProgram
     entry: str
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
@@ -86,7 +86,7 @@ class Call:
         return 0 in self.grid
 
 
-def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]) -> Call:
+def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]) -> KernelCall:
     """The launch of an operation's kernel on these arrays.
 
     Raises
@@ -102,13 +102,13 @@ def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str,
                 "and CUDA kernels take no strides"
             )
     macros = tuple((name, _macro(name, arrays[index].dtype)) for name, index in cuda.types.items())
-    program = Program(source_text(folder(operation) / cuda.source), macros)
+    program = KernelProgram(source_text(folder(operation) / cuda.source), macros)
     kernels = signatures(program.source)
     if cuda.entry not in kernels:
         raise TypeError(f"{operation.name}: {cuda.source} has no kernel {cuda.entry!r}; it has {', '.join(kernels)}")
     launch = cuda.launch(*arrays, **attributes)
     arguments = typed(f"{operation.name}: kernel {cuda.entry}", kernels[cuda.entry], dict(macros), launch.arguments)
-    return Call(program, cuda.entry, launch.grid, launch.block, launch.shared, arguments)
+    return KernelCall(program, cuda.entry, launch.grid, launch.block, launch.shared, arguments)
 
 
 def folder(operation: Bindable) -> Path:
@@ -151,7 +151,7 @@ def _lines(path: Path, seen: set[str]) -> Iterator[str]:
 
 
 @cache
-def signatures(source: str) -> dict[str, tuple[Parameter, ...]]:
+def signatures(source: str) -> dict[str, tuple[KernelParameter, ...]]:
     """The parameters of every ``extern "C" __global__`` kernel in a text, by the kernel's name."""
     return {
         name: tuple(_parameter(name, text) for text in parameters.split(",") if text.strip())
@@ -159,15 +159,15 @@ def signatures(source: str) -> dict[str, tuple[Parameter, ...]]:
     }
 
 
-def _parameter(kernel: str, text: str) -> Parameter:
+def _parameter(kernel: str, text: str) -> KernelParameter:
     found = _PARAMETER.fullmatch(text.strip())
     if found is None:
         raise TypeError(f"kernel {kernel}: parameter {' '.join(text.split())!r} is not a plain value or pointer")
-    return Parameter(found["type"], found["name"], found["pointer"] is not None, found["const"] is not None)
+    return KernelParameter(found["type"], found["name"], found["pointer"] is not None, found["const"] is not None)
 
 
 def typed(
-    kernel: str, parameters: Sequence[Parameter], macros: Mapping[str, str], arguments: Sequence[Any]
+    kernel: str, parameters: Sequence[KernelParameter], macros: Mapping[str, str], arguments: Sequence[Any]
 ) -> tuple[Any, ...]:
     """The arguments as the parameters' types, arrays unchanged; a TypeError where one does not fit."""
     if len(arguments) != len(parameters):
@@ -181,7 +181,7 @@ def typed(
     return tuple(values)
 
 
-def _array(kernel: str, parameter: Parameter, dtype: str, value: Any) -> Any:
+def _array(kernel: str, parameter: KernelParameter, dtype: str, value: Any) -> Any:
     array = hasattr(value, "dtype") and not isinstance(value, np.generic)
     given = f"an array of {np.dtype(value.dtype).name}" if array else repr(value)
     if not array or np.dtype(value.dtype).name != dtype:
@@ -189,7 +189,7 @@ def _array(kernel: str, parameter: Parameter, dtype: str, value: Any) -> Any:
     return value
 
 
-def _scalar(kernel: str, parameter: Parameter, dtype: str, value: Any) -> np.generic:
+def _scalar(kernel: str, parameter: KernelParameter, dtype: str, value: Any) -> np.generic:
     whole = isinstance(value, (int, np.integer))
     if whole or ("float" in dtype and isinstance(value, (float, np.floating))):
         return np.dtype(dtype).type(value)

@@ -37,7 +37,7 @@ class CuPyBackend(Backend):
     def __init__(self) -> None:
         self.xp: Any = _imported()
         self.products, self.no_products = cublaslt.load(self.xp, self.seconds, _device(self.xp))
-        self._modules: dict[cuda.Program, Any] = {}
+        self._modules: dict[cuda.KernelProgram, Any] = {}
 
     @classmethod
     def status(cls) -> Status:
@@ -165,7 +165,7 @@ class CuPyBackend(Backend):
         if self.products:
             self.products.restore(choices)
 
-    def _module(self, program: cuda.Program) -> Any:
+    def _module(self, program: cuda.KernelProgram) -> Any:
         if program not in self._modules:
             self._modules[program] = self.xp.RawModule(code=program.source, options=program.options)
         return self._modules[program]

@@ -25,13 +25,13 @@ SIDE, DEEP = 16, 32  # rows or columns of a panel, and its depth at a time
 TERMS = 3
 TILE = SIDE * SIDE  # words
 STEP = TERMS * TILE  # words of a panel at a time
-# Pairs of terms of a and b: one of the two changes, and the largest comes last. Whole numbers of 8 bits are one term.
+# Pairs of terms of a and b: one of the two changes, and the largest comes last. Integers of 8 bits are one term.
 PAIRS = (
     ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)),
     ((0, 1), (0, 2), (0, 0)),
     ((2, 0), (1, 0), (0, 0)),
 )
-ALL_PAIRS, WHOLE_LEFT, WHOLE_RIGHT = range(3)
+ALL_PAIRS, INTEGERS_LEFT, INTEGERS_RIGHT = range(3)
 
 
 @cache

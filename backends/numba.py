@@ -7,6 +7,7 @@ threads beside them would wait for the processor in multiples of the scheduler's
 
 from __future__ import annotations
 
+import dis
 import gc
 import hashlib
 import logging
@@ -17,7 +18,7 @@ from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -159,12 +160,19 @@ def _save_if_possible(dispatcher: Any) -> None:
 
 def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[str, FunctionType]:
     """The functions of this package that `text` calls, by the name it knows them by."""
-    named = ((name, functions.get(name, text.__globals__.get(name))) for name in text.__code__.co_names)
+    named = ((name, functions.get(name, text.__globals__.get(name))) for name in _global_names(text.__code__))
     return {
         name: value
         for name, value in named
         if isinstance(value, FunctionType) and value.__module__.split(".")[0] == PACKAGE
     }
+
+
+@cache
+def _global_names(code: CodeType) -> tuple[str, ...]:
+    """The global names that a function reads; `co_names` has those of attributes as well."""
+    read = (one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL")
+    return tuple(dict.fromkeys(read))
 
 
 def _changes(text: FunctionType, name: str, function: FunctionType) -> bool:

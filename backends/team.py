@@ -74,7 +74,7 @@ class Team:
         self._helpers = [_Helper(thread) for thread in range(1, threads)]
 
     def parts(self, weights: Sequence[int], rows: int) -> int:
-        """Into how many parts the layers of a dense chain are divided, for their numbers of weights and a batch's rows.
+        """Into how many parts the layers of a fused MLP are divided, for their numbers of weights and a batch's rows.
 
         A function of shapes alone, since bits depend on it.
         """

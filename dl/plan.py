@@ -6,14 +6,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
 from ..backends import Backend
 from ..backends.errors import DeviceMemoryError
+from ..backends.team import Team
 from .arena import Arena
 from .capture import Steps
+from .costs import Cost, Product, cost_of, product_of
 from .graph import Graph, Node, Value
 from .launches import joined
 
@@ -32,18 +35,6 @@ class Call:
     run: Callable[[], None]
 
 
-@dataclass(frozen=True)
-class Work:
-    """What one operation costs at a batch size: floating-point operations, bytes at the least, launches."""
-
-    operation: str
-    layer: str
-    phase: str
-    flops: int
-    bytes: int
-    launches: int = 1
-
-
 class Plan:
     """Runs a graph on batches of up to `capacity` rows.
 
@@ -60,7 +51,15 @@ class Plan:
     ------
     DeviceMemoryError
         The buffers do not fit; the message names the largest batch that does.
+
+    Attributes
+    ----------
+    kind : "list" where a step runs operation by operation, "chain" where it is one compiled loop.
+    team : the threads that run a step together; None where the calling thread runs it.
     """
+
+    kind: Literal["list", "chain"] = "list"
+    team: Team | None = None
 
     def __init__(
         self,
@@ -154,18 +153,29 @@ class Plan:
         """Whether an operation writes to the memory of what it reads: an output's, or the optimizer's arrays."""
         return not node.outputs or any(self._roots.get(value, value) is not value for value in node.outputs)
 
-    def work(self, rows: int) -> list[Work]:
-        """What each operation of a step costs, in order."""
-        return [
-            Work(
-                call.node.operation.name,
-                call.node.layer,
-                call.node.phase,
-                call.node.operation.flops(*call.arrays, **call.node.attributes),
-                call.node.operation.bytes(*call.arrays),
-            )
-            for call in self.bind(rows)
-        ]
+    @property
+    def threads(self) -> int:
+        """The threads that run a step now."""
+        return 1
+
+    @property
+    def short_handed(self) -> bool:
+        """Whether fewer threads than planned run a step for a while, since other programs use the processor."""
+        return False
+
+    def costs(self, rows: int) -> list[Cost]:
+        """What each operation of a step of `rows` rows costs, in order."""
+        return [cost_of(call.node, call.arrays, self.in_place(call.node)) for call in self.bind(rows)]
+
+    def products(self, rows: int) -> list[Product]:
+        """The matrix products of a step of `rows` rows, to be run alone."""
+        found = []
+        for call in self.bind(rows):
+            product = product_of(call.node)
+            if product:
+                flops = call.node.operation.flops(*call.arrays, **call.node.attributes)
+                found.append(Product(call.node.layer, product, flops, partial(repeat, call.run)))
+        return found
 
     def _bind(self, node: Node, rows: int) -> Call:
         arrays = tuple(self.array(value, rows) for value in node.values)
@@ -182,6 +192,12 @@ class Plan:
             f"{free / 2**30:.2f} GiB of {total / 2**30:.2f} GiB are free on backend {self.backend.name!r}; "
             f"the largest batch that fits is {max(0, (free - fixed) // max(a_row, 1)):,}"
         )
+
+
+def repeat(run: Callable[[], Any], count: int) -> None:
+    """Runs it `count` times."""
+    for _ in range(count):
+        run()
 
 
 def own_values(graph: Graph, roots: Mapping[Value, Value]) -> list[Value]:

@@ -1,106 +1,213 @@
-"""How a chain of dense layers is divided among threads, and where what begins in its workspace."""
+"""How a fused MLP is divided among threads, and the records that its compiled functions are given.
+
+Everything of one kind lies in one flat array: the parameters in `Memory.parameters`, all that a step writes besides in
+`Memory.work`. A place is an offset in one of them, a stride the distance from one row to the next.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..backends.team import share, wait
+from ..backends.team import share
 
-# Columns of `layers`: widths, offsets in the arena (-1: no bias), rows of `factors`, then places in `work`.
-# X (rows, inputs) is what the layer reads, D (rows, outputs) the gradient before the activation of what it writes,
-# DT that transposed. SUMS are the parts' products, and GRADIENT collects over blocks: of the bias, then of the weights.
-# TOTALS are the sums of D's rows, of each part its own: see `multiply_on_unit`.
-INPUTS, OUTPUTS, WEIGHT, BIAS, WEIGHT_RANGE, BIAS_RANGE, ACTIVATION = range(7)
-X, X_STRIDE, D, D_STRIDE, DT, DT_STRIDE, SUMS, GRADIENT = range(7, 15)
-BY_OUTPUTS = 15  # 1 where the parts have columns of the weights, not rows
-TOTALS = 16
-FIELDS = 17
-
-GRAIN = 8  # rows of the weights that stay together: those of a tile
-LINE = 16  # columns, where they are divided: a cache line, which two cores must not write by turns
+GRAIN = 8  # rows of the weights that stay together: those of a register tile
+LINE = 16  # elements of float32 in a cache line
 
 
-def span(layer: Any, part: int, parts: int) -> tuple[int, int, int, int]:
-    """The part's weights: their first row and the one behind the last, and the same of columns."""
-    if layer[BY_OUTPUTS]:
-        low, high = columns(layer, part, parts)
-        return 0, layer[INPUTS], low, high
-    start, stop = share(layer[INPUTS], part, parts, GRAIN)
-    return start, stop, 0, layer[OUTPUTS]
+class LayerPlaces(NamedTuple):
+    """A layer's widths, the places of its parameters, and those of its matrices in the workspace.
 
-
-def weights(layer: Any, row: int, low: int) -> int:
-    """Where a row of the part's weights begins, whose first column is `low`; rows are as long as the part has columns.
-
-    Columns of a part lie together while steps run: `divide` has brought them there.
+    Attributes
+    ----------
+    inputs, outputs : widths.
+    weight, bias : places among the parameters; -1 without a bias.
+    weight_range, bias_range : rows of the update's `factors`.
+    activation : of the outputs, one of `activation`'s.
+    x, x_stride : X (rows, inputs), which the layer reads.
+    d, d_stride : D (rows, outputs), the gradient before the activation.
+    dt, dt_stride : D transposed.
+    sums : the parts' products X·W, which are still to be added up.
+    gradient : of the bias, then of the weights, added up over the blocks of a batch.
+    totals : sums of D's rows, for each part: only for `Integers`.
     """
-    if layer[BY_OUTPUTS]:
-        return layer[WEIGHT] + layer[INPUTS] * low
-    return layer[WEIGHT] + row * layer[OUTPUTS]
+
+    inputs: int
+    outputs: int
+    weight: int
+    bias: int
+    weight_range: int
+    bias_range: int
+    activation: int
+    x: int
+    x_stride: int
+    d: int
+    d_stride: int
+    dt: int
+    dt_stride: int
+    sums: int
+    gradient: int
+    totals: int
 
 
-def whole_numbers(numbers: Any, part: int, parts: int) -> int:
-    """Where the part's begin: on cache lines of their own."""
-    return numbers.shape[0] // parts * part
+class ThreadCall(NamedTuple):
+    """What one call of `steps` does on one thread.
+
+    Attributes
+    ----------
+    thread, threads : which thread of how many.
+    parts : into how many parts each layer is divided.
+    count : steps.
+    rows : of a batch.
+    block : rows that are taken at a time.
+    learn : 0 where only losses are computed.
+    """
+
+    thread: int
+    threads: int
+    parts: int
+    count: int
+    rows: int
+    block: int
+    learn: int
 
 
-def columns(layer: Any, target: int, into: int) -> tuple[int, int]:
-    """The first of a part's outputs, and the one behind the last."""
-    return share(layer[OUTPUTS], target, into, LINE if layer[BY_OUTPUTS] else GRAIN)
+class BlockPart(NamedTuple):
+    """One part's work on one block of a batch.
+
+    Attributes
+    ----------
+    part, parts : which part of how many.
+    first, rows : the block's first row in the batch, and its rows.
+    batch : rows of the batch.
+    """
+
+    part: int
+    parts: int
+    first: int
+    rows: int
+    batch: int
 
 
-def sums(layer: Any, n: int, part: int, parts: int, target: int, into: int, lanes: int) -> int:
+class Memory(NamedTuple):
+    """The parameters, and everything that a step writes besides them."""
+
+    parameters: Any
+    work: Any
+
+
+class Source(NamedTuple):
+    """The data set: `counters` says where in `order` the batch begins; `mean` and `scale` standardise, or are empty."""
+
+    data: Any
+    targets: Any
+    order: Any
+    mean: Any
+    scale: Any
+    counters: Any
+
+
+class Integers(NamedTuple):
+    """A batch of bytes as integers about 0, which a matrix unit multiplies in half the time.
+
+    A standardised row (x - mean) · scale is (x - centre) · scale - shift, with an integer `centre` next to the mean:
+    what x is multiplied by is multiplied by `scale` and `shift`. All arrays are empty where this is not used.
+
+    Attributes
+    ----------
+    numbers, stride : int16; x - centre, in rows of a part's columns.
+    centre : int16 (features,).
+    scale, shift : float32 (features,).
+    """
+
+    numbers: Any
+    stride: int
+    centre: Any
+    scale: Any
+    shift: Any
+
+
+class Update(NamedTuple):
+    """What the optimizer's update takes besides parameters and gradients, as `update.py` says."""
+
+    counters: Any
+    slots: tuple[Any, ...]
+    bounds: Any
+    factors: Any
+    table: Any
+    clip: Any
+    attributes: tuple[Any, ...]
+
+
+class Outputs(NamedTuple):
+    """Of a batch: the last layer's outputs, their gradients, the targets, the loss and metrics of each row."""
+
+    values: Any
+    gradients: Any
+    targets: Any
+    scores: Any
+
+
+class Tools(NamedTuple):
+    """What products work with.
+
+    Attributes
+    ----------
+    scratch : the thread's own elements: `product.SCRATCH` for copies, the rest for whatever is short-lived.
+    lanes : elements of a vector register.
+    height : rows of a register tile, 4 or 8.
+    panels : int32, for operands that are split for a matrix unit; empty without one.
+    """
+
+    scratch: Any
+    lanes: int
+    height: int
+    panels: Any
+
+
+class Matrix(NamedTuple):
+    """A matrix in a flat array: its element (i, j) is at start + i · row + j · column."""
+
+    values: Any
+    start: int
+    row: int
+    column: int
+
+
+def places_of(layers: Any, level: int) -> LayerPlaces:
+    """A row of the table of layers."""
+    row = layers[level]
+    return LayerPlaces(
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7],
+        row[8], row[9], row[10], row[11], row[12], row[13], row[14], row[15],
+    )  # fmt: skip
+
+
+def inputs_of(layer: LayerPlaces, task: BlockPart) -> tuple[int, int]:
+    """The part's inputs of a layer, which are its rows of the weights: the first, and the one behind the last."""
+    return share(layer.inputs, task.part, task.parts, GRAIN)
+
+
+def outputs_of(layer: LayerPlaces, target: int, into: int) -> tuple[int, int]:
+    """The outputs of a layer that part `target` of `into` reads: the first, and the one behind the last."""
+    return share(layer.outputs, target, into, GRAIN)
+
+
+def sums(layer: LayerPlaces, rows: int, part: int, parts: int, target: int, into: int, lanes: int) -> int:
     """Where a part's product for the outputs of part `target` begins: what one thread adds up lies together."""
-    low, high = columns(layer, target, into)
-    width = (high - low + lanes - 1) // lanes * lanes
-    return layer[SUMS] + parts * n * (low + target * lanes) + part * n * width
+    low, high = outputs_of(layer, target, into)
+    return layer.sums + parts * rows * (low + target * lanes) + part * rows * whole(high - low, lanes)
 
 
-def divide(thread: int, threads: int, parts: int, layer: Any, values: Any, work: Any, flags: Any, back: int) -> None:
-    """Puts the columns of each part of the layer's weights beside each other, or takes them `back` to their rows.
-
-    Where two cores change pieces of one row, each asks for the other's ahead of time: an update took thrice as long.
-    """
-    inputs, outputs = layer[INPUTS], layer[OUTPUTS]
-    if values.shape[0] == 0:
-        return
-    matrix, copy = layer[WEIGHT], layer[SUMS]
-    for part in range(thread, parts, threads):
-        low, high = columns(layer, part, parts)
-        width, block = high - low, copy + inputs * low
-        if back:
-            copy_rows(1, inputs * width, values, matrix + inputs * low, 0, work, block, 0)
-        else:
-            copy_rows(inputs, width, values, matrix + low, outputs, work, block, width)
-    wait(thread, threads, flags)
-    for part in range(thread, parts, threads):
-        low, high = columns(layer, part, parts)
-        width, block = high - low, copy + inputs * low
-        if back:
-            copy_rows(inputs, width, work, block, width, values, matrix + low, outputs)
-        else:
-            copy_rows(1, inputs * width, work, block, 0, values, matrix + inputs * low, 0)
-    wait(thread, threads, flags)
+def whole(count: int, lanes: int) -> int:
+    """`count`, rounded up to whole vectors."""
+    return (count + lanes - 1) // lanes * lanes
 
 
-def copy_rows(rows: int, width: int, a: Any, a0: int, am: int, b: Any, b0: int, bm: int) -> None:
-    """b = a, for rows that begin `am` and `bm` apart. (Assigned slices would compile a second longer.)"""
-    for row in range(rows):
-        source, target = a[a0 + row * am :], b[b0 + row * bm :]
-        for j in range(width):
-            target[j] = source[j]
+def integers_of(integers: Integers, task: BlockPart) -> int:
+    """Where the part's integers begin: on cache lines of their own."""
+    return integers.numbers.shape[0] // task.parts * task.part
 
 
 def skip(*arguments: Any) -> int:
-    """Stands in for what a plan never calls, so that it is not compiled: see `NOT_BYTES` and its like."""
+    """Stands in for a function that a plan never calls, so that it is not compiled."""
     return 0
-
-
-# what is not called where there is no matrix unit, data are no bytes, no layer is divided by its outputs, and nothing
-# is learnt
-NOT_UNIT = dict.fromkeys(
-    ("begin", "end", "multiply_on_unit", "fit_turned", "matrix_product", "split_rows", "split_columns"), skip
-)
-NOT_BYTES = dict.fromkeys(("read_whole", "fit_whole"), skip)
-NOT_WIDE = dict.fromkeys(("divide", "mean_scores", "add_up"), skip)
-NOT_LEARNING = dict.fromkeys(("fetch", "backward", "descend", "fit"), skip)

@@ -1,8 +1,8 @@
 """A matrix product in blocks of register tiles, for calls from inside a compiled loop.
 
 Goto and van de Geijn (2008), without their packed copy of a: blocks of a here are small enough to stay in cache.
-Arrays are flat; a place in one is an offset. c's columns are whole vectors, so its rows and those of b have room
-behind the last column. An element's sum runs in the order of k, in one chain, however the work is divided.
+c's columns are whole vectors, so its rows and those of b have room behind the last column. An element's sum runs in
+the order of k, in one chain, however the work is divided.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.machine import tile
+from .dense_parts import Matrix, Tools
 
 DEPTH = 200  # rows of b that a block reads: with 3 vectors of 64 bytes, 38 of a 48 KiB first-level cache
 VECTORS = 3
@@ -18,84 +19,62 @@ NEITHER, RIGHT, LEFT = 0, 1, 2
 
 
 def product(
-    rows: int,
-    vectors: int,
-    depth: int,
-    a: Any,
-    a0: int,
-    am: int,
-    ak: int,
-    b: Any,
-    b0: int,
-    bk: int,
-    c: Any,
-    c0: int,
-    cm: int,
-    more: int,
-    copies: int,
-    scratch: Any,
-    lanes: int,
-    height: int,
+    rows: int, vectors: int, depth: int, a: Matrix, b: Matrix, c: Matrix, more: int, copies: int, tools: Tools
 ) -> None:
-    """c = a·b, or c += a·b where `more` is not 0, for c of `rows` rows and `vectors` vectors of `lanes` columns.
+    """c = a·b, or c += a·b where `more` is not 0, for c of `rows` rows and `vectors` vectors of columns.
 
-    a's element (row, k) is at a0 + row·am + k·ak, b's row k begins at b0 + k·bk, c's row at c0 + row·cm.
-    `copies` says which operand is copied to `scratch` block by block: b (RIGHT), where many rows read it;
-    a (LEFT), where am is 1 and the elements that a tile reads lie far apart; or neither.
-    `height`, 4 or 8, is the number of rows of a tile.
+    The columns of b and c lie side by side. `copies` says which operand is copied to the scratch block by block: b
+    (RIGHT), where many rows read it; a (LEFT), where its rows lie side by side and the elements that a tile reads far
+    apart; or neither.
     """
     if depth == 0:
-        clear(rows, vectors * lanes, c, c0, cm, more)
+        clear(rows, vectors * tools.lanes, c, more)
         return
-    blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * height or copies != NEITHER else 1
+    blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * tools.height or copies != NEITHER else 1
     block = (depth + blocks - 1) // blocks
     for k in range(0, depth, block):
         deep, add = min(block, depth - k), more + k
-        left, left0, left8, leftm, leftk = a, a0 + k * ak, 8 * am, am, ak
+        left, eight = Matrix(a.values, a.start + k * a.column, a.row, a.column), 8 * a.row
         if copies == LEFT:
-            copy_left(a, left0, ak, rows, deep, scratch)
-            left, left0, left8, leftk = scratch, plain(0), 8 * deep, plain(8)
+            copy_left(left, rows, deep, tools.scratch)
+            left, eight = Matrix(tools.scratch, 0, a.row, 8), 8 * deep
         column = 0
         while column < vectors:
             rest = vectors - column
             width = 2 if rest == 4 else min(rest, VECTORS)
-            right, right0, bm = b, b0 + k * bk + column * lanes, bk
+            right = Matrix(b.values, b.start + k * b.row + column * tools.lanes, b.row, 1)
             if copies == RIGHT:
-                copy_right(b, right0, bk, deep, width * lanes, scratch)
-                right, right0, bm = scratch, 0, width * lanes
-            at_c = c0 + column * lanes
-            panel(rows, width, deep, left, left0, left8, leftm, leftk, right, right0, bm, c, at_c, cm, add, height)
+                copy_right(right, deep, width * tools.lanes, tools.scratch)
+                right = Matrix(tools.scratch, 0, width * tools.lanes, 1)
+            out = Matrix(c.values, c.start + column * tools.lanes, c.row, 1)
+            panel(rows, width, deep, left, eight, right, out, add, tools.height)
             column += width
 
 
-def clear(rows: int, width: int, c: Any, c0: int, cm: int, more: int) -> None:
+def clear(rows: int, width: int, c: Matrix, more: int) -> None:
     """What an empty sum gives: 0, or where `more` is not 0, c as it is."""
     if more == 0:
         for row in range(rows):
-            target = c[c0 + row * cm : c0 + row * cm + width]
+            target = c.values[c.start + row * c.row : c.start + row * c.row + width]
             for j in range(width):
                 target[j] = 0
 
 
-def plain(number: int) -> int:
-    """The number, as one that the compiler does not know: it would compile what a constant is passed to once more."""
-    return number + 0  # a sum is no constant
-
-
-def copy_right(b: Any, b0: int, bk: int, depth: int, width: int, out: Any) -> None:
+def copy_right(b: Matrix, depth: int, width: int, out: Any) -> None:
     """out (depth, width) = some columns of b."""
     for k in range(depth):
-        source, target = b[b0 + k * bk : b0 + k * bk + width], out[k * width : k * width + width]
+        at = b.start + k * b.row
+        source, target = b.values[at : at + width], out[k * width : k * width + width]
         for j in range(width):
             target[j] = source[j]
 
 
-def copy_left(a: Any, a0: int, ak: int, rows: int, depth: int, out: Any) -> None:
+def copy_left(a: Matrix, rows: int, depth: int, out: Any) -> None:
     """out (rows / 8, depth, 8) = a, eight rows after eight."""
     for first in range(0, rows, 8):
         n = min(8, rows - first)
         for k in range(depth):
-            source, target = a[a0 + k * ak + first :], out[first * depth + k * 8 :]
+            source, target = a.values[a.start + k * a.column + first :], out[first * depth + k * 8 :]
             if n == 8:
                 for r in range(8):
                     target[r] = source[r]
@@ -105,28 +84,16 @@ def copy_left(a: Any, a0: int, ak: int, rows: int, depth: int, out: Any) -> None
 
 
 def panel(
-    rows: int,
-    width: int,
-    depth: int,
-    a: Any,
-    a0: int,
-    a8: int,
-    am: int,
-    ak: int,
-    b: Any,
-    b0: int,
-    bk: int,
-    c: Any,
-    c0: int,
-    cm: int,
-    more: int,
-    height: int,
+    rows: int, width: int, depth: int, left: Matrix, eight: int, right: Matrix, out: Matrix, more: int, height: int
 ) -> None:
-    """`product` for one panel of `width` vectors, 1 to VECTORS; eight rows of a begin `a8` after the last eight."""
+    """`product` for one panel of `width` vectors, 1 to VECTORS; eight rows of a begin `eight` after the last eight."""
+    a, am, ak = left.values, left.row, left.column
+    b, b0, bk = right.values, right.start, right.row
+    c, cm = out.values, out.row
     row = 0
     while row < rows:
-        left, at_a, at_c = rows - row, a0 + row // 8 * a8 + row % 8 * am, c0 + row * cm
-        if left >= 8 and height >= 8:
+        rest, at_a, at_c = rows - row, left.start + row // 8 * eight + row % 8 * am, out.start + row * cm
+        if rest >= 8 and height >= 8:
             if width == 3:
                 tile(8, 3, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
             elif width == 2:
@@ -134,7 +101,7 @@ def panel(
             else:
                 tile(8, 1, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
             row += 8
-        elif left >= 4:
+        elif rest >= 4:
             if width == 3:
                 tile(4, 3, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
             elif width == 2:

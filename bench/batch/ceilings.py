@@ -17,15 +17,13 @@ from ... import backends
 from ...backends import Backend
 from ...backends.errors import DeviceMemoryError
 from ...backends.team import Team
-from ...dl.dense_chain import UPDATES, DensePlan
+from ...dl.costs import WAIT
+from ...dl.dense_chain import UPDATES
 from ...dl.graph import Value
-from ...dl.plan import Call, Plan, quietly
+from ...dl.plan import Call, Plan, quietly, repeat
 from ...kernels.counters import CURSOR
-from .chain import forward_products
 from .records import Ceilings, Rate, Streams
-from .roofline import FORWARD
 from .streams import KINDS, meet, stream
-from .work import WAIT, product_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,19 +42,11 @@ def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
     """
     plan = next(iter(plans.values()))
     sizes = [size for size in SIZES if size <= max(largest_bytes, SIZES[1])]
-    if isinstance(plan, DensePlan):
-        chains = {batch: chain for batch, chain in plans.items() if isinstance(chain, DensePlan)}
-        return Ceilings(
-            products=fastest(_chain_products(chains)),
-            streams=_streams(plan.backend, sizes, plan.team if plan.parts > 1 else None),
-            launches={WAIT: _waits(plan)},
-            arithmetic=_arithmetic(plan, plan.team.threads_for(plan.parts)),
-        )
     return Ceilings(
-        products=fastest(_list_products(plans)),
-        streams=_streams(plan.backend, sizes, None),
+        products=fastest(_products(plans)),
+        streams=_streams(plan.backend, sizes, plan.team),
         launches=_launches(plan),
-        arithmetic=_arithmetic(plan, 1),
+        arithmetic=_arithmetic(plan),
     )
 
 
@@ -100,39 +90,13 @@ def least(backend: Backend, work: Callable[[int], Any]) -> float:
     return min([seconds, *(backend.seconds(partial(work, count)) for _ in range(tries - 1))]) / count
 
 
-def repeat(run: Callable[[], Any]) -> Callable[[int], None]:
-    """A call that runs it so many times."""
-
-    def work(count: int) -> None:
-        for _ in range(count):
-            run()
-
-    return work
-
-
 @quietly
-def _list_products(plans: dict[int, Plan]) -> list[Rate]:
+def _products(plans: dict[int, Plan]) -> list[Rate]:
     rates = []
     for batch, plan in plans.items():
-        for call in plan.bind(batch):
-            name = product_of(call)
-            if name:
-                flops = call.node.operation.flops(*call.arrays, **call.node.attributes)
-                seconds = least(plan.backend, repeat(call.run))
-                rates.append(Rate(layer=call.node.layer, product=name, batch=batch, flops_per_second=flops / seconds))
-    return rates
-
-
-def _chain_products(plans: dict[int, DensePlan]) -> list[Rate]:
-    """The chain's forward products, by the function and on the threads that the chain has for them."""
-    rates = []
-    for batch, plan in plans.items():
-        names = [call.node.layer for call in plan.bind(batch) if product_of(call) == FORWARD]
-        for level, run in enumerate(forward_products(plan, batch)):
-            inputs, outputs = (int(width) for width in plan.layers[level][:2])
-            flops = 2 * min(batch, plan.block) * inputs * outputs
-            rate = flops / least(plan.backend, run)
-            rates.append(Rate(layer=names[level], product=FORWARD, batch=batch, flops_per_second=rate))
+        for one in plan.products(batch):
+            rate = one.flops / least(plan.backend, one.run)
+            rates.append(Rate(layer=one.layer, product=one.product, batch=batch, flops_per_second=rate))
     return rates
 
 
@@ -161,7 +125,7 @@ def _pass(backend: Backend, kind: str, words: int, team: Team | None) -> float:
 
 
 @quietly
-def _arithmetic(plan: Plan, threads: int) -> dict[str, float]:
+def _arithmetic(plan: Plan) -> dict[str, float]:
     """FLOP/s of the update's own loop on data in the first-level cache, on all threads that share it.
 
     An update divides and takes roots, at a rate of which the peak of products says nothing: Adam in float64 is held
@@ -175,18 +139,23 @@ def _arithmetic(plan: Plan, threads: int) -> dict[str, float]:
         seconds, flops = [], 0
         for count in (16, min(p.size, INNER // p.itemsize)):
             like = [backend.zeros(count, x.dtype) if x.shape == p.shape else x.copy() for x in call.arrays]
-            seconds.append(least(backend, repeat(backend.bind(operation, like, call.node.attributes))))
+            seconds.append(least(backend, partial(repeat, backend.bind(operation, like, call.node.attributes))))
             flops = operation.flops(*like, **call.node.attributes)
         start, whole = seconds
-        found[operation.name] = threads * flops / max(whole - start, 0.1 * whole)  # the call is no part of it
+        found[operation.name] = plan.threads * flops / max(whole - start, 0.1 * whole)  # the call is no part of it
     return found
 
 
 @quietly
 def _launches(plan: Plan) -> dict[str, float]:
-    """Seconds of each operation with next to nothing to do: of a call, or in a graph where steps are replayed."""
-    backend, replayed = plan.backend, plan.steps(plan.capacity).captured
-    seconds = {}
+    """Seconds of each operation with next to nothing to do: of a call, or in a graph where steps are replayed.
+
+    Of a step that is one compiled loop: the seconds in which its threads meet.
+    """
+    backend = plan.backend
+    if plan.kind == "chain":
+        return {WAIT: _meeting(plan, plan.team) if plan.team and plan.threads > 1 else 0.0}
+    replayed, seconds = plan.steps(plan.capacity).captured, {}
     for call in reversed(plan.bind(plan.capacity)):
         name = call.node.operation.name
         small = None if name in seconds else _small(call, backend)
@@ -194,10 +163,10 @@ def _launches(plan: Plan) -> dict[str, float]:
             continue
         if replayed:
             small()  # what is loaded at first need is loaded before the capture
-            graph = backend.capture(partial(repeat(small), TOGETHER))
-            seconds[name] = least(backend, repeat(graph)) / TOGETHER
+            graph = backend.capture(partial(repeat, small, TOGETHER))
+            seconds[name] = least(backend, partial(repeat, graph)) / TOGETHER
         else:
-            seconds[name] = least(backend, repeat(small))
+            seconds[name] = least(backend, partial(repeat, small))
     return seconds
 
 
@@ -240,12 +209,11 @@ def _small_array(backend: Backend, value: Value, array: Any, scratch: bool) -> n
     return np.zeros(shape, array.dtype)
 
 
-def _waits(plan: DensePlan) -> float:
-    threads = plan.team.threads_for(plan.parts)
-    loop: Any = plan.backend.compiled(meet)
-    if threads == 1 or loop is None:
+def _meeting(plan: Plan, team: Team) -> float:
+    """Seconds in which the threads of a step wait for each other once."""
+    threads, loop, best = plan.threads, plan.backend.compiled(meet), np.inf
+    if loop is None:
         return 0.0
-    team, best = plan.team, np.inf
     for _ in range(TRIES + 1):
         start = time.perf_counter()
         team.run(lambda thread: loop(thread, threads, MEETINGS, team.flags), threads)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from . import advice
 from .analysis import Analysis, critical_batch, curve_of, two_digits
-from .checked import Check
+from .checked import AdviceCheck
 from .plots import CEILINGS, INK, MEASURED, PARTS, colour, relative_times
 from .records import BOUNDS, Document, Where
 
@@ -79,7 +79,7 @@ def bounds(document: Document, where: Where) -> go.Figure | None:
     return figure
 
 
-def steps_and_examples(document: Document, analysis: Analysis, checked: Check | None) -> go.Figure | None:
+def steps_and_examples(document: Document, analysis: Analysis, checked: AdviceCheck | None) -> go.Figure | None:
     """The hyperbola of steps against examples, in units of their least; None without a noise scale."""
     scale = critical_batch(document)
     if scale is None:
@@ -113,7 +113,7 @@ def steps_and_examples(document: Document, analysis: Analysis, checked: Check | 
     return figure
 
 
-def time_to_target(document: Document, analysis: Analysis, checked: Check | None) -> go.Figure | None:
+def time_to_target(document: Document, analysis: Analysis, checked: AdviceCheck | None) -> go.Figure | None:
     """Time to the target against batch size, by the least of all; None without advice."""
     scale = critical_batch(document)
     if scale is None or not analysis.advice:

@@ -11,7 +11,7 @@ from . import advice
 from .analysis import critical_batch, curve_of, noise_scale
 from .curve import DRAWS, Z
 from .hyperbola import Hyperbola
-from .records import Document, Estimate, Trial
+from .records import Document, Estimate, TrainingRun
 from .trained import by_batch, hyperbola, median, reaching
 
 
@@ -39,7 +39,7 @@ class Reached:
 
 
 @dataclass(frozen=True)
-class Check:
+class AdviceCheck:
     """Prediction beside measurement.
 
     Attributes
@@ -71,7 +71,7 @@ class Check:
     time_error: float
 
 
-def check(document: Document) -> Check | None:
+def check(document: Document) -> AdviceCheck | None:
     """What validation says; None where there was none, or nothing reached the target."""
     found, scale, expected = document.validation, noise_scale(document), critical_batch(document)
     measured = curve_of(document, found.backend) if found else None
@@ -103,7 +103,7 @@ def check(document: Document) -> Check | None:
     shape = hyperbola(found)
     better = advice.soonest(measured, shape.critical.value, document.task.rows) if shape else None
     soonest = advice.pleasant(better) if better else None
-    return Check(
+    return AdviceCheck(
         backend=found.backend,
         target=found.target,
         advised=found.advised,
@@ -120,7 +120,7 @@ def check(document: Document) -> Check | None:
     )
 
 
-def _excess(advised: list[Trial], best: list[Trial]) -> Estimate:
+def _excess(advised: list[TrainingRun], best: list[TrainingRun]) -> Estimate:
     """The quotient of the medians of the seconds, with the interval of seeds drawn anew."""
     value = median(advised, "seconds") / median(best, "seconds")
     if advised == best:

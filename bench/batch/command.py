@@ -30,7 +30,7 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """What is to be measured, and where it goes.
 
     Attributes
@@ -64,7 +64,7 @@ def request(
     validate: bool = False,
     page: Path | None = None,
     prove: bool = False,
-) -> Request:
+) -> BenchRequest:
     """What the options ask for.
 
     Raises
@@ -83,7 +83,7 @@ def request(
     if validate and not noise:
         raise ConfigurationError("--validate compares with the noise scale, which --no-noise leaves out; give only one")
     check_files(out=out, plot=plot, html=page)
-    return Request(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page, prove)
+    return BenchRequest(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page, prove)
 
 
 def parse_sizes(text: str) -> list[int]:
@@ -131,7 +131,7 @@ def parse_backends(text: str | None) -> list[str]:
     return names
 
 
-def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
+def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bool]:
     """Measures; what was measured, and whether it was interrupted.
 
     `asked.out` has what was measured however this ends.
@@ -170,7 +170,7 @@ def run(configuration: Configuration, asked: Request) -> tuple[Document, bool]:
         return document, budget.stopped
 
 
-def _begun(configuration: Configuration, asked: Request, task: Task) -> Document:
+def _begun(configuration: Configuration, asked: BenchRequest, task: Task) -> Document:
     """A new document, or the one to go on with."""
     described = configuration.model_dump(exclude={"backend", "checkpoint"})
     if not asked.resume:
@@ -289,7 +289,7 @@ def _interruptible(budget: Budget) -> Iterator[Budget]:
         signal.signal(signal.SIGINT, before)
 
 
-def report(document: Document, asked: Request) -> None:
+def report(document: Document, asked: BenchRequest) -> None:
     """Writes the files that were asked for, and prints the tables."""
     from rich.console import Console
 

@@ -7,7 +7,7 @@ from ...dl.data import Splits
 from .analysis import Advice, noise_scale
 from .records import Document, Trainings
 from .sweep import Budget
-from .trials import Trials
+from .trials import TrainingRuns
 
 LADDER = (1, 4, 1 / 4, 16, 1 / 16, 64, 1 / 64)  # times the advised batch size, in this order
 BATCHES = 4
@@ -41,7 +41,7 @@ def measure(
     scale, task = noise_scale(document), document.task
     assert scale is not None and document.noise is not None
     end = budget.spent + seconds
-    trials = Trials(task, configuration, splits, given.backend, scale.value, budget, note="critical batch size")
+    trials = TrainingRuns(task, configuration, splits, given.backend, scale.value, budget, note="critical batch size")
     curve = {point.batch: point.step_seconds for point in document.of(given.backend)}
     near = min(curve, key=lambda batch: abs(batch - trials.before))
     each = seconds / RUNS

@@ -45,7 +45,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Line:
+class TimeLine:
     """t(b) = t0 + b·ts.
 
     Attributes
@@ -87,7 +87,7 @@ def curve(batches: Sequence[int], rounds: Sequence[Sequence[float]]) -> Curve:
     return Curve(np.array(batches, dtype=float), np.exp(medians), error)
 
 
-def fit(measured: Curve) -> Line:
+def fit(measured: Curve) -> TimeLine:
     """The line of least relative misfit, neither coefficient negative; Hockney's form of a pipeline."""
     t0, ts = _least_squares(measured.batches, measured.seconds[None])[0]
     residual = (t0 + measured.batches * ts) / measured.seconds - 1
@@ -96,10 +96,10 @@ def fit(measured: Curve) -> Line:
     spare = max(1, len(residual) - 2)
     error = np.maximum(measured.error, np.sqrt((residual**2).sum() / spare))
     drawn = _least_squares(measured.batches, Curve(measured.batches, measured.seconds, error).draws(0))
-    return Line(float(t0), float(ts), misfit, drawn)
+    return TimeLine(float(t0), float(ts), misfit, drawn)
 
 
-def half_peak(measured: Curve, line: Line) -> Estimate | None:
+def half_peak(measured: Curve, line: TimeLine) -> Estimate | None:
     """The batch size of half the peak throughput: t0 / ts where the line fits, else read off the curve.
 
     None where throughput is above half its peak at the smallest batch size already, or below it at the largest still

@@ -24,7 +24,7 @@ class Arrival:
     taken: int
 
 
-class Descent:
+class SteppedTraining:
     """Trains as `Trainer.fit` does, some steps at a time, through epochs shuffled anew.
 
     `looked_at` is the data that the loss is of.

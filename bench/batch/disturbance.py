@@ -27,7 +27,7 @@ TURNS, PRODUCTS, SIDE, WORDS = 5000, 60, 48, 1 << 19  # of the yardstick: 0.19, 
 TRIES = 4
 
 
-class Yardstick:
+class ReferenceWork:
     """A fixed piece of work of each kind, on one thread: the interpreter, small products, a pass over memory.
 
     Files are compared by it: other work needs other names.
@@ -60,10 +60,10 @@ class Yardstick:
         return time.perf_counter() - start
 
 
-class Watch:
+class DisturbanceWatch:
     """Looks at the machine from where it is made until `witness` is called."""
 
-    def __init__(self, yardstick: Yardstick) -> None:
+    def __init__(self, yardstick: ReferenceWork) -> None:
         self.yardstick = yardstick
         self.before = yardstick.measure()
         self.waited, self.start = waited(), time.perf_counter()

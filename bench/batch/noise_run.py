@@ -11,7 +11,7 @@ import numpy as np
 from ...backends.errors import ConfigurationError
 from ...dl.data import Dataset
 from ...dl.trainer import Trainer
-from .descent import Descent
+from .descent import SteppedTraining
 from .noise import RESAMPLES, Moments, PerExample, ratio
 from .records import Estimate, Noise, NoiseAt
 
@@ -46,7 +46,7 @@ def measure(
         raise ConfigurationError(f"the noise scale needs {FEWEST} rows of training data; there are {rows}")
     batch = min(batch_size, rows)
     note("noise scale: warming up")
-    run, chooser = Descent(trainer, data, batch), np.random.default_rng(seed)
+    run, chooser = SteppedTraining(trainer, data, batch), np.random.default_rng(seed)
     step = min(run.run(10) / 10 for _ in range(3))
     run.reset()
     draw = _affordable(trainer, data, chooser, 0.4 * seconds / (PLACES * DRAWS))

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import advice
 from .analysis import Analysis, analyse, critical_batch, curve_of, two_digits
-from .checked import Check, check
+from .checked import AdviceCheck, check
 from .records import BOUNDS, Document
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
@@ -171,7 +171,7 @@ def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
     return None
 
 
-def relative_times(document: Document, checked: Check, least: float) -> list[tuple[int, float]]:
+def relative_times(document: Document, checked: AdviceCheck, least: float) -> list[tuple[int, float]]:
     """Batch sizes, and the times measured there in the units of the prediction, which agree at the advised one."""
     scale, measured = critical_batch(document), curve_of(document, checked.backend)
     assert scale is not None and measured is not None

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ...backends import Backend, host
@@ -19,7 +20,7 @@ from ...backends.team import Team
 from ...dl import experiment
 from ...dl.config import Configuration
 from ...dl.data import Splits
-from ...dl.dense_chain import DensePlan, plan_of, recognize
+from ...dl.dense_chain import plan_of
 from ...dl.plan import Plan
 from ...dl.trainer import Trainer
 from ..peers.worker import fall_asleep
@@ -60,11 +61,11 @@ def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list
         found += [Variant(name, {"train": {"precision": precision}}) for precision, name in known.items()]
     if plan.steps(plan.capacity).captured:
         found.append(Variant("launched call by call", {}, within=_eager))
-    if isinstance(plan, DensePlan):
+    if plan.kind == "chain":
         found.append(Variant("operation by operation", {}, make=Plan))
-        if plan.parts > 1:
-            found.append(Variant("one thread", {}, make=_alone))
-    elif not backend.captures and host.threads() > 1:
+    if plan.team is not None:
+        found.append(Variant("one thread", {}, make=partial(plan_of, workers=Team(1))))
+    elif plan.kind == "list" and not backend.captures and host.threads() > 1:
         found.append(Variant("one thread", {}, within=_one_blas_thread))
     return found
 
@@ -162,13 +163,6 @@ def _contestant(configuration: Configuration, splits: Splits, name: str, variant
     )
     trainer: Trainer = experiment.build_trainer(changed, splits, name)
     return Contestant(trainer, splits, Where(name=name), variant.make if variant else plan_of)
-
-
-def _alone(*arguments: Any) -> Plan:
-    """A chain on one thread."""
-    chain = recognize(arguments[0])
-    assert chain is not None
-    return DensePlan(chain, *arguments, workers=Team(1))
 
 
 @contextmanager

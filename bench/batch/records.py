@@ -220,7 +220,7 @@ class Noise(Record):
     adam: Estimate | None = None
 
 
-class Trial(Record):
+class TrainingRun(Record):
     """One training run towards the target loss."""
 
     batch: int
@@ -240,7 +240,7 @@ class Trainings(Record):
     target: float  # loss
     steps: int  # in which the configured batch size and learning rate came to it
     rows: int  # of the training data, on which the loss was looked at
-    trials: list[Trial] = []
+    trials: list[TrainingRun] = []
     ended: str = ""  # why batch sizes are missing
 
 
@@ -284,7 +284,7 @@ class Document(Record):
     """A whole run."""
 
     format: int = FORMAT
-    simulated: bool = False  # made by `simulation`, not measured
+    simulated: bool = False  # made up by a test, not measured
     machine: dict[str, Any] = {}
     task: Task
     configuration: dict[str, Any] = {}

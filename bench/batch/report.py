@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .analysis import Advice, Analysis, Knee, analyse, critical_batch, lost_by_operation, noise_scale, two_digits
-from .checked import Check, check
+from .checked import AdviceCheck, check
 from .narrow import NarrowTable
 from .records import BOUNDS, Bound, Document, Point, Proof, Validation, Where
 from .trained import by_batch, hyperbola
@@ -281,7 +281,7 @@ def proofs(found: Sequence[Proof]) -> Table:
     return table
 
 
-def validation(found: Check) -> Table:
+def validation(found: AdviceCheck) -> Table:
     """Training to the target, a row for each batch size."""
     title = f"Trained to a loss of {found.target:.3g}: medians over the seeds"
     last = ("of the rule's", "seeds", "examples", "steps")
@@ -303,7 +303,7 @@ def validation(found: Check) -> Table:
     return table
 
 
-def verdict(found: Check, measured: Validation) -> list[str]:
+def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
     """How far the prediction was from what was measured."""
     lines = []
     if found.hyperbola is not None:

@@ -7,36 +7,11 @@ memory rate, and its floating-point operations by the product peak, whichever is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from ...dl.costs import Cost
 from .records import Ceilings, Floor
-
-FORWARD, WEIGHTS, INPUTS = "forward", "weight gradient", "input gradient"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an operation of a step has to do at the least.
-
-    Attributes
-    ----------
-    read, written : bytes.
-    in_place : whether what is written is read before, at the same place.
-    product : which of a layer's matrix products it is; empty for the rest.
-    launches : of its own kind.
-    """
-
-    operation: str
-    layer: str
-    phase: str
-    flops: int = 0
-    read: int = 0
-    written: int = 0
-    in_place: bool = False
-    product: str = ""
-    launches: float = 1.0
 
 
 def floors(costs: Sequence[Cost], ceilings: Ceilings) -> list[Floor]:

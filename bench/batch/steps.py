@@ -8,7 +8,7 @@ import numpy as np
 
 from ...backends.errors import NonFiniteLoss
 from ...dl.data import Dataset
-from ...dl.dense_chain import DensePlan, plan_of
+from ...dl.dense_chain import plan_of
 from ...dl.loop import Loop
 from ...dl.plan import Plan, quietly
 from ...dl.program import step_of
@@ -19,7 +19,7 @@ from ...dl.trainer import Trainer
 ROWS = 1 << 16  # rows of an order that is gone through again and again
 
 
-class Steps:
+class TimedSteps:
     """Whole training steps on shuffled rows of the data; a batch beyond the data takes rows again.
 
     Raises
@@ -61,9 +61,8 @@ class Steps:
 
     @property
     def short_handed(self) -> bool:
-        """Whether one thread makes do for a while, since others were kept from their processors."""
-        plan = self.plan
-        return isinstance(plan, DensePlan) and plan.team.threads_for(plan.parts) < min(plan.team.threads, plan.parts)
+        """Whether fewer threads than planned run a step for a while."""
+        return self.plan.short_handed
 
     @quietly
     def operations(self) -> list[float]:
@@ -72,7 +71,7 @@ class Steps:
         return [self.backend.seconds(call.run) for call in self.plan.bind(self.batch)]
 
 
-class Epochs:
+class TimedEpochs:
     """Whole epochs over the data, shuffled anew each time."""
 
     def __init__(self, trainer: Trainer, data: Dataset, batch: int) -> None:

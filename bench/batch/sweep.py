@@ -17,17 +17,17 @@ from ...backends.errors import ConfigurationError, DeviceMemoryError
 from ...dl import experiment
 from ...dl.config import Configuration
 from ...dl.data import Splits
-from ...dl.dense_chain import DensePlan, plan_of
+from ...dl.dense_chain import plan_of
 from ...dl.layers import Layer, Linear
 from ...dl.plan import Plan
 from ...dl.resident import Resident
 from ...dl.trainer import Trainer
 from ..peers.worker import fall_asleep
-from . import ceilings, work
-from .disturbance import Watch, Yardstick, mark
+from . import ceilings
+from .disturbance import DisturbanceWatch, ReferenceWork, mark
 from .records import Document, Point, Task, Where
 from .roofline import floors
-from .steps import Epochs, Steps
+from .steps import TimedEpochs, TimedSteps
 
 ROUNDS, FEWEST = 15, 3  # at most, and at the least where the budget allows
 VISIT = 0.1  # seconds of a round's steps at one batch size, at most
@@ -146,14 +146,14 @@ class Contestant:
     def __init__(self, trainer: Trainer, splits: Splits, where: Where, make: Callable[..., Plan] = plan_of) -> None:
         self.trainer, self.splits, self.where, self.make = trainer, splits, where, make
         self.data = Resident(trainer.backend, splits.train)
-        self.steps: dict[int, Steps] = {}
+        self.steps: dict[int, TimedSteps] = {}
         self.count: dict[int, int] = {}
-        self.epochs: dict[int, Epochs] = {}
+        self.epochs: dict[int, TimedEpochs] = {}
 
     def prepare(self, batch: int, visit: float) -> float:
         """Binds the plan, and warms up until two blocks of steps take the same time; seconds a step."""
-        steps = Steps(self.trainer, self.data, batch, self.make)
-        self.where.loop = "chain" if isinstance(steps.plan, DensePlan) else "list"
+        steps = TimedSteps(self.trainer, self.data, batch, self.make)
+        self.where.loop = steps.plan.kind
         steps.timed(1)  # compiles
         seconds, count, deadline = steps.timed(1), 1, time.perf_counter() + WARM_UP
         while time.perf_counter() < deadline:
@@ -164,11 +164,11 @@ class Contestant:
         self.steps[batch], self.count[batch] = steps, max(1, round(visit / seconds))
         return seconds
 
-    def visit(self, point: Point, yardstick: Yardstick, visit: float) -> None:
+    def visit(self, point: Point, yardstick: ReferenceWork, visit: float) -> None:
         """Another round of a point. Where disturbed steps made its rounds too short, the next is longer."""
         steps, count = self.steps[point.batch], self.count[point.batch]
         short_handed = steps.short_handed
-        watch = Watch(yardstick)
+        watch = DisturbanceWatch(yardstick)
         seconds = steps.timed(count)
         witness = watch.witness()
         witness.waited += short_handed or steps.short_handed
@@ -189,7 +189,7 @@ class Contestant:
         plans = {batch: self.steps[batch].plan for batch in chosen}
         for batch in plans:
             self.steps[batch].reset()
-        size = max(cost.read + cost.written for cost in work.costs(plans[largest], largest))
+        size = max(cost.bytes for cost in plans[largest].costs(largest))
         found = ceilings.measure(plans, size)
         known = self.where.ceilings
         self.where.ceilings = ceilings.merged(known, found) if known.streams else found
@@ -197,7 +197,7 @@ class Contestant:
     def explain(self, point: Point, budget: float) -> None:
         """The floors of a point, and where steps are lists of operations also the time that each takes."""
         steps = self.steps[point.batch]
-        point.floors = floors(work.costs(steps.plan, point.batch), self.where.ceilings)
+        point.floors = floors(steps.plan.costs(point.batch), self.where.ceilings)
         point.memory_bytes = steps.plan.bytes
         if self.where.loop == "list" and point.step_seconds < budget:
             tries = [steps.operations() for _ in range(5 if point.step_seconds < budget / 5 else 1)]
@@ -211,7 +211,7 @@ class Sweep:
     def __init__(
         self, document: Document, configuration: Configuration, splits: Splits, names: Sequence[str], budget: Budget
     ) -> None:
-        self.document, self.budget, self.yardstick = document, budget, Yardstick()
+        self.document, self.budget, self.yardstick = document, budget, ReferenceWork()
         self.crew: list[Contestant] = []
         for name in names:
             status = backends.available()[name]
@@ -323,7 +323,7 @@ class Sweep:
         contestant.steps[point.batch].reset()
         with suppress(*FULL):  # no epoch is timed there
             if point.batch not in contestant.epochs:
-                epochs = Epochs(contestant.trainer, contestant.splits.train, point.batch)
+                epochs = TimedEpochs(contestant.trainer, contestant.splits.train, point.batch)
                 epochs.timed()
                 contestant.epochs[point.batch] = epochs
             seconds = contestant.epochs[point.batch].timed()

@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from .hyperbola import Hyperbola, fit
-from .records import Trainings, Trial
+from .records import TrainingRun, Trainings
 
 FEWEST = 3  # batch sizes that a hyperbola is fitted to
 
 
-def best_runs(found: Trainings, batch: int) -> list[Trial]:
+def best_runs(found: Trainings, batch: int) -> list[TrainingRun]:
     """The runs that reached the target at the best rate: the one that several seeds have, else that of fewest steps."""
     reached = reaching(found, batch)
     if not reached:
@@ -22,18 +22,18 @@ def best_runs(found: Trainings, batch: int) -> list[Trial]:
     return min((t for t in by_factor.values() if len(t) == most), key=lambda trials: median(trials, "steps"))
 
 
-def by_batch(found: Trainings) -> dict[int, list[Trial]]:
+def by_batch(found: Trainings) -> dict[int, list[TrainingRun]]:
     """Those runs, by batch size."""
     batches = sorted({trial.batch for trial in found.trials})
     return {batch: trials for batch in batches if (trials := best_runs(found, batch))}
 
 
-def reaching(found: Trainings, batch: int) -> list[Trial]:
+def reaching(found: Trainings, batch: int) -> list[TrainingRun]:
     """The runs that reached the target, at all rates."""
     return [trial for trial in found.trials if trial.batch == batch and trial.steps is not None]
 
 
-def median(trials: list[Trial], name: str) -> float:
+def median(trials: list[TrainingRun], name: str) -> float:
     """Of a number of the runs."""
     return float(np.median([getattr(trial, name) for trial in trials]))
 

@@ -1,4 +1,4 @@
-"""Training runs of the user's network to one loss, at batch sizes, learning rates and seeds; each is a `Trial`."""
+"""Training runs of the user's network to one loss, at batch sizes, learning rates and seeds, each a `TrainingRun`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ...dl import experiment
 from ...dl.config import Configuration, ScheduleSection
 from ...dl.data import Splits
 from . import advice
-from .descent import Arrival, Descent
-from .records import Task, Trainings, Trial
+from .descent import Arrival, SteppedTraining
+from .records import Task, TrainingRun, Trainings
 from .sweep import Budget
 
 ROWS = 4096  # of the training data, on which the loss is looked at
@@ -33,7 +33,7 @@ class Known(Splits):
         return self._found
 
 
-class Trials:
+class TrainingRuns:
     """Trains the configured network on one backend, at constant learning rates.
 
     Parameters
@@ -110,11 +110,11 @@ class Trials:
         )
         if arrival.steps is None and self.budget.stopped:
             return None  # ended by Ctrl-C, which says nothing of this rate
-        found.trials.append(Trial(batch=batch, factor=factor, lr=factor * rule, seed=seed, **vars(arrival)))
+        found.trials.append(TrainingRun(batch=batch, factor=factor, lr=factor * rule, seed=seed, **vars(arrival)))
         self.best = min(self.best, arrival.seconds or math.inf)
         return arrival.steps
 
-    def _begin(self, batch: int, lr: float, seed: int) -> Descent:
+    def _begin(self, batch: int, lr: float, seed: int) -> SteppedTraining:
         given = self.configuration
         changed = given.model_copy(
             update={
@@ -124,4 +124,4 @@ class Trials:
             }
         )
         trainer = experiment.build_trainer(changed, self.splits, self.backend)
-        return Descent(trainer, self.splits.train, batch, self.looked_at)
+        return SteppedTraining(trainer, self.splits.train, batch, self.looked_at)

@@ -11,7 +11,7 @@ from .analysis import Advice, critical_batch
 from .records import Document, Validation
 from .sweep import Budget
 from .trained import by_batch, median
-from .trials import Trials
+from .trials import TrainingRuns
 
 SEEDS = 3  # of weights, order and dropout at each batch size
 FIRST = 100  # added to the configured seed: none of those that the critical batch size was measured with
@@ -35,7 +35,7 @@ class Validator:
         if document.noise is None or scale is None:
             raise ConfigurationError(f"--validate needs the noise scale: {document.noise_absent or 'not measured'}")
         self.document, self.given, self.budget = document, given, budget
-        self.trials = Trials(
+        self.trials = TrainingRuns(
             document.task, configuration, splits, given.backend, scale.value, budget, first=FIRST, note="validation"
         )
         rows = document.task.rows

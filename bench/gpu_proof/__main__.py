@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .part import LOST, PARTS, UNAVAILABLE
-from .report import LIMIT, MARGIN, Report
+from .report import LIMIT, MARGIN, ProofReport
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def prove(number: int, folder: Path, options: Sequence[str]) -> int:
     The check in which that happens has failed, and the part is begun again without it, in what is left of its time.
     """
     ends = time.monotonic() + LIMIT
-    Report(number, PARTS[number][1], folder, {}).clear()
+    ProofReport(number, PARTS[number][1], folder, {}).clear()
     broken: list[str] = []
     while True:
         left = ends - time.monotonic()
@@ -47,7 +47,7 @@ def prove(number: int, folder: Path, options: Sequence[str]) -> int:
             status = subprocess.run(command, check=False, timeout=left + 5).returncode
         except subprocess.TimeoutExpired:
             status = -signal.SIGKILL
-        report = Report.read(number, PARTS[number][1], folder)
+        report = ProofReport.read(number, PARTS[number][1], folder)
         if status == UNAVAILABLE:
             return status
         check = report.running

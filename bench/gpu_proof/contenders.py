@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..peers.networks import BETAS, EPS, LR, Network, Weights
+from ..peers.networks import BETAS, EPS, LR, DenseNetwork, Weights
 from .report import NotRun
 
 Run = Callable[[int], None]
@@ -26,7 +26,7 @@ class Torch:
 
     def __init__(
         self,
-        network: Network,
+        network: DenseNetwork,
         layers: Weights,
         x: np.ndarray,
         y: np.ndarray,
@@ -97,12 +97,12 @@ class Torch:
             self.torch.cuda.synchronize()
 
 
-def torch_eager(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Run:
+def torch_eager(network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> Run:
     """PyTorch, operation by operation."""
     return Torch(network, layers, x, y).run
 
 
-def torch_graph(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, *, short: str = "") -> Run:
+def torch_graph(network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray, *, short: str = "") -> Run:
     """The whole step as one CUDA graph."""
     made = Torch(network, layers, x, y, capturable=True, short=short)
     return partial(made.run, step=captured(made))
@@ -125,7 +125,7 @@ def captured(made: Torch) -> Callable[[], None]:
     return graph.replay
 
 
-def torch_compiled(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Run:
+def torch_compiled(network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> Run:
     """The model compiled with reduced overhead, which uses CUDA graphs; the optimizer is fused."""
     made = Torch(network, layers, x, y)
     made.model = made.torch.compile(made.model, mode="reduce-overhead")
@@ -133,7 +133,7 @@ def torch_compiled(network: Network, layers: Weights, x: np.ndarray, y: np.ndarr
 
 
 def jax_steps(
-    network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, *, together: int, short: bool = False
+    network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray, *, together: int, short: bool = False
 ) -> Run:
     """JAX: `together` steps in one compiled call, by a scan where there are several.
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ...backends import Backend
 from ..peers.gearshift_contender import Gearshift
-from ..peers.networks import Network, Pixels, Weights, parse, weights
+from ..peers.networks import DenseNetwork, Pixels, Weights, parse, weights
 from .contenders import TIE, Torch, captured
-from .report import NotRun, Report
+from .report import NotRun, ProofReport
 from .scale import Scale
 
 BATCH = 128
@@ -22,7 +22,7 @@ WARM_UP = 3  # epochs: captures and compilations are over by then
 Epoch = Callable[[], Any]
 
 
-def run(report: Report, backend: Backend, scale: Scale) -> None:
+def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """An epoch of each network that every contender can hold on the device, and whether none is faster than ours."""
     gains: dict[str, float] = {}
     for text, rows in scale.epochs_of:
@@ -53,7 +53,7 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
     report.goal("no epoch that another ends sooner", min(gains.values()) >= 1 / TIE if gains else None, told)
 
 
-def others() -> dict[str, Callable[[Network, Weights, Pixels], Epoch]]:
+def others() -> dict[str, Callable[[DenseNetwork, Weights, Pixels], Epoch]]:
     """What makes the epochs of the other libraries."""
     return {
         "torch eager": partial(TorchEpochs, capture=False),
@@ -74,7 +74,7 @@ def seconds(contenders: dict[str, Epoch], rounds: int) -> dict[str, float]:
     return {name: median(times) for name, times in taken.items()}
 
 
-def pixels(network: Network, rows: int) -> Pixels:
+def pixels(network: DenseNetwork, rows: int) -> Pixels:
     """Random bytes, with labels."""
     random, width = np.random.default_rng(3), network.widths[0]
     raw = random.integers(0, 256, (rows, width), dtype=np.uint8)
@@ -85,7 +85,7 @@ def pixels(network: Network, rows: int) -> Pixels:
 class TorchEpochs:
     """PyTorch's step over an order of all rows, which each epoch draws anew; captured, each step is a CUDA graph."""
 
-    def __init__(self, network: Network, layers: Weights, data: Pixels, *, capture: bool) -> None:
+    def __init__(self, network: DenseNetwork, layers: Weights, data: Pixels, *, capture: bool) -> None:
         x = data.standardized()
         y = x if network.autoencoder else data.y
         self.made = Torch(network, layers, x, y, capturable=capture, rows=BATCH)
@@ -101,7 +101,7 @@ class TorchEpochs:
         return float(made.total)
 
 
-def jax_scan(network: Network, layers: Weights, data: Pixels) -> Epoch:
+def jax_scan(network: DenseNetwork, layers: Weights, data: Pixels) -> Epoch:
     """JAX: all steps of an epoch in one compiled call, products in full float32 as everyone's."""
     import jax
 

@@ -10,21 +10,21 @@ import numpy as np
 from ...backends import Backend
 from ...backends.errors import DeviceMemoryError, NonFiniteLoss
 from ..peers.networks import parse
-from .report import Report
+from .report import ProofReport
 from .scale import Scale
-from .steps import Steps
+from .steps import ProofSteps
 from .works import BATCH, build, data, train
 
 NETWORK = "784-512-512-10"
 LONGEST = 240.0  # seconds that the plans may take
 
 
-def run(report: Report, backend: Backend, scale: Scale) -> None:
+def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """All checks of the part."""
     with report.check(f"{scale.plans} plans leave no memory behind", longest=LONGEST + 60) as check:
         used, ends = [], time.monotonic() + LONGEST
         while len(used) < scale.plans and time.monotonic() < ends:
-            steps = Steps(backend, parse(NETWORK), 1)
+            steps = ProofSteps(backend, parse(NETWORK), 1)
             steps.run(4)
             del steps
             gc.collect()

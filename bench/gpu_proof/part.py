@@ -16,8 +16,9 @@ from typing import Any
 from ... import backends
 from ...backends import Backend
 from ...backends.errors import GearshiftError
-from .report import LIMIT, DeviceLost, Report, TimeUp
+from .report import LIMIT, DeviceLost, NotRun, ProofReport, TimeUp
 from .scale import FULL, SMALL, Scale
+from .stand_in import prepared
 
 PARTS = {
     1: ("works", "does it work?"),
@@ -25,10 +26,8 @@ PARTS = {
     3: ("rivals", "how fast are others?"),
     4: ("limits", "what happens at the limits?"),
     5: ("sweep", "which batch size?"),
-    6: ("small", "do fewer launches make small networks faster?"),
 }
 PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "numba", "torch", "jax", "matplotlib")
-TESTS = Path(__file__).parents[2] / "tests" / "kernels"
 UNAVAILABLE, LOST = 4, 3  # what a process ends with where there is no device, and where it answers no more
 
 
@@ -57,7 +56,7 @@ def run(
     scale: Scale,
     seconds: float = LIMIT,
     broken: Sequence[str] = (),
-) -> Report:
+) -> ProofReport:
     """Runs a part; what it found is in the report, on disk as well, whatever went wrong.
 
     Raises
@@ -66,8 +65,8 @@ def run(
         The device answers this process no more.
     """
     name, title = PARTS[number]
-    before = [check for check in Report.read(number, title, folder).checks if check.name in broken]
-    report = Report(number, title, folder, machine(backend.name), seconds, before)
+    before = [check for check in ProofReport.read(number, title, folder).checks if check.name in broken]
+    report = ProofReport(number, title, folder, machine(backend.name), seconds, before)
     report.write()
     try:
         importlib.import_module(f".{name}", __package__).run(report, backend, scale)
@@ -79,27 +78,6 @@ def run(
         with report.check("the part itself", late=True):
             raise error
     return report
-
-
-def prepared(rehearse: bool) -> Backend:
-    """The backend to prove: CuPy's, or the tests' stand-in for it, on which kernels run on the CPU.
-
-    Raises
-    ------
-    BackendUnavailable
-        There is no GPU, or no compiler for the stand-in.
-    """
-    from .works import Bare
-
-    backends.register(Bare.name, Bare)
-    if not rehearse:
-        return backends.get("cupy")
-    sys.path.insert(0, str(TESTS))
-    kind: Any = importlib.import_module("fake_cupy").CudaOnCpu
-    backends.register(kind.name, kind)
-    device: Any = backends.get(kind.name)
-    device.device.limit = 1 << 28  # so that memory can run out
-    return device
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faulthandler.enable()
     try:
         backend = prepared(given.rehearse)
-    except GearshiftError as error:
+    except (GearshiftError, NotRun) as error:
         print(error, file=sys.stderr)
         return UNAVAILABLE
     scale = SMALL if given.rehearse else FULL

@@ -37,7 +37,7 @@ class DeviceLost(Exception):
 
 
 @dataclass
-class Check:
+class ProofCheck:
     """One thing that was tried: its numbers, and the error where it failed."""
 
     name: str
@@ -55,7 +55,7 @@ class Check:
             raise Unmet(claim)
 
 
-class Report:
+class ProofReport:
     """The checks of one part, written to ``part-N.json`` and ``part-N.md`` as each begins and ends.
 
     Parameters
@@ -71,25 +71,25 @@ class Report:
         folder: Path,
         machine: dict[str, Any],
         seconds: float = LIMIT,
-        broken: Sequence[Check] = (),
+        broken: Sequence[ProofCheck] = (),
     ) -> None:
         self.part, self.title, self.folder, self.machine = part, title, folder, machine
         self.ends = time.monotonic() + seconds
         self.broken = {check.name for check in broken}
-        self.checks: list[Check] = list(broken)
+        self.checks: list[ProofCheck] = list(broken)
 
     @classmethod
-    def read(cls, part: int, title: str, folder: Path) -> Report:
+    def read(cls, part: int, title: str, folder: Path) -> ProofReport:
         """The report that is on disk; an empty one where there is none."""
         report = cls(part, title, folder, {})
         file = report._file(".json")
         if file.exists():
             whole = json.loads(file.read_text(encoding="utf-8"))
-            report.machine, report.checks = whole["machine"], [Check(**check) for check in whole["checks"]]
+            report.machine, report.checks = whole["machine"], [ProofCheck(**check) for check in whole["checks"]]
         return report
 
     @contextmanager
-    def check(self, name: str, *, late: bool = False, longest: float = LONGEST) -> Iterator[Check]:
+    def check(self, name: str, *, late: bool = False, longest: float = LONGEST) -> Iterator[ProofCheck]:
         """Runs one check; whatever goes wrong in it is noted, and the next one runs.
 
         One that is `late` takes no time to speak of, and runs though the part's time is up. One that takes more than
@@ -105,7 +105,7 @@ class Report:
         start = time.monotonic()
         if start > self.ends - MARGIN and not late:
             raise TimeUp(f"time was up before: {name}")
-        check = Check(name)
+        check = ProofCheck(name)
         self.checks.append(check)
         self.write()
         faulthandler.dump_traceback_later(max(1.0, min(longest, self.ends - start)), exit=True)
@@ -131,12 +131,12 @@ class Report:
     def goal(self, name: str, met: bool | None, told: str) -> None:
         """Notes whether a goal is met; None where nothing was measured that says so. A missed one is no failure."""
         state = "not run" if met is None else "met" if met else "missed"
-        self.checks.append(Check(f"goal: {name}", state=state, error=told))
+        self.checks.append(ProofCheck(f"goal: {name}", state=state, error=told))
         print(f"{state:>8}             goal: {name}  {told}", flush=True)
         self.write()
 
     @property
-    def running(self) -> Check | None:
+    def running(self) -> ProofCheck | None:
         """The check that has begun and not ended."""
         return next((check for check in self.checks if check.state == "running"), None)
 
@@ -181,7 +181,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _short(check: Check) -> str:
+def _short(check: ProofCheck) -> str:
     numbers = [
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in check.values.items()

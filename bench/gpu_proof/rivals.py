@@ -8,23 +8,23 @@ from functools import partial
 import numpy as np
 
 from ...backends import Backend
-from ..peers.networks import Network, Weights, batch, parse, weights
+from ..peers.networks import DenseNetwork, Weights, batch, parse, weights
 from . import epochs
 from .contenders import TIE, jax_steps, torch_compiled, torch_eager, torch_graph
 from .plot import steps_picture
 from .products import usable
-from .report import NotRun, Report
+from .report import NotRun, ProofReport
 from .scale import Scale
-from .steps import Steps, points
+from .steps import ProofSteps, points
 from .timing import wall_seconds
 
 Run = Callable[[int], None]
-Make = Callable[[Network, Weights, np.ndarray, np.ndarray], Run]
+Make = Callable[[DenseNetwork, Weights, np.ndarray, np.ndarray], Run]
 SCAN = 16  # steps in one call, as many as a graph of Gearshift's holds
 SMALL_BATCH = 256  # up to which steps are to be several times as fast as others'
 
 
-def run(report: Report, backend: Backend, scale: Scale) -> None:
+def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """All checks of the part; compiling takes PyTorch long, so that comes last."""
     makers: dict[str, Make] = {
         "torch eager": torch_eager,
@@ -54,7 +54,7 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
 
 
 def compare(
-    report: Report,
+    report: ProofReport,
     backend: Backend,
     scale: Scale,
     text: str,
@@ -72,7 +72,7 @@ def compare(
         network = parse(text)
         if precision not in usable(backend):
             raise NotRun(f"{precision} does not run here")
-        contenders: dict[str, Run] = {"gearshift": Steps(backend, network, rows, precision).run}
+        contenders: dict[str, Run] = {"gearshift": ProofSteps(backend, network, rows, precision).run}
         for name, make in makers.items():
             try:
                 contender = make(network, weights(network), *batch(network, rows))
@@ -90,7 +90,7 @@ def compare(
         check["times as fast as the best of the others"] = min(others) / times["gearshift"]
 
 
-def goals(report: Report, scale: Scale, timed: dict[str, dict[str, dict[int, float]]]) -> None:
+def goals(report: ProofReport, scale: Scale, timed: dict[str, dict[str, dict[int, float]]]) -> None:
     """Those of the project that this part measures."""
 
     def told(least: float, name: str, ratios: dict[str, float]) -> None:

@@ -22,12 +22,12 @@ from ...kernels.launch import column_tiles, parts
 from ...kernels.matmul import MATMUL
 from ...kernels.operation import Operation
 from ...kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
-from ..peers.networks import Network, parse
+from ..peers.networks import DenseNetwork, parse
 from .plot import steps_picture
 from .products import usable
-from .report import Check, Report
+from .report import ProofCheck, ProofReport
 from .scale import Scale
-from .steps import Steps, points
+from .steps import ProofSteps, points
 from .timing import device_seconds, wall_seconds
 from .works import launched_call_by_call
 
@@ -38,7 +38,7 @@ KINDS = {"float32": "captured", "tf32": "captured, tf32", "bfloat16": "captured,
 """What the steps of each precision are called."""
 
 
-def run(report: Report, backend: Backend, scale: Scale) -> None:
+def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """All checks of the part."""
     rates: dict[str, float] = {}
     with report.check("copy rate") as check:
@@ -71,7 +71,9 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
             steps_picture(report.folder / f"part-{report.part}.png", timed)
 
 
-def goals(report: Report, rates: dict[str, float], scale: Scale, timed: dict[str, dict[str, dict[int, float]]]) -> None:
+def goals(
+    report: ProofReport, rates: dict[str, float], scale: Scale, timed: dict[str, dict[str, dict[int, float]]]
+) -> None:
     """Those of the project that this part measures."""
     known = {"adam", "streams", "copy"} <= rates.keys()
     share = {name: rates["adam"] / rates[name] for name in ("streams", "copy")} if known else {}
@@ -116,7 +118,7 @@ def product_rate(backend: Backend, scale: Scale, dtype: str) -> float:
     return 2 * scale.peak**3 / device_seconds(backend, scale, product)
 
 
-def latency(check: Check, rates: dict[str, float], backend: Backend, scale: Scale) -> None:
+def latency(check: ProofCheck, rates: dict[str, float], backend: Backend, scale: Scale) -> None:
     """The time from one tiny kernel to the next: launched, and in graphs of some lengths."""
     counters, rows = backend.zeros(COUNTERS, np.int64), backend.zeros((1, 1), np.float32)
     tiny = backend.bind(ADVANCE, [counters, rows], {})
@@ -131,7 +133,7 @@ def latency(check: Check, rates: dict[str, float], backend: Backend, scale: Scal
         rates["node"] = taken / nodes
 
 
-def optimizer(report: Report, rates: dict[str, float], backend: Backend, scale: Scale) -> None:
+def optimizer(report: ProofReport, rates: dict[str, float], backend: Backend, scale: Scale) -> None:
     """Adam's rate beside the same memory streams without arithmetic, and by the most blocks of its grid."""
     from .streams import STREAMS
 
@@ -214,7 +216,7 @@ def activations(backend: Backend, scale: Scale) -> dict[str, tuple[Operation, Ca
 
 
 def against_copy(
-    check: Check,
+    check: ProofCheck,
     rates: dict[str, float],
     backend: Backend,
     scale: Scale,
@@ -229,26 +231,26 @@ def against_copy(
 
 
 def step(
-    check: Check, rates: dict[str, float], backend: Backend, scale: Scale, network: Network, rows: int
+    check: ProofCheck, rates: dict[str, float], backend: Backend, scale: Scale, network: DenseNetwork, rows: int
 ) -> dict[str, float]:
     """Step times, captured and launched call by call, beside the sum of what each launch takes at the least."""
-    plans = {kind: Steps(backend, network, rows, kind) for kind in KINDS if kind in usable(backend)}
+    plans = {kind: ProofSteps(backend, network, rows, kind) for kind in KINDS if kind in usable(backend)}
     times = wall_seconds(scale, {KINDS[kind]: steps.run for kind, steps in plans.items()})
     with launched_call_by_call(backend):
-        times |= wall_seconds(scale, {"call by call": Steps(backend, network, rows).run})
+        times |= wall_seconds(scale, {"call by call": ProofSteps(backend, network, rows).run})
     for kind, steps in plans.items():
         if {"node", "copy", kind} <= rates.keys():
             times[f"floor, {kind}"] = least = floor(rates, backend, scale, steps, kind)
             check[f"of the floor, {kind}"] = times[KINDS[kind]] / least
     for name, seconds in times.items():
         check[f"{name}, us"] = seconds * 1e6
-    work = plans["float32"].plan.work(rows)
-    check["launches"] = len(work)
-    check["FLOP per second"] = sum(w.flops for w in work) / times["captured"]
+    costs = plans["float32"].plan.costs(rows)
+    check["launches"] = len(costs)
+    check["FLOP per second"] = sum(cost.flops for cost in costs) / times["captured"]
     return times
 
 
-def floor(rates: dict[str, float], backend: Backend, scale: Scale, steps: Steps, kind: str) -> float:
+def floor(rates: dict[str, float], backend: Backend, scale: Scale, steps: ProofSteps, kind: str) -> float:
     """The sum over a step's launches of the slowest of: a launch, its bytes, its operations.
 
     Bytes by the copy rate; products by their own peak at that shape, which is measured alone and replayed.

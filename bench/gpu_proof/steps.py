@@ -12,7 +12,7 @@ from ...dl.resident import Resident
 from ...dl.state import TABLE
 from ...dl.trainer import Trainer
 from ..peers.gearshift_contender import Gearshift
-from ..peers.networks import Network, batch, parse, weights
+from ..peers.networks import DenseNetwork, batch, parse, weights
 from .scale import Scale
 
 LONGEST = 2e12  # floating-point operations of a step that is timed: some 40 ms in float32
@@ -24,10 +24,10 @@ def points(scale: Scale) -> list[tuple[str, int]]:
     return [(text, rows) for text in scale.networks for rows in scale.batch_sizes if 6 * weights[text] * rows < LONGEST]
 
 
-class Steps:
+class ProofSteps:
     """What `Trainer.fit` runs, on an epoch whose order names the batch's rows again and again."""
 
-    def __init__(self, backend: Backend, network: Network, rows: int, precision: str = "float32") -> None:
+    def __init__(self, backend: Backend, network: DenseNetwork, rows: int, precision: str = "float32") -> None:
         self.backend, self.rows = backend, rows
         plain = Gearshift(backend.name).trainer(network, weights(network))
         trainer = Trainer(plain.model, plain.loss, plain.optimizer, backend=backend.name, precision=precision)

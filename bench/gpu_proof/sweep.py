@@ -12,7 +12,7 @@ import numpy as np
 from ...backends import Backend
 from ...dl.data import Dataset, Splits
 from ..peers.networks import parse
-from .report import Check, NotRun, Report
+from .report import NotRun, ProofCheck, ProofReport
 from .scale import Scale
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LONGEST = 2e12  # floating-point operations of a step that is swept
 NOISE = 0.2  # of a sweep's seconds
 
 
-def run(report: Report, backend: Backend, scale: Scale) -> None:
+def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """All checks of the part; writes ``bench-….json`` for `gearshift bench --from`, and a picture of it."""
     for text in scale.swept:
         made: list[Sweeping] = []
@@ -68,7 +68,7 @@ class Sweeping:
         )
         self.budget: Budget = Budget(scale.sweep)
 
-    def run(self, check: Check, folder: Path, *, must_hold: bool) -> None:
+    def run(self, check: ProofCheck, folder: Path, *, must_hold: bool) -> None:
         """Noise scale, sweep, analysis."""
         from ..batch import noise_run
         from ..batch.analysis import analyse
@@ -95,7 +95,7 @@ class Sweeping:
         Sweep(self.document, self.configuration, self.splits, [self.name], self.budget).run()
         gc.collect()
 
-    def prove(self, check: Check, folder: Path) -> None:
+    def prove(self, check: ProofCheck, folder: Path) -> None:
         """One thing changed at a time: replay against launches, precisions."""
         from ..batch.proof import prove
 
@@ -121,7 +121,7 @@ class Sweeping:
         files.write(self.document, folder / f"bench-{self.text}.json")
 
 
-def exhausted(check: Check, backend: Backend, scale: Scale) -> None:
+def exhausted(check: ProofCheck, backend: Backend, scale: Scale) -> None:
     """With next to no memory left: what fits is measured, and what does not is named."""
     sweeping = Sweeping(backend, scale, scale.swept[0], rows=1024)
     backend.release()

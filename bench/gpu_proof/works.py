@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import backends
-from ...backends import Backend, Status
-from ...backends.numpy import NumPyBackend
+from ...backends import Backend
 from ...backends.precision import SHORT
 from ...dl import loop, streamed
 from ...dl.capture import WARM_UP, Steps
@@ -24,10 +22,10 @@ from ...dl.optimizers import SGD, Adam, AdamW, RMSprop
 from ...dl.precision import PRECISIONS
 from ...dl.trainer import Trainer
 from ...kernels.matmul import MATMUL
-from .part import TESTS
 from .products import BOUNDS, JOINED, PRODUCT_RELU_BACKWARD, joined_error, product_error, usable
-from .report import Report
+from .report import NotRun, ProofReport
 from .scale import Scale
+from .stand_in import PlainNumPy, from_tests
 
 CURVES = {"float64": 1e-5, "float32": 1e-2, "tf32": 5e-2, "bfloat16": 0.15, "float16": 5e-2}
 """The most that a loss may be off that of NumPy's float64 or float32."""
@@ -41,17 +39,7 @@ TRAININGS: dict[str, tuple[Callable[[], Any], Callable[[], Any], dict[str, Any]]
 }
 
 
-class Bare(NumPyBackend):
-    """NumPy's backend where the packages are missing that find out what it runs on."""
-
-    name = "bare-numpy"
-
-    @classmethod
-    def status(cls) -> Status:
-        return Status(cls.name, runs=True)
-
-
-def run(report: Report, backend: Backend, scale: Scale) -> None:
+def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """All checks of the part."""
     with report.check("products are planned, steps can be captured") as check:
         obstacle = backend.obstacle(MATMUL)
@@ -104,7 +92,7 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
                 continue
             with report.check(title) as check:
                 mine = curve(train(backend.name, name, kind, scale.epochs))
-                theirs = curve(train(Bare.name, name, PRECISIONS[kind], scale.epochs))
+                theirs = curve(train(PlainNumPy.name, name, PRECISIONS[kind], scale.epochs))
                 check["curve"], check["numpy"] = mine, theirs
                 check["off by"] = off = max(abs(a - b) / abs(b) for a, b in zip(mine, theirs, strict=True))
                 check.require(off <= bound, f"off by {off:.2g}, more than {bound:g}")
@@ -121,16 +109,14 @@ def run(report: Report, backend: Backend, scale: Scale) -> None:
         check.require(curve(a) == curve(b) and weights_differ(a, b) == 0, "two runs differ")
 
 
-def kernels(report: Report, backend: Backend, scale: Scale) -> None:
+def kernels(report: ProofReport, backend: Backend, scale: Scale) -> None:
     """Every operation with a CUDA text, by the cases that the tests hold its other texts to."""
-    if not TESTS.is_dir():
+    try:
+        agreement, cuda_cases = from_tests("agreement"), from_tests("cuda_cases")
+    except NotRun as error:
         with report.check("kernels against float64") as check:
-            check.require(False, "needs a checkout: the cases are in tests/kernels")
+            check.require(False, str(error))
         return
-    sys.path.insert(0, str(TESTS))
-    import agreement
-    import cuda_cases
-
     short = [np.dtype(kind) for kind in usable(backend) if kind in SHORT]
     for name in cuda_cases.COVERED:
         if f"kernel against float64: {name}" in report.broken:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .contender import ENTRIES, OURS, YARDSTICK
-from .results import Point, quartiles
+from .results import PeersPoint, quartiles
 
 TIE = 0.05  # ratios this near to 1 are ties
 # of losses; Adam divides small gradients by their size, and so makes much of their rounding: JAX and PyTorch part by
@@ -27,7 +27,7 @@ class Ratio:
     low, high : quartiles of the ratios within each round.
     """
 
-    point: Point
+    point: PeersPoint
     other: str
     value: float
     low: float
@@ -60,7 +60,7 @@ def disagreement(losses: dict[str, list[float]]) -> dict[str, float]:
     }
 
 
-def mark_faults(point: Point) -> float:
+def mark_faults(point: PeersPoint) -> float:
     """Gives a fault to each contender whose losses disagree; returns the worst disagreement among the others."""
     losses = {name: result.losses for name, result in point.results.items() if result.losses and not result.fault}
     limit, worst = AGREEMENT[point.measure], 0.0
@@ -72,25 +72,25 @@ def mark_faults(point: Point) -> float:
     return worst
 
 
-def spread(point: Point) -> float:
+def spread(point: PeersPoint) -> float:
     """The worst disagreement among the contenders that count."""
     losses = {name: result.losses for name, result in point.results.items() if result.losses and result.counts}
     return max(disagreement(losses).values(), default=0.0) if losses else 0.0
 
 
-def rivals(point: Point) -> list[str]:
+def rivals(point: PeersPoint) -> list[str]:
     """The contenders that count at a point, but Gearshift's and the yardstick."""
     return [
         name for name, result in point.results.items() if result.counts and name != YARDSTICK and not ENTRIES[name].ours
     ]
 
 
-def best_rival(point: Point) -> str | None:
+def best_rival(point: PeersPoint) -> str | None:
     """The rival of the least median; None where there is none."""
     return min(rivals(point), key=lambda name: point.results[name].median, default=None)
 
 
-def ratio(point: Point, other: str | None, ours: str = OURS) -> Ratio | None:
+def ratio(point: PeersPoint, other: str | None, ours: str = OURS) -> Ratio | None:
     """Ours against another; None where either does not count."""
     mine, its = point.results.get(ours), point.results.get(other or "")
     if other is None or mine is None or its is None or not (mine.counts and its.counts):
@@ -99,19 +99,19 @@ def ratio(point: Point, other: str | None, ours: str = OURS) -> Ratio | None:
     return Ratio(point, other, its.median / mine.median, low, high)
 
 
-def against_best(points: Iterable[Point], ours: str = OURS) -> list[Ratio]:
+def against_best(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
     """Ours against the best rival at each point that has both."""
     found = (ratio(point, best_rival(point), ours) for point in points)
     return [one for one in found if one is not None]
 
 
-def against_yardstick(points: Iterable[Point], ours: str = OURS) -> list[Ratio]:
+def against_yardstick(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
     """Ours against the yardstick, where both were measured; step/yardstick is 1 / value."""
     found = (ratio(point, YARDSTICK, ours) for point in points)
     return [one for one in found if one is not None]
 
 
-def yardstick_beaten(point: Point) -> list[str]:
+def yardstick_beaten(point: PeersPoint) -> list[str]:
     """Rivals that need less time than the yardstick: there it is no limit."""
     bare = point.results.get(YARDSTICK)
     if bare is None or not bare.counts:
@@ -125,7 +125,7 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Line:
+class SummaryLine:
     """A line of the summary: a geometric mean of ratios, and the worst of them."""
 
     title: str
@@ -135,7 +135,7 @@ class Line:
     points: int
 
 
-def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> Line | None:
+def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> SummaryLine | None:
     """Sums ratios up, or their inverses, of which the worst is the greatest; None of nothing."""
     if not ratios:
         return None
@@ -143,11 +143,11 @@ def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> Line 
     mean = geometric_mean([one.value for one in ratios])
     where = f"{worst.point.network}, batch {worst.point.batch}"
     if inverse:
-        return Line(title, 1 / mean, 1 / worst.value, where, len(ratios))
-    return Line(title, mean, worst.value, f"{where}: {worst.other}", len(ratios))
+        return SummaryLine(title, 1 / mean, 1 / worst.value, where, len(ratios))
+    return SummaryLine(title, mean, worst.value, f"{where}: {worst.other}", len(ratios))
 
 
-def step_summary(points: Sequence[Point], ours: str = OURS) -> list[Line]:
+def step_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[SummaryLine]:
     """Ours against the best rival over batch ranges and networks, and step/yardstick."""
     best = against_best(points, ours)
     small = [one for one in best if one.point.batch <= SMALL]
@@ -162,7 +162,7 @@ def step_summary(points: Sequence[Point], ours: str = OURS) -> list[Line]:
     return [one for one in lines if one is not None]
 
 
-def epoch_summary(points: Sequence[Point], ours: str = OURS) -> list[Line]:
+def epoch_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[SummaryLine]:
     """Ours against each rival over all networks."""
     lines = []
     for name in ENTRIES:

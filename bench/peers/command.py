@@ -17,7 +17,7 @@ QUICK_NETWORKS, QUICK_BATCHES, QUICK_ROUNDS = ("784-128-10",), (1, 128), 3
 
 
 @dataclass(frozen=True)
-class Request:
+class PeersRequest:
     """What is to be measured.
 
     Attributes
@@ -41,7 +41,7 @@ def request(
     rounds: int | None = None,
     measure: str = "both",
     quick: bool = False,
-) -> Request:
+) -> PeersRequest:
     """What the options, lists with commas, ask for.
 
     Raises
@@ -62,7 +62,7 @@ def request(
     step_networks = wanted or (QUICK_NETWORKS if quick else networks.STEP_NETWORKS)
     epoch_networks = wanted or (networks.EPOCH_NETWORKS[:1] if quick else networks.EPOCH_NETWORKS)
     sizes = batches or (QUICK_BATCHES if quick else networks.BATCH_SIZES)
-    return Request(
+    return PeersRequest(
         [(name, batch) for name in step_networks for batch in sizes] if measure != "epoch" else [],
         list(epoch_networks) if measure != "step" else [],
         [name for name in ENTRIES if name in chosen or name == YARDSTICK],
@@ -85,7 +85,7 @@ def batch_size(text: str) -> int:
     return int(text)
 
 
-def run(asked: Request) -> tuple[Measurement, bool]:
+def run(asked: PeersRequest) -> tuple[Measurement, bool]:
     """Measures; what was measured, and whether it was interrupted."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .networks import Network, Pixels, Weights
+from .networks import DenseNetwork, Pixels, Weights
 
 
-class Steps(ABC):
+class ContenderSteps(ABC):
     """Training steps on one batch that stays in memory."""
 
     @abstractmethod
@@ -28,7 +28,7 @@ class Steps(ABC):
         """Resets, takes steps, and returns the loss of each, before its update."""
 
 
-class Epochs(ABC):
+class ContenderEpochs(ABC):
     """Passes over a data set, shuffled anew each time."""
 
     @abstractmethod
@@ -44,11 +44,11 @@ class Contender(ABC):
     """One way to train; made once in each worker process."""
 
     @abstractmethod
-    def steps(self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Steps:
+    def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
         """Prepares steps from the weights `layers` on the batch x, y."""
 
     @abstractmethod
-    def epochs(self, network: Network, layers: Weights, data: Pixels, batch_size: int) -> Epochs:
+    def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         """Prepares epochs from the weights `layers` over `data`."""
 
     def settings(self) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from ...dl.program import step_of
 from ...dl.resident import Resident
 from ...dl.state import TABLE
 from ...dl.trainer import Trainer
-from .contender import Contender, Epochs, Steps
-from .networks import BETAS, EPS, LR, Network, Pixels, Weights
+from .contender import Contender, ContenderEpochs, ContenderSteps
+from .networks import BETAS, EPS, LR, DenseNetwork, Pixels, Weights
 
 
 def make(backend: str) -> Contender:
@@ -32,16 +32,16 @@ class Gearshift(Contender):
     def __init__(self, backend: str) -> None:
         self.backend = backend
 
-    def steps(self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Steps:
-        return ResidentSteps(self.trainer(network, layers), x, y)
+    def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
+        return GearshiftSteps(self.trainer(network, layers), x, y)
 
-    def epochs(self, network: Network, layers: Weights, data: Pixels, batch_size: int) -> Epochs:
+    def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         """Raw bytes, standardised as they are gathered; an autoencoder's targets are standardised before."""
         statistics = Standardize(network.widths[0]).fit(data.mean, data.std)
         targets = data.standardized() if network.autoencoder else data.y
         return LoopEpochs(self.trainer(network, layers, statistics), Dataset(data.raw, targets), batch_size)
 
-    def trainer(self, network: Network, layers: Weights, *first: Layer) -> Trainer:
+    def trainer(self, network: DenseNetwork, layers: Weights, *first: Layer) -> Trainer:
         """A trainer of the network with these weights."""
         model = Sequential(*first, *_modules(network))
         _load(model, layers)
@@ -52,7 +52,7 @@ class Gearshift(Contender):
         return {"threads": host.blas_threads()}
 
 
-class ResidentSteps(Steps):
+class GearshiftSteps(ContenderSteps):
     """A training plan whose epoch is one batch, over and over."""
 
     def __init__(self, trainer: Trainer, x: np.ndarray, y: np.ndarray) -> None:
@@ -87,7 +87,7 @@ class ResidentSteps(Steps):
         return np.diff(sums).tolist()
 
 
-class LoopEpochs(Epochs):
+class LoopEpochs(ContenderEpochs):
     """The epochs of one `Trainer.fit`."""
 
     def __init__(self, trainer: Trainer, data: Dataset, batch_size: int) -> None:
@@ -102,7 +102,7 @@ class LoopEpochs(Epochs):
         return [(layer.weight.numpy(), layer.bias.numpy()) for layer in linears if layer.bias is not None]
 
 
-def _modules(network: Network) -> list[Layer]:
+def _modules(network: DenseNetwork) -> list[Layer]:
     modules: list[Layer] = []
     for position, shape in enumerate(network.shapes):
         modules += [ReLU()] if position else []

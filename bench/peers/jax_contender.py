@@ -9,8 +9,8 @@ import jax  # pyright: ignore[reportMissingImports]
 import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
 import numpy as np
 
-from .contender import Contender, Epochs, Steps
-from .networks import BETAS, EPS, LR, Network, Pixels, Weights
+from .contender import Contender, ContenderEpochs, ContenderSteps
+from .networks import BETAS, EPS, LR, DenseNetwork, Pixels, Weights
 
 SHUFFLE = 5  # seed of the epochs' orders
 
@@ -26,12 +26,12 @@ class Jax(Contender):
     def __init__(self, scan: bool) -> None:
         self.scan = scan
 
-    def steps(self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Steps:
-        kind = ScannedSteps if self.scan else ResidentSteps
+    def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
+        kind = ScannedSteps if self.scan else JaxResidentSteps
         return kind(network.autoencoder, layers, x, y)
 
-    def epochs(self, network: Network, layers: Weights, data: Pixels, batch_size: int) -> Epochs:
-        kind = ScannedEpochs if self.scan else IndexedEpochs
+    def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
+        kind = ScannedEpochs if self.scan else JaxIndexedEpochs
         x = jax.device_put(data.standardized())
         y = x if network.autoencoder else jax.device_put(data.y.astype(np.int32))
         return kind(network.autoencoder, layers, x, y, batch_size)
@@ -104,7 +104,7 @@ def epoch_scanned(state: Any, x: Any, y: Any, order: Any, autoencoder: bool) -> 
     return jax.lax.scan(body, state, order)
 
 
-class ResidentSteps(Steps):
+class JaxResidentSteps(ContenderSteps):
     """Steps on one batch, called one by one."""
 
     def __init__(self, autoencoder: bool, layers: Weights, x: np.ndarray, y: np.ndarray) -> None:
@@ -131,7 +131,7 @@ class ResidentSteps(Steps):
         return losses
 
 
-class ScannedSteps(ResidentSteps):
+class ScannedSteps(JaxResidentSteps):
     """Steps on one batch, all in one call."""
 
     def run(self, steps: int) -> None:
@@ -143,7 +143,7 @@ class ScannedSteps(ResidentSteps):
         return [float(loss) for loss in losses]
 
 
-class IndexedEpochs(Epochs):
+class JaxIndexedEpochs(ContenderEpochs):
     """Epochs of a step at a time; NumPy draws the order, faster here than `jax.random`."""
 
     def __init__(self, autoencoder: bool, layers: Weights, x: Any, y: Any, batch_size: int) -> None:
@@ -160,7 +160,7 @@ class IndexedEpochs(Epochs):
         return [(np.asarray(w), np.asarray(b)) for w, b in self.state[0]]
 
 
-class ScannedEpochs(IndexedEpochs):
+class ScannedEpochs(JaxIndexedEpochs):
     """Epochs whose whole batches are one call, and a shorter last batch another."""
 
     def run(self) -> None:

@@ -12,7 +12,7 @@ from ...backends import host
 from . import analysis
 from .contender import ENTRIES
 from .process import Process, WorkerFailed
-from .results import Measurement, Point, Result
+from .results import Measurement, PeersPoint, Result
 
 PACKAGES = ("gearshift", "numpy", "numba", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 
@@ -67,9 +67,9 @@ class Crew:
             except WorkerFailed as error:
                 self.measurement.machine["settings"][name] = {"failed": str(error)}
 
-    def measure(self, measure: str, network: str, batch: int) -> Point:
+    def measure(self, measure: str, network: str, batch: int) -> PeersPoint:
         """Measures a point; what was measured stays in `measurement` also where it is interrupted."""
-        point = Point(measure, network, batch, batch)
+        point = PeersPoint(measure, network, batch, batch)
         for name in self.processes:
             if takes_part(name, measure, network):
                 self._prepare(name, point)
@@ -85,14 +85,14 @@ class Crew:
             self._ask(name, point, "release")
         return point
 
-    def _prepare(self, name: str, point: Point) -> None:
+    def _prepare(self, name: str, point: PeersPoint) -> None:
         self.tell(f"{point.measure} {point.network}, batch {point.batch}: preparing {name}")
         result = point.results[name] = Result()
         answer = self._ask(name, point, point.measure, network=point.network, batch=point.batch)
         result.losses, result.steps = answer.get("losses", []), answer.get("steps", 1)
         point.rows, point.real = answer.get("rows", point.rows), answer.get("real", point.real)
 
-    def _round(self, turn: int, point: Point) -> None:
+    def _round(self, turn: int, point: PeersPoint) -> None:
         running = [name for name, result in point.results.items() if not result.fault]
         self.tell(f"{point.measure} {point.network}, batch {point.batch}: round {turn + 1}")
         for place in range(len(running)):
@@ -101,12 +101,12 @@ class Crew:
             if answer:
                 point.results[name].seconds.append(answer["seconds"])
 
-    def _note_losses(self, point: Point) -> None:
+    def _note_losses(self, point: PeersPoint) -> None:
         for name, result in point.results.items():
             if not result.fault:
                 result.losses = list(self._ask(name, point, "loss").values())
 
-    def _ask(self, name: str, point: Point, do: str, **arguments: Any) -> dict[str, Any]:
+    def _ask(self, name: str, point: PeersPoint, do: str, **arguments: Any) -> dict[str, Any]:
         """The answer; empty, and the contender's fault noted, where it failed."""
         try:
             return self.processes[name].ask(do, **arguments)

@@ -23,7 +23,7 @@ Weights = list[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Network:
+class DenseNetwork:
     """A dense network: ReLU between layers, then softmax cross-entropy, or mean squared error in an autoencoder."""
 
     widths: tuple[int, ...]
@@ -45,7 +45,7 @@ class Network:
         return 0 if self.widths == (PIXELS, 100, CLASSES) else EPOCH_ROWS
 
 
-def parse(name: str) -> Network:
+def parse(name: str) -> DenseNetwork:
     """The network called `name`, as ``"784-128-10"`` or ``"autoencoder 784-32-784"``; just ``"autoencoder"`` is the
     one of the table.
 
@@ -63,13 +63,13 @@ def parse(name: str) -> Network:
         raise ConfigurationError(
             f"network {name!r} is not known; expected widths as 784-128-10, or {AUTOENCODER} 784-32-784"
         )
-    network = Network(tuple(map(int, widths)), bool(kind))
+    network = DenseNetwork(tuple(map(int, widths)), bool(kind))
     if network.autoencoder and network.widths[0] != network.widths[-1]:
         raise ConfigurationError(f"network {name!r} gives {widths[-1]} outputs; an autoencoder has as many as inputs")
     return network
 
 
-def weights(network: Network, seed: int = 0) -> Weights:
+def weights(network: DenseNetwork, seed: int = 0) -> Weights:
     """Initial weights, normal with variance 2 / in (He et al. 2015), and biases 0."""
     generator = np.random.default_rng([seed, 1])
     return [
@@ -81,7 +81,7 @@ def weights(network: Network, seed: int = 0) -> Weights:
     ]
 
 
-def batch(network: Network, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def batch(network: DenseNetwork, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """A batch: standard normal features, float32, and labels, int64; an autoencoder's targets are its features."""
     generator = np.random.default_rng([seed, 2])
     x = generator.standard_normal((rows, network.widths[0]), dtype=np.float32)
@@ -115,7 +115,7 @@ class Pixels:
         return (self.raw - self.mean.astype(np.float32)) * (1 / self.std).astype(np.float32)
 
 
-def pixels(network: Network) -> Pixels:
+def pixels(network: DenseNetwork) -> Pixels:
     """The rows of an epoch: Fashion-MNIST where it is installed and fits, else random bytes of the same shape."""
     from ...dl.data import load_dataset
 
@@ -135,7 +135,7 @@ def pixels(network: Network) -> Pixels:
     return Pixels(raw, y, np.full(width, 127.5), np.full(width, 73.9), real=False)
 
 
-def loss(network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> float:
+def loss(network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> float:
     """The mean loss of rows x under these weights, in float64: a yardstick for what an epoch has learnt."""
     z: Any = x.astype(np.float64)
     for position, (w, b) in enumerate(layers):

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import analysis, networks
 from .contender import ENTRIES, OURS
-from .results import Measurement, Point
+from .results import Measurement, PeersPoint
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
 COLOURS = {
@@ -68,23 +68,23 @@ def title(machine: dict[str, Any]) -> str:
     return f"Training on the CPU, {machine.get('processor', '')}: steps of Adam on one batch"
 
 
-def by_network(points: Sequence[Point]) -> dict[str, list[Point]]:
+def by_network(points: Sequence[PeersPoint]) -> dict[str, list[PeersPoint]]:
     """The points where Gearshift counts, by network, in order of batch size."""
-    found: dict[str, list[Point]] = {}
+    found: dict[str, list[PeersPoint]] = {}
     for point in sorted(points, key=lambda point: point.batch):
         if OURS in point.results and point.results[OURS].counts:
             found.setdefault(point.network, []).append(point)
     return {name: found[name] for name in sorted(found, key=_place)}
 
 
-def relative_speeds(points: Sequence[Point]) -> list[float]:
+def relative_speeds(points: Sequence[PeersPoint]) -> list[float]:
     """Every rival's speed at these points, as a multiple of Gearshift's."""
     return [
         1 / one.value for point in points for name in analysis.rivals(point) if (one := analysis.ratio(point, name))
     ]
 
 
-def step_panel(panel: Any, network: str, points: Sequence[Point], lowest: float) -> None:
+def step_panel(panel: Any, network: str, points: Sequence[PeersPoint], lowest: float) -> None:
     """Each contender's speed over the batch size, as a multiple of Gearshift's; lines are labelled at their end."""
     ends: list[tuple[float, str]] = []
     for name in COLOURS:
@@ -136,7 +136,7 @@ def label_ends(panel: Any, ends: Sequence[tuple[float, str]], last: int) -> None
         )
 
 
-def epoch_panels(part: Any, epochs: dict[str, list[Point]]) -> None:
+def epoch_panels(part: Any, epochs: dict[str, list[PeersPoint]]) -> None:
     """A bar of samples a second for each contender, one panel a network."""
     names = [name for name in COLOURS if any(name in point.results for points in epochs.values() for point in points)]
     panels = part.subplots(1, len(epochs), sharey=True, squeeze=False)[0]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from . import analysis
 from .contender import ENTRIES, OURS, YARDSTICK
-from .results import Measurement, Point, Result
+from .results import Measurement, PeersPoint, Result
 
 STYLES = {"faster": "green", "tie": "yellow", "slower": "red"}
 
@@ -46,7 +46,7 @@ def render(measurement: Measurement) -> RenderableType:
     return Group(*parts)
 
 
-def step_table(points: Sequence[Point]) -> Table:
+def step_table(points: Sequence[PeersPoint]) -> Table:
     """A row for each network and batch size, a column for each contender."""
     names = columns(points)
     table = Table(title="A training step", title_justify="left")
@@ -71,7 +71,7 @@ def step_table(points: Sequence[Point]) -> Table:
     return table
 
 
-def epoch_table(points: Sequence[Point]) -> Table:
+def epoch_table(points: Sequence[PeersPoint]) -> Table:
     """A row for each network, a column for each contender, and numba's ratio to each rival."""
     names = columns(points)
     table = Table(title=f"Epochs, end to end, batch {points[0].batch}", title_justify="left")
@@ -103,7 +103,7 @@ def summary_table(measurement: Measurement) -> Table:
     return table
 
 
-def columns(points: Sequence[Point]) -> list[str]:
+def columns(points: Sequence[PeersPoint]) -> list[str]:
     """The contenders of these points, in the list's order."""
     return [name for name in ENTRIES if any(name in point.results for point in points)]
 

@@ -72,7 +72,7 @@ class Result:
 
 
 @dataclass
-class Point:
+class PeersPoint:
     """One network at one batch size; fields as in the file."""
 
     measure: Annotated[str, Field(pattern="^(step|epoch)$")]
@@ -89,9 +89,9 @@ class Measurement:
 
     machine: dict[str, Any] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
+    points: list[PeersPoint] = field(default_factory=list)
 
-    def at(self, measure: str) -> list[Point]:
+    def at(self, measure: str) -> list[PeersPoint]:
         """The points of a measure."""
         return [point for point in self.points if point.measure == measure]
 

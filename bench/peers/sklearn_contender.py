@@ -23,8 +23,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from ...backends import host
-from .contender import Contender, Epochs, Steps
-from .networks import BETAS, EPS, LR, Network, Pixels, Weights
+from .contender import Contender, ContenderEpochs, ContenderSteps
+from .networks import BETAS, EPS, LR, DenseNetwork, Pixels, Weights
 
 
 def make() -> Contender:
@@ -37,10 +37,10 @@ def make() -> Contender:
 class ScikitLearn(Contender):
     """A classifier or a regressor."""
 
-    def steps(self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Steps:
+    def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
         return Fitted(network, layers, x, y, len(x), shuffle=False)
 
-    def epochs(self, network: Network, layers: Weights, data: Pixels, batch_size: int) -> Epochs:
+    def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         x = data.standardized()
         return PartialEpochs(Fitted(network, layers, x, x if network.autoencoder else data.y, batch_size, shuffle=True))
 
@@ -48,11 +48,11 @@ class ScikitLearn(Contender):
         return {"scikit-learn": sklearn.__version__, "threads": host.blas_threads()}
 
 
-class Fitted(Steps):
+class Fitted(ContenderSteps):
     """An estimator with weights given from outside; `run` passes over its data."""
 
     def __init__(
-        self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray, batch_size: int, shuffle: bool
+        self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray, batch_size: int, shuffle: bool
     ) -> None:
         kind: Any = MLPRegressor if network.autoencoder else MLPClassifier
         scale = network.widths[-1] / 2 if network.autoencoder else 1.0
@@ -91,7 +91,7 @@ class Fitted(Steps):
         return losses
 
 
-class PartialEpochs(Epochs):
+class PartialEpochs(ContenderEpochs):
     """A `partial_fit` of the whole data set is one shuffled epoch."""
 
     def __init__(self, fitted: Fitted) -> None:

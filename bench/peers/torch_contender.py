@@ -11,8 +11,8 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of compil
 
 import torch  # pyright: ignore[reportMissingImports]
 
-from .contender import Contender, Epochs, Steps
-from .networks import BETAS, EPS, LR, Network, Pixels, Weights
+from .contender import Contender, ContenderEpochs, ContenderSteps
+from .networks import BETAS, EPS, LR, DenseNetwork, Pixels, Weights
 
 
 def make(kind: str) -> Contender:
@@ -26,17 +26,17 @@ class PyTorch(Contender):
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def steps(self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Steps:
-        return ResidentSteps(self.trained(network, layers), torch.from_numpy(x), torch.from_numpy(y))
+    def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
+        return TorchResidentSteps(self.trained(network, layers), torch.from_numpy(x), torch.from_numpy(y))
 
-    def epochs(self, network: Network, layers: Weights, data: Pixels, batch_size: int) -> Epochs:
+    def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         x = torch.from_numpy(data.standardized())
         y = x if network.autoencoder else torch.from_numpy(data.y)
         torch.manual_seed(0)  # of the epochs' orders
-        kind = LoaderEpochs if self.kind == "loader" else IndexedEpochs
+        kind = LoaderEpochs if self.kind == "loader" else TorchIndexedEpochs
         return kind(self.trained(network, layers), x, y, batch_size)
 
-    def trained(self, network: Network, layers: Weights) -> Eager | Compiled:
+    def trained(self, network: DenseNetwork, layers: Weights) -> Eager | Compiled:
         """The network with its optimizer."""
         return (Compiled if self.kind == "compile" else Eager)(network, layers)
 
@@ -44,7 +44,7 @@ class PyTorch(Contender):
         return {"torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
-def loss_of(network: Network) -> Any:
+def loss_of(network: DenseNetwork) -> Any:
     """The network's loss function."""
     return torch.nn.functional.mse_loss if network.autoencoder else torch.nn.functional.cross_entropy
 
@@ -52,7 +52,7 @@ def loss_of(network: Network) -> Any:
 class Eager:
     """Modules, and Adam in one fused call."""
 
-    def __init__(self, network: Network, layers: Weights) -> None:
+    def __init__(self, network: DenseNetwork, layers: Weights) -> None:
         modules: list[Any] = []
         for position, (inputs, outputs) in enumerate(network.shapes):
             modules += [torch.nn.ReLU()] if position else []
@@ -89,7 +89,7 @@ class Compiled:
     from Python, be the optimizer fused or compiled too.
     """
 
-    def __init__(self, network: Network, layers: Weights) -> None:
+    def __init__(self, network: DenseNetwork, layers: Weights) -> None:
         torch.compiler.reset()
         self.layers, loss = layers, loss_of(network)
         self.parameters = [torch.empty(shape) for w, b in layers for shape in (w.T.shape, b.shape)]
@@ -134,7 +134,7 @@ def load(parameters: list[Any], layers: Weights) -> None:
         parameter.copy_(torch.from_numpy(array))
 
 
-class ResidentSteps(Steps):
+class TorchResidentSteps(ContenderSteps):
     """Steps on one batch."""
 
     def __init__(self, trained: Eager | Compiled, x: Any, y: Any) -> None:
@@ -153,7 +153,7 @@ class ResidentSteps(Steps):
         return [float(self.trained.step(self.x, self.y)) for _ in range(steps)]
 
 
-class IndexedEpochs(Epochs):
+class TorchIndexedEpochs(ContenderEpochs):
     """Rows picked by an index tensor."""
 
     def __init__(self, trained: Eager | Compiled, x: Any, y: Any, batch_size: int) -> None:
@@ -169,7 +169,7 @@ class IndexedEpochs(Epochs):
         return list(zip(arrays[::2], arrays[1::2], strict=True))
 
 
-class LoaderEpochs(IndexedEpochs):
+class LoaderEpochs(TorchIndexedEpochs):
     """Rows picked by a DataLoader."""
 
     def run(self) -> None:

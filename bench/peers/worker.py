@@ -29,7 +29,7 @@ from functools import lru_cache
 from typing import Any
 
 from . import networks
-from .contender import ENTRIES, Epochs, Steps
+from .contender import ENTRIES, ContenderEpochs, ContenderSteps
 
 CHECKED = 6  # steps whose losses are compared: the last has seen five updates
 BLOCK, FEWEST, WARM_UP = 0.1, 3, 0.2  # seconds of a block, steps in it at the least, seconds of warm-up
@@ -74,25 +74,25 @@ class Worker:
 
     def block(self) -> dict[str, Any]:
         """Times a block of steps from the initial weights, or an epoch from where the last one ended."""
-        if isinstance(self.work, Steps):
+        if isinstance(self.work, ContenderSteps):
             self.work.reset()
             return {"seconds": self.timed(self.work.run, self.count)}
-        assert isinstance(self.work, Epochs)
+        assert isinstance(self.work, ContenderEpochs)
         start = time.perf_counter()
         self.work.run()
         return {"seconds": time.perf_counter() - start}
 
     def loss(self) -> dict[str, Any]:
         """What the epochs have learnt."""
-        assert isinstance(self.work, Epochs) and self.network is not None
+        assert isinstance(self.work, ContenderEpochs) and self.network is not None
         data = pixels(self.network).first(SEEN)
         x = data.standardized()
         return {"loss": networks.loss(self.network, self.work.weights(), x, x if self.network.autoencoder else data.y)}
 
     def release(self) -> dict[str, Any]:
         """Lets go of what was prepared."""
-        self.work: Steps | Epochs | None = None
-        self.network: networks.Network | None = None
+        self.work: ContenderSteps | ContenderEpochs | None = None
+        self.network: networks.DenseNetwork | None = None
         self.count = FEWEST
         gc.collect()
         return {}

@@ -13,15 +13,15 @@ import numba
 import numpy as np
 
 from ...backends import host
-from .contender import Contender, Epochs, Steps
-from .networks import Network, Pixels, Weights
+from .contender import Contender, ContenderEpochs, ContenderSteps
+from .networks import DenseNetwork, Pixels, Weights
 
 BOUNDARY = 64  # parameters: each array of an arena begins at a multiple of it
 
 
 def make() -> Contender:
     """The yardstick."""
-    return Yardstick()
+    return YardstickContender()
 
 
 @numba.njit(error_model="numpy", nogil=True)
@@ -31,23 +31,23 @@ def stream(p, g, m, v):  # pragma: no cover
         p[i], m[i], v[i] = v[i], p[i], max(m[i], g[i])
 
 
-class Yardstick(Contender):
+class YardstickContender(Contender):
     """Has steps only."""
 
-    def steps(self, network: Network, layers: Weights, x: np.ndarray, y: np.ndarray) -> Steps:
+    def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
         return Bare(network, layers, x)
 
-    def epochs(self, network: Network, layers: Weights, data: Pixels, batch_size: int) -> Epochs:
+    def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         raise NotImplementedError("the yardstick has no epochs")
 
     def settings(self) -> dict[str, Any]:
         return {"threads": host.blas_threads()}
 
 
-class Bare(Steps):
+class Bare(ContenderSteps):
     """Products and memory streams of a step."""
 
-    def __init__(self, network: Network, layers: Weights, x: np.ndarray) -> None:
+    def __init__(self, network: DenseNetwork, layers: Weights, x: np.ndarray) -> None:
         rows, generator = len(x), np.random.default_rng(0)
         self.products: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for position, (w, _) in enumerate(layers):

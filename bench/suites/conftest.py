@@ -9,7 +9,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends import Backend
-from gearshift.dl.plan import Work
+from gearshift.dl.costs import Cost
 
 
 @pytest.fixture(params=("numpy", "numba", "cupy"))
@@ -29,16 +29,16 @@ def timed(backend: Backend, benchmark: Any) -> Callable[..., None]:
     whatever else is named.
     """
 
-    def time_it(call: Callable[[], object], group: str, costs: Iterable[Work], dtype: str, **more: int) -> None:
+    def time_it(call: Callable[[], object], group: str, costs: Iterable[Cost], dtype: str, **more: int) -> None:
         costs = list(costs)
         benchmark.group = group
         benchmark.extra_info.update(
             backend=backend.name,
             device=gs.backends.available()[backend.name].device,
             dtype=dtype,
-            flops=sum(work.flops for work in costs),
-            bytes=sum(work.bytes for work in costs),
-            launches=sum(work.launches for work in costs),
+            flops=sum(cost.flops for cost in costs),
+            bytes=sum(cost.bytes for cost in costs),
+            launches=sum(cost.launches for cost in costs),
             **more,
         )
 

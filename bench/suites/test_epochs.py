@@ -14,7 +14,7 @@ import pytest
 
 from gearshift.backends import Backend
 from gearshift.bench.peers.gearshift_contender import Gearshift, LoopEpochs
-from gearshift.bench.peers.networks import STEP_NETWORKS, Network, Pixels, parse, weights
+from gearshift.bench.peers.networks import STEP_NETWORKS, DenseNetwork, Pixels, parse, weights
 
 ROWS = 2500
 
@@ -28,11 +28,11 @@ def test_epoch(timed: Callable[..., None], backend: Backend, name: str, batch_si
     assert isinstance(epochs, LoopEpochs)
     trainer, plan = epochs.trainer, epochs.loop.plan
     steps, rest = divmod(ROWS, batch_size)
-    costs = plan.work(batch_size) * steps + (plan.work(rest) if rest else [])
+    costs = plan.costs(batch_size) * steps + (plan.costs(rest) if rest else [])
     timed(epochs.run, f"epoch {name}, batch {batch_size}", costs, trainer.model.dtype, rows=ROWS)
 
 
-def images(network: Network) -> Pixels:
+def images(network: DenseNetwork) -> Pixels:
     """Random bytes in the shape of images, with labels."""
     random = np.random.default_rng(0)
     width = network.widths[0]

@@ -15,7 +15,7 @@ import pytest
 from cuda_cases import COVERED, cases, operations
 
 from gearshift.backends import Backend
-from gearshift.dl.plan import Work
+from gearshift.dl.costs import Cost
 from gearshift.kernels.activation import RELU
 from gearshift.kernels.matmul import MATMUL
 
@@ -40,8 +40,8 @@ def test_kernel(timed: Callable[..., None], backend: Backend, name: str, size: s
         p, bounds = case.arrays[0], case.arrays[-5]
         bounds[...] = [[0, p.size], [p.size, p.size], [p.size, p.size]]  # all parameters, without gaps
     arrays = [backend.asarray(array) for array in case.arrays]
-    work = Work(name, "", "", operation.flops(*arrays, **case.attributes), operation.bytes(*arrays))
-    timed(backend.bind(operation, arrays, case.attributes), f"{name}, {size}", [work], "float32")
+    cost = Cost(name, "", "", operation.flops(*arrays, **case.attributes), operation.bytes(*arrays))
+    timed(backend.bind(operation, arrays, case.attributes), f"{name}, {size}", [cost], "float32")
 
 
 @pytest.mark.parametrize("size", PRODUCTS)
@@ -58,5 +58,5 @@ def test_product(timed: Callable[..., None], backend: Backend, form: str, size: 
     arrays = {"forward": (x, weight, dy), "weights": (x, dy, weight), "inputs": (dy, weight, x)}[form]
     transpose_a, transpose_b = FORMS[form]
     attributes = {"transpose_a": transpose_a, "transpose_b": transpose_b}
-    work = Work("matmul", "", "", MATMUL.flops(*arrays, **attributes), MATMUL.bytes(*arrays))
-    timed(backend.bind(MATMUL, arrays, attributes), f"matmul {form}, {size}", [work], "float32")
+    cost = Cost("matmul", "", "", MATMUL.flops(*arrays, **attributes), MATMUL.bytes(*arrays))
+    timed(backend.bind(MATMUL, arrays, attributes), f"matmul {form}, {size}", [cost], "float32")

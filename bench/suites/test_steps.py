@@ -37,5 +37,5 @@ def test_steps(timed: Callable[..., None], backend: Backend, name: str, batch_si
             state.advanced(done, batch_size)
             left -= done
 
-    costs = loop.plan.work(batch_size) * steps
+    costs = loop.plan.costs(batch_size) * steps
     timed(run, f"steps {name}, batch {batch_size}", costs, trainer.model.dtype, steps=steps)

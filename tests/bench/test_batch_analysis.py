@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 import pytest
+import simulation
+from simulation import BATCHES, Device, Roof
 
-from gearshift.bench.batch import advice, report, simulation
+from gearshift.bench.batch import advice, report
 from gearshift.bench.batch.analysis import analyse, knee, most_bound, two_digits
 from gearshift.bench.batch.curve import Curve, crossover, curve, fit
 from gearshift.bench.batch.records import Ceilings, Floor, Point, Streams
-from gearshift.bench.batch.roofline import Cost, memory_seconds
-from gearshift.bench.batch.simulation import BATCHES, Device, Roof
+from gearshift.bench.batch.roofline import memory_seconds
+from gearshift.dl.costs import Cost
 
 TRIALS = 200
 

@@ -10,14 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import simulation
 from rich.console import Console
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import command, files, records, simulation
+from gearshift.bench.batch import command, files, records
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.proof import strongest
 from gearshift.bench.batch.report import show
-from gearshift.bench.batch.steps import Steps
+from gearshift.bench.batch.steps import TimedSteps
 from gearshift.bench.batch.sweep import Budget, Contestant, Stopped, machine, task_of
 from gearshift.dl import experiment
 from gearshift.dl.config import Configuration, parse
@@ -152,7 +153,7 @@ def test_steps_are_those_that_fit_takes(setting: str) -> None:
     configuration = parse({}, ["model.hidden=[8]", setting])
     splits = experiment.load(configuration)
     trainer = experiment.build_trainer(configuration, splits, "numpy")
-    timed = Steps(trainer, Resident(trainer.backend, splits.train), 4).plan
+    timed = TimedSteps(trainer, Resident(trainer.backend, splits.train), 4).plan
     trained = Loop(trainer, splits.train, None, 4).plan
     names = [[call.node.operation.name for call in plan.bind(4)] for plan in (timed, trained)]
     assert names[0] == names[1] and len(names[0]) > 10
@@ -174,7 +175,7 @@ def begun(tmp_path: Path, names: list[str]) -> tuple[records.Document, Configura
 def test_going_on_with_one_backend_keeps_the_others(tmp_path: Path) -> None:
     """And the time that it took is added to what was spent before."""
     before, configuration, _, out = begun(tmp_path, ["numpy", "numba"])
-    asked = command.Request([1, 4], ["numpy"], 1.0, noise=False, out=out, resume=True)
+    asked = command.BenchRequest([1, 4], ["numpy"], 1.0, noise=False, out=out, resume=True)
     after, _ = command.run(configuration, asked)
     rounds = [{(point.backend, point.batch): len(point.rounds) for point in one.benchmarks} for one in (before, after)]
     assert rounds[0].keys() == rounds[1].keys()

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simulation
 from hypothesis import given
 from hypothesis import strategies as st
+from simulation import Device, Roof
 
 from gearshift.__main__ import main
 from gearshift.backends.errors import DataError
-from gearshift.bench.batch import files, simulation
+from gearshift.bench.batch import files
 from gearshift.bench.batch.analysis import analyse
 from gearshift.bench.batch.compare import Change, Comparison, compare
-from gearshift.bench.batch.disturbance import Watch, Yardstick, mark, pace, waited
+from gearshift.bench.batch.disturbance import DisturbanceWatch, ReferenceWork, mark, pace, waited
 from gearshift.bench.batch.records import YARDSTICK, Document, Witness
-from gearshift.bench.batch.simulation import Device, Roof
 
 
 def run(
@@ -175,7 +176,7 @@ def test_another_program_on_the_processor_is_noticed() -> None:
         os.sched_setaffinity(other.pid, one)
         os.sched_setaffinity(0, one)
         try:
-            watch, start = Watch(Yardstick()), waited()
+            watch, start = DisturbanceWatch(ReferenceWork()), waited()
             while waited() < start + 0.02:
                 pass
             witness = watch.witness()

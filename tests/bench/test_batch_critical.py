@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simulation
+from simulation import Device
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import files, hyperbola, report, simulation
+from gearshift.bench.batch import files, hyperbola, report
 from gearshift.bench.batch.analysis import analyse, critical_batch
 from gearshift.bench.batch.critical_run import batches_around
 from gearshift.bench.batch.records import Document
-from gearshift.bench.batch.simulation import Device
 
 TRIALS = 100
 

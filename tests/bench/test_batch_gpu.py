@@ -14,8 +14,8 @@ from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.bench.batch import ceilings, noise, records, streams, work
-from gearshift.bench.batch.steps import Steps
+from gearshift.bench.batch import ceilings, noise, records, streams
+from gearshift.bench.batch.steps import TimedSteps
 from gearshift.bench.batch.sweep import Budget, Sweep, machine, task_of
 from gearshift.bench.gpu_proof.streams import STREAMS
 from gearshift.dl import experiment
@@ -33,7 +33,7 @@ def stand_in() -> Iterator[None]:
         yield
 
 
-def steps(batch: int, precision: str = "float32", *layers: gs.Layer) -> Steps:
+def steps(batch: int, precision: str = "float32", *layers: gs.Layer) -> TimedSteps:
     """The steps of a small network on 40 rows, that have run a few."""
     random = np.random.default_rng(0)
     data = gs.Dataset(random.standard_normal((40, 30)).astype(np.float32), random.integers(0, 12, 40))
@@ -41,7 +41,7 @@ def steps(batch: int, precision: str = "float32", *layers: gs.Layer) -> Steps:
     trainer = gs.Trainer(
         model, gs.CrossEntropyLoss(), gs.Adam(), backend=CudaOnCpu.name, precision=precision, clip_norm=1.0
     )
-    found = Steps(trainer, Resident(trainer.backend, data), batch)
+    found = TimedSteps(trainer, Resident(trainer.backend, data), batch)
     found.timed(3)
     return found
 
@@ -79,7 +79,7 @@ def test_what_does_not_go_together_on_next_to_no_data_is_left_out(monkeypatch: p
 
 def test_products_with_epilogues_count_as_products() -> None:
     plan = steps(8).plan
-    found = [(cost.layer, cost.product) for cost in work.costs(plan, 8) if cost.product]
+    found = [(cost.layer, cost.product) for cost in plan.costs(8) if cost.product]
     kinds = [
         ("0", "forward"),
         ("2", "forward"),
@@ -88,7 +88,7 @@ def test_products_with_epilogues_count_as_products() -> None:
         ("0", "weight gradient"),
     ]
     assert sorted(found) == sorted(kinds)
-    rates = ceilings._list_products({8: plan})
+    rates = ceilings._products({8: plan})
     assert {(rate.layer, rate.product) for rate in rates} == set(kinds)
 
 

@@ -10,7 +10,7 @@ import pytest
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
 from gearshift.bench.batch import noise_run
-from gearshift.bench.batch.descent import Descent
+from gearshift.bench.batch.descent import SteppedTraining
 from gearshift.bench.batch.noise import PerExample, ratio
 from gearshift.dl.config import parse
 from gearshift.dl.experiment import build_trainer, load_data
@@ -163,13 +163,13 @@ def test_scale_is_stable_over_seeds() -> None:
 def test_a_run_goes_through_all_rows() -> None:
     """Piece by piece, as in one go, each epoch in an order of its own."""
     data = data_of(50)
-    runs = [Descent(trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01)), data, 8) for _ in range(2)]
+    runs = [SteppedTraining(trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01)), data, 8) for _ in range(2)]
     runs[0].run(17)
     for steps in (3, 9, 5):
         runs[1].run(steps)
     fitted = trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01))
     fitted.fit(data, epochs=2, batch_size=8, verbose=False)  # 7 steps each, the last one of 2 rows
-    whole = Descent(trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01)), data, 8)
+    whole = SteppedTraining(trainer_of(LAYERS["relu"](), gs.Adam(lr=0.01)), data, 8)
     whole.run(14)
     assert runs[0].examples == runs[1].examples == 2 * 50 + 3 * 8
     for one, other in ((runs[0], runs[1]), (whole, None)):

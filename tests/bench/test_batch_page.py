@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import simulation
+from simulation import Device, Roof
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import files, simulation
-from gearshift.bench.batch.simulation import Device, Roof
+from gearshift.bench.batch import files
 
 pytest.importorskip("plotly")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ from gearshift.backends.team import PATIENCE, Team
 from gearshift.bench.batch import ceilings, proof, streams, sweep
 from gearshift.bench.batch.proof import variants
 from gearshift.bench.batch.records import Ceilings, Document, Rate
-from gearshift.bench.batch.roofline import FORWARD, Cost, floors
-from gearshift.bench.batch.steps import Steps
+from gearshift.bench.batch.roofline import floors
+from gearshift.bench.batch.steps import TimedSteps
 from gearshift.bench.batch.sweep import Budget, Sweep, task_of
 from gearshift.dl import experiment
 from gearshift.dl.config import Configuration, parse
+from gearshift.dl.costs import FORWARD, Cost
 from gearshift.dl.data import Splits
-from gearshift.dl.dense_chain import DensePlan, plan_of, recognize
-from gearshift.dl.graph import Graph
+from gearshift.dl.dense_chain import plan_of
 from gearshift.dl.plan import Plan
 from gearshift.dl.resident import Resident
 
@@ -36,23 +36,18 @@ def task(*options: str) -> tuple[Configuration, Splits]:
     return configuration, experiment.load(configuration)
 
 
-def steps(backend: str, *options: str, **kinds: object) -> Steps:
+def steps(backend: str, *options: str, **kinds: object) -> TimedSteps:
     """Its steps of 4 rows."""
     configuration, splits = task(*options)
     trainer = experiment.build_trainer(configuration, splits, backend)
-    return Steps(trainer, Resident(trainer.backend, splits.train), 4, **kinds)  # pyright: ignore[reportArgumentType]
+    return TimedSteps(trainer, Resident(trainer.backend, splits.train), 4, **kinds)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_short_handed_team_is_noticed() -> None:
     """Two calls on end in which a thread was kept waiting make one thread do the work of both for a while."""
     network, pair = ["model.hidden=[256]"], Team(2)
 
-    def on_two_threads(graph: Graph, *rest: Any) -> Plan:
-        chain = recognize(graph)
-        assert chain is not None
-        return DensePlan(chain, graph, *rest, workers=pair)
-
-    timed = steps("numba", *network, make=on_two_threads)
+    timed = steps("numba", *network, make=partial(plan_of, workers=pair))
     assert not timed.short_handed
     for _ in range(PATIENCE):
         pair._note(kept=1.0)
@@ -106,7 +101,7 @@ def test_a_gpu_has_changes_of_its_own() -> None:
     """TF32, and launches in place of replayed graphs, which are switched on again afterwards."""
     made = steps("numpy")
     backend = SimpleNamespace(name="cupy", precisions=("float32", "tf32"), captures=True)
-    plan = SimpleNamespace(capacity=4, steps=lambda rows: SimpleNamespace(captured=True))
+    plan = SimpleNamespace(kind="list", team=None, capacity=4, steps=lambda rows: SimpleNamespace(captured=True))
     configuration, _ = task()
     found = {variant.change: variant for variant in variants(configuration, backend, plan)}  # pyright: ignore[reportArgumentType]
     assert list(found) == ["float64", "TF32", "launched call by call"] and made.plan.capacity == 4
@@ -117,7 +112,7 @@ def test_a_gpu_has_changes_of_its_own() -> None:
 
 def test_a_chain_on_one_thread_takes_the_same_steps() -> None:
     """To the same weights as on all of them, but for the order of sums."""
-    made = [steps("numba", make=make) for make in (plan_of, proof._alone, Plan)]
+    made = [steps("numba", make=make) for make in (plan_of, partial(plan_of, workers=Team(1)), Plan)]
     for one in made:
         one.reset()
         one.run(3)
@@ -160,9 +155,9 @@ def test_predictions_beside_measurements(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_arithmetic_of_updates() -> None:
     """Each update that is compiled has its rate; array code has none."""
     for options in ((), ("model.dtype=float64",), ("optimizer.name=SGD",)):
-        found = ceilings._arithmetic(steps("numba", *options).plan, 1)
+        found = ceilings._arithmetic(steps("numba", *options).plan)
         assert len(found) == 1 and min(found.values()) > 1e6
-    assert ceilings._arithmetic(steps("numpy").plan, 1) == {}
+    assert ceilings._arithmetic(steps("numpy").plan) == {}
 
 
 def test_an_update_has_a_peak_of_its_own() -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simulation
+from simulation import Device
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.bench.batch import files, hyperbola, simulation
+from gearshift.bench.batch import files, hyperbola
 from gearshift.bench.batch.checked import check
-from gearshift.bench.batch.descent import Descent
-from gearshift.bench.batch.records import Document, Trial, Validation
-from gearshift.bench.batch.simulation import Device
+from gearshift.bench.batch.descent import SteppedTraining
+from gearshift.bench.batch.records import Document, TrainingRun, Validation
 
 TRIALS = 200
 BATCHES = np.array([8, 16, 32, 64, 128, 256, 512, 1024, 2048], dtype=float)
@@ -53,12 +54,14 @@ def simulated(truth: float, said: float, advised: int, factor: float = 1.0) -> D
                 steps = 50 * (1 + truth / batch) * float(np.exp(0.02 * random.standard_normal()))
                 steps *= 1 if rate == factor else 2
                 found.trials.append(
-                    Trial(
+                    TrainingRun(
                         batch=batch, factor=rate, lr=0.1, seed=seed, steps=steps, examples=batch * steps,
                         seconds=steps * (device.t0 + batch * device.ts), taken=math.ceil(steps),
                     )
                 )  # fmt: skip
-    found.trials.append(Trial(batch=8, factor=4.0, lr=1, seed=0, steps=None, examples=None, seconds=None, taken=9))
+    found.trials.append(
+        TrainingRun(batch=8, factor=4.0, lr=1, seed=0, steps=None, examples=None, seconds=None, taken=9)
+    )
     document.validation = found
     return document
 
@@ -100,9 +103,9 @@ def test_descent_arrives() -> None:
     x = random.normal(size=(200, 5))
     data = gs.Dataset(x, (x.sum(axis=1) > 0).astype(int))
 
-    def begin() -> Descent:
+    def begin() -> SteppedTraining:
         model = gs.Sequential(gs.Linear(5, 2), dtype="float64")
-        return Descent(gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(lr=0.05), backend="numpy"), data, 20)
+        return SteppedTraining(gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(lr=0.05), backend="numpy"), data, 20)
 
     run, losses = begin(), []
     for _ in range(15):

@@ -21,10 +21,10 @@ from gearshift import backends
 from gearshift.bench.batch import ceilings, noise_run, sweep
 from gearshift.bench.batch import proof as cause
 from gearshift.bench.gpu_proof import __main__ as proof
-from gearshift.bench.gpu_proof import contenders, epochs, rivals
+from gearshift.bench.gpu_proof import contenders, epochs, rivals, stand_in
 from gearshift.bench.gpu_proof import part as parts
 from gearshift.bench.gpu_proof import report as reports
-from gearshift.bench.gpu_proof.report import DeviceLost, NotRun, Report, TimeUp
+from gearshift.bench.gpu_proof.report import DeviceLost, NotRun, ProofReport, TimeUp
 from gearshift.bench.gpu_proof.scale import SMALL
 from gearshift.bench.peers import networks
 
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
 
 @pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def on_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)  # it would end all tests
     with stand_ins():
-        parts.prepared(rehearse=True)
+        stand_in.prepared(rehearse=True)
         yield
 
 
@@ -95,9 +95,9 @@ for name in {ABSENT.split()}:
         del sys.modules[loaded]
     sys.modules[name] = None
 import cuda_cases
-from gearshift.bench.gpu_proof import part, works
+from gearshift.bench.gpu_proof import part, stand_in, works
 from gearshift.bench.gpu_proof.scale import SMALL
-device = part.prepared(rehearse=True)
+device = stand_in.prepared(rehearse=True)
 cuda_cases.COVERED[:] = ["adam", "gather_pair", "softmax_cross_entropy"]
 works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "SGD with momentum", "Adam", "AdamW, clipped")}}
 for number in part.PARTS:
@@ -117,7 +117,6 @@ for number in part.PARTS:
         3: {"not measured", picture, nobody, "bfloat16 does not run here"},
         4: set(),
         5: {"pydantic and tomli_w are not installed: pip install pydantic tomli_w"},
-        6: {picture},
     }
 
 
@@ -188,7 +187,7 @@ def test_a_check_ends_the_process_when_its_time_is_up(tmp_path: Path, monkeypatc
     armed: list[Any] = []
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *given, **named: armed.append((given, named)))
     monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: armed.append("off"))
-    report = Report(1, "a title", tmp_path, {}, seconds=1000)
+    report = ProofReport(1, "a title", tmp_path, {}, seconds=1000)
     with report.check("one"), report.check("another", longest=5):
         pass
     report.ends = time.monotonic() + 60
@@ -203,15 +202,15 @@ def test_a_device_that_is_lost_ends_the_process_in_its_check(tmp_path: Path) -> 
     class Lost(RuntimeError):
         status = 719
 
-    report = Report(1, "a title", tmp_path, {})
+    report = ProofReport(1, "a title", tmp_path, {})
     with pytest.raises(DeviceLost, match="unspecified launch failure"), report.check("breaks"):
         raise Lost("unspecified launch failure")
-    found = Report.read(1, "a title", tmp_path)
+    found = ProofReport.read(1, "a title", tmp_path)
     assert found.running is not None and found.running.name == "breaks"
 
 
 def test_numbers_that_are_not_finite_are_written_as_json_has_them(tmp_path: Path) -> None:
-    report = Report(1, "a title", tmp_path, {})
+    report = ProofReport(1, "a title", tmp_path, {})
     with report.check("some") as check:
         check["none"], check["all"], check["one"] = float("nan"), [np.float32("inf")], np.float32(1)
     (written,) = json.loads((tmp_path / "part-1.json").read_text(), parse_constant=pytest.fail)["checks"]
@@ -219,7 +218,7 @@ def test_numbers_that_are_not_finite_are_written_as_json_has_them(tmp_path: Path
 
 
 def test_a_check_that_fails_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
-    report = Report(1, "a title", tmp_path, {})
+    report = ProofReport(1, "a title", tmp_path, {})
     with report.check("breaks") as check:
         check["number"] = 3.0
         raise ZeroDivisionError("a reason")
@@ -237,7 +236,7 @@ def test_a_check_that_fails_is_reported_and_the_rest_goes_on(tmp_path: Path) -> 
 
 
 def test_goals_are_met_or_missed_and_fail_nothing(tmp_path: Path) -> None:
-    report = Report(1, "a title", tmp_path, {})
+    report = ProofReport(1, "a title", tmp_path, {})
     report.goal("fast", True, "2 of 1")
     report.goal("faster", False, "2 of 3")
     report.goal("fastest", None, "nobody to compare with")
@@ -248,7 +247,7 @@ def test_goals_are_met_or_missed_and_fail_nothing(tmp_path: Path) -> None:
 
 
 def test_a_part_ends_when_its_time_is_up(tmp_path: Path) -> None:
-    report = Report(1, "", tmp_path, {}, seconds=reports.MARGIN)
+    report = ProofReport(1, "", tmp_path, {}, seconds=reports.MARGIN)
     with pytest.raises(TimeUp, match="before: the next"), report.check("the next"):
         pass
     with report.check("what is known is drawn all the same", late=True) as check:

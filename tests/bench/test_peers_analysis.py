@@ -10,13 +10,13 @@ import pytest
 from gearshift.backends.errors import DataError
 from gearshift.bench.peers import analysis, results
 from gearshift.bench.peers.plot import save, spread_out
-from gearshift.bench.peers.results import Measurement, Point, Result
+from gearshift.bench.peers.results import Measurement, PeersPoint, Result
 
 
-def point(network: str = "4-3-2", batch: int = 1, measure: str = "step", **seconds: list[float]) -> Point:
+def point(network: str = "4-3-2", batch: int = 1, measure: str = "step", **seconds: list[float]) -> PeersPoint:
     """A point at which contenders, with _ for spaces, took these seconds in each round."""
     found = {name.replace("_", " "): Result(list(values), [1.0]) for name, values in seconds.items()}
-    return Point(measure, network, batch, batch, found)
+    return PeersPoint(measure, network, batch, batch, found)
 
 
 def test_a_ratio_is_the_other_time_over_ours() -> None:

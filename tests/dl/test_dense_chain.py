@@ -1,4 +1,4 @@
-"""The dense chain against the list of operations that it stands for, and against float64."""
+"""The fused MLP against the operations that it stands for, and against float64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from gearshift.dl.dense_chain import BLOCK, DensePlan, recognize
 from gearshift.dl.dense_layout import Layout
 from gearshift.dl.loop import Loop
 from gearshift.dl.plan import Plan
-from gearshift.kernels.dense_parts import BY_OUTPUTS
 
 ACTIVATIONS = (gs.ReLU, gs.Tanh, gs.Sigmoid, None)
 
@@ -132,7 +131,7 @@ def bytes_of(width: int, n: int, seed: int = 0) -> tuple[gs.Dataset, gs.Standard
 @pytest.mark.parametrize("batch", [63, 100, BLOCK + 70])
 @pytest.mark.parametrize("standardized", [True, False])
 def test_bytes(widths: tuple[int, ...], batch: int, standardized: bool) -> None:
-    """A matrix unit takes whole numbers as they are, and the standardisation with the weights."""
+    """A matrix unit multiplies integers as they are, and the standardisation goes with the weights."""
     data, first = bytes_of(widths[0], 2 * BLOCK)
     found = {}
     for backend, dtype in (("numba", "float32"), ("numpy", "float64")):
@@ -190,7 +189,7 @@ def test_the_text_uncompiled() -> None:
     assert isinstance(plan, DensePlan)
     from gearshift.kernels import dense_chain
 
-    plan._steps, plan.parts, plan.team = dense_chain.steps, 1, Team(1)
+    plan._steps, plan.parts, plan._team = dense_chain.steps, 1, Team(1)
     for batch in (5, 5, 2):
         run.state.prepare(1)
         listed.state.prepare(1)
@@ -209,11 +208,14 @@ def test_nothing_is_written_between_the_buffers(widths: tuple[int, ...], loss: g
     run = trainer(widths, "numba", dtype="float32", loss=loss)
     plan = plan_of(run, data, 600)
     assert isinstance(plan, DensePlan)
-    chain = recognize(plan.graph)
-    assert chain is not None
-    layout = Layout(chain, plan.arena, plan.block, plan.parts, several=True, gap=256)
-    plan.layers, plan._work = layout.layers, np.full(layout.size, 7, np.float32)
-    plan._panels = [np.full(len(panels) and layout.words + 1024, 7, np.int32) for panels in plan._panels]
+    mlp = recognize(plan.graph)
+    assert mlp is not None
+    layout = Layout(mlp.layers, plan.arena, plan.block, plan.parts, several=True, gap=256)
+    work = np.full(layout.size, 7, np.float32)
+    plan._layers, plan._memory = layout.layers, plan._memory._replace(work=work)
+    plan._tools = [
+        tools._replace(panels=np.full(len(tools.panels) and layout.panels + 1024, 7, np.int32)) for tools in plan._tools
+    ]
     inside = np.zeros(layout.size, bool)
     for start, stop in layout.places:
         inside[start:stop] = True
@@ -221,8 +223,8 @@ def test_nothing_is_written_between_the_buffers(widths: tuple[int, ...], loss: g
         run.state.begin_epoch()
         run.state.prepare(1)
         plan.run(batch, 1)
-    assert (plan._work[~inside] == 7).all()
-    assert all((panels[layout.words :] == 7).all() for panels in plan._panels)
+    assert (work[~inside] == 7).all()
+    assert all((tools.panels[layout.panels :] == 7).all() for tools in plan._tools)
     arena = np.array(run.state.arena.values)
     for parameter in run.state.arena.parameters:
         run.state.arena.view(arena, parameter)[...] = 0
@@ -266,7 +268,7 @@ def test_memory_does_not_grow_and_calls_are_constant() -> None:
     for _ in range(100):
         step()
     plan._steps = steps
-    assert len(calls) <= 200 * plan.team.threads
+    assert len(calls) <= 200 * plan._team.threads
     tracemalloc.start()
     try:
         step()
@@ -279,38 +281,34 @@ def test_memory_does_not_grow_and_calls_are_constant() -> None:
     assert grown < 20_000  # bytes: the schedule's next table, at most
 
 
-WIDE = [(40, 12, 50), (30, 24, 8, 90), (20, 3, 48), (33, 40, 17, 100)]
+def test_what_a_plan_costs_and_what_limits_it() -> None:
+    """One interface: the fused MLP waits where the list launches, and does not store the gradients of weights."""
+    widths, data = (64, 48, 10), rows_of((64, 48, 10), 600)
+    chain = plan_of(trainer(widths, "numba", dtype="float32"), data, 2 * BLOCK)
+    listed = plan_of(trainer(widths, "numpy", dtype="float32"), data, 2 * BLOCK)
+    assert (chain.kind, listed.kind) == ("chain", "list")
+    assert listed.team is None and listed.threads == 1 and not listed.short_handed
+    *costs, wait = chain.costs(BLOCK + 1)
+    others = listed.costs(BLOCK + 1)
+    assert [(cost.operation, cost.flops) for cost in costs] == [(cost.operation, cost.flops) for cost in others]
+    assert {cost.launches for cost in costs} == {0} and {cost.launches for cost in others} == {1}
+    assert wait.operation == "wait" and wait.launches == (0 if chain.team is None else 2 * 2 * 2)  # layers, blocks
+    gradients = {cost.layer: cost.written for cost in others if cost.product == "weight gradient"}
+    assert gradients == {"0": 4 * 64 * 48, "2": 4 * 48 * 10}
+    assert not any(cost.written for cost in costs if cost.product == "weight gradient")
+    (adam,) = (cost for cost in costs if cost.operation == "adam")
+    (other,) = (cost for cost in others if cost.operation == "adam")
+    assert other.read - adam.read == 4 * chain.arena.size  # the gradient
 
 
-@pytest.mark.parametrize("widths", WIDE)
-@pytest.mark.parametrize("parts", [2, 3])
-@pytest.mark.parametrize("batch", [1, 21, BLOCK + 30])
-@pytest.mark.parametrize("loss", [gs.MSELoss, gs.BCEWithLogitsLoss])
-def test_a_last_layer_divided_by_its_outputs(widths, parts, batch, loss, monkeypatch) -> None:
-    """Against the list, in float64: parameters and the scores that the parts add up."""
-    data = rows_of(widths, BLOCK + 50 if batch > 21 else 40, classes=False)
-    monkeypatch.setattr(Team, "parts", lambda *_: parts)
-    chain, listed = (trainer(widths, backend, loss=loss(), hidden=gs.Tanh) for backend in ("numba", "numpy"))
-    plan = plan_of(chain, data, batch)
-    assert isinstance(plan, DensePlan) and plan.layers[-1][BY_OUTPUTS]
-    found, expected = fitted(chain, data, batch), fitted(listed, data, batch)
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
-    for metric in ("loss",) if loss is gs.MSELoss else ("loss", "accuracy"):
-        np.testing.assert_allclose(chain.history[metric], listed.history[metric], rtol=1e-9)
-
-
-@pytest.mark.parametrize("unit", [True, False])
-@pytest.mark.parametrize("widths", [(50, 70, 230), *WIDE])
-def test_a_last_layer_divided_by_its_outputs_in_float32(widths, unit, monkeypatch) -> None:
-    """With a matrix unit, where there is one, and without."""
-    if not unit:
-        monkeypatch.setattr("gearshift.backends.matrix_unit.available", lambda: False)
-    monkeypatch.setattr(Team, "parts", lambda *_: 2)
-    data, loss, optimizer = rows_of(widths, 2 * BLOCK + 90, classes=False), gs.MSELoss(), gs.SGD(lr=1.0)
-    for batch in (100, BLOCK + 70):
-        run = trainer(widths, "numba", dtype="float32", optimizer=optimizer, loss=loss)
-        chain = fitted(run, data, batch, 1)
-        exact = fitted(trainer(widths, "numpy", optimizer=optimizer, loss=loss), data, batch, 1)
-        for name, value in exact.items():
-            assert np.abs(chain[name] - value).max() < 1e-5 * max(np.abs(value).max(), 1e-1), name
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_products_can_be_run_alone(backend: str) -> None:
+    """Each counts the floating-point operations of its shape; running it changes no parameter."""
+    widths, rows = (64, 48, 10), 32
+    plan = plan_of(trainer(widths, backend, dtype="float32"), rows_of(widths, 100), rows)
+    before, found = plan.arena.values.copy(), plan.products(rows)
+    forward = [(one.layer, one.flops) for one in found if one.product == "forward"]
+    assert forward == [("0", 2 * rows * 64 * 48), ("2", 2 * rows * 48 * 10)]
+    for one in found:
+        one.run(2)
+    assert (plan.arena.values == before).all()

@@ -47,7 +47,7 @@ def test_a_thousand_steps_take_no_memory() -> None:
 
 @pytest.mark.parametrize("batch", [1, 16])
 def test_work_is_that_of_the_matrix_products(batch: int) -> None:
-    flops = sum(work.flops for work in loop().plan.work(batch) if "matmul" in work.operation)
+    flops = sum(cost.flops for cost in loop().plan.costs(batch) if "matmul" in cost.operation)
     weights = 8 * 12 + 12 * 3
     assert flops == 6 * weights * batch - 2 * 8 * 12 * batch  # nobody needs the gradient of x
 

@@ -61,12 +61,10 @@ class HostCuda:
     ----------
     blocks : the most blocks a grid may have; the kernels must give the same bits for any.
     backwards : last block and last thread first, which must give the same bits as well.
-    cooperative : all blocks are begun before any ends, so that they may wait for each other.
     """
 
     blocks: int | None = None
     backwards: bool = False
-    cooperative: bool = False
 
     def run(self, operation: Any, arrays: Sequence[np.ndarray], attributes: Mapping[str, int | float]) -> None:
         """Runs an operation's kernel on NumPy arrays, in place."""
@@ -78,7 +76,7 @@ class HostCuda:
         """A call without arguments that runs an operation's kernel on these arrays."""
         return self.load(cuda.prepare(operation, arrays, attributes))
 
-    def load(self, call: cuda.Call) -> Callable[[], None]:
+    def load(self, call: cuda.KernelCall) -> Callable[[], None]:
         """A launch as a call without arguments."""
         if call.empty:
             return _nothing
@@ -86,14 +84,14 @@ class HostCuda:
             raise NotImplementedError(f"{call.entry}: dynamic shared memory on the CPU")
         if self.blocks is not None:
             call = replace(call, grid=(min(call.grid[0], self.blocks), *call.grid[1:]))
-        return partial(_launch, library(call.program)[f"run_{call.entry}"], call, self.backwards, self.cooperative)
+        return partial(_launch, library(call.program)[f"run_{call.entry}"], call, self.backwards)
 
 
 def _nothing() -> None:
     pass
 
 
-def _launch(function: Any, call: cuda.Call, backwards: bool, cooperative: bool) -> None:
+def _launch(function: Any, call: cuda.KernelCall, backwards: bool) -> None:
     values = [value if isinstance(value, np.ndarray) else np.array(value) for value in call.arguments]
     # as cudaLaunchKernel takes them: the address of each value, and the value of a pointer is an address
     pointers = [ctypes.c_void_p(value.ctypes.data) for value in values]
@@ -103,13 +101,13 @@ def _launch(function: Any, call: cuda.Call, backwards: bool, cooperative: bool) 
     ]
     with _running:
         places = (ctypes.c_void_p * len(values))(*addresses)
-        stuck = function(places, Triple(*call.grid), Triple(*call.block), backwards, cooperative)
+        stuck = function(places, Triple(*call.grid), Triple(*call.block), backwards)
     if stuck:
         raise RuntimeError(f"kernel {call.entry}: some threads of a block wait at a barrier that others never reach")
 
 
 @cache
-def library(program: cuda.Program) -> ctypes.CDLL:
+def library(program: cuda.KernelProgram) -> ctypes.CDLL:
     """A program, compiled; kept in the user's cache by a hash of all that it is made from."""
     kernels = cuda.signatures(program.source)
     text = "\n".join([f'#include "{HEADER.name}"', program.source, *(_entry(*kernel) for kernel in kernels.items())])
@@ -138,13 +136,13 @@ def library(program: cuda.Program) -> ctypes.CDLL:
     return ctypes.CDLL(str(built))
 
 
-def _entry(name: str, parameters: Sequence[cuda.Parameter]) -> str:
+def _entry(name: str, parameters: Sequence[cuda.KernelParameter]) -> str:
     """C++ that unpacks a launch's arguments and runs the grid."""
     types = [f"{'const ' * p.const}{p.type}{'*' * p.pointer}" for p in parameters]
     values = ", ".join(f"*({text}*)arguments[{i}]" for i, text in enumerate(types))
     return f"""
 extern "C" __attribute__((visibility("default")))
-int run_{name}(void** arguments, const unsigned* grid, const unsigned* block, int backwards, int cooperative) {{
+int run_{name}(void** arguments, const unsigned* grid, const unsigned* block, int backwards) {{
     auto kernel = [](void** arguments) {{ {name}({values}); }};
-    return cuda_on_cpu::run(kernel, arguments, grid, block, backwards, cooperative);
+    return cuda_on_cpu::run(kernel, arguments, grid, block, backwards);
 }}"""

@@ -237,10 +237,10 @@ class FakeCupy:
     def get_default_pinned_memory_pool(self) -> Any:
         return SimpleNamespace(free_all_blocks=lambda: None)
 
-    def RawModule(self, code: str, options: tuple[str, ...], enable_cooperative_groups: bool = False) -> Any:
+    def RawModule(self, code: str, options: tuple[str, ...]) -> Any:
         macros = [option.removeprefix("-D").partition("=") for option in options]
-        program = cuda.Program(code, tuple((name, text) for name, _, text in macros))
-        host = HostCuda(cooperative=enable_cooperative_groups)
+        program = cuda.KernelProgram(code, tuple((name, text) for name, _, text in macros))
+        host = HostCuda()
 
         def get_function(entry: str) -> Kernel:
             self.device.check("kernels")
@@ -254,13 +254,13 @@ class Kernel:
 
     kernel = SimpleNamespace(ptr=0)
 
-    def __init__(self, device: Device, host: HostCuda, program: cuda.Program, entry: str) -> None:
+    def __init__(self, device: Device, host: HostCuda, program: cuda.KernelProgram, entry: str) -> None:
         self.device, self.host, self.program, self.entry = device, host, program, entry
 
     def __call__(self, grid: Any, block: Any, arguments: Any, shared_mem: int = 0) -> None:
         beside = [a for a in arguments if isinstance(a, np.ndarray) and not isinstance(a, DeviceArray)]
         assert not beside, "CuPy passes arrays of the host by value, where they hold one element, and refuses others"
-        run = self.host.load(cuda.Call(self.program, self.entry, grid, block, shared_mem, arguments))
+        run = self.host.load(cuda.KernelCall(self.program, self.entry, grid, block, shared_mem, arguments))
         self.device.launch(self.device.stream, self.entry, run, grid, block)
 
 

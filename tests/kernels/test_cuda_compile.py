@@ -9,16 +9,15 @@ import pytest
 import resources
 from cuda_cases import UPDATES
 
-from gearshift.backends.cuda import Program
+from gearshift.backends.cuda import KernelProgram
 
 pytestmark = pytest.mark.skipif(nvrtc.load() is None, reason="no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
 
 MARGIN = 8  # registers that another version of the compiler may use more
 MOST = 64  # registers of a float32 kernel: a multiprocessor then holds four of its blocks
-MOST_OF_SMALL = 168  # of a whole step's, which holds a tile of a product: one block then fits in any case
 
 
-def program(entry: str) -> Program:
+def program(entry: str) -> KernelProgram:
     """The program that holds a kernel, for float32."""
     return next(
         p for p in resources.programs() if set(dict(p.macros).values()) == {"float"} and f"void {entry}(" in p.source
@@ -44,15 +43,10 @@ def test_every_program_compiles_in_silence_to_the_resources_of_the_table(archite
     listed = {name: by[architecture] for name, by in table["registers and shared bytes"].items() if architecture in by}
     found = resources.used(architecture)
     assert listed.keys() == found.keys(), "write the table anew: python tests/kernels/resources.py"
-    assert not [name for name, use in listed.items() if "double" not in name and use[0] > most(name)]
+    assert not [name for name, use in listed.items() if "double" not in name and use[0] > MOST]
     for name, (registers, shared) in found.items():
         assert registers <= listed[name][0] + margin, f"{name}: {registers} registers, in the table {listed[name][0]}"
         assert shared <= listed[name][1], f"{name}: {shared} shared bytes, in the table {listed[name][1]}"
-
-
-def most(kernel: str) -> int:
-    """The registers that a float32 kernel may take."""
-    return MOST_OF_SMALL if kernel.startswith("small_") else MOST
 
 
 FLAT = [

@@ -22,7 +22,7 @@ OPERATIONS = operations()
 WITHOUT_CUDA = {name for name, o in OPERATIONS.items() if o.product or o.parts}  # products are a library's
 
 
-def prepare(name: str, case: Case) -> cuda.Call:
+def prepare(name: str, case: Case) -> cuda.KernelCall:
     return cuda.prepare(OPERATIONS[name], case.arrays, case.attributes)
 
 
@@ -148,10 +148,10 @@ def test_signature_is_read() -> None:
     """
     assert cuda.signatures(text) == {
         "k": (
-            cuda.Parameter("REAL", "x", pointer=True, const=True),
-            cuda.Parameter("double", "y", pointer=True, const=False),
-            cuda.Parameter("unsigned int", "n", pointer=False, const=False),
-            cuda.Parameter("REAL", "factor", pointer=False, const=False),
+            cuda.KernelParameter("REAL", "x", pointer=True, const=True),
+            cuda.KernelParameter("double", "y", pointer=True, const=False),
+            cuda.KernelParameter("unsigned int", "n", pointer=False, const=False),
+            cuda.KernelParameter("REAL", "factor", pointer=False, const=False),
         ),
         "none": (),
     }

@@ -12,6 +12,7 @@ import pytest
 from gearshift.backends import machine
 from gearshift.backends import numba as numba_backend
 from gearshift.backends.team import Team
+from gearshift.kernels.dense_parts import Matrix, Tools
 from gearshift.kernels.matmul import reference as matmul
 from gearshift.kernels.product import LEFT, NEITHER, RIGHT, SCRATCH, product
 
@@ -72,10 +73,10 @@ def test_own_products_on_two_threads_write_their_outputs_alone() -> None:
             b = random.normal(size=(k, vectors * lanes)).astype(dtype)
             out, scratch = Guarded((rows, vectors * lanes), dtype, offset), Guarded((1, SCRATCH), dtype, 0)
             stored, am, ak = (a.T.copy(), 1, rows) if copies == LEFT else (a, k, 1)
-            where = out.flat, out.start, vectors * lanes, 0, copies, scratch.array.reshape(-1), lanes, 8
-            works.append(
-                partial(compiled, rows, vectors, k, stored.reshape(-1), 0, am, ak, b.reshape(-1), 0, b.shape[1], *where)
-            )
+            left, right = Matrix(stored.reshape(-1), 0, am, ak), Matrix(b.reshape(-1), 0, b.shape[1], 1)
+            target = Matrix(out.flat, out.start, vectors * lanes, 1)
+            tools = Tools(scratch.array.reshape(-1), lanes, 8, np.zeros(0, np.int32))
+            works.append(partial(compiled, rows, vectors, k, left, right, target, 0, copies, tools))
             checks.append((out, scratch, a, b))
         team.run(lambda thread: works[thread](), 2)  # noqa: B023
         for out, scratch, a, b in checks:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from gearshift.backends import matrix_unit
 from gearshift.backends import numba as numba_backend
 from gearshift.backends.matrix_unit import begin, end
+from gearshift.kernels.dense_parts import Matrix, Tools
 from gearshift.kernels.matrix_product import (
     ALL,
     DEPTH,
     LEFT_PANELS,
-    WIDE,
+    Columns,
+    Right,
     matrix_product,
     split_columns,
     split_rows,
@@ -25,24 +27,22 @@ from gearshift.kernels.matrix_product import (
 )
 
 GUARD, MARK = 40, 12345
-WHOLE = {"": matrix_unit.ALL_PAIRS, "a": matrix_unit.WHOLE_LEFT, "b": matrix_unit.WHOLE_RIGHT}
+WHOLE = {"": matrix_unit.ALL_PAIRS, "a": matrix_unit.INTEGERS_LEFT, "b": matrix_unit.INTEGERS_RIGHT}
 unit = pytest.mark.skipif(not matrix_unit.available(), reason="this processor has no matrix unit that may be used")
 
 
-def multiply(rows, columns, depth, a, a0, panels, b, b0, c, c0, cm, more, strip, pairs, factors) -> None:
+def multiply(rows, columns, depth, a, b, c, more, panels, strip, pairs, factors) -> None:
     """c = a·(factors b) as a chain of calls has it: in parts of the depth, while the next columns are split."""
     begin()
-    right = 0
-    split_columns(0, ALL, min(WIDE, columns), min(DEPTH, depth), b, b0, columns, panels, right, factors, 0)
+    tools, right = Tools(strip, 16, 8, panels), 0
+    operand = Right(b.values, b.row, factors, pairs)
+    split_columns(0, ALL, Columns(columns, min(DEPTH, depth), b.start, 0), operand, panels, right)
     for k in range(0, depth, DEPTH):
-        deep = min(DEPTH, depth - k)
-        split_rows(rows, deep, a, a0 + k, depth, panels, LEFT_PANELS)
-        following = min(WIDE, columns) if k + DEPTH < depth else 0
-        right = matrix_product(
-            rows, columns, deep, panels, LEFT_PANELS, right, b, b0 + k * columns, columns, c, c0, cm, more + k, strip,
-            following, min(DEPTH, depth - k - DEPTH), b0 + (k + DEPTH) * columns,
-            pairs, factors, k, k + DEPTH,
-        )  # fmt: skip
+        deep, following = min(DEPTH, depth - k), columns if k + DEPTH < depth else 0
+        split_rows(rows, deep, Matrix(a.values, a.start + k, a.row, 1), panels, LEFT_PANELS)
+        here = Columns(columns, deep, b.start + k * b.row, k)
+        then = Columns(following, min(DEPTH, depth - k - DEPTH), b.start + (k + DEPTH) * b.row, k + DEPTH)
+        right = matrix_product(rows, here, then, operand, c, more + k, LEFT_PANELS, right, tools)
     end()
 
 
@@ -60,7 +60,7 @@ def guarded(values: np.ndarray) -> np.ndarray:
 def check(
     text, rows: int, columns: int, depth: int, more: bool, seed: int, scale: float = 1.0, whole: str = ""
 ) -> float:
-    """Multiplies random matrices, one maybe of `whole` numbers; the largest error, by the sums of the terms' sizes."""
+    """Multiplies random matrices, `whole` one of integers; the largest error, by the sums of the terms' sizes."""
     random = np.random.default_rng(seed)
     a = (random.normal(size=(rows, depth)) * scale).astype(np.float32)
     b = random.normal(size=(depth, columns)).astype(np.float32)
@@ -74,8 +74,9 @@ def check(
     flat_a, flat_b, flat_c = guarded(a), guarded(b), guarded(c)
     size = LEFT_PANELS + words(rows, min(depth, DEPTH))
     panels, strip = np.full(size + GUARD, MARK, np.int32), np.full(1024 + GUARD, MARK, np.float32)
-    flat = flat_a, GUARD, panels, flat_b, GUARD, flat_c, GUARD
-    text(rows, columns, depth, *flat, cm, int(more), strip, WHOLE[whole], factors)
+    left, right = Matrix(flat_a, GUARD, depth, 1), Matrix(flat_b, GUARD, columns, 1)
+    out = Matrix(flat_c, GUARD, cm, 1)
+    text(rows, columns, depth, left, right, out, int(more), panels, strip, WHOLE[whole], factors)
     a, b = a.astype(np.float64), b.astype(np.float64)
     b *= factors[:depth, None] if factors.size else 1
     exact = a @ b + (c[:, :columns] if more else 0)
@@ -84,7 +85,7 @@ def check(
     assert np.isnan(flat_c[:GUARD]).all() and np.isnan(flat_c[-GUARD:]).all()
     assert (panels[size:] == MARK).all() and (strip[1024:] == MARK).all()
     off = np.abs(found - exact)
-    assert not off[terms == 0].any()  # a whole number may be 0
+    assert not off[terms == 0].any()  # an integer may be 0
     return float((off / np.where(terms, terms, 1)).max())
 
 
@@ -125,9 +126,8 @@ def test_as_accurate_as_float32() -> None:
     a, b = (random.uniform(size=shape).astype(np.float32) for shape in ((64, 700), (700, 64)))
     c, exact = np.zeros((64, 64), np.float32), a.astype(np.float64) @ b
     panels, strip = np.zeros(LEFT_PANELS + words(64, DEPTH), np.int32), np.zeros(1024, np.float32)
-    numba_backend.compiled(multiply)(
-        64, 64, 700, a.reshape(-1), 0, panels, b.reshape(-1), 0, c.reshape(-1), 0, 64, 0, strip, 0, a[0, :0]
-    )
+    left, right, out = (Matrix(array.reshape(-1), 0, array.shape[1], 1) for array in (a, b, c))
+    numba_backend.compiled(multiply)(64, 64, 700, left, right, out, 0, panels, strip, matrix_unit.ALL_PAIRS, a[0, :0])
     chain = np.zeros_like(c)
     for k in range(700):  # a sum in the order of k, as vector units make it
         chain = (chain.astype(np.float64) + np.outer(a[:, k].astype(np.float64), b[k])).astype(np.float32)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import gearshift as gs
 from gearshift.backends import machine
 from gearshift.backends import numba as numba_backend
+from gearshift.kernels.dense_parts import Matrix, Tools
 from gearshift.kernels.product import LEFT, NEITHER, RIGHT, SCRATCH, product
 
 GUARD = 40
@@ -48,13 +49,12 @@ def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> No
     am, ak = (1, rows) if copies == LEFT else (depth, 1)
     flat_a, flat_b, flat_c = guarded(a), guarded(b), guarded(c)
     scratch = np.full(SCRATCH + GUARD, MARK, dtype=dtype)
-    numba_backend.compiled(product)(
-        rows, vectors, depth, flat_a, GUARD, am, ak, flat_b, GUARD, columns, flat_c, GUARD, columns, int(more),
-        copies, scratch, lanes, height,
-    )  # fmt: skip
-    left = (a.T if copies == LEFT else a).astype(np.float64)
-    expected = left @ b.astype(np.float64) + (c if more else 0)
-    terms = np.abs(left) @ np.abs(b).astype(np.float64) + np.abs(c)
+    left, right = Matrix(flat_a, GUARD, am, ak), Matrix(flat_b, GUARD, columns, 1)
+    out, tools = Matrix(flat_c, GUARD, columns, 1), Tools(scratch, lanes, height, np.zeros(0, np.int32))
+    numba_backend.compiled(product)(rows, vectors, depth, left, right, out, int(more), copies, tools)
+    exact = (a.T if copies == LEFT else a).astype(np.float64)
+    expected = exact @ b.astype(np.float64) + (c if more else 0)
+    terms = np.abs(exact) @ np.abs(b).astype(np.float64) + np.abs(c)
     error = np.abs(flat_c[GUARD:-GUARD].reshape(rows, columns) - expected) / terms
     assert error.max() < 1e-6 if dtype == "float32" else error.max() < 1e-15
     for zone in (flat_c[:GUARD], flat_c[-GUARD:], scratch[SCRATCH:]):
@@ -68,10 +68,9 @@ def test_the_text_uncompiled() -> None:
         a, b = random.normal(size=(21, 13)), random.normal(size=(13, 4 * lanes))
         c = np.zeros((21, 4 * lanes))
         flat, am, ak = (a.T.copy().reshape(-1), 1, 21) if copies == LEFT else (a.reshape(-1), 13, 1)
-        product(
-            21, 4, 13, flat, 0, am, ak, b.reshape(-1), 0, 4 * lanes, c.reshape(-1), 0, 4 * lanes, 0,
-            copies, np.zeros(SCRATCH), lanes, height,
-        )  # fmt: skip
+        left, right = Matrix(flat, 0, am, ak), Matrix(b.reshape(-1), 0, 4 * lanes, 1)
+        out, tools = Matrix(c.reshape(-1), 0, 4 * lanes, 1), Tools(np.zeros(SCRATCH), lanes, height, np.zeros(0, int))
+        product(21, 4, 13, left, right, out, 0, copies, tools)
         np.testing.assert_allclose(c, a @ b, rtol=1e-12)
 
 

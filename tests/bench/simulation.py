@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .records import (
+from gearshift.bench.batch.records import (
     Bound,
     Ceilings,
     Document,
@@ -22,11 +22,12 @@ from .records import (
     Rate,
     Streams,
     Task,
+    TrainingRun,
     Trainings,
-    Trial,
     Where,
 )
-from .roofline import FORWARD, INPUTS, WEIGHTS, Cost, floors
+from gearshift.bench.batch.roofline import floors
+from gearshift.dl.costs import FORWARD, INPUTS, WEIGHTS, Cost
 
 BATCHES = [2**power for power in range(17)]
 
@@ -190,7 +191,7 @@ def train(document: Document, scales: np.ndarray, batches: list[int], spread: fl
         for place in range(2):
             steps = float((10 * (1 + scales / batch)).sum() * np.exp(spread * random.standard_normal()))
             run = {"steps": steps, "examples": batch * steps, "seconds": steps, "taken": math.ceil(steps)}
-            found.trials.append(Trial(batch=batch, factor=1.0, lr=0.1, seed=place, **run))
+            found.trials.append(TrainingRun(batch=batch, factor=1.0, lr=0.1, seed=place, **run))
     document.trainings = found
     return float(scales.mean())
 
