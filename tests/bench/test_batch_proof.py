@@ -155,9 +155,9 @@ def test_predictions_beside_measurements(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_arithmetic_of_updates() -> None:
     """Each update that is compiled has its rate; array code has none."""
     for options in ((), ("model.dtype=float64",), ("optimizer.name=SGD",)):
-        found = ceilings._arithmetic(steps("numba", *options).plan, 1)
+        found = ceilings._arithmetic(steps("numba", *options).plan)
         assert len(found) == 1 and min(found.values()) > 1e6
-    assert ceilings._arithmetic(steps("numpy").plan, 1) == {}
+    assert ceilings._arithmetic(steps("numpy").plan) == {}
 
 
 def test_an_update_has_a_peak_of_its_own() -> None:

@@ -60,7 +60,7 @@ def guarded(values: np.ndarray) -> np.ndarray:
 def check(
     text, rows: int, columns: int, depth: int, more: bool, seed: int, scale: float = 1.0, whole: str = ""
 ) -> float:
-    """Multiplies random matrices, one maybe of integers (`whole`); the largest error, by the sums of the terms' sizes."""
+    """Multiplies random matrices, `whole` one of integers; the largest error, by the sums of the terms' sizes."""
     random = np.random.default_rng(seed)
     a = (random.normal(size=(rows, depth)) * scale).astype(np.float32)
     b = random.normal(size=(depth, columns)).astype(np.float32)
