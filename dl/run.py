@@ -240,12 +240,12 @@ class RunWriter(Callback):
         measure = self.monitor if self.monitor in record else "loss"
         sign = -1 if measure.endswith("loss") else 1
         if self._bar is None:
-            known = [sign * value for earlier in history[:-1] if (value := earlier[measure]) == value]
+            known = [sign * value for earlier in history.records[:-1] if (value := earlier[measure]) == value]
             self._bar = max(known, default=-math.inf)
-        value = sign * record[measure]
-        better = len(history) == 1 or value > self._bar
-        self._bar = value if value > self._bar else self._bar
-        return better
+        bar, value = self._bar, sign * record[measure]
+        if value > bar:
+            self._bar = value
+        return len(history) == 1 or value > bar
 
     def on_tick(self, trainer: Trainer) -> None:
         if time.monotonic() - self.saved >= self.every_seconds:

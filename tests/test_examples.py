@@ -11,7 +11,7 @@ import pytest
 import gearshift
 from gearshift.backends.errors import DataError
 
-EXAMPLES = Path(gearshift.__file__).parent / "examples"
+EXAMPLES = Path(str(gearshift.__file__)).parent / "examples"
 
 
 def run(name: str, folder: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gearshift
 
-ROOT = Path(gearshift.__file__).parent
+ROOT = Path(str(gearshift.__file__)).parent
 ORDER = ("backends", "kernels", "dl", "bench")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import gearshift
 
-ROOT = Path(gearshift.__file__).parent
+ROOT = Path(str(gearshift.__file__)).parent
 BLOCK = re.compile(r"(?P<marker><!-- [\w-]+ -->\n)?```(?P<language>python|sh)\n(?P<text>.*?)```", re.DOTALL)
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 Bytes = bytes | bytearray | memoryview
 
@@ -40,7 +41,8 @@ def write_atomically(path: Path | str, data: Bytes | Iterable[Bytes]) -> None:
         A step failed (full disk, no permission, …). The error names the target and the step. The temporary is gone;
         the old target is untouched unless the step was the syncing of the directory.
     """
-    target, parts = Path(path), [data] if isinstance(data, Bytes) else data
+    target = Path(path)
+    parts: Any = [data] if isinstance(data, Bytes) else data
     if not replaceable(target):
         _write_into(target, parts)
         return

@@ -12,7 +12,7 @@ import pytest
 
 import gearshift
 
-SUITES = Path(gearshift.__file__).parent / "bench" / "suites"
+SUITES = Path(str(gearshift.__file__)).parent / "bench" / "suites"
 
 
 def run(suite: str, select: str, *options: str) -> str:

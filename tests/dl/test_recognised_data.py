@@ -155,7 +155,7 @@ def test_estimators_refuse_as_scikit_learn_does() -> None:
     from sklearn.neural_network import MLPClassifier
 
     for kind in (gs.MLPClassifier, MLPClassifier):
-        found = kind(max_iter=300, tol=1.0, n_iter_no_change=1).fit(FRAME, LABELS)
+        found: Any = kind(max_iter=300, tol=1.0, n_iter_no_change=1).fit(FRAME, LABELS)
         assert [*found.feature_names_in_] == NAMES
         for x in (OTHER, FRAME.rename(columns={"debt": "owed"}), FRAME.drop(columns="age")):
             with pytest.raises(ValueError, match=r"feature names|features"):

@@ -61,7 +61,7 @@ def test_each_thread_gets_its_own_answers(backend: str) -> None:
 
 @pytest.mark.parametrize("kind", [gs.MLPClassifier, gs.MLPRegressor])
 def test_each_thread_gets_its_own_answers_of_an_estimator(kind: Any) -> None:
-    estimator = kind((16,), max_iter=400, random_state=0, backend="numpy").fit(X, Y)
+    estimator = kind(hidden_layer_sizes=(16,), max_iter=400, random_state=0, backend="numpy").fit(X, Y)
     right = [estimator.predict(x) for x in ASKED]
     with ThreadPoolExecutor(6) as pool:
         found = [*pool.map(lambda i: estimator.predict(ASKED[i % len(ASKED)]), range(5 * len(ASKED)))]
