@@ -102,4 +102,5 @@ from .dl.schedules import Schedule as Schedule
 from .dl.schedules import StepDecay as StepDecay
 from .dl.trainer import Trainer as Trainer
 
+__all__: list[str]
 __version__: str
