@@ -103,4 +103,5 @@ from .dl.schedules import StepDecay as StepDecay
 from .dl.target_scaling import TargetScaling as TargetScaling
 from .dl.trainer import Trainer as Trainer
 
+__all__: list[str]
 __version__: str

@@ -52,4 +52,4 @@ def test_every_public_name_is_there(name: str) -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Trainr'"):
-        gs.Trainr  # noqa: B018
+        gs.Trainr  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
