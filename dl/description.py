@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..backends.errors import CheckpointError, ConfigurationError
 from .values import check_values
 
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it has unprintable characters")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_printable)]
 
 
 class RunState(BaseModel):
@@ -21,9 +30,9 @@ class RunState(BaseModel):
     cursor: Count
     epoch: Count
     seed: Annotated[int, Field(ge=0, lt=2**64)]
-    optimizer: str
-    loss: str
-    monitor: str
+    optimizer: Name
+    loss: Name
+    monitor: Name
     best: float | None
     best_epoch: Count
     choices: dict[str, Any] | None = None

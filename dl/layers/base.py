@@ -45,6 +45,8 @@ class Parameter:
     """
 
     def __init__(self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True) -> None:
+        if any(isinstance(size, bool) for size in shape):
+            raise ConfigurationError(f"a tensor of shape {shape} is asked for; expected whole numbers of features")
         if math.prod(shape) >= LARGEST:
             sizes = " × ".join(map(str, shape))
             raise ConfigurationError(f"a tensor of {sizes} numbers is larger than any memory; expected fewer features")

@@ -148,3 +148,10 @@ def test_fewer_names_than_classes(tmp_path: Path) -> None:
     with pytest.raises(gs.CheckpointError, match="answers with class 2, but only 2 have names"):
         _named(np.array([0, 2]), ["a", "b"])
     assert _named(np.array([1, 0]), ["a", "b"]).tolist() == ["b", "a"]
+
+
+def test_widths_that_are_no_numbers() -> None:
+    with pytest.raises(gs.ConfigurationError, match=r"shape \(3, True\)"):
+        gs.Linear(3, True)
+    with pytest.raises(gs.ConfigurationError, match="larger than any memory"):
+        gs.Linear(2**31, 2**31)
