@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from built_in import built_in
 from killed import PRELOADED, train
 from safetensors.numpy import load_file
 
 import gearshift as gs
-from gearshift.dl.optimizers import REGISTERED as OPTIMIZERS
+from gearshift.dl.optimizers.base import Optimizer
 
 KILLS = int(os.environ.get("GEARSHIFT_KILLS", "3"))  # over all kinds together
 NUMPY, NUMBA = ["backend.name='numpy'"], ["backend.name='numba'"]
@@ -50,12 +51,12 @@ KINDS = {
 
 
 def test_every_optimizer_is_killed() -> None:
-    assert set(OPTIMIZERS) <= set(KINDS)
+    assert set(built_in(Optimizer.registered)) <= set(KINDS)
 
 
 def command(kind: str, run: Path) -> list[str]:
     """What starts a training afresh or goes on."""
-    name = [f"optimizer.name='{kind}'"] if kind in OPTIMIZERS else []
+    name = [f"optimizer.name='{kind}'"] if kind in Optimizer.registered else []
     settings = ["data.source='small.npz'", "train.epochs=60", "train.batch_size=4", "checkpoint.every_seconds=0.001"]
     settings += [*name, *KINDS[kind]]
     chosen = [part for setting in settings for part in ("--set", setting)]
