@@ -23,7 +23,7 @@ MISTAKES += (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; a user's mistake ends in one line and exit code 2, never in a traceback."""
     try:
-        from .dl.interrupts import unswallowed
+        from .dl.training.interrupts import unswallowed
 
         with unswallowed():
             from .dl import streams

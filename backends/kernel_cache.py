@@ -45,7 +45,7 @@ def _digest() -> str:
     """A hash of the sources as this process found them; what is edited later, it does not run."""
     root = Path(__file__).parent.parent
     digest = hashlib.sha256(f"{version('numba')} {version('llvmlite')}".encode())
-    for source in sorted([*root.glob("kernels/*.py"), *root.glob("backends/*.py")]):
+    for source in sorted([*root.glob("kernels/**/*.py"), *root.glob("backends/*.py")]):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

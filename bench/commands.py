@@ -33,7 +33,7 @@ def bench(
 
     Times training steps at every batch size, on every backend that runs here.
     """
-    from ..dl.config import rooted
+    from ..dl.experiment.config import rooted
     from .batch import command, files
 
     asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove)
@@ -63,8 +63,8 @@ def compare(
 
     from ..dl.storage.strict_json import dumps
     from .batch import files
-    from .batch.compare import compare as compared
-    from .batch.compare_report import show as show_table
+    from .batch.analysis.compare import compare as compared
+    from .batch.show.compare_report import show as show_table
 
     found = compared(files.read(before), files.read(after))
     if as_json:

@@ -24,10 +24,10 @@ def test_imports_run_one_way() -> None:
 
 def test_package_is_imported_once() -> None:
     """No module of the package is loaded a second time under another name."""
-    import gearshift.kernels.adam
+    import gearshift.kernels.updates.adam
 
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    assert files.count(gearshift.kernels.adam.__file__) == 1
+    assert files.count(gearshift.kernels.updates.adam.__file__) == 1
 
 
 def test_package_data_are_listed() -> None:

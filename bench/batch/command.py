@@ -14,13 +14,13 @@ from typing import Any
 
 from ... import backends
 from ...backends.errors import BackendUnavailable, ConfigurationError
-from ...dl import experiment
 from ...dl.commands.console import check_files
-from ...dl.config import Configuration, hint
+from ...dl.experiment import build as experiment
+from ...dl.experiment.config import Configuration, hint
 from . import files
+from .analysis.trained import hyperbola
+from .measure.sweep import FULL, Budget, Stopped, Sweep, check_configuration, machine, task_of
 from .records import Document, Task
-from .sweep import FULL, Budget, Stopped, Sweep, check_configuration, machine, task_of
-from .trained import hyperbola
 
 SIZES, BUDGET = "1:65536", "60s"
 QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
@@ -193,7 +193,7 @@ def _begun(configuration: Configuration, asked: BenchRequest, task: Task) -> Doc
 def _measure_noise(
     document: Document, configuration: Configuration, splits: Any, names: Sequence[str], budget: Budget
 ) -> None:
-    from . import noise_run
+    from .measure import noise_run
 
     name = next((name for name in ("cupy", "numba") if name in names), names[0])
     trainer = experiment.build_trainer(configuration, splits, name)
@@ -209,8 +209,8 @@ def _measure_noise(
 
 def _train(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
     """On the backend of the advice; for half the time where the sweep took longer than it should."""
-    from . import critical_run
-    from .analysis import analyse
+    from .analysis.analyse import analyse
+    from .measure import critical_run
 
     given = analyse(document).advice
     if given:
@@ -222,16 +222,16 @@ def _train(document: Document, configuration: Configuration, splits: Any, budget
 
 def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
     """On the best backend."""
-    from .analysis import analyse
-    from .proof import prove
+    from .analysis.analyse import analyse
+    from .measure.proof import prove
 
     prove(document, configuration, splits, analyse(document).best, budget)
 
 
 def _validate(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
     """Spends as much again as the budget."""
-    from .analysis import analyse
-    from .validate import Validator
+    from .analysis.analyse import analyse
+    from .measure.validate import Validator
 
     given = analyse(document).advice
     if not given:
@@ -294,7 +294,7 @@ def report(document: Document, asked: BenchRequest) -> None:
     """Prints the tables, and writes the files that were asked for: first what was measured, last what may fail."""
     from rich.console import Console
 
-    from .report import show
+    from .show.report import show
 
     try:
         if asked.out is not None:
@@ -302,10 +302,10 @@ def report(document: Document, asked: BenchRequest) -> None:
     finally:
         show(document, Console(width=None if sys.stdout.isatty() else 120))
     if asked.plot is not None:
-        from .plots import save
+        from .show.plots import save
 
         save(document, asked.plot)
     if asked.page is not None:
-        from .page import save as save_page
+        from .show.page import save as save_page
 
         save_page(document, asked.page)

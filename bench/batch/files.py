@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...backends.errors import DataError
-from ...dl.files import MEASUREMENTS, read_bytes
+from ...dl.storage.files import MEASUREMENTS, read_bytes
 from ...dl.values import check_values
-from .analysis import analyse
-from .checked import check
+from .analysis.analyse import analyse
+from .analysis.checked import check
 from .records import FORMAT, Document, Record, exchanged
 
 

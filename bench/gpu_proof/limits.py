@@ -40,11 +40,10 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
         trainer = build(backend.name, "Adam", "float32")
         x, y = data(type(trainer.loss))
         try:
-            from ...dl.plan import Plan
-            from ...dl.program import training
+            from ...dl.step.plan import Plan
+            from ...dl.step.program import training
 
-            size = trainer.state.arena.size
-            graph = training(trainer.model, trainer.loss, trainer.optimizer, x.shape[1], size, None).graph
+            graph = training(trainer.spec, x.shape[1]).graph
             Plan(graph, backend, trainer.state.arena, {}, 10**12)
         except DeviceMemoryError as error:
             check["message"] = str(error)

@@ -8,10 +8,10 @@ import numpy as np
 
 from ...backends import Backend, precision
 from ...backends.errors import BackendUnavailable
-from ...kernels.activation import RELU
-from ...kernels.joined_products import PRODUCT_BIAS, PRODUCT_BIAS_GRADIENT, PRODUCT_RELU_BACKWARD, mask_bytes
+from ...kernels.activations.activation import RELU
+from ...kernels.arrays.fused_products import PRODUCT_BIAS, PRODUCT_BIAS_GRADIENT, PRODUCT_RELU_BACKWARD, mask_bytes
+from ...kernels.arrays.matmul import MATMUL
 from ...kernels.launch import column_tiles, parts
-from ...kernels.matmul import MATMUL
 from ...kernels.operation import Operation
 
 BOUNDS = {"float32": 3e-6, "tf32": 2e-3, "float64": 1e-14, "bfloat16": 2.0**-8, "float16": 2.0**-10}

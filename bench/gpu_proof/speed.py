@@ -10,18 +10,18 @@ import numpy as np
 
 from ...backends import Backend
 from ...kernels import launch
-from ...kernels.activation import RELU
-from ...kernels.adam import ADAM
+from ...kernels.activations.activation import RELU
+from ...kernels.activations.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
 from ...kernels.advance import ADVANCE
-from ...kernels.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
+from ...kernels.arrays.matmul import MATMUL
+from ...kernels.batches.gather import GATHER
 from ...kernels.counters import COUNTERS, FAILED
-from ...kernels.dropout import DROPOUT
-from ...kernels.gather import GATHER
-from ...kernels.gradient_norm import CHUNK, SQUARES
 from ...kernels.launch import column_tiles, parts
-from ...kernels.matmul import MATMUL
+from ...kernels.losses.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ...kernels.operation import Operation
-from ...kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
+from ...kernels.random.dropout import DROPOUT
+from ...kernels.updates.adam import ADAM
+from ...kernels.updates.gradient_norm import CHUNK, SQUARES
 from ..peers.networks import DenseNetwork, parse
 from .plot import steps_picture
 from .products import usable

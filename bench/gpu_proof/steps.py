@@ -6,11 +6,10 @@ import numpy as np
 
 from ...backends import Backend
 from ...dl.data import Dataset
-from ...dl.dense_chain import plan_of
-from ...dl.program import step_of
-from ...dl.resident import Resident
-from ...dl.state import TABLE
-from ...dl.trainer import Trainer
+from ...dl.data.resident import Resident
+from ...dl.step.state import TABLE
+from ...dl.step.stepper import Stepper
+from ...dl.training.trainer import Trainer
 from ..peers.gearshift_contender import Gearshift
 from ..peers.networks import DenseNetwork, batch, parse, weights
 from .scale import Scale
@@ -34,18 +33,11 @@ class ProofSteps:
         self.state = state = trainer.state
         data = Resident(backend, Dataset(*batch(network, rows)))
         self.epoch = max(1, min(TABLE, (1 << 24) // rows))  # steps of an epoch
-        order = backend.asarray(np.tile(np.arange(rows, dtype=np.int64), self.epoch))
-        shared = {**state.shared, **data.shared, "order": order}
-        program = step_of(trainer, network.widths[0], state.arena.size)
-        self.plan = plan_of(program.graph, backend, state.arena, shared, rows)
+        rows_read = data.in_order(np.tile(np.arange(rows, dtype=np.int64), self.epoch))
+        self.stepper = Stepper(trainer.spec, state, rows_read, rows)
+        self.plan = self.stepper.plan
 
     def run(self, steps: int) -> None:
         """Runs steps and waits for the device."""
-        while steps:
-            if self.state.cursor >= self.epoch * self.rows:
-                self.state.begin_epoch()
-            left = self.epoch - self.state.cursor // self.rows
-            done = self.plan.run(self.rows, self.state.prepare(min(steps, left)))
-            self.state.advanced(done, self.rows)
-            steps -= done
+        self.stepper.take(steps)
         self.backend.synchronize()

@@ -16,9 +16,9 @@ from .report import NotRun, ProofCheck, ProofReport
 from .scale import Scale
 
 if TYPE_CHECKING:
-    from ...dl.config import Configuration
+    from ...dl.experiment.config import Configuration
+    from ..batch.measure.sweep import Budget
     from ..batch.records import Document
-    from ..batch.sweep import Budget
 
 LEFT = 1 << 31  # bytes that are left free where memory is to run out, on a device that has as much
 LONGEST = 2e12  # floating-point operations of a step that is swept
@@ -49,10 +49,10 @@ class Sweeping:
     """The sweep of one network on rows that a random layer has labelled."""
 
     def __init__(self, backend: Backend, scale: Scale, text: str, rows: int | None = None) -> None:
-        from ...dl import experiment
-        from ...dl.config import parse as configured
+        from ...dl.experiment import build as experiment
+        from ...dl.experiment.config import parse as configured
+        from ..batch.measure.sweep import Budget, machine, task_of
         from ..batch.records import Document
-        from ..batch.sweep import Budget, machine, task_of
 
         self.text, self.name = text, backend.name
         network = parse(text)
@@ -70,8 +70,8 @@ class Sweeping:
 
     def run(self, check: ProofCheck, folder: Path, *, must_hold: bool) -> None:
         """Noise scale, sweep, analysis."""
-        from ..batch import noise_run
-        from ..batch.analysis import analyse
+        from ..batch.analysis.analyse import analyse
+        from ..batch.measure import noise_run
 
         document, train = self.document, self.splits.train
         seconds = NOISE * self.budget.seconds
@@ -89,7 +89,7 @@ class Sweeping:
 
     def sweep(self, batches: list[int]) -> None:
         """Measures at these batch sizes."""
-        from ..batch.sweep import Sweep
+        from ..batch.measure.sweep import Sweep
 
         self.document.asked = batches
         Sweep(self.document, self.configuration, self.splits, [self.name], self.budget).run()
@@ -97,7 +97,7 @@ class Sweeping:
 
     def prove(self, check: ProofCheck, folder: Path) -> None:
         """One thing changed at a time: replay against launches, precisions."""
-        from ..batch.proof import prove
+        from ..batch.measure.proof import prove
 
         prove(self.document, self.configuration, self.splits, self.name, self.budget)
         self.write(folder)
@@ -110,7 +110,7 @@ class Sweeping:
         """The four panels of `gearshift bench`."""
         if find_spec("matplotlib") is None:
             raise NotRun("Matplotlib is not installed")
-        from ..batch.plots import save
+        from ..batch.show.plots import save
 
         save(self.document, folder / f"bench-{self.text}.png")
 

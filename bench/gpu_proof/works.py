@@ -12,18 +12,18 @@ import numpy as np
 from ... import backends
 from ...backends import Backend
 from ...backends.precision import SHORT
-from ...dl import loop, streamed
-from ...dl.capture import WARM_UP, Steps
-from ...dl.data import Dataset
+from ...dl.data import Dataset, streamed
 from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, Tanh
-from ...dl.loop import Loop
-from ...dl.losses import CrossEntropyLoss, MSELoss
+from ...dl.losses.losses import CrossEntropyLoss, MSELoss
 from ...dl.optimizers.adam import Adam, AdamW
 from ...dl.optimizers.rmsprop import RMSprop
 from ...dl.optimizers.sgd import SGD
-from ...dl.precision import PRECISIONS
-from ...dl.trainer import Trainer
-from ...kernels.matmul import MATMUL
+from ...dl.step.capture import WARM_UP, Steps
+from ...dl.step.precision import PRECISIONS
+from ...dl.step.memory import Demand
+from ...dl.training.loop import Loop
+from ...dl.training.trainer import Trainer
+from ...kernels.arrays.matmul import MATMUL
 from .products import BOUNDS, JOINED, PRODUCT_RELU_BACKWARD, joined_error, product_error, usable
 from .report import NotRun, ProofReport
 from .scale import Scale
@@ -181,10 +181,8 @@ def steps_after_warm_up(backend: Backend) -> Steps:
     """The steps of a training plan that has run a few."""
     trainer = build(backend.name, "Adam", "float32")
     loop = Loop(trainer, Dataset(*data(CrossEntropyLoss)), None, BATCH)
-    loop.data.shuffle(loop.key, 0)
-    done = 0
-    while done < 2 * WARM_UP:
-        done += loop.plan.run(BATCH, loop.state.prepare(1))
+    for _ in range(2 * WARM_UP):
+        loop.stepper.take(1)
     return loop.plan.steps(BATCH)
 
 
@@ -202,12 +200,12 @@ def weights_differ(a: Trainer, b: Trainer) -> float:
 @contextmanager
 def data_on_the_host() -> Iterator[None]:
     """As if no data set fitted on the device."""
-    before = loop.must_stream, streamed.BLOCK
-    loop.must_stream, streamed.BLOCK = (lambda *_: True), 4096
+    before = Demand.must_stream, streamed.BLOCK
+    Demand.must_stream, streamed.BLOCK = (lambda *_, **__: True), 4096
     try:
         yield
     finally:
-        loop.must_stream, streamed.BLOCK = before
+        Demand.must_stream, streamed.BLOCK = before
 
 
 @contextmanager

@@ -8,15 +8,14 @@ import numpy as np
 
 from ...backends import host
 from ...dl.data import Dataset
-from ...dl.dense_chain import plan_of
+from ...dl.data.resident import Resident
 from ...dl.layers import Layer, Linear, ReLU, Sequential, Standardize
-from ...dl.loop import Loop
-from ...dl.losses import CrossEntropyLoss, MSELoss
+from ...dl.losses.losses import CrossEntropyLoss, MSELoss
 from ...dl.optimizers.adam import Adam
-from ...dl.program import step_of
-from ...dl.resident import Resident
-from ...dl.state import TABLE
-from ...dl.trainer import Trainer
+from ...dl.step.state import TABLE
+from ...dl.step.stepper import Stepper
+from ...dl.training.loop import Loop
+from ...dl.training.trainer import Trainer
 from .contender import Contender, ContenderEpochs, ContenderSteps
 from .networks import BETAS, EPS, LR, DenseNetwork, Pixels, Weights
 
@@ -58,10 +57,9 @@ class GearshiftSteps(ContenderSteps):
     def __init__(self, trainer: Trainer, x: np.ndarray, y: np.ndarray) -> None:
         self.state, self.rows = trainer.state, len(x)
         data = Resident(trainer.backend, Dataset(x, y))
-        order = trainer.backend.asarray(np.tile(np.arange(self.rows, dtype=np.int64), TABLE))
-        shared = {**self.state.shared, **data.shared, "order": order}
-        graph = step_of(trainer, x.shape[1], trainer.state.arena.size).graph
-        self.plan = plan_of(graph, trainer.backend, self.state.arena, shared, self.rows)
+        rows = data.in_order(np.tile(np.arange(self.rows, dtype=np.int64), TABLE))
+        self.stepper = Stepper(trainer.spec, self.state, rows, self.rows)
+        self.plan = self.stepper.plan
         self.initial = self.state.pack()
 
     def reset(self) -> None:
@@ -70,13 +68,7 @@ class GearshiftSteps(ContenderSteps):
 
     def run(self, steps: int) -> None:
         self.state.begin_epoch()
-        while steps:
-            left = TABLE - self.state.cursor // self.rows
-            done = self.plan.run(self.rows, self.state.prepare(min(steps, left)))
-            self.state.advanced(done, self.rows)
-            steps -= done
-            if done == left:
-                self.state.begin_epoch()
+        self.stepper.take(steps)
 
     def losses(self, steps: int) -> list[float]:
         sums = [0.0]

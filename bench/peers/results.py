@@ -31,7 +31,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_
 from pydantic.dataclasses import dataclass
 
 from ...backends.errors import DataError
-from ...dl.files import MEASUREMENTS, read_bytes
+from ...dl.storage.files import MEASUREMENTS, read_bytes
 from ...dl.values import check_values
 from .contender import ENTRIES
 

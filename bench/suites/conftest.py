@@ -9,7 +9,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends import Backend
-from gearshift.dl.costs import Cost
+from gearshift.dl.step.costs import Cost
 
 
 @pytest.fixture(params=("numpy", "numba", "cupy"))

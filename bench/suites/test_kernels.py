@@ -15,9 +15,9 @@ import pytest
 from cuda_cases import COVERED, cases, operations
 
 from gearshift.backends import Backend
-from gearshift.dl.costs import Cost
-from gearshift.kernels.activation import RELU
-from gearshift.kernels.matmul import MATMUL
+from gearshift.dl.step.costs import Cost
+from gearshift.kernels.activations.activation import RELU
+from gearshift.kernels.arrays.matmul import MATMUL
 
 SIZES = {"cache": (64, 256), "memory": (8192, 1024)}  # rows and features: 64 KiB an array, and 32 MiB
 PRODUCTS = {"cache": (64, 256, 256), "memory": (4096, 1024, 1024)}  # rows, inputs, outputs

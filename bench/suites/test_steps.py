@@ -15,7 +15,7 @@ import gearshift as gs
 from gearshift.backends import Backend
 from gearshift.bench.peers.gearshift_contender import Gearshift
 from gearshift.bench.peers.networks import BATCH_SIZES, STEP_NETWORKS, batch, parse, weights
-from gearshift.dl.loop import Loop
+from gearshift.dl.training.loop import Loop
 
 ROWS, MOST = 2048, 64  # of a timing: rows of small batches, and steps
 
@@ -33,9 +33,7 @@ def test_steps(timed: Callable[..., None], backend: Backend, name: str, batch_si
         state.begin_epoch()
         left = steps
         while left:
-            done = loop.plan.run(batch_size, state.prepare(left))
-            state.advanced(done, batch_size)
-            left -= done
+            left -= loop.stepper.run(left)
 
     costs = loop.plan.costs(batch_size) * steps
     timed(run, f"steps {name}, batch {batch_size}", costs, trainer.model.dtype, steps=steps)

@@ -16,7 +16,7 @@ from ..._version import __version__
 from ...backends.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ..config import Configuration
+    from ..experiment.config import Configuration
 
 ConfigFile = Annotated[Path | None, typer.Argument(help="A TOML file; without, the digits with defaults.")]
 Settings = Annotated[
@@ -39,7 +39,7 @@ def options(version: Annotated[bool, typer.Option("--version", help="Show the ve
 
 def configuration_of(file: Path | None, settings: list[str] | None) -> Configuration:
     """The configuration of a file, or the defaults, with the keys changed that ``--set`` names."""
-    from ..config import parse, read
+    from ..experiment.config import parse, read
 
     return read(file, settings or []) if file else parse({}, settings or [])
 
@@ -101,8 +101,8 @@ def check_files(**files: Path | None) -> None:
 
 def show(result: dict[str, Any], as_json: bool) -> None:
     """The result of a command."""
-    from ..progress import measure
     from ..storage.strict_json import dumps
+    from ..training.progress import measure
 
     if as_json:
         print(dumps(result))

@@ -28,7 +28,7 @@ def doctor(
 
     statuses, training = backends.available(), ""
     if config or settings or backend:
-        from .. import experiment
+        from ..experiment import build as experiment
 
         configuration = configuration_of(config, settings)
         splits, trainer = experiment.build(configuration, backend)

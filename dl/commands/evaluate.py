@@ -12,7 +12,7 @@ from ..streams import say
 from .console import BackendName, Json, show
 
 if TYPE_CHECKING:
-    from ..trainer import Trainer
+    from ..training.trainer import Trainer
 
 
 def evaluate(
@@ -25,9 +25,9 @@ def evaluate(
 
     A run without best weights is evaluated with its last ones.
     """
-    from .. import experiment
-    from ..config import parse
-    from ..run import Run, recognised
+    from ..experiment import build as experiment
+    from ..experiment.config import parse
+    from ..experiment.run import Run, recognised
 
     configuration = parse(Run(run).config)
     splits = experiment.load(configuration)
@@ -49,10 +49,10 @@ def evaluate(
 def predictor(run: Path, backend: str | None) -> Trainer:
     """A trainer that holds a run's model and loss, on the run's backend unless another is asked for."""
     from ...backends.registry import resolve
-    from ..config import parse
+    from ..experiment.config import parse
+    from ..experiment.run import Run
     from ..optimizers.sgd import SGD
-    from ..run import Run
-    from ..trainer import Trainer
+    from ..training.trainer import Trainer
 
     found = Run(run)
     backend = resolve(backend)

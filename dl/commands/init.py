@@ -14,7 +14,7 @@ from .console import command
 
 def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("gearshift.toml")) -> None:
     """Writes a complete, commented configuration."""
-    from ..sample import SAMPLE
+    from ..experiment.sample import SAMPLE
     from ..storage import write_atomically
 
     if path.exists() or path.is_symlink():

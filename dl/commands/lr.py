@@ -12,7 +12,7 @@ from ..streams import say
 from .console import BackendName, ConfigFile, Json, Quiet, Settings, check_files, command, configuration_of, show
 
 if TYPE_CHECKING:
-    from ..trainer import Trainer
+    from ..training.trainer import Trainer
 
 
 def lr(
@@ -27,10 +27,11 @@ def lr(
     as_json: Json = False,
 ) -> None:
     """Tries learning rates for some steps each, and names the best."""
-    from .. import experiment, learning_rates
-    from ..progress import candidates
+    from ..diagnostics import learning_rates
+    from ..experiment import build as experiment
     from ..storage import write_atomically
     from ..storage.strict_json import dumps
+    from ..training.progress import candidates
 
     check_files(plot=plot, out=out)
     try:

@@ -25,11 +25,11 @@ def search(
 
     Tries every point of a grid, or points drawn at random.
     """
-    from .. import search as searching
-    from ..config import SearchConfiguration, read_as
-    from ..progress import candidates
+    from ..experiment import search as searching
+    from ..experiment.config import SearchConfiguration, read_as
     from ..storage import write_atomically
     from ..storage.strict_json import dumps
+    from ..training.progress import candidates
 
     check_files(plot=plot, out=out)
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # search.jobs are processes; they import nothing from this folder
@@ -46,7 +46,7 @@ def search(
         write_atomically(out, dumps(result.as_json(), indent=1).encode())
         say(f"written: {out}")
     if plot:
-        from ..plots import search_scores
+        from ..experiment.search import search_scores
 
         search_scores(result, plot)
         say(f"drawn: {plot}")

@@ -28,10 +28,10 @@ from .console import (
 from .evaluate import predictor
 
 if TYPE_CHECKING:
-    from ..config import Configuration
     from ..data import Splits
-    from ..run import RunWriter
-    from ..trainer import Trainer
+    from ..experiment.config import Configuration
+    from ..experiment.run import RunWriter
+    from ..training.trainer import Trainer
 
 
 def train(
@@ -46,12 +46,12 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Trains a network, and tests its best weights."""
-    from .. import experiment
-    from ..config import write
     from ..data.identity import Identity
-    from ..interrupts import unswallowed
-    from ..progress import introduce
-    from ..run import RunWriter, fresh, recognised
+    from ..experiment import build as experiment
+    from ..experiment.config import write
+    from ..experiment.run import RunWriter, fresh, recognised
+    from ..training.interrupts import unswallowed
+    from ..training.progress import introduce
 
     if resume and run is None:
         raise ConfigurationError("--resume goes on with a run, and none is named; expected --run, as --run runs/first")
@@ -100,7 +100,7 @@ def train(
 
 def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: Path) -> None:
     """Pictures of an autoencoder, where they can be drawn."""
-    from ..pictures import draw
+    from ..experiment.pictures import draw
 
     try:
         for line in draw(trainer, configuration, splits, path):
@@ -111,13 +111,13 @@ def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: 
 
 def _configuration(path: Path | None, settings: list[str], run: Path | None, resume: bool) -> Configuration:
     """The configuration of a run: its own where it is resumed, which another one may not contradict."""
-    from ..config import parse_text, read, rooted
-    from ..run import CONFIG, LAST, check_free
+    from ..experiment.config import parse_text, read, rooted
+    from ..experiment.run import CONFIG, LAST, check_free
 
     if run is None or not check_free(run, resume):  # resumed nonetheless: stopped before its first checkpoint
         own = run / CONFIG if run is not None and resume and path is None and (run / CONFIG).exists() else path
         return rooted(configuration_of(own, settings))
-    from ..checkpoint import configuration_of as kept_in
+    from ..storage.models import configuration_of as kept_in
 
     own, kept = run / CONFIG, kept_in(run / LAST)  # the file may have been edited since; the checkpoint's has not
     before = parse_text(kept, run / LAST) if kept else read(own)
@@ -146,7 +146,7 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
 
 def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter, quiet: bool) -> int:
     """Trains to the configured number of epochs; the exit code of what ended it early, else 0."""
-    from .. import experiment
+    from ..experiment import build as experiment
 
     section = configuration.train
     trainer.early_stopping.patience = section.patience or None
@@ -177,7 +177,7 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
 
 def _pretrain(trainer: Trainer, splits: Any, configuration: Configuration) -> None:
     """Trains the pairs of a stacked autoencoder's layers one after another."""
-    from ..autoencoders import pretrain
+    from ..training.pretraining import pretrain
 
     section = configuration.autoencoder
     losses = pretrain(trainer, splits.train, epochs=section.pretrain, batch_size=configuration.train.batch_size)

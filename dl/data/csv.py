@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import DataError
-from ..files import opened, physical_memory
+from ..storage.files import opened, physical_memory
 
 MAX_LINE = 16 << 20  # characters
 

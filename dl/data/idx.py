@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...backends.errors import DataError
-from ..files import expanded, opened
+from ..storage.files import expanded, opened
 from .npy import DEFLATE_RATIO, check_expansion
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")

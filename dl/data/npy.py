@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ...backends.errors import DataError
-from ..files import opened, physical_memory
+from ..storage.files import opened, physical_memory
 
 MAX_HEADER = 1024  # bytes; NumPy writes 128 for a plain array
 MAX_MEMBERS = 64  # arrays in one .npz file

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
-from ..files import expanded
+from ..storage.files import expanded
 from .csv import read_csv
 from .dataset import Dataset, Splits
 from .idx import read_fashion_mnist

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...backends.errors import DataError
-from ..files import expanded, physical_memory, read_bytes
+from ..storage.files import expanded, physical_memory, read_bytes
 from .dataset import Dataset
 
 PYTHON = "python-source"

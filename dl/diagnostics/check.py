@@ -11,12 +11,12 @@ import numpy as np
 from ...backends.errors import ConfigurationError
 from ..data import as_dataset
 from ..data.names import matched
-from ..graph import Graph, Value
-from ..initializers import zeros
+from ..data.rows import flat
+from ..graph.graph import Graph, Value
 from ..layers.base import ArrayLayer, Layer, Parameter
-from ..losses import Loss, MSELoss
-from ..objective import Objective
-from ..resident import flat
+from ..layers.initializers import zeros
+from ..losses.losses import Loss, MSELoss
+from .objective import Objective
 
 STEPS = (6e-6, 6e-7)  # the best one for third derivatives of 1, and one that steps over fewer kinks
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import NonFiniteLoss
-from ..hessian import Hessian
 from ..layers.base import Layer
-from ..losses import Loss
+from ..losses.losses import Loss
+from .hessian import Hessian
 
 DENSE = 500  # weights up to which the whole Hessian is made, which is exact
 WHOLE = 4096  # weights up to which Lanczos keeps all of its vectors, at most 128 MiB, and so needs no more products

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
-from ...kernels.batch_norm import BATCH_NORM
-from ...kernels.column_moment import COLUMN_MOMENT
-from ..answers import as_learned
+from ...kernels.norms.batch_norm import BATCH_NORM
+from ...kernels.penalties.column_moment import COLUMN_MOMENT
 from ..data import as_dataset
 from ..data.names import matched
-from ..graph import Node
+from ..graph.graph import Node
 from ..layers.base import Layer
-from ..losses import Loss
-from ..objective import Objective
-from ..plan import underflowing
+from ..losses.answers import as_learned
+from ..losses.losses import Loss
+from ..step.plan import underflowing
+from .objective import Objective
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ...backends.errors import ConfigurationError
-from ..callbacks import Callback
-from ..hessian import Hessian
-from ..objective import Objective
+from ..training.callbacks import Callback
+from .hessian import Hessian
+from .objective import Objective
 
 if TYPE_CHECKING:
-    from ..history import History
-    from ..trainer import Trainer
+    from ..training.history import History
+    from ..training.trainer import Trainer
 
 _log = logging.getLogger(__name__)
 NORM = "gradient_norm"

@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from ...backends.errors import ShapeError
 from ..data.arrays import native
-from ..losses import MSELoss
-from ..plan import underflowing
+from ..losses.losses import MSELoss
+from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron, goes_stepwise
 from .descent import Objective

@@ -17,11 +17,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ... import backends
 from ...backends import Backend
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
-from ..answers import check_finite
 from ..data import Dataset
 from ..data.arrays import native
-from ..interrupts import interrupts, unswallowed
-from ..plan import underflowing
+from ..losses.answers import check_finite
+from ..step.plan import underflowing
+from ..training.interrupts import interrupts, unswallowed
 from . import checks, lbfgs
 from .descent import Descent, Objective
 from .network import Network

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from ...backends.errors import ConfigurationError
 from ..data.arrays import native
-from ..plan import underflowing
+from ..step.plan import underflowing
 from .base import Perceptron, goes_stepwise
 from .descent import Objective
 from .labels import Labels

@@ -9,16 +9,14 @@ import numpy as np
 
 from ...backends import Backend
 from ..data import Dataset
-from ..dense_chain import plan_of
-from ..explanation import log_what_prevents
+from ..data.resident import Resident
 from ..layers import Sequential
-from ..losses import Loss
+from ..losses.losses import Loss
 from ..optimizers.base import Optimizer
-from ..plan import quietly
-from ..program import training
-from ..resident import Resident
-from ..schedules import Schedule
-from ..state import TrainingState
+from ..step.plan import quietly
+from ..step.spec import StepSpec
+from ..step.state import TrainingState
+from ..step.stepper import Stepper
 
 STRIDE, LOOKS = 8, 16  # the penalty is seen every so many steps, or so often an epoch; between, it moves along a line
 
@@ -65,18 +63,14 @@ class Descent:
         seed: int,
     ) -> None:
         self.objective, self.backend = objective, backend
-        loss = objective.loss
-        self.state = state = TrainingState(model, optimizer, Schedule(), backend, seed, len(loss.metrics))
+        spec = StepSpec(model, objective.loss, optimizer, seed=seed)
+        self.state = state = TrainingState(spec, backend)
         state.arena.attach()
-        self.data, self.batch_size = Resident(backend, data), batch_size
-        width, weighted = self.data.x.shape[1], weights is not None
-        program = training(model, loss, optimizer, width, state.arena.size, None, weighted=weighted)
-        shared = {**state.shared, **self.data.shared}
+        self.data = Resident(backend, data)
         if weights is not None:
-            shared["data weight"] = backend.asarray(weights.reshape(-1, 1), dtype=state.arena.dtype)
-        log_what_prevents(backend, program.graph, model, loss, optimizer)
+            self.data.weight = backend.asarray(weights.reshape(-1, 1), dtype=state.arena.dtype)
         self._row_weights = weights
-        self.plan = plan_of(program.graph, backend, state.arena, shared, batch_size)
+        self.stepper = Stepper(spec, state, self.data, batch_size)
         start, stop, *_ = state.arena.ranges[0]
         self._weights = state.arena.values[start:stop]
         self.rate, self.stopped = 1.0, False
@@ -88,16 +82,14 @@ class Descent:
         state, rows = self.state, self.data.rows
         self.data.order[...] = self.backend.asarray(order)
         state.begin_epoch()
-        stride = max(STRIDE, rows // self.batch_size // LOOKS) if self._row_weights is None else 1
+        stride = max(STRIDE, rows // self.stepper.batch_size // LOOKS) if self._row_weights is None else 1
         value, losses, square = 0.0, 0.0, self._square()
         while state.cursor < rows and not self.stopped:
-            whole = (rows - state.cursor) // self.batch_size
-            size = self.batch_size if whole else rows - state.cursor
+            size = self.stepper.size
             weight = self._weight(order[state.cursor : state.cursor + size])
             scale = size / weight if weight else 0.0
             self._scale(self.rate, self.objective.alpha * scale / size, self.objective.gradient * scale)
-            steps = self.plan.run(size, state.prepare(min(stride, max(whole, 1))))
-            state.advanced(steps, size)
+            steps = self.stepper.run(stride)
             before, square = square, self._square()
             known, losses = losses, float(state.totals[1])
             penalty = steps * before + (steps - 1) / 2 * (square - before)

@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from ...backends.errors import DataError
-from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
+from ..losses.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
 
 
 @dataclass(frozen=True)

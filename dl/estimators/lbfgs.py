@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend
-from ..arena import Arena
 from ..data import Dataset
 from ..layers import Sequential
-from ..plan import Plan
-from ..program import gradient
-from ..state import new_counters
+from ..step.arena import Arena
+from ..step.plan import Plan
+from ..step.program import gradient
+from ..step.state import new_counters
 from .descent import Objective
 
 

@@ -11,8 +11,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from ..data.arrays import native
-from ..losses import MSELoss
-from ..plan import underflowing
+from ..losses.losses import MSELoss
+from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron, goes_stepwise
 from .classifier import NetworkClassifier

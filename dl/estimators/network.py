@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend
-from ...kernels.activation import IDENTITY, RELU, SIGMOID, TANH, activate
+from ...kernels.activations.activation import IDENTITY, RELU, SIGMOID, TANH, activate
 from ..layers import Dropout, Layer, Linear, ReLU, Sequential, Sigmoid, Tanh
 
 ROWS = 4096  # of a forward pass at a time

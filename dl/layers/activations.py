@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.activation import ACTIVATION, IDENTITY, RELU, SIGMOID, TANH
-from ...kernels.gelu import GELU as GELU_OPERATION
-from ...kernels.maxout import MAXOUT
-from ...kernels.softplus import SOFTPLUS
-from ..graph import Graph, Value
+from ...kernels.activations.activation import ACTIVATION, IDENTITY, RELU, SIGMOID, TANH
+from ...kernels.activations.gelu import GELU as GELU_OPERATION
+from ...kernels.activations.maxout import MAXOUT
+from ...kernels.activations.softplus import SOFTPLUS
+from ..graph.graph import Graph, Value
 from .base import ArrayLayer, Layer
 
 

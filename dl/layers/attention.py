@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.heads import MERGE_HEADS, SPLIT_HEADS
-from ...kernels.masked_softmax import MASKED_SOFTMAX
-from ...kernels.matmul import MATMUL
-from ...kernels.softmax import SOFTMAX
-from ..graph import Graph, Value
+from ...kernels.arrays.matmul import MATMUL
+from ...kernels.sequences.heads import MERGE_HEADS, SPLIT_HEADS
+from ...kernels.sequences.masked_softmax import MASKED_SOFTMAX
+from ...kernels.sequences.softmax import SOFTMAX
+from ..graph.graph import Graph, Value
 from .base import Layer
 from .dropout import Dropout
 from .linear import Linear

@@ -17,12 +17,12 @@ from ...backends.errors import CheckpointError, ConfigurationError, ShapeError
 from ...backends.philox import key_of
 from ...kernels.dual import Dual, value_of
 from ...kernels.operation import Operation
-from ..graph import Graph, Value
-from ..initializers import Initializer
+from ..data.target_scaling import TargetScaling
+from ..graph.graph import Graph, Value
 from ..registered import Registered
-from ..summary import Summary
-from ..target_scaling import TargetScaling
 from ..turns import at_rest
+from .initializers import Initializer
+from .summary import Summary
 
 LARGEST = 2**48  # numbers of a tensor: beyond what processors can address
 DEEPEST = 50  # layers in each other
@@ -34,7 +34,7 @@ class Parameter:
     Parameters
     ----------
     shape : of the tensor.
-    init : draws it, see `gearshift.dl.initializers`.
+    init : draws it, see `gearshift.dl.layers.initializers`.
     decay : whether weight decay applies to it: to weights, not to biases.
     trained : whether an optimizer updates it; statistics of the data, say, are not trained.
 
@@ -240,7 +240,7 @@ class Layer(Registered):
 
     def save(self, path: str | Path) -> None:
         """Writes structure and weights to a safetensors file, which `gearshift.load` reads."""
-        from ..checkpoint import save_model
+        from ..storage.models import save_model
 
         save_model(self, path)
 

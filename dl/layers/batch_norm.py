@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.batch_norm import BATCH_NORM, BATCH_NORM_FIXED, RUNNING_STATISTICS
 from ...kernels.counters import COUNTERS
-from ..graph import Graph, Value
-from ..initializers import ones, zeros
+from ...kernels.norms.batch_norm import BATCH_NORM, BATCH_NORM_FIXED, RUNNING_STATISTICS
+from ..graph.graph import Graph, Value
 from .base import Layer, Parameter
+from .initializers import ones, zeros
 
 
 class BatchNorm1d(Layer):

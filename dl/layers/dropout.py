@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...backends.errors import ConfigurationError
 from ...kernels.counters import COUNTERS
-from ...kernels.dropout import DROPOUT
-from ..graph import Graph, Value
+from ...kernels.random.dropout import DROPOUT
+from ..graph.graph import Graph, Value
 from .base import Layer
 
 

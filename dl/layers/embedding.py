@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.embedding import EMBEDDING
-from ...kernels.padding import PADDING
-from ...kernels.positions import POSITIONS
-from ..graph import Graph, Value
-from ..initializers import standard_normal
+from ...kernels.sequences.embedding import EMBEDDING
+from ...kernels.sequences.padding import PADDING
+from ...kernels.sequences.positions import POSITIONS
+from ..graph.graph import Graph, Value
 from .base import Layer, Parameter
+from .initializers import standard_normal
 
 
 class Embedding(Layer):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.layer_norm import LAYER_NORM
-from ..graph import Graph, Value
-from ..initializers import ones, zeros
+from ...kernels.norms.layer_norm import LAYER_NORM
+from ..graph.graph import Graph, Value
 from .base import Layer, Parameter
+from .initializers import ones, zeros
 
 
 class LayerNorm(Layer):

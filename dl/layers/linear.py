@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.activation import IDENTITY
-from ...kernels.bias_activation import BIAS_ACTIVATION
-from ...kernels.matmul import MATMUL
-from ..graph import Graph, Value
-from ..initializers import named, zeros
+from ...kernels.activations.activation import IDENTITY
+from ...kernels.activations.bias_activation import BIAS_ACTIVATION
+from ...kernels.arrays.matmul import MATMUL
+from ..graph.graph import Graph, Value
 from .base import Layer, Parameter
+from .initializers import named, zeros
 
 
 class Linear(Layer):

@@ -7,9 +7,9 @@ from functools import reduce
 from typing import Any, ClassVar
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.add import ADD
-from ...kernels.concatenate import JOIN, SPLIT
-from ..graph import Graph, Value
+from ...kernels.arrays.add import ADD
+from ...kernels.arrays.concatenate import JOIN, SPLIT
+from ..graph.graph import Graph, Value
 from .base import Layer, Symbol
 
 

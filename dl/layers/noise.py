@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ...backends.errors import ConfigurationError
-from ...kernels.add import ADD
+from ...kernels.arrays.add import ADD
 from ...kernels.counters import COUNTERS
-from ...kernels.dropout import DROPOUT
-from ...kernels.normal import NORMAL
-from ..graph import Graph, Value
+from ...kernels.random.dropout import DROPOUT
+from ...kernels.random.normal import NORMAL
+from ..graph.graph import Graph, Value
 from .base import Layer
 
 

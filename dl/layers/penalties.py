@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.errors import ConfigurationError
-from ...kernels.absolute_sum import ABSOLUTE_SUM
-from ...kernels.activation import ACTIVATION, RELU, SIGMOID, TANH
-from ...kernels.column_moment import COLUMN_MOMENT
-from ...kernels.contraction import CONTRACTION
-from ...kernels.sparsity import SPARSITY
-from ..graph import Graph, Value
+from ...kernels.activations.activation import ACTIVATION, RELU, SIGMOID, TANH
+from ...kernels.penalties.absolute_sum import ABSOLUTE_SUM
+from ...kernels.penalties.column_moment import COLUMN_MOMENT
+from ...kernels.penalties.contraction import CONTRACTION
+from ...kernels.penalties.sparsity import SPARSITY
+from ..graph.graph import Graph, Value
 from .base import Layer
 from .linear import Linear
 

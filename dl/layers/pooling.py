@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from ...backends.errors import ShapeError
 from ...kernels.operation import Operation
-from ...kernels.padding import ONES
-from ...kernels.pooling import MAX_POOLING, MEAN_POOLING
-from ..graph import Graph, Value
+from ...kernels.sequences.padding import ONES
+from ...kernels.sequences.pooling import MAX_POOLING, MEAN_POOLING
+from ..graph.graph import Graph, Value
 from .base import Layer
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...backends.errors import ShapeError
-from ...kernels.add import ADD
-from ..graph import Graph, Value
+from ...kernels.arrays.add import ADD
+from ..graph.graph import Graph, Value
 from .activations import GELU
 from .attention import MultiHeadAttention
 from .base import Layer

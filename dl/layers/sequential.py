@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ...backends.errors import ConfigurationError
-from ..graph import Graph, Value
+from ..graph.graph import Graph, Value
 from .base import Layer
 
 

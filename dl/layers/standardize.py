@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError, ShapeError
-from ...kernels.standardize import STANDARDIZE
-from ..graph import Graph, Value
-from ..initializers import given, ones, zeros
+from ...kernels.batches.standardize import STANDARDIZE
+from ..graph.graph import Graph, Value
 from .base import Layer, Parameter
+from .initializers import given, ones, zeros
 
 COARSE = 0.05  # of a feature's deviation: the distance of neighbouring numbers from which a warning says so
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...kernels.kl_normal import KL_NORMAL
-from ...kernels.reparameterize import REPARAMETERIZE
-from ..graph import Graph, Value
+from ...kernels.penalties.kl_normal import KL_NORMAL
+from ...kernels.random.reparameterize import REPARAMETERIZE
+from ..graph.graph import Graph, Value
 from .base import Layer
 from .linear import Linear
 from .noise import draw

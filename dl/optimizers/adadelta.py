@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...kernels import adadelta
+from ...kernels.updates import adadelta
 from .base import Optimizer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...kernels import adagrad
+from ...kernels.updates import adagrad
 from .base import Optimizer
 
 

@@ -6,7 +6,7 @@ import math
 from typing import ClassVar
 
 from ...backends.errors import ConfigurationError
-from ...kernels import adam
+from ...kernels.updates import adam
 from .base import Optimizer
 
 

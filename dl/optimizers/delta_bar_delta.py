@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...backends.errors import ConfigurationError
-from ...kernels import delta_bar_delta
+from ...kernels.updates import delta_bar_delta
 from .base import Optimizer
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...backends.errors import ConfigurationError
-from ...kernels import momentum as polyak
-from ...kernels import nesterov
-from ..schedules import Ramp
+from ...kernels.updates import momentum as polyak
+from ...kernels.updates import nesterov
 from .base import Optimizer, State
+from .schedules import Ramp
 
 
 class Momentum(Optimizer):

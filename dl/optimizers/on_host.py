@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...kernels import sgd
+from ...kernels.updates import sgd
 from .base import Optimizer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...kernels import rmsprop
+from ...kernels.updates import rmsprop
 from .base import Optimizer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...backends.errors import ConfigurationError
-from ...kernels import sgd
+from ...kernels.updates import sgd
 from .base import Optimizer
 
 

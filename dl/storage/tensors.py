@@ -25,8 +25,14 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import CheckpointError
-from ..files import opened
 from .atomic import write_atomically
+from .files import opened
+
+
+def strip(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The tensors whose name starts with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
 
 MAX_HEADER_BYTES = 2**20
 MAX_TENSORS = 10_000

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 import gearshift as gs
-from gearshift.dl.autoencoders import codes, pretrain, sampled
+from gearshift.dl.training.pretraining import codes, pretrain, sampled
 
 data = gs.load_dataset("digits", seed=0)
 x, x_test, y_test = data.train.x, data.test.x, data.test.y

@@ -19,11 +19,11 @@ from fake_cublaslt import FakeCublasLt
 from fake_cupy import CudaOnCpu
 
 from gearshift.backends import cublaslt
-from gearshift.kernels import joined_products
-from gearshift.kernels.activation import IDENTITY, RELU
-from gearshift.kernels.joined_products import GELU, PRODUCT_BIAS, PRODUCT_BIAS_GRADIENT, PRODUCT_RELU_BACKWARD
+from gearshift.kernels.activations.activation import IDENTITY, RELU
+from gearshift.kernels.arrays import fused_products as joined_products
+from gearshift.kernels.arrays.fused_products import GELU, PRODUCT_BIAS, PRODUCT_BIAS_GRADIENT, PRODUCT_RELU_BACKWARD
+from gearshift.kernels.arrays.matmul import MATMUL
 from gearshift.kernels.launch import column_tiles, parts
-from gearshift.kernels.matmul import MATMUL
 
 lt = pytest.importorskip(
     "nvmath.bindings.cublasLt",

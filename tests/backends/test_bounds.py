@@ -15,8 +15,8 @@ import numpy as np
 from gearshift.backends import host, machine
 from gearshift.backends.numba import compiled
 from gearshift.kernels.counters import COUNTERS, CURSOR
-from gearshift.kernels.gather import loop
-from gearshift.kernels.product import NEITHER, SCRATCH, product
+from gearshift.kernels.batches.gather import loop
+from gearshift.kernels.dense.product import NEITHER, SCRATCH, product
 
 def attempt(function, *arguments):
     try:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import gearshift as gs
 from gearshift.backends import cublaslt, registry
-from gearshift.kernels.matmul import MATMUL
+from gearshift.kernels.arrays.matmul import MATMUL
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
-from gearshift.dl.loop import Loop
-from gearshift.kernels.activation import IDENTITY, RELU
-from gearshift.kernels.joined_products import (
+from gearshift.dl.training.loop import Loop
+from gearshift.kernels.activations.activation import IDENTITY, RELU
+from gearshift.kernels.arrays.fused_products import (
     GELU,
     PRODUCT_BIAS,
     PRODUCT_BIAS_GRADIENT,

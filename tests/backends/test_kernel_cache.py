@@ -20,7 +20,7 @@ import pytest
 
 from gearshift.backends import kernel_cache
 from gearshift.backends.numba import compiled
-from gearshift.kernels.add import ADD
+from gearshift.kernels.arrays.add import ADD
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def hits() -> int:
 def test_a_second_process_finds_the_compiled_loops(tmp_path: Path) -> None:
     text = (
         "import numpy as np\nfrom gearshift.backends.numba import NumbaBackend, compiled\n"
-        "from gearshift.kernels.add import ADD\na = np.ones(3)\n"
+        "from gearshift.kernels.arrays.add import ADD\na = np.ones(3)\n"
         "NumbaBackend().bind(ADD, [a, a, a], {})()\nassert a.tolist() == [2, 2, 2]\n"
         "print(sum(compiled(ADD.loop).stats.cache_hits.values()))"
     )
@@ -74,7 +74,7 @@ def test_the_folder_is_private_and_named_by_every_source(
     kernel_cache._digest.cache_clear()
     assert kernel_cache.folder() == here
     folders = {here}
-    for source in ("kernels/add.py", "kernels/activation.py", "backends/philox.py"):
+    for source in ("kernels/arrays/add.py", "kernels/activations/activation.py", "backends/philox.py"):
         with (tmp_path / source).open("a") as file:
             file.write("# edited\n")
         assert kernel_cache.folder() in folders  # what is edited meanwhile, this process does not run

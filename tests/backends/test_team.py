@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import gearshift as gs
 from gearshift.backends import host, machine
 from gearshift.backends import numba as numba_backend
-from gearshift.backends import team as module
+from gearshift.backends import thread_pool as module
 from gearshift.backends.machine import load
-from gearshift.backends.team import Team, share, wait
+from gearshift.backends.thread_pool import Team, share, wait
 
 
 @given(st.integers(0, 1000), st.integers(1, 9), st.integers(1, 32))

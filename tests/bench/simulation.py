@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gearshift.bench.batch.analysis.analyse.roofline import floors
 from gearshift.bench.batch.records import (
     Bound,
     Ceilings,
@@ -26,8 +27,7 @@ from gearshift.bench.batch.records import (
     Trainings,
     Where,
 )
-from gearshift.bench.batch.roofline import floors
-from gearshift.dl.costs import FORWARD, INPUTS, WEIGHTS, Cost
+from gearshift.dl.step.costs import FORWARD, INPUTS, WEIGHTS, Cost
 
 BATCHES = [2**power for power in range(17)]
 

@@ -16,15 +16,15 @@ from rich.console import Console
 from gearshift.__main__ import main
 from gearshift.bench.batch import command, files, records
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
-from gearshift.bench.batch.proof import strongest
-from gearshift.bench.batch.report import show
-from gearshift.bench.batch.steps import TimedSteps
-from gearshift.bench.batch.sweep import Budget, Contestant, Stopped, machine, task_of
-from gearshift.dl import experiment
-from gearshift.dl.config import Configuration, parse
+from gearshift.bench.batch.measure.proof import strongest
+from gearshift.bench.batch.measure.steps import TimedSteps
+from gearshift.bench.batch.measure.sweep import Budget, Contestant, Stopped, machine, task_of
+from gearshift.bench.batch.show.report import show
 from gearshift.dl.data import Splits
-from gearshift.dl.loop import Loop
-from gearshift.dl.resident import Resident
+from gearshift.dl.data.resident import Resident
+from gearshift.dl.experiment.build import build as experiment
+from gearshift.dl.experiment.build.config import Configuration, parse
+from gearshift.dl.training.loop import Loop
 
 TINY = ["--batch-sizes", "1,4,2000", "--budget", "2s", "--set", "model.hidden=[8]", "--set", "train.seed=1"]
 
@@ -215,7 +215,7 @@ def test_a_validation_that_cannot_be_costs_nothing_else(tmp_path: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys
 from gearshift.__main__ import main
-from gearshift.bench.batch.sweep import Budget
+from gearshift.bench.batch.measure.sweep import Budget
 
 note = Budget.note
 

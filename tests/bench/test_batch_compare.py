@@ -18,9 +18,10 @@ from simulation import Device, Roof
 from gearshift.__main__ import main
 from gearshift.backends.errors import DataError
 from gearshift.bench.batch import files
-from gearshift.bench.batch.analysis import analyse
-from gearshift.bench.batch.compare import Change, Comparison, compare
-from gearshift.bench.batch.disturbance import DisturbanceWatch, ReferenceWork, mark, pace, waited
+from gearshift.bench.batch.analysis.analyse.analyse import analyse
+from gearshift.bench.batch.analysis.analyse.compare import Change, Comparison, compare
+from gearshift.bench.batch.analysis.analyse.disturbed import mark, pace
+from gearshift.bench.batch.measure.disturbance import DisturbanceWatch, ReferenceWork, waited
 from gearshift.bench.batch.records import YARDSTICK, Document, Witness
 
 
@@ -238,7 +239,7 @@ def test_pictures(ending: str, noise: float | None, tmp_path: Path) -> None:
         call("bench", "--from", source, "--plot", tmp_path / f"{name}.{ending}")
     one, other = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("one", "other"))
     assert one == other and len(one) > 20_000
-    from gearshift.bench.batch.plots import draw
+    from gearshift.bench.batch.show.plots import draw
 
     figure = draw(files.read(source))
     assert len(figure.axes) == 4 and figure.get_suptitle().startswith("SIMULATION")

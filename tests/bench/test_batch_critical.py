@@ -10,10 +10,12 @@ import simulation
 from simulation import Device
 
 from gearshift.__main__ import main
-from gearshift.bench.batch import files, hyperbola, report
-from gearshift.bench.batch.analysis import analyse, critical_batch
-from gearshift.bench.batch.critical_run import batches_around
+from gearshift.bench.batch import files
+from gearshift.bench.batch.analysis.analyse import hyperbola
+from gearshift.bench.batch.analysis.analyse.analyse import analyse, critical_batch
+from gearshift.bench.batch.measure.critical_run import batches_around
 from gearshift.bench.batch.records import Document
+from gearshift.bench.batch.show import report
 
 TRIALS = 100
 

@@ -14,13 +14,14 @@ from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.bench.batch import ceilings, noise, records, streams
-from gearshift.bench.batch.steps import TimedSteps
-from gearshift.bench.batch.sweep import Budget, Sweep, machine, task_of
+from gearshift.bench.batch import records
+from gearshift.bench.batch.measure import ceilings, noise, streams
+from gearshift.bench.batch.measure.steps import TimedSteps
+from gearshift.bench.batch.measure.sweep import Budget, Sweep, machine, task_of
 from gearshift.bench.gpu_proof.streams import STREAMS
-from gearshift.dl import experiment
-from gearshift.dl.config import parse as configured
-from gearshift.dl.resident import Resident
+from gearshift.dl.data.resident import Resident
+from gearshift.dl.experiment.build import build as experiment
+from gearshift.dl.experiment.build.config import parse as configured
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 

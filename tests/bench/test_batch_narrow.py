@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from gearshift.bench.batch import files
-from gearshift.bench.batch.analysis import analyse
-from gearshift.bench.batch.report import duration, number, settings, show
+from gearshift.bench.batch.analysis.analyse.analyse import analyse
+from gearshift.bench.batch.show.report import duration, number, settings, show
 
 MEASURED = Path(__file__).parents[2] / "bench" / "results" / "batch-size-2-core-xeon.json"
 

@@ -9,11 +9,11 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.bench.batch import noise_run
-from gearshift.bench.batch.descent import SteppedTraining
-from gearshift.bench.batch.noise import PerExample, ratio
-from gearshift.dl.config import parse
-from gearshift.dl.experiment import build_trainer, load_data
+from gearshift.bench.batch.measure import noise_run
+from gearshift.bench.batch.measure.descent import SteppedTraining
+from gearshift.bench.batch.measure.noise import PerExample, ratio
+from gearshift.dl.experiment.build.build import build_trainer, load_data
+from gearshift.dl.experiment.build.config import parse
 
 LAYERS = {
     "relu": lambda: [gs.Linear(7, 9), gs.ReLU(), gs.Linear(9, 4)],

@@ -12,20 +12,20 @@ import pytest
 import gearshift as gs
 from gearshift.backends import host
 from gearshift.backends.numba import compiled
-from gearshift.backends.team import PATIENCE, Team
-from gearshift.bench.batch import ceilings, proof, streams, sweep
-from gearshift.bench.batch.proof import variants
+from gearshift.backends.thread_pool import PATIENCE, Team
+from gearshift.bench.batch.analysis.analyse.roofline import floors
+from gearshift.bench.batch.measure import ceilings, proof, streams, sweep
+from gearshift.bench.batch.measure.proof import variants
+from gearshift.bench.batch.measure.steps import TimedSteps
+from gearshift.bench.batch.measure.sweep import Budget, Sweep, task_of
 from gearshift.bench.batch.records import Ceilings, Document, Rate
-from gearshift.bench.batch.roofline import floors
-from gearshift.bench.batch.steps import TimedSteps
-from gearshift.bench.batch.sweep import Budget, Sweep, task_of
-from gearshift.dl import experiment
-from gearshift.dl.config import Configuration, parse
-from gearshift.dl.costs import FORWARD, Cost
 from gearshift.dl.data import Splits
-from gearshift.dl.dense_chain import plan_of
-from gearshift.dl.plan import Plan
-from gearshift.dl.resident import Resident
+from gearshift.dl.data.resident import Resident
+from gearshift.dl.experiment.build import build as experiment
+from gearshift.dl.experiment.build.config import Configuration, parse
+from gearshift.dl.step.costs import FORWARD, Cost
+from gearshift.dl.step.dense_plan import plan_of
+from gearshift.dl.step.plan import Plan
 
 OPTIONS = ["model.hidden=[8]", "model.dropout=0.0"]
 

@@ -12,9 +12,10 @@ from simulation import Device
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.bench.batch import files, hyperbola
-from gearshift.bench.batch.checked import check
-from gearshift.bench.batch.descent import SteppedTraining
+from gearshift.bench.batch import files
+from gearshift.bench.batch.analysis.analyse import hyperbola
+from gearshift.bench.batch.analysis.analyse.checked import check
+from gearshift.bench.batch.measure.descent import SteppedTraining
 from gearshift.bench.batch.records import Document, TrainingRun, Validation
 
 TRIALS = 200

@@ -18,8 +18,8 @@ from cuda_on_cpu import unavailable
 from fake_cupy import CudaOnCpu, stand_ins
 
 from gearshift import backends
-from gearshift.bench.batch import ceilings, noise_run, sweep
-from gearshift.bench.batch import proof as cause
+from gearshift.bench.batch.measure import ceilings, noise_run, sweep
+from gearshift.bench.batch.measure import proof as cause
 from gearshift.bench.gpu_proof import __main__ as proof
 from gearshift.bench.gpu_proof import contenders, epochs, rivals, stand_in
 from gearshift.bench.gpu_proof import part as parts

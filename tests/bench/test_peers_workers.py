@@ -137,7 +137,7 @@ def test_an_interruption_keeps_the_rounds_before() -> None:
 
 def test_steps_go_on_after_the_plan_came_back_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long steps are run in several calls, and many steps pass over the resident order more than once."""
-    monkeypatch.setattr("gearshift.dl.plan.TICK", 0.0)
+    monkeypatch.setattr("gearshift.dl.step.plan.TICK", 0.0)
     network = networks.parse(CLASSIFIER)
     work = ENTRIES["numpy"].make().steps(network, networks.weights(network), *networks.batch(network, 7))
     np.testing.assert_allclose(work.losses(CHECKED), reference(CLASSIFIER, 7), rtol=2e-5)

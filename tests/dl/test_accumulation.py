@@ -10,7 +10,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, NonFiniteLoss
-from gearshift.dl.loop import Loop
+from gearshift.dl.training.loop import Loop
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((50, 4))

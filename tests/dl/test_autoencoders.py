@@ -13,9 +13,10 @@ from sklearn.decomposition import PCA
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends.errors import ConfigurationError, ShapeError
-from gearshift.dl import autoencoders, pictures
-from gearshift.dl.config import parse
-from gearshift.dl.experiment import build
+from gearshift.dl.experiment.build import pictures
+from gearshift.dl.experiment.build.build import build
+from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.layers import autoencoders
 
 KINDS = ["undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"]
 BACKENDS = ["numpy", "numba"]

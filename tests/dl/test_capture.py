@@ -14,10 +14,10 @@ from fake_cupy import CudaOnCpu, Device, Stream, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.dl import loop as loops
-from gearshift.dl import plan as plans
-from gearshift.dl.capture import TOGETHER, WARM_UP
-from gearshift.dl.loop import Loop
+from gearshift.dl.step import plan as plans
+from gearshift.dl.step.capture import TOGETHER, WARM_UP
+from gearshift.dl.training import loop as loops
+from gearshift.dl.training.loop import Loop
 from gearshift.kernels.operation import Operation
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())

@@ -11,12 +11,12 @@ import pytest
 from built_in import built_in
 
 import gearshift as gs
-from gearshift.dl.config import AutoencoderSection, ModelSection, parse
-from gearshift.dl.experiment import build, build_callbacks
+from gearshift.dl.experiment.build.build import build, build_callbacks
+from gearshift.dl.experiment.build.config import AutoencoderSection, ModelSection, parse
+from gearshift.dl.experiment.build.sample import SAMPLE
 from gearshift.dl.layers import Layer
 from gearshift.dl.layers.activations import activations
-from gearshift.dl.sample import SAMPLE
-from gearshift.dl.schedules import schedules
+from gearshift.dl.optimizers.schedules import schedules
 
 ROWS, BATCH = 24, 12  # two steps
 TOLERANCE = 1e-9
@@ -226,4 +226,4 @@ def test_every_layer_is_here() -> None:
 def test_the_sample_names_every_choice() -> None:
     aliases = [kind.alias for kind in built_in(schedules()).values() if kind.alias]
     missing = [name for name in (*built_in(activations()), *aliases) if f'"{name}"' not in SAMPLE]
-    assert not missing, "dl/sample.py lists what a configuration can choose"
+    assert not missing, "dl/experiment/sample.py lists what a configuration can choose"

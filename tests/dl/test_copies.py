@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl import loop, plan
+from gearshift.dl.step import plan
+from gearshift.dl.training import loop
 
 RANDOM = np.random.default_rng(3)
 X, Y = RANDOM.normal(size=(70, 5)), RANDOM.integers(0, 3, 70)

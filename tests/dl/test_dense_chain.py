@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
-from gearshift.backends.team import Team
-from gearshift.dl.dense_chain import BLOCK, DensePlan, recognize
-from gearshift.dl.dense_layout import Layout
-from gearshift.dl.loop import Loop
-from gearshift.dl.plan import Plan
+from gearshift.backends.thread_pool import Team
+from gearshift.dl.step.dense_layout import Layout
+from gearshift.dl.step.dense_plan import BLOCK, DensePlan
+from gearshift.dl.step.fused_mlp import recognize
+from gearshift.dl.step.plan import Plan
+from gearshift.dl.training.loop import Loop
 
 CPUS = ("numba", "numpy")
 ACTIVATIONS = (gs.ReLU, gs.Tanh, gs.Sigmoid, None)
@@ -166,7 +167,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, batch: int, m
     parts = first.parts
     other = Team(threads)
     monkeypatch.setattr(Team, "parts", lambda *_: parts)
-    monkeypatch.setattr("gearshift.dl.dense_chain.team", lambda: other)
+    monkeypatch.setattr("gearshift.dl.step.dense_plan.team", lambda: other)
     found = fitted(trainer(widths, "numba", dtype="float32"), data, batch)
     for name, value in expected.items():
         assert found[name].tobytes() == value.tobytes(), name
@@ -189,7 +190,7 @@ def test_the_text_uncompiled() -> None:
     run, listed = trainer(widths, "numba"), trainer(widths, "numpy")
     plan = plan_of(run, data, 5)
     assert isinstance(plan, DensePlan)
-    from gearshift.kernels import dense_chain
+    from gearshift.kernels.dense import chain as dense_chain
 
     plan._steps, plan.parts, plan._team = dense_chain.steps, 1, Team(1)
     for batch in (5, 5, 2):

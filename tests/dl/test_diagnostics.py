@@ -12,9 +12,9 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, DataError
-from gearshift.dl import plots
+from gearshift.dl.diagnostics import plots
 from gearshift.dl.diagnostics.curvature import Spectrum, spectrum_of
-from gearshift.dl.initializers import ones
+from gearshift.dl.layers.initializers import ones
 
 BACKENDS = ["numpy", "numba"]
 RANDOM = np.random.default_rng(0)

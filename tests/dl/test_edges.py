@@ -10,16 +10,16 @@ import pytest
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.kernels.activation import ACTIVATION, ACTIVATION_BACKWARD, RELU, SIGMOID, TANH
-from gearshift.kernels.batch_norm import BATCH_NORM
-from gearshift.kernels.binary_cross_entropy import BINARY_CROSS_ENTROPY
-from gearshift.kernels.gelu import GELU
-from gearshift.kernels.hinge import HINGE
-from gearshift.kernels.layer_norm import LAYER_NORM
+from gearshift.kernels.activations.activation import ACTIVATION, ACTIVATION_BACKWARD, RELU, SIGMOID, TANH
+from gearshift.kernels.activations.gelu import GELU
+from gearshift.kernels.activations.softplus import SOFTPLUS
+from gearshift.kernels.losses.binary_cross_entropy import BINARY_CROSS_ENTROPY
+from gearshift.kernels.losses.hinge import HINGE
+from gearshift.kernels.losses.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
+from gearshift.kernels.norms.batch_norm import BATCH_NORM
+from gearshift.kernels.norms.layer_norm import LAYER_NORM
 from gearshift.kernels.operation import Operation
-from gearshift.kernels.softmax import SOFTMAX
-from gearshift.kernels.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
-from gearshift.kernels.softplus import SOFTPLUS
+from gearshift.kernels.sequences.softmax import SOFTMAX
 
 BACKENDS = ["numpy", "numba"]
 RANDOM = np.random.default_rng(0)

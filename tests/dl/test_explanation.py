@@ -13,9 +13,9 @@ from built_in import built_in
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.dl.dense_chain import recognize
-from gearshift.dl.dense_obstacle import obstacle
-from gearshift.dl.program import step_of
+from gearshift.dl.step.dense_obstacle import obstacle
+from gearshift.dl.step.fused_mlp import recognize
+from gearshift.dl.step.program import training
 
 X, LABELS = np.random.default_rng(0).normal(size=(12, 4)), np.arange(12) % 3
 PREVENTED = "training runs operation by operation: the compiled loop for plain MLPs does not cover "
@@ -101,14 +101,14 @@ PLAIN: dict[str, Callable[[], gs.Trainer]] = {
 def test_a_plain_network_runs_as_the_loop(case: str) -> None:
     run = PLAIN[case]()
     assert run.explain() == LOOP
-    chain = recognize(step_of(run, 4, 0).graph)
+    chain = recognize(training(run.spec, 4).graph)
     assert chain is not None and chain.update is not None and chain.loss.operation is type(run.loss).operation
 
 
 def test_no_graph_is_both_recognised_and_prevented() -> None:
     for make in (*(make for make, _ in CASES.values()), *PLAIN.values()):
         run = make()
-        graph = step_of(run, 4, 0).graph
+        graph = training(run.spec, 4).graph
         assert (recognize(graph) is None) is (obstacle(graph) is not None) or run.optimizer.on_host
 
 

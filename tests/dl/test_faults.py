@@ -13,8 +13,9 @@ import pytest
 from fake_cupy import stand_ins
 
 import gearshift as gs
-from gearshift.dl import loop, plan
 from gearshift.dl.layers import Standardize
+from gearshift.dl.step import plan
+from gearshift.dl.training import loop
 
 
 def data(rows: int = 23) -> gs.Dataset:

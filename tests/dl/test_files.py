@@ -15,12 +15,12 @@ import gearshift as gs
 from gearshift.backends.errors import UserError
 from gearshift.bench.batch import files
 from gearshift.bench.peers import results
-from gearshift.dl import experiment
-from gearshift.dl.config import parse, read
 from gearshift.dl.data.csv import read_csv
 from gearshift.dl.data.idx import read_idx
 from gearshift.dl.data.npy import read_npy, read_npz
 from gearshift.dl.data.text import read_text
+from gearshift.dl.experiment.build import build as experiment
+from gearshift.dl.experiment.build.config import parse, read
 from gearshift.dl.optimizers import NewtonCG
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -123,7 +123,7 @@ def test_labels_beyond_64_signed_bits(last: int, tmp_path: Path) -> None:
 
 def test_a_history_without_the_measure_that_is_watched(tmp_path: Path) -> None:
     """Said before anything is trained."""
-    from gearshift.dl.run import LAST, RunWriter
+    from gearshift.dl.experiment.build.run import LAST, RunWriter
 
     x, y = np.zeros((6, 2)), np.arange(6) % 2
     trainer = gs.Trainer(gs.Sequential(gs.Linear(2, 2)), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gearshift.__main__ import application, main
-from gearshift.dl import progress
+from gearshift.dl.training import progress
 
 QUICK = ["--set", "train.epochs=1", "--set", "model.hidden=[4]", "--backend", "numpy", "--quiet"]
 

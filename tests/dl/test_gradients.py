@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
-from gearshift.dl import plan
-from gearshift.dl.graph import Graph, Value
-from gearshift.dl.initializers import ones
-from gearshift.kernels.activation import ACTIVATION, SIGMOID, TANH
-from gearshift.kernels.add import ADD
+from gearshift.dl.graph.graph.graph import Graph, Value
+from gearshift.dl.layers.initializers import ones
+from gearshift.dl.step import plan
+from gearshift.kernels.activations.activation import ACTIVATION, SIGMOID, TANH
+from gearshift.kernels.arrays.add import ADD
 
 TOLERANCE = 2e-9  # of central differences: at their best step, ε^(1/3), ε^(2/3) ≈ 4e-11 times third derivatives
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import gearshift as gs
 from gearshift.backends.errors import ShapeError
-from gearshift.dl.hessian import Hessian
-from gearshift.dl.initializers import ones
+from gearshift.dl.diagnostics.hessian import Hessian
+from gearshift.dl.layers.initializers import ones
 
 BACKENDS = ["numpy", "numba"]
 RANDOM = np.random.default_rng(0)

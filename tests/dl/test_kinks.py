@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl.initializers import ones
+from gearshift.dl.layers.initializers import ones
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch

@@ -12,7 +12,7 @@ import pytest
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.learning_rates import Trial, Trials
+from gearshift.dl.diagnostics.learning_rates import Trial, Trials
 
 X = np.random.default_rng(0).standard_normal((40, 3))
 Y = X @ np.array([[1.0], [-2.0], [0.5]])

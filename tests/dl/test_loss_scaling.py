@@ -13,8 +13,8 @@ from cuda_on_cpu import unavailable
 from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift.dl import state
-from gearshift.kernels.loss_scale import FIRST
+from gearshift.dl.step import state
+from gearshift.kernels.updates.loss_scale import FIRST
 
 SKIPPED = 5  # of the first steps, whose gradients of some 20 are beyond float16's 65,504 from a scale of 4,096 on
 FITS = FIRST / 2**SKIPPED

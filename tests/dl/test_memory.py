@@ -18,9 +18,9 @@ import gearshift as gs
 from gearshift import backends
 from gearshift.backends.cupy import CuPyBackend
 from gearshift.backends.philox import draws, key_of, permutation
-from gearshift.dl import streamed
-from gearshift.dl.loop import EVALUATION_ROWS, Loop
-from gearshift.dl.memory import DRAWN, must_stream
+from gearshift.dl.data import streamed
+from gearshift.dl.step.memory import DRAWN, must_stream
+from gearshift.dl.training.loop import EVALUATION_ROWS, Loop
 
 
 class Tight(CudaOnCpu):

@@ -11,7 +11,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import CheckpointError, ConfigurationError, ShapeError
-from gearshift.dl.architecture import build
+from gearshift.dl.layers.architecture import build
 
 BACKENDS = ("numpy", "numba")
 X = np.random.default_rng(0).standard_normal((9, 6))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl.objective import Objective
-from gearshift.dl.plan import share_memory
-from gearshift.dl.program import evaluation, gradient, prediction
+from gearshift.dl.diagnostics.objective import Objective
+from gearshift.dl.step.plan import share_memory
+from gearshift.dl.step.program import evaluation
+from gearshift.dl.step.spec import StepSpec, gradient, prediction
 
 BACKENDS = ["numpy", "numba"]
 RANDOM = np.random.default_rng(0)
@@ -100,5 +101,5 @@ def test_only_memory_that_the_graph_fills_is_written_in_place(name: str) -> None
 
 
 def test_a_step_that_gathers_its_rows_still_works_in_place_on_the_copy() -> None:
-    program = evaluation(net(gs.Tanh()), gs.CrossEntropyLoss(), 6)
+    program = evaluation(StepSpec(net(gs.Tanh()), gs.CrossEntropyLoss(), gs.SGD()), 6)
     assert program.x in share_memory(program.graph).values()

@@ -15,14 +15,14 @@ from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.config import parse
-from gearshift.dl.dense_chain import DensePlan
-from gearshift.dl.experiment import build_loss, build_model, build_optimizer
+from gearshift.dl.experiment.build.build import build_loss, build_model, build_optimizer
+from gearshift.dl.experiment.build.config import parse
 from gearshift.dl.layers.activations import activations
-from gearshift.dl.loop import Loop
+from gearshift.dl.step.dense_plan import DensePlan
+from gearshift.dl.training.loop import Loop
 from gearshift.kernels.counters import FAILED, ROW
-from gearshift.kernels.loss import loss_operation
-from gearshift.kernels.update import constants, ranges, update_operation
+from gearshift.kernels.losses.loss import loss_operation
+from gearshift.kernels.updates.update import constants, ranges, update_operation
 
 RANDOM = np.random.default_rng(5)
 X, Y = RANDOM.normal(size=(40, 5)), RANDOM.normal(size=(40, 2))

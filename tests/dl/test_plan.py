@@ -9,10 +9,10 @@ import pytest
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.dl.arena import Arena
-from gearshift.dl.loop import Loop
-from gearshift.dl.plan import BINDINGS, Plan
-from gearshift.dl.program import prediction
+from gearshift.dl.step.arena import Arena
+from gearshift.dl.step.plan import BINDINGS, Plan
+from gearshift.dl.step.program import prediction
+from gearshift.dl.training.loop import Loop
 
 
 def loop(backend: str = "numba", rows: int = 64, batch_size: int = 16) -> Loop:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl import loop, plan, progress
+from gearshift.dl.step import plan
+from gearshift.dl.training import loop, progress
 
 
 def fit(verbose: bool = True) -> None:

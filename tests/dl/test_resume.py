@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl import loop, plan
+from gearshift.dl.step import plan
+from gearshift.dl.training import loop
 
 TIMINGS = ("seconds", "samples_per_second")
 ROWS, BATCH, EPOCHS = 23, 5, 3

@@ -10,9 +10,9 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.config import parse
-from gearshift.dl.experiment import build_schedule
-from gearshift.dl.initializers import WEIGHTS
+from gearshift.dl.experiment.build.build import build_schedule
+from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.layers.initializers import WEIGHTS
 
 
 def test_closed_forms() -> None:

@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.dl.config import SearchConfiguration, parse_as, read_as
 from gearshift.dl.estimators.base import TrainingInterrupted
-from gearshift.dl.search import prepare
+from gearshift.dl.experiment.build.config import SearchConfiguration, parse_as, read_as
+from gearshift.dl.experiment.build.search import prepare
 
 GRID = """
 [estimator]

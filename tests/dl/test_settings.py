@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl import loop, plan
-from gearshift.dl.shared import DATA, STATE, together
+from gearshift.dl.step import plan
+from gearshift.dl.step.shared import DATA, STATE, together
+from gearshift.dl.training import loop
 
 BACKENDS = ("numpy", "numba")
 RANDOM = np.random.default_rng(5)

@@ -10,7 +10,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends import host
-from gearshift.backends.team import team
+from gearshift.backends.thread_pool import team
 
 
 def multiply_with_numpy(stop: threading.Event) -> None:

@@ -14,8 +14,8 @@ from fake_cupy import CudaOnCpu, stand_ins
 import gearshift as gs
 from gearshift.backends import precision as short
 from gearshift.backends.errors import BackendUnavailable
-from gearshift.dl.capture import TOGETHER
-from gearshift.kernels.loss_scale import FIRST
+from gearshift.dl.step.capture import TOGETHER
+from gearshift.kernels.updates.loss_scale import FIRST
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 

@@ -16,10 +16,10 @@ from safetensors.numpy import load_file
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl import autoencoders
 from gearshift.dl.commands import train as training
-from gearshift.dl.config import parse
-from gearshift.dl.experiment import build_optimizer
+from gearshift.dl.experiment.build.build import build_optimizer
+from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.layers import autoencoders
 
 SMALL = ["--set", "train.epochs=2", "--set", "model.hidden=[4]", "--set", "data.test=0", "--set", "data.validation=0"]
 COMPILING = "compiling kernels"

@@ -14,9 +14,9 @@ from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.dl import streamed
-from gearshift.dl.loop import Loop
-from gearshift.dl.streamed import Streamed, block_rows
+from gearshift.dl.data import streamed
+from gearshift.dl.data.streamed import Streamed, block_rows
+from gearshift.dl.training.loop import Loop
 
 ROWS = 1003
 ROOM = {"bytes": 1 << 40}

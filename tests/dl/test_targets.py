@@ -14,9 +14,9 @@ from sklearn.metrics import mean_squared_error, r2_score
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends.errors import CheckpointError, ConfigurationError, DataError, ShapeError
-from gearshift.dl import experiment
-from gearshift.dl.config import parse
-from gearshift.dl.learning_rates import learning_rate_trials
+from gearshift.dl.diagnostics.learning_rates import learning_rate_trials
+from gearshift.dl.experiment.build import build as experiment
+from gearshift.dl.experiment.build.config import parse
 from gearshift.dl.storage import load_tensors, save_tensors
 from gearshift.dl.storage.strict_json import dumps
 

@@ -15,7 +15,7 @@ import pytest
 import gearshift as gs
 from gearshift.backends.errors import CheckpointError, ConfigurationError, DataError, NonFiniteLoss, ShapeError
 from gearshift.backends.philox import key_of, permutation
-from gearshift.dl.architecture import build
+from gearshift.dl.layers.architecture import build
 
 BACKENDS = ("numpy", "numba")
 ROWS, LENGTH, TOKENS = 10, 6, 9

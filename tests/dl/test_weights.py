@@ -10,9 +10,9 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, DataError
-from gearshift.dl import experiment
-from gearshift.dl.autoencoders import reconstructing
-from gearshift.dl.config import parse
+from gearshift.dl.data.reconstruction import reconstructing
+from gearshift.dl.experiment.build import build as experiment
+from gearshift.dl.experiment.build.config import parse
 
 BACKENDS = ("numpy", "numba")
 RANDOM = np.random.default_rng(0)

@@ -10,9 +10,9 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.config import parse, read, write
-from gearshift.dl.experiment import build, build_trainer
-from gearshift.dl.wiring import wire
+from gearshift.dl.experiment.build.build import build, build_trainer
+from gearshift.dl.experiment.build.config import parse, read, write
+from gearshift.dl.layers.wiring import wire
 
 TEXT = """
 [data]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from gearshift.__main__ import main
-from gearshift.dl import loop, plan
+from gearshift.dl.step import plan
+from gearshift.dl.training import loop
 
-PRELOADED = ["killed", "gearshift.dl.commands.train", "gearshift.dl.experiment", "sklearn.model_selection"]
+PRELOADED = ["killed", "gearshift.dl.commands.train", "gearshift.dl.experiment.build", "sklearn.model_selection"]
 
 
 def train(arguments: list[str]) -> None:

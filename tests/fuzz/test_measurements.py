@@ -18,8 +18,8 @@ if sys.platform != "linux":
 from fuzzing import CASES, Fuzzer, command, mutated, scrambled
 
 from gearshift.bench.batch import files
-from gearshift.bench.batch.compare import compare
-from gearshift.bench.batch.report import show
+from gearshift.bench.batch.analysis.analyse.compare import compare
+from gearshift.bench.batch.show.report import show
 from gearshift.bench.peers import report, results
 
 RESULTS = Path(__file__).parents[2] / "bench" / "results"

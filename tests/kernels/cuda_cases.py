@@ -29,7 +29,7 @@ import gearshift.kernels
 from gearshift.backends import cuda
 from gearshift.backends.precision import is_short
 from gearshift.kernels.operation import Operation
-from gearshift.kernels.update import with_copy
+from gearshift.kernels.updates.update import with_copy
 
 FAMILIES = (
     cuda_activations,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gearshift.backends.precision import is_short
-from gearshift.kernels.activation import IDENTITY, RELU, SIGMOID, TANH
+from gearshift.kernels.activations.activation import IDENTITY, RELU, SIGMOID, TANH
 from gearshift.kernels.counters import COUNTERS, CURSOR, FAILED, ROW, SKIP, STEP
 
 ACTIVATIONS = (IDENTITY, RELU, TANH, SIGMOID)

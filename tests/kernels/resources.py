@@ -20,7 +20,7 @@ import nvrtc
 from cuda_cases import KERNELS, SHORT, UPDATES, cases, copying, operations
 
 from gearshift.backends.cuda import KernelProgram, prepare
-from gearshift.bench.batch.streams import PASSES
+from gearshift.bench.batch.measure.streams import PASSES
 from gearshift.bench.gpu_proof.streams import STREAMS
 from gearshift.kernels.operation import Operation
 

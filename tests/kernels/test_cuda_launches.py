@@ -14,7 +14,8 @@ from cuda_draw import Case
 
 import gearshift.kernels
 from gearshift.backends import cuda
-from gearshift.kernels import activation, counters, launch
+from gearshift.kernels import counters, launch
+from gearshift.kernels.activations import activation
 from gearshift.kernels.operation import Cuda, Operation
 
 FOLDER = Path(gearshift.kernels.__path__[0])
@@ -34,7 +35,7 @@ def test_every_operation_has_a_cuda_text_and_cases() -> None:
 
 def test_every_cuda_text_belongs_to_an_operation() -> None:
     entries = {(operation.cuda.source, operation.cuda.entry) for operation in OPERATIONS.values() if operation.cuda}
-    written = {(f.name, entry) for f in FOLDER.glob("*.cu") for entry in cuda.signatures(cuda.source_text(f))}
+    written = {(f.name, entry) for f in FOLDER.rglob("*.cu") for entry in cuda.signatures(cuda.source_text(f))}
     assert entries == written
 
 
@@ -109,7 +110,7 @@ def test_wrong_launch_is_refused(change: Any, message: str) -> None:
 
 def test_a_size_beyond_its_parameter_is_refused() -> None:
     """Most sizes are of 64 bits; widths of rows are not."""
-    parameters = cuda.signatures(cuda.source_text(FOLDER / "gather.cu"))["gather"]
+    parameters = cuda.signatures(cuda.source_text(FOLDER / "batches" / "gather.cu"))["gather"]
     assert [(p.type, p.name) for p in parameters if not p.pointer] == [("long long", "rows"), ("int", "n")]
     arrays = [np.zeros(1, np.float32), *(np.zeros(1, np.int64) for _ in range(2)), np.zeros(1, np.float32)]
     given = cuda.typed("gather", parameters, {"DATA": "float", "BATCH": "float"}, [*arrays, 1 << 40, 3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gearshift.backends.numba import compiled
-from gearshift.kernels.exponential import LEAST, MOST, exp
+from gearshift.kernels.activations.exponential import LEAST, MOST, exp
 
 
 def test_within_a_unit_in_the_last_place() -> None:

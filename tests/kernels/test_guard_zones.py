@@ -11,10 +11,10 @@ import pytest
 
 from gearshift.backends import machine
 from gearshift.backends import numba as numba_backend
-from gearshift.backends.team import Team
-from gearshift.kernels.dense_parts import Matrix, Tools
-from gearshift.kernels.matmul import reference as matmul
-from gearshift.kernels.product import LEFT, NEITHER, RIGHT, SCRATCH, product
+from gearshift.backends.thread_pool import Team
+from gearshift.kernels.arrays.matmul import reference as matmul
+from gearshift.kernels.dense.parts import Matrix, Tools
+from gearshift.kernels.dense.product import LEFT, NEITHER, RIGHT, SCRATCH, product
 
 SECONDS = float(os.environ.get("GEARSHIFT_STRESS_SECONDS", "120"))
 GUARD, MARK = 4096, 54321.0

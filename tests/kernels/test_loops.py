@@ -19,7 +19,7 @@ from numba.core.errors import TypingError
 import gearshift as gs
 from gearshift.backends.numba import NumbaBackend, compiled
 from gearshift.backends.philox import key_of, words
-from gearshift.kernels.activation import RELU
+from gearshift.kernels.activations.activation import RELU
 from gearshift.kernels.operation import Operation
 
 OPERATIONS = operations()

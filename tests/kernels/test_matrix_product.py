@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from gearshift.backends import matrix_unit
 from gearshift.backends import numba as numba_backend
 from gearshift.backends.matrix_unit import begin, end
-from gearshift.kernels.dense_parts import Matrix, Tools
-from gearshift.kernels.matrix_product import (
+from gearshift.kernels.dense.matrix_product import (
     ALL,
     DEPTH,
     LEFT_PANELS,
@@ -25,6 +24,7 @@ from gearshift.kernels.matrix_product import (
     split_rows,
     words,
 )
+from gearshift.kernels.dense.parts import Matrix, Tools
 
 GUARD, MARK = 40, 12345
 WHOLE = {"": matrix_unit.ALL_PAIRS, "a": matrix_unit.INTEGERS_LEFT, "b": matrix_unit.INTEGERS_RIGHT}
@@ -46,7 +46,7 @@ def multiply(rows, columns, depth, a, b, c, more, panels, strip, pairs, factors)
     end()
 
 
-multiply.__module__ = "gearshift.kernels.matrix_product"  # so that it is compiled with what it calls
+multiply.__module__ = "gearshift.kernels.dense.matrix_product"  # so that it is compiled with what it calls
 
 
 def guarded(values: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import gearshift as gs
 from gearshift.backends import machine
 from gearshift.backends import numba as numba_backend
-from gearshift.kernels.dense_parts import Matrix, Tools
-from gearshift.kernels.product import LEFT, NEITHER, RIGHT, SCRATCH, product
+from gearshift.kernels.dense.parts import Matrix, Tools
+from gearshift.kernels.dense.product import LEFT, NEITHER, RIGHT, SCRATCH, product
 
 GUARD = 40
 MARK = 12345.0

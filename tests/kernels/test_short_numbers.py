@@ -13,7 +13,7 @@ from cuda_draw import Case
 from cuda_on_cpu import HostCuda, unavailable
 
 from gearshift.backends import numpy as numpy_backend
-from gearshift.kernels.convert import CONVERT
+from gearshift.kernels.batches.convert import CONVERT
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 

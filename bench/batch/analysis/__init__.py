@@ -1,0 +1,1 @@
+"""What results say: pure functions of the document."""

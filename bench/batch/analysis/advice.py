@@ -1,0 +1,92 @@
+"""Which batch size reaches the target soonest, at which learning rate, and what goes with it. Pure functions.
+
+Steps to a target are S_min (1 + B/b), with the noise scale B (McCandlish et al. 2018), and a step takes t(b): so the
+time is T(b) = S_min (1 + B/b) t(b). Where t(b) = t0 + b·ts, it is least at √(B·n½) with n½ = t0/ts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ....dl.optimizers.base import Optimizer
+from .curve import Curve
+
+NEAR = 1.05  # times the least time: all batch sizes up to there count as good
+GRID = 600
+
+
+@dataclass(frozen=True)
+class Soonest:
+    """The batch size that reaches the target soonest, and those within 5 % of it.
+
+    Attributes
+    ----------
+    cost : (1 + B/b)·t(b) there: seconds to the target by the number of steps at a huge batch.
+    edge : whether the best is the largest or smallest batch size there was to choose from.
+    """
+
+    batch: int
+    low: int
+    high: int
+    cost: float
+    edge: str = ""
+
+
+def cost(measured: Curve, noise: float, batch: Any) -> Any:
+    """(1 + B/b)·t(b), on the measured curve."""
+    return (1 + noise / batch) * measured.at(batch)
+
+
+def soonest(measured: Curve, noise: float, largest: int) -> Soonest:
+    """The best batch size on the measured curve, of at most `largest` rows."""
+    first = measured.batches[0]
+    last = max(first, min(measured.batches[-1], largest))
+    grid = np.exp(np.linspace(math.log(first), math.log(last), GRID))
+    costs = cost(measured, noise, grid)
+    best = int(np.argmin(costs))
+    good = costs <= NEAR * costs[best]
+    low = high = best
+    while low and good[low - 1]:
+        low -= 1
+    while high + 1 < GRID and good[high + 1]:
+        high += 1
+    edge = "smallest" if best == 0 else "largest" if best == GRID - 1 else ""
+    return Soonest(round(grid[best]), round(grid[low]), round(grid[high]), float(costs[best]), edge)
+
+
+def learning_rate(optimizer: str, lr: float, before: int, after: int, noise: float) -> float:
+    """The rate at batch size `after` that goes with `lr` at `before`.
+
+    SGD, with momentum or without: ε(b) = ε_max / (1 + B/b) (McCandlish et al. 2018). Optimizers that divide by the
+    gradient's size, as Adam: ε(b) = 2 ε_max / (√(B/b) + √(b/B)), which rises to b = B and falls beyond (Li et al.
+    2024, arXiv 2405.14578).
+    """
+
+    kind = Optimizer.registered.get(optimizer)
+
+    def relative(batch: int) -> float:
+        if kind is not None and kind.proportional:
+            return 1 / (1 + noise / batch)
+        return 2 / (math.sqrt(noise / batch) + math.sqrt(batch / noise))
+
+    return lr * relative(after) / relative(before) if noise > 0 else lr
+
+
+def epochs(before: int, after: int, noise: float, count: int) -> int:
+    """Epochs at batch size `after` that learn as much as `count` at `before`: examples to a target grow as b + B."""
+    return max(1, round(count * (after + noise) / (before + noise)))
+
+
+def rounded(number: float) -> float:
+    """Two digits: nobody sets a rate of 0.00173205."""
+    return float(f"{number:.2g}")
+
+
+def pleasant(soon: Soonest) -> int:
+    """A batch size to type: the power of two nearest to the best, where one lies among the good ones."""
+    power = 2 ** round(math.log2(soon.batch))
+    return power if soon.low <= power <= soon.high else soon.batch

@@ -1,0 +1,321 @@
+"""What a run of `gearshift bench` says: a pure function of the document."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from ..records import Document, Estimate, Point
+from . import advice
+from .curve import Curve, crossover, curve, fit, half_peak
+from .hyperbola import OFF
+from .trained import hyperbola
+
+DOUBTFUL = 0.25  # share of batch sizes without undisturbed rounds, from which advice is doubtful
+WAITS = {
+    ("compute", "list"): "arithmetic",
+    ("compute", "chain"): "arithmetic",
+    ("memory", "list"): "memory",
+    ("memory", "chain"): "memory",
+    ("launch", "list"): "calls from Python",
+    ("launch", "chain"): "its threads to meet",
+    ("launch", "cupy"): "launches",
+}
+
+
+@dataclass(frozen=True)
+class Knee:
+    """Where throughput stops to grow.
+
+    Attributes
+    ----------
+    t0, ts, misfit, fits : the line t(b) = t0 + b·ts, and whether it explains the curve.
+    half_peak : batch size of half the peak throughput; None where the smallest has more, or the largest less.
+    grows : whether the largest has less, by the line: n½ lies beyond what was measured.
+    peak : samples a second at best.
+    peak_batch : where.
+    underuse : how many times slower than the peak the smallest batch size is.
+    """
+
+    t0: float
+    ts: float
+    misfit: float
+    fits: bool
+    half_peak: Estimate | None
+    grows: bool
+    peak: float
+    peak_batch: int
+    underuse: float
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """From which batch size `above` is the faster of two; below it `below` is.
+
+    Where there is no such batch size, `above` is the faster at every batch size, or, not `throughout`, at most of them.
+    """
+
+    below: str
+    above: str
+    batch: Estimate | None
+    throughout: bool = True
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The batch size to take on a backend, and what goes with it.
+
+    Attributes
+    ----------
+    batch : a batch size to type; `soonest` is the best itself, `low` to `high` are within 5 % of it.
+    critical : the critical batch size that all of it counts with.
+    low_critical, high_critical : the best batch sizes for the ends of its interval.
+    explained : √(B·n½), where the line fits.
+    gain : how many times sooner than the configured batch size; None where that one was not measured.
+    memory_bytes : activations and workspace at `batch`.
+    """
+
+    backend: str
+    critical: float
+    batch: int
+    soonest: int
+    low: int
+    high: int
+    low_critical: int
+    high_critical: int
+    explained: float | None
+    edge: str
+    cost: float
+    gain: float | None
+    lr: float
+    epochs: int
+    schedule_steps: int
+    warmup: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All of it. `best` is the backend to take; its advice comes first."""
+
+    knees: dict[str, Knee] = field(default_factory=dict)
+    crossings: list[Crossing] = field(default_factory=list)
+    advice: list[Advice] = field(default_factory=list)
+    best: str = ""
+    sentence: str = ""
+
+
+def analyse(document: Document) -> Analysis:
+    """Knees, crossings, advice and the sentence that a person would say."""
+    curves = {where.name: measured for where in document.backends if (measured := curve_of(document, where.name))}
+    knees = {name: knee(measured) for name, measured in curves.items()}
+    crossings = [found for pair in combinations(curves, 2) if (found := _crossing(curves, *pair))]
+    given = sorted((_advice(document, name, curves[name], knees[name]) for name in curves), key=lambda one: one.cost)
+    best = given[0].backend if given else ""
+    if not document.noise:
+        best = max(knees, key=lambda name: knees[name].peak, default="")
+        given = []
+    return Analysis(knees, crossings, given, best, sentence(document, knees, crossings, given, best))
+
+
+def curve_of(document: Document, backend: str) -> Curve | None:
+    """A backend's curve; None of fewer than two batch sizes."""
+    points = document.of(backend)
+    return curve([point.batch for point in points], [point.counted for point in points]) if len(points) > 1 else None
+
+
+def knee(measured: Curve) -> Knee:
+    """Where this curve's throughput stops to grow."""
+    line, speeds = fit(measured), measured.batches / measured.seconds
+    top = int(speeds.argmax())
+    return Knee(
+        line.t0,
+        line.ts,
+        line.misfit,
+        line.fits,
+        half_peak(measured, line),
+        line.grows(measured.batches[-1]),
+        float(speeds[top]),
+        int(measured.batches[top]),
+        float(speeds[top] / speeds[0]),
+    )
+
+
+def _crossing(curves: dict[str, Curve], one: str, other: str) -> Crossing | None:
+    """None of curves that have no two batch sizes in common."""
+    a, b = curves[one], curves[other]
+    for below, above in ((one, other), (other, one)):
+        found = crossover(curves[below], curves[above])
+        if found and a.batches[0] < found.value < a.batches[-1]:
+            return Crossing(below, above, found)
+    batches = np.union1d(a.batches, b.batches)
+    batches = batches[(batches >= max(a.batches[0], b.batches[0])) & (batches <= min(a.batches[-1], b.batches[-1]))]
+    if len(batches) < 2:
+        return None
+    quicker = a.at(batches) < b.at(batches)
+    slower, faster = (other, one) if quicker.mean() > 0.5 else (one, other)
+    return Crossing(slower, faster, None, throughout=bool(quicker.all() or not quicker.any()))
+
+
+def noise_scale(document: Document) -> Estimate | None:
+    """The noise scale that counts for the optimizer: Adam's in Adam's own coordinates."""
+    if document.noise is None:
+        return None
+    return document.noise.adam or document.noise.scale
+
+
+def critical_batch(document: Document) -> Estimate | None:
+    """The critical batch size that the advice counts with: measured by training, else what the noise scale predicts.
+
+    As a prediction the noise scale is off by more than `OFF` one time in three, so twice that is its interval.
+    """
+    scale = noise_scale(document)
+    shape = hyperbola(document.trainings, scale.value) if scale and document.trainings else None
+    if shape is not None or scale is None:
+        return shape and shape.critical
+    return Estimate(value=scale.value, low=scale.low / OFF**2, high=scale.high * OFF**2)
+
+
+def _advice(document: Document, name: str, measured: Curve, knee: Knee) -> Advice:
+    task, scale = document.task, critical_batch(document) or Estimate(value=0, low=0, high=0)
+    soon = advice.soonest(measured, scale.value, task.rows)
+    ends = [advice.soonest(measured, noise, task.rows).batch for noise in (scale.low, scale.high)]
+    batch, before = advice.pleasant(soon), min(task.batch_size, task.rows)
+    inside = measured.batches[0] <= before <= measured.batches[-1]
+    point = min(document.of(name), key=lambda point: abs(math.log(point.batch / batch)))
+    epochs = advice.epochs(before, batch, scale.value, task.epochs)
+    stretch = math.ceil(task.rows / batch) * epochs / (math.ceil(task.rows / before) * task.epochs)
+    return Advice(
+        backend=name,
+        critical=scale.value,
+        batch=batch,
+        soonest=soon.batch,
+        low=soon.low,
+        high=soon.high,
+        low_critical=ends[0],
+        high_critical=ends[1],
+        explained=math.sqrt(scale.value * knee.t0 / knee.ts) if knee.fits and knee.ts > 0 else None,
+        edge=soon.edge,
+        cost=soon.cost,
+        gain=float(advice.cost(measured, scale.value, before) / soon.cost) if inside else None,
+        lr=advice.rounded(advice.learning_rate(task.optimizer, task.lr, before, batch, scale.value)),
+        epochs=epochs,
+        schedule_steps=round(task.schedule_steps * stretch),
+        warmup=round(task.warmup * stretch),
+        memory_bytes=round(point.memory_bytes * batch / point.batch) if batch > point.batch else point.memory_bytes,
+    )
+
+
+def sentence(
+    document: Document, knees: dict[str, Knee], crossings: list[Crossing], given: list[Advice], best: str
+) -> str:
+    """What a person would say."""
+    if not best:
+        return "Too little was measured to say anything: two batch sizes are needed."
+    parts = [*_doubt(document, best), _underuse(document, knees[best], best)]
+    if given:
+        parts.append(_soonest(document, given))
+    for crossing in crossings:
+        if best in (crossing.below, crossing.above):
+            parts.append(_faster(crossing, best))
+    text = " ".join(parts)
+    return f"(Simulated.) {text}" if document.simulated else text
+
+
+def _doubt(document: Document, name: str) -> list[str]:
+    """What comes before all else where something else used the machine at many of the backend's batch sizes."""
+    points = document.of(name)
+    met = sum(point.unsure for point in points)
+    if met < DOUBTFUL * len(points):
+        return []
+    return [
+        f"Something else used the machine in nearly every round at {met} of {len(points)} batch sizes of {name}: run "
+        "again without it, what follows may be wrong."
+    ]
+
+
+def _underuse(document: Document, knee: Knee, name: str) -> str:
+    points = document.of(name)
+    first, half = points[0].batch, knee.half_peak.value if knee.half_peak else 0.0
+    if knee.grows:
+        last = points[-1]
+        text = f"{name} is underused up to batch {last.batch:,}, the largest, {knee.underuse:.3g}× at batch {first:,}"
+        why = held_back(document, last)
+        return f"{text}: {why}." if why else f"{text}."
+    if half <= first:
+        return f"{name} has more than half its peak throughput at batch {first:,} already."
+    text = f"Below {two_digits(half)} {name} is underused, {knee.underuse:.3g}× at batch {first:,}"
+    low = [point for point in points if point.batch < half]
+    point = min(low, key=lambda one: abs(math.log(4 * one.batch / half)))
+    why = held_back(document, point)
+    return f"{text}: {why}." if why else f"{text}."
+
+
+def held_back(document: Document, point: Point) -> str:
+    """What a step waits for, in words."""
+    if point.bound is None or point.fault:
+        return ""
+    where = document.where(point.backend)
+    kind = where.name if (point.bound, where.name) in WAITS else where.loop
+    part = point.bound_seconds[point.bound] / point.step_seconds
+    lost = 1 - min(1.0, point.share or 1.0)
+    text = f"at {point.batch:,} it waits for {WAITS[point.bound, kind]} {part:.0%} of each step"
+    most = most_bound(point)
+    text += f", mostly in {most}" if most else ""
+    if lost <= part:
+        return text
+    first = next(iter(lost_by_operation(point)), "")
+    return f"{text}, and {lost:.0%} is lost beyond its ceilings" + (f", most of it in {first}" if first else "")
+
+
+def most_bound(point: Point) -> str:
+    """The kind of operation that has more than half of a compute or memory bound; empty where none has."""
+    parts: dict[str, float] = {}
+    for floor in point.floors:
+        if floor.bound == point.bound != "launch":
+            parts[floor.operation] = parts.get(floor.operation, 0.0) + floor.least
+    name = max(parts, key=lambda one: parts[one], default="")
+    return name if name and 2 * parts[name] > sum(parts.values()) else ""
+
+
+def lost_by_operation(point: Point) -> dict[str, float]:
+    """The share of a step that operations take beyond their floors, the greatest first; empty for compiled loops."""
+    lost: dict[str, float] = {}
+    total = sum(floor.seconds or 0.0 for floor in point.floors)
+    for floor in point.floors:
+        if floor.seconds is not None:
+            lost[floor.operation] = lost.get(floor.operation, 0.0) + max(0.0, floor.seconds - floor.least) / total
+    return dict(sorted(lost.items(), key=lambda item: -item[1]))
+
+
+def _soonest(document: Document, given: list[Advice]) -> str:
+    first = given[0]
+    if first.low == first.high:
+        text = f"On this data {first.low:,} reaches the target soonest"
+    else:
+        text = f"On this data {two_digits(first.low)} to {two_digits(first.high)} reaches the target soonest"
+    if len(given) > 1:
+        text += f", {given[1].cost / first.cost:.2g}× sooner than {given[1].backend} at its best"
+    if first.edge == "largest" and first.high >= document.task.rows:
+        text += "; the whole data set is the best batch there is"
+    return text + "."
+
+
+def _faster(crossing: Crossing, best: str) -> str:
+    other = crossing.below if best == crossing.above else crossing.above
+    if crossing.batch is not None:
+        side = "below" if best == crossing.above else "above"
+        return f"{other} is faster {side} {two_digits(crossing.batch.value)}."
+    where = "throughout" if crossing.throughout else "at most batch sizes"
+    return f"{other} is {'slower' if best == crossing.above else 'faster'} {where}."
+
+
+def two_digits(number: float) -> str:
+    """A batch size as one says it: two digits, with commas."""
+    if number < 100:
+        return f"{max(1, round(number)):,}"
+    power = 10 ** (len(str(int(number))) - 2)
+    return f"{round(number / power) * power:,}"

@@ -1,0 +1,134 @@
+"""How far the advice was from what training itself showed. Pure functions of a document."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..records import Document, Estimate, TrainingRun
+from . import advice
+from .analyse import critical_batch, curve_of, noise_scale
+from .curve import DRAWS, Z
+from .hyperbola import Hyperbola
+from .trained import by_batch, hyperbola, median, reaching
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Training to the target at one batch size, at the best learning rate; medians over the seeds.
+
+    Attributes
+    ----------
+    factor : of the rate that the rule gives, that was best.
+    low, high : of the seconds.
+    predicted : seconds, from the noise scale and the sweep, set to the measured ones at the advised batch size.
+    """
+
+    batch: int
+    factor: float
+    lr: float
+    seeds: int
+    steps: float
+    examples: float
+    seconds: float
+    low: float
+    high: float
+    predicted: float
+
+
+@dataclass(frozen=True)
+class AdviceCheck:
+    """Prediction beside measurement.
+
+    Attributes
+    ----------
+    predicted, predicted_noise : the critical batch size that the advice counts with, and the noise scale.
+    points : by batch size.
+    hyperbola : through them; None of fewer than three.
+    best : the batch size of the least measured time.
+    excess : the advised batch size's time by that of the best, and where 95 of 100 other choices of seeds would have
+        it; None where it did not reach the target.
+    as_ruled : the same with the learning rate that the rule gives.
+    soonest : what the advice would be by the measured critical batch size.
+    soonest_excess : its time by that of the best; None where it was not trained at.
+    time_error : the median of |predicted / measured − 1| over the batch sizes.
+    """
+
+    backend: str
+    target: float
+    advised: int
+    predicted: float
+    predicted_noise: float
+    points: list[Reached]
+    hyperbola: Hyperbola | None
+    best: int
+    excess: Estimate | None
+    as_ruled: float | None
+    soonest: int | None
+    soonest_excess: Estimate | None
+    time_error: float
+
+
+def check(document: Document) -> AdviceCheck | None:
+    """What validation says; None where there was none, or nothing reached the target."""
+    found, scale, expected = document.validation, noise_scale(document), critical_batch(document)
+    measured = curve_of(document, found.backend) if found else None
+    if found is None or scale is None or expected is None or measured is None:
+        return None
+    chosen = by_batch(found)
+    if not chosen:
+        return None
+    near = min(chosen, key=lambda batch: abs(np.log(batch / found.advised)))
+    unit = median(chosen[near], "seconds") / advice.cost(measured, expected.value, near)
+    points = [
+        Reached(
+            batch,
+            trials[0].factor,
+            trials[0].lr,
+            len(trials),
+            median(trials, "steps"),
+            median(trials, "examples"),
+            median(trials, "seconds"),
+            min(trial.seconds or 0 for trial in trials),
+            max(trial.seconds or 0 for trial in trials),
+            float(unit * advice.cost(measured, expected.value, batch)),
+        )
+        for batch, trials in chosen.items()
+    ]
+    first = min(points, key=lambda point: point.seconds)
+    advised = next((point for point in points if point.batch == found.advised), None)
+    ruled = [trial for trial in reaching(found, found.advised) if trial.factor == 1.0]
+    shape = hyperbola(found)
+    better = advice.soonest(measured, shape.critical.value, document.task.rows) if shape else None
+    soonest = advice.pleasant(better) if better else None
+    return AdviceCheck(
+        backend=found.backend,
+        target=found.target,
+        advised=found.advised,
+        predicted=expected.value,
+        predicted_noise=scale.value,
+        points=points,
+        hyperbola=shape,
+        best=first.batch,
+        excess=_excess(chosen[found.advised], chosen[first.batch]) if advised else None,
+        as_ruled=median(ruled, "seconds") / first.seconds if ruled else None,
+        soonest=soonest,
+        soonest_excess=_excess(chosen[soonest], chosen[first.batch]) if soonest in chosen else None,
+        time_error=float(np.median([abs(point.predicted / point.seconds - 1) for point in points])),
+    )
+
+
+def _excess(advised: list[TrainingRun], best: list[TrainingRun]) -> Estimate:
+    """The quotient of the medians of the seconds, with the interval of seeds drawn anew."""
+    value = median(advised, "seconds") / median(best, "seconds")
+    if advised == best:
+        return Estimate(value=1.0, low=1.0, high=1.0)
+    random = np.random.default_rng(0)
+    one, other = (
+        np.median(random.choice([trial.seconds or math.nan for trial in trials], (DRAWS, len(trials))), axis=1)
+        for trials in (advised, best)
+    )
+    low, high = np.percentile(one / other, Z)
+    return Estimate(value=value, low=float(low), high=float(high))

@@ -1,0 +1,56 @@
+"""The least time of a training step: for each operation the slowest of three ceilings (Williams et al. 2009).
+
+Operations run one after another, so their floors add up: an operation takes at least its launch, its bytes by the
+memory rate, and its floating-point operations by the product peak, whichever is longest. Pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ....dl.step.costs import Cost
+from ..records import Ceilings, Floor
+
+
+def floors(costs: Sequence[Cost], ceilings: Ceilings) -> list[Floor]:
+    """Each operation's floors by the three ceilings."""
+    peaks = {(rate.layer, rate.product): rate.flops_per_second for rate in ceilings.products}
+    best = max(peaks.values(), default=float("inf"))
+
+    def peak(cost: Cost) -> float:
+        own = peaks.get((cost.layer, cost.product))
+        return own or ceilings.arithmetic.get(cost.operation, best)
+
+    cheapest = min(ceilings.launches.values(), default=0.0)
+    return [
+        Floor(
+            operation=cost.operation,
+            layer=cost.layer,
+            phase=cost.phase,
+            flops=cost.flops,
+            bytes=cost.read + cost.written,
+            compute=cost.flops / peak(cost),
+            memory=memory_seconds(cost, ceilings),
+            launch=cost.launches * ceilings.launches.get(cost.operation, cheapest),
+        )
+        for cost in costs
+    ]
+
+
+def memory_seconds(cost: Cost, ceilings: Ceilings) -> float:
+    """Seconds to move an operation's bytes, by the rates of passes over arrays of the same size."""
+    if not ceilings.streams:
+        return 0.0
+    both = min(cost.read, cost.written) if cost.in_place else 0
+    size = cost.read + cost.written - both
+    if not size:
+        return 0.0
+    sizes = np.log([stream.bytes for stream in ceilings.streams])
+
+    def rate(name: str) -> float:
+        known = np.log([getattr(stream, name) for stream in ceilings.streams])
+        return float(np.exp(np.interp(np.log(size), sizes, known)))
+
+    return (cost.read - both) / rate("read") + (cost.written - both) / rate("write") + 2 * both / rate("update")

@@ -1,0 +1,1 @@
+"""Measurements: everything here needs a machine."""

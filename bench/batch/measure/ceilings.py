@@ -1,0 +1,221 @@
+"""The ceilings of a backend, measured on the call path of a bound plan: products, memory passes, launches.
+
+Each is the fastest of several tries: a ceiling is what the device can do, not what it did while something else ran.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .... import backends
+from ....backends import Backend
+from ....backends.errors import DeviceMemoryError
+from ....backends.thread_pool import Team
+from ....dl.graph.graph import Value
+from ....dl.step.capture import Call
+from ....dl.step.costs import WAIT
+from ....dl.step.plan import Plan, quietly, repeat
+from ....kernels.counters import CURSOR
+from ..records import Ceilings, Rate, Streams
+from .streams import KINDS, meet, stream
+
+logger = logging.getLogger(__name__)
+
+SIZES = [4**power for power in range(6, 15)]  # bytes of memory passes: 4 KiB to 256 MiB
+TRIES, BLOCK = 5, 0.002  # tries of a ceiling, and seconds of each
+SMALL = 8  # elements left of each dimension where an operation shall have next to nothing to do: 16 bytes of bfloat16
+KEPT = {"counters", "totals", "key", "bounds", "factors", "table", "clip", "loss scale"}  # shared, small and needed
+MEETINGS, TOGETHER = 2000, 64
+INNER = 8 << 10  # bytes of each of an update's arrays, of which four lie in a first-level cache
+
+
+def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
+    """The ceilings of some plans, which are one backend's, by their batch size.
+
+    Products are timed in each plan; memory passes take up to `largest_bytes`.
+    """
+    plan = next(iter(plans.values()))
+    sizes = [size for size in SIZES if size <= max(largest_bytes, SIZES[1])]
+    return Ceilings(
+        products=fastest(_products(plans)),
+        streams=_streams(plan.backend, sizes, plan.team),
+        launches=_launches(plan),
+        arithmetic=_arithmetic(plan),
+    )
+
+
+def fastest(rates: Sequence[Rate]) -> list[Rate]:
+    """The best rate of each product over the batch sizes."""
+    best: dict[tuple[str, str], Rate] = {}
+    for rate in rates:
+        known = best.get((rate.layer, rate.product))
+        if known is None or rate.flops_per_second > known.flops_per_second:
+            best[rate.layer, rate.product] = rate
+    return list(best.values())
+
+
+def merged(one: Ceilings, other: Ceilings) -> Ceilings:
+    """The better of two measurements of each ceiling."""
+    both = [*one.streams, *other.streams]
+    streams = [
+        Streams(bytes=size, **{kind: max(getattr(s, kind) for s in both if s.bytes == size) for kind in KINDS})
+        for size in sorted({stream.bytes for stream in both})
+    ]
+    launches = {name: min(seconds) for name, seconds in _both(one.launches, other.launches)}
+    arithmetic = {name: max(rates) for name, rates in _both(one.arithmetic, other.arithmetic)}
+    products = fastest([*one.products, *other.products])
+    return Ceilings(products=products, streams=streams, launches=launches, arithmetic=arithmetic)
+
+
+def _both(one: dict[str, float], other: dict[str, float]) -> Iterator[tuple[str, list[float]]]:
+    """Each key of two mappings, and the values that it has there."""
+    for name in {**one, **other}:
+        yield name, [known[name] for known in (one, other) if name in known]
+
+
+def least(backend: Backend, work: Callable[[int], Any]) -> float:
+    """Seconds of one of `count` turns of ``work(count)``, the fastest of several tries."""
+    work(1)
+    count, seconds = 1, backend.seconds(lambda: work(1))
+    while seconds < BLOCK and count < 1 << 20:
+        count *= 2 if seconds > BLOCK / 4 else 4
+        seconds = backend.seconds(partial(work, count))
+    tries = 1 if seconds > 100 * BLOCK else TRIES
+    return min([seconds, *(backend.seconds(partial(work, count)) for _ in range(tries - 1))]) / count
+
+
+@quietly
+def _products(plans: dict[int, Plan]) -> list[Rate]:
+    rates = []
+    for batch, plan in plans.items():
+        for one in plan.products(batch):
+            rate = one.flops / least(plan.backend, one.run)
+            rates.append(Rate(layer=one.layer, product=one.product, batch=batch, flops_per_second=rate))
+    return rates
+
+
+def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[Streams]:
+    start = {kind: _pass(backend, kind, 1, team) for kind in KINDS}
+    found = []
+    for size in sizes:
+        try:
+            passes = {kind: _pass(backend, kind, size // 8, team) for kind in KINDS}
+        except (DeviceMemoryError, MemoryError):
+            break  # the plans have taken the rest: the rates of smaller passes stand for these
+        rates = {}
+        for kind, seconds in passes.items():
+            seconds = max(seconds - start[kind], 0.1 * seconds)  # the launch is a ceiling of its own
+            rates[kind] = (2 if kind == "update" else 1) * size / seconds
+        for kind in ("read", "write"):  # a pass in place does both, so neither is slower
+            rates[kind] = max(rates[kind], rates["update"] / 2)
+        found.append(Streams(bytes=size, **rates))
+    return found
+
+
+def _pass(backend: Backend, kind: str, words: int, team: Team | None) -> float:
+    """Seconds of one pass."""
+    work, passes = stream(backend, kind, words, team)
+    return least(backend, work) / passes
+
+
+@quietly
+def _arithmetic(plan: Plan) -> dict[str, float]:
+    """FLOP/s of the update's own loop on data in the first-level cache, on all threads that share it.
+
+    An update divides and takes roots, at a rate of which the peak of products says nothing: Adam in float64 is held
+    back by them before its bytes. Where loops are not compiled it is left out.
+    """
+    backend, found = plan.backend, {}
+    for call in plan.bind(plan.capacity):
+        operation, p = call.node.operation, call.arrays[0]
+        if operation.role != "update" or operation.loop is None or backend.compiled(operation.loop) is None:
+            continue
+        seconds, flops = [], 0
+        for count in (16, min(p.size, INNER // p.itemsize)):
+            like = [backend.zeros(count, x.dtype) if x.shape == p.shape else x.copy() for x in call.arrays]
+            seconds.append(least(backend, partial(repeat, backend.bind(operation, like, call.node.attributes))))
+            flops = operation.flops(*like, **call.node.attributes)
+        start, whole = seconds
+        found[operation.name] = plan.threads * flops / max(whole - start, 0.1 * whole)  # the call is no part of it
+    return found
+
+
+@quietly
+def _launches(plan: Plan) -> dict[str, float]:
+    """Seconds of each operation with next to nothing to do: of a call, or in a graph where steps are replayed.
+
+    Of a step that is one compiled loop: the seconds in which its threads meet.
+    """
+    backend = plan.backend
+    if plan.kind == "chain":
+        return {WAIT: _meeting(plan, plan.team) if plan.team and plan.threads > 1 else 0.0}
+    replayed, seconds = plan.steps(plan.capacity).captured, {}
+    for call in reversed(plan.bind(plan.capacity)):
+        name = call.node.operation.name
+        small = None if name in seconds else _small(call, backend)
+        if small is None:
+            continue
+        if replayed:
+            small()  # what is loaded at first need is loaded before the capture
+            graph = backend.capture(partial(repeat, small, TOGETHER))
+            seconds[name] = least(backend, partial(repeat, graph)) / TOGETHER
+        else:
+            seconds[name] = least(backend, partial(repeat, small))
+    return seconds
+
+
+def _small(call: Call, backend: Backend) -> Callable[[], None] | None:
+    """The operation bound to arrays of next to no elements; None where it does not run on such.
+
+    Kernels trust their arguments: where sizes did not go together they would write beside the arrays. So the
+    definition, which does not, runs first.
+    """
+    operation, attributes = call.node.operation, call.node.attributes
+    values = zip(call.node.values, call.arrays, strict=True)
+    given = [_small_array(backend, *both, place in operation.scratch) for place, both in enumerate(values)]
+    try:
+        backends.get("numpy").bind(operation, given, attributes)()
+        if operation.parts is not None:  # one launch at the least: its product's
+            operation, given, attributes = next(
+                part for part in operation.parts(*given, **attributes) if part[0].product
+            )
+        arrays = [backend.zeros(array.shape, array.dtype) for array in given]
+        for array, content in zip(arrays, given, strict=True):
+            array[...] = backend.asarray(content)
+        return backend.bind(operation, arrays, attributes)
+    except Exception as error:  # whatever the definition or a library says to arrays of this size
+        logger.info("%s: not timed on next to no data: %s: %s", operation.name, type(error).__name__, error)
+        return None
+
+
+def _small_array(backend: Backend, value: Value, array: Any, scratch: bool) -> np.ndarray:
+    """One row of a batch and `SMALL` of every other size, as zeros; what says where to read and write is true of it."""
+    if value.kind == "shared" and value.name in KEPT:
+        kept = np.array(backend.to_numpy(array))
+        if value.name == "bounds":  # of an arena that is as small
+            kept = np.minimum(kept, SMALL)
+        elif value.name == "counters":
+            kept[CURSOR] = 0
+        return kept
+    shape = [size if scratch else min(size, SMALL) for size in array.shape]
+    if value.kind == "batch":
+        shape[0] = value.each
+    return np.zeros(shape, array.dtype)
+
+
+def _meeting(plan: Plan, team: Team) -> float:
+    """Seconds in which the threads of a step wait for each other once."""
+    threads, loop, best = plan.threads, plan.backend.compiled(meet), np.inf
+    if loop is None:
+        return 0.0
+    for _ in range(TRIES + 1):
+        start = time.perf_counter()
+        team.run(lambda thread: loop(thread, threads, MEETINGS, team.flags), threads)
+        best = min(best, (time.perf_counter() - start) / MEETINGS)
+    return float(best)

@@ -1,0 +1,94 @@
+"""What else the machine did while something was timed, and which rounds therefore do not count.
+
+Two witnesses stand beside each round. Threads of this process that are ready to run and get no processor are what
+another program on the same cores looks like; Linux counts that time. A **yardstick**, fixed work that has nothing to
+do with this library, is timed before and after: only it sees a slower clock, or a neighbour on the same hardware whom
+the hypervisor hides.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ....backends import host
+from ..records import YARDSTICK, Witness
+
+TASKS, PROCESSORS = Path("/proc/self/task"), Path("/proc/stat")
+
+
+STOLEN, TICK = 8, 0.01  # where the first line of /proc/stat has what the hypervisor took, and in seconds of what size
+
+
+TURNS, PRODUCTS, SIDE, WORDS = 5000, 60, 48, 1 << 19  # of the yardstick: 0.19, 0.12 and 0.14 ms on a core of a Xeon
+
+
+TRIES = 4
+
+
+class ReferenceWork:
+    """A fixed piece of work of each kind, on one thread: the interpreter, small products, a pass over memory.
+
+    Files are compared by it: other work needs other names.
+    """
+
+    @cached_property
+    def _arrays(self) -> list[np.ndarray]:
+        """Aligned, since where arrays begin makes 6 % of a small product's time."""
+        found = [host.aligned_zeros(shape, np.float32) for shape in 2 * [(SIDE, SIDE)] + 2 * [WORDS]]
+        for array in found:
+            array.fill(1)
+        return found
+
+    def measure(self) -> dict[str, float]:
+        """Seconds of each kind, the best of some tries: the first may find the caches empty."""
+        return {kind: min(self._timed(kind) for _ in range(TRIES)) for kind in YARDSTICK}
+
+    def _timed(self, kind: str) -> float:
+        square, product, source, target = self._arrays
+        start = time.perf_counter()
+        if kind == "calls":
+            total = 0
+            for turn in range(TURNS):
+                total += turn * turn
+        elif kind == "arithmetic":
+            for _ in range(PRODUCTS):
+                np.dot(square, square, out=product)
+        else:
+            np.add(source, 1, out=target)
+        return time.perf_counter() - start
+
+
+class DisturbanceWatch:
+    """Looks at the machine from where it is made until `witness` is called."""
+
+    def __init__(self, yardstick: ReferenceWork) -> None:
+        self.yardstick = yardstick
+        self.before = yardstick.measure()
+        self.waited, self.start = waited(), time.perf_counter()
+
+    def witness(self) -> Witness:
+        """What was seen."""
+        seconds = time.perf_counter() - self.start
+        share = (waited() - self.waited) / seconds
+        after = self.yardstick.measure()
+        return Witness(waited=max(0.0, share), **{kind: max(after[kind], self.before[kind]) for kind in YARDSTICK})
+
+
+def waited() -> float:
+    """Seconds that this process's threads had no processor though they were ready, and that a hypervisor took.
+
+    Where the system does not say, as on macOS and Windows, this stands still.
+    """
+    total = 0.0
+    with suppress(OSError, ValueError, IndexError):
+        for task in TASKS.iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+                total += int((task / "schedstat").read_text().split()[1]) / 1e9
+    with suppress(OSError, ValueError, IndexError), PROCESSORS.open() as file:
+        total += int(file.readline().split()[STOLEN]) * TICK
+    return total

@@ -1,0 +1,182 @@
+"""Proof of cause: the same step with one thing changed, and what its ceilings say beside what it takes.
+
+If a step is bound as its ceilings say, then a change that moves a ceiling moves the step in proportion: twice the bytes
+a memory-bound one, half the threads a compute-bound one, and neither of them one that waits for launches. What is
+lost beyond the ceilings may stay as it is or change alike: a prediction has both ends.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ....backends import Backend, host
+from ....backends.errors import ConfigurationError
+from ....backends.thread_pool import Team
+from ....dl.data import Splits
+from ....dl.experiment import build as experiment
+from ....dl.experiment.config import Configuration
+from ....dl.step.dense_plan import plan_of
+from ....dl.step.plan import Plan
+from ....dl.training.trainer import Trainer
+from ...peers.worker import fall_asleep
+from ..records import BOUNDS, Document, Point, Proof, Where
+from .sweep import FULL, Budget, Contestant
+
+ROUNDS = 7
+VISIT = 0.1  # seconds of a round's steps
+LARGEST = 4096  # rows
+PRECISIONS = {"tf32": "TF32", "bfloat16": "bfloat16"}  # that change a float32 step, in words
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run the same step.
+
+    Attributes
+    ----------
+    change : in words.
+    settings : keys of the configuration's sections that differ.
+    make : the plan of a step.
+    within : what holds while it runs.
+    """
+
+    change: str
+    settings: dict[str, dict[str, Any]]
+    make: Callable[..., Plan] = plan_of
+    within: Callable[[Backend], AbstractContextManager[None]] = lambda backend: nullcontext()
+
+
+def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list[Variant]:
+    """What can be changed about this plan on this backend."""
+    single = configuration.model.dtype == "float32"
+    other = "float64" if single else "float32"
+    found = [Variant(other, {"model": {"dtype": other}, "train": {"precision": "auto"}})]
+    if single:
+        known = {precision: name for precision, name in PRECISIONS.items() if precision in backend.precisions}
+        found += [Variant(name, {"train": {"precision": precision}}) for precision, name in known.items()]
+    if plan.steps(plan.capacity).captured:
+        found.append(Variant("launched call by call", {}, within=_eager))
+    if plan.kind == "chain":
+        found.append(Variant("operation by operation", {}, make=Plan))
+    if plan.team is not None:
+        found.append(Variant("one thread", {}, make=partial(plan_of, workers=Team(1))))
+    elif plan.kind == "list" and not backend.captures and host.threads() > 1:
+        found.append(Variant("one thread", {}, within=_one_blas_thread))
+    return found
+
+
+def prove(document: Document, configuration: Configuration, splits: Splits, name: str, budget: Budget) -> None:
+    """Fills the document's `proofs`: each variant of the backend, at the batch sizes where each bound is strongest.
+
+    Raises
+    ------
+    Stopped
+        By Ctrl-C; finished proofs are in the document.
+    """
+    document.proofs = []
+    points = strongest([point for point in document.of(name) if point.batch <= LARGEST and not point.fault])
+    if not points:
+        return
+    try:
+        base = _contestant(configuration, splits, name, None)
+        for point in points:
+            base.prepare(point.batch, VISIT)
+        base.measure_ceilings()
+    except FULL:
+        return  # the plans of the sweep have taken the rest
+    plan = base.steps[points[0].batch].plan
+    for variant in variants(configuration, base.trainer.backend, plan):
+        budget.note(f"{name}: {variant.change}")
+        try:
+            document.proofs += _proved(base, variant, configuration, splits, points)
+        except (*FULL, ConfigurationError):
+            continue  # it does not fit, or the network is none for it
+
+
+def strongest(points: list[Point]) -> list[Point]:
+    """The smallest batch size, and for each bound that holds somewhere the point that owes most of its step to it."""
+    found = {point.batch: point for point in points[:1]}
+    for name in BOUNDS:
+        bound = [(point.bound_seconds[name] / point.step_seconds, point) for point in points if point.bound == name]
+        if bound:
+            point = max(bound, key=lambda pair: pair[0])[1]
+            found[point.batch] = point
+    return [found[batch] for batch in sorted(found)]
+
+
+def _proved(
+    base: Contestant, variant: Variant, configuration: Configuration, splits: Splits, points: list[Point]
+) -> Iterator[Proof]:
+    changed = _contestant(configuration, splits, base.where.name, variant)
+    backend = changed.trainer.backend
+    with variant.within(backend):
+        for point in points:
+            changed.prepare(point.batch, VISIT)
+        changed.measure_ceilings()
+    times: dict[int, list[tuple[float, float]]] = {point.batch: [] for point in points}
+    for _ in range(ROUNDS):
+        for batch, pairs in times.items():
+            fall_asleep()
+            before = base.steps[batch].timed(base.count[batch])
+            fall_asleep()
+            with variant.within(backend):
+                pairs.append((before, changed.steps[batch].timed(changed.count[batch])))
+    fall_asleep()
+    base.measure_ceilings()
+    fall_asleep()
+    with variant.within(backend):
+        changed.measure_ceilings()
+    for point in points:
+        pairs = times[point.batch]
+        one, other = (_explained(who, point, [pair[n] for pair in pairs]) for n, who in enumerate((base, changed)))
+        stays = 1 + (other.attainable_seconds - one.attainable_seconds) / one.step_seconds
+        alike = other.attainable_seconds / one.attainable_seconds
+        yield Proof(
+            backend=base.where.name,
+            batch=point.batch,
+            bound=one.bound,
+            change=variant.change,
+            low=min(stays, alike),
+            high=max(stays, alike),
+            measured=statistics.median(after / before for before, after in pairs),
+            fault=one.fault or other.fault,
+        )
+
+
+def _explained(contestant: Contestant, point: Point, rounds: list[float]) -> Point:
+    found = Point(backend=point.backend, batch=point.batch, rounds=rounds)
+    contestant.explain(found, 0.0)
+    return found
+
+
+def _contestant(configuration: Configuration, splits: Splits, name: str, variant: Variant | None) -> Contestant:
+    changed = configuration.model_copy(
+        update={
+            section: getattr(configuration, section).model_copy(update=keys)
+            for section, keys in (variant.settings if variant else {}).items()
+        }
+    )
+    trainer: Trainer = experiment.build_trainer(changed, splits, name)
+    return Contestant(trainer, splits, Where(name=name), variant.make if variant else plan_of)
+
+
+@contextmanager
+def _eager(backend: Backend) -> Iterator[None]:
+    before, backend.captures = backend.captures, False
+    try:
+        yield
+    finally:
+        backend.captures = before
+
+
+@contextmanager
+def _one_blas_thread(backend: Backend) -> Iterator[None]:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        yield

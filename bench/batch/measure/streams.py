@@ -1,0 +1,103 @@
+"""Passes over memory without arithmetic to speak of: what the memory rate is measured with.
+
+As loops that backends compile, as kernels where these can be captured, and else in array code. Words are int64, so
+that sums may be taken in any order, and vector units take them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ....backends import Backend
+from ....backends.thread_pool import Team, wait
+from ....kernels.launch import over_elements
+from ....kernels.operation import Cuda, Launch, Operation
+
+KINDS = ("read", "write", "update")
+TOGETHER = 16  # kernels in a graph: launched one by one, small passes would wait for the host
+
+
+def read(count: int, x: Any) -> int:
+    """`count` passes that read x."""
+    total = 0
+    for turn in range(count):
+        for i in range(x.shape[0]):
+            total += x[i] ^ turn
+    return total
+
+
+def write(count: int, x: Any) -> int:
+    """`count` passes that write x."""
+    for turn in range(count):
+        for i in range(x.shape[0]):
+            x[i] = turn
+    return 0
+
+
+def update(count: int, x: Any) -> int:
+    """`count` passes that change x in place."""
+    for turn in range(count):
+        for i in range(x.shape[0]):
+            x[i] += turn
+    return 0
+
+
+def meet(thread: int, threads: int, count: int, flags: Any) -> None:
+    """`count` times, the threads wait for each other."""
+    for _ in range(count):
+        wait(thread, threads, flags)
+
+
+def read_array(xp: Any, x: Any) -> None:
+    """Reads x."""
+    xp.max(x)
+
+
+def write_array(xp: Any, x: Any) -> None:
+    """Writes x."""
+    x.fill(1)
+
+
+def update_array(xp: Any, x: Any) -> None:
+    """Changes x in place."""
+    xp.add(x, 1, out=x)
+
+
+def launch(x: Any) -> Launch:
+    """A thread for every four words."""
+    return over_elements(x.size, x, x.size)
+
+
+LOOPS = {"read": read, "write": write, "update": update}
+PASSES = {
+    kind: Operation(f"{kind}_pass", reference, cuda=Cuda("passes.cu", f"{kind}_pass", launch))
+    for kind, reference in zip(KINDS, (read_array, write_array, update_array), strict=True)
+}
+
+
+def stream(backend: Backend, kind: str, words: int, team: Team | None = None) -> tuple[Callable[[int], None], int]:
+    """A call that takes so many turns over `words` words, with a team each thread over a part of them.
+
+    And the passes of a turn.
+    """
+    loop = backend.compiled(LOOPS[kind])
+    if team is not None and loop is not None:
+        parts = [backend.zeros(-(-words // team.threads), np.int64) for _ in range(team.threads)]
+        return lambda count: team.run(lambda thread: loop(count, parts[thread]), team.threads), 1
+    x = backend.zeros(words, np.int64)
+    if loop is not None:
+        return lambda count: loop(count, x), 1
+    one = backend.bind(PASSES[kind], [x], {})
+    if backend.obstacle(PASSES[kind]):
+        return partial(_repeat, one), 1
+    one()  # what is loaded at first need is loaded before the capture
+    return partial(_repeat, backend.capture(partial(_repeat, one, TOGETHER))), TOGETHER
+
+
+def _repeat(run: Callable[[], None], count: int) -> None:
+    for _ in range(count):
+        run()

@@ -1,0 +1,354 @@
+"""Measures every backend at every batch size: interleaved rounds of whole steps, epochs, ceilings, within a budget."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from .... import backends
+from ....backends import host
+from ....backends.errors import ConfigurationError, DeviceMemoryError
+from ....dl.data import Splits
+from ....dl.data.resident import Resident
+from ....dl.experiment import build as experiment
+from ....dl.experiment.config import Configuration
+from ....dl.layers import Layer, Linear
+from ....dl.step.dense_plan import plan_of
+from ....dl.step.plan import Plan
+from ....dl.training.trainer import Trainer
+from ...peers.worker import fall_asleep
+from ..analysis.disturbed import mark
+from ..analysis.roofline import floors
+from ..records import Document, Point, Task, Where
+from . import ceilings
+from .disturbance import DisturbanceWatch, ReferenceWork
+from .steps import TimedEpochs, TimedSteps
+
+ROUNDS, FEWEST = 15, 3  # at most, and at the least where the budget allows
+VISIT = 0.1  # seconds of a round's steps at one batch size, at most
+MORE, PAUSE = 4, 0.3  # further turns of what was disturbed, and seconds to wait for a quieter moment
+STABLE, WARM_UP = 0.05, 0.3  # relative change of two blocks that counts as none, and seconds spent on it at most
+EPOCHS = 3  # of a batch size
+FULL = (DeviceMemoryError, MemoryError)  # what a batch that does not fit ends in
+PARTS = {"products": (64, 256, 1024, 4096)}  # batch sizes at which products are timed, besides the largest
+PACKAGES = ("gearshift", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
+
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+class Stopped(Exception):
+    """Ctrl-C was pressed between two measurements. Never leaves this package."""
+
+
+@dataclass
+class Budget:
+    """Seconds that may be spent, and whether Ctrl-C was pressed."""
+
+    seconds: float
+    tell: Tell = lambda text: None
+    start: float = field(default_factory=time.perf_counter)
+    stopped: bool = False
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self.start
+
+    def left(self, share: float = 1.0) -> float:
+        """Seconds left of so great a share of the budget; negative beyond it."""
+        return share * self.seconds - self.spent
+
+    def note(self, text: str) -> None:
+        """Tells what comes next; the place where Ctrl-C takes effect."""
+        if self.stopped:
+            raise Stopped
+        self.tell(text)
+
+
+def machine() -> dict[str, Any]:
+    """What is measured on, and with which versions."""
+    versions = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return {
+        "processor": host.processor(),
+        "cores": host.cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
+    }
+
+
+def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> Task:
+    """What is trained, for people and for the advice."""
+    section = configuration.train
+    return Task(
+        network=network_of(configuration, splits, trainer.model),
+        parameters=sum(parameter.size for parameter in trainer.model.parameters() if parameter.trained),
+        dtype=configuration.model.dtype,
+        optimizer=configuration.optimizer.name,
+        lr=configuration.optimizer.lr,
+        data=splits.name,
+        rows=len(splits.train),
+        batch_size=section.batch_size,
+        epochs=section.epochs,
+        schedule=configuration.schedule.name,
+        schedule_steps=configuration.schedule.steps,
+        warmup=configuration.schedule.warmup,
+    )
+
+
+def network_of(configuration: Configuration, splits: Splits, model: Layer) -> str:
+    """The network in a few words: its widths and activation, or how many layers its graph has."""
+    section, own = configuration.model, configuration.autoencoder
+    kind, dropout = "", section.dropout if section.hidden else 0.0
+    if own.kind != "none":
+        half = [math.prod(splits.feature_shape), *section.hidden]
+        kind, widths, dropout = f"{own.kind} autoencoder ", [*half, own.code, *reversed(half)], own.dropout
+    elif section.layers:
+        return f"a graph of {len(section.layers)} layer" + "s" * (len(section.layers) > 1)
+    else:
+        layers = [layer for layer in model.children().values() if isinstance(layer, Linear)]
+        widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
+    text = f"{kind}{'-'.join(map(str, widths))} {section.activation}"
+    return f"{text}, dropout {dropout:g}" if dropout else text
+
+
+def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
+    """Raises ConfigurationError where training takes other steps than those that are timed here."""
+    section, name = configuration.train, configuration.optimizer.name
+    if trainer.optimizer.on_host or trainer.optimizer.full_batch:
+        raise ConfigurationError(
+            f"optimizer.name is {name!r}, which has no steps of any batch size; expected one of gradients of a batch, "
+            "as 'Adam' or 'SGD'"
+        )
+    for key, value, least in (
+        ("accumulate", section.accumulate, 1),
+        ("class_weight", section.class_weight, "none"),
+    ):
+        if value != least:
+            raise ConfigurationError(
+                f"train.{key} is {value!r}, and `gearshift bench` times steps without it: --set train.{key}={least}"
+            )
+
+
+class Contestant:
+    """One backend: its plans by batch size, and what they are timed with."""
+
+    def __init__(self, trainer: Trainer, splits: Splits, where: Where, make: Callable[..., Plan] = plan_of) -> None:
+        self.trainer, self.splits, self.where, self.make = trainer, splits, where, make
+        self.data = Resident(trainer.backend, splits.train)
+        self.steps: dict[int, TimedSteps] = {}
+        self.count: dict[int, int] = {}
+        self.epochs: dict[int, TimedEpochs] = {}
+
+    def prepare(self, batch: int, visit: float) -> float:
+        """Binds the plan, and warms up until two blocks of steps take the same time; seconds a step."""
+        steps = TimedSteps(self.trainer, self.data, batch, self.make)
+        self.where.loop = steps.plan.kind
+        steps.timed(1)  # compiles
+        seconds, count, deadline = steps.timed(1), 1, time.perf_counter() + WARM_UP
+        while time.perf_counter() < deadline:
+            count = max(1, min(4 * count, round(visit / seconds)))
+            before, seconds = seconds, steps.timed(count)
+            if count > 1 and abs(seconds / before - 1) < STABLE:
+                break
+        self.steps[batch], self.count[batch] = steps, max(1, round(visit / seconds))
+        return seconds
+
+    def visit(self, point: Point, yardstick: ReferenceWork, visit: float) -> None:
+        """Another round of a point. Where disturbed steps made its rounds too short, the next is longer."""
+        steps, count = self.steps[point.batch], self.count[point.batch]
+        short_handed = steps.short_handed
+        watch = DisturbanceWatch(yardstick)
+        seconds = steps.timed(count)
+        witness = watch.witness()
+        witness.waited += short_handed or steps.short_handed
+        point.add(seconds, witness)
+        self.count[point.batch] = max(count, round(visit / seconds))
+
+    def leave(self, batch: int, error: Exception) -> None:
+        """Ends the sweep before a batch size that does not fit; what was measured below it stays."""
+        self.where.limit = f"batch {batch:,} does not fit: {str(error) or 'out of memory'}"
+        for larger in [known for known in self.steps if known >= batch]:
+            del self.steps[larger], self.count[larger]
+            self.epochs.pop(larger, None)
+
+    def measure_ceilings(self) -> None:
+        """The ceilings, or better ones than before."""
+        largest = max(self.steps)
+        chosen = [batch for batch in self.steps if batch in PARTS["products"] or batch == largest]
+        plans = {batch: self.steps[batch].plan for batch in chosen}
+        for batch in plans:
+            self.steps[batch].reset()
+        size = max(cost.bytes for cost in plans[largest].costs(largest))
+        found = ceilings.measure(plans, size)
+        known = self.where.ceilings
+        self.where.ceilings = ceilings.merged(known, found) if known.streams else found
+
+    def explain(self, point: Point, budget: float) -> None:
+        """The floors of a point, and where steps are lists of operations also the time that each takes."""
+        steps = self.steps[point.batch]
+        point.floors = floors(steps.plan.costs(point.batch), self.where.ceilings)
+        point.memory_bytes = steps.plan.bytes
+        if self.where.loop == "list" and point.step_seconds < budget:
+            tries = [steps.operations() for _ in range(5 if point.step_seconds < budget / 5 else 1)]
+            for floor, seconds in zip(point.floors, zip(*tries, strict=True), strict=True):
+                floor.seconds = sorted(seconds)[len(seconds) // 2]
+
+
+class Sweep:
+    """Fills a document."""
+
+    def __init__(
+        self, document: Document, configuration: Configuration, splits: Splits, names: Sequence[str], budget: Budget
+    ) -> None:
+        self.document, self.budget, self.yardstick = document, budget, ReferenceWork()
+        self.crew: list[Contestant] = []
+        for name in names:
+            status = backends.available()[name]
+            if not any(where.name == name for where in document.backends):
+                document.backends.append(Where(name=name, device=status.device, threads=dict(status.threads)))
+            trainer = experiment.build_trainer(configuration, splits, name)
+            self.crew.append(Contestant(trainer, splits, document.where(name)))
+
+    def run(self, reserve: float = 0.0) -> None:
+        """Measures until `reserve` of the budget is left.
+
+        Raises
+        ------
+        Stopped
+            By Ctrl-C; what was measured is in the document.
+        """
+        share = 1 - reserve
+        batches = self.document.asked
+        self.visit = min(VISIT, max(0.005, self.budget.left(share) / (2 * ROUNDS * len(batches) * len(self.crew))))
+        try:
+            for contestant in self.crew:
+                self._prepare(contestant, batches)
+            self._ceilings()
+            for turn in range(ROUNDS):
+                if turn >= FEWEST and self.budget.left(share) < self._expected():
+                    break
+                self._round(turn, share)
+            self._repeat()
+            self._ceilings()
+        finally:
+            mark(self.document)
+            self._explain()
+
+    def _prepare(self, contestant: Contestant, batches: Sequence[int]) -> None:
+        where, known = contestant.where, [(0, 0.0)]  # batch sizes and seconds of a step
+        where.limit = ""
+        for batch in batches:
+            self.budget.note(f"{where.name}: warming up at batch {batch:,}")
+            (b1, t1), (b2, t2) = known[-2:] if len(known) > 2 else [(0, 0.0)] * 2
+            expected = t2 + (batch - b2) * max(0.0, t2 - t1) / max(1, b2 - b1)
+            if expected > self.budget.seconds / 40:
+                where.limit = f"batch {batch:,} was left out: a step of some {expected:.2g} s is too long for --budget"
+                break
+            try:
+                known.append((batch, contestant.prepare(batch, self.visit)))
+            except FULL as error:
+                contestant.leave(batch, error)
+                break
+            self.point(where.name, batch)
+        fall_asleep()
+
+    def _ceilings(self) -> None:
+        for contestant in self.crew:
+            if contestant.steps:
+                self.budget.note(f"{contestant.where.name}: measuring its ceilings")
+                with suppress(*FULL):  # floors are then absent, or those of the ceilings measured before
+                    contestant.measure_ceilings()
+                fall_asleep()
+
+    def _round(self, turn: int, share: float) -> None:
+        """Each backend at each batch size in turn; backends whose pools of threads spin are waited for in between."""
+        shifted = self.crew[turn % len(self.crew) :] + self.crew[: turn % len(self.crew)]
+        for contestant in shifted:
+            name = contestant.where.name
+            for batch in list(contestant.steps):
+                self.budget.note(f"{name}, batch {batch:,}: round {turn + 1}")
+                point = self.point(name, batch)
+                if not self._visit(contestant, point):
+                    break
+                if turn == 0 or (turn < EPOCHS and self.budget.left(share) > 0):
+                    self._epoch(contestant, point)
+            fall_asleep()
+
+    def _repeat(self) -> None:
+        """Further turns of what was disturbed, after a pause each, as long as they help and there is time."""
+        deadline, undisturbed = time.perf_counter() + max(1.5, 0.1 * self.budget.seconds), -1
+        for _ in range(MORE):
+            mark(self.document)
+            before, undisturbed = undisturbed, sum(len(point.undisturbed) for point in self.document.benchmarks)
+            lacking = [(one, point) for one in self.crew for point in self._points(one) if point.unsure]
+            if not lacking or undisturbed == before or time.perf_counter() > deadline:
+                return
+            self.budget.note("waiting for a quieter moment")
+            time.sleep(PAUSE)
+            for contestant, point in lacking:
+                if point.batch in contestant.steps and time.perf_counter() < deadline:
+                    self.budget.note(f"{contestant.where.name}, batch {point.batch:,}: once more")
+                    self._visit(contestant, point)
+            fall_asleep()
+
+    def _visit(self, contestant: Contestant, point: Point) -> bool:
+        """Another round of a point; False where it does not fit any more."""
+        try:
+            contestant.visit(point, self.yardstick, self.visit)
+        except FULL as error:
+            contestant.leave(point.batch, error)
+            return False
+        return True
+
+    def _points(self, contestant: Contestant) -> list[Point]:
+        """What it has the plans of, and has measured."""
+        return [point for point in self.document.of(contestant.where.name) if point.batch in contestant.steps]
+
+    def _epoch(self, contestant: Contestant, point: Point) -> None:
+        rows = self.document.task.rows
+        expected = rows / point.batch * point.step_seconds
+        if point.batch > rows or expected > max(0.1, self.budget.seconds / 200):
+            return
+        contestant.steps[point.batch].reset()
+        with suppress(*FULL):  # no epoch is timed there
+            if point.batch not in contestant.epochs:
+                epochs = TimedEpochs(contestant.trainer, contestant.splits.train, point.batch)
+                epochs.timed()
+                contestant.epochs[point.batch] = epochs
+            seconds = contestant.epochs[point.batch].timed()
+            point.epochs += [seconds] if seconds else []
+
+    def _expected(self) -> float:
+        """Seconds of another round and of what comes after it."""
+        return 2.5 + sum(
+            contestant.count[batch] * self.point(contestant.where.name, batch).step_seconds
+            for contestant in self.crew
+            for batch in contestant.steps
+        )
+
+    def _explain(self) -> None:
+        for contestant in self.crew:
+            for point in self._points(contestant):
+                if contestant.where.ceilings.streams:
+                    with suppress(*FULL):
+                        contestant.explain(point, self.budget.seconds / 200)
+
+    def point(self, backend: str, batch: int) -> Point:
+        """The record of a backend at a batch size, a new one where there is none."""
+        for point in self.document.benchmarks:
+            if (point.backend, point.batch) == (backend, batch):
+                return point
+        self.document.benchmarks.append(Point(backend=backend, batch=batch))
+        return self.document.benchmarks[-1]

@@ -1,0 +1,1 @@
+"""Shows results: tables, plots, a page."""

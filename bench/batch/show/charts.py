@@ -1,0 +1,149 @@
+"""The charts of a run as interactive figures, by Plotly, which is imported here alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ..analysis import advice
+from ..analysis.analyse import Analysis, critical_batch, curve_of, two_digits
+from ..analysis.checked import AdviceCheck
+from ..records import BOUNDS, Document, Where
+from .plots import CEILINGS, INK, MEASURED, PARTS, colour, relative_times
+
+DASHES = {"--": "dash", "-.": "dashdot", ":": "dot"}
+FONT = {"family": "system-ui, sans-serif", "size": 14, "color": INK}
+GRID = "#e6e6e6"
+
+
+def throughput(document: Document, analysis: Analysis) -> go.Figure:
+    """Samples a second against batch size, with the middle half of the rounds, n½, crossings and ceilings."""
+    figure = _figure("batch size", "samples/s")
+    for number, where in enumerate(document.backends):
+        points = document.of(where.name)
+        if not points:
+            continue
+        ink = colour(document, where.name)
+        batches = [point.batch for point in points]
+        low, high = zip(*(point.quartiles for point in points), strict=True)
+        band = [b / s for b, s in zip(batches, high, strict=True)]
+        band += [b / s for b, s in zip(batches, low, strict=True)][::-1]
+        figure.add_scatter(
+            x=batches + batches[::-1], y=band, fill="toself", fillcolor=ink, opacity=0.25, line_width=0,
+            mode="lines", hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=batches, y=[point.samples_per_second for point in points], name=where.name, mode="lines+markers",
+            line_color=ink, hovertemplate="batch %{x:,}: %{y:,.3s} samples/s",
+        )  # fmt: skip
+        knee = analysis.knees.get(where.name)
+        if knee and knee.half_peak and batches[0] < knee.half_peak.value < batches[-1]:
+            half = knee.half_peak.value
+            figure.add_vline(half, line_color=ink, line_width=1)
+            figure.add_annotation(
+                x=math.log10(half), y=0.08 * number, yref="paper", yanchor="bottom", xanchor="left", showarrow=False,
+                text=f"n½ {two_digits(half)}", font_color=ink,
+            )  # fmt: skip
+        if where.name == analysis.best and points[0].floors:
+            top = 30 * max(point.samples_per_second for point in points)
+            for name, dash in CEILINGS.items():
+                pairs = [(p.batch, p.batch / s) for p in points if (s := sum(getattr(f, name) for f in p.floors)) > 0]
+                pairs = [pair for pair in pairs if pair[1] <= top]
+                if pairs:
+                    x, y = zip(*pairs, strict=True)
+                    line = {"color": ink, "width": 1.5, "dash": DASHES[dash]}
+                    figure.add_scatter(x=x, y=y, name=f"{name} ceiling", mode="lines", line=line)
+    for crossing in analysis.crossings:
+        if crossing.batch is not None:
+            figure.add_vrect(crossing.batch.low, crossing.batch.high, fillcolor=INK, opacity=0.15, line_width=0)
+    return figure
+
+
+def bounds(document: Document, where: Where) -> go.Figure | None:
+    """A bar for each batch size of a backend: the share of the step that each bound explains; None without floors."""
+    points = [point for point in document.of(where.name) if point.floors]
+    if not points:
+        return None
+    figure = _figure("batch size", "% of the step", logarithmic=False)
+    names, left = [f"{point.batch:,}" for point in points], np.full(len(points), 100.0)
+    for name in (*BOUNDS, "lost"):
+        if name == "lost":
+            part = np.maximum(0, left)
+        else:
+            part = np.array([100 * point.bound_seconds[name] / point.step_seconds for point in points])
+            left -= part
+        figure.add_bar(x=names, y=part.tolist(), name=name, marker_color=PARTS[name], hovertemplate="%{y:.0f} %")
+    figure.update_layout(barmode="stack", bargap=0.1, hovermode="x unified", xaxis_type="category")
+    return figure
+
+
+def steps_and_examples(document: Document, analysis: Analysis, checked: AdviceCheck | None) -> go.Figure | None:
+    """The hyperbola of steps against examples, in units of their least; None without a noise scale."""
+    scale = critical_batch(document)
+    if scale is None:
+        return None
+    figure = _figure("examples / least", "steps / least")
+    batches = [batch for batch in document.asked if batch <= max(document.task.rows, document.asked[0])]
+    fine = np.exp(np.linspace(np.log(batches[0]), np.log(batches[-1]), 100))
+    x, y = (1 + fine / scale.value).tolist(), (1 + scale.value / fine).tolist()
+    figure.add_scatter(x=x, y=y, mode="lines", line_color=INK, hoverinfo="skip", showlegend=False)
+    hover = "batch %{customdata:,}: %{y:,.3s}× the steps, %{x:,.3s}× the examples"
+    figure.add_scatter(
+        x=[1 + batch / scale.value for batch in batches], y=[1 + scale.value / batch for batch in batches],
+        customdata=batches, mode="markers", name="predicted", marker={"color": INK, "size": 8}, hovertemplate=hover,
+    )  # fmt: skip
+    for one in analysis.advice[:1]:
+        marker = {"symbol": "circle-open", "size": 18, "line": {"width": 3}, "color": colour(document, one.backend)}
+        figure.add_scatter(
+            x=[1 + one.batch / scale.value], y=[1 + scale.value / one.batch], mode="markers", marker=marker,
+            name=f"take {one.batch:,}", hoverinfo="skip",
+        )  # fmt: skip
+    if checked is not None and checked.hyperbola is not None:
+        least = checked.hyperbola
+        figure.add_scatter(
+            x=[point.examples / least.examples for point in checked.points],
+            y=[point.steps / least.steps for point in checked.points],
+            customdata=[point.batch for point in checked.points], mode="markers+text", name="measured",
+            text=[f"{point.batch:,}" for point in checked.points], textposition="bottom left",
+            textfont={"color": MEASURED, "size": 12}, hovertemplate=hover,
+            marker={"color": MEASURED, "size": 9, "symbol": "square"},
+        )  # fmt: skip
+    return figure
+
+
+def time_to_target(document: Document, analysis: Analysis, checked: AdviceCheck | None) -> go.Figure | None:
+    """Time to the target against batch size, by the least of all; None without advice."""
+    scale = critical_batch(document)
+    if scale is None or not analysis.advice:
+        return None
+    figure, least = _figure("batch size", "time / least"), analysis.advice[0].cost
+    for one in analysis.advice:
+        measured, ink = curve_of(document, one.backend), colour(document, one.backend)
+        assert measured is not None
+        batches = measured.batches[measured.batches <= max(document.task.rows, measured.batches[0])]
+        figure.add_scatter(
+            x=batches.tolist(), y=(advice.cost(measured, scale.value, batches) / least).tolist(),
+            mode="lines+markers", line_color=ink, name=f"{one.backend}: take {one.batch:,}",
+            hovertemplate="batch %{x:,}: %{y:.3g}× the least",
+        )  # fmt: skip
+        figure.add_vrect(one.low, one.high, fillcolor=ink, opacity=0.12, line_width=0)
+    if checked is not None:
+        x, y = zip(*relative_times(document, checked, least), strict=True)
+        marker = {"color": MEASURED, "size": 9, "symbol": "square"}
+        figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name="measured")
+    return figure
+
+
+def _figure(x: str, y: str, logarithmic: bool = True) -> go.Figure:
+    figure = go.Figure()
+    axis = {"showgrid": True, "gridcolor": GRID, "zeroline": False, "linecolor": INK, "ticks": "outside"}
+    if logarithmic:
+        axis |= {"type": "log", "dtick": 1, "tickformat": "~s", "minor": {"ticks": "outside", "ticklen": 3}}
+    figure.update_layout(
+        font=FONT, margin={"l": 60, "r": 12, "t": 12, "b": 52}, paper_bgcolor="white", plot_bgcolor="white",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, xaxis=axis | {"title": x},
+        yaxis=axis | {"title": y}, height=420,
+    )  # fmt: skip
+    return figure

@@ -1,0 +1,62 @@
+"""The table of a comparison, by Rich."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..analysis.compare import Change, Comparison
+from ..records import ENOUGH
+from .report import duration
+
+STYLES = {"faster": "green", "slower": "red", "same": "dim", "disturbed": "yellow"}
+NOTICED = 0.02  # from which the machine's own pace is worth a line
+
+
+def show(found: Comparison, console: Console) -> None:
+    """Every point, what the machine did, and last the line that sums up."""
+    table = Table(box=SIMPLE_HEAD)
+    for title in ("backend", "batch", "before", "after", "time", "noise up to", "verdict"):
+        table.add_column(title, justify="left" if title in ("backend", "verdict") else "right")
+    for change in sorted(found.changes + found.backends, key=lambda change: change.backend):
+        table.add_row(*_cells(change), style=STYLES[change.verdict])
+    console.print(table)
+    for line in (machine(found), *summary(found)):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _cells(change: Change) -> list[str]:
+    seconds = ["", ""] if change.batch is None else [duration(change.before), duration(change.after)]
+    batch = "all" if change.batch is None else f"{change.batch:,}"
+    noise = "" if change.verdict == "disturbed" else f"{change.noise:.0%}"
+    return [change.backend, batch, *seconds, f"{change.ratio:.2f}×", noise, change.verdict]
+
+
+def machine(found: Comparison) -> str:
+    """What the machine itself did between the two."""
+    if not found.machine:
+        text = "A file is without the yardstick, so a change to everything cannot be told from the machine's"
+        return text + (f": {found.low:.2f}× is what all backends share" if abs(found.low - 1) > NOTICED else "")
+    kinds = ", ".join(f"{kind} {ratio:.2f}×" for kind, ratio in found.machine.items())
+    return f"The machine itself, by its yardstick: {kinds} the time; changes are judged beyond that"
+
+
+def summary(found: Comparison) -> list[str]:
+    """What it comes to."""
+    counts = {verdict: sum(change.verdict == verdict for change in found.changes) for verdict in STYLES}
+    lines = [
+        f"{change.backend} is {change.verdict} as a whole: {change.ratio:.2f}× the time"
+        for change in found.backends
+        if change.verdict in ("faster", "slower")
+    ]
+    if counts["disturbed"]:
+        lines.append(
+            f"{counts['disturbed']} of {len(found.changes)} points are not judged: something else used the machine in "
+            f"all but {ENOUGH - 1} rounds of a file at the most"
+        )
+    if not found.comparable:
+        return [*lines, "NOT COMPARABLE: run both again while nothing else runs"]
+    text = f"{counts['faster']} faster, {counts['slower']} slower, {counts['same']} the same within noise"
+    return [*lines, text]

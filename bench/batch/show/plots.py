@@ -1,0 +1,189 @@
+"""The four pictures of a run, by Matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis import advice
+from ..analysis.analyse import Analysis, analyse, critical_batch, curve_of, two_digits
+from ..analysis.checked import AdviceCheck, check
+from ..records import BOUNDS, Document
+
+# Okabe and Ito's colours, which colour-blind readers tell apart
+BACKENDS = {"cupy": "#009E73", "numba": "#0072B2", "numpy": "#D55E00"}
+OTHERS = ("#CC79A7", "#56B4E9", "#E69F00")
+PARTS = {"compute": "#009E73", "memory": "#E69F00", "launch": "#CC79A7", "lost": "#DDDDDD"}
+CEILINGS = {"compute": "--", "memory": "-.", "launch": ":"}
+INK, FAINT, MEASURED = "#222222", "#DDDDDD", "#882255"
+
+
+def save(document: Document, path: Path) -> None:
+    """Draws what was measured; the ending says in which format."""
+    from matplotlib import rc_context
+
+    from ....dl.figures import saved
+
+    with rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}):
+        # equal measurements give equal files
+        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+        saved(draw(document), path, dpi=160 if path.suffix == ".png" else None, metadata=metadata)
+
+
+def draw(document: Document) -> Any:
+    """The Matplotlib figure: four panels."""
+    from matplotlib.figure import Figure
+
+    analysis = analyse(document)
+    figure = Figure(figsize=(10, 8), facecolor="white", layout="constrained")
+    panels = figure.subplots(2, 2)
+    throughput(panels[0, 0], document, analysis)
+    bounds(panels[0, 1], document, analysis)
+    steps_and_examples(panels[1, 0], document, analysis)
+    time_to_target(panels[1, 1], document, analysis)
+    for panel in panels.flat:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(color=FAINT)
+    marked = "SIMULATION, nothing was measured. " if document.simulated else ""
+    processor = document.machine.get("processor", "")
+    figure.suptitle(f"{marked}{document.task.network}, {document.task.optimizer}, {document.task.data}; {processor}")
+    return figure
+
+
+def colour(document: Document, name: str) -> str:
+    """A backend's colour."""
+    others = [where.name for where in document.backends if where.name not in BACKENDS]
+    return BACKENDS.get(name) or OTHERS[others.index(name) % len(OTHERS)]
+
+
+def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
+    """Samples a second against batch size, with each backend's middle half, and the best one's three ceilings."""
+    for number, where in enumerate(document.backends):
+        points = document.of(where.name)
+        if not points:
+            continue
+        batches, ink = np.array([point.batch for point in points]), colour(document, where.name)
+        low, high = np.array([point.quartiles for point in points]).T
+        speeds = [point.samples_per_second for point in points]
+        panel.fill_between(batches, batches / high, batches / low, color=ink, alpha=0.25, lw=0)
+        panel.plot(batches, speeds, color=ink, marker="o", ms=3, lw=1.8, label=where.name)
+        knee = analysis.knees.get(where.name)
+        if knee and knee.half_peak and batches[0] < knee.half_peak.value < batches[-1]:
+            panel.axvline(knee.half_peak.value, color=ink, lw=0.8, alpha=0.6)
+            text = f" n½ {two_digits(knee.half_peak.value)}"
+            height = 0.02 + 0.05 * number  # above each other: they may be close
+            panel.text(knee.half_peak.value, height, text, color=ink, transform=panel.get_xaxis_transform(), fontsize=8)
+        if where.name == analysis.best and points[0].floors:
+            _ceilings(panel, points, ink)
+    for crossing in analysis.crossings:
+        if crossing.batch is not None:
+            panel.axvspan(crossing.batch.low, crossing.batch.high, color=INK, alpha=0.15, lw=0)
+    panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="samples/s")
+    panel.set_title("Throughput and its ceilings", loc="left", fontweight="bold")
+    panel.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.04))
+
+
+def _ceilings(panel: Any, points: list[Any], ink: str) -> None:
+    """What each ceiling alone would allow; far above the rest they are cut off."""
+    top = 30 * max(point.samples_per_second for point in points)
+    for name, style in CEILINGS.items():
+        seconds = [sum(getattr(floor, name) for floor in point.floors) for point in points]
+        pairs = [(point.batch, point.batch / s) for point, s in zip(points, seconds, strict=True) if s > 0]
+        pairs = [(batch, speed) for batch, speed in pairs if speed <= top]
+        if pairs:
+            panel.plot(*zip(*pairs, strict=True), color=ink, ls=style, lw=1, alpha=0.8, label=f"{name} ceiling")
+
+
+def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
+    """A bar for each batch size of the best backend: the share of the step that each bound explains."""
+    points = [point for point in document.of(analysis.best) if point.floors] if analysis.best else []
+    panel.set_title(f"Where a step goes: {analysis.best}", loc="left", fontweight="bold")
+    if not points:
+        return _nothing(panel, "no ceilings were measured")
+    bottom = np.zeros(len(points))
+    for name in (*BOUNDS, "lost"):
+        if name == "lost":
+            part = np.maximum(0, 1 - bottom)
+        else:
+            part = np.array([point.bound_seconds[name] / point.step_seconds for point in points])
+        panel.bar(range(len(points)), 100 * part, bottom=100 * bottom, color=PARTS[name], width=0.85, label=name)
+        bottom += part
+    panel.set_xticks(range(len(points)), [f"{point.batch:,}" for point in points], rotation=60, fontsize=7)
+    panel.set(xlabel="batch size", ylabel="% of the step", ylim=(0, max(100, 100 * float(bottom.max()))))
+    panel.legend(framealpha=0.9, edgecolor="none", fontsize=8, ncols=4, loc="upper center")
+    return None
+
+
+def steps_and_examples(panel: Any, document: Document, analysis: Analysis) -> None:
+    """The hyperbola of steps against examples to a target, in units of their least."""
+    panel.set_title("Steps against examples to the same loss", loc="left", fontweight="bold")
+    scale = critical_batch(document)
+    if scale is None:
+        return _nothing(panel, "the noise scale was not measured")
+    batches = np.array(document.asked, dtype=float)
+    batches = batches[batches <= max(document.task.rows, batches[0])]
+    fine = np.exp(np.linspace(np.log(batches[0]), np.log(batches[-1]), 200))
+    for noise, width in ((scale.low, 0.6), (scale.high, 0.6), (scale.value, 2.0)):
+        panel.plot(1 + fine / noise, 1 + noise / fine, color=INK, lw=width)
+    panel.plot(1 + batches / scale.value, 1 + scale.value / batches, "o", color=INK, ms=4)
+    for batch in batches[:: max(1, len(batches) // 6)]:
+        place = (1 + batch / scale.value, 1 + scale.value / batch)
+        panel.annotate(f"{int(batch):,}", place, (4, 4), textcoords="offset points", fontsize=8)
+    checked = check(document)
+    if checked is not None and checked.hyperbola is not None:
+        least = checked.hyperbola
+        places = [(point.examples / least.examples, point.steps / least.steps) for point in checked.points]
+        panel.plot(*zip(*places, strict=True), "s", color=MEASURED, ms=5, label="measured")
+        for point, place in zip(checked.points, places, strict=True):
+            panel.annotate(
+                f"{point.batch:,}", place, (-4, -4), textcoords="offset points", fontsize=8, color=MEASURED,
+                ha="right", va="top",
+            )  # fmt: skip
+        panel.legend(frameon=False, fontsize=8)
+    for one in analysis.advice[:1]:
+        place = (1 + one.batch / scale.value, 1 + scale.value / one.batch)
+        panel.plot(*place, "o", ms=10, mfc="none", color=colour(document, one.backend), label=f"take {one.batch:,}")
+        panel.legend(frameon=False, fontsize=8)
+    panel.set(xscale="log", yscale="log", xlabel="examples / least", ylabel="steps / least")
+    return None
+
+
+def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
+    """Time to the target against batch size, by the least of all, with the 5 % band of each backend."""
+    panel.set_title("Time to the same loss", loc="left", fontweight="bold")
+    scale = critical_batch(document)
+    if scale is None or not analysis.advice:
+        return _nothing(panel, "the noise scale was not measured")
+    least = analysis.advice[0].cost
+    for one in analysis.advice:
+        measured, ink = curve_of(document, one.backend), colour(document, one.backend)
+        assert measured is not None
+        batches = measured.batches[measured.batches <= max(document.task.rows, measured.batches[0])]
+        costs = [advice.cost(measured, noise, batches) / least for noise in (scale.low, scale.value, scale.high)]
+        panel.plot(batches, costs[1], color=ink, marker="o", ms=3, lw=1.8, label=f"{one.backend}: take {one.batch:,}")
+        panel.axvspan(one.low, one.high, color=ink, alpha=0.12, lw=0)
+    checked = check(document)
+    if checked is not None:
+        batches, times = zip(*relative_times(document, checked, least), strict=True)
+        panel.plot(batches, times, "s", color=MEASURED, ms=5, label="measured")
+    panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="time / least")
+    panel.legend(frameon=False, fontsize=8, loc="upper center")
+    return None
+
+
+def relative_times(document: Document, checked: AdviceCheck, least: float) -> list[tuple[int, float]]:
+    """Batch sizes, and the times measured there in the units of the prediction, which agree at the advised one."""
+    scale, measured = critical_batch(document), curve_of(document, checked.backend)
+    assert scale is not None and measured is not None
+    return [
+        (point.batch, float(point.seconds / point.predicted * advice.cost(measured, scale.value, point.batch) / least))
+        for point in checked.points
+    ]
+
+
+def _nothing(panel: Any, why: str) -> None:
+    panel.text(0.5, 0.5, why, ha="center", va="center", transform=panel.transAxes, color=INK)
+    panel.set_xticks([])
+    panel.set_yticks([])

@@ -1,0 +1,396 @@
+"""The tables of a run, by Rich, and a picture in plain text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ....backends.errors import ConfigurationError
+from ....dl.commands.console import command
+from ....dl.experiment.config import changes, parse
+from ..analysis.analyse import (
+    Advice,
+    Analysis,
+    Knee,
+    analyse,
+    critical_batch,
+    lost_by_operation,
+    noise_scale,
+    two_digits,
+)
+from ..analysis.checked import AdviceCheck, check
+from ..analysis.trained import by_batch, hyperbola
+from ..records import BOUNDS, Bound, Document, Point, Proof, Validation, Where
+from .narrow import NarrowTable
+
+STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
+ROWS, MARKS = 12, "ox+*#@"
+
+
+def show(document: Document, console: Console) -> None:
+    """Prints what was measured, what it says, and last the sentence."""
+    console.print(render(document, analyse(document)), crop=False)  # a command to copy is one line, however long
+
+
+def render(document: Document, analysis: Analysis) -> RenderableType:
+    """All of it."""
+    task, machine = document.task, document.machine
+    parts: list[RenderableType] = []
+    if document.simulated:
+        parts.append(Text("SIMULATION: nothing of this was measured", style="bold red"))
+    what = f"{task.network}, {task.parameters:,} parameters, {task.optimizer}, {task.dtype}"
+    parts.append(Text(f"{what}; {task.data}, {task.rows:,} rows; {machine.get('processor', '')}"))
+    for where in document.backends:
+        points = document.of(where.name)
+        if points:
+            knee = analysis.knees.get(where.name)
+            parts += [Text(), table(document, where, points, knee), ceilings(where, points)]
+        if where.limit:
+            parts.append(Text(f"{where.name}: {where.limit}", style="yellow"))
+        parts += [Text(f"FAULT {where.name}, batch {p.batch:,}: {p.fault}", style="red") for p in points if p.fault]
+        if unsure := disturbances(points):
+            parts.append(Text(f"{where.name}: {unsure}", style="yellow"))
+    if analysis.knees:
+        parts += [Text(), plot(document)]
+    parts += [Text(), *(Text(line) for line in knees(analysis))]
+    if document.noise is not None:
+        parts += [Text(), noise(document), Text(critical(document))]
+    elif document.noise_absent:
+        parts.append(Text(f"no noise scale: {document.noise_absent}", style="yellow"))
+    if analysis.advice:
+        tried, *rest = settings(document, analysis.advice[0])
+        parts += [Text(), advice(analysis.advice), Text(tried, no_wrap=True, overflow="ignore"), *map(Text, rest)]
+        parts.append(Text(f"next: {line(document, analysis.advice[0])}", no_wrap=True, overflow="ignore"))
+    if document.proofs:
+        parts += [Text(), proofs(document.proofs)]
+    checked = check(document)
+    if checked is not None and document.validation is not None:
+        parts += [Text(), validation(checked), *(Text(line) for line in verdict(checked, document.validation))]
+    if document.validation_absent:
+        parts.append(Text(f"no validation: {document.validation_absent}", style="yellow"))
+    parts += [Text(), Text(analysis.sentence, style="bold")]
+    return Group(*parts)
+
+
+def table(document: Document, where: Where, points: Sequence[Point], knee: Knee | None) -> Table:
+    """A row for each batch size."""
+    how = "one compiled loop" if where.loop == "chain" else "operation by operation"
+    title, last = f"{where.name}, {how}: {where.device}", ("epoch", "middle half", "share", "of peak", *BOUNDS, "lost")
+    found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), dispensable=last)
+    for title in ("batch", "step", "middle half", "samples/s", "of peak", "bound", "share", *BOUNDS, "lost", "epoch"):
+        found.add_column(title, justify="left" if title == "bound" else "right")
+    best = knee.peak if knee else max(point.samples_per_second for point in points)
+    for point in points:
+        share, parts = point.share, point.bound_seconds
+        split = [f"{parts[name] / point.step_seconds:.0%}" if share else "" for name in BOUNDS]
+        found.add_row(
+            f"{point.batch:,}",
+            duration(point.step_seconds),
+            Text(sides(point.step_seconds, *point.quartiles), style="dim"),
+            number(point.samples_per_second),
+            f"{point.samples_per_second / best:.0%}",
+            Text(point.bound or "", style=STYLES[point.bound]),
+            Text(f"{share:.2f}" if share else "", style="red" if point.fault else ""),
+            *split,
+            f"{max(0.0, 1 - share):.0%}" if share else "",
+            duration(median(point.epochs)) if point.epochs else "–",
+        )
+    return found
+
+
+def ceilings(where: Where, points: Sequence[Point]) -> RenderableType:
+    """The denominators, and where steps that are lists of operations lose most."""
+    roof = where.ceilings
+    if not (roof.streams and roof.products and roof.launches):
+        return Text()
+    best = max(roof.products, key=lambda rate: rate.flops_per_second)
+    small, large = roof.streams[0], roof.streams[-1]
+    call = 1e6 * sorted(roof.launches.values())[len(roof.launches) // 2]
+    waits = "its threads meet in" if where.loop == "chain" else "a call without work takes"
+    text = (
+        f"ceilings: products {best.flops_per_second / 1e9:,.0f} GFLOP/s at best (layer {best.layer}, batch "
+        f"{best.batch:,}); memory in place {small.update / 1e9:,.0f} GB/s at {size(small.bytes)}, "
+        f"{large.update / 1e9:,.0f} at {size(large.bytes)}; {waits} {call:.2g} µs"
+    )
+    if where.threads:
+        text += "; threads: " + ", ".join(f"{name} {count}" for name, count in where.threads.items())
+    found = losses(points)
+    if found:
+        text += "\nlost most, beyond the floors: " + "; ".join(found)
+    return Text(text, style="dim")
+
+
+def losses(points: Sequence[Point]) -> list[str]:
+    """The operations that lose most, at a small, a middling and a large batch size."""
+    chosen = dict.fromkeys([0, len(points) // 2, len(points) - 1])
+    lines = []
+    for point in (points[place] for place in chosen):
+        first = list(lost_by_operation(point).items())[:2]
+        if first:
+            lines.append(f"batch {point.batch:,} " + ", ".join(f"{name} {part:.0%}" for name, part in first))
+    return lines
+
+
+def disturbances(points: Sequence[Point]) -> str:
+    """Where something else used the machine in nearly every round; empty where nothing did."""
+    found = ", ".join(f"{point.batch:,}" for point in points if point.unsure)
+    return (
+        f"something else used the machine in nearly every round at batch {found}; run again without it" if found else ""
+    )
+
+
+def plot(document: Document, width: int = 60) -> Text:
+    """Samples a second against the batch size, both in powers, in plain text."""
+    curves = {where.name: document.of(where.name) for where in document.backends if document.of(where.name)}
+    batches = sorted({point.batch for points in curves.values() for point in points})
+    speeds = [point.samples_per_second for points in curves.values() for point in points]
+    low, high = math.log(min(speeds)), math.log(max(speeds))
+    left, right = math.log(batches[0]), math.log(batches[-1])
+    grid = [[" "] * width for _ in range(ROWS)]
+    for mark, points in zip(MARKS, curves.values(), strict=False):
+        for point in points:
+            across = round((math.log(point.batch) - left) / max(right - left, 1e-9) * (width - 1))
+            up = round((math.log(point.samples_per_second) - low) / max(high - low, 1e-9) * (ROWS - 1))
+            row = grid[ROWS - 1 - up]
+            row[across] = mark if row[across] == " " else "&"
+    labels = [
+        number(math.exp(high - (high - low) * row / (ROWS - 1))) if row % 4 == 0 or row == ROWS - 1 else ""
+        for row in range(ROWS)
+    ]
+    room = max(map(len, labels))
+    lines = [f"{label:>{room}} |{''.join(row)}" for label, row in zip(labels, grid, strict=True)]
+    ends = f"{batches[0]:,}"
+    lines.append(" " * room + " +" + "-" * width)
+    lines.append(" " * (room + 2) + ends + f"{batches[-1]:,}".rjust(width - len(ends)))
+    legend = "   ".join(f"{mark} {name}" for mark, name in zip(MARKS, curves, strict=False))
+    return Text(f"samples/s against batch size, both in powers:   {legend}\n" + "\n".join(lines), no_wrap=True)
+
+
+def knees(analysis: Analysis) -> list[str]:
+    """Half-peak batches with the line that explains them, and crossings, a line each."""
+    lines = []
+    for name, knee in analysis.knees.items():
+        text = f"{name}: peak {number(knee.peak)} samples/s at {knee.peak_batch:,}; "
+        if knee.grows:
+            text += "less than half of what the line says for larger ones, so n½ lies beyond"
+        elif knee.half_peak is None:
+            text += "more than half of it at the smallest batch already"
+        else:
+            half = knee.half_peak
+            text += f"half of it at n½ = {two_digits(half.value)} ({two_digits(half.low)} to {two_digits(half.high)})"
+        line = f"t(b) = {duration(knee.t0)} + b · {duration(knee.ts)}"
+        fits = f"misfits by {knee.misfit:.0%}" + ("" if knee.fits else ", which explains nothing: n½ is off the curve")
+        text += f"; the line {line} {fits}"
+        lines.append(text)
+    for crossing in analysis.crossings:
+        if crossing.batch is None:
+            where = "every batch size" if crossing.throughout else "most batch sizes, and not from one on"
+            lines.append(f"{crossing.above} is faster than {crossing.below} at {where}")
+        else:
+            batch = crossing.batch
+            lines.append(
+                f"{crossing.above} is faster than {crossing.below} from {two_digits(batch.value)} on "
+                f"({two_digits(batch.low)} to {two_digits(batch.high)})"
+            )
+    return lines
+
+
+def noise(document: Document) -> Text:
+    """The noise scale, and how it moved."""
+    measured, scale = document.noise, noise_scale(document)
+    assert measured is not None and scale is not None
+    kind = "as Adam scales them" if measured.adam else "plain"
+    first, last = measured.places[0], measured.places[-1]
+
+    def of(value: float) -> str:
+        return two_digits(max(1.0, value))
+
+    text = (
+        f"noise scale B = {of(scale.value)} rows ({of(scale.low)} to {of(scale.high)}), gradients {kind}, over "
+        f"{last.step:,} steps on {measured.backend}; plain {of(first.scale.value)} at step {first.step:,}, "
+        f"{of(last.scale.value)} at step {last.step:,}; by layer at the end: "
+    )
+    return Text(text + ", ".join(f"{name or 'all'} {of(value)}" for name, value in last.layers.items()))
+
+
+def critical(document: Document) -> str:
+    """The critical batch size, and where it comes from."""
+    scale, found = critical_batch(document), document.trainings
+    assert scale is not None
+    shape = hyperbola(found) if found else None
+    text = f"{two_digits(max(1.0, scale.low))} to {two_digits(scale.high)}"
+    if found is None or shape is None:
+        reached = "too few trainings to measure it reached their target" if found else "it was not measured by training"
+        return f"critical batch size: {reached}; by the noise scale {text} rows, for it may be many times off"
+    chosen = by_batch(found)
+    text = (
+        f"critical batch size = {two_digits(scale.value)} rows ({text}), by {len(found.trials)} trainings to a loss of "
+        f"{found.target:.3g} at {', '.join(f'{batch:,}' for batch in chosen)} rows, each at the best of some rates; "
+        f"the hyperbola misfits by {shape.misfit:.0%}"
+    )
+    factors = sorted(trials[0].factor for trials in chosen.values())
+    middle = factors[len(factors) // 2]
+    return text + ("" if 0.5 <= middle <= 2 else f"; the best rates were {middle:g}× those of the rule: try them")
+
+
+def advice(given: Sequence[Advice]) -> Table:
+    """A row for each backend, the soonest first."""
+    title, last = "Which batch reaches the target soonest", ("if B is off", "memory", "within 5 %", "epochs")
+    found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
+    for title in ("backend", "take", "within 5 %", "if B is off", "time", "learning rate", "epochs", "memory"):
+        found.add_column(title, justify="left" if title == "backend" else "right")
+    for one in given:
+        found.add_row(
+            one.backend,
+            f"{one.batch:,}",
+            f"{one.low:,} to {one.high:,}",
+            f"{one.low_critical:,} to {one.high_critical:,}",
+            f"{one.cost / given[0].cost:.2f}×",
+            f"{one.lr:g}",
+            f"{one.epochs}",
+            size(one.memory_bytes),
+        )
+    return found
+
+
+def advised(document: Document, first: Advice) -> list[str]:
+    """The settings that the advice changes."""
+    task = document.task
+    changed = [f"train.batch_size={first.batch}", f"optimizer.lr={first.lr:g}", f"train.epochs={first.epochs}"]
+    if task.schedule_steps:
+        changed.append(f"schedule.steps={first.schedule_steps}")
+    if task.warmup:
+        changed.append(f"schedule.warmup={first.warmup}")
+    return changed
+
+
+def line(document: Document, first: Advice) -> str:
+    """The command that trains as advised what was measured, wherever it is typed."""
+    changed = advised(document, first)
+    keys = {setting.partition("=")[0] for setting in changed}
+    try:
+        begun = changes(parse(document.configuration))
+    except ConfigurationError:  # a file of another version
+        begun = []
+    kept = [setting for setting in begun if setting.partition("=")[0] not in keys]
+    return command("train", settings=[*kept, *changed], backend=first.backend)
+
+
+def settings(document: Document, first: Advice) -> list[str]:
+    """What to change, and what may be expected of it."""
+    task = document.task
+    lines = [f"to try it: --backend {first.backend} " + " ".join(f"--set {one}" for one in advised(document, first))]
+    if first.gain is not None and first.low <= task.batch_size <= first.high:
+        lines.append(f"batch {task.batch_size:,}, as configured, is as good within 5 %")
+    elif first.gain is not None:
+        lines.append(f"predicted: {first.gain:.2g}× sooner than batch {task.batch_size:,} on {first.backend}")
+    if first.explained is not None:
+        lines.append(f"the line explains it: √(B · n½) = {two_digits(max(1.0, first.explained))}")
+    if first.edge == "largest" and first.soonest >= task.rows:
+        lines.append(f"the data end at {task.rows:,} rows")
+    elif first.edge:
+        lines.append(f"the best lies at the {first.edge} batch size that was measured")
+    return lines
+
+
+def proofs(found: Sequence[Proof]) -> Table:
+    """What one change does to a step, by its ceilings and in truth."""
+    title = f"One change to a step of {found[0].backend}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in ("change", "batch", "bound before", "predicted", "measured"):
+        table.add_column(name, justify="left" if name in ("change", "bound before") else "right")
+    for one in found:
+        bound = Text(one.bound or "", style=STYLES[one.bound])
+        predicted = "a ceiling is wrong" if one.fault else f"{one.low:.2f} to {one.high:.2f}×"
+        table.add_row(one.change, f"{one.batch:,}", bound, predicted, f"{one.measured:.2f}×")
+    return table
+
+
+def validation(found: AdviceCheck) -> Table:
+    """Training to the target, a row for each batch size."""
+    title = f"Trained to a loss of {found.target:.3g}: medians over the seeds"
+    last = ("of the rule's", "seeds", "examples", "steps")
+    table = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
+    for name in ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted"):
+        table.add_column(name, justify="right")
+    for point in found.points:
+        table.add_row(
+            f"{point.batch:,}",
+            f"{point.lr:.2g}",
+            f"{point.factor:g}×",
+            f"{point.seeds}",
+            number(point.steps),
+            number(point.examples),
+            spread(point.seconds, point.low, point.high),
+            duration(point.predicted),
+            style="bold" if point.batch == found.best else "",
+        )
+    return table
+
+
+def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
+    """How far the prediction was from what was measured."""
+    lines = []
+    if found.hyperbola is not None:
+        critical = found.hyperbola.critical
+        after = found.soonest_excess
+        ends = [max(1.0, rows) for rows in (critical.value, found.predicted_noise)]
+        apart = max(ends) / min(ends)
+        lines.append(
+            f"steps and examples lie on the hyperbola of S = {number(found.hyperbola.steps)} and E = "
+            f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}: E/S = "
+            f"{two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}); the noise "
+            f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off, and the advice counted with "
+            f"{two_digits(found.predicted)}; by what was measured, take {found.soonest:,}"
+            + (f", which took {after.value:.2f}×" if after else "")
+        )
+    if found.excess is not None:
+        lines.append(
+            f"batch {found.advised:,}, as advised, took {found.excess.value:.2f}× the time of the best, "
+            f"{found.best:,} ({found.excess.low:.2f} to {found.excess.high:.2f} by other seeds); "
+            f"times were predicted within {found.time_error:.0%} (median)"
+        )
+    if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess.value:
+        lines.append(f"with the learning rate of the rule it took {found.as_ruled:.2g}×: try other rates")
+    if measured.ended:
+        lines.append(f"{measured.ended}; --resume with --validate goes on")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds, in the unit that suits them."""
+    for factor, unit in ((1e6, "µs"), (1e3, "ms")):
+        if seconds * factor < 9995:
+            return f"{number(seconds * factor)} {unit}"
+    return f"{number(seconds)} s"
+
+
+def spread(middle: float, low: float, high: float) -> Text:
+    """A duration, and in its unit those on both sides of it."""
+    return Text.assemble(duration(middle), (f" {sides(middle, low, high)}", "dim"))
+
+
+def sides(middle: float, low: float, high: float) -> str:
+    """Durations on both sides of one, in its unit."""
+    factor = {"µs": 1e6, "ms": 1e3, "s": 1.0}[duration(middle).split()[-1]]
+    return f"{number(low * factor)}–{number(high * factor)}"
+
+
+def number(value: float) -> str:
+    """Three digits or more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def size(count: float) -> str:
+    """Bytes, in powers of 1,024."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} GiB"

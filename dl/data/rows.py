@@ -1,0 +1,60 @@
+"""The rows that training steps read, and the order in which they are read."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from ...backends import Backend
+from ...backends.errors import DataError
+from ...backends.philox import draws, permutation
+from . import Dataset
+
+Order = Literal["shuffled", "once", "replacement"]
+
+
+"""How minibatches are drawn: from a new permutation each epoch, from the first one's, or each row by itself."""
+
+
+ORDERS = get_args(Order)
+
+
+def drawn(xp: Any, key: np.ndarray, rows: int, epoch: int, order: Order) -> Any:
+    """The rows (rows,) of an epoch in their order; the same key and epoch give the same with every array module."""
+    if order == "replacement":
+        return draws(xp, key, rows, epoch)
+    return permutation(xp, key, rows, 0 if order == "once" else epoch)
+
+
+class Rows(Protocol):
+    """A data set that steps read: `Resident`, or `streamed.Streamed`."""
+
+    backend: Backend
+    rows: int
+    x: Any
+    weight: Any
+
+    def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None: ...
+    def restart(self) -> None: ...
+    def ready(self, cursor: int, size: int, steps: int) -> int: ...
+    @property
+    def shared(self) -> dict[str, Any]: ...
+
+
+def scaled_weight(data: Dataset) -> np.ndarray | None:
+    """The rows' weights (n, 1), scaled to a mean of 1; None where there are none."""
+    if data.weight is None:
+        return None
+    total = data.weight.sum()
+    if not total > 0:
+        raise DataError("the rows' weights are all 0; expected some above it")
+    return (data.weight * (len(data) / total)).reshape(-1, 1)
+
+
+def flat(array: Any) -> Any:
+    """The array with one row an example, (n, features)."""
+    if isinstance(array, np.memmap):
+        array = np.asarray(array)  # the same pages, as an array that compiled loops take
+    return array.reshape(array.shape[0], math.prod(array.shape[1:]))

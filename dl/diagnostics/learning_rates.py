@@ -1,0 +1,230 @@
+"""Choosing the learning rate by trial: some values for about a hundred steps each, and the best is kept."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...backends.errors import ConfigurationError, NonFiniteLoss
+from ...backends.philox import key_of, permutation
+from ..data import Dataset, as_dataset
+from ..training.progress import measure
+from ..training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from .learning_rates import Trials
+from ..figures import _panels, saved
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+POINTS = 10  # of a trial's curve
+HELD = 2048  # rows that trials are compared on at the most
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One learning rate.
+
+    Attributes
+    ----------
+    lr : the rate.
+    loss : over the rows that trials are compared on, after the last step; infinite where training failed.
+    steps, losses : points of the curve: steps taken, and the mean loss of the batches since the point before.
+    """
+
+    lr: float
+    loss: float
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """All trials, by rate.
+
+    Attributes
+    ----------
+    before : the loss before the first step.
+    baseline : the least loss of one answer for all rows, as of the mean; None where it is not known.
+    """
+
+    rows: tuple[Trial, ...]
+    before: float
+    iterations: int
+    baseline: float | None = None
+
+    @property
+    def best(self) -> float:
+        """The rate after which the loss is least.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss fell with none, or with none below that of one answer for all rows.
+        """
+        row = min(self.rows, key=lambda row: row.loss)
+        if row.loss < self.before and not self.learned(row):
+            raise ConfigurationError(
+                f"learning-rate trials: after {self.iterations} steps the least loss is {measure(row.loss)}, no better "
+                f"than the mean or the classes' frequencies for all rows, {measure(self.baseline or 0)}: nothing was "
+                "learned, so no rate is advised; try more --iterations, or scale the data (data.standardize, "
+                "data.standardize_target; in Python model.target_scaling)"
+            )
+        if not row.loss < self.before:
+            raise ConfigurationError(
+                f"learning-rate trials: the loss fell below {self.before:.4g} with none of "
+                f"{', '.join(f'{trial.lr:g}' for trial in self.rows)}; try smaller rates, or look at the data"
+            )
+        return row.lr
+
+    def learned(self, row: Trial) -> bool:
+        """Whether a trial ended at a loss below that of before, and of one answer for all rows."""
+        return row.loss < self.before and (self.baseline is None or row.loss < self.baseline)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it: None for an infinite loss."""
+        table = asdict(self)
+        for row in table["rows"]:
+            row["loss"] = row["loss"] if math.isfinite(row["loss"]) else None
+        return table
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draws the loss against the rate, and each trial's curve, with Matplotlib; returns the figure."""
+        from .learning_rates import rate_trials
+
+        return rate_trials(self, path)
+
+    def show(self) -> None:
+        """Prints a table."""
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table()
+        for column in ("learning rate", f"loss after {self.iterations} steps", ""):
+            table.add_column(column, justify="right")
+        best = min(self.rows, key=lambda row: row.loss)
+        for row in self.rows:
+            loss = measure(row.loss) if math.isfinite(row.loss) else "diverged"
+            table.add_row(f"{row.lr:g}", loss, "best" if row is best and self.learned(row) else "")
+        console = Console()
+        console.print(table)
+        if self.baseline is not None:
+            console.print(f"one answer for all rows: {measure(self.baseline)}", highlight=False)
+        console.print(f"before the first step: {measure(self.before)}", highlight=False)
+
+    def __str__(self) -> str:
+        return "\n".join(f"lr {row.lr:<8g} loss {row.loss:.4f}" for row in self.rows)
+
+    __repr__ = __str__
+
+
+def learning_rate_trials(
+    make: Callable[[float], Trainer],
+    data: Any,
+    y: Any = None,
+    *,
+    rates: Sequence[float] = RATES,
+    iterations: int = 100,
+    batch_size: int = 32,
+    advance: Callable[[int, float], None] = lambda done, best: None,
+) -> Trials:
+    """Trains with each of several learning rates for some steps, from the same weights on the same batches.
+
+    Parameters
+    ----------
+    make : returns a new trainer for a rate; with one seed, all begin at the same weights.
+    data, y : training data, as `Trainer.fit` takes them.
+    rates : the learning rates.
+    iterations : steps a trial takes.
+    batch_size : rows a step.
+    advance : called with the number of trials done and the least loss.
+
+    Returns
+    -------
+    Trials
+        ``.best`` is the choice, ``.rows`` the table; ``.plot(path)`` draws both.
+
+    Raises
+    ------
+    ConfigurationError
+        A rate is not above 0, there is none, or `iterations` is below 1.
+    """
+    if not rates or not all(isinstance(rate, int | float) and 0 < rate < math.inf for rate in rates):
+        raise ConfigurationError(f"learning-rate trials: rates are {list(rates)}; expected numbers above 0")
+    if iterations < 1:
+        raise ConfigurationError(f"learning-rate trials: iterations is {iterations}; expected at least 1")
+    dataset = as_dataset(data, y)
+    rows, before, batch_size = [], math.nan, min(batch_size, len(dataset))
+    baseline: float | None = None
+    for number, rate in enumerate(sorted(rates)):
+        trainer = make(float(rate))
+        parts = _parts(dataset, iterations, batch_size, trainer.seed)
+        held = dataset.sample(HELD)
+        if not number:
+            before, baseline = trainer.evaluate(held)["loss"], trainer.baseline(held)
+        rows.append(_trial(trainer, float(rate), parts, held, batch_size))
+        advance(number + 1, min(row.loss for row in rows))
+    return Trials(tuple(rows), before, iterations, baseline)
+
+
+def _trial(trainer: Trainer, rate: float, parts: list[Dataset], held: Dataset, batch_size: int) -> Trial:
+    steps, losses = [], []
+    try:
+        for part in parts:
+            trainer.fit(part, epochs=1, batch_size=batch_size, verbose=False)
+            steps.append(trainer.step)
+            losses.append(trainer.history[-1]["loss"])
+        loss = trainer.evaluate(held)["loss"]
+    except NonFiniteLoss as error:
+        _log.info("learning rate %g: %s", rate, error)
+        loss = math.inf
+    return Trial(rate, loss if math.isfinite(loss) else math.inf, tuple(steps), tuple(losses))
+
+
+def _parts(dataset: Dataset, iterations: int, batch_size: int, seed: int) -> list[Dataset]:
+    """The rows of all steps in order, in up to `POINTS` parts of whole batches; rows come again where they are few."""
+    key, wanted = key_of(seed), iterations * batch_size
+    epochs = -(-wanted // len(dataset))
+    order = np.concatenate([permutation(np, key, len(dataset), epoch) for epoch in range(epochs)])[:wanted]
+    cuts = np.linspace(0, iterations, min(POINTS, iterations) + 1).astype(int) * batch_size
+    return [dataset[order[start:stop]] for start, stop in itertools.pairwise(cuts)]
+
+
+def rate_trials(trials: Trials, path: str | Path | None = None) -> Any:
+    """The loss after a trial against its learning rate, and each trial's curve; returns the figure."""
+    figure, (left, right) = _panels(2)
+    done = [row for row in trials.rows if math.isfinite(row.loss)]
+    left.plot([row.lr for row in done], [row.loss for row in done], "o-")
+    for row in trials.rows:
+        if not math.isfinite(row.loss):
+            left.axvline(row.lr, color="tab:red", linestyle=":", label="diverged")
+    left.axhline(trials.before, color="gray", linestyle="--", label="before the first step")
+    best = min(trials.rows, key=lambda row: row.loss)
+    if best.loss < trials.before:
+        left.plot([best.lr], [best.loss], "*", markersize=13, color="tab:red", label=f"best, {best.lr:g}")
+    left.set_xscale("log")
+    left.set_xlabel("learning rate")
+    left.set_ylabel(f"loss after {trials.iterations} steps")
+    handles = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
+    left.legend(handles.values(), handles.keys(), frameon=False)
+    for row in trials.rows:
+        if row.steps:
+            right.plot(row.steps, row.losses, marker=".", label=f"{row.lr:g}")
+    right.set_xlabel("step")
+    right.set_ylabel("loss")
+    right.legend(frameon=False, title="learning rate", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    least = min([trials.before, *(row.loss for row in done), *(loss for row in trials.rows for loss in row.losses)])
+    for axes in (left, right):  # what is far above the beginning is of no interest
+        if least > 0:
+            axes.set_yscale("log")
+            axes.set_ylim(0.8 * least, 3 * trials.before)
+        axes.grid(alpha=0.3)
+    return saved(figure, path)

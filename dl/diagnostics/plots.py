@@ -1,0 +1,60 @@
+"""Pictures of a training run. Matplotlib is imported here alone, and never its global state."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...backends.errors import DataError
+
+if TYPE_CHECKING:
+    from ..training.history import History
+    from .noise import GradientNoise
+from ..figures import _panels, saved
+
+
+def gradient_norms(history: History, path: str | Path | None = None) -> Any:
+    """The gradient's norm of each parameter against epochs, as `GradientNorms` recorded it; returns the figure."""
+    from .watch import NORM
+
+    columns = [name for name in (history[0] if len(history) else {}) if name.startswith(f"{NORM} ")]
+    names = {name: name.removeprefix(f"{NORM} ") for name in columns}
+    return _against_epochs(history, {**names, NORM: "all"}, "norm of the gradient", "GradientNorms", path)
+
+
+def curvature(history: History, path: str | Path | None = None) -> Any:
+    """What a step gains to first order and loses to curvature, as `Curvature` recorded it; returns the figure."""
+    names = {"descent": "ε gᵀg", "curvature": "½ ε² gᵀHg"}
+    return _against_epochs(history, names, "change of the loss in a step", "Curvature", path)
+
+
+def standard_error(noise: GradientNoise, path: str | Path | None = None) -> Any:
+    """The standard error of a batch's gradient against its size, and the gradient's length; returns the figure."""
+    figure, (axes,) = _panels(1)
+    sizes = [2**power for power in range(15)]
+    axes.loglog(sizes, noise.standard_error(sizes), marker=".", label="standard error, σ / √m")
+    if noise.squared_norm > 0:
+        axes.axhline(math.sqrt(noise.squared_norm), color="gray", linestyle="--", label="length of the gradient")
+        axes.axvline(noise.noise_scale, color="tab:red", linestyle=":", label=f"noise scale, {noise.noise_scale:.0f}")
+    axes.set_xlabel("batch size m")
+    axes.set_ylabel("of the gradient")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return saved(figure, path)
+
+
+def _against_epochs(history: History, names: dict[str, str], what: str, callback: str, path: str | Path | None) -> Any:
+    """Columns of a history on a logarithmic scale, under the names they are shown by."""
+    if not len(history) or not any(name in history[-1] for name in names):
+        raise DataError(f"there is nothing to plot: train with callbacks=[gs.{callback}(x, y)]")
+    figure, (axes,) = _panels(1)
+    for name, label in names.items():
+        points = [(record["epoch"], record[name]) for record in history if record.get(name, 0) > 0]
+        if points:
+            axes.semilogy(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else "")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(what)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return saved(figure, path)

@@ -1,0 +1,436 @@
+"""The configuration: a TOML file checked by pydantic."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import reprlib
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from ...backends.errors import ConfigurationError
+from ..data.sources import NAMED
+from ..hints import hint
+from ..layers.activations import activations
+from ..losses.losses import Loss
+from ..optimizers.base import Optimizer
+from ..optimizers.schedules import schedules
+from ..storage.files import TEXT, expanded, read_bytes
+from ..values import check_values
+
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Whole = Annotated[int, Field(ge=0, lt=2**31)]
+
+STEPS = 2**40  # more than any training takes; beyond it a rate would stay 0, or a number not fit a float
+
+
+def one_of(known: Callable[[], Iterable[str]]) -> AfterValidator:
+    """A name that is known when the configuration is checked: classes may join until then."""
+
+    def check(name: str) -> str:
+        if name not in (names := list(known())):
+            raise PydanticCustomError("unknown_name", "{hint}", {"hint": hint(name, names)})
+        return name
+
+    return AfterValidator(check)
+
+
+ActivationName = Annotated[str, one_of(activations)]
+LossName = Annotated[str, one_of(lambda: Loss.registered)]
+LossChoice = Annotated[str, one_of(lambda: ("auto", *Loss.registered, "JointLoss"))]
+OptimizerName = Annotated[str, one_of(lambda: Optimizer.registered)]
+ScheduleName = Annotated[str, one_of(schedules)]
+
+
+class Section(BaseModel):
+    """Base of the sections: unknown keys, wrong types and numbers that are not finite are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class BackendSection(Section):
+    """Where the training runs."""
+
+    name: str = Field(default="auto", min_length=1)
+
+
+class DataSection(Section):
+    """What is learned from."""
+
+    source: str = Field(default="digits", min_length=1)
+    length: Count = 64
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    test: float = Field(default=0.2, ge=0, lt=1)
+    target: str | list[str] = ""
+    weight: str = ""
+    labels: Literal["auto", "classes", "values"] = "auto"
+    folder: str = ""
+    fetch: bool = False
+    standardize: bool = True
+    standardize_target: bool = True
+
+
+class LayerSection(BaseModel):
+    """A layer of a graph: its class, its arguments, which the class itself checks, what it reads, and layers in it."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: str = ""
+    kind: str = ""
+    shares: str = ""
+    inputs: list[str] = []
+    layers: list[LayerSection] = []
+
+
+class ModelSection(Section):
+    """A multilayer perceptron, or, where there are `layers`, a graph of them."""
+
+    hidden: list[Count] = [256]
+    activation: ActivationName = "relu"
+    pieces: Count = 2
+    batch_norm: bool = False
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    init: Literal["auto", "glorot", "he", "gaussian", "uniform"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+    inputs: dict[str, Count] = {}
+    layers: list[LayerSection] = []
+
+    @model_validator(mode="after")
+    def _inputs_are_read(self) -> ModelSection:
+        if self.inputs and not self.layers:
+            raise ValueError("inputs name parts of the features for layers to read, and there are no layers")
+        return self
+
+
+class AutoencoderSection(Section):
+    """An autoencoder instead, whose hidden layers and activation are ``[model]``'s. `weight` 0 is the kind's own."""
+
+    kind: Literal["none", "undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"] = "none"
+    code: Count = 32
+    weight: float = Field(default=0.0, ge=0)
+    penalty: Literal["kl", "l1"] = "kl"
+    rate: float = Field(default=0.05, gt=0, lt=1)
+    noise: Literal["masking", "gaussian"] = "masking"
+    amount: float = Field(default=0.3, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    pretrain: Count = 3
+
+
+class HeadSection(Section):
+    """The loss of one output of several."""
+
+    loss: LossName = "MSELoss"
+    outputs: Count = 1
+    weight: float = Field(default=1.0, gt=0)
+
+
+class LossSection(Section):
+    """What is minimised; with `heads`, the weighted sum of theirs."""
+
+    name: LossChoice = "auto"
+    heads: dict[str, HeadSection] = {}
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> LossSection:
+        if self.heads and self.name not in ("auto", "JointLoss"):
+            raise ValueError(f"There is a loss, {self.name}, and there are heads, each with its own; set one of them")
+        if self.name == "JointLoss" and not self.heads:
+            raise ValueError("JointLoss needs heads, as [loss.heads.kind]")
+        return self
+
+
+class GroupSection(Section):
+    """Parameters with a rate or a decay of their own."""
+
+    names: str
+    lr: float | None = Field(default=None, ge=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+
+
+class OptimizerSection(BaseModel):
+    """An optimizer and its arguments, which the optimizer itself checks."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+    name: OptimizerName = "Adam"
+    lr: float = Field(default=1e-3, gt=0)
+    groups: list[GroupSection] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_rate(cls, given: Any) -> Any:
+        """Without a rate, the optimizer's own default."""
+        name = given.get("name") if isinstance(given, dict) else None
+        if isinstance(name, str) and name in Optimizer.registered and "lr" not in given:
+            rate = inspect.signature(Optimizer.registered[name]).parameters.get("lr")
+            if rate is not None and rate.default is not rate.empty:
+                return {**given, "lr": rate.default}
+        return given
+
+
+class ScheduleSection(BaseModel):
+    """How the learning rate moves. A schedule may have further arguments, which it checks itself."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+    name: ScheduleName = "constant"
+    warmup: int = Field(default=0, ge=0, le=STEPS)
+    steps: int = Field(default=0, ge=0, le=STEPS)
+    final: float = Field(default=0.01, ge=0)
+    gamma: float = Field(default=0.1, gt=0)
+    delta: float = Field(default=1e-3, gt=0)
+    power: float = Field(default=1.0, gt=0.5, le=1)
+    hold: int = Field(default=0, ge=0, le=STEPS)
+
+    @model_validator(mode="after")
+    def _takes_its_keys(self) -> ScheduleSection:
+        kind, own = schedules()[self.name], list(type(self).model_fields)
+        accepted = list(inspect.signature(kind).parameters)
+        for key in self.model_extra or {}:
+            if key not in accepted:
+                text = f"schedule.{key} is not a known key; {hint(key, list(dict.fromkeys([*own, *accepted])))}"
+                raise PydanticCustomError("unknown_key", "{text}", {"text": text})
+        return self
+
+    @model_validator(mode="after")
+    def _has_steps(self) -> ScheduleSection:
+        if self.name == "step" and not self.steps:
+            raise ValueError("steps is 0, but the schedule 'step' decays every so many steps; expected at least 1")
+        return self
+
+
+class TrainSection(Section):
+    """How long, and in what batches."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    epochs: Count = 60
+    batch_size: Count = 32
+    patience: Whole = 0
+    monitor: str = "validation_loss"
+    order: Literal["shuffled", "once", "replacement"] = "shuffled"
+    accumulate: Count = 1
+    loss_goal: float = Field(default=0.0, ge=0)
+    class_weight: Literal["none", "balanced"] | list[float] | dict[str, float] = "none"
+    clip_norm: float = Field(default=0.0, ge=0)
+    clip_value: float = Field(default=0.0, ge=0)
+    l1: float = Field(default=0.0, ge=0)
+    soft_threshold: float = Field(default=0.0, ge=0)
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
+
+    @model_validator(mode="after")
+    def _parts_of_a_batch(self) -> TrainSection:
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate is {self.accumulate}, the parts of a batch, but batch_size is {self.batch_size}; "
+                "a part has at least one row"
+            )
+        return self
+
+
+class WatchSection(Section):
+    """What each epoch's record holds beside the losses, of the first `rows` for training; and flat stretches."""
+
+    gradient_norms: bool = False
+    curvature: bool = False
+    rows: Count = 1000
+    flat_epochs: Whole = 0
+    restart: bool = False
+
+
+class CheckpointSection(Section):
+    """When the run is saved, besides at the end of each epoch."""
+
+    every_seconds: float = Field(default=60.0, gt=0)
+
+
+class Configuration(Section):
+    """A whole configuration; every key has a default."""
+
+    backend: BackendSection = BackendSection()
+    data: DataSection = DataSection()
+    model: ModelSection = ModelSection()
+    autoencoder: AutoencoderSection = AutoencoderSection()
+    loss: LossSection = LossSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    schedule: ScheduleSection = ScheduleSection()
+    train: TrainSection = TrainSection()
+    watch: WatchSection = WatchSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+
+
+class EstimatorSection(BaseModel):
+    """Parameters that all candidates of a search share, which the estimator itself checks."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+
+class Range(Section):
+    """Numbers that a random search draws from: evenly, or evenly in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+class SearchSection(Section):
+    """Which candidates are tried, and how they are compared."""
+
+    method: Literal["grid", "random"] = "grid"
+    candidates: Count = 20
+    folds: int = Field(default=5, ge=2, lt=2**31)
+    scoring: str = ""
+    jobs: Count = 1
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    parameters: dict[str, list[Any] | Range] = Field(min_length=1)
+
+
+class SearchConfiguration(Section):
+    """What ``gearshift search`` reads."""
+
+    backend: BackendSection = BackendSection()
+    data: DataSection = DataSection()
+    estimator: EstimatorSection = EstimatorSection()
+    search: SearchSection
+
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+_shown = reprlib.Repr()  # long values are cut short in messages
+_shown.maxstring = _shown.maxother = 100
+
+
+def parse(table: dict[str, Any], settings: Sequence[str] = ()) -> Configuration:
+    """The configuration of a training; see `parse_as`."""
+    return parse_as(Configuration, table, settings)
+
+
+def parse_as(kind: type[Kind], table: dict[str, Any], settings: Sequence[str] = ()) -> Kind:
+    """The configuration of a table read from TOML, with ``key=value`` settings applied over it.
+
+    Raises
+    ------
+    ConfigurationError
+        A key is unknown, or a value has the wrong type or is out of range; every mistake is named.
+    """
+    merged = {name: dict(value) if isinstance(value, dict) else value for name, value in table.items()}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or not dot:
+            raise ConfigurationError(f"--set {setting!r} is not of the form section.key=value")
+        target = merged.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise ConfigurationError(f"{section} is {target!r}; expected a table of keys")
+        target[name] = _value(key.strip(), text.strip())
+    check_values("", merged)
+    try:
+        return kind.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_message(kind, fault) for fault in error.errors())) from None
+
+
+def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
+    """The configuration of a training from a TOML file, with settings applied over it."""
+    return read_as(Configuration, path, settings)
+
+
+def read_as(kind: type[Kind], path: str | Path, settings: Sequence[str] = ()) -> Kind:
+    """The configuration of a TOML file, with settings applied over it."""
+    try:
+        text = read_bytes(path, TEXT).decode("utf-8-sig")  # editors on Windows begin with a mark
+    except OSError as error:
+        raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = 1 + error.object.count(b"\n", 0, error.start)
+        raise ConfigurationError(f"{path} is not UTF-8 text, line {line} is not; save it as UTF-8") from None
+    return _parsed(kind, text, path, settings)
+
+
+def parse_text(text: str, path: str | Path, settings: Sequence[str] = ()) -> Configuration:
+    """The configuration of a training from TOML that was found in the file `path`."""
+    return _parsed(Configuration, text, path, settings)
+
+
+def _parsed(kind: type[Kind], text: str, path: str | Path, settings: Sequence[str]) -> Kind:
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also whole numbers of thousands of digits, which Python refuses
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+    try:
+        return parse_as(kind, table, settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def rooted(configuration: Configuration) -> Configuration:
+    """The configuration with a source that is a file or folder as an absolute path, so that it holds anywhere."""
+    source = expanded(configuration.data.source)
+    if configuration.data.source in NAMED or not source.exists():
+        return configuration
+    data = configuration.data.model_copy(update={"source": str(source.resolve())})
+    return configuration.model_copy(update={"data": data})
+
+
+def write(configuration: Configuration) -> str:
+    """The configuration as TOML, every key spelled out."""
+    import tomli_w
+
+    return tomli_w.dumps(configuration.model_dump(exclude_none=True))
+
+
+def changes(configuration: Configuration) -> list[str]:
+    """The ``key=value`` settings that make this configuration of the defaults; see `parse_as`."""
+    chosen = {"name": configuration.optimizer.name}
+    usual = Configuration(optimizer=OptimizerSection.model_validate(chosen)).model_dump()
+    usual["optimizer"]["name"] = OptimizerSection().name
+    return [
+        f"{section}.{key}={_written(value)}"
+        for section, keys in configuration.model_dump(exclude_none=True).items()
+        for key, value in keys.items()
+        if key not in usual[section] or usual[section][key] != value
+    ]
+
+
+def _written(value: Any, inside: bool = False) -> str:
+    """A value as TOML on one line; text that is read as text anyway is a bare word, unless it is inside another."""
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key, ensure_ascii=False)}={_written(of, True)}" for key, of in value.items())
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_written(of, True) for of in value) + "]"
+    if isinstance(value, str) and not inside and re.fullmatch(r"[\w./-]+", value) and _value("", value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word is a string, as on any command line
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{key} is {_shown.repr(text)}, which cannot be read: {error}") from None
+
+
+def _message(kind: type[BaseModel], fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "missing":
+        what = f"the section [{key}]" if len(fault["loc"]) == 1 else key
+        return f"{what} is missing"
+    if fault["type"] == "literal_error" and isinstance(fault["input"], str):
+        words = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
+        return f"{key} is {fault['input']!r}; {hint(fault['input'], words)}"
+    if fault["type"] == "unknown_key":
+        return fault["msg"]
+    if fault["type"] == "unknown_name":
+        return f"{key} is {fault['input']!r}; {fault['msg']}"
+    if fault["type"] != "extra_forbidden":
+        return f"{key} is {_shown.repr(fault['input'])}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    section = kind.model_fields.get(str(fault["loc"][0]))
+    model = section.annotation if section is not None and len(fault["loc"]) > 1 else kind
+    known = list(getattr(model, "model_fields", {}))
+    return f"{key} is not a known key; {hint(str(fault['loc'][-1]), known)}"

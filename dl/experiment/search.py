@@ -1,0 +1,262 @@
+"""Searching for an estimator's parameters, by scikit-learn's cross-validation."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...backends.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from .search import SearchResult
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import loguniform, randint, uniform
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer_names
+from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ...backends.errors import GearshiftError
+from ...backends.registry import resolve
+from ..estimators.base import Perceptron, TrainingInterrupted
+from ..estimators.mlp import MLPClassifier, MLPRegressor
+from ..figures import _panels, saved
+from ..hints import hint
+from .build import load_data
+from .config import Range, SearchConfiguration
+
+
+def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
+    """The candidates' scores against each parameter that was searched, the best one marked; returns the figure."""
+    names = list(result.best)
+    figure, all_axes = _panels(len(names))
+    for number, (axes, name) in enumerate(zip(all_axes, names, strict=True)):
+        values = [row.parameters[name] for row in result.rows]
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        shown: list[Any] = values if numbers else [str(value) for value in values]
+        means, deviations = [row.mean for row in result.rows], [row.deviation for row in result.rows]
+        axes.errorbar(shown, means, yerr=deviations, fmt="o", markersize=4, elinewidth=0.8, alpha=0.6)
+        axes.plot(shown[:1], means[:1], "*", markersize=13, color="tab:red", label="best")
+        if numbers and min(values) > 0 and max(values) > 30 * min(values):
+            axes.set_xscale("log")
+        axes.set_xlabel(name)
+        axes.grid(alpha=0.3)
+        if not number:
+            axes.set_ylabel(f"{result.scoring}, mean and deviation of {result.folds} folds")
+            axes.legend(frameon=False)
+    return saved(figure, path)
+
+
+Advance = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Parameters, and their score: mean and standard deviation over the folds, seconds of a fit."""
+
+    parameters: dict[str, Any]
+    mean: float
+    deviation: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Candidates from best to worst, and the best one's score on the test split, if there is one."""
+
+    rows: list[Candidate]
+    test: float | None
+    scoring: str
+    folds: int
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best candidate's parameters."""
+        return self.rows[0].parameters
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it."""
+        return asdict(self)
+
+    def show(self, most: int = 20) -> None:
+        """Prints a table of the best candidates."""
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table()
+        for column in (*self.best, self.scoring, "±", "s a fit"):
+            table.add_column(column, justify="right", overflow="fold")
+        for row in self.rows[:most]:
+            shown = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.parameters.values()]
+            table.add_row(*shown, f"{row.mean:.4f}", f"{row.deviation:.4f}", f"{row.seconds:.2f}")
+        console = Console()
+        console.print(table)
+        if len(self.rows) > most:
+            console.print(f"and {len(self.rows) - most} more", highlight=False)
+        if self.test is not None:
+            console.print(f"the best, trained on all of these rows, on the test split: {self.test:.4f}")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Data, estimator and candidates of a configuration; rows count by their weights in training, alike in scores."""
+
+    estimator: Perceptron
+    candidates: list[dict[str, Any]]
+    data: tuple[np.ndarray, np.ndarray]
+    weight: np.ndarray | None
+    test: tuple[np.ndarray, np.ndarray] | None
+    configuration: SearchConfiguration
+
+    def run(self, advance: Advance) -> SearchResult:
+        """Tries every candidate; `advance` is called with the number done and the best score.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C, also within a fit.
+        ConfigurationError
+            The folds or the scoring do not fit the data.
+        """
+        section = self.configuration.search
+        scale = StandardScaler() if self.configuration.data.standardize else "passthrough"
+        network, path = self.estimator, "network__"
+        if isinstance(network, MLPRegressor) and self.configuration.data.standardize_target:
+            network, path = TransformedTargetRegressor(network, transformer=StandardScaler()), "network__regressor__"
+        found: Any = _InTurns(
+            Pipeline([("scale", scale), ("network", network)]),
+            [{f"{path}{name}": [value] for name, value in candidate.items()} for candidate in self.candidates],
+            scoring=section.scoring or None,
+            n_jobs=section.jobs,
+            cv=section.folds,
+            error_score="raise",  # pyright: ignore[reportArgumentType]
+            refit=self.test is not None,
+        )
+        found.advance = advance
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # as many as fits
+            warnings.simplefilter("error", TrainingInterrupted)
+            try:
+                found.fit(*self.data, network__sample_weight=self.weight)
+            except TrainingInterrupted:
+                raise KeyboardInterrupt from None
+            except GearshiftError:
+                raise
+            except ValueError as error:  # scikit-learn's: too many folds, or a score that does not fit the targets
+                asked = f"{section.folds} folds, scoring {section.scoring or self._measure!r}"
+                raise ConfigurationError(f"search with {asked}: {error}") from error
+            test = None if self.test is None else float(found.score(*self.test))
+        return SearchResult(self._rows(found.cv_results_), test, section.scoring or self._measure, section.folds)
+
+    @property
+    def _measure(self) -> str:
+        return "accuracy" if isinstance(self.estimator, MLPClassifier) else "r2"
+
+    def _rows(self, results: Any) -> list[Candidate]:
+        columns = (results[name] for name in ("mean_test_score", "std_test_score", "mean_fit_time"))
+        rows = [
+            Candidate(candidate, *map(float, measured))
+            for candidate, *measured in zip(self.candidates, *columns, strict=True)
+        ]
+        return sorted(rows, key=lambda row: -row.mean)
+
+
+def prepare(configuration: SearchConfiguration, backend: str | None = None) -> Search:
+    """Reads the data and lists the candidates; `backend` comes before the environment and the file.
+
+    Raises
+    ------
+    ConfigurationError
+        A parameter is not the estimator's, or a range cannot be searched.
+    """
+    section = configuration.search
+    if section.scoring and section.scoring not in get_scorer_names():
+        raise ConfigurationError(f"search.scoring is {section.scoring!r}; {hint(section.scoring, get_scorer_names())}")
+    drawn = _candidates(configuration)
+    data = configuration.data.model_copy(update={"validation": 0.0})  # folds take its place
+    splits = load_data(data, section.seed)
+    if splits.train.y is None:
+        raise DataError(f"data {splits.name} have no targets y")
+    kind = MLPRegressor if splits.classes is None else MLPClassifier
+    fixed = {"random_state": section.seed, **configuration.estimator.model_dump()}
+    known = kind().get_params()
+    for where, names in (("estimator", fixed), ("search.parameters", section.parameters)):
+        for name in names:
+            if name not in known:
+                raise ConfigurationError(
+                    f"{where}.{name} is not a parameter of {kind.__name__}; {hint(name, [*known])}"
+                )
+    fixed["backend"] = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name
+    parts = [None if part is None else _arrays(part) for part in (splits.train, splits.test)]
+    assert parts[0] is not None
+    weight = None if splits.train.weight is None else np.asarray(splits.train.weight)
+    return Search(kind(**fixed), drawn, parts[0], weight, parts[1], configuration)
+
+
+def _candidates(configuration: SearchConfiguration) -> list[dict[str, Any]]:
+    """The parameters of every candidate."""
+    section = configuration.search
+    for name, values in section.parameters.items():
+        if isinstance(values, Range):
+            _check_range(name, values, section.method)
+        elif not values:
+            raise ConfigurationError(f"search.parameters.{name} is an empty list; expected values to try")
+    if section.method == "grid":
+        return [dict(candidate) for candidate in ParameterGrid(section.parameters)]
+    spaces = {name: _distribution(v) if isinstance(v, Range) else v for name, v in section.parameters.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a space with fewer candidates, all of which are taken
+        drawn = ParameterSampler(spaces, section.candidates, random_state=section.seed)
+        return [{name: _plain(value) for name, value in candidate.items()} for candidate in drawn]
+
+
+def _check_range(name: str, values: Range, method: str) -> None:
+    if method == "grid":
+        raise ConfigurationError(f"search.parameters.{name} is a range; a grid needs a list of values")
+    if not values.low < values.high or (values.log and values.low <= 0) or not math.isfinite(values.high - values.low):
+        raise ConfigurationError(
+            f"search.parameters.{name} is from {values.low:g} to {values.high:g}; expected low below high"
+            + (" and above 0" if values.log else "")
+        )
+    if values.whole and not -(2**63) <= math.ceil(values.low) <= values.high < 2**63 - 1:
+        raise ConfigurationError(
+            f"search.parameters.{name} is from {values.low:g} to {values.high:g}, with no whole number "
+            "of 64 bits between"
+        )
+    if values.whole and values.log:
+        raise ConfigurationError(f"search.parameters.{name}: whole numbers are drawn evenly; leave out log")
+
+
+def _distribution(values: Range) -> Any:
+    if values.whole:
+        return randint(math.ceil(values.low), math.floor(values.high) + 1)
+    return loguniform(values.low, values.high) if values.log else uniform(values.low, values.high - values.low)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _arrays(data: Any) -> tuple[np.ndarray, np.ndarray]:
+    x = np.asarray(data.x).reshape(len(data), -1)
+    return x if x.dtype.kind == "f" else x.astype(np.float32), np.asarray(data.y)
+
+
+class _InTurns(GridSearchCV):
+    """Evaluates candidates in turns of one for each job, so that progress can be told."""
+
+    advance: Advance
+
+    def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
+        candidates = list(ParameterGrid(self.param_grid))
+        turn = int(self.n_jobs or 1)
+        for start in range(0, len(candidates), turn):
+            results = evaluate_candidates(candidates[start : start + turn])
+            self.advance(min(start + turn, len(candidates)), float(np.max(results["mean_test_score"])))

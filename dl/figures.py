@@ -1,0 +1,42 @@
+"""Figures. Matplotlib is imported here alone, and never its global state."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from ..backends.errors import ConfigurationError
+
+
+def _panels(count: int) -> tuple[Any, Any]:
+    """A figure with so many axes side by side."""
+    figure = new_figure((5 * count, 3.6))
+    return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def saved(figure: Any, path: str | Path | None, **options: Any) -> Any:
+    """The figure, written to `path` where one is given: whole, or not at all. Without an ending it is a .png."""
+    if path is not None:
+        from .storage import write_atomically  # which needs a package that the proof on a GPU does without
+
+        path = Path(path) if Path(path).suffix else Path(f"{path}.png")
+        picture = io.BytesIO()
+        figure.savefig(picture, format=path.suffix[1:].lower(), **{"dpi": 150, **options})
+        write_atomically(path, picture.getbuffer())
+    return figure
+
+
+def new_figure(size: tuple[float, float]) -> Any:
+    """A figure of so many inches.
+
+    Raises
+    ------
+    ConfigurationError
+        Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigurationError("plots need Matplotlib: pip install 'gearshift[plot]'") from None
+    return Figure(figsize=size, layout="constrained")

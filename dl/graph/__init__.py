@@ -1,0 +1,1 @@
+"""A step as a graph of operations on named values, and the passes that rewrite it."""

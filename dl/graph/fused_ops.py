@@ -1,0 +1,100 @@
+"""Rewrites a whole list into fewer launches, for backends on which each launch costs: the values stay the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from ...kernels.activations.activation import IDENTITY, RELU
+from ...kernels.activations.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
+from ...kernels.activations.gelu import GELU as GELU_OPERATION
+from ...kernels.arrays.fused_products import (
+    GELU,
+    PRODUCT_BIAS,
+    PRODUCT_BIAS_GRADIENT,
+    PRODUCT_RELU_BACKWARD,
+    mask_bytes,
+)
+from ...kernels.arrays.matmul import MATMUL
+from ...kernels.batches.gather import GATHER
+from ...kernels.batches.gather_pair import GATHER_PAIR, GATHER_STANDARDIZED_PAIR
+from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
+from .graph import Graph, Node, Value
+
+PAIRS = {GATHER: GATHER_PAIR, GATHER_STANDARDIZED: GATHER_STANDARDIZED_PAIR}
+
+
+def joined(graph: Graph) -> Graph:
+    """The graph with a new list; joins what stands side by side. Call it when the list is whole."""
+    return replace(graph, nodes=_Joining(graph).nodes)
+
+
+class _Joining:
+    """One pass over a list; `nodes` is what has become of it so far."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.nodes = graph, []
+        self.reads = Counter(value for node in graph.nodes for value in node.inputs)
+        self.renamed: dict[Value, Value] = {}
+        for node in graph.nodes:
+            inputs = tuple(self.renamed.get(value, value) for value in node.inputs)
+            node = node if inputs == node.inputs else replace(node, inputs=inputs)
+            last = self._join(self.nodes[-1], node) if self.nodes else None
+            if last is None:
+                self.nodes.append(node)
+            else:
+                self.nodes[-1] = last
+
+    def _join(self, before: Node, node: Node) -> Node | None:
+        """The one node that does the work of both, or None."""
+        if node.operation is GATHER and before.operation in PAIRS and node.inputs[1:] == before.inputs[1:3]:
+            inputs, outputs = before.inputs + node.inputs[:1], before.outputs + node.outputs
+            return replace(before, operation=PAIRS[before.operation], inputs=inputs, outputs=outputs)
+        if before.operation is MATMUL and self._alone(before.outputs[0], node):
+            if node.operation is BIAS_ACTIVATION:
+                return self._forward(before, node)
+            if node.operation is BIAS_ACTIVATION_BACKWARD:
+                return self._backward(before, node)
+        if (
+            before.operation is PRODUCT_BIAS
+            and before.attributes["activation"] == IDENTITY
+            and node.operation is GELU_OPERATION
+            and self._alone(before.outputs[0], node)
+        ):
+            return replace(before, outputs=node.outputs, attributes={**before.attributes, "activation": GELU})
+        if before.operation is BIAS_ACTIVATION_BACKWARD and node.operation is MATMUL:
+            return self._gradient(before, node)
+        return None
+
+    def _alone(self, value: Value, node: Node) -> bool:
+        """Whether `node` alone reads the value, as its first input."""
+        return node.inputs[0] is value and self.reads[value] == 1 and value not in self.graph.outputs
+
+    def _forward(self, product: Node, bias: Node) -> Node | None:
+        if bias.attributes["activation"] not in (IDENTITY, RELU):
+            return None
+        attributes = {**product.attributes, **bias.attributes}
+        inputs = product.inputs + bias.inputs[1:]
+        return replace(product, operation=PRODUCT_BIAS, inputs=inputs, outputs=bias.outputs, attributes=attributes)
+
+    def _backward(self, product: Node, bias: Node) -> Node | None:
+        """By a mask that the forward product leaves; cuBLASLt's gradients of biases have the dtype of activations."""
+        (y,) = bias.inputs[1:]
+        place = next((i for i, n in enumerate(self.nodes) if n.operation is PRODUCT_BIAS and n.outputs[0] is y), None)
+        if place is None or bias.attributes["activation"] != RELU or self.graph.activations != self.graph.dtype:
+            return None
+        forward = self.nodes[place]
+        mask = Value(f"mask {y.name}", (mask_bytes(y.shape[0]),), "uint8", "batch", y.each)
+        self.nodes[place] = replace(forward, outputs=(*forward.outputs, mask))
+        inputs = (*product.inputs, y, mask)
+        return replace(
+            bias, operation=PRODUCT_RELU_BACKWARD, inputs=inputs, outputs=bias.outputs, attributes=product.attributes
+        )
+
+    def _gradient(self, bias: Node, product: Node) -> Node | None:
+        (dy, _), (dz, dbias, *scratch) = bias.inputs, bias.outputs
+        if bias.attributes["activation"] != IDENTITY or product.inputs[1] is not dz or dz in self.graph.outputs:
+            return None
+        self.renamed[dz] = dy  # the derivative of the identity leaves it as it is
+        outputs = (*product.outputs, dbias, *scratch)
+        return replace(product, operation=PRODUCT_BIAS_GRADIENT, inputs=(product.inputs[0], dy), outputs=outputs)

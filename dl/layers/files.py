@@ -1,0 +1,48 @@
+"""Models from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...backends.errors import CheckpointError, ConfigurationError
+from ..data.target_scaling import TargetScaling
+from ..storage.models import naming, read_model, take_feature_names
+from ..storage.tensors import strip
+from .architecture import build
+from .base import Layer
+
+
+def load(path: str | Path) -> Layer:
+    """The model of a file that `Trainer.save` or `Layer.save` wrote, with its weights.
+
+    Parameters
+    ----------
+    path : of the safetensors file. Nothing in it is run.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, truncated, foreign or malformed, or has a layer that is not registered.
+    """
+    tensors, metadata = read_model(path)
+    with naming(path):
+        model = build(metadata["model"])
+        model.load_state_dict(strip(tensors, "model."))
+        model.feature_names, model.target_scaling = take_feature_names(tensors), take_scaling(tensors)
+    model.classes, model.signed_targets = metadata["classes"], tuple(metadata["signed"])
+    return model
+
+
+def take_scaling(tensors: dict[str, np.ndarray]) -> TargetScaling | None:
+    """The scaling among a file's tensors, checked; None where there is none."""
+    found = strip(tensors, "target.")
+    if not found:
+        return None
+    if found.keys() != {"mean", "scale"} or any(part.ndim != 1 or part.dtype != np.float64 for part in found.values()):
+        raise CheckpointError("its target scaling is not a float64 mean and scale for each column")
+    try:
+        return TargetScaling(**found)
+    except ConfigurationError as error:
+        raise CheckpointError(str(error)) from None

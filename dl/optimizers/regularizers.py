@@ -1,0 +1,73 @@
+"""Penalties on the weights, never on biases; squared ones are the optimizers' own, as `weight_decay`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...backends.errors import ConfigurationError
+from ...kernels.batches.convert import CONVERT
+from ...kernels.updates.l1 import L1_SCALED, L1_SUBGRADIENT, SOFT_THRESHOLD
+from ..graph.graph import Graph
+
+
+class Regularizer:
+    """Base of the penalties: what is done to the gradient, or to the weights once they are updated.
+
+    Parameters
+    ----------
+    strength : λ, at least 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `strength` is below 0.
+    """
+
+    before_update: ClassVar[bool]
+
+    def __init__(self, strength: float) -> None:
+        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < float("inf"):
+            raise ConfigurationError(
+                f"{type(self).__name__}: strength is {strength!r}; expected a number of at least 0"
+            )
+        self.strength = strength
+
+    def lower(self, graph: Graph) -> None:
+        """Appends its operation to a training step."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.strength})"
+
+
+class L1(Regularizer):
+    """λ Σ |w|, by its subgradient: λ sign w, with sign 0 = 0, is added to the gradient, before any clipping.
+
+    Weights come close to 0 and never stay there; `SoftThreshold` sets them to 0.
+    """
+
+    before_update = True
+
+    def lower(self, graph: Graph) -> None:
+        p, g, weights = (graph.shared(name, ()) for name in ("p", "g", "weights"))
+        arrays = p, g, graph.shared("bounds", (), "int64"), weights
+        if graph.scaled:
+            graph.apply(L1_SCALED, (*arrays, graph.shared("loss scale", (3,))), (), strength=self.strength)
+        else:
+            graph.apply(L1_SUBGRADIENT, arrays, (), strength=self.strength)
+
+
+class SoftThreshold(Regularizer):
+    """λ Σ |w|, by its proximal step (Daubechies et al. 2004): after each update, w ← sign w · max(|w| − lr · λ, 0).
+
+    lr is the step's rate, by schedule and group, with any optimizer. Weights that the loss does not need become 0.
+    """
+
+    before_update = False
+
+    def lower(self, graph: Graph) -> None:
+        p, factors, weights, rates = (graph.shared(name, ()) for name in ("p", "factors", "weights", "learning rates"))
+        bounds, counters = graph.shared("bounds", (), "int64"), graph.shared("counters", (), "int64")
+        graph.apply(SOFT_THRESHOLD, (p, bounds, factors, weights, rates, counters), (), strength=self.strength)
+        if graph.activations != graph.dtype:
+            graph.apply(CONVERT, (p,), (graph.shared("copy", (), graph.activations),))

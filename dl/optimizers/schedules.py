@@ -1,0 +1,235 @@
+"""Learning-rate schedules: the factor of the optimizer's rate at each step, evaluated ahead on the host."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from ...backends.errors import ConfigurationError
+from ..registered import Registered
+
+
+class Schedule(Registered):
+    """Base of the schedules, and the constant one.
+
+    Parameters
+    ----------
+    warmup : steps over which the factor rises linearly from 1/warmup to what the schedule says.
+
+    Raises
+    ------
+    ConfigurationError
+        `warmup` is not a whole number of at least 0.
+    """
+
+    registered: ClassVar[dict[str, type[Schedule]]]
+    alias: ClassVar[str] = ""
+    """What configurations call it, where that is not the class's name."""
+    robbins_monro: ClassVar[bool] = False
+    """Whether Σ factor is infinite and Σ factor² is not: enough for descent on noisy gradients to converge."""
+
+    def __init__(self, warmup: int = 0) -> None:
+        self.warmup = warmup
+        self._whole("warmup", 0)
+
+    def factor(self, step: int) -> float:
+        """The factor at step number `step`, from 0, without warm-up."""
+        return 1.0
+
+    def __call__(self, step: int) -> float:
+        """The factor at step number `step`, from 0."""
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return rise * self.factor(step)
+
+    def _whole(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigurationError(
+                f"{type(self).__name__}: {name} is {value!r}; expected a whole number of at least {least}"
+            )
+
+    def _above(self, name: str, bound: float, *, or_at: bool = False) -> None:
+        value = getattr(self, name)
+        numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not numeric or value < bound or (value == bound and not or_at):
+            raise ConfigurationError(
+                f"{type(self).__name__}: {name} is {value!r}; expected a finite number"
+                + ("" if bound == -math.inf else f" {'of at least' if or_at else 'above'} {bound:g}")
+            )
+
+
+class Constant(Schedule):
+    """The optimizer's rate throughout."""
+
+    alias = "constant"
+
+
+class InverseTimeDecay(Schedule):
+    """1 / (1 + delta · t), with t the steps since the first `hold`, during which it is 1 (Robbins and Monro 1951).
+
+    Parameters
+    ----------
+    delta : speed of the decay, above 0.
+    hold, warmup : steps at first without decay, and steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `delta` is not a number above 0, or `hold` or `warmup` is not a whole number of at least 0.
+    """
+
+    alias = "inverse"
+    robbins_monro = True
+
+    def __init__(self, delta: float, hold: int = 0, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        self.delta, self.hold = delta, hold
+        self._whole("hold", 0)
+        self._above("delta", 0)
+
+    def factor(self, step: int) -> float:
+        return 1 / (1 + self.delta * max(0, step - self.hold))
+
+
+class PowerDecay(Schedule):
+    """1 / t^power with 0.5 < power ≤ 1 and t = 1, 2, … from step `hold` on; 1 before (Robbins and Monro 1951).
+
+    Parameters
+    ----------
+    power : above 0.5 and at most 1.
+    hold, warmup : steps at first without decay, and steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `power` is out of its range, or `hold` or `warmup` is not a whole number of at least 0.
+    """
+
+    alias = "power"
+    robbins_monro = True
+
+    def __init__(self, power: float = 1.0, hold: int = 0, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        self.power, self.hold = power, hold
+        self._whole("hold", 0)
+        if not 0.5 < power <= 1:
+            raise ConfigurationError(
+                f"PowerDecay: power is {power!r}; expected a number above 0.5 and at most 1, so that the sum of the "
+                "rates is infinite and that of their squares is not"
+            )
+
+    def factor(self, step: int) -> float:
+        return 1 / max(1, step - self.hold + 1) ** self.power
+
+
+class Ramp(Schedule):
+    """From `start` to `stop` in a straight line over `steps`, then constant: for momentum, or a rate's factor.
+
+    Parameters
+    ----------
+    start, stop : factors at step 0 and from step `steps` on.
+    steps : length of the way.
+    warmup : steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `steps` is not a whole number of at least 1, or `start` or `stop` is not a finite number.
+    """
+
+    def __init__(self, start: float, stop: float, steps: int, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        self.start, self.stop, self.steps = start, stop, steps
+        self._whole("steps", 1)
+        self._above("start", -math.inf)
+        self._above("stop", -math.inf)
+
+    def factor(self, step: int) -> float:
+        a = min(1.0, step / self.steps)
+        return (1 - a) * self.start + a * self.stop
+
+
+class LinearDecay(Ramp):
+    """From 1 down to `final` over `steps`, then constant: (1 − a) + a · final with a = step / steps.
+
+    Parameters
+    ----------
+    steps : length of the decay.
+    final : the factor from there on.
+    warmup : steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `steps` is not a whole number of at least 1, or `final` is below 0.
+    """
+
+    alias = "linear"
+
+    def __init__(self, steps: int, final: float = 0.01, warmup: int = 0) -> None:
+        super().__init__(1.0, final, steps, warmup)
+        self.final = final
+        self._above("final", 0, or_at=True)
+
+
+class StepDecay(Schedule):
+    """Multiplied by `gamma` every `steps` steps.
+
+    Parameters
+    ----------
+    steps : between two decays.
+    gamma : what each multiplies the factor by.
+    warmup : steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `steps` is not a whole number of at least 1, or `gamma` is not above 0.
+    """
+
+    alias = "step"
+
+    def __init__(self, steps: int, gamma: float = 0.1, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        self.steps, self.gamma = steps, gamma
+        self._whole("steps", 1)
+        self._above("gamma", 0)
+
+    def factor(self, step: int) -> float:
+        try:
+            return self.gamma ** (step // self.steps)
+        except OverflowError:  # of a growing rate, at a step that is looked at ahead and perhaps never taken
+            return math.inf
+
+
+class CosineDecay(Schedule):
+    """Half a cosine from 1 down to `final` over `steps` (Loshchilov and Hutter 2017), then constant.
+
+    Parameters
+    ----------
+    steps : length of the decay.
+    final : the factor from there on.
+    warmup : steps over which the factor rises from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        `steps` is not a whole number of at least 1, or `final` is below 0.
+    """
+
+    alias = "cosine"
+
+    def __init__(self, steps: int, final: float = 0.0, warmup: int = 0) -> None:
+        super().__init__(warmup)
+        self.steps, self.final = steps, final
+        self._whole("steps", 1)
+        self._above("final", 0, or_at=True)
+
+    def factor(self, step: int) -> float:
+        a = min(1.0, step / self.steps)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * a)) / 2
+
+
+def schedules() -> dict[str, type[Schedule]]:
+    """Every schedule by the name that configurations have for it: its alias, or its class's name."""
+    return {vars(kind).get("alias") or name: kind for name, kind in Schedule.registered.items()}

@@ -1,0 +1,1 @@
+"""One training step: what it is made of, lowered, bound to a backend, and run over rows."""

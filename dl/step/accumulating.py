@@ -1,0 +1,75 @@
+"""Minibatches taken in parts, whose gradients are added up: as large a batch in a part of the memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...backends import Backend
+from ...kernels.counters import CURSOR
+from ..graph.graph import Graph
+from .arena import Arena
+from .plan import TICK, Plan, quietly
+
+
+class AccumulatingPlan(Plan):
+    """Runs training steps in `parts`; activations are kept for one part only.
+
+    The gradient is the same mean over all rows of the batch, and one update follows. Batch normalisation, and the
+    batch's means of `KLSparsity`, are each part's own, and dropout has one mask for all parts of a step.
+
+    Parameters
+    ----------
+    capacity : rows of the largest batch, all its parts together.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        backend: Backend,
+        arena: Arena,
+        shared: Mapping[str, Any],
+        capacity: int,
+        *,
+        parts: int,
+    ) -> None:
+        self.part = -(-capacity // parts)
+        super().__init__(graph, backend, arena, shared, self.part)
+        self._total = arena.zeros()
+
+    @quietly
+    def run(self, rows: int, steps: int) -> int:
+        deadline, done = time.perf_counter() + TICK, 0
+        while done < steps and (not done or time.perf_counter() < deadline):
+            self._total[...] = 0
+            size = 0
+            for first, size in self._parts(rows):
+                self._differentiate(size, first)
+                self._total[...] += self.arena.gradients * (size / rows)
+            self.arena.gradients[...] = self._total
+            self.once(size, "update")  # which moves the cursor past the last part
+            done += 1
+        return done
+
+    def first_not_finite(self, rows: int) -> str | None:
+        counters = self._shared["counters"]
+        cursor = int(counters[CURSOR])
+        found = (super(AccumulatingPlan, self).first_not_finite(size) for _, size in self._parts(rows))
+        layer = next((layer for layer in found if layer is not None), None)
+        counters[CURSOR] = cursor
+        return layer
+
+    def _parts(self, rows: int) -> Iterator[tuple[bool, int]]:
+        """Whether a part is the first, and its rows, with the cursor at its beginning."""
+        counters = self._shared["counters"]
+        for start in range(0, rows, self.part):
+            if start:
+                counters[CURSOR] += self.part
+            yield not start, min(self.part, rows - start)
+
+    def _differentiate(self, rows: int, first: bool) -> None:
+        for call in self.bind(rows):
+            moves_weights = call.node.phase == "load" and not call.node.outputs  # ahead of the gradient, once a step
+            if call.node.phase != "update" and (first or not moves_weights):
+                call.run()

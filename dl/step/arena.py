@@ -1,0 +1,162 @@
+"""All parameters of a model in one contiguous buffer, and buffers of the same layout for gradients and states.
+
+One launch over one buffer then updates everything. Parameters are ordered by group, and in each decayed first, then
+not decayed, so that "decay weights only" is two ranges a group; each starts on a 256-byte boundary and the padding
+stays zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ...backends import Backend
+from ..optimizers.groups import ParameterGroup, members
+from ..turns import Turns, at_rest
+
+if TYPE_CHECKING:
+    from ..layers.base import Parameter
+
+BOUNDARY = 256  # bytes: what vector loads and memory transactions of any GPU want
+
+
+def padded(size: int, dtype: str | np.dtype) -> int:
+    """Elements that a parameter of `size` elements takes, up to the next boundary."""
+    step = BOUNDARY // np.dtype(dtype).itemsize
+    return -(-size // step) * step
+
+
+class Range(NamedTuple):
+    """A stretch of the buffer whose elements are updated alike."""
+
+    start: int
+    stop: int
+    decayed: bool
+    group: int
+    """The number of its group; that of parameters in no group is the number of groups."""
+
+
+class Place:
+    """Stands for an arena where its parameters are told whose they are: with the arena, each would keep the other."""
+
+    def __init__(self, backend: Backend, turns: Turns | None) -> None:
+        self.backend, self.turns = backend, turns
+
+
+class Arena:
+    """Parameters of one model on one backend.
+
+    Parameters
+    ----------
+    backend : where the buffers live.
+    dtype : of the parameters.
+    parameters : with names and values, which are copied in; `attach` makes them live here.
+    groups : parameters with rates of their own, which get ranges of their own.
+    copy : dtype of the low-precision copy that products read; None makes none.
+    turns : held by whoever trains the parameters.
+
+    Attributes
+    ----------
+    copy : the copy, laid out as `values`; who begins to run plans refreshes it, from then on updates write it.
+    ranges : the trained parameters' stretches of the buffer, in its order.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        dtype: str,
+        parameters: Iterable[Parameter],
+        groups: Sequence[ParameterGroup] = (),
+        copy: str | None = None,
+        turns: Turns | None = None,
+    ) -> None:
+        self.backend, self._place = backend, Place(backend, turns)
+        self.dtype = np.dtype(dtype)
+        parameters = list(parameters)
+        group_of = dict(zip((p.name for p in parameters), members(groups, parameters), strict=True))
+        self.parameters = sorted(parameters, key=lambda p: (group_of[p.name], not (p.trained and p.decay)))
+        self._slices: dict[str, slice] = {}
+        self.ranges: list[Range] = []
+        position = 0
+        for parameter in self.parameters:
+            if not parameter.trained:
+                continue
+            start, kind = position, (parameter.decay, group_of[parameter.name])
+            self._slices[parameter.name] = slice(position, position + parameter.size)
+            position += padded(parameter.size, self.dtype)
+            if self.ranges and self.ranges[-1][2:] == kind:
+                start = self.ranges.pop().start
+            if position > start:
+                self.ranges.append(Range(start, position, *kind))
+        self.size = position
+        for parameter in self.parameters:  # state that is not trained has a range of its own, behind
+            if not parameter.trained:
+                self._slices[parameter.name] = slice(position, position + parameter.size)
+                position += padded(parameter.size, self.dtype)
+        self.values = backend.zeros(position, self.dtype)
+        self.copy = None if copy is None else backend.zeros(position, copy)
+        self._gradients: Any = None
+        with at_rest(self.parameters):
+            for parameter in self.parameters:
+                self._take(parameter)
+
+    def attach(self) -> None:
+        """Makes every parameter's array a view of `values`; takes in those that were set elsewhere meanwhile."""
+        for parameter in self.parameters:
+            if parameter.owner is not self._place:
+                self._take(parameter)
+                parameter.array, parameter.owner = self.view(self.values, parameter), self._place
+
+    def refresh(self) -> None:
+        """Makes the low-precision copy, where there is one, that of the present values."""
+        if self.copy is not None:
+            with np.errstate(over="ignore"):  # such weights end in a loss that is reported
+                self.copy[...] = self.values
+
+    def _take(self, parameter: Parameter) -> None:
+        self.view(self.values, parameter)[...] = self.backend.asarray(parameter.numpy(), dtype=self.dtype)
+
+    @property
+    def trained(self) -> Any:
+        """The part of `values` that an optimizer updates."""
+        return self.values[: self.size]
+
+    @property
+    def gradients(self) -> Any:
+        """The gradients, laid out as `trained`; allocated at first need."""
+        if self._gradients is None:
+            self._gradients = self.zeros()
+        return self._gradients
+
+    def zeros(self) -> Any:
+        """A new buffer for a gradient or an optimizer's state."""
+        return self.backend.zeros(self.size, self.dtype)
+
+    def view(self, buffer: Any, parameter: Parameter) -> Any:
+        """The parameter's place in a buffer, in its shape."""
+        return buffer[self._slices[parameter.name]].reshape(parameter.shape)
+
+    def offset(self, name: str) -> int:
+        """Where a parameter begins in a buffer, in elements."""
+        return self._slices[name].start
+
+    def range_of(self, name: str) -> int:
+        """The number of the range that a trained parameter lies in, or 0 where there is none."""
+        start = self.offset(name)
+        return next((i for i, (low, high, *_) in enumerate(self.ranges) if low <= start < high), 0)
+
+    def pack(self, buffer: Any) -> dict[str, np.ndarray]:
+        """The named tensors of a buffer, copied to the host."""
+        return {
+            parameter.name: np.array(self.backend.to_numpy(self.view(buffer, parameter)))
+            for parameter in self.parameters
+            if parameter.trained or buffer is self.values
+        }
+
+    def unpack(self, buffer: Any, tensors: dict[str, np.ndarray]) -> None:
+        """Fills a buffer from named tensors."""
+        for parameter in self.parameters:
+            if parameter.name in tensors:
+                self.view(buffer, parameter)[...] = self.backend.asarray(tensors[parameter.name], dtype=self.dtype)

@@ -1,0 +1,126 @@
+"""Where the arrays of a fused MLP lie in the memory that one compiled call is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...backends import host, matrix_unit
+from ...kernels.activations.activation import IDENTITY
+from ...kernels.dense import matrix_product
+from ...kernels.dense import matrix_unit as dense_matrix_unit
+from ...kernels.dense import parts as dense_parts
+from ...kernels.dense.parts import Integers, LayerPlaces
+from ...kernels.dense.product import SCRATCH
+from ...kernels.dense.update import HOT, ROWS
+from ..graph.graph import Value
+from .arena import Arena
+
+
+@dataclass
+class DenseLayer:
+    """A dense layer of a fused MLP: its weights, its bias and its activation."""
+
+    weight: Value
+    bias: Value | None = None
+    activation: int = IDENTITY
+
+
+class Layout:
+    """Where everything begins: the rows of `dense_chain.steps`' `layers`, and the sizes of what it writes.
+
+    With `several` blocks in a batch, gradients are added up over them. `gap` elements stay unused between what lies
+    in `work`: a test looks whether they do.
+
+    Attributes
+    ----------
+    layers : int64 (layers, fields of `LayerPlaces`).
+    size : elements of `work`.
+    scratch : elements of a thread's scratch.
+    panels : words that a matrix unit's operands are split to, on each thread.
+    """
+
+    def __init__(
+        self, layers: Sequence[DenseLayer], arena: Arena, block: int, parts: int, several: bool, gap: int = 0
+    ) -> None:
+        self.gap, self.size = gap, gap
+        self.places: list[tuple[int, int]] = []
+        widths = [layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in layers)]
+        widest = _whole(max(widths)) + 16
+        self.scratch = SCRATCH + max(2 * HOT + 2 * widest * (ROWS + 1), 16 * widest)
+        self.panels = _panels(widths, block, parts)
+        rows = _whole(block)
+        self.layers = np.zeros((len(layers), len(LayerPlaces._fields)), dtype=np.int64)
+        x, x_stride = self._take(rows * _odd(widths[0])), _odd(widths[0])
+        for number, layer in enumerate(layers):
+            inputs, outputs = layer.weight.shape
+            stride = _odd(outputs)
+            added_up = _whole(outputs) + (inputs + 16 * parts) * _whole(outputs)
+            self.layers[number] = LayerPlaces(
+                inputs=inputs,
+                outputs=outputs,
+                weight=arena.offset(layer.weight.name),
+                bias=-1 if layer.bias is None else arena.offset(layer.bias.name),
+                weight_range=arena.range_of(layer.weight.name),
+                bias_range=-1 if layer.bias is None else arena.range_of(layer.bias.name),
+                activation=layer.activation,
+                x=x,
+                x_stride=x_stride,
+                d=self._take(rows * stride),
+                d_stride=stride,
+                dt=self._take((outputs + 16) * _odd(block)),
+                dt_stride=_odd(block),
+                sums=self._take(parts * block * (outputs + 32 * parts)),
+                gradient=self._take(added_up if several else 0),
+                totals=self._take(parts * (outputs + dense_parts.LINE)),
+            )
+            x, x_stride = self._take(rows * stride), stride
+
+    def _take(self, elements: int) -> int:
+        start = self.size
+        self.places.append((start, start + elements))
+        self.size = _whole(start + elements) + self.gap + 64
+        return start
+
+
+class BytesAsIntegers:
+    """A batch of bytes as integers about 0, see `dense_parts.Integers`: half the work of a product on a matrix unit."""
+
+    def __init__(self, parts: int, rows: int, width: int, mean: Any, scale: Any) -> None:
+        share = -(-width // parts) + dense_parts.GRAIN
+        self.stride = (-(-share // 32) | 1) * 32  # an odd number of cache lines
+        self.numbers = host.aligned_zeros(parts * rows * self.stride, np.int16)
+        self.mean, self.given = mean, scale
+        self.centre, self.shift = np.zeros(width, np.int16), np.zeros(width, np.float32)
+        self.scale = np.ones(width + matrix_unit.DEEP, np.float32)  # with room for what is read behind the last
+
+    def integers(self) -> Integers:
+        """The arrays, for the standardisation as it is now."""
+        if self.mean.size:
+            np.rint(self.mean, out=self.shift)
+            np.clip(self.shift, 0, 255, out=self.shift)
+            self.centre[:] = self.shift
+            np.subtract(self.mean, self.shift, out=self.shift)
+            self.shift *= self.given
+            self.scale[: self.given.size] = self.given
+        return Integers(self.numbers, self.stride, self.centre, self.scale, self.shift)
+
+
+def _panels(widths: Sequence[int], block: int, parts: int) -> int:
+    shares = [-(-width // parts) + dense_parts.GRAIN for width in widths[:-2]] + [widths[-2]]
+    deep = matrix_product.DEPTH
+    split = [(block, deep)] + [(width, block) for width in widths[1:]]  # X, and DT for the weights' gradient
+    split += [(min(share, dense_matrix_unit.SPLIT), deep) for share in shares]  # weights, for the way back
+    return matrix_product.LEFT_PANELS + max(matrix_product.words(*shape) for shape in split)
+
+
+def _whole(n: int) -> int:
+    return -(-n // 16) * 16
+
+
+def _odd(n: int) -> int:
+    """At least n, in an odd number of cache lines: rows an even number apart meet in few places of a cache."""
+    return (-(-n // 16) | 1) * 16

@@ -1,0 +1,140 @@
+"""What keeps a graph from running as one compiled loop (see `dense_chain`), said as a user would name it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...kernels.accumulate_metrics import TALLY
+from ...kernels.activations.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
+from ...kernels.activations.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
+from ...kernels.advance import ADVANCE
+from ...kernels.arrays.matmul import MATMUL
+from ...kernels.batches.gather import GATHER
+from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
+from ...kernels.dense.update import SLICES
+from ...kernels.updates.clip_values import CLIP_VALUES
+from ...kernels.updates.gradient_norm import SQUARES
+from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
+from ...kernels.updates.update import SHARED
+from ..graph.graph import Graph, Node, Value
+
+LOADS = (GATHER, GATHER_STANDARDIZED)
+BACKWARD = (MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD)
+OPTIONS = {
+    CLIP_VALUES: "clip_value",
+    SQUARES: "clip_norm",
+    L1_SUBGRADIENT: "the regularizer L1",
+    SOFT_THRESHOLD: "the regularizer SoftThreshold",
+}
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """The part of a step that the compiled loop does not cover.
+
+    Parameters
+    ----------
+    what : in words, as ``"sample weights"``.
+    layer : the path of the layer that it belongs to, as ``"2"``; empty where it is no layer's.
+    """
+
+    what: str
+    layer: str = ""
+
+
+def obstacle(graph: Graph) -> Obstacle | None:
+    """The first part of the graph that the compiled loop does not cover; None where it covers the whole graph.
+
+    It covers graphs that gather a batch, multiply, add biases and apply activations layer after layer, and score, and,
+    in training, go back the same way and update.
+    """
+    phases: dict[str, list[Node]] = {name: [] for name in ("load", "forward", "tally", "backward", "update")}
+    for node in graph.nodes:
+        if node.phase not in phases:
+            return Obstacle(f"the phase {node.phase!r}")
+        phases[node.phase].append(node)
+    return (
+        _in_load(phases["load"])
+        or _in_forward(phases["forward"], *phases["load"])
+        or _in_update(phases["update"], bool(phases["backward"]))
+        or _in_backward(graph, phases["backward"], phases["forward"])
+        or _in_tally(phases["tally"])
+    )
+
+
+def _in_load(nodes: list[Node]) -> Obstacle | None:
+    if nodes and nodes[0].operation.role == "update":
+        return Obstacle("an optimizer that moves the weights before each gradient")
+    for place, node in enumerate(nodes):
+        if node.operation not in (LOADS if place == 0 else LOADS[:1]):
+            return _of(node)
+    if len(nodes) > 2:
+        return Obstacle("sample weights")
+    return None if len(nodes) == 2 else Obstacle("a batch that is not read from the data set")
+
+
+def _in_forward(nodes: list[Node], x: Node, target: Node) -> Obstacle | None:
+    """Each node reads what the one before wrote; products, biases and activations, then the loss."""
+    if not nodes:
+        return Obstacle("a graph without a loss")
+    value, seen = x.outputs[0], set[Value]()
+    bias = activation = True  # neither may come before the first product
+    for node in nodes[:-1]:
+        if node.operation not in (MATMUL, BIAS_ACTIVATION, ACTIVATION) or len(node.outputs) != 1:
+            return _of(node)
+        if node.inputs[0] is not value:
+            return Obstacle("layers that do not follow each other in one sequence", node.layer)
+        if node.operation is MATMUL:
+            weight = node.inputs[1]
+            if weight.kind != "parameter":
+                return _of(node)
+            if weight in seen:
+                return Obstacle("a layer that is used twice", node.layer)
+            seen.add(weight)
+            bias = activation = False
+        else:
+            adds = node.operation is BIAS_ACTIVATION
+            if activation or (adds and bias):
+                return Obstacle("a bias or an activation that does not follow a Linear", node.layer)
+            bias = bias or adds
+            activation = node.attributes["activation"] != IDENTITY
+        value = node.outputs[0]
+    if not seen:
+        return Obstacle("a model without a Linear")
+    loss = nodes[-1]
+    if loss.operation.role != "loss" or not loss.operation.sliced or loss.attributes:
+        return Obstacle("the loss") if loss.operation.role == "loss" else _of(loss)
+    fits = loss.inputs[0] is value and loss.inputs[1] is target.outputs[0]
+    return None if fits else Obstacle("the loss")
+
+
+def _in_tally(nodes: list[Node]) -> Obstacle | None:
+    return None if [node.operation for node in nodes] == [TALLY] else Obstacle("metrics of its own")
+
+
+def _in_update(nodes: list[Node], learns: bool) -> Obstacle | None:
+    if not nodes:
+        return Obstacle("a graph without an update")
+    *update, advance = nodes
+    for node in update:
+        if node.operation.role != "update":
+            return Obstacle(OPTIONS[node.operation]) if node.operation in OPTIONS else _of(node)
+        if not node.operation.sliced or len(node.inputs) - SHARED not in SLICES:
+            return Obstacle("the optimizer")
+    if advance.operation is not ADVANCE:
+        return _of(advance)
+    return None if len(update) == int(learns) else Obstacle("the optimizer")
+
+
+def _in_backward(graph: Graph, nodes: list[Node], forward: list[Node]) -> Obstacle | None:
+    for node in nodes:
+        if node.operation not in BACKWARD:
+            return _of(node)
+    for node in forward if nodes else ():
+        if node.operation is MATMUL and node.inputs[1] not in graph.gradients:
+            return Obstacle("weights that are not trained", node.layer)
+    return None
+
+
+def _of(node: Node) -> Obstacle:
+    return Obstacle(f"the operation {node.operation.name!r}", node.layer)

@@ -1,0 +1,231 @@
+"""The plan of a fused MLP: whole steps on all cores in one call, where the backend compiles loops.
+
+A graph is a fused MLP if it loads a batch, multiplies, adds biases and applies activations layer after layer, computes
+losses, and, in training, goes back the same way and updates. Any other graph runs on a `Plan`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from ...backends import Backend, host, matrix_unit
+from ...backends.machine import lanes, tile_rows
+from ...backends.thread_pool import Team, team
+from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
+from ...kernels.dense import chain as dense_chain
+from ...kernels.dense import matrix_product
+from ...kernels.dense.matrix_unit import NOT_INTEGERS, UNIT
+from ...kernels.dense.parts import Integers, Memory, Outputs, Source, ThreadCall, Tools, Update
+from ...kernels.dense.update import EVERYTHING, SLICES
+from ...kernels.updates.update import SHARED
+from ..graph.graph import Graph, Node
+from . import plan
+from .arena import Arena
+from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
+from .dense_layout import BytesAsIntegers, Layout
+from .fused_mlp import FusedMLP, recognize
+from .plan import Plan, quietly
+
+BLOCK = 256  # rows of a batch at a time: what keeps a block's activations in a second-level cache of 2 MiB
+
+
+def plan_of(
+    graph: Graph,
+    backend: Backend,
+    arena: Arena,
+    shared: Mapping[str, Any],
+    capacity: int,
+    *,
+    workers: Team | None = None,
+) -> Plan:
+    """The fastest plan that runs the graph on this backend; arguments and errors as `Plan`.
+
+    `workers` run a fused MLP, instead of the threads of this process.
+    """
+    mlp = recognize(graph)
+    if mlp is None or backend.compiled(dense_chain.steps) is None:
+        return Plan(graph, backend, arena, shared, capacity)
+    return DensePlan(mlp, graph, backend, arena, shared, capacity, workers=workers)
+
+
+class DensePlan(Plan):
+    """Runs a fused MLP as one compiled loop on a team of threads."""
+
+    kind: Literal["list", "chain"] = "chain"
+
+    def __init__(
+        self,
+        mlp: FusedMLP,
+        graph: Graph,
+        backend: Backend,
+        arena: Arena,
+        shared: Mapping[str, Any],
+        capacity: int,
+        block: int = BLOCK,
+        workers: Team | None = None,
+    ) -> None:
+        super().__init__(graph, backend, arena, shared, capacity)
+        self.block, self._team = min(block, capacity), workers or team()
+        self.parts = self._team.parts([int(np.prod(layer.weight.shape)) for layer in mlp.layers], capacity)
+        self.team = self._team if self.parts > 1 else None
+        unit = arena.dtype == np.float32 and matrix_unit.available()
+        bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
+        self._functions = _functions(mlp, unit, bytes_)
+        self._steps: Any = backend.compiled(dense_chain.steps, **self._functions)
+        self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
+        self._bind_arrays(mlp, bytes_)
+        self._step_seconds = 0.0
+
+    def _allocate(self, layout: Layout, unit: bool) -> None:
+        """The workspace, and what is each thread's own."""
+        real = self.arena.dtype
+        self._layers, self._memory = layout.layers, Memory(self.arena.values, host.aligned_zeros(layout.size, real))
+        self._tools = [
+            Tools(
+                host.aligned_zeros(layout.scratch, real),
+                lanes(real),
+                tile_rows(),
+                host.aligned_zeros(layout.panels if unit else 0, np.int32),
+            )
+            for _ in range(self._team.threads)
+        ]
+
+    def _bind_arrays(self, mlp: FusedMLP, bytes_: bool) -> None:
+        """The arrays of the run and of the batch, as the compiled loop is given them."""
+        real, empty = self.arena.dtype, np.zeros(0, self.arena.dtype)
+        counters, self._totals = self._shared["counters"], self._shared["totals"]
+        x = self._arrays(mlp.x)
+        mean, scale = x[3:5] if mlp.x.operation is GATHER_STANDARDIZED else (empty, empty)
+        self._source = Source(x[0], self._arrays(mlp.target)[0], x[1], mean, scale, counters)
+        self._bytes = BytesAsIntegers(self.parts, self.block, x[0].shape[1], mean, scale) if bytes_ else None
+        values, targets = (self.array(value, self.capacity) for value in mlp.loss.inputs[:2])
+        self._outputs = Outputs(values, np.zeros_like(values), targets, self.array(mlp.loss.outputs[0], self.capacity))
+        bounds = np.array([[0, EVERYTHING]], dtype=np.int64)
+        if mlp.update is None:
+            ones = np.ones((1, 2), real)
+            self._update = Update(counters, (empty,) * 2, bounds, ones, ones, empty, (0,))
+        else:
+            _, _, *slots, _, factors, table, _, clip = self._arrays(mlp.update)
+            attributes = tuple(mlp.update.attributes[name] for name in _attribute_names(mlp.update))
+            self._update = Update(counters, tuple(slots), bounds, factors, table, clip, attributes)
+        self._learn = int(mlp.update is not None)
+
+    def _arrays(self, node: Node) -> tuple[Any, ...]:
+        return tuple(self.array(value, self.capacity) for value in node.values)
+
+    @quietly
+    def run(self, rows: int, steps: int) -> int:
+        """Runs up to `steps` steps of `rows` rows; returns after at most about `TICK` seconds how many it ran."""
+        deadline, done = time.perf_counter() + plan.TICK, 0
+        while done < steps:
+            now = time.perf_counter()
+            left = (deadline - now) / self._step_seconds if self._step_seconds else 1
+            if done and left < 1:
+                break
+            count = max(1, min(steps - done, int(left)))
+            self._run(rows, count)
+            self._step_seconds = (time.perf_counter() - now) / count
+            done += count
+        return done
+
+    def _run(self, rows: int, count: int) -> None:
+        threads, integers = self.threads, self._integers(rows)
+        counters = [self._source.counters.copy() for _ in range(threads)]
+        totals = [self._totals.copy() for _ in range(threads)]
+        outputs = Outputs(*(array[:rows] for array in self._outputs))
+
+        def work(thread: int) -> None:
+            self._steps(
+                ThreadCall(thread, threads, self.parts, count, rows, self.block, self._learn),
+                self._layers,
+                self._memory,
+                self._source._replace(counters=counters[thread]),
+                outputs,
+                totals[thread],
+                self._update._replace(counters=counters[thread]),
+                self._tools[thread],
+                integers,
+                self._team.flags,
+            )
+
+        self._team.run(work, threads)
+        self._source.counters[...], self._totals[...] = counters[0], totals[0]
+
+    def _integers(self, rows: int) -> Integers:
+        """Those of a batch of so many rows: empty where it is not taken as integers."""
+        if self._bytes is not None and rows >= matrix_product.FEW:
+            return self._bytes.integers()
+        none, empty = np.zeros(0, np.int16), np.zeros(0, self.arena.dtype)
+        return Integers(none, 0, none, empty, empty)
+
+    @property
+    def threads(self) -> int:
+        """The threads that run a step now."""
+        return self._team.threads_for(self.parts)
+
+    @property
+    def short_handed(self) -> bool:
+        """Whether fewer threads than planned run a step for a while, since other programs use the processor."""
+        return self.threads < min(self._team.threads, self.parts)
+
+    def costs(self, rows: int) -> list[Cost]:
+        """What each operation costs, as `Plan.costs`, and how often the threads wait for each other.
+
+        The loop launches nothing, and does not store the gradient of the weights.
+        """
+        found = []
+        for call, cost in zip(self.bind(rows), super().costs(rows), strict=True):
+            read, written = cost.read, 0 if cost.product == WEIGHTS else cost.written
+            if call.node.operation.role == "update":
+                read -= call.arrays[1].nbytes
+            found.append(replace(cost, read=read, written=written, launches=0))
+        return [*found, Cost(WAIT, "", "step", launches=self.waits(rows))]
+
+    def waits(self, rows: int) -> int:
+        """How often the threads wait for each other in a training step; 0 of one thread."""
+        return 2 * len(self._layers) * math.ceil(rows / self.block) if self.parts > 1 else 0
+
+    def products(self, rows: int) -> list[Product]:
+        """The forward product of each layer for one block of rows, by the loop's own functions and threads."""
+        names = [cost.layer for cost in super().costs(rows) if cost.product == FORWARD]
+        loop, some = self.backend.compiled(dense_chain.forward_products, **self._functions), min(rows, self.block)
+        integers = self._integers(rows)
+
+        def run(level: int, count: int) -> None:
+            threads = self.threads
+
+            def work(thread: int) -> None:
+                share = ThreadCall(thread, threads, self.parts, count, rows, self.block, 0)
+                assert loop is not None
+                loop(share, level, self._layers, self._memory, self._tools[thread], integers)
+
+            self._team.run(work, threads)
+
+        return [
+            Product(name, FORWARD, 2 * some * int(places[0]) * int(places[1]), partial(run, level))
+            for level, (name, places) in enumerate(zip(names, self._layers, strict=True))
+        ]
+
+
+def _functions(mlp: FusedMLP, unit: bool, bytes_: bool) -> dict[str, Any]:
+    """What stands in, by name, for functions that the loop calls; what it has no use for is not compiled."""
+    functions: dict[str, Any] = {"loss": mlp.loss.operation.loop}
+    if unit:
+        functions |= UNIT | ({} if bytes_ else NOT_INTEGERS)
+    if mlp.update is None:
+        return functions | dense_chain.NOT_LEARNING
+    slots = len(mlp.update.inputs) - SHARED
+    return functions | {"update_parameters": mlp.update.operation.loop, "slice_states": SLICES[slots]}
+
+
+def _attribute_names(node: Node) -> tuple[str, ...]:
+    """The attributes of an operation in the order of its loop's arguments."""
+    loop: Any = node.operation.loop
+    return loop.__code__.co_varnames[2 + len(node.values) : loop.__code__.co_argcount]

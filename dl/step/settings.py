@@ -1,0 +1,53 @@
+"""Settings that users change by hand while a model trains: noticed, and checked as if they had just been given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import ConfigurationError
+
+PACKAGE = __name__.split(".")[0]
+_PLAIN = (type(None), bool, int, float, str)
+
+
+def snapshot(value: Any) -> Any:
+    """The present values of a setting, to be compared later: of an object, its attributes."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(map(snapshot, value))
+    if isinstance(value, Mapping):
+        return tuple((name, snapshot(item)) for name, item in value.items())
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    attributes = getattr(value, "__dict__", None)
+    if isinstance(value, type) or not attributes:
+        return value if attributes is None else type(value)
+    return type(value), tuple((name, snapshot(item)) for name, item in attributes.items())
+
+
+def recheck(value: Any) -> None:
+    """Checks the attributes of an optimizer or schedule that were set by hand, as its constructor does.
+
+    What the constructor derives from its arguments is derived anew. Classes of a user's own are taken as they are.
+
+    Raises
+    ------
+    ConfigurationError
+        An attribute has the wrong type or is out of its range.
+    """
+    kind = type(value)
+    if not kind.__module__.startswith(f"{PACKAGE}."):
+        return
+    names = inspect.signature(kind).parameters
+    fresh = kind(**{name: item for name, item in vars(value).items() if name in names})
+    unknown = sorted(vars(value).keys() - vars(fresh).keys())
+    if unknown:
+        raise ConfigurationError(
+            f"{kind.__name__} has no setting {unknown[0]!r}; expected one of: {', '.join(vars(fresh))}"
+        )
+    vars(value).update(vars(fresh))

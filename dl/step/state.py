@@ -1,0 +1,261 @@
+"""What a training run carries from step to step: parameters, optimizer states, counters, totals, key, table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend
+from ...backends.errors import CheckpointError, ConfigurationError
+from ...backends.philox import key_of
+from ...backends.precision import SHORT
+from ...kernels.counters import COUNTERS, CURSOR, FAILED, ROW, STEP
+from ...kernels.updates.loss_scale import FIRST
+from ..optimizers.base import Optimizer
+from ..optimizers.groups import ParameterGroup
+from ..optimizers.schedules import Schedule
+from ..storage.tensors import strip
+from ..turns import Turns
+from .arena import Arena
+from .settings import recheck, snapshot
+from .shared import together
+from .spec import StepSpec
+
+TABLE = 1024  # steps whose constants are made at once, in blocks that begin at multiples of it
+
+
+class TrainingState:
+    """Arrays of one run on one backend, shared by all its plans.
+
+    The host knows the step and the cursor without asking: it counts what it starts.
+    """
+
+    def __init__(self, spec: StepSpec, backend: Backend, turns: Turns | None = None) -> None:
+        model, optimizer, schedule, groups = spec.model, spec.optimizer, spec.schedule, spec.groups
+        recheck(optimizer)
+        recheck(schedule)
+        self.backend, self.optimizer, self.schedule, self.groups = backend, optimizer, schedule, groups
+        copy = spec.precision if spec.precision in SHORT else None
+        self.key = key_of(spec.seed)
+        self.arena = Arena(backend, model.dtype, model.ensure_initialized(spec.seed).parameters(), groups, copy, turns)
+        real = self.arena.dtype
+        self.step = self.cursor = self.skipped = 0
+        self._block = -1
+        self._made, self._rates = -1, list[float]()  # the block of steps that the table was last made for
+        self._settings = snapshot((optimizer, schedule, self.groups))
+        self._form = optimizer.states, optimizer.attributes
+        self.slots = {
+            name: self.arena.zeros() if name in optimizer.states else backend.zeros(0, real) for name in optimizer.slots
+        }
+        for name, value in optimizer.initial.items():
+            self.slots[name][...] = value
+        self.counters, self.totals = new_counters(backend), backend.zeros(1 + len(spec.loss.metrics), np.float64)
+        ranges = self.arena.ranges
+        columns = len(optimizer.constants(0, 1.0))
+        self.table = backend.zeros((TABLE, columns), real)
+        self.rates = backend.zeros(TABLE, real)
+        own: dict[str, Any] = {
+            "p": self.arena.trained,
+            "g": self.arena.gradients,
+            "counters": self.counters,
+            "totals": self.totals,
+            "key": backend.asarray(self.key),
+            "bounds": backend.asarray(np.array([r[:2] for r in ranges], dtype=np.int64).reshape(-1, 2)),
+            "factors": backend.asarray(self._factors()),
+            "weights": backend.asarray(np.array([part.decayed for part in ranges], dtype=real)),
+            "table": self.table,
+            "learning rates": self.rates,
+            "clip": backend.asarray(np.ones(1, dtype=real)),
+        }
+        if self.arena.copy is not None:
+            own["copy"] = self.arena.copy[: self.arena.size]
+        self.scale = None
+        if spec.precision == "float16":
+            self.scale = own["loss scale"] = backend.asarray(np.array([FIRST, 0, 0], dtype=real))
+            own["step rates"] = backend.zeros(TABLE, np.float64)
+            own["step parts"] = backend.zeros((TABLE, columns, 2), np.float64)
+        name = type(optimizer).__name__
+        self.shared = together({f"{name}'s slots": self.slots, "the training state": own})
+
+    def follow(self, optimizer: Optimizer, schedule: Schedule, groups: Sequence[ParameterGroup]) -> bool:
+        """Takes up settings that were changed by hand, from the next step on; whether there were any.
+
+        Raises
+        ------
+        ConfigurationError
+            A setting has a value that its constructor refuses, or cannot change any more.
+        """
+        now = snapshot((optimizer, schedule, groups))
+        if now == self._settings and optimizer is self.optimizer and schedule is self.schedule:
+            return False
+        before, kind = self.optimizer, type(optimizer)
+        remedy = "make a new Trainer of trainer.model"
+        if kind is not type(before):
+            raise ConfigurationError(
+                f"training began with {type(before).__name__}, whose states do not suit {kind.__name__}: {remedy}"
+            )
+        recheck(optimizer)
+        recheck(schedule)
+        known = dict(self._settings[0][1])
+        for name in optimizer.fixed:
+            if snapshot(getattr(optimizer, name)) != known.get(name):
+                raise ConfigurationError(
+                    f"{kind.__name__}: {name} cannot change once training has begun, was {known.get(name)!r} and is "
+                    f"{getattr(optimizer, name)!r}; change it by a schedule, or {remedy}"
+                )
+        if (optimizer.states, optimizer.attributes) != self._form:
+            raise ConfigurationError(
+                f"{kind.__name__}: the optimizer needs other states now than when training began; {remedy}"
+            )
+        if [group.names for group in groups] != [group.names for group in self.groups]:
+            raise ConfigurationError(
+                f"trainer.groups: the groups' names were {[group.names for group in self.groups]} when training "
+                f"began and are {[group.names for group in groups]}; only their rates and decays may change: {remedy}"
+            )
+        self.optimizer, self.schedule, self.groups = optimizer, schedule, tuple(groups)
+        self.shared["factors"][...] = self.backend.asarray(self._factors())
+        self._settings, self._block = snapshot((optimizer, schedule, groups)), -1
+        return True
+
+    def _factors(self) -> np.ndarray:
+        """The factor of the optimizer's rate and the weight decay of each range (ranges, 2)."""
+        groups = [*self.groups, None]
+        factors = [self._factors_of(part.decayed, groups[part.group]) for part in self.arena.ranges]
+        return np.array(factors, dtype=self.arena.dtype).reshape(-1, 2)
+
+    def _factors_of(self, decayed: bool, group: ParameterGroup | None) -> tuple[float, float]:
+        """The factor of the optimizer's rate and the weight decay of a range."""
+        optimizer = self.optimizer
+        rate, decay = 1.0, optimizer.weight_decay
+        if group is not None and group.lr is not None:
+            if optimizer.lr == 0:
+                raise ConfigurationError(
+                    f"ParameterGroup {group.names!r}: the optimizer's lr is 0; expected it above 0"
+                )
+            rate = group.lr / optimizer.lr
+        if group is not None and group.weight_decay is not None:
+            decay = group.weight_decay
+        return rate, decay if decayed else 0.0
+
+    def lr(self, step: int) -> float:
+        """The learning rate of step number `step`: the one that it was taken at where the table still holds it."""
+        block, row = divmod(step, TABLE)
+        return self._rates[row] if block == self._made and self._rates else self.optimizer.lr * self.schedule(step)
+
+    def prepare(self, steps: int) -> int:
+        """Makes the next steps' constants ready; returns how many of `steps` may be run before the next call."""
+        block, row = divmod(self.step, TABLE)
+        if block != self._block:
+            first = block * TABLE
+            rates = [self.optimizer.lr * self.schedule(step) for step in range(first, first + TABLE)]
+            if self.scale is None:
+                rows = [self.optimizer.constants(step, lr) for step, lr in enumerate(rates, first)]
+            else:
+                rows = self._scaled_rows(first, rates)
+            for array, values in ((self.table, rows), (self.rates, rates)):
+                with np.errstate(over="ignore", under="ignore"):  # the former ends in a loss that is reported
+                    array[...] = self.backend.asarray(np.array(values).astype(self.arena.dtype))
+            self._block = self._made = block
+            self._rates = rates
+            self.counters[ROW] = row
+        return min(steps, TABLE - row)
+
+    def _scaled_rows(self, first: int, rates: list[float]) -> np.ndarray:
+        """The table's rows from step `first` on, by the updates until then. Asks the device.
+
+        See kernels/updates/loss_scale.py.
+
+        They are added up as the device does where it skips a step, so that resumed runs have the same bits.
+        """
+        assert self.scale is not None
+        self.skipped, self.scale[2] = self.skipped + int(self.scale[2]), 0
+        updates = [max(0, step - self.skipped) for step in range(first, first + TABLE)]
+        still, moving = (np.array([self.optimizer.constants(n, lr) for n in updates]) for lr in (0.0, 1.0))
+        parts = np.stack([still, moving - still], axis=2)
+        self.shared["step rates"][...] = self.backend.asarray(np.array(rates))
+        self.shared["step parts"][...] = self.backend.asarray(parts)
+        return parts[:, :, 0] + np.array(rates)[:, None] * parts[:, :, 1]
+
+    def advanced(self, steps: int, rows: int) -> None:
+        """Notes that `steps` steps of `rows` rows were started."""
+        self.step += steps
+        self.cursor += steps * rows
+
+    def begin_epoch(self) -> None:
+        """Sets the cursor and the totals to 0."""
+        self.cursor = 0
+        self.counters[CURSOR] = 0
+        self.totals[...] = 0
+
+    def failed_step(self) -> int:
+        """The first step whose loss was not finite, or -1. A look at the device."""
+        return int(self.counters[FAILED])
+
+    def rewind(self, step: int, cursor: int) -> None:
+        """Goes back to a step whose loss was not finite, which no update has followed.
+
+        The totals have taken in that loss, so the means of the epoch begin anew there.
+        """
+        self._move(step, cursor)
+        self.totals[...] = 0
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """Everything by name, on the host."""
+        tensors = {f"model.{name}": value for name, value in self.arena.pack(self.arena.values).items()}
+        for slot in self.optimizer.states:
+            packed = self.arena.pack(self.slots[slot])
+            tensors |= {f"optimizer.{slot}.{name}": value for name, value in packed.items()}
+        if self.scale is not None:
+            tensors["loss scale"] = self.backend.to_numpy(self.scale) + np.array([0, 0, self.skipped], self.arena.dtype)
+        return tensors | {"totals": np.array(self.backend.to_numpy(self.totals))}
+
+    def unpack(self, tensors: dict[str, np.ndarray], step: int, cursor: int) -> None:
+        """Takes over what `pack` returned; the tensors' names, shapes and dtypes must be the same, or nothing changes.
+
+        Raises
+        ------
+        CheckpointError
+            They are not.
+        """
+        expected = self.pack()
+        if "loss scale" not in expected.keys() & tensors.keys():  # a run may go on in another precision
+            expected, tensors = ({k: v for k, v in t.items() if k != "loss scale"} for t in (expected, tensors))
+        missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+        if missing or unknown:
+            raise CheckpointError(
+                f"its tensors are those of another run: missing {missing or 'none'}, unknown {unknown or 'none'}"
+            )
+        for name, mine in expected.items():
+            found = tensors[name]
+            if (found.shape, found.dtype) != (mine.shape, mine.dtype):
+                raise CheckpointError(
+                    f"tensor {name!r} is {found.shape} {found.dtype}; expected {mine.shape} {mine.dtype}"
+                )
+        scales = tensors.get("loss scale", np.ones(3))
+        if not (np.isfinite(scales).all() and scales[0] > 0 and scales[1:].min() >= 0):
+            raise CheckpointError(f"tensor 'loss scale' is {scales}; expected a number above 0, and two of at least 0")
+        for slot in self.optimizer.states:
+            prefix = f"optimizer.{slot}."
+            self.arena.unpack(self.slots[slot], strip(tensors, prefix))
+        self.arena.unpack(self.arena.values, strip(tensors, "model."))
+        self.totals[...] = self.backend.asarray(tensors["totals"])
+        if self.scale is not None and "loss scale" in tensors:
+            self.scale[...] = self.backend.asarray(tensors["loss scale"])
+            self.skipped = 0  # all of them are in the tensor
+        self._move(step, cursor)
+        self._made = -1
+
+    def _move(self, step: int, cursor: int) -> None:
+        self.step, self.cursor, self._block = step, cursor, -1
+        counters = new_counters(self.backend)
+        counters[STEP], counters[CURSOR] = step, cursor
+        self.counters[...] = counters
+
+
+def new_counters(backend: Backend) -> Any:
+    """Counters of a run that has not begun."""
+    counters = backend.zeros(COUNTERS, np.int64)
+    counters[FAILED] = -1
+    return counters

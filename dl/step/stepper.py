@@ -1,0 +1,135 @@
+"""Runs planned training steps over rows of data: the one place that prepares, runs and counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...backends.errors import ConfigurationError
+from ...kernels.counters import FAILED, STEP
+from ..data.rows import Order, Rows
+from .accumulating import AccumulatingPlan
+from .dense_plan import plan_of
+from .explanation import log_what_prevents
+from .on_host import StepwisePlan
+from .plan import Plan
+from .program import Program, training
+from .shared import together
+from .spec import StepSpec
+from .state import TrainingState
+
+
+class Stepper:
+    """Takes training steps over the epochs of a data set.
+
+    The training state says where it is: `state.step` and the row `state.cursor` of the epoch. So a stepper can be made
+    anew at any time and goes on there.
+
+    Parameters
+    ----------
+    spec : what a step is made of.
+    state : the run's arrays.
+    data : rows where the state's backend reads them.
+    batch_size : rows of a step, at most those of `data`; an epoch's last step takes what is left.
+    accumulate : parts in which a batch is taken.
+    program : the lowered step; by default it is lowered here.
+    plan : makes the plan of a step that needs neither the host nor parts.
+
+    Attributes
+    ----------
+    plan : the bound step.
+    """
+
+    def __init__(
+        self,
+        spec: StepSpec,
+        state: TrainingState,
+        data: Rows,
+        batch_size: int,
+        *,
+        accumulate: int = 1,
+        program: Program | None = None,
+        plan: Callable[..., Plan] = plan_of,
+    ) -> None:
+        self.state, self.data, self.batch_size = state, data, min(batch_size, data.rows)
+        self.before = spec.optimizer.before is not None
+        if program is None:
+            program = training(spec, data.x.shape[1], weighted=data.weight is not None)
+        shared = together({"the training state": state.shared, "the data set": data.shared})
+        given = data.backend, state.arena, shared, self.batch_size
+        log_what_prevents(data.backend, program.graph, spec.model, spec.loss, spec.optimizer, accumulate)
+        if spec.optimizer.on_host:
+            if program.graph.activations != program.graph.dtype:
+                name = type(spec.optimizer).__name__
+                raise ConfigurationError(
+                    f"precision is {spec.precision!r}, but {name} compares losses more finely than 16-bit numbers "
+                    "allow; use 'float32'"
+                )
+            self.plan: Plan = StepwisePlan(spec.optimizer, program, *given, rows=data.rows)
+        elif accumulate > 1:
+            self.plan = AccumulatingPlan(program.graph, *given, parts=accumulate)
+        else:
+            self.plan = plan(program.graph, *given)
+
+    def begin_epoch(self, epoch: int, order: Order = "shuffled") -> None:
+        """Draws the order of rows of an epoch, and begins the epoch unless it is under way."""
+        self.data.shuffle(self.state.key, epoch, order)
+        if not self.state.cursor:
+            self.state.begin_epoch()
+
+    @property
+    def left(self) -> int:
+        """Rows left in the epoch."""
+        return self.data.rows - self.state.cursor
+
+    @property
+    def size(self) -> int:
+        """Rows of the next step."""
+        return min(self.batch_size, self.left)
+
+    def run(self, most: int | None = None) -> int:
+        """Starts steps of the epoch, at most `most`, and counts them; returns how many.
+
+        It comes back after about a quarter of a second, for progress and signals.
+        """
+        whole, size = max(1, self.left // self.batch_size), self.size
+        steps = self.state.prepare(whole if most is None else min(most, whole))
+        done = self.plan.run(size, self.data.ready(self.state.cursor, size, steps))
+        self.state.advanced(done, size)
+        return done
+
+    def take(self, steps: int, epoch: int = 0) -> int:
+        """Takes exactly `steps` steps, beginning in epoch number `epoch`; returns the number of the last epoch."""
+        while steps:
+            if not self.left:
+                self.state.begin_epoch()
+                epoch += 1
+            if not self.state.cursor:
+                self.begin_epoch(epoch)
+            steps -= self.run(steps)
+        return epoch
+
+    def recover(self) -> None:
+        """After an error inside `run`: goes back to the step that it broke off, where training can go on."""
+        state, size = self.state, self.size
+        done = int(state.counters[STEP]) - state.step
+        if self.before:  # the update of a failed step puts moved weights back
+            state.counters[FAILED] = state.counters[STEP]
+            self.plan.once(size, "update")
+        state.rewind(state.step + done, state.cursor + done * size)
+        self.data.restart()
+
+    def first_not_finite(self, step: int, began: tuple[int, int]) -> str:
+        """Goes back to a step whose loss was not finite, and names the layer where it begins.
+
+        `began` is the step and the cursor at which the present call of the epoch began.
+        """
+        state, (first, cursor) = self.state, began
+        cursor += (step - first) * self.batch_size
+        rows = min(self.batch_size, self.data.rows - cursor)
+        state.rewind(step, cursor)
+        self.data.restart()
+        self.data.ready(cursor, rows, 1)
+        weights = state.arena.values.copy()  # the look may move them ahead, as the step did
+        layer = self.plan.first_not_finite(rows) or "loss"
+        state.arena.values[...] = weights
+        return layer

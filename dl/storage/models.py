@@ -1,0 +1,120 @@
+"""The format of checkpoints: named tensors in a safetensors file, the rest as JSON in its metadata.
+
+Tensors: ``model.NAME`` and, where targets are scaled, ``target.mean`` and ``target.scale``; for a run also
+``optimizer.STATE.NAME``, ``totals``, ``best.NAME`` and ``history``. Where the columns of the data had names, these are
+``feature_names``, as JSON in bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..._version import __version__
+from ...backends.errors import CheckpointError
+from .description import check_description
+from .strict_json import dumps
+from .tensors import load_tensors, read_header, save_tensors
+
+FORMAT = "gearshift"
+LOSS, CONFIGURATION = "loss", "configuration"  # in a file's metadata, beside its description
+
+
+class SavedModel(Protocol):
+    """What a file holds of a model."""
+
+    classes: list[int | str] | None
+    feature_names: list[str] | None
+    signed_targets: tuple[int, ...]
+
+    @property
+    def target_scaling(self) -> Any: ...
+    def describe(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, np.ndarray]: ...
+
+
+def save_model(
+    model: SavedModel, path: str | Path, weights: Mapping[str, np.ndarray] | None = None, loss: str = ""
+) -> None:
+    """Writes structure and weights, or those given, atomically: `path` holds the old file or the whole new one.
+
+    `loss` is the name of the loss that the model was trained with, where it is known.
+    """
+    weights = model.state_dict() if weights is None else weights
+    tensors = {f"model.{name}": value for name, value in weights.items()}
+    save_tensors(path, tensors | beside(model), metadata_of(model, None) | ({LOSS: loss} if loss else {}))
+
+
+def loss_of(path: str | Path) -> str | None:
+    """The name of the loss that a file's model was trained with; None where the file does not say."""
+    metadata = read_header(path, expected_format=FORMAT).metadata
+    run = described(path, metadata)["run"]
+    return metadata.get(LOSS) if run is None else run["loss"]
+
+
+def configuration_of(path: str | Path) -> str:
+    """The configuration, as TOML, of the run that wrote a file; empty where the file does not say."""
+    return read_header(path, expected_format=FORMAT).metadata.get(CONFIGURATION, "")
+
+
+def beside(model: SavedModel) -> dict[str, np.ndarray]:
+    """What belongs to a model beside its weights: its columns' names, and how targets are scaled."""
+    names, scaling = model.feature_names, model.target_scaling
+    tensors = {} if scaling is None else {"target.mean": scaling.mean, "target.scale": scaling.scale}
+    if names is not None:  # not in the header, whose size is limited
+        tensors["feature_names"] = np.frombuffer(json.dumps(names).encode(), dtype=np.uint8)
+    return tensors
+
+
+def metadata_of(model: SavedModel, run: dict[str, Any] | None) -> dict[str, str]:
+    """The text that goes with a model's tensors."""
+    body = {"model": model.describe(), "classes": model.classes, "run": run}
+    if model.signed_targets:
+        body["signed"] = list(model.signed_targets)
+    return {"format": FORMAT, "version": __version__, "gearshift": dumps(body)}
+
+
+def read_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    tensors, metadata = load_tensors(path, expected_format=FORMAT)
+    return tensors, described(path, metadata)
+
+
+def described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
+    """The model's structure, its classes and the run's state, as the metadata of a file hold them."""
+    try:
+        body = json.loads(metadata["gearshift"])
+        check_description(body)
+        return {"signed": [], **body}
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from None
+    except (KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: its description cannot be read ({error!r})") from None
+
+
+def take_feature_names(tensors: dict[str, np.ndarray]) -> list[str] | None:
+    """Takes the names of columns out of the tensors of a file, which older ones do not have."""
+    stored = tensors.pop("feature_names", None)
+    if stored is None:
+        return None
+    names = json.loads(stored.tobytes())
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise CheckpointError("its feature names are not a list of text")
+    if len({*names}) < len(names):
+        raise CheckpointError("a name occurs twice among its feature names")
+    return names
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Names the file in what is raised, and takes a malformed description for what it is."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is a damaged checkpoint: {error!r}") from None

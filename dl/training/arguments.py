@@ -1,0 +1,87 @@
+"""What a `Trainer` and its `fit` refuse: each argument that cannot be meant, by name, with what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import ConfigurationError
+from ..data.rows import ORDERS
+from ..layers.base import Layer
+from ..losses.losses import Loss
+from ..optimizers.base import Optimizer
+from ..optimizers.groups import ParameterGroup
+from ..optimizers.regularizers import Regularizer
+from ..optimizers.schedules import Schedule
+from ..step.shared import check_slots
+
+
+def check_trainer(
+    model: Any,
+    loss: Any,
+    optimizer: Any,
+    schedule: Any,
+    clip_norm: Any,
+    clip_value: Any,
+    seed: Any,
+    groups: Sequence[Any],
+    regularizer: Any,
+) -> None:
+    """Raises ConfigurationError where an argument of `Trainer` has the wrong type or is out of its range."""
+    for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
+    check_slots(optimizer)
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
+    if regularizer is not None and not isinstance(regularizer, Regularizer):
+        raise ConfigurationError(f"Trainer: regularizer is {regularizer!r}; expected a gearshift L1, or None")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise ConfigurationError(f"Trainer: seed is {seed!r}; expected a whole number from 0 to 2**64 - 1")
+    for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if value is not None and not (isinstance(value, int | float) and value > 0):
+            raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a number above 0, or None")
+    for group in groups:
+        if not isinstance(group, ParameterGroup):
+            raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
+    if optimizer.on_host and (clip_norm or clip_value or groups or regularizer):
+        raise ConfigurationError(
+            f"Trainer: {type(optimizer).__name__} finds its own step; clip_norm, clip_value, groups and "
+            "regularizer are for optimizers of the gradient"
+        )
+
+
+def check_fit(
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    validation: Any,
+    epochs: Any,
+    batch_size: Any,
+    patience: Any,
+    monitor: Any,
+    loss_goal: Any,
+    order: Any,
+    accumulate: Any,
+) -> None:
+    """Raises ConfigurationError where an argument of `Trainer.fit` is out of its range or cannot be measured."""
+    counts = (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1))
+    for name, value, least in (*counts, ("accumulate", accumulate, 1)):
+        if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
+            raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number of at least {least}")
+    measured = [*loss.metrics]
+    if validation is not None:
+        measured += [f"validation_{name}" for name in measured]
+    if patience is not None and monitor not in measured:
+        raise ConfigurationError(
+            f"fit: patience watches {monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
+            + (", or validation data" if validation is None else "")
+        )
+    if loss_goal is not None and not isinstance(loss_goal, int | float | np.number):
+        raise ConfigurationError(f"fit: loss_goal is {loss_goal!r}; expected a number, or None")
+    if optimizer.on_host and accumulate > 1:
+        raise ConfigurationError(f"fit: accumulate is {accumulate}, but {optimizer!r} takes a batch as a whole")
+    if order not in ORDERS:
+        raise ConfigurationError(f"fit: order is {order!r}; expected one of: {', '.join(ORDERS)}")

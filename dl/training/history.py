@@ -1,0 +1,77 @@
+"""What training reports: a record an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...backends.errors import DataError
+
+if TYPE_CHECKING:
+    from .history import History
+from ..figures import _panels, saved
+
+
+class History:
+    """Records of finished epochs, oldest first: loss and metrics, in training and validation, rate and speed.
+
+    ``history["loss"]`` is a column, ``history[-1]`` a record; `plot` draws the learning curve.
+    """
+
+    def __init__(self, records: list[dict[str, float]] | None = None) -> None:
+        self.records = records if records is not None else []
+
+    def __copy__(self) -> History:
+        return History([dict(record) for record in self.records])
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return iter(self.records)
+
+    def __getitem__(self, key: int | str) -> Any:
+        if isinstance(key, str):
+            return [record[key] for record in self.records]
+        return self.records[key]
+
+    def __repr__(self) -> str:
+        return f"History({len(self)} epochs{', last ' + repr(self[-1]) if self.records else ''})"
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draws loss and metrics against epochs with Matplotlib; saves the picture where `path` is given.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from .history import learning_curve
+
+        return learning_curve(self, path)
+
+
+def learning_curve(history: History, path: str | Path | None = None) -> Any:
+    """Loss and accuracy against epochs, training and validation; returns the figure.
+
+    Raises
+    ------
+    ConfigurationError
+        Matplotlib is not installed.
+    DataError
+        No epoch is finished.
+    """
+    if not len(history):
+        raise DataError("there is nothing to plot: no epoch is finished")
+    metrics = [name for name in ("loss", "accuracy") if name in history[0]]
+    figure, all_axes = _panels(len(metrics))
+    for axes, metric in zip(all_axes, metrics, strict=True):
+        for name, label in ((metric, "training"), (f"validation_{metric}", "validation")):
+            points = [(record["epoch"], record[name]) for record in history if name in record]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else "")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(metric)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    return saved(figure, path)

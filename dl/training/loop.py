@@ -1,0 +1,159 @@
+"""The loop over epochs and batches of one `Trainer.fit`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
+from ..data import Dataset
+from ..data.mapped import MappedFiles
+from ..data.rows import Order
+from ..data.streamed import rows_of
+from ..step.evaluation import check_data
+from ..step.memory import Demand
+from ..step.plan import TICK, Plan
+from ..step.stepper import Stepper
+from .callbacks import Callback, Training
+
+EVALUATION_ROWS = 1024  # rows a batch of evaluation at the least
+
+
+class Loop:
+    """Runs planned steps; the host looks at the device at ticks and at the end of an epoch, and not in between."""
+
+    def __init__(
+        self,
+        trainer: Training,
+        data: Dataset,
+        validation: Dataset | None,
+        batch_size: int,
+        loss_goal: float | None = None,
+        order: Order = "shuffled",
+        accumulate: int = 1,
+    ) -> None:
+        self.trainer, self.accumulate = trainer, accumulate
+        spec, optimizer = trainer.spec, type(trainer.optimizer).__name__
+        demand = Demand.of(spec, trainer.backend, data, validation, EVALUATION_ROWS)
+        for part, program in ((data, demand.training), (validation, demand.evaluation)):
+            if part is not None and program is not None:
+                check_data(part, program, spec.loss)
+        streamed = demand.must_stream(-(-batch_size // accumulate), started=trainer.started)
+        self.state = state = trainer.state
+        self.files = MappedFiles(data.x, None if validation is None else validation.x)
+        self.data = rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
+        if state.cursor >= self.data.rows:
+            raise DataError(
+                f"training was stopped at row {state.cursor} of an epoch, but the data set has {self.data.rows} rows: "
+                "go on with the data that it began with"
+            )
+        if trainer.optimizer.full_batch and batch_size < self.data.rows:
+            raise ConfigurationError(
+                f"batch_size is {batch_size:,}, but {optimizer} compares successive gradients of the same function, so "
+                f"each step must see all {self.data.rows:,} rows; use batch_size={self.data.rows}"
+            )
+        self.batch_size = batch_size
+        self._bound_for = spec.bound_into_plan()
+        self.stepper = Stepper(spec, state, self.data, batch_size, accumulate=accumulate, program=demand.training)
+        capacity = max(batch_size, EVALUATION_ROWS)
+        self.validate = None
+        if validation is not None:
+            self.validate = trainer.evaluator(validation, capacity, streamed, demand.evaluation)
+        self.order: Order = order
+        self.loss_goal = -math.inf if loss_goal is None else loss_goal
+
+    def _follow(self) -> Stepper:
+        """Takes up what was changed by hand since the steps before; what runs the next steps."""
+        trainer, spec = self.trainer, self.trainer.spec
+        now = spec.bound_into_plan()
+        if now != self._bound_for:
+            trainer.check()
+        self.state.follow(spec.optimizer, spec.schedule, spec.groups)
+        if now != self._bound_for:
+            del self.stepper  # its memory is free for the next one
+            self.stepper = Stepper(spec, self.state, self.data, self.batch_size, accumulate=self.accumulate)
+            self._bound_for = now
+        return self.stepper
+
+    @property
+    def plan(self) -> Plan:
+        """The bound step."""
+        return self.stepper.plan
+
+    def run(self, callbacks: Sequence[Callback]) -> None:
+        """Trains up to ``trainer.epochs`` finished epochs, or until ``trainer.stopped``."""
+        trainer, state = self.trainer, self.state
+        trainer.samples = self.data.rows
+        while trainer.epoch < trainer.epochs and not trainer.stopped:
+            for callback in callbacks:
+                callback.on_epoch_begin(trainer)
+            self.files.check()
+            start, first = time.perf_counter(), state.cursor
+            with trainer.turns:
+                self.stepper.begin_epoch(trainer.epoch, self.order)
+            if not self._epoch(callbacks):
+                return
+            with trainer.turns:
+                trainer.epoch += 1
+                seconds, totals = time.perf_counter() - start, trainer.totals()
+                state.begin_epoch()  # before validation, so that training can go on where that fails
+                record = self._record(totals, seconds, self.data.rows - first)
+                if trainer.early_stopping.patience is not None:
+                    self._watch(record)
+                if record["loss"] <= self.loss_goal:
+                    trainer.stop(trainer.stopped or "loss")
+                trainer.goes_on = trainer.epoch < trainer.epochs and trainer.stopped not in ("patience", "loss")
+                trainer.history.records.append(record)
+            for callback in callbacks:
+                callback.on_epoch_end(trainer, record)
+
+    def _epoch(self, callbacks: Sequence[Callback]) -> bool:
+        """Runs to the end of the epoch; False where training was stopped before."""
+        looked = time.perf_counter()
+        self._began = self.state.step, self.state.cursor
+        while self.stepper.left:
+            with self.trainer.turns:
+                stepper = self._follow()
+                try:
+                    stepper.run()
+                except BaseException:
+                    stepper.recover()
+                    raise
+            if time.perf_counter() - looked >= TICK and stepper.left:
+                looked = time.perf_counter()
+                self._check_finite()
+                for callback in callbacks:
+                    callback.on_tick(self.trainer)
+            if self.trainer.stopped and stepper.left:
+                self._check_finite()  # what is saved next must not hold a failed step
+                return False
+        self._check_finite()
+        return True
+
+    def _record(self, totals: dict[str, float], seconds: float, samples: int) -> dict[str, float]:
+        record = {"epoch": self.trainer.epoch, "step": self.state.step, **totals}
+        if self.validate is not None:
+            record |= {f"validation_{name}": value for name, value in self.validate().items()}
+        lr = self.state.lr(self.state.step - 1)
+        return {**record, "lr": lr, "seconds": seconds, "samples_per_second": samples / seconds}
+
+    def _watch(self, record: dict[str, float]) -> None:
+        trainer, watch = self.trainer, self.trainer.early_stopping
+        if watch.improved(record):
+            watch.weights = self.state.arena.pack(self.state.arena.values)
+        elif watch.exhausted(trainer.epoch):
+            trainer.stop(trainer.stopped or "patience")
+
+    def _check_finite(self) -> None:
+        """Raises where a step's loss was not finite, after running that step again to find the layer."""
+        failed = self.state.failed_step()
+        if failed < 0:
+            return
+        with self.trainer.turns:
+            layer = self.stepper.first_not_finite(failed, self._began)
+        raise NonFiniteLoss(
+            f"the loss is not finite at step {failed} (epoch {self.trainer.epoch + 1}), learning rate "
+            f"{self.state.lr(failed):g}: it begins in layer {layer!r}. Weights are those before the step; try a lower "
+            "learning rate, clipping by norm, or look at the data"
+        )

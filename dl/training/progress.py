@@ -1,0 +1,121 @@
+"""Progress on standard error: a bar on a terminal, else a line an epoch or a candidate."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ... import backends
+from ..streams import say
+from .callbacks import Callback, Training
+from .history import History
+
+MEASURES = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "validation_loss": "val loss",
+    "validation_accuracy": "val accuracy",
+}
+
+
+def progress() -> Callback:
+    """The progress display that suits standard error."""
+    return Bar() if redraws() else Lines()
+
+
+def introduce(trainer: Training) -> None:
+    """Says, once a trainer, which backend trains, and on what."""
+    if not trainer.introduced:
+        trainer.introduced = True
+        say(backends.explain(trainer.backend))
+
+
+def redraws() -> bool:
+    """Whether standard error, which a process without a console lacks, is a terminal that can draw a line anew."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def measure(value: float) -> str:
+    """A loss or an accuracy, as text."""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def measures(record: dict[str, float]) -> str:
+    """The measures of a record, as text."""
+    return "  ".join(f"{label} {measure(record[name])}" for name, label in MEASURES.items() if name in record)
+
+
+@contextmanager
+def candidates(count: int, quiet: bool) -> Iterator[Callable[[int, float], None]]:
+    """Shows how many of a search's candidates are done; yields what is to be called with that and the best score."""
+    if quiet:
+        yield lambda done, best: None
+    elif not redraws():
+        yield lambda done, best: say(f"candidate {done}/{count}  best {best:.4f}")
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = TextColumn("candidate"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}")
+        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=count)
+            yield lambda done, best: bar.update(task, completed=done, description=f"best {best:.4f}")
+
+
+class Lines(Callback):
+    """A line an epoch."""
+
+    def on_epoch_end(self, trainer: Training, record: dict[str, float]) -> None:
+        speed = f"{record['samples_per_second']:,.0f} samples/s"
+        say(f"epoch {trainer.epoch}/{trainer.epochs}  {measures(record)}  {speed}")
+
+
+class Bar(Callback):
+    """A bar over all epochs with loss, accuracy, samples a second and the time left."""
+
+    def on_train_begin(self, trainer: Training) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("{task.fields[measures]}  {task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        with suppress(OSError):  # a terminal that went away is no reason to stop training
+            self.bar.start()
+        self.task = self.bar.add_task("", total=None, epoch="", measures="", speed="")
+
+    def on_epoch_begin(self, trainer: Training) -> None:
+        self.looked, self.seen = time.perf_counter(), self._done(trainer)
+        self._show(trainer, {}, "")
+
+    def on_tick(self, trainer: Training) -> None:
+        now, done = time.perf_counter(), self._done(trainer)
+        speed = (done - self.seen) / max(now - self.looked, 1e-9)
+        self.looked, self.seen = now, done
+        self._show(trainer, trainer.totals(), f"{speed:,.0f} samples/s")
+
+    def on_epoch_end(self, trainer: Training, record: dict[str, float]) -> None:
+        self._show(trainer, record, f"{record['samples_per_second']:,.0f} samples/s")
+
+    def on_train_end(self, trainer: Training, history: History) -> None:
+        with suppress(OSError):
+            self.bar.stop()
+
+    def _done(self, trainer: Training) -> int:
+        return trainer.epoch * trainer.samples + trainer.state.cursor
+
+    def _show(self, trainer: Training, record: dict[str, float], speed: str) -> None:
+        fields: dict[str, Any] = {"epoch": f"{min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}"}
+        if record:
+            fields |= {"measures": measures(record), "speed": speed}
+        total = trainer.epochs * trainer.samples
+        with suppress(OSError):
+            self.bar.update(self.task, completed=self._done(trainer), total=total, **fields)

@@ -1,0 +1,80 @@
+"""Precision and recall of a classifier, class by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...backends.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..losses.losses import Loss
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What `Trainer.report` returns; prints as a table.
+
+    Attributes
+    ----------
+    classes : what the classes are called.
+    precision : (classes,) share of the rows answered with a class that have it; 0 where none was answered so.
+    recall : (classes,) share of a class's rows that were answered with it; 0 where there are none.
+    rows : (classes,) rows of each class, by their weights.
+    """
+
+    classes: tuple[str, ...]
+    precision: np.ndarray
+    recall: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Precision and recall as one number each: those of the second of two classes, else the mean over classes."""
+        pick = np.s_[1:] if len(self.classes) == 2 else np.s_[:]
+        return {"precision": float(self.precision[pick].mean()), "recall": float(self.recall[pick].mean())}
+
+    def __str__(self) -> str:
+        width = max(5, *map(len, self.classes))
+        lines = [f"{'class':<{width}}  precision  recall  rows"]
+        for name, precision, recall, rows in zip(self.classes, self.precision, self.recall, self.rows, strict=True):
+            lines.append(f"{name:<{width}}  {precision:9.4f}  {recall:6.4f}  {rows:g}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def report(loss: Loss, data: Dataset, answers: np.ndarray, names: list[int | str] | None) -> Report:
+    """The report of a loss's `answers` for the rows of `data`, by scikit-learn.
+
+    Raises
+    ------
+    ConfigurationError
+        The loss has no classes.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    y = data.on_host("y")
+    if loss.targets == "binary":
+        answers = (answers > 0).astype(np.int64)  # also those of -1 and 1
+        y = (y > 0.5).astype(np.int64).reshape(answers.shape)
+    elif "accuracy" in loss.metrics:
+        y = y.argmax(axis=1) if y.dtype.kind == "f" else y.reshape(-1)
+        answers = answers.reshape(-1)
+    else:
+        raise ConfigurationError(f"{type(loss).__name__} has no classes, and so neither precision nor recall")
+    count = answers.shape[1] if answers.ndim == 2 else max(2, int(y.max()) + 1, int(answers.max()) + 1)
+    count = max(count, len(names or ()))
+    weight = None if data.weight is None else np.repeat(data.on_host("weight"), len(answers) // len(data))
+    precision, recall, _, rows = precision_recall_fscore_support(
+        y,
+        answers,
+        labels=np.arange(count),
+        zero_division=0,  # pyright: ignore[reportArgumentType]
+        sample_weight=weight,
+    )
+    classes = tuple(map(str, names if names is not None and len(names) == count else range(count)))
+    return Report(classes, np.asarray(precision), np.asarray(recall), np.asarray(rows))

@@ -1,0 +1,1 @@
+"""Activations, with and without a bias."""

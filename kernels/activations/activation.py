@@ -1,0 +1,149 @@
+"""Activation functions, element by element: identity, ReLU, tanh, sigmoid.
+
+Each derivative is written with the function's value y, so the input need not be kept: ReLU' = [y > 0],
+tanh' = 1 − y², σ' = y(1 − y).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..launch import over_elements
+from ..operation import VALUES, Cuda, Launch, Operation, elements
+
+IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
+
+
+def relu(z: Any, zero: Any) -> Any:
+    """The greater of z and 0; NaN stays NaN."""
+    return zero if z < zero else z
+
+
+def sigmoid(z: Any, one: Any) -> Any:
+    """1 / (1 + e⁻ᶻ)."""
+    return one / (one + math.exp(-z))
+
+
+def relu_backward(dy: Any, y: Any, zero: Any) -> Any:
+    """dy where y > 0, else 0."""
+    return dy if y > zero else zero
+
+
+def tanh_backward(dy: Any, y: Any, one: Any) -> Any:
+    """dy (1 − y²)."""
+    return dy * (one - y * y)
+
+
+def sigmoid_backward(dy: Any, y: Any, one: Any) -> Any:
+    """dy y (1 − y)."""
+    return dy * y * (one - y)
+
+
+def activate(xp: Any, z: Any, activation: int) -> Any:
+    """The activation numbered `activation` of the array z."""
+    if activation == RELU:
+        return xp.where(z <= 0, xp.zeros_like(z), z)  # at 0 the derivative is 0, as it is backward
+    if activation == TANH:
+        return xp.tanh(z)
+    if activation == SIGMOID:
+        negative = z < 0
+        e = xp.exp(xp.where(negative, z, -z))  # e^-|z|, which cannot overflow; |z| itself has no derivative at 0
+        return xp.where(negative, e / (1 + e), 1 / (1 + e))
+    return z
+
+
+def differentiate(xp: Any, dy: Any, y: Any, activation: int) -> Any:
+    """dy times the derivative of the activation where its value is y."""
+    if activation == RELU:
+        return xp.where(y > 0, dy, xp.zeros_like(dy))
+    if activation == TANH:
+        return dy * (1 - y * y)
+    if activation == SIGMOID:
+        return dy * y * (1 - y)
+    return dy
+
+
+def forward_reference(xp: Any, x: Any, y: Any, *, activation: int) -> None:
+    """y = activation(x), any shape."""
+    y[...] = activate(xp, x, activation)
+
+
+def forward_loop(start: int, stop: int, x: Any, y: Any, activation: int) -> None:
+    """`forward_reference` over elements `start` to `stop`."""
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    xs, ys = x.reshape(-1)[start:stop], y.reshape(-1)[start:stop]
+    if activation == RELU:
+        for i in range(stop - start):
+            ys[i] = relu(xs[i], zero)
+    elif activation == TANH:
+        for i in range(stop - start):
+            ys[i] = math.tanh(xs[i])
+    elif activation == SIGMOID:
+        for i in range(stop - start):
+            ys[i] = sigmoid(xs[i], one)
+    else:
+        for i in range(stop - start):
+            ys[i] = xs[i]
+
+
+def backward_reference(xp: Any, dy: Any, y: Any, dx: Any, *, activation: int) -> None:
+    """dx = dy · activation'(x), with y = activation(x)."""
+    dx[...] = differentiate(xp, dy, y, activation)
+
+
+def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any, activation: int) -> None:
+    """`backward_reference` over elements `start` to `stop`."""
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    ds, ys, out = dy.reshape(-1)[start:stop], y.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
+    if activation == RELU:
+        for i in range(stop - start):
+            out[i] = relu_backward(ds[i], ys[i], zero)
+    elif activation == TANH:
+        for i in range(stop - start):
+            out[i] = tanh_backward(ds[i], ys[i], one)
+    elif activation == SIGMOID:
+        for i in range(stop - start):
+            out[i] = sigmoid_backward(ds[i], ys[i], one)
+    else:
+        for i in range(stop - start):
+            out[i] = ds[i]
+
+
+def forward_launch(x: Any, y: Any, *, activation: int) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(x.size, x, y, x.size, activation)
+
+
+def backward_launch(dy: Any, y: Any, dx: Any, *, activation: int) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(dy.size, dy, y, dx, dy.size, activation)
+
+
+def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
+    """Appends the backward operation."""
+    (y,) = node.outputs
+    dx = graph.like(node.inputs[0])
+    graph.apply(ACTIVATION_BACKWARD, (dy, y), (dx,), **node.attributes)
+    return (dx,)
+
+
+ACTIVATION = Operation(
+    "activation",
+    forward_reference,
+    forward_loop,
+    elements,
+    cuda=Cuda("activation.cu", "activation", forward_launch, types=VALUES),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda x, y, **_: x.size,
+)
+ACTIVATION_BACKWARD = Operation(
+    "activation_backward",
+    backward_reference,
+    backward_loop,
+    elements,
+    cuda=Cuda("activation.cu", "activation_backward", backward_launch, types=VALUES),
+    inplace=((0, 0),),
+    flops=lambda dy, y, dx, **_: 3 * dy.size,
+)

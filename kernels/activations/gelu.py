@@ -1,0 +1,110 @@
+"""GELU in its form with tanh (Hendrycks and Gimpel 2016): x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
+
+With u = tanh(…), the derivative is (1 + u) / 2 + x (1 − u²) √(2/π) (1 + 3 · 0.044715 x²) / 2. In float32 the loops take
+(1 + tanh v) / 2 as 1 / (1 + e⁻²ᵛ), and copy first, so that even in place one array is read and written: vector
+instructions, both.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..launch import over_elements
+from ..operation import VALUES, Cuda, Launch, Operation, elements
+from .exponential import exp
+
+SLOPE = math.sqrt(2 / math.pi)
+CUBE = 0.044715
+
+
+def forward_reference(xp: Any, x: Any, y: Any) -> None:
+    """y = GELU(x), any shape."""
+    y[...] = 0.5 * x * (1 + xp.tanh(SLOPE * (x + CUBE * x * x * x)))
+
+
+def forward_loop(start: int, stop: int, x: Any, y: Any) -> None:
+    """`forward_reference` over elements `start` to `stop`."""
+    real = y.dtype.type
+    half, one, slope, cube = real(0.5), real(1), real(SLOPE), real(CUBE)
+    xs, ys = x.reshape(-1)[start:stop], y.reshape(-1)[start:stop]
+    if y.itemsize == 4:
+        for i in range(stop - start):
+            ys[i] = xs[i]
+        for i in range(stop - start):
+            v = ys[i]
+            e = exp(np.float32(real(-2) * slope * (v + cube * v * v * v)))
+            ys[i] = v / (one + e)
+    else:
+        for i in range(stop - start):
+            v = xs[i]
+            ys[i] = half * v * (one + math.tanh(slope * (v + cube * v * v * v)))
+
+
+def backward_reference(xp: Any, dy: Any, x: Any, dx: Any) -> None:
+    """dx = dy · GELU'(x)."""
+    u = xp.tanh(SLOPE * (x + CUBE * x * x * x))
+    dx[...] = dy * 0.5 * (1 + u + x * (1 - u * u) * SLOPE * (1 + 3 * CUBE * x * x))
+
+
+def backward_loop(start: int, stop: int, dy: Any, x: Any, dx: Any) -> None:
+    """`backward_reference` over elements `start` to `stop`."""
+    real = dx.dtype.type
+    half, one, slope, cube, three = real(0.5), real(1), real(SLOPE), real(CUBE), real(3 * CUBE)
+    ds, xs, out = dy.reshape(-1)[start:stop], x.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
+    if dx.itemsize == 4:
+        for i in range(stop - start):
+            out[i] = xs[i]
+        for i in range(stop - start):
+            v = out[i]
+            e = exp(np.float32(real(-2) * slope * (v + cube * v * v * v)))
+            s = one / (one + e)
+            out[i] = s * (one + real(2) * v * (e * s) * slope * (one + three * v * v))
+        for i in range(stop - start):
+            out[i] *= ds[i]
+    else:
+        for i in range(stop - start):
+            v = xs[i]
+            u = math.tanh(slope * (v + cube * v * v * v))
+            out[i] = ds[i] * half * (one + u + v * (one - u * u) * slope * (one + three * v * v))
+
+
+def forward_launch(x: Any, y: Any) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(x.size, x, y, x.size, SLOPE, CUBE)
+
+
+def backward_launch(dy: Any, x: Any, dx: Any) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(dy.size, dy, x, dx, dy.size, SLOPE, CUBE)
+
+
+def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
+    """Appends the backward operation."""
+    (x,) = node.inputs
+    dx = graph.like(x)
+    graph.apply(GELU_BACKWARD, (dy, x), (dx,))
+    return (dx,)
+
+
+GELU = Operation(
+    "gelu",
+    forward_reference,
+    forward_loop,
+    elements,
+    cuda=Cuda("gelu.cu", "gelu", forward_launch, types=VALUES),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda x, y: 9 * x.size,
+)
+GELU_BACKWARD = Operation(
+    "gelu_backward",
+    backward_reference,
+    backward_loop,
+    elements,
+    cuda=Cuda("gelu.cu", "gelu_backward", backward_launch, types=VALUES),
+    inplace=((0, 1),),
+    flops=lambda dy, *_: 18 * dy.size,
+)

@@ -1,0 +1,78 @@
+"""Softplus (Dugas et al. 2001): log(1 + eˣ), written max(x, 0) + log(1 + e^−|x|) so that nothing overflows.
+
+Its derivative is the sigmoid σ(x) = 1 − e^−y with y the function's value, so the input need not be kept.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..launch import over_elements
+from ..operation import VALUES, Cuda, Launch, Operation, elements
+
+
+def forward_reference(xp: Any, x: Any, y: Any) -> None:
+    """y = log(1 + eˣ), any shape."""
+    negative = x < 0
+    e = xp.exp(xp.where(negative, x, -x))  # e^-|x|, by pieces: |x| itself has no derivative at 0
+    y[...] = xp.where(negative, xp.zeros_like(x), x) + xp.log1p(e)
+
+
+def forward_loop(start: int, stop: int, x: Any, y: Any) -> None:
+    """`forward_reference` over elements `start` to `stop`."""
+    zero = y.dtype.type(0)
+    xs, ys = x.reshape(-1)[start:stop], y.reshape(-1)[start:stop]
+    for i in range(stop - start):
+        v = xs[i]
+        ys[i] = (zero if v < zero else v) + math.log1p(math.exp(-abs(v)))
+
+
+def backward_reference(xp: Any, dy: Any, y: Any, dx: Any) -> None:
+    """dx = dy · (1 − e^−y)."""
+    dx[...] = -dy * xp.expm1(-y)
+
+
+def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any) -> None:
+    """`backward_reference` over elements `start` to `stop`."""
+    ds, ys, out = dy.reshape(-1)[start:stop], y.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
+    for i in range(stop - start):
+        out[i] = -ds[i] * math.expm1(-ys[i])
+
+
+def forward_launch(x: Any, y: Any) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(x.size, x, y, x.size)
+
+
+def backward_launch(dy: Any, y: Any, dx: Any) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(dy.size, dy, y, dx, dy.size)
+
+
+def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
+    """Appends the backward operation."""
+    dx = graph.like(node.inputs[0])
+    graph.apply(SOFTPLUS_BACKWARD, (dy, *node.outputs), (dx,))
+    return (dx,)
+
+
+SOFTPLUS = Operation(
+    "softplus",
+    forward_reference,
+    forward_loop,
+    elements,
+    cuda=Cuda("softplus.cu", "softplus", forward_launch, types=VALUES),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda x, y: 4 * x.size,
+)
+SOFTPLUS_BACKWARD = Operation(
+    "softplus_backward",
+    backward_reference,
+    backward_loop,
+    elements,
+    cuda=Cuda("softplus.cu", "softplus_backward", backward_launch, types=VALUES),
+    inplace=((0, 0),),
+    flops=lambda dy, *_: 3 * dy.size,
+)

@@ -1,0 +1,1 @@
+"""Sums, joins, splits and matrix products of arrays."""

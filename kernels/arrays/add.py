@@ -1,0 +1,42 @@
+"""Sum of two arrays of one shape: where gradients of a value that is read twice meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..launch import over_elements
+from ..operation import VALUES, Cuda, Launch, Operation, elements
+
+
+def reference(xp: Any, a: Any, b: Any, out: Any) -> None:
+    """out = a + b."""
+    out[...] = a + b
+
+
+def loop(start: int, stop: int, a: Any, b: Any, out: Any) -> None:
+    """`reference` over elements `start` to `stop`."""
+    left, right, total = a.reshape(-1)[start:stop], b.reshape(-1)[start:stop], out.reshape(-1)[start:stop]
+    for i in range(stop - start):
+        total[i] = left[i] + right[i]
+
+
+def launch(a: Any, b: Any, out: Any) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(a.size, a, b, out, a.size)
+
+
+def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:
+    """Both inputs receive the output's gradient."""
+    return dout, dout
+
+
+ADD = Operation(
+    "add",
+    reference,
+    loop,
+    elements,
+    cuda=Cuda("add.cu", "add", launch, types=VALUES),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda a, *_: a.size,
+)

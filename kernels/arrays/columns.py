@@ -1,0 +1,78 @@
+"""Neighbouring columns of an array, converted to another dtype where asked for, and the way back for gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..launch import over_items
+from ..operation import Cuda, Launch, Operation
+
+
+def forward_reference(xp: Any, x: Any, y: Any, *, first: int) -> None:
+    """y (rows, n) = columns `first` to `first` + n of x (rows, m), in y's dtype."""
+    y[...] = xp.astype(x[:, first : first + y.shape[1]], y.dtype)
+
+
+def forward_loop(start: int, stop: int, x: Any, y: Any, first: int) -> None:
+    """`forward_reference` over rows `start` to `stop`."""
+    for row in range(start, stop):
+        xs, ys = x[row], y[row]
+        for j in range(ys.shape[0]):
+            ys[j] = xs[first + j]
+
+
+def backward_reference(xp: Any, dy: Any, dx: Any, *, first: int) -> None:
+    """dx (rows, m) = dy (rows, n) in columns `first` to `first` + n, 0 elsewhere."""
+    dx[...] = xp.zeros_like(dx)
+    dx[:, first : first + dy.shape[1]] = dy
+
+
+def backward_loop(start: int, stop: int, dy: Any, dx: Any, first: int) -> None:
+    """`backward_reference` over rows `start` to `stop`."""
+    zero = dx.dtype.type(0)
+    for row in range(start, stop):
+        ds, out = dy[row], dx[row]
+        for j in range(out.shape[0]):
+            out[j] = zero
+        for j in range(ds.shape[0]):
+            out[first + j] = ds[j]
+
+
+def rows(*arrays: Any) -> int:
+    """Items: the rows."""
+    return arrays[0].shape[0]
+
+
+def forward_launch(x: Any, y: Any, *, first: int) -> Launch:
+    """A thread an element."""
+    return over_items(y.size, x, y, y.size, x.shape[1], y.shape[1], first)
+
+
+def backward_launch(dy: Any, dx: Any, *, first: int) -> Launch:
+    """A thread an element."""
+    return over_items(dx.size, dy, dx, dx.size, dx.shape[1], dy.shape[1], first)
+
+
+def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
+    """Appends the backward operation."""
+    dx = graph.like(node.inputs[0])
+    graph.apply(COLUMNS_BACKWARD, (dy,), (dx,), **node.attributes)
+    return (dx,)
+
+
+COLUMNS = Operation(
+    "columns",
+    forward_reference,
+    forward_loop,
+    rows,
+    cuda=Cuda("columns.cu", "columns", forward_launch, types={"VALUE": 0, "RESULT": 1}),
+    gradient=gradient,
+    traffic=lambda x, y, **_: (y.size * x.itemsize, y.nbytes),
+)
+COLUMNS_BACKWARD = Operation(
+    "columns_backward",
+    backward_reference,
+    backward_loop,
+    rows,
+    cuda=Cuda("columns_backward.cu", "columns_backward", backward_launch, types={"VALUE": 0}),
+)

@@ -1,0 +1,1 @@
+"""Reading a batch from the data set."""

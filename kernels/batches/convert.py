@@ -1,0 +1,34 @@
+"""Another dtype: the input of a prediction on its way to activations of fewer bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..launch import over_elements
+from ..operation import Cuda, Launch, Operation, elements
+
+
+def reference(xp: Any, x: Any, y: Any) -> None:
+    """y = x, of one shape, rounded to y's dtype."""
+    y[...] = x
+
+
+def loop(start: int, stop: int, x: Any, y: Any) -> None:
+    """`reference` over elements `start` to `stop`."""
+    xs, ys = x.reshape(-1), y.reshape(-1)
+    for i in range(start, stop):
+        ys[i] = xs[i]
+
+
+def launch(x: Any, y: Any) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(x.size, x, y, x.size)
+
+
+CONVERT = Operation(
+    "convert",
+    reference,
+    loop,
+    elements,
+    cuda=Cuda("convert.cu", "convert", launch, types={"DATA": 0, "VALUE": 1}),
+)

@@ -1,0 +1,95 @@
+"""A minibatch's features and targets in one pass: two rows through one order."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..launch import over_tiles
+from ..operation import Cuda, Launch, Operation
+from .gather import loop as gather_loop
+from .gather import reference as gather
+from .gather_standardized import loop as gather_standardized_loop
+from .gather_standardized import reference as gather_standardized
+
+
+def reference(xp: Any, data: Any, order: Any, counters: Any, targets: Any, x: Any, y: Any) -> None:
+    """x (rows, n) and y (rows, m) from `data` (examples, n) and `targets` (examples, m), as `gather` does each."""
+    gather(xp, data, order, counters, x)
+    gather(xp, targets, order, counters, y)
+
+
+def loop(start: int, stop: int, data: Any, order: Any, counters: Any, targets: Any, x: Any, y: Any) -> None:
+    """`reference` over rows `start` to `stop` of the batch."""
+    gather_loop(start, stop, data, order, counters, x)
+    gather_loop(start, stop, targets, order, counters, y)
+
+
+def standardized_reference(
+    xp: Any, data: Any, order: Any, counters: Any, mean: Any, scale: Any, targets: Any, x: Any, y: Any
+) -> None:
+    """The same, with x standardised by `mean` and `scale` (n,) as `gather_standardized` does."""
+    gather_standardized(xp, data, order, counters, mean, scale, x)
+    gather(xp, targets, order, counters, y)
+
+
+def standardized_loop(
+    start: int,
+    stop: int,
+    data: Any,
+    order: Any,
+    counters: Any,
+    mean: Any,
+    scale: Any,
+    targets: Any,
+    x: Any,
+    y: Any,
+) -> None:
+    """`standardized_reference` over rows `start` to `stop` of the batch."""
+    gather_standardized_loop(start, stop, data, order, counters, mean, scale, x)
+    gather_loop(start, stop, targets, order, counters, y)
+
+
+def rows(*arrays: Any) -> int:
+    """Items: the rows of the batch."""
+    return arrays[-1].shape[0]
+
+
+def traffic(data: Any, order: Any, *others: Any) -> tuple[int, int]:
+    """The batch's rows of both, not all of them."""
+    targets, x, y = others[-3:]
+    read = x.size * data.itemsize + y.size * targets.itemsize + x.shape[0] * order.itemsize
+    return read, x.nbytes + y.nbytes
+
+
+def launch(*arrays: Any) -> Launch:
+    """A line of threads a row, which is as long as the features want."""
+    x, y = arrays[-2:]
+    count, n, m = x.shape[0], math.prod(x.shape[1:]), math.prod(y.shape[1:])
+    return over_tiles(count, max(n, m), *arrays, count, n, m)
+
+
+GATHER_PAIR = Operation(
+    "gather_pair",
+    reference,
+    loop,
+    rows,
+    cuda=Cuda(
+        "gather_pair.cu", "gather_pair", launch, types={"DATA": 0, "REAL": 4, "VALUE": 4, "TARGETS": 3, "TARGET": 5}
+    ),
+    traffic=traffic,
+)
+GATHER_STANDARDIZED_PAIR = Operation(
+    "gather_standardized_pair",
+    standardized_reference,
+    standardized_loop,
+    rows,
+    cuda=Cuda(
+        "gather_pair.cu",
+        "gather_standardized_pair",
+        launch,
+        types={"DATA": 0, "REAL": 3, "VALUE": 6, "TARGETS": 5, "TARGET": 7},
+    ),
+    flops=lambda *arrays: 2 * arrays[-2].size,
+    traffic=traffic,
+)

@@ -1,0 +1,119 @@
+"""A matrix product in blocks of register tiles, for calls from inside a compiled loop.
+
+Goto and van de Geijn (2008), without their packed copy of a: blocks of a here are small enough to stay in cache.
+c's columns are whole vectors, so its rows and those of b have room behind the last column. An element's sum runs in
+the order of k, in one chain, however the work is divided.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backends.machine import tile
+from .parts import Matrix, Tools
+
+DEPTH = 200  # rows of b that a block reads: with 3 vectors of 64 bytes, 38 of a 48 KiB first-level cache
+VECTORS = 3
+SCRATCH = 96 * DEPTH  # elements for copies: of b three vectors of at most 16 elements a row, of a 96 rows
+NEITHER, RIGHT, LEFT = 0, 1, 2
+
+
+def product(
+    rows: int, vectors: int, depth: int, a: Matrix, b: Matrix, c: Matrix, more: int, copies: int, tools: Tools
+) -> None:
+    """c = a·b, or c += a·b where `more` is not 0, for c of `rows` rows and `vectors` vectors of columns.
+
+    The columns of b and c lie side by side. `copies` says which operand is copied to the scratch block by block: b
+    (RIGHT), where many rows read it; a (LEFT), where its rows lie side by side and the elements that a tile reads far
+    apart; or neither.
+    """
+    if depth == 0:
+        clear(rows, vectors * tools.lanes, c, more)
+        return
+    blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * tools.height or copies != NEITHER else 1
+    block = (depth + blocks - 1) // blocks
+    for k in range(0, depth, block):
+        deep, add = min(block, depth - k), more + k
+        left, eight = Matrix(a.values, a.start + k * a.column, a.row, a.column), 8 * a.row
+        if copies == LEFT:
+            copy_left(left, rows, deep, tools.scratch)
+            left, eight = Matrix(tools.scratch, 0, a.row, 8), 8 * deep
+        column = 0
+        while column < vectors:
+            rest = vectors - column
+            width = 2 if rest == 4 else min(rest, VECTORS)
+            right = Matrix(b.values, b.start + k * b.row + column * tools.lanes, b.row, 1)
+            if copies == RIGHT:
+                copy_right(right, deep, width * tools.lanes, tools.scratch)
+                right = Matrix(tools.scratch, 0, width * tools.lanes, 1)
+            out = Matrix(c.values, c.start + column * tools.lanes, c.row, 1)
+            panel(rows, width, deep, left, eight, right, out, add, tools.height)
+            column += width
+
+
+def clear(rows: int, width: int, c: Matrix, more: int) -> None:
+    """What an empty sum gives: 0, or where `more` is not 0, c as it is."""
+    if more == 0:
+        for row in range(rows):
+            target = c.values[c.start + row * c.row : c.start + row * c.row + width]
+            for j in range(width):
+                target[j] = 0
+
+
+def copy_right(b: Matrix, depth: int, width: int, out: Any) -> None:
+    """out (depth, width) = some columns of b."""
+    for k in range(depth):
+        at = b.start + k * b.row
+        source, target = b.values[at : at + width], out[k * width : k * width + width]
+        for j in range(width):
+            target[j] = source[j]
+
+
+def copy_left(a: Matrix, rows: int, depth: int, out: Any) -> None:
+    """out (rows / 8, depth, 8) = a, eight rows after eight."""
+    for first in range(0, rows, 8):
+        n = min(8, rows - first)
+        for k in range(depth):
+            source, target = a.values[a.start + k * a.column + first :], out[first * depth + k * 8 :]
+            if n == 8:
+                for r in range(8):
+                    target[r] = source[r]
+            else:
+                for r in range(n):
+                    target[r] = source[r]
+
+
+def panel(
+    rows: int, width: int, depth: int, left: Matrix, eight: int, right: Matrix, out: Matrix, more: int, height: int
+) -> None:
+    """`product` for one panel of `width` vectors, 1 to VECTORS; eight rows of a begin `eight` after the last eight."""
+    a, am, ak = left.values, left.row, left.column
+    b, b0, bk = right.values, right.start, right.row
+    c, cm = out.values, out.row
+    row = 0
+    while row < rows:
+        rest, at_a, at_c = rows - row, left.start + row // 8 * eight + row % 8 * am, out.start + row * cm
+        if rest >= 8 and height >= 8:
+            if width == 3:
+                tile(8, 3, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            elif width == 2:
+                tile(8, 2, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            else:
+                tile(8, 1, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            row += 8
+        elif rest >= 4:
+            if width == 3:
+                tile(4, 3, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            elif width == 2:
+                tile(4, 2, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            else:
+                tile(4, 1, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            row += 4
+        else:
+            if width == 3:
+                tile(1, 3, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            elif width == 2:
+                tile(1, 2, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            else:
+                tile(1, 1, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
+            row += 1

@@ -1,0 +1,82 @@
+"""The update of a layer of a fused MLP: of its bias, and of whatever gradient has just been computed.
+
+Gradients of weights are computed some rows at a time and used while they are in cache. They never lie in memory as a
+whole, unless a batch has several blocks: then they are added up in the workspace.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..activations.bias_activation import CHUNK
+from ..updates.adam import loop as update_parameters
+from .parts import BlockPart, LayerPlaces, Memory, Tools, Update, outputs_of, whole
+from .product import SCRATCH
+
+HOT = 32768  # elements of the gradient that are computed before they are used
+ROWS = 96  # at most, of the weights at once
+EVERYTHING = 1 << 62  # the end of a range that has none
+
+
+def update_bias(task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools) -> None:
+    """The gradient of the part's columns of the bias; their update with the last block of a batch."""
+    hot = tools.scratch[SCRATCH:]
+    start, stop = outputs_of(layer, task.part, task.parts)
+    width = stop - start
+    total = memory.work[layer.gradient + start :][:width] if task.rows < task.batch else hot[:width]
+    sum_rows(task, memory.work, layer.d + start, layer.d_stride, total, hot[width : 2 * width])
+    if task.first + task.rows == task.batch:
+        apply(memory, total, layer.bias + start, width, layer.bias_range, update)
+
+
+def sum_rows(task: BlockPart, work: Any, d: int, stride: int, total: Any, chunk: Any) -> None:
+    """total (width,) = the sum of D's rows, in chunks as `bias_activation` has them; of later blocks, more of it."""
+    width = total.shape[0]
+    if task.first == 0:
+        for j in range(width):
+            total[j] = 0
+    for first in range(0, task.rows, CHUNK):
+        for j in range(width):
+            chunk[j] = 0
+        for row in range(first, min(first + CHUNK, task.rows)):
+            source = work[d + row * stride : d + row * stride + width]
+            for j in range(width):
+                chunk[j] += source[j]
+        for j in range(width):
+            total[j] += chunk[j]
+
+
+def collected(layer: LayerPlaces, task: BlockPart, lanes: int) -> int:
+    """Where the gradient of the layer's first row of weights is added up over blocks, behind that of the bias.
+
+    Behind the last row of a part is room for as many rows as a vector has elements: they are written where blocks are
+    transposed.
+    """
+    width = whole(layer.outputs, lanes)
+    return layer.gradient + width + task.part * lanes * width
+
+
+def apply(memory: Memory, g: Any, start: int, size: int, group: int, update: Update) -> None:
+    """Updates `size` parameters from `start` on with the gradient g."""
+    stop = start + size
+    shared = (update.bounds, update.factors[group : group + 1], update.table, update.counters, update.clip)
+    own = (0, size, memory.parameters[start:stop], g)
+    update_parameters(*(own + slice_states(update.slots, start, stop) + shared + update.attributes))
+
+
+def slice_states(slots: Any, start: int, stop: int) -> Any:
+    """The same part of each of the optimizer's states: here of two."""
+    return slots[0][start:stop], slots[1][start:stop]
+
+
+def slice_one_state(slots: Any, start: int, stop: int) -> Any:
+    """`slice_states` for one state."""
+    return (slots[0][start:stop],)
+
+
+def slice_three_states(slots: Any, start: int, stop: int) -> Any:
+    """`slice_states` for three states."""
+    return slots[0][start:stop], slots[1][start:stop], slots[2][start:stop]
+
+
+SLICES = {1: slice_one_state, 2: slice_states, 3: slice_three_states}

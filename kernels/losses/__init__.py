@@ -1,0 +1,1 @@
+"""Losses, sample weights and terms of the loss."""

@@ -1,0 +1,67 @@
+"""Mean squared error and its gradient in one pass.
+
+A row's loss is the mean over its n outputs of (prediction − target)²; the gradient is that of the mean over
+the batch, 2 (prediction − target) / (rows · n).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..launch import over_rows
+from ..operation import Cuda, Launch
+from .loss import loss_operation
+
+
+def reference(xp: Any, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
+    """scores (rows, 1) = loss of each row; dprediction (rows, n), for prediction and target (rows, n)."""
+    if prediction.size == 0:
+        return
+    difference = prediction - target
+    scores[:, 0] = xp.mean(difference * difference, axis=1)
+    dprediction[...] = difference * (2 / prediction.size)
+
+
+def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
+    """`reference` over rows `start` to `stop`."""
+    real = prediction.dtype.type
+    count, n = prediction.shape
+    scale = real(2) / real(count * n)
+    for row in range(start, stop):
+        p, t, d = prediction[row], target[row], dprediction[row]
+        for j in range(n):
+            d[j] = p[j] - t[j]
+        scores[row, 0] = sum_of_squares(d) / real(n)
+        for j in range(n):
+            d[j] *= scale
+
+
+def sum_of_squares(d: Any) -> Any:
+    """The sum of d's squares, in eight sums that a vector register holds side by side."""
+    zero = d.dtype.type(0)
+    a = b = c = e = f = g = h = i = zero
+    whole = d.shape[0] // 8 * 8
+    for j in range(0, whole, 8):
+        a += d[j] * d[j]
+        b += d[j + 1] * d[j + 1]
+        c += d[j + 2] * d[j + 2]
+        e += d[j + 3] * d[j + 3]
+        f += d[j + 4] * d[j + 4]
+        g += d[j + 5] * d[j + 5]
+        h += d[j + 6] * d[j + 6]
+        i += d[j + 7] * d[j + 7]
+    total = ((a + b) + (c + e)) + ((f + g) + (h + i))
+    for j in range(whole, d.shape[0]):
+        total += d[j] * d[j]
+    return total
+
+
+def launch(prediction: Any, target: Any, scores: Any, dprediction: Any) -> Launch:
+    """A warp a row."""
+    count, n = prediction.shape
+    return over_rows(count if n else 0, prediction, target, scores, dprediction, count, n)
+
+
+SQUARED_ERROR = loss_operation(
+    "squared_error", reference, loop, 4, cuda=Cuda("squared_error.cu", "squared_error", launch)
+)

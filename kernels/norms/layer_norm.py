@@ -1,0 +1,182 @@
+"""Layer normalisation (Ba, Kiros and Hinton 2016): each row to mean 0 and variance 1, then a scale and a shift.
+
+With μ the mean of a row, r = 1 / √(σ² + ε) of its variance σ² = mean of (x − μ)², and h = (x − μ) · r:
+y = h · scale + shift. Backward, with g = dy · scale: dx = r · (g − mean of g − h · mean of (g · h)),
+dscale = Σ over rows of dy · h, dshift = Σ over rows of dy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from ..launch import column_tiles, over_columns, over_rows, parts
+from ..operation import Cuda, Launch, Operation, rows
+
+CHUNK = 128  # rows summed on their own before they join the total, which keeps float32 sums accurate
+
+
+def forward_reference(xp: Any, x: Any, scale: Any, shift: Any, y: Any, statistics: Any, *, eps: float) -> None:
+    """y (rows, n) from x (rows, n), scale and shift (n,); statistics (rows, 2) = μ and r."""
+    if x.shape[0] == 0:
+        return
+    mean = xp.mean(x, axis=1)
+    centred = x - mean[:, None]
+    r = 1 / xp.sqrt(xp.mean(centred * centred, axis=1) + eps)
+    statistics[:, 0] = mean
+    statistics[:, 1] = r
+    y[...] = centred * r[:, None] * scale + shift
+
+
+def forward_loop(start: int, stop: int, x: Any, scale: Any, shift: Any, y: Any, statistics: Any, eps: float) -> None:
+    """`forward_reference` over rows `start` to `stop`."""
+    real = y.dtype.type
+    n = x.shape[1]
+    zero, one, share, small = real(0), real(1), real(1) / real(n), real(eps)
+    for row in range(start, stop):
+        total = zero
+        for j in range(n):
+            total += x[row, j]
+        mean = total * share
+        total = zero
+        for j in range(n):
+            d = x[row, j] - mean
+            total += d * d
+        r = one / math.sqrt(total * share + small)
+        statistics[row, 0] = mean
+        statistics[row, 1] = r
+        for j in range(n):
+            y[row, j] = (x[row, j] - mean) * r * scale[j] + shift[j]
+
+
+def backward_reference(xp: Any, dy: Any, x: Any, scale: Any, statistics: Any, dx: Any) -> None:
+    """dx (rows, n) from dy and x (rows, n), scale (n,) and the forward's statistics (rows, 2)."""
+    if x.shape[0] == 0:
+        return
+    r = statistics[:, 1][:, None]
+    h = (x - statistics[:, 0][:, None]) * r
+    g = dy * scale
+    dx[...] = r * (g - xp.mean(g, axis=1)[:, None] - h * xp.mean(g * h, axis=1)[:, None])
+
+
+def backward_loop(start: int, stop: int, dy: Any, x: Any, scale: Any, statistics: Any, dx: Any) -> None:
+    """`backward_reference` over rows `start` to `stop`."""
+    real = dx.dtype.type
+    n = x.shape[1]
+    share = real(1) / real(n)
+    for row in range(start, stop):
+        mean, r = statistics[row, 0], statistics[row, 1]
+        plain, product = real(0), real(0)
+        for j in range(n):
+            g = dy[row, j] * scale[j]
+            plain += g
+            product += g * (x[row, j] - mean)
+        plain *= share
+        product *= share * r
+        for j in range(n):
+            dx[row, j] = r * (dy[row, j] * scale[j] - plain - (x[row, j] - mean) * r * product)
+
+
+def sums_reference(
+    xp: Any, dy: Any, x: Any, statistics: Any, dscale: Any, dshift: Any, partial: Any, arrived: Any
+) -> None:
+    """dscale and dshift (n,) from dy and x (rows, n) and the forward's statistics (rows, 2).
+
+    `partial` (2, parts(n), n) is scratch; `arrived` (column_tiles(n),) uint32 is 0 before and after.
+    """
+    dscale[...] = xp.sum(dy * (x - statistics[:, 0][:, None]) * statistics[:, 1][:, None], axis=0)
+    dshift[...] = xp.sum(dy, axis=0)
+
+
+def sums_loop(
+    start: int, stop: int, dy: Any, x: Any, statistics: Any, dscale: Any, dshift: Any, partial: Any, arrived: Any
+) -> None:
+    """`sums_reference` over columns `start` to `stop`, rows in chunks of `CHUNK` in order."""
+    zero = dy.dtype.type(0)
+    for j in range(start, stop):
+        dscale[j] = zero
+        dshift[j] = zero
+    for first in range(0, dy.shape[0], CHUNK):
+        for j in range(start, stop):
+            partial[0, 0, j] = zero
+            partial[1, 0, j] = zero
+        for row in range(first, min(first + CHUNK, dy.shape[0])):
+            mean, r = statistics[row, 0], statistics[row, 1]
+            for j in range(start, stop):
+                d = dy[row, j]
+                partial[0, 0, j] += d * ((x[row, j] - mean) * r)
+                partial[1, 0, j] += d
+        for j in range(start, stop):
+            dscale[j] += partial[0, 0, j]
+            dshift[j] += partial[1, 0, j]
+
+
+def columns(*arrays: Any) -> int:
+    """Items of the loop for the sums: the columns of dy."""
+    return arrays[0].shape[1]
+
+
+def forward_launch(x: Any, scale: Any, shift: Any, y: Any, statistics: Any, *, eps: float) -> Launch:
+    """A warp a row."""
+    return over_rows(x.shape[0], x, scale, shift, y, statistics, *x.shape, eps)
+
+
+def backward_launch(dy: Any, x: Any, scale: Any, statistics: Any, dx: Any) -> Launch:
+    """A warp a row."""
+    return over_rows(x.shape[0], dy, x, scale, statistics, dx, *x.shape)
+
+
+def sums_launch(dy: Any, x: Any, statistics: Any, dscale: Any, dshift: Any, partial: Any, arrived: Any) -> Launch:
+    """A block for some columns and a part of the rows."""
+    count, n = x.shape
+    launch = over_columns(count, n)
+    part = -(-count // launch.grid[1])
+    return replace(
+        launch, arguments=(dy, x, statistics, dscale, dshift, partial, arrived, count, n, part, partial.shape[1])
+    )
+
+
+def gradient(graph: Any, node: Any, dy: Any, _: Any) -> tuple[Any, ...]:
+    """Appends the backward operations; the sums come first, since dx may take dy's memory."""
+    x, scale, shift = node.inputs
+    statistics = node.outputs[1]
+    dscale, dshift = graph.like(scale), graph.like(shift)
+    n = scale.shape[0]
+    scratch = graph.fixed((2, parts(n), n), scale.dtype), graph.fixed((column_tiles(n),), "uint32")
+    graph.apply(LAYER_NORM_SUMS, (dy, x, statistics), (dscale, dshift, *scratch))
+    if not graph.needs_gradient(x):
+        return None, dscale, dshift
+    dx = graph.like(x)
+    graph.apply(LAYER_NORM_BACKWARD, (dy, x, scale, statistics), (dx,))
+    return dx, dscale, dshift
+
+
+LAYER_NORM = Operation(
+    "layer_norm",
+    forward_reference,
+    forward_loop,
+    rows,
+    cuda=Cuda("layer_norm.cu", "layer_norm", forward_launch, types={"VALUE": 0, "REAL": 1}),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda x, *_, **__: 8 * x.size,
+)
+LAYER_NORM_BACKWARD = Operation(
+    "layer_norm_backward",
+    backward_reference,
+    backward_loop,
+    rows,
+    cuda=Cuda("layer_norm.cu", "layer_norm_backward", backward_launch, types={"VALUE": 0, "REAL": 2}),
+    inplace=((0, 0),),
+    flops=lambda dy, *_: 12 * dy.size,
+)
+LAYER_NORM_SUMS = Operation(
+    "layer_norm_sums",
+    sums_reference,
+    sums_loop,
+    columns,
+    cuda=Cuda("layer_norm.cu", "layer_norm_sums", sums_launch, types={"VALUE": 0, "REAL": 2}),
+    flops=lambda dy, *_: 5 * dy.size,
+    scratch=(5, 6),
+)

@@ -1,0 +1,83 @@
+"""Dropout (Srivastava et al. 2014), inverted: y = x / (1 − p) with probability 1 − p, else 0.
+
+The mask is never stored: element i keeps its value where word i of the step's Philox stream reaches the
+threshold p · 2³², so the backward pass is the same operation on the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...backends.philox import DROPOUT as PURPOSE
+from ...backends.philox import philox, words
+from ..counters import STEP
+from ..launch import over_items
+from ..operation import VALUES, Cuda, Launch, Operation
+
+
+def reference(xp: Any, x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> None:
+    """y = x · scale where the element's word is at least `threshold`, else 0; any shape.
+
+    `key` is uint32 (2,), `counters` int64 (COUNTERS,), `stream` the number of the dropout layer.
+    """
+    drawn = words(xp, key, x.size, PURPOSE, stream, int(counters[STEP]))
+    kept = xp.reshape(drawn >= threshold, x.shape)
+    y[...] = xp.where(kept, x * scale, xp.zeros_like(x))
+
+
+def loop(
+    start: int,
+    stop: int,
+    x: Any,
+    key: Any,
+    counters: Any,
+    y: Any,
+    threshold: int,
+    scale: float,
+    stream: int,
+) -> None:
+    """`reference` over blocks of four elements, `start` to `stop`."""
+    real = y.dtype.type
+    factor, zero = real(scale), real(0)
+    xs, ys = x.reshape(-1), y.reshape(-1)
+    k0, k1 = np.uint64(key[0]), np.uint64(key[1])
+    c1 = np.uint64(PURPOSE | stream << 8)
+    c2, c3 = np.uint64(counters[STEP] & 0xFFFFFFFF), np.uint64(counters[STEP] >> 32)
+    for block in range(start, stop):
+        drawn = philox(np.uint64(block), c1, c2, c3, k0, k1)
+        first = 4 * block
+        for lane in range(min(4, xs.shape[0] - first)):
+            keep = drawn[lane] >= np.uint64(threshold)
+            ys[first + lane] = xs[first + lane] * factor if keep else zero
+
+
+def blocks(*arrays: Any) -> int:
+    """Items of the loop: blocks of four elements."""
+    return (arrays[0].size + 3) // 4
+
+
+def launch(x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> Launch:
+    """A thread for every four elements."""
+    return over_items(blocks(x), x, key, counters, y, x.size, threshold, scale, stream)
+
+
+def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
+    """The same mask and scale on the gradient."""
+    _, key, counters = node.inputs
+    dx = graph.like(node.inputs[0])
+    graph.apply(DROPOUT, (dy, key, counters), (dx,), **node.attributes)
+    return dx, None, None
+
+
+DROPOUT = Operation(
+    "dropout",
+    reference,
+    loop,
+    blocks,
+    cuda=Cuda("dropout.cu", "dropout", launch, types=VALUES),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda x, *_, **__: x.size,
+)

@@ -1,0 +1,1 @@
+"""Operations on sequences: embedding, attention, padding, pooling."""

@@ -1,0 +1,78 @@
+"""The softmax of attention where some tokens only fill up their sequence: nobody looks at those.
+
+As softmax.py, over the columns that count: p = mask · exp(scale · s) / Σ mask · exp(scale · s). A row that sees none is
+0, and so is its gradient. Backward is the softmax's own, since p is 0 wherever s plays no part.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..launch import over_rows
+from ..operation import Cuda, Launch, Operation
+from .softmax import SOFTMAX_BACKWARD, rows
+
+
+def reference(xp: Any, s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> None:
+    """p (matrices, n, n) from s (matrices, n, n) and mask (sequences, n), each sequence's for its heads' matrices."""
+    n = s.shape[1]
+    if s.size == 0:
+        return
+    seen = xp.repeat(mask, s.shape[0] // mask.shape[0], axis=0)[:, None, :] > 0
+    places = xp.arange(n)
+    seen = seen & ((places[:, None] >= places[None, :]) | (causal == 0))[None, :, :]
+    zero = xp.zeros_like(s)
+    top = xp.max(xp.where(seen, s, zero - float("inf")), axis=2)[:, :, None]
+    exps = xp.where(seen, xp.exp(xp.where(seen, s - top, zero) * scale), zero)
+    total = xp.sum(exps, axis=2)[:, :, None]
+    p[...] = exps / xp.where(total > 0, total, xp.ones_like(total))
+
+
+def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal: int) -> None:
+    """`reference` over rows `start` to `stop` of all matrices."""
+    real = p.dtype.type
+    n, factor = s.shape[1], real(scale)
+    heads = s.shape[0] // max(mask.shape[0], 1)
+    for item in range(start, stop):
+        matrix, row = item // n, item % n
+        counts, last = mask[matrix // heads], row + 1 if causal else n
+        top = real(-math.inf)
+        for j in range(last):
+            if counts[j] > 0 and s[matrix, row, j] > top:
+                top = s[matrix, row, j]
+        total = real(0)
+        for j in range(n):
+            share = real(0)
+            if j < last and counts[j] > 0:
+                share = real(math.exp((s[matrix, row, j] - top) * factor))
+            total += share
+            p[matrix, row, j] = share
+        share = real(1) / total if total > 0 else real(0)
+        for j in range(last):
+            p[matrix, row, j] *= share
+
+
+def launch(s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> Launch:
+    """A warp a row."""
+    heads = s.shape[0] // max(mask.shape[0], 1)
+    return over_rows(rows(s), s, mask, p, rows(s), s.shape[1], heads * s.shape[1], scale, causal)
+
+
+def gradient(graph: Any, node: Any, dp: Any) -> tuple[Any, ...]:
+    """Appends the softmax's backward operation; the mask has no gradient."""
+    ds = graph.like(node.inputs[0])
+    graph.apply(SOFTMAX_BACKWARD, (dp, node.outputs[0]), (ds,), scale=node.attributes["scale"])
+    return ds, None
+
+
+MASKED_SOFTMAX = Operation(
+    "masked_softmax",
+    reference,
+    loop,
+    rows,
+    cuda=Cuda("masked_softmax.cu", "masked_softmax", launch, types={"VALUE": 0, "REAL": 1}),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda s, *_, **__: 5 * s.size,
+)

@@ -1,0 +1,46 @@
+"""Which tokens of a sequence count: those that do not only fill it up to the length of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..launch import over_items
+from ..operation import Cuda, Launch, Operation, elements
+
+
+def reference(xp: Any, ids: Any, mask: Any, *, padding: int) -> None:
+    """mask = 0 where a token of ids (rows, tokens) is `padding`, else 1."""
+    mask[...] = xp.astype(ids != padding, mask.dtype)
+
+
+def loop(start: int, stop: int, ids: Any, mask: Any, padding: int) -> None:
+    """`reference` over tokens `start` to `stop`."""
+    tokens, counts = ids.reshape(-1), mask.reshape(-1)
+    for i in range(start, stop):
+        counts[i] = 0 if tokens[i] == padding else 1
+
+
+def launch(ids: Any, mask: Any, *, padding: int) -> Launch:
+    """A thread a token."""
+    return over_items(ids.size, ids, mask, ids.size, padding)
+
+
+PADDING = Operation("padding", reference, loop, elements, cuda=Cuda("padding.cu", "padding", launch))
+
+
+def ones_reference(xp: Any, mask: Any) -> None:
+    """mask = 1: every token of sequences (rows, tokens) counts."""
+    mask[...] = 1
+
+
+def ones_loop(start: int, stop: int, mask: Any) -> None:
+    """`ones_reference` over tokens `start` to `stop`."""
+    mask.reshape(-1)[start:stop] = 1
+
+
+def ones_launch(mask: Any) -> Launch:
+    """A thread a token."""
+    return over_items(mask.size, mask, mask.size)
+
+
+ONES = Operation("ones", ones_reference, ones_loop, elements, cuda=Cuda("padding.cu", "ones", ones_launch))

@@ -1,0 +1,118 @@
+"""The softmax of each row of square matrices, causal or not: how much a token of a sequence attends to each other.
+
+p = softmax(scale · s), where a causal row t looks at columns 0 to t alone and is 0 beyond (Vaswani et al. 2017).
+Backward: ds = scale · p · (dp − Σ over the row of p · dp). A row's maximum is subtracted first, so exp cannot overflow.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..activations.exponential import exp
+from ..launch import over_rows
+from ..operation import VALUES, Cuda, Launch, Operation
+
+
+def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> None:
+    """p (matrices, n, n) from s (matrices, n, n); `scale` is above 0."""
+    n = s.shape[1]
+    if s.size == 0:
+        return
+    if causal:
+        places = xp.arange(n)
+        s = xp.where(places[:, None] >= places[None, :], s, xp.zeros_like(s) - float("inf"))
+    exps = xp.exp((s - xp.max(s, axis=2)[:, :, None]) * scale)
+    p[...] = exps / xp.sum(exps, axis=2)[:, :, None]
+
+
+def forward_loop(start: int, stop: int, s: Any, p: Any, scale: float, causal: int) -> None:
+    """`forward_reference` over rows `start` to `stop` of all matrices."""
+    real = p.dtype.type
+    n, factor = s.shape[1], real(scale)
+    for item in range(start, stop):
+        matrix, row = item // n, item % n
+        last = row + 1 if causal else n
+        top = s[matrix, row, 0]
+        for j in range(1, last):
+            if s[matrix, row, j] > top:
+                top = s[matrix, row, j]
+        for j in range(last):
+            p[matrix, row, j] = (s[matrix, row, j] - top) * factor
+        if p.itemsize == 4:
+            for j in range(last):
+                p[matrix, row, j] = exp(np.float32(p[matrix, row, j]))
+        else:
+            for j in range(last):
+                p[matrix, row, j] = math.exp(p[matrix, row, j])
+        total = real(0)
+        for j in range(last):
+            total += p[matrix, row, j]
+        share = real(1) / total
+        for j in range(last):
+            p[matrix, row, j] *= share
+        for j in range(last, n):
+            p[matrix, row, j] = real(0)
+
+
+def backward_reference(xp: Any, dp: Any, p: Any, ds: Any, *, scale: float) -> None:
+    """ds (matrices, n, n) from dp and p (matrices, n, n)."""
+    ds[...] = scale * p * (dp - xp.sum(p * dp, axis=2)[:, :, None])
+
+
+def backward_loop(start: int, stop: int, dp: Any, p: Any, ds: Any, scale: float) -> None:
+    """`backward_reference` over rows `start` to `stop` of all matrices."""
+    real = ds.dtype.type
+    n, factor = p.shape[1], real(scale)
+    for item in range(start, stop):
+        matrix, row = item // n, item % n
+        total = real(0)
+        for j in range(n):
+            total += p[matrix, row, j] * dp[matrix, row, j]
+        for j in range(n):
+            ds[matrix, row, j] = factor * p[matrix, row, j] * (dp[matrix, row, j] - total)
+
+
+def rows(*arrays: Any) -> int:
+    """Items: the rows of all matrices."""
+    return arrays[0].shape[0] * arrays[0].shape[1]
+
+
+def forward_launch(s: Any, p: Any, *, scale: float, causal: int) -> Launch:
+    """A warp a row."""
+    return over_rows(rows(s), s, p, rows(s), s.shape[1], scale, causal)
+
+
+def backward_launch(dp: Any, p: Any, ds: Any, *, scale: float) -> Launch:
+    """A warp a row."""
+    return over_rows(rows(p), dp, p, ds, rows(p), p.shape[1], scale)
+
+
+def gradient(graph: Any, node: Any, dp: Any) -> tuple[Any, ...]:
+    """Appends the backward operation."""
+    ds = graph.like(node.inputs[0])
+    graph.apply(SOFTMAX_BACKWARD, (dp, node.outputs[0]), (ds,), scale=node.attributes["scale"])
+    return (ds,)
+
+
+SOFTMAX = Operation(
+    "softmax",
+    forward_reference,
+    forward_loop,
+    rows,
+    cuda=Cuda("softmax.cu", "softmax", forward_launch, types=VALUES),
+    gradient=gradient,
+    inplace=((0, 0),),
+    flops=lambda s, *_, **__: 5 * s.size,
+)
+SOFTMAX_BACKWARD = Operation(
+    "softmax_backward",
+    backward_reference,
+    backward_loop,
+    rows,
+    cuda=Cuda("softmax.cu", "softmax_backward", backward_launch, types=VALUES),
+    inplace=((0, 0),),
+    flops=lambda dp, *_, **__: 5 * dp.size,
+)

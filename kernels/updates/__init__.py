@@ -1,0 +1,1 @@
+"""Optimizers' updates, and what changes gradients before them."""

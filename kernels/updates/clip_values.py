@@ -1,0 +1,67 @@
+"""Clipping by value: each element of the gradient into [−bound, bound]."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..launch import over_elements
+from ..operation import Cuda, Launch, Operation, elements
+
+
+def reference(xp: Any, g: Any, *, bound: float) -> None:
+    """Changes g (n,) in place; NaN stays NaN."""
+    g[...] = xp.where(g > bound, bound + xp.zeros_like(g), xp.where(g < -bound, xp.zeros_like(g) - bound, g))
+
+
+def scaled_reference(xp: Any, g: Any, scale: Any, *, bound: float) -> None:
+    """`reference` for gradients times scale[0]; what is infinite becomes NaN, so that it is not taken for finite."""
+    lost = xp.where(xp.isfinite(g), xp.zeros_like(g), math.nan + xp.zeros_like(g))
+    reference(xp, g, bound=bound * float(scale[0]))
+    g[...] = g + lost
+
+
+def loop(start: int, stop: int, g: Any, bound: float) -> None:
+    """`reference` over elements `start` to `stop`."""
+    high = g.dtype.type(bound)
+    gs = g[start:stop]
+    for i in range(stop - start):
+        v = gs[i]
+        gs[i] = high if v > high else (-high if v < -high else v)
+
+
+def scaled_loop(start: int, stop: int, g: Any, scale: Any, bound: float) -> None:
+    """`scaled_reference` over elements `start` to `stop`."""
+    high = g.dtype.type(bound * scale[0])
+    gs = g[start:stop]
+    for i in range(stop - start):
+        v = gs[i]
+        gs[i] = high + (v - v) if v > high else ((v - v) - high if v < -high else v)
+
+
+def launch(g: Any, *, bound: float) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(g.size, g, g.size, float(bound))
+
+
+def scaled_launch(g: Any, scale: Any, *, bound: float) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(g.size, g, scale, g.size, float(bound))
+
+
+CLIP_VALUES = Operation(
+    "clip_values",
+    reference,
+    loop,
+    elements,
+    cuda=Cuda("clip_values.cu", "clip_values", launch),
+    flops=lambda g, **_: g.size,
+)
+CLIP_SCALED = Operation(
+    "clip_scaled",
+    scaled_reference,
+    scaled_loop,
+    elements,
+    cuda=Cuda("clip_values.cu", "clip_scaled", scaled_launch),
+    flops=lambda g, *_, **__: g.size,
+)

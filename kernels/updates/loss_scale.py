@@ -1,0 +1,131 @@
+"""Dynamic loss scaling (Micikevicius et al. 2018), on the device: gradients of float16 activations neither vanish nor
+overflow.
+
+The loss's gradient is multiplied with a scale as it is rounded to float16, the update divides by it. A step whose
+gradients are not finite is skipped and halves the scale; `INTERVAL` steps without one double it.
+
+A skipped step is one of the schedule and of the random streams, but none of the optimizer's own, as with PyTorch's
+GradScaler: Adam corrects its moments by the updates that they have seen. An optimizer's constants are linear in the
+rate, a + rate · b, where a and b belong to the update's number and the rate to the step's, so the table of constants is
+made anew from these for the steps that follow.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..counters import FAILED, ROW, SKIP, STEP
+from ..launch import one_block, over_elements
+from ..operation import Cuda, Launch, Operation, elements
+from .gradient_norm import EPS_NORM
+
+FIRST, INTERVAL = 65536.0, 2000.0  # as PyTorch's GradScaler
+LEAST = 2.0**-24  # a gradient that is not finite at this scale never will be: the step has failed
+
+
+def scale_reference(xp: Any, gradient: Any, scale: Any, scaled: Any) -> None:
+    """scaled = gradient · scale[0], of one shape, in the dtype of `scaled`."""
+    scaled[...] = gradient * scale[0]
+
+
+def scale_loop(start: int, stop: int, gradient: Any, scale: Any, scaled: Any) -> None:
+    """`scale_reference` over elements `start` to `stop`."""
+    factor, source, target = scale[0], gradient.reshape(-1), scaled.reshape(-1)
+    for i in range(start, stop):
+        target[i] = source[i] * factor
+
+
+def scale_launch(gradient: Any, scale: Any, scaled: Any) -> Launch:
+    """A thread for every four elements."""
+    return over_elements(gradient.size, gradient, scale, scaled, gradient.size)
+
+
+def unscale_reference(
+    xp: Any, partial: Any, rates: Any, parts: Any, scale: Any, counters: Any, table: Any, clip: Any, *, max_norm: float
+) -> None:
+    """Sets what the update multiplies gradients with, and the next step's scale.
+
+    `partial` are sums of squares of the scaled gradients; clip (1,) = min(1, max_norm / (norm + 1e-6)) / scale[0].
+    `scale` (3,) holds the scale, the steps since it changed, and the steps skipped since the table was made;
+    `counters` int64 (COUNTERS,). The `table` (steps, columns) of constants is parts[…, 0] + rate · parts[…, 1], with
+    `parts` (steps, columns, 2) and `rates` (steps,) float64.
+    """
+    squares, factor = float(xp.sum(partial)), float(scale[0])
+    if math.isfinite(squares):
+        norm = math.sqrt(squares) / factor
+        clip[0] = min(1.0, max_norm / (norm + EPS_NORM)) / factor
+        scale[1] += 1
+        if float(scale[1]) >= INTERVAL:
+            scale[0], scale[1] = 2 * factor, 0
+        return
+    counters[SKIP] = 1
+    scale[0], scale[1], scale[2] = factor / 2, 0, scale[2] + 1
+    first, lag = int(counters[ROW]) + 1, int(scale[2])
+    late = parts[first - lag : table.shape[0] - lag, :, :]
+    table[first:, :] = xp.astype(late[:, :, 0] + rates[first:, None] * late[:, :, 1], table.dtype)
+    if factor <= LEAST and int(counters[FAILED]) < 0:
+        counters[FAILED] = counters[STEP]
+
+
+def unscale_loop(
+    start: int,
+    stop: int,
+    partial: Any,
+    rates: Any,
+    parts: Any,
+    scale: Any,
+    counters: Any,
+    table: Any,
+    clip: Any,
+    max_norm: float,
+) -> None:
+    """`unscale_reference`, as a single item."""
+    squares = 0.0
+    for i in range(partial.shape[0]):
+        squares += partial[i]
+    factor = scale[0]
+    if math.isfinite(squares):
+        norm = math.sqrt(squares) / factor
+        clip[0] = min(1.0, max_norm / (norm + EPS_NORM)) / factor
+        scale[1] += 1
+        if scale[1] >= INTERVAL:
+            scale[0] = 2 * factor
+            scale[1] = 0
+    else:
+        counters[SKIP] = 1
+        scale[0] = factor / 2
+        scale[1] = 0
+        scale[2] += 1
+        lag = int(scale[2])
+        for row in range(counters[ROW] + 1, table.shape[0]):
+            for column in range(table.shape[1]):
+                table[row, column] = parts[row - lag, column, 0] + rates[row] * parts[row - lag, column, 1]
+        if factor <= LEAST and counters[FAILED] < 0:
+            counters[FAILED] = counters[STEP]
+
+
+def unscale_launch(
+    partial: Any, rates: Any, parts: Any, scale: Any, counters: Any, table: Any, clip: Any, *, max_norm: float
+) -> Launch:
+    """One block works."""
+    arrays = partial, rates, parts, scale, counters, table, clip
+    return one_block(*arrays, partial.shape[0], *table.shape, max_norm, EPS_NORM, INTERVAL, LEAST)
+
+
+SCALE_GRADIENT = Operation(
+    "scale_gradient",
+    scale_reference,
+    scale_loop,
+    elements,
+    cuda=Cuda("loss_scale.cu", "scale_gradient", scale_launch, types={"REAL": 0, "VALUE": 2}),
+    flops=lambda gradient, *_: gradient.size,
+)
+UNSCALE = Operation(
+    "unscale",
+    unscale_reference,
+    unscale_loop,
+    cuda=Cuda("loss_scale.cu", "unscale", unscale_launch, types={"REAL": 3, "VALUE": 3}),
+    flops=lambda partial, *_, **__: partial.size,
+    traffic=lambda partial, *_: (partial.nbytes, 0),
+)
