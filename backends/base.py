@@ -62,6 +62,9 @@ class Backend(ABC):
     precisions: Sequence[str] = ("float32", "float64")
     """How numbers may be kept and multiplied here, as `Trainer` names it."""
 
+    by_name: ClassVar[Callable[[str], Backend]]
+    """The registry's function that gives a backend by its name."""
+
     def __copy__(self) -> Backend:
         return self
 
@@ -70,9 +73,7 @@ class Backend(ABC):
 
     def __reduce__(self) -> Any:
         """Elsewhere, the backend of the same name."""
-        from .registry import get
-
-        return get, (self.name,)
+        return type(self).by_name, (self.name,)
 
     @classmethod
     @abstractmethod

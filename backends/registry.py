@@ -70,6 +70,9 @@ def get(name: str | None = None) -> Backend:
     return _get(name)
 
 
+Backend.by_name = staticmethod(get)
+
+
 def check_known(name: str) -> None:
     """Raises ConfigurationError where no backend is registered by that name, which may be ``"auto"``."""
     known = ["auto", *_registered]

@@ -19,8 +19,8 @@ from ...dl.optimizers.adam import Adam, AdamW
 from ...dl.optimizers.rmsprop import RMSprop
 from ...dl.optimizers.sgd import SGD
 from ...dl.step.capture import WARM_UP, Steps
-from ...dl.step.precision import PRECISIONS
 from ...dl.step.memory import Demand
+from ...dl.step.precision import PRECISIONS
 from ...dl.training.loop import Loop
 from ...dl.training.trainer import Trainer
 from ...kernels.arrays.matmul import MATMUL

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .dataset import Dataset, Splits, as_dataset
+from .dataset import Dataset, as_dataset
 from .sources import load_dataset
+from .splits import Splits
 
 __all__ = ["Dataset", "Splits", "as_dataset", "load_dataset"]

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from .dataset import Dataset, Splits
+from .dataset import Dataset
+from .splits import Splits
 
 HASHED = 64 << 20  # bytes of an array that the hash sees at the most
 BLOCK = 1 << 20  # of so many bytes each, where the array has more

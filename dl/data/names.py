@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...backends.errors import DataError
 from .arrays import plain
-
-if TYPE_CHECKING:
-    from .dataset import Dataset
+from .dataset import Dataset
 
 
 def matched(

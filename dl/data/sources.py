@@ -12,9 +12,10 @@ import numpy as np
 from ...backends.errors import ConfigurationError, DataError
 from ..storage.files import expanded
 from .csv import read_csv
-from .dataset import Dataset, Splits
+from .dataset import Dataset
 from .idx import read_fashion_mnist
 from .npy import read_npy, read_npz
+from .splits import Splits
 from .text import PYTHON, read_text
 
 MAX_CSV_CLASSES = 100  # whole numbers in a .csv target with more different values are quantities, not labels

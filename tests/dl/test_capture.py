@@ -162,7 +162,7 @@ def test_the_first_steps_are_launched_call_by_call() -> None:
     loop = Loop(trainer(CudaOnCpu.name), gs.Dataset(*data()), None, BATCH)
     steps = loop.plan.steps(BATCH)
     loop.state.prepare(1)
-    loop.data.shuffle(loop.key, 0)
+    loop.stepper.begin_epoch(0)
     for _ in range(WARM_UP):
         assert steps.run(40) == 1
         assert not steps.captured
@@ -192,7 +192,7 @@ def test_the_launches_of_a_step_are_as_listed() -> None:
     loop = Loop(trainer(CudaOnCpu.name), gs.Dataset(*data()), None, BATCH)
     device: Any = loop.trainer.backend
     loop.state.prepare(1)
-    loop.data.shuffle(loop.key, 0)
+    loop.stepper.begin_epoch(0)
     steps = loop.plan.steps(BATCH)
     for expected in ([1] * WARM_UP, [TOGETHER]):
         for count in expected:

@@ -19,7 +19,7 @@ from gearshift import backends
 from gearshift.backends.cupy import CuPyBackend
 from gearshift.backends.philox import draws, key_of, permutation
 from gearshift.dl.data import streamed
-from gearshift.dl.step.memory import DRAWN, must_stream
+from gearshift.dl.step.memory import DRAWN, Demand
 from gearshift.dl.training.loop import EVALUATION_ROWS, Loop
 
 
@@ -147,7 +147,8 @@ def test_a_run_that_fits_to_the_byte_is_not_refused(monkeypatch: pytest.MonkeyPa
     needed = sum(run.memory(data(), batch_size=8).values())
     for room, streams in ((needed, False), (needed - 1, True)):
         monkeypatch.setattr(Tight, "room", room)
-        assert must_stream(run, data(), None, 8, EVALUATION_ROWS) is streams
+        demand = Demand.of(run.spec, run.backend, data(), None, EVALUATION_ROWS)
+        assert demand.must_stream(8, started=run.started) is streams
 
 
 def test_arrays_of_the_host_are_no_memory_of_its_backends() -> None:

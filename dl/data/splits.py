@@ -1,0 +1,106 @@
+"""`Splits`: a data set in its three parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import DataError
+from .dataset import Dataset, _blocks
+from .names import matched
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A data set in its parts.
+
+    Attributes
+    ----------
+    train, validation, test : `Dataset`; the last two may be None.
+    classes : (k,) what the labels 0 … k-1 were called in the source (integers or text), or None for float targets.
+    name : the source's name.
+
+    Raises
+    ------
+    DataError
+        The parts differ in the shape of a row, or in dtype.
+    """
+
+    # `Any` where None is possible: who asked for a part need not prove to a type checker that it is there
+    train: Dataset
+    validation: Any = None
+    test: Any = None
+    classes: Any = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("validation", "test"):
+            data = getattr(self, part)
+            if data is None:
+                continue
+            if (data.x.shape[1:], data.x.dtype) != (self.feature_shape, self.train.x.dtype):
+                raise DataError(
+                    f"the rows of x are {data.x.shape[1:]} {data.x.dtype} in the {part} part, expected "
+                    f"{self.feature_shape} {self.train.x.dtype} as in the training part"
+                )
+
+    def matched(self, feature_names: Sequence[str] | None, classes: Sequence[int | str] | None) -> Splits:
+        """The same parts with columns and labels in the order of these names; None for any.
+
+        Raises
+        ------
+        DataError
+            The data have names, and they are not the same ones.
+        """
+        found = None if self.classes is None else self.classes.tolist()
+
+        def own(part: Dataset | None) -> Any:
+            if part is None:
+                return None
+            named = part[:]
+            named.classes = found
+            return matched(named, feature_names, classes)
+
+        parts = {name: own(getattr(self, name)) for name in ("train", "validation", "test")}
+        names = self.classes if found is None or classes is None else np.array(classes)
+        return Splits(**parts, classes=names, name=self.name)
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape of one row of x."""
+        return self.train.x.shape[1:]
+
+    def summary(self) -> str:
+        """What is learned from how many rows, in a line."""
+        width = " × ".join(map(str, self.feature_shape))
+        target = "values to predict" if self.classes is None else f"{len(self.classes)} classes"
+        parts = [("validation", self.validation), ("the test", self.test)]
+        aside = ", ".join(f"{len(data):,} for {part}" for part, data in parts if data is not None)
+        return f"{self.name}: {len(self.train):,} rows of {width}, {target}; " + (aside or "none aside")
+
+    def standardization(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each training feature, float64, shaped like one row of x.
+
+        Blocks of rows are read one after the other (scikit-learn's `StandardScaler`), so a memory map is never
+        loaded whole. A feature that does not vary gets the standard deviation 1.
+
+        Raises
+        ------
+        DataError
+            A feature's variance overflows.
+        """
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler(copy=False)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            for _, block in _blocks(self.train.x):
+                scaler.partial_fit(block.reshape(len(block), -1).astype(np.float64))
+        mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
+        broken = ~(np.isfinite(mean) & np.isfinite(scale))
+        if broken.any():
+            column = int(broken.argmax())
+            raise DataError(f"x: column {column} is too large to be squared, expected numbers of finite variance")
+        return mean.reshape(self.feature_shape), scale.reshape(self.feature_shape)
