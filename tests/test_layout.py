@@ -14,9 +14,20 @@ import gearshift
 
 ROOT = Path(str(gearshift.__file__)).parent
 FOLDERS = ("backends", "kernels", "dl", "bench")  # each imports from those before it only
-ROOMS = (  # of dl/, likewise; they import from files that lie in dl/ itself, too
-    "graph storage data layers losses optimizers step training diagnostics estimators experiment commands"
-).split()
+ROOMS: tuple[str, ...] = (  # of dl/, likewise; they import from files that lie in dl/ itself, too
+    "graph",
+    "storage",
+    "data",
+    "layers",
+    "losses",
+    "optimizers",
+    "step",
+    "training",
+    "diagnostics",
+    "estimators",
+    "experiment",
+    "commands",
+)
 
 
 def modules() -> dict[str, Path]:

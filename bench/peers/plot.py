@@ -31,7 +31,7 @@ def save(measurement: Measurement, path: Path) -> None:
     """Draws what was measured, 900 pixels wide; the ending says in which format."""
     from matplotlib import rc_context
 
-    from ...dl.figures import saved
+    from ...dl.training.figures import saved
 
     with rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}):
         saved(draw(measurement), path, dpi=200 if path.suffix == ".png" else None, metadata=_undated(path))

@@ -20,7 +20,7 @@ from ..training.trainer import Trainer
 
 if TYPE_CHECKING:
     from .learning_rates import Trials
-from ..figures import _panels, saved
+from ..training.figures import _panels, saved
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 POINTS = 10  # of a trial's curve

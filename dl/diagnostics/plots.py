@@ -11,7 +11,7 @@ from ...backends.errors import DataError
 if TYPE_CHECKING:
     from ..training.history import History
     from .noise import GradientNoise
-from ..figures import _panels, saved
+from ..training.figures import _panels, saved
 
 
 def gradient_norms(history: History, path: str | Path | None = None) -> Any:

@@ -16,7 +16,7 @@ from ..losses.losses import MSELoss
 from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron, goes_stepwise
-from .descent import Objective
+from .descent import PenalizedLoss
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron):
@@ -137,8 +137,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         self._fit(X, X, X.shape[1], None, first, incremental)
         return self
 
-    def _objective(self) -> Objective:
-        return Objective(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
+    def _objective(self) -> PenalizedLoss:
+        return PenalizedLoss(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
 
     def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
         return float(r2_score(targets, outputs, sample_weight=weights))

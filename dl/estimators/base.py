@@ -23,7 +23,7 @@ from ..losses.answers import check_finite
 from ..step.plan import underflowing
 from ..training.interrupts import interrupts, unswallowed
 from . import checks, lbfgs
-from .descent import Descent, Objective
+from .descent import Descent, PenalizedLoss
 from .network import Network
 from .optimizers import solver
 
@@ -80,7 +80,7 @@ class Perceptron(BaseEstimator):
 
     # what a subclass says
 
-    def _objective(self) -> Objective:
+    def _objective(self) -> PenalizedLoss:
         raise NotImplementedError
 
     def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:

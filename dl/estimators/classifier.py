@@ -15,7 +15,7 @@ from ...backends.errors import ConfigurationError
 from ..data.arrays import native
 from ..step.plan import underflowing
 from .base import Perceptron, goes_stepwise
-from .descent import Objective
+from .descent import PenalizedLoss
 from .labels import Labels
 
 
@@ -97,10 +97,10 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
             )
         return found.astype(dtype, copy=False)
 
-    def _objective(self) -> Objective:
+    def _objective(self) -> PenalizedLoss:
         labels = self._labels
         scale = 1 if labels.kind == "multiclass" else labels.outputs  # the library's is a mean over outputs
-        return Objective(labels.loss, scale, scale, float(self.alpha))
+        return PenalizedLoss(labels.loss, scale, scale, float(self.alpha))
 
     def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
         answers = self._labels.loss.predict(outputs)

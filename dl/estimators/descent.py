@@ -22,7 +22,7 @@ STRIDE, LOOKS = 8, 16  # the penalty is seen every so many steps, or so often an
 
 
 @dataclass(frozen=True)
-class Objective:
+class PenalizedLoss:
     """What is minimised: a loss in scikit-learn's scale, and the penalty alpha / 2 · Σ weights² / rows.
 
     Parameters
@@ -54,7 +54,7 @@ class Descent:
     def __init__(
         self,
         model: Sequential,
-        objective: Objective,
+        objective: PenalizedLoss,
         optimizer: Optimizer,
         backend: Backend,
         data: Dataset,

@@ -15,12 +15,12 @@ from ..step.arena import Arena
 from ..step.plan import Plan
 from ..step.program import gradient
 from ..step.state import new_counters
-from .descent import Objective
+from .descent import PenalizedLoss
 
 
 def minimize(
     model: Sequential,
-    objective: Objective,
+    objective: PenalizedLoss,
     backend: Backend,
     data: Dataset,
     weights: np.ndarray | None,

@@ -16,7 +16,7 @@ from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron, goes_stepwise
 from .classifier import NetworkClassifier
-from .descent import Objective
+from .descent import PenalizedLoss
 
 
 class MLPClassifier(NetworkClassifier):
@@ -192,9 +192,9 @@ class MLPRegressor(RegressorMixin, Perceptron):
         self._fit(X, targets, targets.shape[1], self._weights(sample_weight, X), first, incremental)
         return self
 
-    def _objective(self) -> Objective:
+    def _objective(self) -> PenalizedLoss:
         # half the squared error; its gradient is that of a sum over outputs, its value that of their mean
-        return Objective(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
+        return PenalizedLoss(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
 
     def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
         return float(r2_score(targets, outputs, sample_weight=weights))

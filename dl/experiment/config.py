@@ -267,7 +267,7 @@ class EstimatorSection(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
 
-class Range(Section):
+class SearchRange(Section):
     """Numbers that a random search draws from: evenly, or evenly in their logarithm."""
 
     low: float
@@ -285,7 +285,7 @@ class SearchSection(Section):
     scoring: str = ""
     jobs: Count = 1
     seed: int = Field(default=0, ge=0, lt=2**32)
-    parameters: dict[str, list[Any] | Range] = Field(min_length=1)
+    parameters: dict[str, list[Any] | SearchRange] = Field(min_length=1)
 
 
 class SearchConfiguration(Section):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...backends.errors import ShapeError
-from ..figures import new_figure, saved
 from ..layers import GaussianNoise, MaskingNoise, Standardize, Variational
+from ..training.figures import new_figure, saved
 from ..training.pretraining import codes, sampled, shown
 
 if TYPE_CHECKING:

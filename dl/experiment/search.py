@@ -27,10 +27,10 @@ from ...backends.errors import GearshiftError
 from ...backends.registry import resolve
 from ..estimators.base import Perceptron, TrainingInterrupted
 from ..estimators.mlp import MLPClassifier, MLPRegressor
-from ..figures import _panels, saved
 from ..hints import hint
+from ..training.figures import _panels, saved
 from .build import load_data
-from .config import Range, SearchConfiguration
+from .config import SearchConfiguration, SearchRange
 
 
 def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
@@ -204,20 +204,20 @@ def _candidates(configuration: SearchConfiguration) -> list[dict[str, Any]]:
     """The parameters of every candidate."""
     section = configuration.search
     for name, values in section.parameters.items():
-        if isinstance(values, Range):
+        if isinstance(values, SearchRange):
             _check_range(name, values, section.method)
         elif not values:
             raise ConfigurationError(f"search.parameters.{name} is an empty list; expected values to try")
     if section.method == "grid":
         return [dict(candidate) for candidate in ParameterGrid(section.parameters)]
-    spaces = {name: _distribution(v) if isinstance(v, Range) else v for name, v in section.parameters.items()}
+    spaces = {name: _distribution(v) if isinstance(v, SearchRange) else v for name, v in section.parameters.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a space with fewer candidates, all of which are taken
         drawn = ParameterSampler(spaces, section.candidates, random_state=section.seed)
         return [{name: _plain(value) for name, value in candidate.items()} for candidate in drawn]
 
 
-def _check_range(name: str, values: Range, method: str) -> None:
+def _check_range(name: str, values: SearchRange, method: str) -> None:
     if method == "grid":
         raise ConfigurationError(f"search.parameters.{name} is a range; a grid needs a list of values")
     if not values.low < values.high or (values.log and values.low <= 0) or not math.isfinite(values.high - values.low):
@@ -234,7 +234,7 @@ def _check_range(name: str, values: Range, method: str) -> None:
         raise ConfigurationError(f"search.parameters.{name}: whole numbers are drawn evenly; leave out log")
 
 
-def _distribution(values: Range) -> Any:
+def _distribution(values: SearchRange) -> Any:
     if values.whole:
         return randint(math.ceil(values.low), math.floor(values.high) + 1)
     return loguniform(values.low, values.high) if values.log else uniform(values.low, values.high - values.low)

@@ -48,7 +48,7 @@ class Description(BaseModel):
     signed: list[Annotated[int, Field(ge=0, lt=2**31)]] = []
 
 
-class Record(BaseModel):
+class EpochRecord(BaseModel):
     """What an epoch's record has at the least; everything in it is a number."""
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -57,7 +57,7 @@ class Record(BaseModel):
     loss: float
 
 
-RECORDS = TypeAdapter(list[Record])
+RECORDS = TypeAdapter(list[EpochRecord])
 
 
 def check_description(body: Any) -> None:

@@ -10,7 +10,7 @@ from ...backends.errors import DataError
 
 if TYPE_CHECKING:
     from .history import History
-from ..figures import _panels, saved
+from .figures import _panels, saved
 
 
 class History:

@@ -22,8 +22,8 @@ from gearshift.bench.batch.measure.sweep import Budget, Contestant, Stopped, mac
 from gearshift.bench.batch.show.report import show
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident
-from gearshift.dl.experiment.build import build as experiment
-from gearshift.dl.experiment.build.config import Configuration, parse
+from gearshift.dl.experiment import build as experiment
+from gearshift.dl.experiment.config import Configuration, parse
 from gearshift.dl.training.loop import Loop
 
 TINY = ["--batch-sizes", "1,4,2000", "--budget", "2s", "--set", "model.hidden=[8]", "--set", "train.seed=1"]

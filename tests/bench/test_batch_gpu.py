@@ -20,8 +20,8 @@ from gearshift.bench.batch.measure.steps import TimedSteps
 from gearshift.bench.batch.measure.sweep import Budget, Sweep, machine, task_of
 from gearshift.bench.gpu_proof.streams import STREAMS
 from gearshift.dl.data.resident import Resident
-from gearshift.dl.experiment.build import build as experiment
-from gearshift.dl.experiment.build.config import parse as configured
+from gearshift.dl.experiment import build as experiment
+from gearshift.dl.experiment.config import parse as configured
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 

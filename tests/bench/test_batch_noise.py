@@ -12,8 +12,8 @@ from gearshift.backends.errors import ConfigurationError
 from gearshift.bench.batch.measure import noise_run
 from gearshift.bench.batch.measure.descent import SteppedTraining
 from gearshift.bench.batch.measure.noise import PerExample, ratio
-from gearshift.dl.experiment.build.build import build_trainer, load_data
-from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.experiment.build import build_trainer, load_data
+from gearshift.dl.experiment.config import parse
 
 LAYERS = {
     "relu": lambda: [gs.Linear(7, 9), gs.ReLU(), gs.Linear(9, 4)],

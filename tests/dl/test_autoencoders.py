@@ -13,10 +13,11 @@ from sklearn.decomposition import PCA
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends.errors import ConfigurationError, ShapeError
-from gearshift.dl.experiment.build import pictures
-from gearshift.dl.experiment.build.build import build
-from gearshift.dl.experiment.build.config import parse
-from gearshift.dl.layers import autoencoders
+from gearshift.dl.data.reconstruction import scale_of
+from gearshift.dl.experiment import pictures
+from gearshift.dl.experiment.build import build
+from gearshift.dl.experiment.config import parse
+from gearshift.dl.training import pretraining
 
 KINDS = ["undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"]
 BACKENDS = ["numpy", "numba"]
@@ -44,7 +45,7 @@ def test_every_kind_learns_the_digits_from_a_configuration(kind: str, backend: s
     before = trainer.evaluate(splits.test)["loss"]
     trainer.fit(splits.train, epochs=8, batch_size=32, verbose=False)
     assert trainer.evaluate(splits.test)["loss"] < 0.75 * before
-    assert autoencoders.codes(trainer, splits.test.x).shape == (len(splits.test), 8)
+    assert pretraining.codes(trainer, splits.test.x).shape == (len(splits.test), 8)
 
 
 def test_bytes_are_shares_of_255_and_take_the_logistic_loss(tmp_path: Path) -> None:
@@ -55,12 +56,12 @@ def test_bytes_are_shares_of_255_and_take_the_logistic_loss(tmp_path: Path) -> N
     )
     assert isinstance(trainer.loss, gs.BCEWithLogitsLoss)
     assert np.array_equal(splits.train.y, splits.train.x.reshape(-1, 20).astype(np.float32) / np.float32(255))
-    samples = autoencoders.sampled(trainer, 7)
+    samples = pretraining.sampled(trainer, 7)
     assert samples.shape == (7, 20)
     assert samples.min() >= 0
     assert samples.max() <= 1
-    assert np.array_equal(samples, autoencoders.sampled(trainer, 7))
-    assert not np.array_equal(samples, autoencoders.sampled(trainer, 7, seed=1))
+    assert np.array_equal(samples, pretraining.sampled(trainer, 7))
+    assert not np.array_equal(samples, pretraining.sampled(trainer, 7, seed=1))
 
 
 @pytest.mark.parametrize("name", ["HingeLoss", "BCEWithLogitsLoss"])
@@ -108,7 +109,7 @@ def test_layer_by_layer_then_jointly(backend: str) -> None:
     )
     untrained = trainer.evaluate(splits.test)["loss"]
     before = trainer.model.state_dict()
-    losses = autoencoders.pretrain(trainer, splits.train, epochs=5, batch_size=32)
+    losses = pretraining.pretrain(trainer, splits.train, epochs=5, batch_size=32)
     assert len(losses) == 3
     pretrained = trainer.evaluate(splits.test)["loss"]
     assert pretrained < 0.8 * untrained
@@ -122,7 +123,7 @@ def test_layer_by_layer_then_jointly(backend: str) -> None:
 def test_a_denoising_one_cleans_what_it_is_given() -> None:
     splits, trainer = build(configured("denoising", noise="gaussian", amount=1.0, code=16), "numba")
     trainer.fit(splits.train, epochs=30, batch_size=32, verbose=False)
-    mean, deviation = autoencoders.scale_of(splits, True)
+    mean, deviation = scale_of(splits, True)
     noise = np.random.default_rng(0).standard_normal(splits.test.x.shape)
     given = splits.test.x + (noise * deviation).astype(np.float32)
     cleaned = trainer.outputs_of(trainer.model, given)
@@ -183,7 +184,7 @@ def test_a_stop_ends_the_training_of_pairs_too() -> None:
     splits, trainer = build(configured("stacked"), "numpy")
     optimizer = trainer.optimizer = Stops()
     optimizer.trainer, optimizer.at = trainer, 1024  # asked for as the second block of constants is made
-    assert autoencoders.pretrain(trainer, splits.train, epochs=100, batch_size=32) == []
+    assert pretraining.pretrain(trainer, splits.train, epochs=100, batch_size=32) == []
     assert trainer.stopping and trainer.stopped == "SIGTERM"
     trainer.fit(splits.train, verbose=False)
     assert (trainer.stopped, trainer.step) == ("SIGTERM", 0)
@@ -198,6 +199,6 @@ def test_pairs_begin_with_the_weights_of_the_whole() -> None:
         if parameter.trained:
             parameter.array = parameter.owner = None
     trainer.optimizer = gs.SGD(lr=0.0)
-    autoencoders.pretrain(trainer, splits.train, epochs=1, batch_size=500)
+    pretraining.pretrain(trainer, splits.train, epochs=1, batch_size=500)
     after = trainer.model.state_dict()
     assert all(np.array_equal(whole[name], after[name]) for name in whole)

@@ -11,9 +11,9 @@ import pytest
 from built_in import built_in
 
 import gearshift as gs
-from gearshift.dl.experiment.build.build import build, build_callbacks
-from gearshift.dl.experiment.build.config import AutoencoderSection, ModelSection, parse
-from gearshift.dl.experiment.build.sample import SAMPLE
+from gearshift.dl.experiment.build import build, build_callbacks
+from gearshift.dl.experiment.config import AutoencoderSection, ModelSection, parse
+from gearshift.dl.experiment.sample import SAMPLE
 from gearshift.dl.layers import Layer
 from gearshift.dl.layers.activations import activations
 from gearshift.dl.optimizers.schedules import schedules

@@ -19,9 +19,9 @@ from gearshift.dl.data.csv import read_csv
 from gearshift.dl.data.idx import read_idx
 from gearshift.dl.data.npy import read_npy, read_npz
 from gearshift.dl.data.text import read_text
-from gearshift.dl.experiment.build import build as experiment
-from gearshift.dl.experiment.build.config import parse, read
-from gearshift.dl.optimizers import NewtonCG
+from gearshift.dl.experiment import build as experiment
+from gearshift.dl.experiment.config import parse, read
+from gearshift.dl.optimizers.newton import NewtonCG
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "configuration": read,
@@ -123,7 +123,7 @@ def test_labels_beyond_64_signed_bits(last: int, tmp_path: Path) -> None:
 
 def test_a_history_without_the_measure_that_is_watched(tmp_path: Path) -> None:
     """Said before anything is trained."""
-    from gearshift.dl.experiment.build.run import LAST, RunWriter
+    from gearshift.dl.experiment.run import LAST, RunWriter
 
     x, y = np.zeros((6, 2)), np.arange(6) % 2
     trainer = gs.Trainer(gs.Sequential(gs.Linear(2, 2)), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
-from gearshift.dl.graph.graph.graph import Graph, Value
+from gearshift.dl.graph.graph import Graph, Value
 from gearshift.dl.layers.initializers import ones
 from gearshift.dl.step import plan
 from gearshift.kernels.activations.activation import ACTIVATION, SIGMOID, TANH

@@ -9,8 +9,8 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.experiment.build.build import build
-from gearshift.dl.experiment.build.config import parse, read, write
+from gearshift.dl.experiment.build import build
+from gearshift.dl.experiment.config import parse, read, write
 
 X = np.random.default_rng(0).standard_normal((24, 5))
 Y = np.random.default_rng(1).integers(0, 3, 24)

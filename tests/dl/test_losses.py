@@ -11,8 +11,8 @@ from built_in import built_in
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, DataError, ShapeError
-from gearshift.dl.experiment.build.build import build_loss, build_model
-from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.experiment.build import build_loss, build_model
+from gearshift.dl.experiment.config import parse
 
 ROWS, CLASSES = 23, 4
 BACKENDS = ("numpy", "numba")

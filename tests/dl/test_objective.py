@@ -10,8 +10,8 @@ import pytest
 import gearshift as gs
 from gearshift.dl.diagnostics.objective import Objective
 from gearshift.dl.step.plan import share_memory
-from gearshift.dl.step.program import evaluation
-from gearshift.dl.step.spec import StepSpec, gradient, prediction
+from gearshift.dl.step.program import evaluation, gradient, prediction
+from gearshift.dl.step.spec import StepSpec
 
 BACKENDS = ["numpy", "numba"]
 RANDOM = np.random.default_rng(0)

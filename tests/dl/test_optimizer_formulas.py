@@ -11,8 +11,8 @@ from built_in import built_in
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, NonFiniteLoss
-from gearshift.dl.experiment.build.build import build_optimizer
-from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.experiment.build import build_optimizer
+from gearshift.dl.experiment.config import parse
 
 STEPS = 200
 SCALES = np.geomspace(0.01, 3, 35).reshape(7, 5)

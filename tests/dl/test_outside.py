@@ -15,8 +15,8 @@ from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.experiment.build.build import build_loss, build_model, build_optimizer
-from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.experiment.build import build_loss, build_model, build_optimizer
+from gearshift.dl.experiment.config import parse
 from gearshift.dl.layers.activations import activations
 from gearshift.dl.step.dense_plan import DensePlan
 from gearshift.dl.training.loop import Loop

@@ -10,8 +10,8 @@ from cuda_on_cpu import unavailable
 from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift.dl.experiment.build import build as experiment
-from gearshift.dl.experiment.build import config
+from gearshift.dl.experiment import build as experiment
+from gearshift.dl.experiment import config
 
 
 @pytest.fixture(autouse=True)

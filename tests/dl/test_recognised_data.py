@@ -17,7 +17,7 @@ from gearshift.__main__ import main
 from gearshift.backends.errors import CheckpointError, DataError
 from gearshift.dl.data import Dataset, Splits, identity
 from gearshift.dl.data.identity import Identity
-from gearshift.dl.experiment.build.run import Run
+from gearshift.dl.experiment.run import Run
 from gearshift.dl.storage import load_tensors, save_tensors
 
 pd = pytest.importorskip("pandas")

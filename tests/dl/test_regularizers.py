@@ -10,8 +10,8 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, NonFiniteLoss
-from gearshift.dl.experiment.build.build import build_regularizer
-from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.experiment.build import build_regularizer
+from gearshift.dl.experiment.config import parse
 
 BACKENDS = ("numpy", "numba")
 RANDOM = np.random.default_rng(0)

@@ -18,9 +18,9 @@ import pytest
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.dl.experiment.build import run as runs
-from gearshift.dl.experiment.build.config import Configuration, changes, parse
-from gearshift.dl.experiment.build.run import RunWriter
+from gearshift.dl.experiment import run as runs
+from gearshift.dl.experiment.config import Configuration, changes, parse
+from gearshift.dl.experiment.run import RunWriter
 
 QUICK = ["--set", "train.epochs=2", "--set", "model.hidden=[4]", "--backend", "numpy", "--quiet"]
 RESUME = ["--resume", "--backend", "numpy", "--quiet"]

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import gearshift as gs
-from gearshift.dl.experiment.build import run as run_module
-from gearshift.dl.experiment.build.run import BEST, LAST, METRICS, RunWriter
+from gearshift.dl.experiment import run as run_module
+from gearshift.dl.experiment.run import BEST, LAST, METRICS, RunWriter
 
 EPOCHS = 100
 RANDOM = np.random.default_rng(4)

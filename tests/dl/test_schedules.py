@@ -10,8 +10,8 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.experiment.build.build import build_schedule
-from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.experiment.build import build_schedule
+from gearshift.dl.experiment.config import parse
 from gearshift.dl.layers.initializers import WEIGHTS
 
 

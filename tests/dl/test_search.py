@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.dl.estimators.base import TrainingInterrupted
-from gearshift.dl.experiment.build.config import SearchConfiguration, parse_as, read_as
-from gearshift.dl.experiment.build.search import prepare
+from gearshift.dl.experiment.config import SearchConfiguration, parse_as, read_as
+from gearshift.dl.experiment.search import prepare
 
 GRID = """
 [estimator]

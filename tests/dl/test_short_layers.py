@@ -12,7 +12,7 @@ from cuda_on_cpu import unavailable
 from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
-from gearshift.dl.graph.graph.graph import Graph
+from gearshift.dl.graph.graph import Graph
 from gearshift.kernels.operation import Cuda, Operation
 
 PRECISIONS = ("bfloat16", "float16")

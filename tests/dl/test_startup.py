@@ -17,9 +17,9 @@ import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends.errors import ConfigurationError
 from gearshift.dl.commands import train as training
-from gearshift.dl.experiment.build.build import build_optimizer
-from gearshift.dl.experiment.build.config import parse
-from gearshift.dl.layers import autoencoders
+from gearshift.dl.experiment.build import build_optimizer
+from gearshift.dl.experiment.config import parse
+from gearshift.dl.training import pretraining
 
 SMALL = ["--set", "train.epochs=2", "--set", "model.hidden=[4]", "--set", "data.test=0", "--set", "data.validation=0"]
 COMPILING = "compiling kernels"
@@ -104,13 +104,13 @@ def test_an_unknown_argument_of_an_optimizer_is_named_with_what_may_have_been_me
 def test_a_signal_ends_the_training_of_a_stacked_autoencoder_s_pairs(
     number: signal.Signals, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    pretrain = autoencoders.pretrain
+    pretrain = pretraining.pretrain
 
     def signalled(*arguments: Any, **options: Any) -> list[float]:
         signal.raise_signal(number)
         return pretrain(*arguments, **options)
 
-    monkeypatch.setattr(autoencoders, "pretrain", signalled)
+    monkeypatch.setattr(pretraining, "pretrain", signalled)
     stacked = ["--set", "autoencoder.kind=stacked", "--set", "autoencoder.pretrain=100000"]
     with pytest.raises(SystemExit) as ended:
         main(["train", "--run", str(tmp_path / "run"), "--backend", "numpy", "--quiet", *SMALL, *stacked])

@@ -15,8 +15,8 @@ import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends.errors import CheckpointError, ConfigurationError, DataError, ShapeError
 from gearshift.dl.diagnostics.learning_rates import learning_rate_trials
-from gearshift.dl.experiment.build import build as experiment
-from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.experiment import build as experiment
+from gearshift.dl.experiment.config import parse
 from gearshift.dl.storage import load_tensors, save_tensors
 from gearshift.dl.storage.strict_json import dumps
 

@@ -11,8 +11,8 @@ import pytest
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError, DataError
 from gearshift.dl.data.reconstruction import reconstructing
-from gearshift.dl.experiment.build import build as experiment
-from gearshift.dl.experiment.build.config import parse
+from gearshift.dl.experiment import build as experiment
+from gearshift.dl.experiment.config import parse
 
 BACKENDS = ("numpy", "numba")
 RANDOM = np.random.default_rng(0)

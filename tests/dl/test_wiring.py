@@ -10,8 +10,8 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.experiment.build.build import build, build_trainer
-from gearshift.dl.experiment.build.config import parse, read, write
+from gearshift.dl.experiment.build import build, build_trainer
+from gearshift.dl.experiment.config import parse, read, write
 from gearshift.dl.layers.wiring import wire
 
 TEXT = """

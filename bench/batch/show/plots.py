@@ -24,7 +24,7 @@ def save(document: Document, path: Path) -> None:
     """Draws what was measured; the ending says in which format."""
     from matplotlib import rc_context
 
-    from ....dl.figures import saved
+    from ....dl.training.figures import saved
 
     with rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}):
         # equal measurements give equal files

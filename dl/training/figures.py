@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from ..backends.errors import ConfigurationError
+from ...backends.errors import ConfigurationError
 
 
 def _panels(count: int) -> tuple[Any, Any]:
@@ -18,7 +18,7 @@ def _panels(count: int) -> tuple[Any, Any]:
 def saved(figure: Any, path: str | Path | None, **options: Any) -> Any:
     """The figure, written to `path` where one is given: whole, or not at all. Without an ending it is a .png."""
     if path is not None:
-        from .storage import write_atomically  # which needs a package that the proof on a GPU does without
+        from ..storage import write_atomically  # which needs a package that the proof on a GPU does without
 
         path = Path(path) if Path(path).suffix else Path(f"{path}.png")
         picture = io.BytesIO()
