@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gearshift.bench.batch.analysis.analyse.roofline import floors
+from gearshift.bench.batch.analysis.roofline import floors
 from gearshift.bench.batch.records import (
     Bound,
     Ceilings,

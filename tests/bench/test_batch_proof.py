@@ -13,7 +13,7 @@ import gearshift as gs
 from gearshift.backends import host
 from gearshift.backends.numba import compiled
 from gearshift.backends.thread_pool import PATIENCE, Team
-from gearshift.bench.batch.analysis.analyse.roofline import floors
+from gearshift.bench.batch.analysis.roofline import floors
 from gearshift.bench.batch.measure import ceilings, proof, streams, sweep
 from gearshift.bench.batch.measure.proof import variants
 from gearshift.bench.batch.measure.steps import TimedSteps

@@ -14,7 +14,7 @@ import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.bench.batch import files
 from gearshift.bench.batch.analysis.analyse import hyperbola
-from gearshift.bench.batch.analysis.analyse.checked import check
+from gearshift.bench.batch.analysis.checked import check
 from gearshift.bench.batch.measure.descent import SteppedTraining
 from gearshift.bench.batch.records import Document, TrainingRun, Validation
 

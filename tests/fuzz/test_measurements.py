@@ -18,7 +18,7 @@ if sys.platform != "linux":
 from fuzzing import CASES, Fuzzer, command, mutated, scrambled
 
 from gearshift.bench.batch import files
-from gearshift.bench.batch.analysis.analyse.compare import compare
+from gearshift.bench.batch.analysis.compare import compare
 from gearshift.bench.batch.show.report import show
 from gearshift.bench.peers import report, results
 
