@@ -9,9 +9,8 @@ import pytest
 import simulation
 from simulation import BATCHES, Device, Roof
 
-from gearshift.bench.batch.analysis.analyse import advice
-from gearshift.bench.batch.analysis.analyse.analyse import analyse, knee, most_bound, two_digits
-from gearshift.bench.batch.analysis.analyse.curve import Curve, crossover, curve, fit
+from gearshift.bench.batch.analysis.analyse import advice, analyse, knee, most_bound, two_digits
+from gearshift.bench.batch.analysis.curve import Curve, crossover, curve, fit
 from gearshift.bench.batch.analysis.roofline import memory_seconds
 from gearshift.bench.batch.records import Ceilings, Floor, Point, Streams
 from gearshift.bench.batch.show import report

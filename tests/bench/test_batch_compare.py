@@ -18,7 +18,7 @@ from simulation import Device, Roof
 from gearshift.__main__ import main
 from gearshift.backends.errors import DataError
 from gearshift.bench.batch import files
-from gearshift.bench.batch.analysis.analyse.analyse import analyse
+from gearshift.bench.batch.analysis.analyse import analyse
 from gearshift.bench.batch.analysis.compare import Change, Comparison, compare
 from gearshift.bench.batch.analysis.disturbed import mark, pace
 from gearshift.bench.batch.measure.disturbance import DisturbanceWatch, ReferenceWork, waited

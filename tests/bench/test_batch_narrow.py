@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from gearshift.bench.batch import files
-from gearshift.bench.batch.analysis.analyse.analyse import analyse
+from gearshift.bench.batch.analysis.analyse import analyse
 from gearshift.bench.batch.show.report import duration, number, settings, show
 
 MEASURED = Path(__file__).parents[2] / "bench" / "results" / "batch-size-2-core-xeon.json"
