@@ -19,7 +19,8 @@ def __getattr__(name: str) -> object:
     elif name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
     elif homes[name]:
-        value = getattr(importlib.import_module(f"{__name__}.{homes[name]}"), name)
+        home = importlib.import_module(f"{__name__}.{homes[name]}")
+        value = getattr(home, name, None) or importlib.import_module(f"{home.__name__}.{name}")  # or a module in it
     else:
         value = importlib.import_module(f"{__name__}.{name}")
     globals()[name] = value

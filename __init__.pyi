@@ -14,6 +14,7 @@ from .dl.data.dataset import Dataset as Dataset
 from .dl.data.sources import load_dataset as load_dataset
 from .dl.data.splits import Splits as Splits
 from .dl.data.target_scaling import TargetScaling as TargetScaling
+from .dl.diagnostics import plots as plots
 from .dl.diagnostics.check import check_gradients as check_gradients
 from .dl.diagnostics.curvature import spectrum as spectrum
 from .dl.diagnostics.gradients import value_and_grad as value_and_grad
@@ -29,6 +30,7 @@ from .dl.estimators.autoencoder import Autoencoder as Autoencoder
 from .dl.estimators.logistic import LogisticRegression as LogisticRegression
 from .dl.estimators.mlp import MLPClassifier as MLPClassifier
 from .dl.estimators.mlp import MLPRegressor as MLPRegressor
+from .dl.experiment import pictures as pictures
 from .dl.experiment.run import Run as Run
 from .dl.layers.activations import GELU as GELU
 from .dl.layers.activations import Activation as Activation
@@ -47,6 +49,7 @@ from .dl.layers.dropout import Dropout as Dropout
 from .dl.layers.embedding import Embedding as Embedding
 from .dl.layers.files import load as load
 from .dl.layers.layer_norm import LayerNorm as LayerNorm
+from .dl.layers import initializers as initializers
 from .dl.layers.linear import Linear as Linear
 from .dl.layers.model import Add as Add
 from .dl.layers.model import Concatenate as Concatenate
