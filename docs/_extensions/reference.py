@@ -21,13 +21,13 @@ import gearshift
 GROUPS = {
     "training": (
         "Training",
-        "dl.trainer dl.groups dl.callbacks dl.history dl.report dl.gradients dl.checkpoint dl.run",
+        "dl.training.trainer dl.optimizers.groups dl.training dl.diagnostics.gradients dl.layers.files dl.experiment",
     ),
-    "layers": ("Layers and models", "dl.layers dl.autoencoders"),
-    "losses": ("Losses", "dl.losses dl.joint_loss dl.regularizers"),
-    "optimizers": ("Optimizers", "dl.optimizers"),
-    "schedules": ("Schedules", "dl.schedules"),
-    "diagnostics": ("Diagnostics", "dl.diagnostics dl.hessian dl.learning_rates"),
+    "layers": ("Layers and models", "dl.layers"),
+    "losses": ("Losses", "dl.losses dl.optimizers.regularizers"),
+    "schedules": ("Schedules", "dl.optimizers.schedules"),  # before the room that it is in
+    "optimizers": ("Optimizers", "dl.optimizers.base dl.optimizers"),
+    "diagnostics": ("Diagnostics", "dl.diagnostics"),
     "data": ("Data", "dl.data"),
     "estimators": ("Estimators for scikit-learn", "dl.estimators"),
     "backends": ("Backends", "backends.registry backends.base"),
