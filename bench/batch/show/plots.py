@@ -77,11 +77,15 @@ def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
             panel.text(knee.half_peak.value, height, text, color=ink, transform=panel.get_xaxis_transform(), fontsize=8)
         if where.name == analysis.best and points[0].floors:
             _ceilings(panel, points, ink)
+    for found in analysis.advice:
+        if found.backend == analysis.best:
+            panel.axvspan(found.low, found.high, color=colour(document, found.backend), alpha=0.12, lw=0)
+            panel.text(found.batch, 0.95, f"take {found.batch:,}", transform=panel.get_xaxis_transform(), ha="center")
     for crossing in analysis.crossings:
         if crossing.batch is not None:
             panel.axvspan(crossing.batch.low, crossing.batch.high, color=INK, alpha=0.15, lw=0)
     panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="samples/s")
-    panel.set_title("Throughput and its ceilings", loc="left", fontweight="bold")
+    panel.set_title("Throughput and its time bounds", loc="left", fontweight="bold")
     panel.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.04))
 
 
@@ -93,7 +97,7 @@ def _ceilings(panel: Any, points: list[Any], ink: str) -> None:
         pairs = [(point.batch, point.batch / s) for point, s in zip(points, seconds, strict=True) if s > 0]
         pairs = [(batch, speed) for batch, speed in pairs if speed <= top]
         if pairs:
-            panel.plot(*zip(*pairs, strict=True), color=ink, ls=style, lw=1, alpha=0.8, label=f"{name} ceiling")
+            panel.plot(*zip(*pairs, strict=True), color=ink, ls=style, lw=1, alpha=0.8, label=f"{name} bound")
 
 
 def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
