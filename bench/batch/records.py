@@ -152,7 +152,7 @@ class Point(Record):
         share = self.share
         if share is None or share <= SLACK or self.attainable_seconds <= SLACK * self.quartiles[1]:
             return ""
-        return f"a ceiling is wrong: the step takes {share:.2f} times less than its floor"
+        return f"a peak rate is wrong: the step is {share:.2f} times faster than its time bound"
 
 
 class Rate(Record):

@@ -60,7 +60,7 @@ def measure(
         if trainer.state.failed_step() >= 0 or not math.isfinite(loss):
             raise ConfigurationError(
                 f"the loss is not finite at step {trainer.state.failed_step()} with learning rate "
-                f"{trainer.optimizer.lr:g}, so there is no noise scale; try a lower one"
+                f"{trainer.optimizer.lr:g}, so there is no noise scale; use a lower learning rate"
             )
         places.append(_place(examples, chooser, draw, range(place * draws, (place + 1) * draws), loss))
     _check_learned(run, data)
@@ -80,8 +80,8 @@ def _check_learned(run: SteppedTraining, data: Dataset) -> None:
     baseline, loss = run.trainer.baseline(data), run.loss()
     if baseline is not None and not loss < baseline:
         raise ConfigurationError(
-            f"nothing was learned in {run.trainer.step:,} steps: the loss is {loss:.4g}, and one answer for all rows, "
-            f"as the mean or the classes' frequencies, has {baseline:.4g}. So there is no advice; try another learning "
+            f"nothing was learned in {run.trainer.step:,} steps: the loss is {loss:.4g}, and a constant prediction "
+            f"(the mean or the class frequencies) has {baseline:.4g}. So there is no advice; try another learning "
             "rate (gearshift lr finds one), a longer --budget, or scaled data (data.standardize, "
             "data.standardize_target)"
         )

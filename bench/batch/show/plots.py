@@ -59,7 +59,7 @@ def colour(document: Document, name: str) -> str:
 
 
 def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
-    """Samples a second against batch size, with each backend's middle half, and the best one's three ceilings."""
+    """Samples a second against batch size, with each backend's middle half and the three limits of the best one."""
     for number, where in enumerate(document.backends):
         points = document.of(where.name)
         if not points:
@@ -81,19 +81,19 @@ def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
         if crossing.batch is not None:
             panel.axvspan(crossing.batch.low, crossing.batch.high, color=INK, alpha=0.15, lw=0)
     panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="samples/s")
-    panel.set_title("Throughput and its ceilings", loc="left", fontweight="bold")
+    panel.set_title("Throughput and its limits", loc="left", fontweight="bold")
     panel.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.04))
 
 
 def _ceilings(panel: Any, points: list[Any], ink: str) -> None:
-    """What each ceiling alone would allow; far above the rest they are cut off."""
+    """The throughput that each peak rate alone would allow, cut off far above the measurements."""
     top = 30 * max(point.samples_per_second for point in points)
     for name, style in CEILINGS.items():
         seconds = [sum(getattr(floor, name) for floor in point.floors) for point in points]
         pairs = [(point.batch, point.batch / s) for point, s in zip(points, seconds, strict=True) if s > 0]
         pairs = [(batch, speed) for batch, speed in pairs if speed <= top]
         if pairs:
-            panel.plot(*zip(*pairs, strict=True), color=ink, ls=style, lw=1, alpha=0.8, label=f"{name} ceiling")
+            panel.plot(*zip(*pairs, strict=True), color=ink, ls=style, lw=1, alpha=0.8, label=f"{name} limit")
 
 
 def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
@@ -101,7 +101,7 @@ def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
     points = [point for point in document.of(analysis.best) if point.floors] if analysis.best else []
     panel.set_title(f"Where a step goes: {analysis.best}", loc="left", fontweight="bold")
     if not points:
-        return _nothing(panel, "no ceilings were measured")
+        return _nothing(panel, "no peak rates were measured")
     bottom = np.zeros(len(points))
     for name in (*BOUNDS, "lost"):
         if name == "lost":
@@ -151,7 +151,7 @@ def steps_and_examples(panel: Any, document: Document, analysis: Analysis) -> No
 
 
 def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
-    """Time to the target against batch size, by the least of all, with the 5 % band of each backend."""
+    """Time to the target divided by the shortest, against batch size, with the 5 % band of each backend."""
     panel.set_title("Time to the same loss", loc="left", fontweight="bold")
     scale = critical_batch(document)
     if scale is None or not analysis.advice:
