@@ -53,8 +53,8 @@ def summary(found: Comparison) -> list[str]:
     ]
     if counts["disturbed"]:
         lines.append(
-            f"{counts['disturbed']} of {len(found.changes)} points are not judged: fewer than {ENOUGH} rounds of a file "
-            "were undisturbed by other programs"
+            f"{counts['disturbed']} of {len(found.changes)} points are not judged: fewer than {ENOUGH} rounds of a "
+            "file were undisturbed by other programs"
         )
     if not found.comparable:
         return [*lines, "NOT COMPARABLE: run both again while nothing else runs"]

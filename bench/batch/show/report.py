@@ -236,7 +236,7 @@ def critical(document: Document) -> str:
     )
     factors = sorted(trials[0].factor for trials in chosen.values())
     middle = factors[len(factors) // 2]
-    return text + ("" if 0.5 <= middle <= 2 else f"; the best learning rates were {middle:g}× those of the rule: try them")
+    return text + ("" if 0.5 <= middle <= 2 else f"; the best learning rates were {middle:g}× the rule's: try them")
 
 
 def advice(given: Sequence[Advice]) -> Table:
@@ -345,8 +345,8 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
         lines.append(
             f"steps and examples follow the hyperbola of S = {number(found.hyperbola.steps)} and E = "
             f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}, so the critical batch size is "
-            f"E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}). The noise "
-            f"scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times off; the advice used "
+            f"E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}). The "
+            f"noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times off; the advice used "
             f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.soonest:,}"
             + (f", which took {after.value:.2f}× the time of the best" if after else "")
         )
