@@ -55,7 +55,7 @@ def test_evaluation_and_prediction_have_the_precision_of_training() -> None:
 @pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 def test_a_run_of_tf32_stays_where_there_is_tf32() -> None:
     run = trainer(CudaOnCpu.name, "tf32")
-    with pytest.raises(gs.ConfigurationError, match="backend 'numpy' supports .*, but not 'tf32'"):
+    with pytest.raises(gs.ConfigurationError, match=r"backend 'numpy' supports .*, but not 'tf32'"):
         run.to("numpy")
     assert run.backend.name == CudaOnCpu.name
 

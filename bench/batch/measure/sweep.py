@@ -124,7 +124,7 @@ def network_of(configuration: Configuration, splits: Splits, model: Layer) -> st
 
 
 def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
-    """Raises ConfigurationError where training takes other steps than those that are timed here."""
+    """Raises ConfigurationError if training takes other steps than those that are timed here."""
     section, name = configuration.train, configuration.optimizer.name
     if trainer.optimizer.on_host or trainer.optimizer.full_batch:
         raise ConfigurationError(
@@ -152,7 +152,7 @@ class Contestant:
         self.epochs: dict[int, TimedEpochs] = {}
 
     def prepare(self, batch: int, visit: float) -> float:
-        """Binds the plan, and warms up until two blocks of steps take the same time; seconds a step."""
+        """Binds the plan, and warms up until two blocks of steps take the same time; seconds per step."""
         steps = TimedSteps(self.trainer, self.data, batch, self.make)
         self.where.loop = steps.plan.kind
         steps.timed(1)  # compiles
@@ -304,7 +304,7 @@ class Sweep:
             fall_asleep()
 
     def _visit(self, contestant: Contestant, point: Point) -> bool:
-        """Another round of a point; False where it does not fit any more."""
+        """Another round of a point; False if it does not fit any more."""
         try:
             contestant.visit(point, self.yardstick, self.visit)
         except FULL as error:

@@ -19,7 +19,7 @@ GRID = "#e6e6e6"
 
 
 def throughput(document: Document, analysis: Analysis) -> go.Figure:
-    """Samples a second against batch size, with the middle half of the rounds, n½, crossings and limits."""
+    """Samples per second against batch size, with the middle half of the rounds, n½, crossings and limits."""
     figure = _figure("batch size", "samples/s")
     for number, where in enumerate(document.backends):
         points = document.of(where.name)

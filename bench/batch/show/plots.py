@@ -59,7 +59,7 @@ def colour(document: Document, name: str) -> str:
 
 
 def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
-    """Samples a second against batch size, with each backend's middle half and the three limits of the best one."""
+    """Samples per second against batch size, with each backend's middle half and the three limits of the best one."""
     for number, where in enumerate(document.backends):
         points = document.of(where.name)
         if not points:
