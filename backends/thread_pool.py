@@ -123,7 +123,7 @@ class Team:
         if self._stalled >= PATIENCE:
             self._alone_until, self._stalled = time.monotonic() + ALONE, 0
             if not self._told:
-                logger.info("other threads hold the processor: where they do, one thread trains")
+                logger.info("the CPU is busy with other programs; training on one thread for now")
             self._told = True
 
 

@@ -54,7 +54,7 @@ def compare(
 ) -> None:
     """Says what got faster or slower between two `bench --out` files.
 
-    A change counts where it is beyond noise. Ends with code 0 where nothing is slower, 3 where something is, and 4
+    A change counts where it is beyond noise. Ends with code 0 if nothing is slower, 3 where something is, and 4
     where the machine was too disturbed to say.
     """
     from dataclasses import asdict

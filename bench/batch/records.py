@@ -45,7 +45,7 @@ class Floor(Record):
     compute: Number  # seconds, by each of the three ceilings
     memory: Number
     launch: Number
-    seconds: Number | None = None  # that it took inside a step; None where a step is one compiled loop
+    seconds: Number | None = None  # that it took inside a step; None if a step is one compiled loop
 
     @property
     def least(self) -> float:
@@ -62,7 +62,7 @@ class Witness(Record):
     """What else the machine did during a round."""
 
     waited: Number = 0.0  # time in which threads had no processor, those of all added up, by the round's
-    calls: Number = 0.0  # seconds of the yardstick's kinds, the greater of before and after; 0 where it was not timed
+    calls: Number = 0.0  # seconds of the yardstick's kinds, the greater of before and after; 0 if it was not timed
     arithmetic: Number = 0.0
     memory: Number = 0.0
 
@@ -72,7 +72,7 @@ class Point(Record):
 
     backend: str
     batch: Rows
-    rounds: list[Seconds] = []  # seconds a step, in each round
+    rounds: list[Seconds] = []  # seconds per step, in each round
     witnesses: list[Witness] = []  # of each round; empty in files of before there were any
     disturbed: list[bool] = []  # which rounds do not count
     epochs: list[Seconds] = []  # seconds of whole epochs; empty beyond the data's rows, or beyond the time there was
@@ -137,7 +137,7 @@ class Point(Record):
 
     @property
     def bound(self) -> Bound | None:
-        """The class with the most of the attainable time; None where no floors were measured."""
+        """The class with the most of the attainable time; None if no floors were measured."""
         parts = self.bound_seconds
         return max(BOUNDS, key=lambda name: parts[name]) if self.floors else None
 
@@ -148,11 +148,11 @@ class Point(Record):
 
     @property
     def fault(self) -> str:
-        """Why the share means nothing: it is above 1.05 even in the slower rounds. Empty where it does."""
+        """Why the share means nothing: it is above 1.05 even in the slower rounds. Empty if it does."""
         share = self.share
         if share is None or share <= SLACK or self.attainable_seconds <= SLACK * self.quartiles[1]:
             return ""
-        return f"a ceiling is wrong: the step takes {share:.2f} times less than its floor"
+        return f"a peak rate is wrong: the step is {share:.2f} times faster than its time bound"
 
 
 class Rate(Record):
@@ -231,7 +231,7 @@ class TrainingRun(Record):
     factor: Number  # of the learning rate that the rule gives
     lr: Number
     seed: Count
-    steps: Number | None  # to the target; None where the run was ended before
+    steps: Number | None  # to the target; None if the run was ended before
     examples: Number | None
     seconds: Number | None
     taken: Count  # steps

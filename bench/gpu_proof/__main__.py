@@ -15,7 +15,7 @@ from .report import LIMIT, MARGIN, ProofReport
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the parts asked for; 0 where every check holds, 1 where one failed, 2 where there is no GPU."""
+    """Runs the parts asked for; 0 if every check holds, 1 where one failed, 2 where there is no GPU."""
     parser = argparse.ArgumentParser(prog="gearshift.bench.gpu_proof", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for part-N.json, part-N.md and pictures")
     parser.add_argument("--part", type=int, choices=PARTS, action="append", help="one part; all of them without it")

@@ -81,7 +81,7 @@ def run(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a part; 0 where every check holds, 1 where one failed; see `UNAVAILABLE` and `LOST`."""
+    """Runs a part; 0 if every check holds, 1 where one failed; see `UNAVAILABLE` and `LOST`."""
     parser = argparse.ArgumentParser(prog="gearshift.bench.gpu_proof.part", description=__doc__)
     parser.add_argument("number", type=int, choices=PARTS)
     parser.add_argument("--out", type=Path, required=True)

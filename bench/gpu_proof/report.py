@@ -129,7 +129,7 @@ class ProofReport:
             self.write()
 
     def goal(self, name: str, met: bool | None, told: str) -> None:
-        """Notes whether a goal is met; None where nothing was measured that says so. A missed one is no failure."""
+        """Notes whether a goal is met; None if nothing was measured that says so. A missed one is no failure."""
         state = "not run" if met is None else "met" if met else "missed"
         self.checks.append(ProofCheck(f"goal: {name}", state=state, error=told))
         print(f"{state:>8}             goal: {name}  {told}", flush=True)

@@ -144,7 +144,7 @@ def exhausted(check: ProofCheck, backend: Backend, scale: Scale) -> None:
 
 
 def taught(widths: tuple[int, ...], rows: int) -> Any:
-    """Random rows, and as labels the greatest output of a random layer."""
+    """Random rows, and as labels the largest output of a random layer."""
     random = np.random.default_rng(0)
     x = random.standard_normal((rows, widths[0]), dtype=np.float32)
     y = (x @ random.standard_normal((widths[0], widths[-1]), dtype=np.float32)).argmax(axis=1)

@@ -86,12 +86,12 @@ def rivals(point: PeersPoint) -> list[str]:
 
 
 def best_rival(point: PeersPoint) -> str | None:
-    """The rival of the least median; None where there is none."""
+    """The rival of the least median; None if there is none."""
     return min(rivals(point), key=lambda name: point.results[name].median, default=None)
 
 
 def ratio(point: PeersPoint, other: str | None, ours: str = OURS) -> Ratio | None:
-    """Ours against another; None where either does not count."""
+    """Ours against another; None if either does not count."""
     mine, its = point.results.get(ours), point.results.get(other or "")
     if other is None or mine is None or its is None or not (mine.counts and its.counts):
         return None
@@ -136,7 +136,7 @@ class SummaryLine:
 
 
 def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> SummaryLine | None:
-    """Sums ratios up, or their inverses, of which the worst is the greatest; None of nothing."""
+    """Sums ratios up, or their inverses, of which the worst is the largest; None of nothing."""
     if not ratios:
         return None
     worst = min(ratios, key=lambda one: one.value)

@@ -139,7 +139,7 @@ def label_ends(panel: Any, ends: Sequence[tuple[float, str]], last: int) -> None
 
 
 def epoch_panels(part: Any, epochs: dict[str, list[PeersPoint]]) -> None:
-    """A bar of samples a second for each contender, one panel a network."""
+    """A bar of samples per second for each contender, one panel a network."""
     names = [name for name in COLOURS if any(name in point.results for points in epochs.values() for point in points)]
     panels = part.subplots(1, len(epochs), sharey=True, squeeze=False)[0]
     for panel, (network, points) in zip(panels, epochs.items(), strict=True):

@@ -109,7 +109,7 @@ def columns(points: Sequence[PeersPoint]) -> list[str]:
 
 
 def microseconds(result: Result | None, mark: bool = False) -> Text:
-    """Seconds a step as microseconds."""
+    """Seconds per step as microseconds."""
     if result is None:
         return Text()
     if not result.counts:
@@ -119,7 +119,7 @@ def microseconds(result: Result | None, mark: bool = False) -> Text:
 
 
 def speed(result: Result | None, rows: int) -> Text:
-    """Samples a second."""
+    """Samples per second."""
     if result is None:
         return Text()
     if not result.counts:

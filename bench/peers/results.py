@@ -13,7 +13,7 @@ The file holds one object:
   ``seconds`` (of one step or one epoch, in each round; the same place is the same round in all contenders),
   ``median``, ``quartiles`` (of ``seconds``), ``steps`` (averaged over in a round), ``losses`` (of the first steps from
   equal weights on equal batches; of an epoch one, that of the data set's first rows after all rounds), and ``fault``
-  (why it does not count; empty where it does).
+  (why it does not count; empty if it does).
 
 The contender ``yardstick`` is the matrix products and memory streams of a step alone.
 """

@@ -99,7 +99,7 @@ class Worker:
 
     @staticmethod
     def timed(run: Callable[[int], None], steps: int) -> float:
-        """Seconds a step."""
+        """Seconds per step."""
         start = time.perf_counter()
         run(steps)
         return (time.perf_counter() - start) / steps

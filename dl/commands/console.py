@@ -65,7 +65,7 @@ def quoted(word: object) -> str:
 
 
 def check_files(**files: Path | None) -> None:
-    """Raises where a file could not be written, before anything is computed; `files` are by their options' names.
+    """Raises an error if a file could not be written, before anything is computed; `files` are by their options' names.
 
     `plot` is a picture by Matplotlib, and `html` a page by Plotly.
 

@@ -75,7 +75,7 @@ class Dataset:
             if array is not None:
                 _check_finite(name, array, self.feature_names if name == "x" else None)
         if self.weight is not None and not (bool((self.weight >= 0).all()) and bool(self.weight.sum() > 0)):
-            raise DataError(f"weight begins at {self.weight.min()}, expected numbers of at least 0, not all 0")
+            raise DataError(f"weight contains {self.weight.min()}; weights must be non-negative and not all zero")
 
     def __len__(self) -> int:
         return len(self.x)

@@ -1,1 +1,1 @@
-"""Looking at the optimisation: checks of gradients, curvature, noise, and callbacks that watch a training."""
+"""Diagnostics of the optimisation: gradient checks, curvature, noise, and callbacks that watch a training."""

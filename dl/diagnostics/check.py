@@ -1,4 +1,4 @@
-"""Gradients against central differences, for the library's layers and for users' own."""
+"""Compares gradients with central differences, for built-in and for custom layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = (6e-6, 6e-7)  # the best one for third derivatives of 1, and one that st
 
 @dataclass(frozen=True)
 class Checked:
-    """One array of gradients: how many elements were compared, and the one that differs most."""
+    """The result for one array: how many elements were compared, and the one that differs most."""
 
     name: str
     elements: int
@@ -35,12 +35,12 @@ class Checked:
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """What `check_gradients` found; prints as a table.
+    """The result of `check_gradients`; prints as a table.
 
     Attributes
     ----------
     rows : a `Checked` for the input x and for each trained parameter.
-    tolerance : errors up to it pass.
+    tolerance : the largest error that passes.
     """
 
     rows: tuple[Checked, ...]
@@ -48,7 +48,7 @@ class GradientCheck:
 
     @property
     def worst(self) -> Checked:
-        """The array with the greatest error."""
+        """The array with the largest error."""
         return max(self.rows, key=lambda row: row.error)
 
     @property
@@ -85,18 +85,17 @@ def check_gradients(
 ) -> GradientCheck:
     """Compares gradients with central differences (f(θ + h) − f(θ − h)) / 2h, in float64.
 
-    For a model, a layer, or a layer of one's own. The gradient with respect to x is checked as well, where x are not
-    tokens. The error of an
-    element is |difference − gradient| / (1 + |difference|). Where a kink lies between the two sides, as ReLU's, a
-    smaller h is tried.
+    Works for models, single layers and custom layers. The gradient with respect to x is checked as well, unless x are
+    tokens. The error of an element is |difference − gradient| / (1 + |difference|). If there is a kink between the two
+    sides, such as ReLU's, a smaller h is tried.
 
     Parameters
     ----------
-    model : a copy of it is taken to float64; its weights are drawn from `seed` if there are none.
-    loss : by default the squared error against random numbers, for a layer by itself.
+    model : a float64 copy is checked; its weights are drawn from `seed` if there are none.
+    loss : for a single layer, by default the squared error against random numbers.
     x, y : some rows and their targets.
-    train, seed, step : whether dropout is on, and whose mask it has.
-    most : elements compared in each array, drawn at random where there are more.
+    train, seed, step : whether dropout is on, and the seed and step of its mask.
+    most : maximum number of elements to compare in each array; they are chosen at random.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The shape of the loss around a point: extreme eigenvalues of the Hessian, and what they say."""
+"""The shape of the loss around a point, from the extreme eigenvalues of the Hessian."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..layers.base import Layer
 from ..losses.losses import Loss
 from .hessian import Hessian
 
-DENSE = 500  # weights up to which the whole Hessian is made, which is exact
+DENSE = 500  # up to so many weights the whole Hessian is computed
 WHOLE = 4096  # weights up to which Lanczos keeps all of its vectors, at most 128 MiB, and so needs no more products
 KEPT = 100  # vectors that it keeps above
 FIRST, GROWTH = 20, 1.1  # looks at what has converged: after so many products, and from one to the next
@@ -40,19 +40,20 @@ class Spectrum:
 
     @property
     def condition_number(self) -> float:
-        """λ_max / λ_min where both are above 0, else infinite: gradient descent meets no bowl there."""
+        """λ_max / λ_min if both are positive, otherwise infinite, because the loss is not convex there."""
         return self.largest / self.smallest if self.smallest > 0 else math.inf
 
     @property
     def best_rate(self) -> float:
-        """2 / (λ_max + λ_min), which shrinks a quadratic's error fastest; above 2 / λ_max it grows."""
+        """2 / (λ_max + λ_min), the fastest learning rate for a quadratic. Above 2 / λ_max, descent diverges."""
         return 2 / (self.largest + max(self.smallest, 0.0)) if self.largest > 0 else math.inf
 
     def kind(self, gradient_tolerance: float = 1e-4, flat_tolerance: float = 1e-6) -> str:
         """``"minimum"``, ``"maximum"``, ``"saddle"``, ``"flat"``, or ``"not stationary"`` where the gradient is not 0.
 
-        Eigenvalues within ``flat_tolerance`` of the largest one's size count as 0: a point with no negative ones is a
-        minimum as far as second order can say, and ``"flat"`` where all are 0.
+        Eigenvalues smaller than ``flat_tolerance`` times the largest magnitude count as 0. A point without negative
+        eigenvalues is called a minimum, although higher orders could decide otherwise. If all are 0, it is
+        ``"flat"``.
         """
         if self.gradient_norm > gradient_tolerance:
             return "not stationary"
@@ -74,14 +75,14 @@ def spectrum(
 ) -> Spectrum:
     """The extreme eigenvalues of the loss's Hessian over x and y at the model's weights.
 
-    Up to 500 weights from the whole Hessian; beyond, by Lanczos's method from Hessian-vector products. It takes no more
-    of them than the whole Hessian would, and for networks a tenth to a quarter. Above 4,096 weights SciPy's eigsh,
-    which begins anew from a hundred vectors, saves memory.
+    Up to 500 weights, the whole Hessian is computed. Beyond, Lanczos's method is used with Hessian-vector products. It
+    needs at most one product per weight, and for networks typically 10 to 25 % of that. Above 4,096 weights, SciPy's
+    eigsh is used, which restarts after a hundred vectors to save memory.
 
     Parameters
     ----------
-    tolerance : relative, of an eigenvalue, where Lanczos finds them.
-    iterations : the most that Lanczos may take; by default as many as there are weights, above 4,096 ten times as many.
+    tolerance : relative tolerance of an eigenvalue in Lanczos's method.
+    iterations : the limit for Lanczos's method; by default the number of weights, above 4,096 ten times that.
     options : train, seed, step, backend, arena; see `gearshift.Hessian`.
 
     Warns
@@ -93,7 +94,7 @@ def spectrum(
 
 
 def spectrum_of(hessian: Hessian, tolerance: float = 1e-6, iterations: int | None = None) -> Spectrum:
-    """The same for a `Hessian` at its present weights."""
+    """As `spectrum`, for a `Hessian` at its current weights."""
     value = hessian.refresh()
     if not math.isfinite(value):
         raise NonFiniteLoss(f"spectrum: the loss is {value:g} at these weights, so it has no curvature")
@@ -109,7 +110,7 @@ def spectrum_of(hessian: Hessian, tolerance: float = 1e-6, iterations: int | Non
 
 
 def _lanczos(hessian: Hessian, tolerance: float, iterations: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Both ends, by Lanczos's method (1950), each vector made orthogonal to all before: exact after n products."""
+    """Both ends by Lanczos's method (1950) with full orthogonalisation, so it is exact after n products."""
     from scipy.linalg import eigh_tridiagonal
 
     n = hessian.size

@@ -1,4 +1,4 @@
-"""The loss and its gradient at a model's present weights, for checks and experiments."""
+"""The loss and its gradient at a model's current weights, for checks and experiments."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def value_and_grad(
     Parameters
     ----------
     model : its weights are drawn from `seed` if there are none; they do not change.
-    loss : of the batch; its mean over the rows is taken.
-    x, y : rows (rows, features) and their targets, as the loss wants them.
+    loss : the loss; its mean over the rows is computed.
+    x, y : rows (rows, features) and their targets, in the form that the loss expects.
     train : whether dropout is on.
-    seed, step : what dropout's mask is drawn from.
-    backend : where it is computed.
+    seed, step : determine dropout's mask.
+    backend : the backend to compute on.
 
     Returns
     -------
     loss : float
         The mean over the rows.
     gradients : dict of str to numpy.ndarray
-        On the host, of the model's dtype and the weights' shapes, by name as ``"0.weight"``.
+        Host arrays with the model's dtype and the weights' shapes, by name, such as ``"0.weight"``.
 
     Raises
     ------

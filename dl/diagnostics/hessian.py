@@ -1,4 +1,4 @@
-"""Products of a loss's Hessian with vectors, exact and without the Hessian (Pearlmutter 1994)."""
+"""Exact Hessian-vector products without computing the Hessian (Pearlmutter 1994)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .objective import Objective
 
 
 class Hessian(Objective):
-    """The Hessian H of the mean loss over x and y with respect to all weights, as something that vectors go through.
+    """The Hessian H of the mean loss over x and y with respect to all weights, as a linear operator.
 
-    Forward mode over the list of forward and backward operations: H v is the gradient's change along v. Each product
-    costs 2.4 gradients (784-512-512-10, 256 rows on NumPy) to 4.5 (64-128-10), and nothing is rounded beyond what a
-    gradient is. Where an operation has no derivative of second order (`NoTangent`: a layer of one's own with array
-    functions that have no rule), products are central differences of the gradient instead, and a warning says so once.
+    H v is the derivative of the gradient along v, computed by forward mode over the forward and backward operations.
+    A product costs as much as 2.4 gradients (784-512-512-10, 256 rows on NumPy) to 4.5 (64-128-10), and is as precise
+    as a gradient. If an operation has no second derivative (`NoTangent`: a custom layer whose array functions have no
+    rule), products are central differences of the gradient instead, and one warning says so.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Hessian(Objective):
         return self.size, self.size
 
     def refresh(self) -> float:
-        """Takes up the arena's weights and the rows that `load` was given; returns the mean loss."""
+        """Prepares products at the arena's current weights and the loaded rows; returns the mean loss."""
         return self.evaluate()
 
     def gradient(self) -> np.ndarray:
@@ -77,7 +77,7 @@ class Hessian(Objective):
 
     @underflowing
     def __matmul__(self, vector: Any) -> np.ndarray:
-        """H v for v (n,): one number for each trained weight, parameter by parameter in the model's order."""
+        """H v for v (n,), which has one element for each trained weight, in the model's order."""
         vector = np.asarray(vector)
         if vector.shape not in ((self.size,), (self.size, 1)):
             raise ShapeError(f"Hessian: the vector has shape {vector.shape}; expected ({self.size},)")
@@ -86,7 +86,7 @@ class Hessian(Objective):
 
     @underflowing
     def apply(self) -> Any:
-        """H times what is in `direction`, in `product`, which is returned: both lie on the backend as the gradients do.
+        """Computes `product` = H · `direction` and returns it. Both are backend arrays in the layout of the gradients.
 
         The weights must be those of the last `refresh`.
         """
@@ -123,7 +123,7 @@ class Hessian(Objective):
 def hessian_vector_product(
     model: Layer, loss: Loss, x: Any, y: Any, v: Mapping[str, Any], **options: Any
 ) -> dict[str, np.ndarray]:
-    """H v for one v, given and returned as arrays by parameters' names; see `Hessian`, which is made once for many.
+    """H v for arrays v by parameter name, returned likewise. For many products, make one `Hessian` instead.
 
     Raises
     ------

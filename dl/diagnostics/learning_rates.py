@@ -1,4 +1,4 @@
-"""Choosing the learning rate by trial: some values for about a hundred steps each, and the best is kept."""
+"""Trials of several learning rates, about a hundred steps each, to find the best."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Trial:
     Attributes
     ----------
     lr : the rate.
-    loss : over the rows that trials are compared on, after the last step; infinite where training failed.
-    steps, losses : points of the curve: steps taken, and the mean loss of the batches since the point before.
+    loss : the loss after the last step, over the rows for comparison; infinite if training failed.
+    steps, losses : points of the curve: steps taken, and the mean loss since the previous point.
     """
 
     lr: float
@@ -53,7 +53,7 @@ class Trials:
     Attributes
     ----------
     before : the loss before the first step.
-    baseline : the least loss of one answer for all rows, as of the mean; None where it is not known.
+    baseline : the lowest loss of a constant prediction, such as the mean; None if it is not known.
     """
 
     rows: tuple[Trial, ...]
@@ -63,12 +63,12 @@ class Trials:
 
     @property
     def best(self) -> float:
-        """The rate after which the loss is least.
+        """The rate with the lowest loss.
 
         Raises
         ------
         ConfigurationError
-            The loss fell with none, or with none below that of one answer for all rows.
+            No rate lowered the loss, or none below that of a constant prediction.
         """
         row = min(self.rows, key=lambda row: row.loss)
         if row.loss < self.before and not self.learned(row):
@@ -86,11 +86,11 @@ class Trials:
         return row.lr
 
     def learned(self, row: Trial) -> bool:
-        """Whether a trial ended at a loss below that of before, and of one answer for all rows."""
+        """Whether a trial ended below the initial loss and below the baseline."""
         return row.loss < self.before and (self.baseline is None or row.loss < self.baseline)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, as JSON can hold it: None for an infinite loss."""
+        """All results as JSON values, with None for an infinite loss."""
         table = asdict(self)
         for row in table["rows"]:
             row["loss"] = row["loss"] if math.isfinite(row["loss"]) else None
@@ -140,12 +140,12 @@ def learning_rate_trials(
 
     Parameters
     ----------
-    make : returns a new trainer for a rate; with one seed, all begin at the same weights.
+    make : returns a new trainer for a learning rate; use one seed, so that all start from the same weights.
     data, y : training data, as `Trainer.fit` takes them.
     rates : the learning rates.
-    iterations : steps a trial takes.
-    batch_size : rows a step.
-    advance : called with the number of trials done and the least loss.
+    iterations : steps per trial.
+    batch_size : rows per step.
+    advance : progress callback, called with the number of finished trials and the lowest loss.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def _trial(trainer: Trainer, rate: float, parts: list[Dataset], held: Dataset, b
 
 
 def _parts(dataset: Dataset, iterations: int, batch_size: int, seed: int) -> list[Dataset]:
-    """The rows of all steps in order, in up to `POINTS` parts of whole batches; rows come again where they are few."""
+    """The rows of all steps in up to `POINTS` parts of whole batches. Rows are repeated if there are too few."""
     key, wanted = key_of(seed), iterations * batch_size
     epochs = -(-wanted // len(dataset))
     order = np.concatenate([permutation(np, key, len(dataset), epoch) for epoch in range(epochs)])[:wanted]

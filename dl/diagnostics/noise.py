@@ -1,4 +1,4 @@
-"""How far a minibatch's gradient is from the whole one: its standard error against batch size."""
+"""The standard error of a minibatch's gradient as a function of the batch size."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class GradientNoise:
     Attributes
     ----------
     variance : tr Σ, the sum over weights of the variance of one row's gradient, unbiased.
-    squared_norm : |G|² of the mean gradient, unbiased; below 0 where noise hides it.
-    rows : that it was estimated from.
+    squared_norm : |G|² of the mean gradient, unbiased; below 0 if noise hides it.
+    rows : number of rows used for the estimate.
     """
 
     variance: float
@@ -41,7 +41,7 @@ class GradientNoise:
 
     @property
     def noise_scale(self) -> float:
-        """tr Σ / |G|², the batch size whose error is as long as the gradient (McCandlish et al. 2018)."""
+        """tr Σ / |G|², the batch size whose standard error equals the gradient's norm (McCandlish et al. 2018)."""
         return self.variance / self.squared_norm if self.squared_norm > 0 else np.inf
 
 
@@ -49,12 +49,12 @@ class GradientNoise:
 def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256, **options: Any) -> GradientNoise:
     """Estimates the noise of the gradient at a model's weights from the gradients of single rows, one by one.
 
-    Works for all layers whose rows do not depend on each other; ``gearshift bench`` has a faster way for dense ones.
-    Each row has a dropout mask of its own.
+    Works for all layers that process rows independently. ``gearshift bench`` has a faster method for Linear layers.
+    Each row has its own dropout mask.
 
     Parameters
     ----------
-    most : rows taken, drawn at random from `seed`.
+    most : maximum number of rows, chosen at random with `seed`.
     options : train, seed, step, backend, arena; see `gearshift.Hessian`.
 
     Raises
@@ -62,7 +62,7 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     DataError
         There are fewer than 2 rows.
     ConfigurationError
-        A layer takes statistics of its batch: a single row then has no gradient of its own.
+        A layer uses statistics of its batch, so a single row has no gradient of its own.
     """
     data = as_learned(matched(as_dataset(x, y), model.feature_names), model, loss)
     if min(most, len(data)) < 2:

@@ -1,4 +1,4 @@
-"""The mean loss over given rows as a function of the weights: bound once, evaluated as often as one likes."""
+"""The mean loss over given rows as a function of the weights: bound once, evaluated many times."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ..step.state import new_counters
 
 
 class Objective:
-    """The mean loss over x and y, and its gradient, at weights that lie in an arena.
+    """The mean loss over x and y, and its gradient, at the weights of an arena.
 
     Parameters
     ----------
     model : its weights are drawn from `seed` if there are none; they do not change.
     x, y : rows and their targets.
     train : whether dropout is on; its mask is that of `seed` and `step`.
-    arena : holds the weights, as a trainer's ``state.arena``; by default one of its own, with a copy of the model's.
+    arena : holds the weights, such as a trainer's ``state.arena``; by default a new one with a copy of the weights.
     """
 
     @underflowing
@@ -65,13 +65,13 @@ class Objective:
         return Plan(program.graph, self.backend, self.arena, self._shared, self.rows)
 
     def check(self, data: Dataset) -> None:
-        """Raises where rows or targets do not fit the model and the loss: compiled loops take them as good."""
+        """Raises an error if rows or targets do not fit the model and the loss; compiled loops do not check them."""
         self.loss.check(data, self.program.prediction.example_shape)
         check_categories(self.program.graph, self.program.x, data)
 
     @underflowing
     def load(self, x: Any, y: Any, step: int | None = None) -> None:
-        """Takes other rows, as many as before, which have been checked, and, where given, the masks of `step`."""
+        """Loads as many other rows, which must be checked already, and optionally the dropout masks of `step`."""
         program, asarray = self.program, self.backend.asarray
         if step is not None:
             self._counters[STEP] = step
@@ -87,7 +87,7 @@ class Objective:
 
     @underflowing
     def evaluate(self) -> float:
-        """The same, and the gradient, which is then in ``arena.gradients``."""
+        """The mean loss; the gradient is then in ``arena.gradients``."""
         self.plan.once(self.rows, "forward", "backward")
         return self._mean()
 
@@ -102,7 +102,7 @@ class Objective:
         return sum(parameter.size for parameter in self.trained)
 
     def flatten(self, buffer: Any) -> np.ndarray:
-        """A buffer of the arena's layout as one vector (size,) on the host: the weights in the model's order."""
+        """A buffer in the arena's layout as one host vector (size,) in the model's order of weights."""
         parts = [self.backend.to_numpy(self.arena.view(buffer, parameter)).ravel() for parameter in self.trained]
         return np.concatenate(parts)
 

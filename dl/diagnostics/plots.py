@@ -1,4 +1,4 @@
-"""Pictures of a training run. Matplotlib is imported here alone, and never its global state."""
+"""Plots of a training run, without Matplotlib's global state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gradient_norms(history: History, path: str | Path | None = None) -> Any:
 
 
 def curvature(history: History, path: str | Path | None = None) -> Any:
-    """What a step gains to first order and loses to curvature, as `Curvature` recorded it; returns the figure."""
+    """The first- and second-order change of the loss in a step, as `Curvature` recorded them; returns the figure."""
     names = {"descent": "ε gᵀg", "curvature": "½ ε² gᵀHg"}
     return _against_epochs(history, names, "change of the loss in a step", "Curvature", path)
 
@@ -45,7 +45,7 @@ def standard_error(noise: GradientNoise, path: str | Path | None = None) -> Any:
 
 
 def _against_epochs(history: History, names: dict[str, str], what: str, callback: str, path: str | Path | None) -> Any:
-    """Columns of a history on a logarithmic scale, under the names they are shown by."""
+    """Plots columns of a history, by their labels, on a logarithmic scale."""
     if not len(history) or not any(name in history[-1] for name in names):
         raise DataError(f"there is nothing to plot: train with callbacks=[gs.{callback}(x, y)]")
     figure, (axes,) = _panels(1)

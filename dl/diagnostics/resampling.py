@@ -24,7 +24,7 @@ class BiasVariance:
     error : mean of (prediction − y)².
     bias : mean of (mean prediction − y)²; it holds the irreducible error, unless the truth is known.
     variance : mean of (prediction − mean prediction)².
-    irreducible : mean of (y − truth)²; NaN where the truth is not known. It is then no part of `bias`, and
+    irreducible : mean of (y − truth)²; NaN if the truth is not known. It is then no part of `bias`, and
         ``error = bias + variance + irreducible`` up to the chance correlation of noise and predictions.
     predictions : (draws, rows, …).
     """

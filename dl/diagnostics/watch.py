@@ -1,4 +1,4 @@
-"""Callbacks that look at a training from epoch to epoch, on rows of their own, and add to its records."""
+"""Callbacks that examine the training after each epoch, on given rows, and add values to its records."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FLAT = "flat_epochs"
 class GradientNorms(Callback):
     """Records ‖g‖ of each parameter, as ``"gradient_norm 0.weight"``, and of all, ``"gradient_norm"``.
 
-    Gradients that shrink or grow from layer to layer are vanishing or exploding.
+    Gradients that shrink from layer to layer are vanishing; those that grow are exploding.
 
     Parameters
     ----------
-    x, y : the rows whose loss is differentiated, always the same.
+    x, y : the rows used for the gradient, the same in every epoch.
     """
 
     def __init__(self, x: Any, y: Any) -> None:
@@ -53,14 +53,14 @@ class GradientNorms(Callback):
 
 
 class Curvature(Callback):
-    """Records what a step of gradient descent gains to first order, ε gᵀg, and loses to curvature, ½ ε² gᵀHg.
+    """Records the first-order decrease ε gᵀg and the second-order increase ½ ε² gᵀHg of the loss in a step.
 
-    Where the second outgrows the first, ill-conditioning holds training up although the gradient is large
+    If the second is larger than the first, ill-conditioning slows training although the gradient is large
     (Goodfellow et al. 2016, section 8.2.1). Keys are ``"descent"`` and ``"curvature"``.
 
     Parameters
     ----------
-    x, y : the rows whose loss is looked at, always the same.
+    x, y : the rows used for the loss, the same in every epoch.
     """
 
     def __init__(self, x: Any, y: Any) -> None:
@@ -85,20 +85,20 @@ class Curvature(Callback):
 
 
 class FlatStretch(Callback):
-    """Notices that the loss has not fallen by a share of itself for some epochs; can start again from other weights.
+    """Detects that the loss has not fallen for some epochs; can start again from new weights.
 
-    Records ``"flat_epochs"``, for how many it has stood still; from these records an interrupted training goes on.
+    Records ``"flat_epochs"``, the number of epochs without progress. A resumed training continues from these records.
 
     Parameters
     ----------
-    epochs : how long the loss may stand still.
-    share : a fall by less than this share of the loss is no fall.
-    monitor : the measure watched; it should fall.
-    restart : draw new weights before the next epoch, at most `restarts` times; else a line is logged.
+    epochs : number of epochs without progress that count as a flat stretch.
+    share : the loss must fall by at least this fraction to count as progress.
+    monitor : the measure to watch; lower is better.
+    restart : draw new weights before the next epoch, at most `restarts` times; otherwise only log a message.
 
     Attributes
     ----------
-    found : epochs at which a flat stretch was noticed.
+    found : epochs at which a flat stretch was detected.
 
     Raises
     ------
@@ -135,7 +135,7 @@ class FlatStretch(Callback):
         self._due = False
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        """Looks at the record.
+        """Checks the record for progress.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class FlatStretch(Callback):
             )
 
     def _look(self, record: dict[str, float]) -> int:
-        """Takes in a record; for how many epochs the loss has stood still."""
+        """Adds a record; returns the number of epochs without progress."""
         value = record[self.monitor]
         fallen = value < self.best * (1 - self.share)
         flat = 0 if fallen else self.since + 1

@@ -1,4 +1,4 @@
-"""What the estimators' parameters may be: checked by `fit`, as scikit-learn has it, not by the constructor."""
+"""Checks of the estimators' parameters. As in scikit-learn, `fit` checks them, not the constructor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def real(low: float, high: float = math.inf, *, above: bool = False, below: bool
 
 
 def whole(low: int) -> Check:
-    """A whole number of at least `low`."""
+    """An integer of at least `low`."""
     return lambda value: is_whole(value) and value >= low, f"a whole number of at least {low}"
 
 
@@ -52,7 +52,7 @@ def widths(value: Any) -> list[int]:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number and no bool."""
+    """Whether it is an integer and no bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 

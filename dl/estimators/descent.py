@@ -47,7 +47,7 @@ class Descent:
     model : its weights change with each epoch.
     data : x (rows, features) and targets.
     weights : of the rows, (rows,), or None: the gradient of a batch is a weighted mean.
-    batch_size : rows a step, at most those of `data`.
+    batch_size : rows per step, at most those of `data`.
     seed : of dropout.
     """
 
@@ -125,7 +125,7 @@ class Descent:
         return float(len(rows) if self._row_weights is None else self._row_weights[rows].sum())
 
     def _square(self) -> float:
-        """The sum of all weights' squares; 0 where nothing is penalised. A look at the device."""
+        """The sum of all weights' squares; 0 if nothing is penalised. A look at the device."""
         if not self.objective.alpha:
             return 0.0
         return float((self._weights * self._weights).sum())

@@ -56,7 +56,7 @@ class Labels:
         return CrossEntropyLoss() if self.kind == "multiclass" else BCEWithLogitsLoss()
 
     def check(self, y: Any, *, all_of_them: bool) -> None:
-        """Raises where y has classes that are not known, or, with `all_of_them`, lacks one."""
+        """Raises an error if y has classes that are not known, or, with `all_of_them`, lacks one."""
         new = Labels.of(y)
         if (new.kind == "multilabel") != (self.kind == "multilabel"):
             raise DataError(f"y is {new.kind}, but the classifier was fitted on {self.kind} targets")

@@ -24,7 +24,7 @@ class Network:
     Parameters
     ----------
     coefs : weights of each layer, (inputs, outputs).
-    intercepts : biases of each layer, (outputs,), or None where there are none.
+    intercepts : biases of each layer, (outputs,), or None if there are none.
     activations : names of the hidden layers' activations; outputs have none.
     """
 

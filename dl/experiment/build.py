@@ -139,7 +139,7 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
 
 
 def scaling_of(configuration: Configuration, splits: Splits, loss: Loss) -> TargetScaling | None:
-    """How the targets of a training are scaled: by the spread that the training part has; None where they are not."""
+    """How the targets of a training are scaled: by the spread that the training part has; None if they are not."""
     train = splits.train
     if not configuration.data.standardize_target or configuration.autoencoder.kind != "none" or train.y is None:
         return None

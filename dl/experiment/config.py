@@ -358,7 +358,7 @@ def parse_text(text: str, path: str | Path, settings: Sequence[str] = ()) -> Con
 def _parsed(kind: type[Kind], text: str, path: str | Path, settings: Sequence[str]) -> Kind:
     try:
         table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also whole numbers of thousands of digits, which Python refuses
+    except (ValueError, RecursionError) as error:  # also integers of thousands of digits, which Python refuses
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
     try:
         return parse_as(kind, table, settings)

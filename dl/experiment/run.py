@@ -79,7 +79,7 @@ class Run:
 
     @property
     def data(self) -> Identity | None:
-        """What tells the data that the run was trained on from others; None where an older version wrote it."""
+        """What tells the data that the run was trained on from others; None if an older version wrote it."""
         return _recorded(self.path)
 
     @property
@@ -273,7 +273,7 @@ class RunWriter(Callback):
             self._best = None
 
     def _check_place(self, trainer: Trainer) -> None:
-        """Raises where the directory is no longer the one that was opened: half a run would begin elsewhere."""
+        """Raises an error if the directory is no longer the one that was opened: half a run would begin elsewhere."""
         try:
             found = self.path.stat()
             here = self._place in (None, (found.st_dev, found.st_ino))
@@ -309,7 +309,7 @@ def recognised(path: Path, splits: Splits, *, targets: bool = True) -> tuple[Spl
     -------
     splits : the data, with columns and classes in the order of the run's.
     identity : of these.
-    changes : what is different from the run's, in words; none where an older version wrote it.
+    changes : what is different from the run's, in words; none if an older version wrote it.
 
     Raises
     ------

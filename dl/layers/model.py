@@ -91,7 +91,7 @@ class Model(Layer):
         if any(symbol not in self.inputs for symbol in needed):
             raise ConfigurationError("Model: the output needs an Input that is not among inputs")
         if len(needed) != len(self.inputs):
-            raise ConfigurationError("Model: inputs has an item that the output does not need, or that is no Input")
+            raise ConfigurationError("Model: every item of inputs must be a gs.Input that the output depends on")
         self.layers = list(dict.fromkeys(symbol.layer for symbol in self.symbols if symbol.layer is not None))
         self.astype(dtype)
 

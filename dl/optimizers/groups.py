@@ -56,6 +56,7 @@ def members(groups: Sequence[ParameterGroup], parameters: Sequence[Parameter]) -
         if i not in numbers:
             names = ", ".join(parameter.name for parameter in parameters)
             raise ConfigurationError(
-                f"ParameterGroup {group.names!r} has no parameter that no earlier group has taken; there are: {names}"
+                f"ParameterGroup {group.names!r} matches no parameter, or only ones already in an earlier group; the "
+                f"parameters are: {names}"
             )
     return numbers

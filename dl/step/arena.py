@@ -143,7 +143,7 @@ class Arena:
         return self._slices[name].start
 
     def range_of(self, name: str) -> int:
-        """The number of the range that a trained parameter lies in, or 0 where there is none."""
+        """The number of the range that a trained parameter lies in, or 0 if there is none."""
         start = self.offset(name)
         return next((i for i, (low, high, *_) in enumerate(self.ranges) if low <= start < high), 0)
 

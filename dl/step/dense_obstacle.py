@@ -35,7 +35,7 @@ class Obstacle:
     Parameters
     ----------
     what : in words, as ``"sample weights"``.
-    layer : the path of the layer that it belongs to, as ``"2"``; empty where it is no layer's.
+    layer : the path of the layer that it belongs to, as ``"2"``; empty if it is no layer's.
     """
 
     what: str
@@ -43,7 +43,7 @@ class Obstacle:
 
 
 def obstacle(graph: Graph) -> Obstacle | None:
-    """The first part of the graph that the compiled loop does not cover; None where it covers the whole graph.
+    """The first part of the graph that the compiled loop does not cover; None if it covers the whole graph.
 
     It covers graphs that gather a batch, multiply, add biases and apply activations layer after layer, and score, and,
     in training, go back the same way and update.

@@ -159,7 +159,7 @@ class DensePlan(Plan):
         self._source.counters[...], self._totals[...] = counters[0], totals[0]
 
     def _integers(self, rows: int) -> Integers:
-        """Those of a batch of so many rows: empty where it is not taken as integers."""
+        """Those of a batch of so many rows: empty if it is not taken as integers."""
         if self._bytes is not None and rows >= matrix_product.FEW:
             return self._bytes.integers()
         none, empty = np.zeros(0, np.int16), np.zeros(0, self.arena.dtype)

@@ -93,19 +93,19 @@ class Predictor:
 
 
 def check_categories(graph: Graph, x: Value, data: Dataset) -> None:
-    """Raises where the model takes rows of x for numbers of categories, and those of `data` are none."""
+    """Raises an error if the model takes rows of x for numbers of categories, and those of `data` are none."""
     if x in graph.categories:
         data.check_categories(graph.categories[x])
 
 
 def check_data(data: Dataset, program: Program, loss: Loss) -> None:
-    """Raises where rows or targets do not fit the model and the loss: compiled loops take them as good."""
+    """Raises an error if rows or targets do not fit the model and the loss: compiled loops take them as good."""
     loss.check(data, program.prediction.example_shape)
     check_categories(program.graph, program.x, data)
 
 
 def means(totals: np.ndarray, loss: Loss, unit: float = 1.0) -> dict[str, float]:
-    """The averages of a loss's metrics from their totals, the loss times `unit`; all are NaN where the loss is."""
+    """The averages of a loss's metrics from their totals, the loss times `unit`; all are NaN if the loss is."""
     found = {name: float(total / max(totals[0], 1)) for name, total in zip(loss.metrics, totals[1:], strict=True)}
     if math.isnan(found["loss"]):
         return dict.fromkeys(found, math.nan)

@@ -34,7 +34,7 @@ def log_what_prevents(
 
 
 def prevents(graph: Graph, model: Layer, loss: Loss, optimizer: Optimizer, accumulate: int = 1) -> str:
-    """The layer or option that the compiled loop does not cover; empty where it covers all."""
+    """The layer or option that the compiled loop does not cover; empty if it covers all."""
     if optimizer.on_host:
         return f"the optimizer {type(optimizer).__name__}"
     return f"accumulate={accumulate}" if accumulate > 1 else named(graph, model, loss, optimizer)
@@ -46,7 +46,7 @@ def compiles(backend: Backend) -> bool:
 
 
 def named(graph: Graph, model: Layer, loss: Loss, optimizer: Optimizer) -> str:
-    """What the loop does not cover, by the names of classes and layers; empty where it covers the graph."""
+    """What the loop does not cover, by the names of classes and layers; empty if it covers the graph."""
     found = obstacle(graph)
     if found is None:
         return ""

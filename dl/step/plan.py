@@ -52,7 +52,7 @@ class Plan:
     Attributes
     ----------
     kind : "list" where a step runs operation by operation, "chain" where it is one compiled loop.
-    team : the threads that run a step together; None where the calling thread runs it.
+    team : the threads that run a step together; None if the calling thread runs it.
     """
 
     kind: Literal["list", "chain"] = "list"

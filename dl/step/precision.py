@@ -1,4 +1,4 @@
-"""Which precisions a model can train in, and where."""
+"""The precisions that a model can train in, and the backends that support them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PRECISIONS = {
 
 
 def check_precision(precision: str, dtype: str, backend: Backend) -> None:
-    """Raises where a model of `dtype` cannot train in a precision on a backend; loads what the precision needs.
+    """Raises an error if a model of `dtype` cannot train in a precision on a backend; loads what the precision needs.
 
     Raises
     ------
     ConfigurationError
-        The precision is unknown, is for models of another dtype, or is not there on the backend.
+        The precision is unknown, is for models of another dtype, or is not supported by the backend.
     """
     if precision not in PRECISIONS:
         raise ConfigurationError(
@@ -35,9 +35,10 @@ def check_precision(precision: str, dtype: str, backend: Backend) -> None:
         )
     if precision not in backend.precisions:
         raise ConfigurationError(
-            f"Trainer: precision {precision!r} is not there on backend {backend.name!r}, which has "
-            f"{', '.join(backend.precisions)}; it needs a GPU with nvmath-python"
-            + ("" if precision == "float16" else ", of compute capability 8.0")
-            + ("" if precision == "tf32" else ", or backend 'numpy', which computes the same, slowly")
+            f"Trainer: backend {backend.name!r} supports {', '.join(backend.precisions)}, but not {precision!r}. "
+            "Use an NVIDIA GPU"
+            + ("" if precision == "float16" else " (compute capability 8.0)")
+            + " with nvmath-python"
+            + ("" if precision == "tf32" else ", or backend 'numpy' (slow)")
         )
     short.load(precision)

@@ -33,7 +33,7 @@ def snapshot(value: Any) -> Any:
 def recheck(value: Any) -> None:
     """Checks the attributes of an optimizer or schedule that were set by hand, as its constructor does.
 
-    What the constructor derives from its arguments is derived anew. Classes of a user's own are taken as they are.
+    What the constructor derives from its arguments is derived anew. Classes written by users are taken as they are.
 
     Raises
     ------

@@ -30,7 +30,7 @@ def together(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def check_slots(optimizer: Optimizer) -> None:
-    """Raises ConfigurationError where an optimizer's slot has the name of another array of a run."""
+    """Raises ConfigurationError if an optimizer's slot has the name of another array of a run."""
     kind = type(optimizer).__name__
     if len(set(optimizer.slots)) < len(optimizer.slots):
         raise ConfigurationError(f"{kind}: slots is {optimizer.slots!r}; expected different names")

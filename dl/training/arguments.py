@@ -1,4 +1,4 @@
-"""What a `Trainer` and its `fit` refuse: each argument that cannot be meant, by name, with what was expected."""
+"""Checks of the arguments of `Trainer` and `Trainer.fit`. Errors name the argument and what was expected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_trainer(
     groups: Sequence[Any],
     regularizer: Any,
 ) -> None:
-    """Raises ConfigurationError where an argument of `Trainer` has the wrong type or is out of its range."""
+    """Raises ConfigurationError if an argument of `Trainer` has the wrong type or is out of its range."""
     for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
         if not isinstance(value, kind):
             raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
@@ -66,7 +66,7 @@ def check_fit(
     order: Any,
     accumulate: Any,
 ) -> None:
-    """Raises ConfigurationError where an argument of `Trainer.fit` is out of its range or cannot be measured."""
+    """Raises ConfigurationError if an argument of `Trainer.fit` is out of its range or cannot be measured."""
     counts = (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1))
     for name, value, least in (*counts, ("accumulate", accumulate, 1)):
         if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):

@@ -1,4 +1,4 @@
-"""What can be done along the way: the hooks of a training run."""
+"""Callbacks: the hooks of a training run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Training(Protocol):
 
 
 class Callback:
-    """Every hook, doing nothing. ``trainer.stop()`` in any of them ends training at the next batch boundary."""
+    """All hooks; they do nothing by default. ``trainer.stop()`` in a hook ends training at the next batch boundary."""
 
     def on_train_begin(self, trainer: Training) -> None:
         """Called once, before the first step."""
@@ -60,10 +60,10 @@ class Callback:
         """Called before each epoch; ``trainer.epoch`` epochs are finished."""
 
     def on_tick(self, trainer: Training) -> None:
-        """Called between batches, at most four times a second: ``trainer.step`` steps were taken."""
+        """Called between batches, at most four times per second; ``trainer.step`` steps have been taken."""
 
     def on_epoch_end(self, trainer: Training, record: dict[str, float]) -> None:
-        """Called after each epoch and its validation, with the epoch's record, which may be added to."""
+        """Called after each epoch and its validation, with the epoch's record. The callback may add values to it."""
 
     def on_train_end(self, trainer: Training, history: History) -> None:
         """Called once, also after an interrupt or an error."""

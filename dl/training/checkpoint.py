@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 from ..layers.files import take_scaling
 from ..storage.models import CONFIGURATION, beside, metadata_of, naming, read_model, take_feature_names
 
-FREE = ("lr", "weight_decay")  # settings of an optimizer that may change where training goes on
+FREE = ("lr", "weight_decay")  # settings of an optimizer that may change when training continues
 
 
 def save_trainer(trainer: Training, path: str | Path, configuration: str = "") -> None:
-    """Writes everything from which training goes on to the same bits.
+    """Writes everything that training needs to continue with bit-identical results.
 
-    `configuration` is the run's, as TOML, to which a resumed one is compared.
+    `configuration` is the run's configuration as TOML; a resumed run is compared with it.
     """
     save_tensors(path, *_packed(trainer, trainer.early_stopping.weights, configuration))
 
 
 def check_trainer(trainer: Training, path: str | Path, configuration: str, *, best: bool) -> None:
-    """Raises CheckpointError where `save_trainer` will fail, whatever the training does; nothing is written.
+    """Raises CheckpointError if `save_trainer` will fail, whatever the training does; nothing is written.
 
-    `best` says that early stopping will keep weights.
+    `best` tells whether early stopping will keep weights.
     """
     state = trainer.state
     weights = strip(state.pack(), "model.") if best else {}
@@ -73,19 +73,19 @@ def _packed(
 
 
 def _settings(optimizer: Optimizer) -> dict[str, Any]:
-    """The settings that an optimizer's states belong to. The rate and the decay may change between two steps."""
+    """The optimizer settings that its states depend on. The learning rate and the decay may change at any time."""
     settings = {name: value for name, value in vars(optimizer).items() if name not in FREE and name[0] != "_"}
     return json.loads(json.dumps(settings, default=repr))
 
 
 def load_trainer(trainer: Training, path: str | Path) -> None:
-    """Takes over what `save_trainer` wrote, into a trainer of the same model, loss and kind of optimizer."""
+    """Loads what `save_trainer` wrote into a trainer with the same model, loss and type of optimizer."""
     from ..storage.description import check_records
 
     tensors, metadata = read_model(path)
     run = metadata["run"]
     if run is None:
-        raise CheckpointError(f"{path} holds a model alone: it can be loaded with gearshift.load, not trained on from")
+        raise CheckpointError(f"{path} holds only a model: use gearshift.load; training cannot go on from it")
     with naming(path):
         if metadata["model"] != trainer.model.describe():
             raise CheckpointError(f"it holds another model: {build(metadata['model'])}, expected {trainer.model}")

@@ -15,7 +15,7 @@ class EarlyStopping:
     Parameters
     ----------
     patience : epochs without improvement after which training stops; None never stops.
-    monitor : the measure; ``"…loss"`` should fall, any other should rise.
+    monitor : the measure. For ``"…loss"`` lower is better, otherwise higher.
     """
 
     patience: int | None = None
@@ -25,7 +25,7 @@ class EarlyStopping:
     weights: dict[str, np.ndarray] = field(default_factory=dict)
 
     def improved(self, record: dict[str, float]) -> bool:
-        """Notes an epoch's record; whether its measure is the best so far."""
+        """Adds an epoch's record; returns whether its measure is the best so far."""
         value = record[self.monitor]
         falling = self.monitor.endswith("loss")
         best = self.best if self.best is not None else math.inf if falling else -math.inf

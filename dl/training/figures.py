@@ -1,4 +1,4 @@
-"""Figures. Matplotlib is imported here alone, and never its global state."""
+"""Figures. Only this module imports Matplotlib, without its global state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def saved(figure: Any, path: str | Path | None, **options: Any) -> Any:
 
 
 def new_figure(size: tuple[float, float]) -> Any:
-    """A figure of so many inches.
+    """A figure of the given size in inches.
 
     Raises
     ------

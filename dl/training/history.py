@@ -1,4 +1,4 @@
-"""What training reports: a record an epoch."""
+"""The history of a training: one record per epoch."""
 
 from __future__ import annotations
 

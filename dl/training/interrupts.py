@@ -1,4 +1,4 @@
-"""Ctrl-C while a step runs, and while one is made ready."""
+"""Ctrl-C while a step runs, and while one is prepared."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 @contextmanager
 def interrupts(stop: Callable[[str], None]) -> Iterator[None]:
-    """Turns Ctrl-C, however often, into ``stop("interrupt")``: an interrupt inside a step would leave it half done.
+    """Turns Ctrl-C into ``stop("interrupt")``, because an interrupt inside a step would leave it incomplete.
 
-    Outside the main thread, which alone hears of signals, and where another language handles them, it changes nothing.
+    It has no effect outside the main thread, or if SIGINT is handled outside Python.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is None or threading.current_thread() is not threading.main_thread():
@@ -33,10 +33,10 @@ def interrupts(stop: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def unswallowed() -> Iterator[None]:
-    """Raises KeyboardInterrupt at the end where Ctrl-C raised one inside that came to nothing.
+    """Raises KeyboardInterrupt at the end if Ctrl-C was pressed inside and the exception was lost.
 
-    Python prints, and drops, what is raised in a destructor, a weak reference's callback (imports have them) or one
-    of ctypes (LLVM calls them while it compiles). It changes nothing where Ctrl-C means something else.
+    Python prints and drops exceptions in destructors, in callbacks of weak references (used by imports) and in ctypes
+    callbacks (used by LLVM while compiling). It has no effect if SIGINT has another handler.
     """
     own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not own or threading.current_thread() is not threading.main_thread():
@@ -59,5 +59,5 @@ def unswallowed() -> Iterator[None]:
 
 
 def in_notebook() -> bool:
-    """Whether this is IPython, where an interrupted training hands back its history."""
+    """Whether this is IPython, where an interrupted training returns its history."""
     return hasattr(builtins, "__IPYTHON__")

@@ -17,11 +17,11 @@ from ..step.plan import TICK, Plan
 from ..step.stepper import Stepper
 from .callbacks import Callback, Training
 
-EVALUATION_ROWS = 1024  # rows a batch of evaluation at the least
+EVALUATION_ROWS = 1024  # rows per batch of evaluation at the least
 
 
 class Loop:
-    """Runs planned steps; the host looks at the device at ticks and at the end of an epoch, and not in between."""
+    """Runs planned steps. The host reads the device only at the end of an epoch and a few times per second."""
 
     def __init__(
         self,
@@ -64,14 +64,14 @@ class Loop:
         self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def _follow(self) -> Stepper:
-        """Takes up what was changed by hand since the steps before; what runs the next steps."""
+        """Applies settings that users changed since the last steps; returns the stepper for the next steps."""
         trainer, spec = self.trainer, self.trainer.spec
         now = spec.bound_into_plan()
         if now != self._bound_for:
             trainer.check()
         self.state.follow(spec.optimizer, spec.schedule, spec.groups)
         if now != self._bound_for:
-            del self.stepper  # its memory is free for the next one
+            del self.stepper  # frees its memory for the next one
             self.stepper = Stepper(spec, self.state, self.data, self.batch_size, accumulate=self.accumulate)
             self._bound_for = now
         return self.stepper
@@ -97,7 +97,7 @@ class Loop:
             with trainer.turns:
                 trainer.epoch += 1
                 seconds, totals = time.perf_counter() - start, trainer.totals()
-                state.begin_epoch()  # before validation, so that training can go on where that fails
+                state.begin_epoch()  # before validation, so that training can continue if validation fails
                 record = self._record(totals, seconds, self.data.rows - first)
                 if trainer.early_stopping.patience is not None:
                     self._watch(record)
@@ -109,7 +109,7 @@ class Loop:
                 callback.on_epoch_end(trainer, record)
 
     def _epoch(self, callbacks: Sequence[Callback]) -> bool:
-        """Runs to the end of the epoch; False where training was stopped before."""
+        """Runs to the end of the epoch; False if training was stopped before."""
         looked = time.perf_counter()
         self._began = self.state.step, self.state.cursor
         while self.stepper.left:
@@ -126,7 +126,7 @@ class Loop:
                 for callback in callbacks:
                     callback.on_tick(self.trainer)
             if self.trainer.stopped and stepper.left:
-                self._check_finite()  # what is saved next must not hold a failed step
+                self._check_finite()  # the next checkpoint must not contain a failed step
                 return False
         self._check_finite()
         return True
@@ -146,7 +146,7 @@ class Loop:
             trainer.stop(trainer.stopped or "patience")
 
     def _check_finite(self) -> None:
-        """Raises where a step's loss was not finite, after running that step again to find the layer."""
+        """Raises an error if a step's loss was not finite, after running that step again to find the layer."""
         failed = self.state.failed_step()
         if failed < 0:
             return

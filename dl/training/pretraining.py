@@ -1,4 +1,4 @@
-"""Training of autoencoders layer by layer, and what a trained one makes of rows and codes."""
+"""Layer-by-layer training of autoencoders; codes and samples of a trained one."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .trainer import Trainer
 
 
 def pretrain(trainer: Trainer, data: Dataset, *, epochs: int, batch_size: int, verbose: bool = False) -> list[float]:
-    """Trains an autoencoder's layers one pair after another, from outside in (Bengio et al. 2007); returns the losses.
+    """Trains an autoencoder's pairs of layers from outside in (Bengio et al. 2007); returns the losses.
 
-    The first layer of the encoder and the last of the decoder learn to give back the targets; then the next pair
-    learns to give back the codes of the one before, by squared error; and so on. The weights stay in the model, whose
-    `Trainer.fit` then trains all of them jointly. ``trainer.stop()`` ends this too.
+    The first layer of the encoder and the last layer of the decoder learn to reconstruct the targets. Each further pair
+    learns to reconstruct the codes of the previous pair, with the squared error. The weights stay in the model. Call
+    `Trainer.fit` afterwards to train all layers jointly. ``trainer.stop()`` ends the pretraining, too.
 
     Parameters
     ----------
-    trainer : of a model as `autoencoder` returns; its optimizer, backend and seed are those of each pair.
+    trainer : of a model made by `autoencoder`; each pair uses its optimizer, backend and seed.
     data : rows and their targets.
-    epochs : of each pair.
+    epochs : epochs for each pair.
     """
     encoder, decoder = trainer.model.ensure_initialized(trainer.seed).children().values()  # not pair by pair alike
     layers = list(encoder.children().values())
@@ -61,7 +61,7 @@ def pretrain(trainer: Trainer, data: Dataset, *, epochs: int, batch_size: int, v
 
 
 class _StopsWith(Callback):
-    """Ends a training when another one has been asked to stop."""
+    """Ends a training if another one has been asked to stop."""
 
     def __init__(self, other: Trainer) -> None:
         self.other = other
@@ -75,16 +75,16 @@ class _StopsWith(Callback):
 
 
 def shown(loss: Loss, outputs: np.ndarray) -> np.ndarray:
-    """Outputs as they compare with targets: probabilities where the loss takes logits."""
+    """Outputs on the scale of the targets: probabilities if the loss takes logits."""
     return loss.probabilities(outputs) if loss.targets == "binary" else outputs
 
 
 def sampled(trainer: Trainer, count: int, seed: int = 0) -> np.ndarray:
-    """Rows (count, features) that a variational autoencoder's decoder makes of codes drawn from N(0, 1)."""
+    """Samples (count, features): codes drawn from N(0, 1), decoded by a variational autoencoder."""
     encoder, decoder = trainer.model.children().values()
     *_, middle = encoder.children().values()
     if not isinstance(middle, Variational):
-        raise ConfigurationError("samples are drawn from a variational autoencoder; this one's codes have no known law")
+        raise ConfigurationError("samples need a variational autoencoder; these codes have no known distribution")
     drawn = np.random.default_rng(seed).standard_normal((count, middle.out_features)).astype(trainer.model.dtype)
     return shown(trainer.loss, trainer.outputs_of(decoder, drawn))
 

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, else a line an epoch or a candidate."""
+"""Progress on standard error: a bar on a terminal, otherwise a line per epoch or candidate."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ MEASURES = {
 
 
 def progress() -> Callback:
-    """The progress display that suits standard error."""
+    """The progress display for standard error."""
     return Bar() if redraws() else Lines()
 
 
 def introduce(trainer: Training) -> None:
-    """Says, once a trainer, which backend trains, and on what."""
+    """Prints, once per trainer, the backend and the device."""
     if not trainer.introduced:
         trainer.introduced = True
         say(backends.explain(trainer.backend))
 
 
 def redraws() -> bool:
-    """Whether standard error, which a process without a console lacks, is a terminal that can draw a line anew."""
+    """Whether standard error exists and is a terminal that can redraw a line."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
@@ -51,7 +51,7 @@ def measures(record: dict[str, float]) -> str:
 
 @contextmanager
 def candidates(count: int, quiet: bool) -> Iterator[Callable[[int, float], None]]:
-    """Shows how many of a search's candidates are done; yields what is to be called with that and the best score."""
+    """Shows how many candidates of a search are done; yields a callback for this number and the best score."""
     if quiet:
         yield lambda done, best: None
     elif not redraws():
@@ -67,7 +67,7 @@ def candidates(count: int, quiet: bool) -> Iterator[Callable[[int, float], None]
 
 
 class Lines(Callback):
-    """A line an epoch."""
+    """One line per epoch."""
 
     def on_epoch_end(self, trainer: Training, record: dict[str, float]) -> None:
         speed = f"{record['samples_per_second']:,.0f} samples/s"
@@ -75,7 +75,7 @@ class Lines(Callback):
 
 
 class Bar(Callback):
-    """A bar over all epochs with loss, accuracy, samples a second and the time left."""
+    """A bar over all epochs with loss, accuracy, samples per second and the time left."""
 
     def on_train_begin(self, trainer: Training) -> None:
         from rich.console import Console
@@ -88,7 +88,7 @@ class Bar(Callback):
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        with suppress(OSError):  # a terminal that went away is no reason to stop training
+        with suppress(OSError):  # training continues if the terminal disappears
             self.bar.start()
         self.task = self.bar.add_task("", total=None, epoch="", measures="", speed="")
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What `Trainer.report` returns; prints as a table.
+    """The result of `Trainer.report`; prints as a table.
 
     Attributes
     ----------
-    classes : what the classes are called.
-    precision : (classes,) share of the rows answered with a class that have it; 0 where none was answered so.
-    recall : (classes,) share of a class's rows that were answered with it; 0 where there are none.
-    rows : (classes,) rows of each class, by their weights.
+    classes : names of the classes.
+    precision : (classes,) correct predictions divided by all predictions of the class; 0 if there are none.
+    recall : (classes,) correct predictions divided by all rows of the class; 0 if there are none.
+    rows : (classes,) sum of the weights of each class's rows.
     """
 
     classes: tuple[str, ...]
@@ -33,7 +33,7 @@ class Report:
 
     @property
     def means(self) -> dict[str, float]:
-        """Precision and recall as one number each: those of the second of two classes, else the mean over classes."""
+        """Precision and recall as one number each: of the second class if there are two, otherwise the mean."""
         pick = np.s_[1:] if len(self.classes) == 2 else np.s_[:]
         return {"precision": float(self.precision[pick].mean()), "recall": float(self.recall[pick].mean())}
 
@@ -48,7 +48,7 @@ class Report:
 
 
 def report(loss: Loss, data: Dataset, answers: np.ndarray, names: list[int | str] | None) -> Report:
-    """The report of a loss's `answers` for the rows of `data`, by scikit-learn.
+    """The report of the predictions `answers` for the rows of `data`, computed by scikit-learn.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def report(loss: Loss, data: Dataset, answers: np.ndarray, names: list[int | str
         y = y.argmax(axis=1) if y.dtype.kind == "f" else y.reshape(-1)
         answers = answers.reshape(-1)
     else:
-        raise ConfigurationError(f"{type(loss).__name__} has no classes, and so neither precision nor recall")
+        raise ConfigurationError(f"{type(loss).__name__} has no classes, so there is no precision and recall")
     count = answers.shape[1] if answers.ndim == 2 else max(2, int(y.max()) + 1, int(answers.max()) + 1)
     count = max(count, len(names or ()))
     weight = None if data.weight is None else np.repeat(data.on_host("weight"), len(answers) // len(data))

@@ -51,32 +51,32 @@ FIXED = {
     "precision": "save, and load into a Trainer of the other precision",
     "backend": "move with trainer.to(name)",
 }
-"""What the arrays of a run are made for, and what to do instead of assigning another one."""
+"""Attributes that cannot be replaced during a run, and what to do instead."""
 
 
 class Trainer:
     """Trains a model on one backend.
 
-    Settings may be changed between and during calls of `fit`, as ``trainer.optimizer.lr = 1e-4``: the next step uses
-    them. Copies, by `copy` or `pickle`, have a model of their own and train on to the same bits. Several threads may
-    use one trainer; one of them may train it.
+    You can change settings between and during calls of `fit`, for example ``trainer.optimizer.lr = 1e-4``. The next
+    step uses them. Copies made with `copy` or `pickle` have their own model and continue with bit-identical results.
+    Several threads may use one trainer, but only one of them may train it.
 
     Parameters
     ----------
-    model : its weights are drawn from `seed` at first need; weights that exist stay.
-    loss : what is minimised.
+    model : its weights are drawn from `seed` when they are first needed; existing weights are kept.
+    loss : the loss to minimise.
     optimizer : its weight decay applies to weights, not to biases.
-    schedule : multiplies the optimizer's rate at each step; by default constant.
-    clip_norm : the gradient is shortened to this norm where it is longer; None leaves it.
-    clip_value : each element of the gradient is clipped to ±clip_value, before `clip_norm`; None leaves it.
-    precision : ``"float32"`` and ``"float64"`` for all numbers; None takes the model's dtype. On a GPU also
-        ``"tf32"``: float32 whose products may round their factors to ten bits behind the point;
-        ``"bfloat16"``: activations and factors in bfloat16, parameters, optimizer states and sums in float32;
+    schedule : multiplies the optimizer's learning rate at each step; constant by default.
+    clip_norm : maximum norm of the gradient; None does not clip.
+    clip_value : each element of the gradient is clipped to ±clip_value, before `clip_norm`; None does not clip.
+    precision : ``"float32"`` and ``"float64"`` for all numbers; None uses the model's dtype. On a GPU also
+        ``"tf32"``: float32, but products may round their inputs to a 10-bit mantissa;
+        ``"bfloat16"``: activations and inputs of products in bfloat16, the rest in float32;
         ``"float16"``: likewise in float16, with dynamic loss scaling.
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
-    groups : parameters with a learning rate or a decay of their own.
-    regularizer : `L1` or `SoftThreshold`, on weights, not on biases; the loss that is reported is without it.
+    groups : parameters with a separate learning rate or weight decay.
+    regularizer : `L1` or `SoftThreshold`, for weights, not for biases; the reported loss does not include it.
 
     Raises
     ------
@@ -87,12 +87,12 @@ class Trainer:
 
     Attributes
     ----------
-    epoch, step : finished epochs and steps.
-    epochs : finished epochs at which the present `fit` ends.
+    epoch, step : number of finished epochs and steps.
+    epochs : the current `fit` ends after so many finished epochs.
     samples : rows of the training data.
     history : a record of each finished epoch.
-    introduced : whether progress has said which backend trains.
-    goes_on : whether the next `fit` goes on watching, for `patience`, where the one before was stopped.
+    introduced : whether the progress display has printed the backend.
+    goes_on : whether the next `fit` continues the early stopping of the previous one.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Trainer:
 
     @property
     def state(self) -> TrainingState:
-        """The run's arrays; made at first need, and brought up to date with weights set from outside."""
+        """The run's arrays; created when first needed, and updated if weights were set from outside."""
         with self.turns:
             return self._present_state()
 
@@ -229,18 +229,18 @@ class Trainer:
 
     @property
     def stopped(self) -> str:
-        """Why training ends early: ``"patience"``, ``"loss"``, ``"interrupt"``, what `stop` was given, or ""."""
+        """Why training ended early: ``"patience"``, ``"loss"``, ``"interrupt"``, the argument of `stop`, or ""."""
         return self._stop or self._stopped
 
     @property
     def stopping(self) -> bool:
-        """Whether a stop has been asked for that no `fit` has heeded yet."""
+        """Whether `stop` was called and no `fit` has ended because of it yet."""
         return bool(self._stop)
 
     def stop(self, reason: str = "stop") -> None:
-        """Ends training at the next batch boundary, where everything can be saved and resumed.
+        """Ends training at the next batch boundary, where it can be saved and resumed.
 
-        Outside `fit`, the next one ends before its first batch.
+        Outside `fit`, the next `fit` ends before its first batch.
         """
         self._stop = reason
 
@@ -262,44 +262,44 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         verbose: bool = True,
     ) -> History:
-        """Trains `epochs` epochs more; an epoch that was interrupted is finished as the first of them.
+        """Trains for `epochs` more epochs. An interrupted epoch is finished first and counts as one of them.
 
         Parameters
         ----------
-        data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight): a row counts by its weight. The
-            model takes up the names of columns that x has, as a data frame; later frames are matched by name.
-        validation : likewise, measured after each epoch.
-        batch_size : rows a step, all at once where there are fewer; the last batch of an epoch may be shorter.
-        patience : stops after this many epochs without improvement, and restores the best weights. Each `fit` watches
-            anew, but where the one before was stopped, or is in a checkpoint from its middle: then it goes on.
-        monitor : the measure that patience watches: ``"validation_loss"``, ``"validation_accuracy"``, …
+        data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight) with sample weights. If x has column
+            names, such as a data frame, the model stores them; later data frames are matched by name.
+        validation : likewise; evaluated after each epoch.
+        batch_size : rows per step, or all rows if there are fewer. The last batch of an epoch may be smaller.
+        patience : stops after this many epochs without improvement, and restores the best weights. Each `fit` starts
+            counting anew, unless the previous one was stopped or resumed from a checkpoint within it.
+        monitor : the measure for `patience`: ``"validation_loss"``, ``"validation_accuracy"``, …
         loss_goal : stops after the first epoch whose training loss is at most this.
-        order : how minibatches are drawn: ``"shuffled"``, each epoch anew without replacement; ``"once"``, in the first
-            epoch's order; ``"replacement"``, each row any of all.
-        accumulate : parts in which each minibatch is taken, whose gradients are added up: less memory, the same step.
-        class_weight : ``"balanced"``, a weight for each class in their order, or a mapping of classes to weights,
-            where others have 1: by the model's `classes` where it has such names, else by labels. The rows' weights
-            are multiplied with it in training; validation is by the weights of its own rows, if it has any.
+        order : how rows are drawn: ``"shuffled"``, without replacement, anew in each epoch; ``"once"``, in the first
+            epoch's order; ``"replacement"``, with replacement.
+        accumulate : number of parts of a minibatch whose gradients are added up. This saves memory.
+        class_weight : ``"balanced"``, a list with a weight for each class, or a dict of classes and weights (1 for
+            others). Its keys are the model's class names if it has any, otherwise labels. In training, the sample
+            weights are multiplied by the class weights. Validation uses its own sample weights only.
         callbacks : see `Callback`.
-        verbose : shows progress on standard error.
+        verbose : show progress on standard error.
 
         Returns
         -------
         History
-            Records of all epochs so far. In a notebook also after an interrupt; elsewhere Ctrl-C raises
+            Records of all epochs so far. In a notebook, also after an interrupt. Elsewhere, Ctrl-C raises
             KeyboardInterrupt at the next batch boundary, where the trainer can be saved.
 
         Raises
         ------
         NonFiniteLoss
-            The loss turned NaN or infinite; the weights are those before the step.
+            The loss became NaN or infinite; the weights are those before the step.
         ConfigurationError
-            A number is below its least, `monitor` is not measured, a setting that was changed by hand is refused, or
-            another call of `fit` is still training.
+            A number is too small, `monitor` is not measured, a changed setting is invalid, or another call of `fit` is
+            still training.
         ShapeError, DataError
             Rows or targets do not fit the model and the loss.
         DeviceMemoryError
-            The run does not fit the device's memory; nothing was taken.
+            The run does not fit into the device's memory; nothing was allocated.
         """
         with self.turns:
             if self._fitting:
@@ -352,7 +352,7 @@ class Trainer:
         return self.history
 
     def _settle(self) -> None:
-        """Takes up what was changed by hand since the last `fit`; before the first step, everything may change."""
+        """Applies settings changed since the last `fit`; before the first step, everything may change."""
         state = self._state
         try:
             self.check()
@@ -365,7 +365,7 @@ class Trainer:
             self.check()
 
     def _begin(self, monitor: str, patience: int | None, epochs: int) -> None:
-        """Makes the trainer ready for a `fit`, which watches anew unless it goes on with one that was stopped."""
+        """Prepares a `fit`; early stopping starts anew unless this continues a stopped `fit`."""
         if not self.goes_on or monitor != self.early_stopping.monitor:
             self.early_stopping = EarlyStopping(monitor=monitor)
         self.early_stopping.patience = patience
@@ -383,7 +383,7 @@ class Trainer:
                 loop.run(callbacks)
         finally:
             self._stopped, self._stop = self._stop, ""
-            with ExitStack() as ends:  # each of them, also where one raises
+            with ExitStack() as ends:  # every callback, also if one raises
                 for callback in reversed(begun):
                     ends.callback(callback.on_train_end, self, self.history)
         if self.epoch >= self.epochs or self.stopped in ("patience", "loss"):
@@ -391,12 +391,13 @@ class Trainer:
 
     @underflowing
     def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
-        """The mean loss over a data set, by the rows' weights if it has any, and the accuracy where the loss has one.
+        """The mean loss over a data set (weighted, if there are sample weights), and the accuracy of a classifier.
 
-        Of `MSELoss` also R², ``"r2"``, of two rows and more: the mean over the outputs, as scikit-learn's `r2_score`.
-        With a `target_scaling` of one column, ``"loss"`` is in the target's squared units, here as in the history; of
-        several columns it is in units of their squared scales, and ``"mse"`` is the mean squared error. With `report`,
-        precision and recall too: of the second of two classes, else their means over the classes.
+        With `MSELoss` and at least two rows, the result has R² as ``"r2"``: the mean over the outputs, as in
+        scikit-learn's `r2_score`. With a `target_scaling` of one column, ``"loss"`` has the target's squared units, as
+        in the history. With several columns, each squared error is divided by the column's squared scale, and
+        ``"mse"`` is the mean squared error. With `report`, the result has precision and recall, too: of the second
+        class if there are two, otherwise the means over the classes.
 
         Raises
         ------
@@ -416,9 +417,9 @@ class Trainer:
         return found | self.report(given).means if report else found
 
     def baseline(self, data: Any, y: Any = None) -> float | None:
-        """The least loss on a data set of one answer for all rows, as of the mean or of the classes' frequencies.
+        """The lowest loss of a constant prediction on a data set, such as the mean or the class frequencies.
 
-        A model whose loss is no lower has learned nothing of x. None where the loss has no such rule.
+        A model whose loss is not lower has learned nothing from x. None if the loss does not define a baseline.
         """
         dataset = self._checked(as_dataset(data, y))
         weight = np.ones(len(dataset)) if dataset.weight is None else dataset.on_host("weight")
@@ -434,15 +435,15 @@ class Trainer:
 
     @underflowing
     def predict(self, x: Any) -> Any:
-        """The model's answers for x (rows, features): labels int64 (rows,) for a classifier, else outputs.
+        """Predictions for x (rows, features): int64 labels (rows,) for a classifier, otherwise outputs.
 
-        They are in the target's units, as float64, where the model has a `target_scaling`; those of a `HingeLoss` are
-        −1 and +1 where it was trained on these. Those of a `JointLoss` are a dictionary by heads.
+        If the model has a `target_scaling`, predictions are float64 in the target's units. With `HingeLoss`, labels are
+        −1 and +1 if it was trained on these. With `JointLoss`, the result is a dictionary by heads.
 
         Raises
         ------
         DataError
-            The outputs for a row are NaN or infinite, as those of very large numbers are.
+            The outputs for a row are NaN or infinite, for example because its values are very large.
         """
         return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)
 
@@ -459,7 +460,7 @@ class Trainer:
 
     @underflowing
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
-        """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
+        """The outputs of a layer of the model for rows x given to this layer, for example the codes of an encoder."""
         data = as_dataset(x)
         with self.turns:
             self.model.parameters()  # gives names, by which the arena knows the layer's
@@ -468,28 +469,28 @@ class Trainer:
             return self._finite(predictor(data.x), data.x)
 
     def save(self, path: str | Path) -> None:
-        """Writes a checkpoint from which training goes on to the same bits; `gearshift.load` reads its model."""
+        """Writes a checkpoint to continue training with bit-identical results; `gearshift.load` reads its model."""
         from .checkpoint import save_trainer
 
         with self.turns:
             save_trainer(self, path)
 
     def load(self, path: str | Path) -> None:
-        """Takes over a checkpoint of the same model and optimizer, also from another backend."""
+        """Loads a checkpoint of the same model and optimizer; it may come from another backend."""
         from .checkpoint import load_trainer
 
         with self.turns:
             load_trainer(self, path)
 
     def to(self, backend: str) -> None:
-        """Moves the run to another backend, where it goes on; memory on the one before is given back.
+        """Moves the run to another backend and frees the memory on the old one.
 
         Raises
         ------
         BackendUnavailable
             That backend does not run here; nothing has moved.
         ConfigurationError
-            It has no products of the run's precision; nothing has moved.
+            It does not support the run's precision; nothing has moved.
         DeviceMemoryError
             The run does not fit there; nothing has moved.
         """
@@ -511,9 +512,9 @@ class Trainer:
             before.release()
 
     def restart(self, seed: int) -> None:
-        """Draws the trained weights anew from `seed` and sets the optimizer's states back; steps go on being counted.
+        """Draws new weights from `seed` and resets the optimizer's states. The step count continues.
 
-        The states are those of a first step, but not its bias correction.
+        So the optimizer's bias correction is not that of a first step.
         """
         with self.turns:
             for parameter in self.model.parameters():
@@ -529,7 +530,7 @@ class Trainer:
                 self.goes_on = False
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
-        """Bytes that `fit` would take on the backend, by what they are for; nothing is allocated there."""
+        """Bytes that `fit` would need on the backend, by purpose; nothing is allocated."""
         held_out = None if validation is None else as_learned(as_dataset(validation), self.model, self.loss)
         self.model.ensure_initialized(self.seed)
         learned = as_learned(as_dataset(data), self.model, self.loss)
@@ -540,17 +541,17 @@ class Trainer:
         return stated
 
     def explain(self, data: Any = None, *, accumulate: int = 1) -> str:
-        """How training runs, in a line: as one compiled loop, or operation by operation and what prevents the loop.
+        """One line that tells whether training runs as one compiled loop, and if not, what prevents it.
 
         Parameters
         ----------
-        data : what `fit` would be given; by default rows as wide as the model's first layer expects.
+        data : as for `fit`; by default, rows of the width that the model's first layer expects.
         accumulate : as for `fit`.
 
         Raises
         ------
         ShapeError
-            There are no data, and the model does not say how wide its rows are.
+            There are no data, and the model does not define the width of its rows.
         """
         dataset = None if data is None else as_dataset(data)
         width = math.prod(input_shape_of(self.model) if dataset is None else dataset.x.shape[1:])
@@ -560,7 +561,7 @@ class Trainer:
         return explain(self.backend, graph, self.model, self.loss, self.optimizer, accumulate)
 
     def totals(self) -> dict[str, float]:
-        """Means of the metrics over the epoch so far. A look at the device."""
+        """Means of the metrics over the epoch so far; reads from the device."""
         with self.turns:
             return means(self.backend.to_numpy(self.state.totals), self.loss, loss_unit(self.model, self.loss))
 

@@ -146,7 +146,7 @@ def test_shared_layers_are_refused() -> None:
     """Their gradient is a sum of outer products."""
     layer = gs.Linear(7, 7)
     trainer = trainer_of([layer, gs.ReLU(), layer, gs.Linear(7, 4)])
-    with pytest.raises(ConfigurationError, match="dense layers, each used once"):
+    with pytest.raises(ConfigurationError, match="Linear layers, each used once"):
         PerExample(trainer, data_of(8), 8)
 
 

@@ -56,7 +56,7 @@ def test_page_is_whole_in_itself(tmp_path: Path) -> None:
     outline.feed(text)
     loading = {"link", "iframe", "img"}
     assert not [tag for tag, given in outline.tags if {"src", "href"} & given.keys() or tag in loading]
-    assert "SIMULATION" in outline.text and "reaches the target soonest" in outline.text
+    assert "SIMULATION" in outline.text and "reaches the target fastest" in outline.text
     charts = [given for tag, given in outline.tags if given.get("role") == "img"]
     assert len(charts) == 4 and all(len(given["aria-label"] or "") > 40 for given in charts)
     assert all(given["tabindex"] == "0" for _, given in outline.tags if given.get("class") == "scroll")

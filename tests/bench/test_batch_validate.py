@@ -133,7 +133,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found is not None and 0 < found.target < 1
     assert {trial.seed for trial in found.trials if trial.batch == found.advised} >= {0, 1, 2}
     shown = capsys.readouterr().out
-    assert "Trained to a loss of" in shown and f"batch {found.advised:,}, as advised, took" in shown
+    assert "Trained to a loss of" in shown and f"the advised batch size, {found.advised:,}, took" in shown
     with pytest.raises(SystemExit):
         main([*options, "--resume"])
     again = files.read(out).validation

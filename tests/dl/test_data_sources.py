@@ -193,7 +193,7 @@ X, Y = table()
         ({"x_test": X, "y_test": Y}, {}, r"holds x_test, y_test, expected arrays x and y \(or x_train"),
         ({"x": X, "y": Y[:-1]}, {}, "train part: y has 39 rows and x has 40"),
         ({"x": X, "y": Y, "weight_test": Y}, {}, "holds weight_test without x_test"),
-        ({"x": X, "y": Y, "weight": -1.0 * Y}, {}, "train part: weight begins at -3"),
+        ({"x": X, "y": Y, "weight": -1.0 * Y}, {}, "train part: weight contains -3"),
         ({"x": X[:0], "y": Y[:0]}, {}, r"train part: x has shape \(0, 2\)"),
         ({"x": np.where(X == 7, np.nan, X), "y": Y}, {}, r"train part: x\[7, 0\] is nan"),
         ({"x": X, "y": Y + 1j}, {}, r"y has shape \(40,\) and dtype complex128"),

@@ -1,4 +1,4 @@
-"""What a run of `gearshift bench` says: a pure function of the document."""
+"""The analysis of a run of `gearshift bench`: a pure function of the document."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from .curve import Curve, crossover, curve, fit, half_peak
 from .hyperbola import OFF
 from .trained import hyperbola
 
-DOUBTFUL = 0.25  # share of batch sizes without undisturbed rounds, from which advice is doubtful
+DOUBTFUL = 0.25  # if this share of the batch sizes was disturbed, the advice is marked as doubtful
 WAITS = {
     ("compute", "list"): "arithmetic",
     ("compute", "chain"): "arithmetic",
     ("memory", "list"): "memory",
     ("memory", "chain"): "memory",
     ("launch", "list"): "calls from Python",
-    ("launch", "chain"): "its threads to meet",
-    ("launch", "cupy"): "launches",
+    ("launch", "chain"): "thread synchronisation",
+    ("launch", "cupy"): "kernel launches",
 }
 
 
 @dataclass(frozen=True)
 class Knee:
-    """Where throughput stops to grow.
+    """The batch size at which throughput stops growing.
 
     Attributes
     ----------
-    t0, ts, misfit, fits : the line t(b) = t0 + b·ts, and whether it explains the curve.
-    half_peak : batch size of half the peak throughput; None where the smallest has more, or the largest less.
-    grows : whether the largest has less, by the line: n½ lies beyond what was measured.
-    peak : samples a second at best.
-    peak_batch : where.
-    underuse : how many times slower than the peak the smallest batch size is.
+    t0, ts, misfit, fits : the linear fit t(b) = t0 + b·ts, its error, and whether it is usable.
+    half_peak : batch size of half the peak throughput; None if it is outside the measured batch sizes.
+    grows : whether throughput still grows at the largest batch size, so that n½ is larger than all measured ones.
+    peak : the highest throughput, in samples per second.
+    peak_batch : the batch size with the highest throughput.
+    underuse : the peak throughput divided by that of the smallest batch size.
     """
 
     t0: float
@@ -55,7 +55,7 @@ class Knee:
 class Crossing:
     """From which batch size `above` is the faster of two; below it `below` is.
 
-    Where there is no such batch size, `above` is the faster at every batch size, or, not `throughout`, at most of them.
+    If there is no such batch size, `above` is faster at every batch size, or at most of them if `throughout` is False.
     """
 
     below: str
@@ -66,15 +66,15 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Advice:
-    """The batch size to take on a backend, and what goes with it.
+    """The best batch size on a backend, and the settings for it.
 
     Attributes
     ----------
-    batch : a batch size to type; `soonest` is the best itself, `low` to `high` are within 5 % of it.
-    critical : the critical batch size that all of it counts with.
-    low_critical, high_critical : the best batch sizes for the ends of its interval.
-    explained : √(B·n½), where the line fits.
-    gain : how many times sooner than the configured batch size; None where that one was not measured.
+    batch : the advised batch size, a round number; `soonest` is the optimum, `low` to `high` are within 5 % of it.
+    critical : the critical batch size that the advice is based on.
+    low_critical, high_critical : the best batch sizes for the ends of its confidence interval.
+    explained : √(B·n½) if the linear fit is usable, otherwise None.
+    gain : the speed-up over the configured batch size; None if that one was not measured.
     memory_bytes : activations and workspace at `batch`.
     """
 
@@ -99,7 +99,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All of it. `best` is the backend to take; its advice comes first."""
+    """The whole analysis. `best` is the recommended backend; its advice comes first."""
 
     knees: dict[str, Knee] = field(default_factory=dict)
     crossings: list[Crossing] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Analysis:
 
 
 def analyse(document: Document) -> Analysis:
-    """Knees, crossings, advice and the sentence that a person would say."""
+    """Computes knees, crossings, advice and the summary sentence."""
     curves = {where.name: measured for where in document.backends if (measured := curve_of(document, where.name))}
     knees = {name: knee(measured) for name, measured in curves.items()}
     crossings = [found for pair in combinations(curves, 2) if (found := _crossing(curves, *pair))]
@@ -122,13 +122,13 @@ def analyse(document: Document) -> Analysis:
 
 
 def curve_of(document: Document, backend: str) -> Curve | None:
-    """A backend's curve; None of fewer than two batch sizes."""
+    """A backend's curve; None if fewer than two batch sizes were measured."""
     points = document.of(backend)
     return curve([point.batch for point in points], [point.counted for point in points]) if len(points) > 1 else None
 
 
 def knee(measured: Curve) -> Knee:
-    """Where this curve's throughput stops to grow."""
+    """The knee of a curve."""
     line, speeds = fit(measured), measured.batches / measured.seconds
     top = int(speeds.argmax())
     return Knee(
@@ -145,7 +145,7 @@ def knee(measured: Curve) -> Knee:
 
 
 def _crossing(curves: dict[str, Curve], one: str, other: str) -> Crossing | None:
-    """None of curves that have no two batch sizes in common."""
+    """The crossing of two curves; None if they have fewer than two batch sizes in common."""
     a, b = curves[one], curves[other]
     for below, above in ((one, other), (other, one)):
         found = crossover(curves[below], curves[above])
@@ -161,16 +161,16 @@ def _crossing(curves: dict[str, Curve], one: str, other: str) -> Crossing | None
 
 
 def noise_scale(document: Document) -> Estimate | None:
-    """The noise scale that counts for the optimizer: Adam's in Adam's own coordinates."""
+    """The noise scale for the optimizer; for Adam, that of the gradients as Adam scales them."""
     if document.noise is None:
         return None
     return document.noise.adam or document.noise.scale
 
 
 def critical_batch(document: Document) -> Estimate | None:
-    """The critical batch size that the advice counts with: measured by training, else what the noise scale predicts.
+    """The critical batch size for the advice: measured by training, or else predicted by the noise scale.
 
-    As a prediction the noise scale is off by more than `OFF` one time in three, so twice that is its interval.
+    One time in three, the noise scale is off by more than a factor of `OFF`, so its interval is widened by `OFF`².
     """
     scale = noise_scale(document)
     shape = hyperbola(document.trainings, scale.value) if scale and document.trainings else None
@@ -212,9 +212,9 @@ def _advice(document: Document, name: str, measured: Curve, knee: Knee) -> Advic
 def sentence(
     document: Document, knees: dict[str, Knee], crossings: list[Crossing], given: list[Advice], best: str
 ) -> str:
-    """What a person would say."""
+    """The summary in words."""
     if not best:
-        return "Too little was measured to say anything: two batch sizes are needed."
+        return "Too little was measured for an analysis: it needs two batch sizes."
     parts = [*_doubt(document, best), _underuse(document, knees[best], best)]
     if given:
         parts.append(_soonest(document, given))
@@ -226,14 +226,14 @@ def sentence(
 
 
 def _doubt(document: Document, name: str) -> list[str]:
-    """What comes before all else where something else used the machine at many of the backend's batch sizes."""
+    """A warning if something else used the machine at many of the backend's batch sizes."""
     points = document.of(name)
     met = sum(point.unsure for point in points)
     if met < DOUBTFUL * len(points):
         return []
     return [
-        f"Something else used the machine in nearly every round at {met} of {len(points)} batch sizes of {name}: run "
-        "again without it, what follows may be wrong."
+        f"Something else used the machine in nearly every round at {met} of {len(points)} batch sizes of {name}. "
+        "Stop it and run again; the following may be wrong."
     ]
 
 
@@ -242,12 +242,12 @@ def _underuse(document: Document, knee: Knee, name: str) -> str:
     first, half = points[0].batch, knee.half_peak.value if knee.half_peak else 0.0
     if knee.grows:
         last = points[-1]
-        text = f"{name} is underused up to batch {last.batch:,}, the largest, {knee.underuse:.3g}× at batch {first:,}"
+        text = f"{name} is underused up to batch {last.batch:,}, the largest ({knee.underuse:.3g}× at batch {first:,})"
         why = held_back(document, last)
         return f"{text}: {why}." if why else f"{text}."
     if half <= first:
-        return f"{name} has more than half its peak throughput at batch {first:,} already."
-    text = f"Below {two_digits(half)} {name} is underused, {knee.underuse:.3g}× at batch {first:,}"
+        return f"{name} reaches half its peak throughput already at batch {first:,}."
+    text = f"Below batch {two_digits(half)}, {name} is underused ({knee.underuse:.3g}× at batch {first:,})"
     low = [point for point in points if point.batch < half]
     point = min(low, key=lambda one: abs(math.log(4 * one.batch / half)))
     why = held_back(document, point)
@@ -255,24 +255,24 @@ def _underuse(document: Document, knee: Knee, name: str) -> str:
 
 
 def held_back(document: Document, point: Point) -> str:
-    """What a step waits for, in words."""
+    """What limits a step, in words."""
     if point.bound is None or point.fault:
         return ""
     where = document.where(point.backend)
     kind = where.name if (point.bound, where.name) in WAITS else where.loop
     part = point.bound_seconds[point.bound] / point.step_seconds
     lost = 1 - min(1.0, point.share or 1.0)
-    text = f"at {point.batch:,} it waits for {WAITS[point.bound, kind]} {part:.0%} of each step"
+    text = f"at batch {point.batch:,} it waits for {WAITS[point.bound, kind]} during {part:.0%} of each step"
     most = most_bound(point)
     text += f", mostly in {most}" if most else ""
     if lost <= part:
         return text
     first = next(iter(lost_by_operation(point)), "")
-    return f"{text}, and {lost:.0%} is lost beyond its ceilings" + (f", most of it in {first}" if first else "")
+    return f"{text}, and {lost:.0%} exceeds the time bounds" + (f", most of it in {first}" if first else "")
 
 
 def most_bound(point: Point) -> str:
-    """The kind of operation that has more than half of a compute or memory bound; empty where none has."""
+    """The operation with more than half of the compute or memory bound; empty if there is none."""
     parts: dict[str, float] = {}
     for floor in point.floors:
         if floor.bound == point.bound != "launch":
@@ -282,7 +282,7 @@ def most_bound(point: Point) -> str:
 
 
 def lost_by_operation(point: Point) -> dict[str, float]:
-    """The share of a step that operations take beyond their floors, the greatest first; empty for compiled loops."""
+    """The share of a step by which operations exceed their time bounds, largest first; empty for compiled loops."""
     lost: dict[str, float] = {}
     total = sum(floor.seconds or 0.0 for floor in point.floors)
     for floor in point.floors:
@@ -294,13 +294,13 @@ def lost_by_operation(point: Point) -> dict[str, float]:
 def _soonest(document: Document, given: list[Advice]) -> str:
     first = given[0]
     if first.low == first.high:
-        text = f"On this data {first.low:,} reaches the target soonest"
+        text = f"On this data, batch {first.low:,} reaches the target fastest"
     else:
-        text = f"On this data {two_digits(first.low)} to {two_digits(first.high)} reaches the target soonest"
+        text = f"On this data, batches of {two_digits(first.low)} to {two_digits(first.high)} reach the target fastest"
     if len(given) > 1:
-        text += f", {given[1].cost / first.cost:.2g}× sooner than {given[1].backend} at its best"
+        text += f", {given[1].cost / first.cost:.2g}× faster than {given[1].backend} at its best"
     if first.edge == "largest" and first.high >= document.task.rows:
-        text += "; the whole data set is the best batch there is"
+        text += "; the whole data set is the best batch"
     return text + "."
 
 
@@ -308,13 +308,13 @@ def _faster(crossing: Crossing, best: str) -> str:
     other = crossing.below if best == crossing.above else crossing.above
     if crossing.batch is not None:
         side = "below" if best == crossing.above else "above"
-        return f"{other} is faster {side} {two_digits(crossing.batch.value)}."
-    where = "throughout" if crossing.throughout else "at most batch sizes"
+        return f"{other} is faster {side} batch {two_digits(crossing.batch.value)}."
+    where = "at every batch size" if crossing.throughout else "at most batch sizes"
     return f"{other} is {'slower' if best == crossing.above else 'faster'} {where}."
 
 
 def two_digits(number: float) -> str:
-    """A batch size as one says it: two digits, with commas."""
+    """A batch size rounded to two digits, with commas."""
     if number < 100:
         return f"{max(1, round(number)):,}"
     power = 10 ** (len(str(int(number))) - 2)

@@ -49,10 +49,10 @@ class AdviceCheck:
     hyperbola : through them; None of fewer than three.
     best : the batch size of the least measured time.
     excess : the advised batch size's time by that of the best, and where 95 of 100 other choices of seeds would have
-        it; None where it did not reach the target.
+        it; None if it did not reach the target.
     as_ruled : the same with the learning rate that the rule gives.
     soonest : what the advice would be by the measured critical batch size.
-    soonest_excess : its time by that of the best; None where it was not trained at.
+    soonest_excess : its time by that of the best; None if it was not trained at.
     time_error : the median of |predicted / measured − 1| over the batch sizes.
     """
 
@@ -72,7 +72,7 @@ class AdviceCheck:
 
 
 def check(document: Document) -> AdviceCheck | None:
-    """What validation says; None where there was none, or nothing reached the target."""
+    """What validation says; None if there was none, or nothing reached the target."""
     found, scale, expected = document.validation, noise_scale(document), critical_batch(document)
     measured = curve_of(document, found.backend) if found else None
     if found is None or scale is None or expected is None or measured is None:

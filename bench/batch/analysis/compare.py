@@ -36,8 +36,8 @@ class Change:
 
     Attributes
     ----------
-    batch : None where it is of all batch sizes together, whose `ratio` is their median.
-    before, after : seconds a step; 0 where they are of several batch sizes.
+    batch : None if it is of all batch sizes together, whose `ratio` is their median.
+    before, after : seconds per step; 0 if they are of several batch sizes.
     noise : the part of the ratio that may still be chance, beyond what the machine explains.
     """
 
@@ -56,7 +56,7 @@ class Comparison:
 
     Attributes
     ----------
-    machine : the yardstick's time after by that before, by kind; empty where a file is without.
+    machine : the yardstick's time after by that before, by kind; empty if a file is without.
     low, high : ratios between which the machine explains everything.
     backends : each backend's batch sizes together.
     changes : each point.

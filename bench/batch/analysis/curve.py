@@ -21,7 +21,7 @@ Z = (2.5, 97.5)  # percentiles of the interval
 
 @dataclass(frozen=True)
 class Curve:
-    """Seconds a step over the batch size.
+    """Seconds per step over the batch size.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class TimeLine:
 
     Attributes
     ----------
-    t0, ts : seconds a step, and seconds a row.
+    t0, ts : seconds per step, and seconds per row.
     misfit : the median of |line / measured − 1|.
     draws : (DRAWS, 2) lines through drawn curves.
     """
@@ -102,7 +102,7 @@ def fit(measured: Curve) -> TimeLine:
 def half_peak(measured: Curve, line: TimeLine) -> Estimate | None:
     """The batch size of half the peak throughput: t0 / ts where the line fits, else read off the curve.
 
-    None where throughput is above half its peak at the smallest batch size already, or below it at the largest still
+    None if throughput is above half its peak at the smallest batch size already, or below it at the largest still
     (`Line.grows`).
     """
     if line.fits:
@@ -120,7 +120,7 @@ def half_peak(measured: Curve, line: TimeLine) -> Estimate | None:
 
 
 def crossover(one: Curve, other: Curve) -> Estimate | None:
-    """The batch size from which `other` has more throughput where `one` has more below it; None where it has not.
+    """The batch size from which `other` has more throughput where `one` has more below it; None if it has not.
 
     By (t0' − t0) / (ts − ts') where both lines fit, else where the curves themselves cross.
     """
@@ -157,7 +157,7 @@ def _least_squares(batches: np.ndarray, seconds: np.ndarray) -> np.ndarray:
 
 
 def _half(batches: np.ndarray, seconds: np.ndarray) -> float | None:
-    """The least batch size, interpolated, whose throughput is half the greatest."""
+    """The least batch size, interpolated, whose throughput is half the largest."""
     speed = np.log(batches / seconds)
     above = speed - (speed.max() - np.log(2))
     first = int(np.argmax(above >= 0))
@@ -169,14 +169,14 @@ def _half(batches: np.ndarray, seconds: np.ndarray) -> float | None:
 
 
 def _crossing_of_lines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Where one + b·slope meets the other, for each pair; NaN where the first is not the faster below."""
+    """Where one + b·slope meets the other, for each pair; NaN if the first is not the faster below."""
     with np.errstate(divide="ignore", invalid="ignore"):
         batch = (other[:, 0] - one[:, 0]) / (one[:, 1] - other[:, 1])
     return np.where((other[:, 0] > one[:, 0]) & (one[:, 1] > other[:, 1]), batch, np.nan)
 
 
 def _crossing(batches: np.ndarray, ratio: np.ndarray) -> float:
-    """Where a ratio of times first rises through 1; NaN where it does not."""
+    """Where a ratio of times first rises through 1; NaN if it does not."""
     logs = np.log(ratio)
     rises = np.flatnonzero((logs[:-1] < 0) & (logs[1:] >= 0))
     if not len(rises):

@@ -13,7 +13,7 @@ SLOW = 1.25  # and the yardstick's time by its lower quartile in the run
 
 
 def pace(document: Document) -> dict[str, float]:
-    """The yardstick's time in this run, by kind: the lower quartile. Empty where there was none."""
+    """The yardstick's time in this run, by kind: the lower quartile. Empty if there was none."""
     witnesses = [witness for point in document.benchmarks for witness in point.witnesses if witness.calls]
     if len(witnesses) < 2:
         return {}

@@ -171,7 +171,7 @@ def _launches(plan: Plan) -> dict[str, float]:
 
 
 def _small(call: Call, backend: Backend) -> Callable[[], None] | None:
-    """The operation bound to arrays of next to no elements; None where it does not run on such.
+    """The operation bound to arrays of next to no elements; None if it does not run on such.
 
     Kernels trust their arguments: where sizes did not go together they would write beside the arrays. So the
     definition, which does not, runs first.

@@ -16,7 +16,7 @@ WARM_UP = 40  # steps: compiled and, on a GPU, captured
 
 @dataclass(frozen=True)
 class Arrival:
-    """When a run reached the target; None where it was ended before, after `taken` steps."""
+    """When a run reached the target; None if it was ended before, after `taken` steps."""
 
     steps: float | None
     examples: float | None

@@ -80,7 +80,7 @@ class PerExample:
         foreign = [name for value, name in self.parameter_of.items() if value not in known]
         if foreign:
             raise ConfigurationError(
-                f"the noise scale needs dense layers, each used once; {foreign[0]!r} belongs to another kind"
+                f"the noise scale needs Linear layers, each used once; {foreign[0]!r} belongs to another layer type"
             )
 
     def moments(self, chosen: np.ndarray, divisors: Mapping[str, Any] | None = None, mask: int = 0) -> Moments:

@@ -16,7 +16,7 @@ from .descent import SteppedTraining
 from .noise import RESAMPLES, Moments, PerExample, ratio
 
 PLACES, DRAWS, ROWS = 24, 2, 8192  # places of the run, draws at each, and rows of a draw at most
-SMALL = 256  # rows of a draw that is timed first; where time is short, all are of so many
+SMALL = 256  # rows of the first sample, which is timed; also of all samples if time is short
 EPOCHS = 10  # of the run at most
 FEWEST = 16  # rows of the data
 
@@ -29,17 +29,17 @@ def measure(
     note: Callable[[str], None] = lambda text: None,
     seed: int = 0,
 ) -> Noise:
-    """Trains for some epochs, as many as fit into `seconds`, and draws gradients at places of the run.
+    """Trains for as many epochs as fit into `seconds`, and samples gradients at several places of the run.
 
-    Draws are as large as the time allows: from the whole data the moments are exact, and from others the error of
-    |G|² falls with the rows of a draw, but only with the root of the number of draws. Over the run, the noise scale
-    is the median of the places: it grows tenfold from the first steps on, and where the true gradient all but
-    vanishes one place may say anything.
+    A sample is as large as the time allows. With the whole data set the moments are exact; otherwise the error of |G|²
+    is proportional to 1 / rows of a sample, but only to 1 / √n for n samples. The result is the median over the
+    places, because the noise scale grows tenfold during a run, and single values are unreliable where the gradient is
+    almost zero.
 
     Raises
     ------
     ConfigurationError
-        The network is none whose per-example gradients are known, the data are too few, or the loss turns NaN.
+        Per-example gradients are not known for this network, there are too few rows, or the loss turns NaN.
     """
     rows = len(data)
     if rows < FEWEST:
@@ -60,7 +60,7 @@ def measure(
         if trainer.state.failed_step() >= 0 or not math.isfinite(loss):
             raise ConfigurationError(
                 f"the loss is not finite at step {trainer.state.failed_step()} with learning rate "
-                f"{trainer.optimizer.lr:g}, so there is no noise scale; try a lower one"
+                f"{trainer.optimizer.lr:g}, so there is no noise scale; use a lower learning rate"
             )
         places.append(_place(examples, chooser, draw, range(place * draws, (place + 1) * draws), loss))
     _check_learned(run, data)
@@ -76,19 +76,19 @@ def measure(
 
 
 def _check_learned(run: SteppedTraining, data: Dataset) -> None:
-    """Raises where a run has come to no better loss than one answer for all rows: it says nothing of what to do."""
+    """Raises an error if the loss is not lower than a constant prediction's: then there is no advice."""
     baseline, loss = run.trainer.baseline(data), run.loss()
     if baseline is not None and not loss < baseline:
         raise ConfigurationError(
-            f"nothing was learned in {run.trainer.step:,} steps: the loss is {loss:.4g}, and one answer for all rows, "
-            f"as the mean or the classes' frequencies, has {baseline:.4g}. So there is no advice; try another learning "
+            f"nothing was learned in {run.trainer.step:,} steps: the loss is {loss:.4g}, and a constant prediction "
+            f"(the mean or the class frequencies) has {baseline:.4g}. So there is no advice; try another learning "
             "rate (gearshift lr finds one), a longer --budget, or scaled data (data.standardize, "
             "data.standardize_target)"
         )
 
 
 def _affordable(trainer: Trainer, data: Dataset, chooser: np.random.Generator, seconds: float) -> int:
-    """Rows of a draw that takes so long: all of the data, or a power of two."""
+    """The number of rows that can be sampled within `seconds`: all rows, or a power of two."""
     rows = len(data)
     small = min(SMALL, rows)
     examples, chosen = PerExample(trainer, data, small), chooser.choice(rows, small, replace=False)
@@ -125,7 +125,7 @@ def _place(examples: PerExample, chooser: np.random.Generator, draw: int, masks:
 
 
 def _median(scales: list[Estimate]) -> Estimate:
-    """The median of the places, and its interval by drawing places anew."""
+    """The median over the places, with a bootstrap interval."""
     values = np.array([scale.value for scale in scales])
     random = np.random.default_rng(0)
     drawn = np.median(values[random.integers(0, len(values), (RESAMPLES, len(values)))], axis=1)

@@ -48,7 +48,7 @@ class TimedSteps:
         self.stepper.take(steps)
 
     def timed(self, steps: int) -> float:
-        """Seconds a step, on the device's clock, from the initial weights on."""
+        """Seconds per step, on the device's clock, from the initial weights on."""
         self.reset()
         return self.backend.seconds(lambda: self.run(steps)) / steps
 
@@ -74,7 +74,7 @@ class TimedEpochs:
         self.loop = Loop(trainer, data, None, batch)
 
     def timed(self) -> float | None:
-        """Seconds of an epoch from the initial weights; None where the loss turned NaN."""
+        """Seconds of an epoch from the initial weights; None if the loss turned NaN."""
         trainer = self.trainer
         trainer.state.unpack(self.initial, 0, 0)
         trainer.state.begin_epoch()

@@ -124,12 +124,12 @@ def network_of(configuration: Configuration, splits: Splits, model: Layer) -> st
 
 
 def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
-    """Raises ConfigurationError where training takes other steps than those that are timed here."""
+    """Raises ConfigurationError if training takes other steps than those that are timed here."""
     section, name = configuration.train, configuration.optimizer.name
     if trainer.optimizer.on_host or trainer.optimizer.full_batch:
         raise ConfigurationError(
-            f"optimizer.name is {name!r}, which has no steps of any batch size; expected one of gradients of a batch, "
-            "as 'Adam' or 'SGD'"
+            f"{name!r} does not train on mini-batches, so `gearshift bench` cannot time it; set optimizer.name to "
+            "'Adam' or 'SGD', for example"
         )
     for key, value, least in (
         ("accumulate", section.accumulate, 1),
@@ -137,7 +137,7 @@ def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
     ):
         if value != least:
             raise ConfigurationError(
-                f"train.{key} is {value!r}, and `gearshift bench` times steps without it: --set train.{key}={least}"
+                f"train.{key} is {value!r}, which `gearshift bench` does not support; use --set train.{key}={least}"
             )
 
 
@@ -152,7 +152,7 @@ class Contestant:
         self.epochs: dict[int, TimedEpochs] = {}
 
     def prepare(self, batch: int, visit: float) -> float:
-        """Binds the plan, and warms up until two blocks of steps take the same time; seconds a step."""
+        """Binds the plan, and warms up until two blocks of steps take the same time; seconds per step."""
         steps = TimedSteps(self.trainer, self.data, batch, self.make)
         self.where.loop = steps.plan.kind
         steps.timed(1)  # compiles
@@ -254,7 +254,7 @@ class Sweep:
             (b1, t1), (b2, t2) = known[-2:] if len(known) > 2 else [(0, 0.0)] * 2
             expected = t2 + (batch - b2) * max(0.0, t2 - t1) / max(1, b2 - b1)
             if expected > self.budget.seconds / 40:
-                where.limit = f"batch {batch:,} was left out: a step of some {expected:.2g} s is too long for --budget"
+                where.limit = f"batch {batch:,} was skipped: a step of about {expected:.2g} s is too long for --budget"
                 break
             try:
                 known.append((batch, contestant.prepare(batch, self.visit)))
@@ -267,7 +267,7 @@ class Sweep:
     def _ceilings(self) -> None:
         for contestant in self.crew:
             if contestant.steps:
-                self.budget.note(f"{contestant.where.name}: measuring its ceilings")
+                self.budget.note(f"{contestant.where.name}: measuring its peak rates")
                 with suppress(*FULL):  # floors are then absent, or those of the ceilings measured before
                     contestant.measure_ceilings()
                 fall_asleep()
@@ -304,7 +304,7 @@ class Sweep:
             fall_asleep()
 
     def _visit(self, contestant: Contestant, point: Point) -> bool:
-        """Another round of a point; False where it does not fit any more."""
+        """Another round of a point; False if it does not fit any more."""
         try:
             contestant.visit(point, self.yardstick, self.visit)
         except FULL as error:

@@ -88,7 +88,7 @@ class TrainingRuns:
         return loss
 
     def search(self, found: Trainings, batch: int, around: float) -> float | None:
-        """Tries rates with the first seed; the factor that was best, None where none reached the target."""
+        """Tries rates with the first seed; the factor that was best, None if none reached the target."""
         tried: dict[float, float] = {}
         waiting = [around, 2 * around, around / 2]
         while waiting:
@@ -100,7 +100,7 @@ class TrainingRuns:
         return best if math.isfinite(tried[best]) else None
 
     def train(self, found: Trainings, batch: int, factor: float, seed: int, most: float = math.inf) -> float | None:
-        """Trains to the target; steps, None where it was not reached in `most` steps or within the limit."""
+        """Trains to the target; steps, None if it was not reached in `most` steps or within the limit."""
         task = self.task
         self.budget.note(f"{self.note}: batch {batch:,}, rate {factor:g}× the rule's, seed {seed}")
         rule = advice.learning_rate(task.optimizer, task.lr, self.before, batch, self.noise)

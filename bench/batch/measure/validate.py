@@ -73,7 +73,7 @@ class Validator:
         self._repeat(found)
 
     def _batch(self, found: Validation, batch: int, around: float) -> float | None:
-        """All runs at a batch size; the factor of the rule's rate that was best, None where none reached the target."""
+        """All runs at a batch size; the factor of the rule's rate that was best, None if none reached the target."""
         self.trials.limit = min(max(SOON, LATE * self.trials.best), 0.25 * self.budget.seconds)
         best = self.trials.search(found, batch, around)
         if best is None:

@@ -19,7 +19,7 @@ GRID = "#e6e6e6"
 
 
 def throughput(document: Document, analysis: Analysis) -> go.Figure:
-    """Samples a second against batch size, with the middle half of the rounds, n½, crossings and ceilings."""
+    """Samples per second against batch size, with the middle half of the rounds, n½, crossings and limits."""
     figure = _figure("batch size", "samples/s")
     for number, where in enumerate(document.backends):
         points = document.of(where.name)
@@ -54,7 +54,7 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
                 if pairs:
                     x, y = zip(*pairs, strict=True)
                     line = {"color": ink, "width": 1.5, "dash": DASHES[dash]}
-                    figure.add_scatter(x=x, y=y, name=f"{name} ceiling", mode="lines", line=line)
+                    figure.add_scatter(x=x, y=y, name=f"{name} limit", mode="lines", line=line)
     for crossing in analysis.crossings:
         if crossing.batch is not None:
             figure.add_vrect(crossing.batch.low, crossing.batch.high, fillcolor=INK, opacity=0.15, line_width=0)
@@ -62,7 +62,7 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
 
 
 def bounds(document: Document, where: Where) -> go.Figure | None:
-    """A bar for each batch size of a backend: the share of the step that each bound explains; None without floors."""
+    """A bar for each batch size of a backend: the share of the step that each bound explains; None without bounds."""
     points = [point for point in document.of(where.name) if point.floors]
     if not points:
         return None

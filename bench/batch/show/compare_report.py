@@ -1,4 +1,4 @@
-"""The table of a comparison, by Rich."""
+"""The table of a comparison, made with Rich."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..records import ENOUGH
 from .report import duration
 
 STYLES = {"faster": "green", "slower": "red", "same": "dim", "disturbed": "yellow"}
-NOTICED = 0.02  # from which the machine's own pace is worth a line
+NOTICED = 0.02  # smaller differences in the machine's speed are not reported
 
 
 def show(found: Comparison, console: Console) -> None:
-    """Every point, what the machine did, and last the line that sums up."""
+    """Prints every point, the change in the machine's speed, and last the summary."""
     table = Table(box=SIMPLE_HEAD)
     for title in ("backend", "batch", "before", "after", "time", "noise up to", "verdict"):
         table.add_column(title, justify="left" if title in ("backend", "verdict") else "right")
@@ -35,16 +35,16 @@ def _cells(change: Change) -> list[str]:
 
 
 def machine(found: Comparison) -> str:
-    """What the machine itself did between the two."""
+    """How the machine's own speed changed between the two runs."""
     if not found.machine:
-        text = "A file is without the yardstick, so a change to everything cannot be told from the machine's"
-        return text + (f": {found.low:.2f}× is what all backends share" if abs(found.low - 1) > NOTICED else "")
+        text = "A file has no reference workload, so a change of the machine's speed cannot be detected"
+        return text + (f"; all backends changed by at least {found.low:.2f}×" if abs(found.low - 1) > NOTICED else "")
     kinds = ", ".join(f"{kind} {ratio:.2f}×" for kind, ratio in found.machine.items())
-    return f"The machine itself, by its yardstick: {kinds} the time; changes are judged beyond that"
+    return f"The reference workload took {kinds} the time; only changes beyond that count"
 
 
 def summary(found: Comparison) -> list[str]:
-    """What it comes to."""
+    """The summary lines."""
     counts = {verdict: sum(change.verdict == verdict for change in found.changes) for verdict in STYLES}
     lines = [
         f"{change.backend} is {change.verdict} as a whole: {change.ratio:.2f}× the time"
@@ -53,8 +53,8 @@ def summary(found: Comparison) -> list[str]:
     ]
     if counts["disturbed"]:
         lines.append(
-            f"{counts['disturbed']} of {len(found.changes)} points are not judged: something else used the machine in "
-            f"all but {ENOUGH - 1} rounds of a file at the most"
+            f"{counts['disturbed']} of {len(found.changes)} points are not judged: fewer than {ENOUGH} rounds of a "
+            "file were undisturbed by other programs"
         )
     if not found.comparable:
         return [*lines, "NOT COMPARABLE: run both again while nothing else runs"]

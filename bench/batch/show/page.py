@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a run: its sentence, tables, and interactive charts, without any network."""
+"""A self-contained HTML page of a run: summary, tables and interactive charts. It loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False}
 
 
 def save(document: Document, path: Path) -> None:
-    """Writes the page, whole or not at all; some 5 MB, nearly all of it Plotly."""
+    """Writes the page atomically. It has about 5 MB, nearly all of it Plotly."""
     from ....dl.storage import write_atomically
 
     write_atomically(path, render(document).encode())
@@ -58,7 +58,7 @@ def render(document: Document) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title><style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body><main>",
         f'<h1>{escape(title)}</h1><p class="what">{escape(what)}</p>',
-        '<p class="warning">SIMULATION: nothing of this was measured</p>' if document.simulated else "",
+        '<p class="warning">SIMULATION: these values were not measured</p>' if document.simulated else "",
         f'<p class="lead">{escape(analysis.sentence)}</p>',
         *_advised(document, analysis),
         f'<section class="charts" aria-label="Charts">{"".join(_charts(document, analysis))}</section>',
@@ -88,28 +88,29 @@ def _charts(document: Document, analysis: Analysis) -> Iterator[str]:
     checked = check(document)
     yield _chart(
         "throughput",
-        "Throughput and its ceilings",
-        "Samples a second at each batch size, with the middle half of the rounds. Dashed: what arithmetic, memory and "
-        "calls alone would allow on the best backend. n½: half of the peak.",
+        "Throughput and its limits",
+        "Samples per second at each batch size, with the middle half of the rounds. Dashed: the limits by arithmetic, "
+        "memory and calls alone on the best backend. n½: half of the peak.",
         charts.throughput(document, analysis),
     )
     for place, where in enumerate(document.backends):
         yield _chart(
             f"bounds-{place}",
             f"Where a step goes: {where.name}",
-            "The share of each step that the ceilings explain; the rest is lost beyond them.",
+            "The share of each step that the time bounds explain; the rest is lost.",
             charts.bounds(document, where),
         )
     yield _chart(
         "steps",
         "Steps against examples to the same loss",
-        "Small batches take many steps, large ones many examples; at the critical batch size one turns into the other.",
+        "Small batches need many steps, large batches many examples. At the critical batch size, both are twice the "
+        "least.",
         charts.steps_and_examples(document, analysis, checked),
     )
     yield _chart(
         "time",
         "Time to the same loss",
-        "By the least of all. Shaded: all batch sizes within 5 % of a backend's best.",
+        "Divided by the shortest time. Shaded: the batch sizes within 5 % of a backend's best.",
         charts.time_to_target(document, analysis, checked),
     )
 
@@ -131,7 +132,7 @@ def _details(document: Document, analysis: Analysis) -> Iterator[str]:
         lines = _lines(report.verdict(checked, document.validation))
         yield f"<section><h2>Checked by training</h2>{_table(report.validation(checked))}{lines}</section>"
     if document.proofs:
-        yield f"<section><h2>The cause</h2>{_table(report.proofs(document.proofs))}</section>"
+        yield f"<section><h2>Effect of single changes</h2>{_table(report.proofs(document.proofs))}</section>"
     yield "<section><h2>All numbers</h2>"
     yield _lines(report.knees(analysis))
     if document.noise is not None:
@@ -153,7 +154,7 @@ def _lines(lines: Sequence[str]) -> str:
 
 
 def _table(table: Table) -> str:
-    """A table of the terminal's report as HTML, in a region that scrolls by itself."""
+    """A table of the terminal report as HTML, in its own scrollable region."""
     sides = ["left" if column.justify == "left" else "" for column in table.columns]
 
     def row(cells: Sequence[Any], tag: str) -> str:

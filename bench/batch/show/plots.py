@@ -59,7 +59,7 @@ def colour(document: Document, name: str) -> str:
 
 
 def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
-    """Samples a second against batch size, with each backend's middle half, and the best one's three ceilings."""
+    """Samples per second against batch size, with each backend's middle half and the three limits of the best one."""
     for number, where in enumerate(document.backends):
         points = document.of(where.name)
         if not points:
@@ -90,7 +90,7 @@ def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
 
 
 def _ceilings(panel: Any, points: list[Any], ink: str) -> None:
-    """What each ceiling alone would allow; far above the rest they are cut off."""
+    """The throughput that each peak rate alone would allow, cut off far above the measurements."""
     top = 30 * max(point.samples_per_second for point in points)
     for name, style in CEILINGS.items():
         seconds = [sum(getattr(floor, name) for floor in point.floors) for point in points]
@@ -105,7 +105,7 @@ def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
     points = [point for point in document.of(analysis.best) if point.floors] if analysis.best else []
     panel.set_title(f"Where a step goes: {analysis.best}", loc="left", fontweight="bold")
     if not points:
-        return _nothing(panel, "no ceilings were measured")
+        return _nothing(panel, "no peak rates were measured")
     bottom = np.zeros(len(points))
     for name in (*BOUNDS, "lost"):
         if name == "lost":
@@ -155,7 +155,7 @@ def steps_and_examples(panel: Any, document: Document, analysis: Analysis) -> No
 
 
 def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
-    """Time to the target against batch size, by the least of all, with the 5 % band of each backend."""
+    """Time to the target divided by the shortest, against batch size, with the 5 % band of each backend."""
     panel.set_title("Time to the same loss", loc="left", fontweight="bold")
     scale = critical_batch(document)
     if scale is None or not analysis.advice:

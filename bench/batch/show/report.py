@@ -1,4 +1,4 @@
-"""The tables of a run, by Rich, and a picture in plain text."""
+"""The report of a run: tables made with Rich, and a text plot."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ ROWS, MARKS = 12, "ox+*#@"
 
 
 def show(document: Document, console: Console) -> None:
-    """Prints what was measured, what it says, and last the sentence."""
+    """Prints the measurements, the analysis, and last the summary sentence."""
     console.print(render(document, analyse(document)), crop=False)  # a command to copy is one line, however long
 
 
 def render(document: Document, analysis: Analysis) -> RenderableType:
-    """All of it."""
+    """The whole report."""
     task, machine = document.task, document.machine
     parts: list[RenderableType] = []
     if document.simulated:
-        parts.append(Text("SIMULATION: nothing of this was measured", style="bold red"))
+        parts.append(Text("SIMULATION: these values were not measured", style="bold red"))
     what = f"{task.network}, {task.parameters:,} parameters, {task.optimizer}, {task.dtype}"
     parts.append(Text(f"{what}; {task.data}, {task.rows:,} rows; {machine.get('processor', '')}"))
     for where in document.backends:
@@ -79,7 +79,7 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
 
 
 def table(document: Document, where: Where, points: Sequence[Point], knee: Knee | None) -> Table:
-    """A row for each batch size."""
+    """A table with a row for each batch size."""
     how = "one compiled loop" if where.loop == "chain" else "operation by operation"
     title, last = f"{where.name}, {how}: {where.device}", ("epoch", "middle half", "share", "of peak", *BOUNDS, "lost")
     found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), dispensable=last)
@@ -105,29 +105,29 @@ def table(document: Document, where: Where, points: Sequence[Point], knee: Knee 
 
 
 def ceilings(where: Where, points: Sequence[Point]) -> RenderableType:
-    """The denominators, and where steps that are lists of operations lose most."""
+    """The peak rates, and the operations that lose most (if steps run operation by operation)."""
     roof = where.ceilings
     if not (roof.streams and roof.products and roof.launches):
         return Text()
     best = max(roof.products, key=lambda rate: rate.flops_per_second)
     small, large = roof.streams[0], roof.streams[-1]
     call = 1e6 * sorted(roof.launches.values())[len(roof.launches) // 2]
-    waits = "its threads meet in" if where.loop == "chain" else "a call without work takes"
+    waits = "thread synchronisation" if where.loop == "chain" else "empty call"
     text = (
-        f"ceilings: products {best.flops_per_second / 1e9:,.0f} GFLOP/s at best (layer {best.layer}, batch "
-        f"{best.batch:,}); memory in place {small.update / 1e9:,.0f} GB/s at {size(small.bytes)}, "
+        f"peak rates: products {best.flops_per_second / 1e9:,.0f} GFLOP/s (layer {best.layer}, batch "
+        f"{best.batch:,}); in-place memory updates {small.update / 1e9:,.0f} GB/s at {size(small.bytes)}, "
         f"{large.update / 1e9:,.0f} at {size(large.bytes)}; {waits} {call:.2g} µs"
     )
     if where.threads:
         text += "; threads: " + ", ".join(f"{name} {count}" for name, count in where.threads.items())
     found = losses(points)
     if found:
-        text += "\nlost most, beyond the floors: " + "; ".join(found)
+        text += "\nlost most, beyond the time bounds: " + "; ".join(found)
     return Text(text, style="dim")
 
 
 def losses(points: Sequence[Point]) -> list[str]:
-    """The operations that lose most, at a small, a middling and a large batch size."""
+    """The operations that lose most, at a small, a medium and a large batch size."""
     chosen = dict.fromkeys([0, len(points) // 2, len(points) - 1])
     lines = []
     for point in (points[place] for place in chosen):
@@ -138,7 +138,7 @@ def losses(points: Sequence[Point]) -> list[str]:
 
 
 def disturbances(points: Sequence[Point]) -> str:
-    """Where something else used the machine in nearly every round; empty where nothing did."""
+    """The batch sizes at which something else used the machine in nearly every round; empty if there are none."""
     found = ", ".join(f"{point.batch:,}" for point in points if point.unsure)
     return (
         f"something else used the machine in nearly every round at batch {found}; run again without it" if found else ""
@@ -146,7 +146,7 @@ def disturbances(points: Sequence[Point]) -> str:
 
 
 def plot(document: Document, width: int = 60) -> Text:
-    """Samples a second against the batch size, both in powers, in plain text."""
+    """A text plot of the throughput against the batch size, on logarithmic axes."""
     curves = {where.name: document.of(where.name) for where in document.backends if document.of(where.name)}
     batches = sorted({point.batch for points in curves.values() for point in points})
     speeds = [point.samples_per_second for points in curves.values() for point in points]
@@ -169,28 +169,28 @@ def plot(document: Document, width: int = 60) -> Text:
     lines.append(" " * room + " +" + "-" * width)
     lines.append(" " * (room + 2) + ends + f"{batches[-1]:,}".rjust(width - len(ends)))
     legend = "   ".join(f"{mark} {name}" for mark, name in zip(MARKS, curves, strict=False))
-    return Text(f"samples/s against batch size, both in powers:   {legend}\n" + "\n".join(lines), no_wrap=True)
+    return Text(f"throughput (samples/s) vs batch size, log–log:   {legend}\n" + "\n".join(lines), no_wrap=True)
 
 
 def knees(analysis: Analysis) -> list[str]:
-    """Half-peak batches with the line that explains them, and crossings, a line each."""
+    """A line for each backend, with its half-peak batch and linear fit, and for each crossing."""
     lines = []
     for name, knee in analysis.knees.items():
         text = f"{name}: peak {number(knee.peak)} samples/s at {knee.peak_batch:,}; "
         if knee.grows:
-            text += "less than half of what the line says for larger ones, so n½ lies beyond"
+            text += "throughput is still growing at the largest batch size, so n½ is larger"
         elif knee.half_peak is None:
-            text += "more than half of it at the smallest batch already"
+            text += "the smallest batch size already reaches half of it"
         else:
             half = knee.half_peak
             text += f"half of it at n½ = {two_digits(half.value)} ({two_digits(half.low)} to {two_digits(half.high)})"
         line = f"t(b) = {duration(knee.t0)} + b · {duration(knee.ts)}"
-        fits = f"misfits by {knee.misfit:.0%}" + ("" if knee.fits else ", which explains nothing: n½ is off the curve")
-        text += f"; the line {line} {fits}"
+        fits = f"is off by {knee.misfit:.0%}" + ("" if knee.fits else " (not usable; n½ is read from the curve)")
+        text += f"; the linear fit {line} {fits}"
         lines.append(text)
     for crossing in analysis.crossings:
         if crossing.batch is None:
-            where = "every batch size" if crossing.throughout else "most batch sizes, and not from one on"
+            where = "every batch size" if crossing.throughout else "most batch sizes, without a clear crossing"
             lines.append(f"{crossing.above} is faster than {crossing.below} at {where}")
         else:
             batch = crossing.batch
@@ -202,10 +202,10 @@ def knees(analysis: Analysis) -> list[str]:
 
 
 def noise(document: Document) -> Text:
-    """The noise scale, and how it moved."""
+    """The noise scale, and how it changed during the run."""
     measured, scale = document.noise, noise_scale(document)
     assert measured is not None and scale is not None
-    kind = "as Adam scales them" if measured.adam else "plain"
+    kind = "scaled as by Adam" if measured.adam else "unscaled"
     first, last = measured.places[0], measured.places[-1]
 
     def of(value: float) -> str:
@@ -213,35 +213,35 @@ def noise(document: Document) -> Text:
 
     text = (
         f"noise scale B = {of(scale.value)} rows ({of(scale.low)} to {of(scale.high)}), gradients {kind}, over "
-        f"{last.step:,} steps on {measured.backend}; plain {of(first.scale.value)} at step {first.step:,}, "
+        f"{last.step:,} steps on {measured.backend}; unscaled {of(first.scale.value)} at step {first.step:,}, "
         f"{of(last.scale.value)} at step {last.step:,}; by layer at the end: "
     )
     return Text(text + ", ".join(f"{name or 'all'} {of(value)}" for name, value in last.layers.items()))
 
 
 def critical(document: Document) -> str:
-    """The critical batch size, and where it comes from."""
+    """The critical batch size, and how it was found."""
     scale, found = critical_batch(document), document.trainings
     assert scale is not None
     shape = hyperbola(found) if found else None
     text = f"{two_digits(max(1.0, scale.low))} to {two_digits(scale.high)}"
     if found is None or shape is None:
-        reached = "too few trainings to measure it reached their target" if found else "it was not measured by training"
-        return f"critical batch size: {reached}; by the noise scale {text} rows, for it may be many times off"
+        reached = "too few trainings reached the target loss" if found else "it was not measured by training"
+        return f"critical batch size: {reached}; the noise scale, which may be several times off, gives {text} rows"
     chosen = by_batch(found)
     text = (
-        f"critical batch size = {two_digits(scale.value)} rows ({text}), by {len(found.trials)} trainings to a loss of "
-        f"{found.target:.3g} at {', '.join(f'{batch:,}' for batch in chosen)} rows, each at the best of some rates; "
-        f"the hyperbola misfits by {shape.misfit:.0%}"
+        f"critical batch size = {two_digits(scale.value)} rows ({text}), from {len(found.trials)} trainings to a loss "
+        f"of {found.target:.3g} with batches of {', '.join(f'{batch:,}' for batch in chosen)} rows, each with the best "
+        f"of several learning rates; the hyperbola is off by {shape.misfit:.0%}"
     )
     factors = sorted(trials[0].factor for trials in chosen.values())
     middle = factors[len(factors) // 2]
-    return text + ("" if 0.5 <= middle <= 2 else f"; the best rates were {middle:g}× those of the rule: try them")
+    return text + ("" if 0.5 <= middle <= 2 else f"; the best learning rates were {middle:g}× the rule's: try them")
 
 
 def advice(given: Sequence[Advice]) -> Table:
-    """A row for each backend, the soonest first."""
-    title, last = "Which batch reaches the target soonest", ("if B is off", "memory", "within 5 %", "epochs")
+    """A table with a row for each backend, the fastest first."""
+    title, last = "The batch size that reaches the target fastest", ("if B is off", "memory", "within 5 %", "epochs")
     found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
     for title in ("backend", "take", "within 5 %", "if B is off", "time", "learning rate", "epochs", "memory"):
         found.add_column(title, justify="left" if title == "backend" else "right")
@@ -260,7 +260,7 @@ def advice(given: Sequence[Advice]) -> Table:
 
 
 def advised(document: Document, first: Advice) -> list[str]:
-    """The settings that the advice changes."""
+    """The settings to change."""
     task = document.task
     changed = [f"train.batch_size={first.batch}", f"optimizer.lr={first.lr:g}", f"train.epochs={first.epochs}"]
     if task.schedule_steps:
@@ -271,7 +271,7 @@ def advised(document: Document, first: Advice) -> list[str]:
 
 
 def line(document: Document, first: Advice) -> str:
-    """The command that trains as advised what was measured, wherever it is typed."""
+    """The `gearshift train` command that trains the measured configuration with the advised settings."""
     changed = advised(document, first)
     keys = {setting.partition("=")[0] for setting in changed}
     try:
@@ -283,38 +283,38 @@ def line(document: Document, first: Advice) -> str:
 
 
 def settings(document: Document, first: Advice) -> list[str]:
-    """What to change, and what may be expected of it."""
+    """What to change, and the predicted effect."""
     task = document.task
     lines = [f"to try it: --backend {first.backend} " + " ".join(f"--set {one}" for one in advised(document, first))]
     if first.gain is not None and first.low <= task.batch_size <= first.high:
-        lines.append(f"batch {task.batch_size:,}, as configured, is as good within 5 %")
+        lines.append(f"the configured batch size, {task.batch_size:,}, is within 5 % of the best")
     elif first.gain is not None:
-        lines.append(f"predicted: {first.gain:.2g}× sooner than batch {task.batch_size:,} on {first.backend}")
+        lines.append(f"predicted: {first.gain:.2g}× faster than batch {task.batch_size:,} on {first.backend}")
     if first.explained is not None:
-        lines.append(f"the line explains it: √(B · n½) = {two_digits(max(1.0, first.explained))}")
+        lines.append(f"check: the linear fit gives √(B · n½) = {two_digits(max(1.0, first.explained))}")
     if first.edge == "largest" and first.soonest >= task.rows:
-        lines.append(f"the data end at {task.rows:,} rows")
+        lines.append(f"the best batch size is the whole data set, {task.rows:,} rows")
     elif first.edge:
-        lines.append(f"the best lies at the {first.edge} batch size that was measured")
+        lines.append(f"the best batch size is the {first.edge} one that was measured")
     return lines
 
 
 def proofs(found: Sequence[Proof]) -> Table:
-    """What one change does to a step, by its ceilings and in truth."""
-    title = f"One change to a step of {found[0].backend}"
+    """The predicted and the measured effect of single changes to a step."""
+    title = f"Effect of single changes to a step of {found[0].backend}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in ("change", "batch", "bound before", "predicted", "measured"):
         table.add_column(name, justify="left" if name in ("change", "bound before") else "right")
     for one in found:
         bound = Text(one.bound or "", style=STYLES[one.bound])
-        predicted = "a ceiling is wrong" if one.fault else f"{one.low:.2f} to {one.high:.2f}×"
+        predicted = "a peak rate is wrong" if one.fault else f"{one.low:.2f} to {one.high:.2f}×"
         table.add_row(one.change, f"{one.batch:,}", bound, predicted, f"{one.measured:.2f}×")
     return table
 
 
 def validation(found: AdviceCheck) -> Table:
-    """Training to the target, a row for each batch size."""
-    title = f"Trained to a loss of {found.target:.3g}: medians over the seeds"
+    """Trainings to the target loss, with a row for each batch size."""
+    title = f"Trained to a loss of {found.target:.3g} (medians over the seeds)"
     last = ("of the rule's", "seeds", "examples", "steps")
     table = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
     for name in ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted"):
@@ -335,7 +335,7 @@ def validation(found: AdviceCheck) -> Table:
 
 
 def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
-    """How far the prediction was from what was measured."""
+    """How far the predictions were off."""
     lines = []
     if found.hyperbola is not None:
         critical = found.hyperbola.critical
@@ -343,28 +343,28 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
         ends = [max(1.0, rows) for rows in (critical.value, found.predicted_noise)]
         apart = max(ends) / min(ends)
         lines.append(
-            f"steps and examples lie on the hyperbola of S = {number(found.hyperbola.steps)} and E = "
-            f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}: E/S = "
-            f"{two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}); the noise "
-            f"scale said {two_digits(found.predicted_noise)}, {apart:.2g} times off, and the advice counted with "
-            f"{two_digits(found.predicted)}; by what was measured, take {found.soonest:,}"
-            + (f", which took {after.value:.2f}×" if after else "")
+            f"steps and examples follow the hyperbola of S = {number(found.hyperbola.steps)} and E = "
+            f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}, so the critical batch size is "
+            f"E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}). The "
+            f"noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times off; the advice used "
+            f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.soonest:,}"
+            + (f", which took {after.value:.2f}× the time of the best" if after else "")
         )
     if found.excess is not None:
         lines.append(
-            f"batch {found.advised:,}, as advised, took {found.excess.value:.2f}× the time of the best, "
-            f"{found.best:,} ({found.excess.low:.2f} to {found.excess.high:.2f} by other seeds); "
-            f"times were predicted within {found.time_error:.0%} (median)"
+            f"the advised batch size, {found.advised:,}, took {found.excess.value:.2f}× the time of the best, "
+            f"{found.best:,} ({found.excess.low:.2f} to {found.excess.high:.2f} with resampled seeds); "
+            f"the median error of the predicted times is {found.time_error:.0%}"
         )
     if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess.value:
-        lines.append(f"with the learning rate of the rule it took {found.as_ruled:.2g}×: try other rates")
+        lines.append(f"with the scaling rule's learning rate it took {found.as_ruled:.2g}× the time: try other rates")
     if measured.ended:
-        lines.append(f"{measured.ended}; --resume with --validate goes on")
+        lines.append(f"{measured.ended}; continue with --resume and --validate")
     return lines
 
 
 def duration(seconds: float) -> str:
-    """Seconds, in the unit that suits them."""
+    """Seconds, in a suitable unit."""
     for factor, unit in ((1e6, "µs"), (1e3, "ms")):
         if seconds * factor < 9995:
             return f"{number(seconds * factor)} {unit}"
@@ -372,18 +372,18 @@ def duration(seconds: float) -> str:
 
 
 def spread(middle: float, low: float, high: float) -> Text:
-    """A duration, and in its unit those on both sides of it."""
+    """A duration and its range, in one unit."""
     return Text.assemble(duration(middle), (f" {sides(middle, low, high)}", "dim"))
 
 
 def sides(middle: float, low: float, high: float) -> str:
-    """Durations on both sides of one, in its unit."""
+    """The ends of a range, in the unit of the middle."""
     factor = {"µs": 1e6, "ms": 1e3, "s": 1.0}[duration(middle).split()[-1]]
     return f"{number(low * factor)}–{number(high * factor)}"
 
 
 def number(value: float) -> str:
-    """Three digits or more."""
+    """A number with at least three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
