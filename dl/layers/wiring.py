@@ -1,4 +1,4 @@
-"""A model that is a directed acyclic graph, from a list of layers with names and inputs, as in a configuration."""
+"""Builds a model from a configuration's list of layers with names and inputs (a directed acyclic graph)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def wire(
     dtype: str = "float32",
     tokens: Callable[[], int] | None = None,
 ) -> Model:
-    """The model of `tables`, from rows of features to the last layer, or to several.
+    """Builds the model that `tables` describe.
 
     Parameters
     ----------
     tables : one for each call of a layer: ``kind``, the class of the layer, or ``shares``, the name of an earlier one
         whose weights it uses; ``name``; ``inputs``, the names that it reads, by default the layer before; and the
-        arguments of the class, of which ``layers`` are tables again, for a class that strings layers together as
-        `Residual` does. Widths of inputs are filled in, and the outputs' ``out_features``.
+        arguments of the class, of which ``layers`` are tables again, for a class that applies layers in sequence,
+        such as `Residual`. Widths of inputs are filled in, and the outputs' ``out_features``.
     inputs : the width of a row, which is called ``"x"``; or names and widths of its parts, from left to right.
     outputs : the width of the last layer; or those of the layers of these names, in the order of a `JointLoss`.
     tokens : how many different tokens the data have, for an `Embedding` that does not say it.
@@ -37,7 +37,7 @@ def wire(
     Raises
     ------
     ConfigurationError
-        A name, a kind or an argument is unknown, a width does not fit, or nobody reads a layer.
+        A name, a kind or an argument is unknown, a width does not fit, or a layer's output is not used.
     """
     named = {INPUT: inputs} if isinstance(inputs, int) else dict(inputs)
     names = [table.get("name") or str(number) for number, table in enumerate(tables)]
@@ -66,7 +66,7 @@ def wire(
 
 
 class _Wiring:
-    """What has been called so far: symbols, values for their shapes, and layers, by name."""
+    """The layers called so far: symbols, values (for their shapes) and layers, by name."""
 
     def __init__(self, inputs: Mapping[str, int], dtype: str, tokens: Callable[[], int] | None) -> None:
         self.graph, self.tokens = Graph(dtype), tokens
@@ -96,7 +96,7 @@ class _Wiring:
         self.layers[name] = layer
 
     def made(self, where: str, given: Mapping[str, Any], x: Value, width: int | None = None) -> Layer:
-        """The layer of a table that reads `x`; `width` is its output's, where that is known."""
+        """The layer of a table that reads `x`; `width` is the width of its output, if known."""
         arguments = dict(given)
         kind, inner = arguments.pop("kind", ""), arguments.pop("layers", [])
         kinds = {name: each for name, each in Layer.registered.items() if each is not Model}
@@ -127,7 +127,7 @@ class _Wiring:
         inner: Sequence[Mapping[str, Any]],
         x: Value,
     ) -> Sequential:
-        """A layer of layers, each of which reads the one before."""
+        """A layer that contains layers, each of which reads the one before."""
         if arguments:
             raise ConfigurationError(f"{where}: {made.__name__} has `layers` alone, and no {next(iter(arguments))!r}")
         layers = []
