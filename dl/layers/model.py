@@ -89,7 +89,7 @@ class Model(Layer):
         self.symbols = _in_order(self.output)
         needed = [symbol for symbol in self.symbols if symbol.layer is None]
         if any(symbol not in self.inputs for symbol in needed):
-            raise ConfigurationError("Model: the output depends on a gs.Input that is not in inputs; add it to inputs")
+            raise ConfigurationError("Model: the output depends on a gs.Input that is not among inputs; add it")
         if len(needed) != len(self.inputs):
             raise ConfigurationError("Model: every item of inputs must be a gs.Input that the output depends on")
         self.layers = list(dict.fromkeys(symbol.layer for symbol in self.symbols if symbol.layer is not None))

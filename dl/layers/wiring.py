@@ -60,7 +60,7 @@ def wire(
             which = "the last and" if isinstance(outputs, int) else "an output and"
             raise ConfigurationError(f"model.layers {name!r} is {which} gives {shape}; expected ({width},)")
     if unread:
-        raise ConfigurationError(f"model.layers: nobody reads {next(iter(unread))!r}")
+        raise ConfigurationError(f"model.layers: the output of {next(iter(unread))!r} is not used")
     symbols = wiring.symbols
     return Model([symbols[name] for name in named], [symbols[name] for name in wanted], dtype)
 
@@ -77,7 +77,7 @@ class _Wiring:
     def call(self, name: str, table: Mapping[str, Any], sources: Sequence[str], width: int | None) -> None:
         where = f"model.layers {name!r}"
         if name in self.symbols:
-            raise ConfigurationError(f"{where} is there already; give each layer a name of its own")
+            raise ConfigurationError(f"{where} occurs twice; give each layer a unique name")
         for source in sources:
             _known(where, "name before it", source, self.symbols)
         arguments = {key: value for key, value in table.items() if key not in ("name", "inputs")}
@@ -85,7 +85,7 @@ class _Wiring:
         values = [self.values[source] for source in sources]
         if shares:
             if shares not in self.layers or any(arguments.values()):
-                raise ConfigurationError(f"{where} shares {shares!r}; expected the name of a layer, and nothing else")
+                raise ConfigurationError(f"{where} shares {shares!r}; expected only the name of an earlier layer")
             layer = self.layers[shares]
         else:
             layer = self.made(where, arguments, values[0], width)
@@ -129,13 +129,13 @@ class _Wiring:
     ) -> Sequential:
         """A layer that contains layers, each of which reads the one before."""
         if arguments:
-            raise ConfigurationError(f"{where}: {made.__name__} has `layers` alone, and no {next(iter(arguments))!r}")
+            raise ConfigurationError(f"{where}: {made.__name__} accepts only `layers`, not {next(iter(arguments))!r}")
         layers = []
         for number, table in enumerate(inner):
             place = f"{where}, layers {number}"
             for key in ("name", "inputs", "shares"):
                 if table.get(key):
-                    raise ConfigurationError(f"{place} has {key!r}; within a {made.__name__} each reads the one before")
+                    raise ConfigurationError(f"{place} has {key!r}; layers in a {made.__name__} read the previous one")
             own = {key: value for key, value in table.items() if key not in ("name", "inputs", "shares")}
             layers.append(self.made(place, own, x))
             if layers[-1].joins != 1:
