@@ -1,4 +1,4 @@
-"""Data: checked arrays (`Dataset`), and where they come from (`load_dataset`)."""
+"""Data sets: validated arrays (`Dataset`) and how to load them (`load_dataset`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What users hand over as an array: read, and laid out as every backend takes it.
+"""Converts arrays and data frames from users to the memory layout that all backends accept.
 
-Everything that is data comes through here. What comes out is C-contiguous, aligned and in native byte order, so that
-compiled loops and kernels never see another layout.
+All data pass through this module. The results are C-contiguous, aligned and in native byte order, so compiled loops
+and kernels never see another layout.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ NUMBERS = "biuf"  # kinds of dtypes
 
 
 def read(name: str, value: Any) -> tuple[Any, list[str] | None]:
-    """`value` as an array, and the names of its columns where it has such.
+    """`value` as an array, and its column names if it has any.
 
     Parameters
     ----------
-    name : what messages call it.
+    name : the name used in messages.
     value : a NumPy or CuPy array, a list, a data frame or a column of one (pandas, Polars, PyArrow), or what offers
         DLPack or ``__array__``.
 
     Returns
     -------
     array : a NumPy array, a memory map or a CuPy array, of any layout and dtype; not a copy where that is possible.
-    names : of the columns of a data frame; None where they are not text.
+    names : column names of a data frame; None if they are not strings.
 
     Raises
     ------
     DataError
-        It cannot be read, masked elements or missing values are among it, or a column of a data frame does not hold
-        numbers. The message names the column and what helps.
+        It cannot be read, has masked elements or missing values, or a column of a data frame does not hold numbers.
+        The message names the column and the remedy.
     """
     if isinstance(value, np.memmap):
         return value, None
-    if np.ma.is_masked(value):  # NumPy would take what the mask hides
+    if np.ma.is_masked(value):  # NumPy would use the masked values
         raise DataError(f"{name} has masked elements, expected none: {name}.filled(…), or leave their rows out")
     if isinstance(value, np.ndarray):
         return np.asarray(value), None
@@ -65,14 +65,14 @@ def read(name: str, value: Any) -> tuple[Any, list[str] | None]:
 
 
 def plain(name: str, array: Any, dtype: Any) -> Any:
-    """The array in `dtype`, C-contiguous, aligned and in native byte order; itself where it is all that.
+    """The array in `dtype`, C-contiguous, aligned and in native byte order; itself if it already is.
 
-    A memory map that is all that stays a map. Any other one is read into memory, as a whole.
+    A memory map with this layout stays mapped. Any other memory map is read into memory completely.
 
     Raises
     ------
     DataError
-        A memory map must be read, and there is not enough free memory.
+        A memory map must be read into memory and does not fit.
     """
     dtype = np.dtype(dtype)
     if not isinstance(array, np.ndarray):  # CuPy's are aligned, and of this byte order
@@ -98,7 +98,7 @@ def float_type(dtype: np.dtype) -> np.dtype:
 
 
 def check_kind(name: str, array: Any, expected: str) -> None:
-    """Raises DataError where the array does not hold numbers."""
+    """Raises DataError if the array does not hold numbers."""
     if array.dtype.kind not in NUMBERS:
         way_out = ""
         if array.dtype.kind == "V":
@@ -128,7 +128,7 @@ def _is_column(value: Any) -> bool:
 
 
 def _table(name: str, table: Any) -> tuple[np.ndarray, list[str] | None]:
-    """A data frame as one array: without a copy where its columns lie in one, else column by column."""
+    """A data frame as one array: without a copy if its columns share one array, otherwise column by column."""
     labels = list(table.column_names if hasattr(table, "column_names") else table.columns)  # PyArrow; others
     names = _feature_names(name, labels)
     dtypes = {*getattr(table, "dtypes", ())}
@@ -146,7 +146,7 @@ def _table(name: str, table: Any) -> tuple[np.ndarray, list[str] | None]:
 
 
 def _feature_names(name: str, labels: Sequence[Any]) -> list[str] | None:
-    """The labels of a data frame's columns where they are text, as in scikit-learn."""
+    """The column labels of a data frame if they are strings, as in scikit-learn."""
     texts = [str(label) for label in labels if isinstance(label, str)]
     if not texts:
         return None
@@ -163,12 +163,12 @@ def _feature_names(name: str, labels: Sequence[Any]) -> list[str] | None:
 
 
 def _values(where: str, column: Any) -> np.ndarray:
-    """A column of a data frame as an array, in which no value is missing.
+    """A column of a data frame as an array without missing values.
 
     Raises
     ------
     DataError
-        A value is missing. Of a column of NumPy's floats NaN is none: it counts as a number that is not finite.
+        A value is missing. In a column of NumPy floats, NaN is not missing but a non-finite number.
     """
     dtype = getattr(column, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in NUMBERS:
@@ -186,7 +186,7 @@ def _values(where: str, column: Any) -> np.ndarray:
 
 
 def _numbers(name: str, label: Any, column: Any) -> np.ndarray:
-    """A column of a data frame that must hold numbers."""
+    """A column of a data frame as numbers."""
     where, this = f"{name}: column {label!r}", f"{name}[{label!r}]"
     kind = getattr(getattr(column, "dtype", None), "kind", "")
     kind = kind or np.asarray(column).dtype.kind  # before missing values: to fill them would not help a date

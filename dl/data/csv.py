@@ -1,4 +1,4 @@
-"""Reading `.csv` files: one line of column names, then numbers; a target column may hold text."""
+"""Reads `.csv` files: a header line, then numbers; a target column may hold strings."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def read_csv(
 ) -> dict[str, np.ndarray]:
     """Read the features, the targets and, where there are any, the rows' weights of a comma-separated UTF-8 file.
 
-    The first line names the columns. A first line with numbers in it is taken for names only if a target is one
-    of them, because a file without names would lose its first row unnoticed.
+    The first line is the header. A first line with numbers counts as a header only if a target is one of them,
+    because otherwise a file without a header would silently lose its first row.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def read_csv(
     Returns
     -------
     x : (n, columns that are left) float64.
-    y : (n,) int64 where every target is a whole number, else float64 where every one is a number, else text. Of
+    y : (n,) int64 where every target is an integer, else float64 where every one is a number, else text. Of
         several target columns, (n, k) float64, in the order of their names.
     feature_names : (columns that are left,) text: their names.
     weight : (n,) float64, where asked for.
@@ -92,7 +92,7 @@ def _read_rows(path: Path, reader: Any, targets: list[str], weight: str | None) 
     table = np.frombuffer(numbers).reshape(-1, len(columns))
     features = [place for place, name in enumerate(columns) if name not in (*targets, weight)]
     if not features:
-        raise DataError(f"{path}: its columns are all targets or weights, expected at least one feature")
+        raise DataError(f"{path}: all columns are targets or weights, expected at least one feature")
     arrays = {"x": table if len(features) == len(columns) else table[:, features]}
     arrays["y"] = _target_array(answers) if text else table[:, [columns.index(name) for name in targets]]
     arrays["feature_names"] = np.array([columns[place] for place in features])
@@ -118,7 +118,7 @@ def _column_names(path: Path, cells: list[str], wanted: list[str]) -> list[str]:
         if missing:
             raise DataError(f"{path}: there is no column {missing[0]!r}, its columns are {_shortened(names)}")
     if len(set(wanted)) < len(wanted):
-        raise DataError(f"{path}: a column is asked for twice: {', '.join(map(repr, wanted))}")
+        raise DataError(f"{path}: target and weight name a column twice: {', '.join(map(repr, wanted))}")
     seen = set()
     for position, name in enumerate(names, start=1):
         if not name:

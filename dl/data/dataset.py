@@ -1,4 +1,4 @@
-"""`Dataset`: features and targets that have been checked, and `Splits`: a data set in its three parts."""
+"""`Dataset`: validated features, targets and sample weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCK = 1 << 21  # numbers looked at together: 16 MiB of float64
 
 
 class Dataset:
-    """Features and, where there are any, targets: checked once, here, and taken as good from then on.
+    """Features and optional targets and sample weights, validated once on construction.
 
     NumPy arrays, lists, data frames (pandas, Polars, PyArrow), and whatever offers DLPack or ``__array__`` (PyTorch and
     JAX arrays on the CPU) may have any layout and byte order. They are kept C-contiguous and in native byte order, and
@@ -29,12 +29,12 @@ class Dataset:
     y : None, (n,) or (n, k) integers, labels or numbers, kept as contiguous int64 (as float64 where they are beyond
         it), or (n,) or (n, k) float targets, kept as float32 or float64. A tuple of arrays is put side by side, as
         float64: the targets of a `JointLoss`. Whether integers are good labels is for the loss to say.
-    weight : None, or (n,) numbers of at least 0 and not all 0: how much each row counts. Losses are weighted means,
-        so only their ratios matter.
+    weight : None, or (n,) non-negative sample weights, not all 0. Losses are weighted means, so only the ratios
+        matter.
     feature_names : names of the columns of x; by default those of the data frame that x is, if they are text.
-    classes : what the labels 0, 1, … in y are called, as `load_dataset` knows it.
+    classes : names of the labels 0, 1, … in y, as `load_dataset` returns them.
 
-    A model takes up both names as it is trained, and finds columns and labels by them from then on.
+    Training stores both kinds of names in the model; later data are matched to them.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Dataset:
         self.y = None if y is None else _targets(_side_by_side(y) if _are_parts(y) else read("y", y)[0])
         self.weight = None if weight is None else _weights(read("weight", weight)[0])
         if self.feature_names is not None and self.x.shape[1:] != (len(self.feature_names),):
-            raise DataError(f"x has rows of shape {self.x.shape[1:]} and {len(self.feature_names)} names of columns")
+            raise DataError(f"x has rows of shape {self.x.shape[1:]} and {len(self.feature_names)} feature names")
         for name, array in (("y", self.y), ("weight", self.weight)):
             if array is not None and len(array) != len(self.x):
                 raise DataError(f"{name} has {len(array)} rows and x has {len(self.x)}, expected as many")
@@ -84,7 +84,7 @@ class Dataset:
         """The rows of a slice (views where its step is 1), an index array or a boolean mask (copies) as a `Dataset`."""
         if isinstance(rows, int | np.integer):
             raise TypeError(f"dataset[{rows}] is one row, expected a slice or an array: dataset[{rows}:{rows + 1}]")
-        part = object.__new__(Dataset)  # the rows have been checked already
+        part = object.__new__(Dataset)  # the rows are already validated
         for name in ("x", "y", "weight"):
             array = getattr(self, name)
             setattr(part, name, None if array is None else plain(name, array[rows], array.dtype))
@@ -99,9 +99,9 @@ class Dataset:
         return f"Dataset({', '.join(parts)})"
 
     def sample(self, rows: int, seed: int = 0) -> Dataset:
-        """At most `rows` of the rows, drawn at random from `seed`, in their order; all where there are no more.
+        """A random sample of at most `rows` rows, in their original order; all rows if there are no more.
 
-        What the first rows say is not true of all where a file is sorted.
+        The first rows would not be representative of a sorted file.
         """
         if rows >= len(self):
             return self
@@ -113,7 +113,7 @@ class Dataset:
         return array if isinstance(array, np.ndarray) else array.get()
 
     def with_targets(self, y: Any) -> Dataset:
-        """The same rows with other targets, which are taken as good."""
+        """The same rows with other targets, which are not validated."""
         other = self[:]
         other.y = y
         return other
@@ -133,18 +133,18 @@ class Dataset:
             )
 
     def check_categories(self, count: int) -> None:
-        """Raise `DataError` unless x holds whole numbers from 0 to `count` - 1 alone, naming the first that is not."""
+        """Raise `DataError` unless x holds integers from 0 to `count` - 1 alone, naming the first that is not."""
         for start, block in _blocks(self.x):
             wrong = (block < 0) | (block >= count) | (block != block // 1)
             if bool(wrong.any()):
                 row, *rest = (int(index) for index in np.unravel_index(int(wrong.argmax()), block.shape))
                 value = float(block[(row, *rest)])
                 index = ", ".join(map(str, (start + row, *rest)))
-                raise DataError(f"x[{index}] is {value:g}, expected a whole number from 0 to {count - 1}")
+                raise DataError(f"x[{index}] is {value:g}, expected an integer from 0 to {count - 1}")
 
 
 def labels_of(y: Any) -> str:
-    """How these targets become labels, or which loss takes them as they are, for the end of a message."""
+    """Advice for the end of a message: how to turn these targets into labels, or which loss accepts them."""
     if y is None:
         return ""
     if y.ndim == 2 and y.shape[1] > 1:
@@ -158,13 +158,12 @@ def as_dataset(data: Any, y: Any = None) -> Dataset:
     """Make a `Dataset` of one (returned as it is), a tuple (x, y) or (x, y, weight), or arrays `data` and `y`."""
     if isinstance(data, Dataset):
         if y is not None:
-            raise DataError("y is given beside a Dataset, expected it within the Dataset only")
+            raise DataError("y is given beside a Dataset, expected a Dataset that contains y")
         return data
     if isinstance(data, tuple):
         if len(data) not in (2, 3) or y is not None:
             raise DataError(
-                f"the data are {len(data)} arrays in a tuple, expected one (x, y) pair, or (x, y, weight), "
-                "and no other y"
+                f"the data are {len(data)} arrays in a tuple, expected (x, y) or (x, y, weight), and no other y"
             )
         return Dataset(*data)
     return Dataset(data, y)
@@ -220,7 +219,7 @@ def _check_finite(name: str, array: Any, columns: list[str] | None) -> None:
     if array.dtype.kind != "f":
         return
     for start, block in _blocks(array):
-        finite = np.isfinite(block)  # CuPy arrays answer for themselves
+        finite = np.isfinite(block)  # with the array's own module
         if not bool(finite.all()):
             place = np.unravel_index(int((~finite).argmax()), block.shape)
             value = float(block[place])

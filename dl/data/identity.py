@@ -1,4 +1,4 @@
-"""What tells the data of a run from others: sizes, names and a hash."""
+"""Fingerprint of a run's data: sizes, names and a hash."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from .dataset import Dataset
 from .splits import Splits
 
-HASHED = 64 << 20  # bytes of an array that the hash sees at the most
-BLOCK = 1 << 20  # of so many bytes each, where the array has more
+HASHED = 64 << 20  # bytes of an array that are hashed at most
+BLOCK = 1 << 20  # bytes of a hashed block of a larger array
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 
 class Part(BaseModel):
-    """What tells one part's arrays from others: shapes, dtypes and a hash of their bytes."""
+    """Fingerprint of one part of the data: shapes, dtypes and a hash of the bytes."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -29,10 +29,10 @@ class Part(BaseModel):
 
 
 class Identity(BaseModel):
-    """What tells a data set in its parts from others. Hostile files are refused by its types.
+    """Fingerprint of a data set and its parts. Its types reject malicious files.
 
-    The hash is BLAKE2b. It sees arrays of up to 64 MiB whole, and 64 blocks of 1 MiB, evenly spread, of larger ones: so
-    a memory map is not read for it, and a change of a few rows of very large data may go unnoticed.
+    The hash is BLAKE2b. It covers arrays of up to 64 MiB completely, and 64 evenly spaced blocks of 1 MiB of larger
+    ones. So a memory map is not read completely, and a change of a few rows of very large data may go unnoticed.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -43,7 +43,7 @@ class Identity(BaseModel):
 
     @staticmethod
     def of(splits: Splits, targets: bool = True) -> Identity:
-        """The identity of data; without `targets` where these were made of the rows."""
+        """The fingerprint of data; without `targets` if these were derived from the rows."""
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         return Identity(
             parts={name: _part(data, targets) for name, data in parts.items() if data is not None},
@@ -52,7 +52,7 @@ class Identity(BaseModel):
         )
 
     def changes(self, now: Identity) -> list[str]:
-        """What is different `now`, apart from names, in words."""
+        """Describes the differences to `now`, ignoring names."""
         found = []
         for name, before in self.parts.items():
             after = now.parts.get(name)

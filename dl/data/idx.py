@@ -1,4 +1,4 @@
-"""Fashion-MNIST: reading idx files (format of LeCun's MNIST page), finding them, and fetching them.
+"""Fashion-MNIST: finds, downloads and reads its idx files (the format of LeCun's MNIST page).
 
 Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms" (2017).
 """
@@ -68,13 +68,13 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 def read_fashion_mnist(folder: str | os.PathLike[str] | None = None, fetch: bool = False) -> dict[str, np.ndarray]:
     """Read the official training and test sets of Fashion-MNIST, or of anything else in the files of MNIST.
 
-    Looked for in `folder` alone where one is given; else in the folder named by ``GEARSHIFT_DATA`` (or its
+    If `folder` is given, only it is searched; otherwise the folder named by ``GEARSHIFT_DATA`` (or its
     subfolder ``fashion-mnist``), in the Debian package's folder, and in the user's cache.
 
     Parameters
     ----------
     folder : where the four idx files are, plain or gzipped.
-    fetch : where they are nowhere, download them from OpenML into the cache.
+    fetch : download missing files from OpenML into the cache.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Files behind memory maps, which somebody may write to while they are read."""
+"""Detects changes to memory-mapped files during training."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ...backends.errors import DataError
 
 
 class MappedFiles:
-    """The files behind read-only memory maps, as they are when this is made.
+    """The files behind read-only memory maps, and their state when this object was created.
 
-    A file that another one replaced by renaming is no matter: the map keeps the one that it was made of. A file that
-    is cut short while a pass over its rows is under way ends the process (SIGBUS), which nothing in it can prevent.
+    Replacing a file by renaming is harmless: the map keeps the old file. Truncating a file during a pass over its
+    rows ends the process (SIGBUS), which cannot be prevented.
     """
 
     def __init__(self, *arrays: Any) -> None:
@@ -22,12 +22,12 @@ class MappedFiles:
         self.begun = {str(array.filename): _stamp(str(array.filename)) for array in maps}
 
     def check(self) -> None:
-        """Looks at the files, but not into them.
+        """Checks size and modification time of the files.
 
         Raises
         ------
         DataError
-            One was written to.
+            A file was written to.
         """
         for path, begun in self.begun.items():
             now = _stamp(path)
@@ -39,7 +39,7 @@ class MappedFiles:
 
 
 def _stamp(path: str) -> tuple[int, ...]:
-    """Which file it is, its size, and when it was last written; zeros where there is none."""
+    """Device, inode, size and modification time of a file; zeros if it does not exist."""
     try:
         status = os.stat(path)  # noqa: PTH116
     except OSError:

@@ -1,4 +1,4 @@
-"""Names of columns and classes, by which the data of today find those that a model was trained on."""
+"""Matches data to the column and class names that a model was trained on."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .dataset import Dataset
 def matched(
     data: Dataset, feature_names: Sequence[str] | None = None, classes: Sequence[int | str] | None = None
 ) -> Dataset:
-    """The data with their columns and labels in the order of these names, itself where they are; unnamed ones stay.
+    """The data with columns and labels in the order of these names; unnamed data are returned unchanged.
 
     Parameters
     ----------
-    feature_names : of the columns that are wanted; None for any.
-    classes : what labels 0, 1, … are called where they are wanted; None for any.
+    feature_names : required column names; None for any.
+    classes : required names of the labels 0, 1, …; None for any.
 
     Raises
     ------
     DataError
-        The data have names, and they are not the same ones.
+        The data have different names.
     """
     if feature_names is not None and data.feature_names is not None and data.feature_names != [*feature_names]:
         data = _ordered(data, [*feature_names])
@@ -48,7 +48,7 @@ def _ordered(data: Dataset, wanted: list[str]) -> Dataset:
     other = data[:]
     x = data.x
     if isinstance(x, np.memmap):
-        x = np.asarray(x)  # the copy is no map
+        x = np.asarray(x)  # the copy is not a memory map
     other.x = plain("x", x.take([places[name] for name in wanted], axis=1), x.dtype)
     other.feature_names = wanted
     return other

@@ -1,8 +1,8 @@
-"""Reading `.npy` and `.npz` files that may be broken or hostile.
+"""Reads `.npy` and `.npz` files that may be damaged or malicious.
 
-NumPy allocates what a header asks for before it looks at the file, and takes the last of two members with one
-name. Here every header is read first, from its first kilobyte, and compared with what the file really holds;
-only then is memory taken. Pickled objects are never loaded.
+NumPy allocates what a header declares before it checks the file, and uses the last of two members with the same name.
+Here, every header is read from its first kilobyte and compared with the actual file size before memory is allocated.
+Pickled objects are never loaded.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _parse_header(start: bytes, where: str) -> _Header:
         if version not in readers:  # 3.0 is for records with non-ASCII field names
             raise ValueError(f"format version {version}, expected 1.0 or 2.0")
         shape, fortran_order, dtype = readers[version](stream, max_header_size=MAX_HEADER)
-    except Exception as error:  # the header is hostile text given to a parser: anything may come out
+    except Exception as error:  # a malicious header may make the parser raise anything
         reason = str(error).partition("\n")[0]
         raise DataError(f"{where}: no readable .npy header of at most {MAX_HEADER} bytes: {reason}") from error
     if dtype.hasobject:
@@ -180,7 +180,7 @@ def _check_memory(path: Path, wanted: int, max_bytes: int | None) -> None:
 
 
 class _Sips(io.BufferedReader):
-    """A file of which nobody reads much at once: a zip archive may say that its directory fills the whole file."""
+    """A file with a limit per read: a zip archive may claim that its directory fills the whole file."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:

@@ -8,7 +8,7 @@ from . import Dataset, Splits
 
 
 def scale_of(splits: Splits, standardize: bool) -> tuple[np.ndarray, np.ndarray]:
-    """What is subtracted from rows and what they are divided by, (features,) each: bytes become shares of 255."""
+    """Offset and divisor of each feature, (features,) each; uint8 data are divided by 255."""
     width = int(np.prod(splits.feature_shape))
     if splits.train.x.dtype == np.uint8:
         return np.zeros(width), np.full(width, 255.0)
@@ -19,7 +19,7 @@ def scale_of(splits: Splits, standardize: bool) -> tuple[np.ndarray, np.ndarray]
 
 
 def reconstructing(splits: Splits, standardize: bool) -> Splits:
-    """The same rows with themselves, scaled, as targets."""
+    """The same rows, with their own scaled values as targets."""
     mean, deviation = scale_of(splits, standardize)
 
     def own(part: Dataset | None) -> Dataset | None:

@@ -1,4 +1,4 @@
-"""A data set where the training runs, and the order in which its rows are read."""
+"""A data set held on the training device, and the order in which its rows are read."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .rows import Order, drawn, flat, scaled_weight
 
 
 class Resident:
-    """Features (n, width), targets (n, k) and weights (n, 1) on the backend, in the dtype in which they were given.
+    """Features (n, width), targets (n, k) and weights (n, 1) on the backend, in their original dtype.
 
-    Weights are scaled to a mean of 1, so that a mean over rows is a weighted one.
+    Weights are scaled to mean 1, so that the mean over rows is the weighted mean.
 
-    Batches are gathered, and converted, in the step itself. A memory-mapped array stays one on the CPU.
+    The training step gathers and converts batches. On the CPU, memory-mapped arrays stay mapped.
     """
 
     def __init__(self, backend: Backend, data: Dataset) -> None:
         if data.y is None:
-            raise DataError("the data set has no targets y")
+            raise DataError("y is missing: the data set has no targets")
         self.backend, self.rows = backend, len(data)
         self.x = backend.asarray(flat(data.x))
         self.y = backend.asarray(flat(data.y))
@@ -33,7 +33,7 @@ class Resident:
         self._fixed = False
 
     def in_order(self, order: np.ndarray) -> Resident:
-        """The same arrays, whose epochs read the rows in this order each time; a row may occur in it several times."""
+        """The same arrays with a fixed row order for every epoch; a row may occur several times in it."""
         other = copy.copy(self)
         other.rows, other.order, other._fixed = len(order), self.backend.asarray(order), True
         return other
@@ -44,14 +44,14 @@ class Resident:
             self.order[...] = drawn(self.backend.xp, key, self.rows, epoch, order)
 
     def restart(self) -> None:
-        """Before a pass over the rows begins anew: nothing to do, all of them are there."""
+        """Called before a new pass over the rows; nothing to do, since all rows are on the device."""
 
     def ready(self, cursor: int, size: int, steps: int) -> int:
-        """How many of `steps` of `size` rows may be started at `cursor`: all."""
+        """How many of `steps` steps of `size` rows can start at `cursor`: all of them."""
         return steps
 
     @property
     def shared(self) -> dict[str, Any]:
-        """The arrays by the names that plans know them by."""
+        """The arrays, by their names in plans."""
         arrays = {"data x": self.x, "data y": self.y, "order": self.order}
         return arrays if self.weight is None else {**arrays, "data weight": self.weight}

@@ -15,21 +15,21 @@ from . import Dataset
 Order = Literal["shuffled", "once", "replacement"]
 
 
-"""How minibatches are drawn: from a new permutation each epoch, from the first one's, or each row by itself."""
+"""How minibatches are drawn: from a new permutation each epoch, from a fixed one, or with replacement."""
 
 
 ORDERS = get_args(Order)
 
 
 def drawn(xp: Any, key: np.ndarray, rows: int, epoch: int, order: Order) -> Any:
-    """The rows (rows,) of an epoch in their order; the same key and epoch give the same with every array module."""
+    """The row order (rows,) of an epoch; the same key and epoch give the same order with every array module."""
     if order == "replacement":
         return draws(xp, key, rows, epoch)
     return permutation(xp, key, rows, 0 if order == "once" else epoch)
 
 
 class Rows(Protocol):
-    """A data set that steps read: `Resident`, or `streamed.Streamed`."""
+    """A data set that training steps read: `Resident` or `streamed.Streamed`."""
 
     backend: Backend
     rows: int
@@ -44,17 +44,17 @@ class Rows(Protocol):
 
 
 def scaled_weight(data: Dataset) -> np.ndarray | None:
-    """The rows' weights (n, 1), scaled to a mean of 1; None where there are none."""
+    """The sample weights (n, 1), scaled to mean 1; None if there are none."""
     if data.weight is None:
         return None
     total = data.weight.sum()
     if not total > 0:
-        raise DataError("the rows' weights are all 0; expected some above it")
+        raise DataError("weight is 0 in all rows; expected at least one positive weight")
     return (data.weight * (len(data) / total)).reshape(-1, 1)
 
 
 def flat(array: Any) -> Any:
-    """The array with one row an example, (n, features)."""
+    """The array reshaped to one row per example, (n, features)."""
     if isinstance(array, np.memmap):
         array = np.asarray(array)  # the same pages, as an array that compiled loops take
     return array.reshape(array.shape[0], math.prod(array.shape[1:]))

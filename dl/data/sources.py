@@ -1,4 +1,4 @@
-"""`load_dataset`: from a name or a path to training, validation and test data."""
+"""`load_dataset`: loads training, validation and test data by name or path."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .npy import read_npy, read_npz
 from .splits import Splits
 from .text import PYTHON, read_text
 
-MAX_CSV_CLASSES = 100  # whole numbers in a .csv target with more different values are quantities, not labels
-SURE = 20  # rows of a class expected in a part, which then has some unless the rows are in some order
+MAX_CSV_CLASSES = 100  # integers in a .csv target with more different values are quantities, not labels
+SURE = 20  # expected rows of a class from which its absence means that the rows are sorted
 NAMED = ("digits", "fashion-mnist", PYTHON)
 _NAMES = tuple(f"{name}{part}" for part in ("", "_train", "_validation", "_test") for name in ("x", "y", "weight"))
 
@@ -46,7 +46,7 @@ def load_dataset(
         - ``"digits"``: scikit-learn's 1797 handwritten digits of 8 × 8 pixels, x (n, 64) float32 from 0 to 1;
         - ``"fashion-mnist"``: x (n, 784) uint8, the official test set;
         - a ``.npz`` file with arrays ``x`` and ``y`` (or ``x_train`` and ``y_train``), and, where the parts are
-          given, ``x_validation``, ``y_validation``, ``x_test``, ``y_test``; ``weight`` beside ``x`` weighs rows, and
+          given, ``x_validation``, ``y_validation``, ``x_test``, ``y_test``; ``weight`` holds sample weights, and
           ``feature_names`` names the columns of x;
         - a ``.csv`` file with a line of column names, numbers, and a target column; x is float64;
         - a ``.txt`` file, or ``"python-source"``, the source of Python's own module argparse: each row of x is a
@@ -63,7 +63,7 @@ def load_dataset(
         numbers (dtype bool or integer; in a ``.csv`` file at most 100 different ones) as labels. Labels
         become 0 … k-1 in sorted order, and `Splits.classes` holds what they were.
     folder, fetch : for Fashion-MNIST, where its files are, and whether to download them if they are nowhere.
-    length : characters of a row of a text.
+    length : characters per row, for text sources.
 
     Raises
     ------
@@ -123,14 +123,14 @@ def load_dataset(
 
 def _check_arguments(seed: int, validation: float, test: float, labels: str, length: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ConfigurationError(f"seed={seed!r}, expected a whole number from 0 to {2**32 - 1}")
+        raise ConfigurationError(f"seed={seed!r}, expected an integer from 0 to {2**32 - 1}")
     for name, fraction in (("validation", validation), ("test", test)):
         if not isinstance(fraction, int | float) or not 0 <= fraction < 1:
-            raise ConfigurationError(f"{name}={fraction!r}, expected a fraction of at least 0 and below 1")
+            raise ConfigurationError(f"{name}={fraction!r}, expected a fraction from 0 to below 1")
     if validation + test >= 1:
         raise ConfigurationError(f"validation={validation} and test={test} leave nothing to train on")
     if not isinstance(length, int) or length < 1:
-        raise ConfigurationError(f"length={length!r}, expected a whole number of at least 1")
+        raise ConfigurationError(f"length={length!r}, expected an integer of at least 1")
     if labels not in ("auto", "classes", "values"):
         raise ConfigurationError(f"labels={labels!r}, expected 'auto', 'classes' or 'values'")
 
@@ -153,7 +153,7 @@ def _digits() -> dict[str, np.ndarray]:
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a folder of `.npy` files, or of that around an `x.npy`: features mapped, targets read."""
+    """The arrays of a folder of `.npy` files (or of the folder of an `x.npy`); features are memory-mapped."""
     if not path.is_dir():
         if path.stem not in ("x", "x_train"):
             raise DataError(f"{path}: expected a file x.npy with y.npy beside it, or their folder")
@@ -163,19 +163,19 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
 
 
 def _feature_names(source: str, names: np.ndarray | None) -> list[str] | None:
-    """The names of columns that a source holds, if it does."""
+    """The column names of a source, if it has any."""
     if names is None:
         return None
     if names.ndim != 1 or names.dtype.kind != "U" or len(np.unique(names)) < len(names):
         raise DataError(
-            f"{source}: feature_names has shape {names.shape} and dtype {names.dtype}, expected one text for each "
+            f"{source}: feature_names has shape {names.shape} and dtype {names.dtype}, expected one string for each "
             "column of x, each once"
         )
     return names.tolist()
 
 
 def _named_parts(source: str, arrays: dict[str, np.ndarray]) -> dict[str, tuple[Any, Any, Any]]:
-    """The arrays x, y and weight, or None, by their names: train, and validation and test where they are given."""
+    """The arrays x, y and weight (or None) of each part: train and, if given, validation and test."""
     unknown = sorted(set(arrays) - set(_NAMES))
     if unknown:
         raise DataError(f"{source}: it holds an array {unknown[0]!r}, expected only {', '.join(_NAMES)}")
@@ -209,7 +209,7 @@ def _class_values(source: str, y: np.ndarray, labels: str) -> np.ndarray | None:
         broken = y != np.rint(y)
         if broken.any():
             row = int(broken.reshape(len(y), -1).any(axis=1).argmax())
-            raise DataError(f"{source}: y[{row}] is {y[row]}, expected a whole number with labels='classes'")
+            raise DataError(f"{source}: y[{row}] is {y[row]}, expected an integer with labels='classes'")
     values = np.unique(y)
     if values.dtype.kind in "uf" and not -(2**63) <= values[0] <= values[-1] < 2**63:
         wrong = values[-1] if values[-1] >= 2**63 else values[0]
@@ -220,7 +220,7 @@ def _class_values(source: str, y: np.ndarray, labels: str) -> np.ndarray | None:
 def _dataset(
     source: str, part: str, x: Any, y: Any, weight: Any, classes: np.ndarray | None, names: list[str] | None
 ) -> Dataset:
-    """One checked part, its labels numbered by their place in `classes`."""
+    """One validated part, its labels replaced by their index in `classes`."""
     try:
         if classes is None:
             return Dataset(x, y.astype(np.float64) if y.dtype.kind in "biu" else y, weight, feature_names=names)
@@ -231,20 +231,20 @@ def _dataset(
         if strange.any():
             place = np.unravel_index(int(strange.argmax()), y.shape)
             row = ", ".join(map(str, place))
-            raise DataError(f"y[{row}] is {y[place].item()!r}, which no row of the training part is labelled")
+            raise DataError(f"y[{row}] is {y[place].item()!r}, a label that does not occur in the training part")
         return Dataset(x, places, weight, feature_names=names, classes=_class_names(classes))
     except DataError as error:
         raise DataError(f"{source}, {part} part: {error}") from None
 
 
 def _class_names(classes: np.ndarray) -> list[int | str] | None:
-    """What labels are called, or None where they are their own names, 0, 1, …"""
+    """The class names, or None if they are 0, 1, …"""
     names = classes.tolist()
     return None if names == list(range(len(names))) else names
 
 
 def _check_order(source: str, parts: dict[str, Dataset], drawn: Iterable[str], classes: np.ndarray) -> None:
-    """Raises where a class is missing that a part would have if the rows were in no order."""
+    """Raises DataError if a part lacks a class that it would contain if the rows were shuffled."""
     rows = {part: np.bincount(parts[part].y, minlength=len(classes)) for part in ("train", *drawn) if part in parts}
     for part, found in rows.items():
         expected = rows["train"] * (len(parts[part]) / len(parts["train"]))
@@ -260,7 +260,7 @@ def _check_order(source: str, parts: dict[str, Dataset], drawn: Iterable[str], c
 def _split(
     source: str, data: Dataset, fractions: dict[str, float], seed: int, stratified: bool, in_order: bool = False
 ) -> dict[str, Any]:
-    """Take the parts named in `fractions` out of `data`, the last rows where they are taken `in_order`.
+    """Splits the parts named in `fractions` off `data`; if `in_order`, they are the last rows.
 
     What is left is the part ``train``.
     """

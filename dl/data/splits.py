@@ -1,4 +1,4 @@
-"""`Splits`: a data set in its three parts."""
+"""`Splits`: a data set split into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .names import matched
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """A data set in its parts.
+    """A data set split into training, validation and test parts.
 
     Attributes
     ----------
     train, validation, test : `Dataset`; the last two may be None.
-    classes : (k,) what the labels 0 … k-1 were called in the source (integers or text), or None for float targets.
+    classes : (k,) names of the labels 0 … k-1 in the source (integers or strings), or None for float targets.
     name : the source's name.
 
     Raises
@@ -29,7 +29,7 @@ class Splits:
         The parts differ in the shape of a row, or in dtype.
     """
 
-    # `Any` where None is possible: who asked for a part need not prove to a type checker that it is there
+    # `Any` instead of `Dataset | None`: callers that asked for a part need not check for None
     train: Dataset
     validation: Any = None
     test: Any = None
@@ -48,12 +48,12 @@ class Splits:
                 )
 
     def matched(self, feature_names: Sequence[str] | None, classes: Sequence[int | str] | None) -> Splits:
-        """The same parts with columns and labels in the order of these names; None for any.
+        """The same parts with columns and labels in the order of these names; None accepts any order.
 
         Raises
         ------
         DataError
-            The data have names, and they are not the same ones.
+            The data have different names.
         """
         found = None if self.classes is None else self.classes.tolist()
 
@@ -74,7 +74,7 @@ class Splits:
         return self.train.x.shape[1:]
 
     def summary(self) -> str:
-        """What is learned from how many rows, in a line."""
+        """One line: the task and the number of rows of each part."""
         width = " × ".join(map(str, self.feature_shape))
         target = "values to predict" if self.classes is None else f"{len(self.classes)} classes"
         parts = [("validation", self.validation), ("the test", self.test)]

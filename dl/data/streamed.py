@@ -1,8 +1,8 @@
-"""A data set larger than the device: two blocks of its rows lie there, and the next is copied while one is read.
+"""A data set larger than device memory: two blocks are on the device; one is copied while the other is read.
 
-Rows are read as `Resident` gives them, through an order at a cursor, so that results are the same bits: row i of the
-epoch lies at place i modulo two blocks. A thread gathers a block from the host's arrays into pinned memory, and a
-stream of its own copies it.
+Rows are read through an order at a cursor, as with `Resident`, so results are bit-identical: row i of the epoch is at
+index i modulo two blocks. A thread gathers a block from the host arrays into pinned memory, and a separate stream
+copies it.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ from . import Dataset
 from .resident import Resident
 from .rows import Order, Rows, drawn, flat, scaled_weight
 
-BLOCK = 64 << 20  # bytes of a block at the most, but at least one batch
+BLOCK = 64 << 20  # maximum bytes of a block, but at least one batch
 
 
 def rows_of(backend: Backend, data: Dataset, batch_size: int, streamed: bool) -> Rows:
-    """The data set for steps of `batch_size` rows: on the device, or streamed to it where that takes less."""
+    """The data set for steps of `batch_size` rows: on the device, or streamed if that needs less memory."""
     if streamed and is_streamed(data, batch_size):
         return Streamed(backend, data, batch_size)
     return Resident(backend, data)
 
 
 def is_streamed(data: Dataset, batch_size: int) -> bool:
-    """Whether two blocks are less than all of a data set, which is streamed then where it must be."""
+    """Whether two blocks are smaller than the data set, so that it can be streamed."""
     return 2 * block_rows(data, batch_size) < len(data)
 
 
 def block_rows(data: Dataset, batch_size: int) -> int:
-    """Rows of a block: whole batches."""
+    """Rows of a block, a multiple of the batch size."""
     a_row = sum(array.nbytes // len(data) for array in (data.x, data.y, data.weight) if array is not None)
     return max(1, BLOCK // max(1, a_row * batch_size)) * batch_size
 
 
 class Streamed:
-    """Stands for `Resident` where its arrays do not fit.
+    """Replaces `Resident` if the arrays do not fit on the device.
 
     Parameters
     ----------
     backend : one that `streams`.
     data : on the host; memory maps are read block by block.
-    batch_size : rows of most batches; others are served too.
+    batch_size : usual rows of a batch; other sizes work too.
     """
 
     def __init__(self, backend: Backend, data: Dataset, batch_size: int) -> None:
         if data.y is None:
-            raise DataError("the data set has no targets y")
+            raise DataError("y is missing: the data set has no targets")
         self.backend = backend
         self.rows, self.block = len(data), block_rows(data, batch_size)
         weight = scaled_weight(data)
@@ -66,19 +66,19 @@ class Streamed:
         self.x, self.y = self.arrays[:2]
         self.weight = None if weight is None else self.arrays[2]
         self.places = backend.asarray(np.arange(self.rows, dtype=np.int64) % (2 * self.block))
-        self.fills: dict[int, Future[Any]] = {}  # by the number of the block: ends with the event of its arrival
+        self.fills: dict[int, Future[Any]] = {}  # by block number; the result is the event of its arrival
         self.ends: dict[int, Any] = {}  # of the latest copy from each half of the pinned memory
         self.arrived: set[int] = set()  # blocks that the steps wait for already
         self.thread = ThreadPoolExecutor(1)
         weakref.finalize(self, self.thread.shutdown, wait=False)
 
     def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
-        """Draws the order of an epoch; the same as everywhere."""
+        """Draws the order of an epoch, the same as on every backend."""
         self.restart()
         self.order = drawn(np, key, self.rows, epoch, order)
 
     def restart(self) -> None:
-        """Forgets what has been copied: blocks of another order, or of an epoch that begins again."""
+        """Discards copied blocks, which belong to another order or to an earlier pass."""
         for fill in self.fills.values():
             fill.result()
         self.fills.clear()
@@ -86,12 +86,12 @@ class Streamed:
 
     @property
     def shared(self) -> dict[str, Any]:
-        """The arrays by the names that plans know them by."""
+        """The arrays, by their names in plans."""
         arrays = {"data x": self.x, "data y": self.y, "order": self.places}
         return arrays if self.weight is None else {**arrays, "data weight": self.weight}
 
     def ready(self, cursor: int, size: int, steps: int) -> int:
-        """Sees to it that the next batch, at `cursor`, is there; how many of `steps` of `size` rows may be started."""
+        """Waits for the next batch, at `cursor`; returns how many of `steps` steps of `size` rows can start."""
         first, last = cursor // self.block, (cursor + size - 1) // self.block
         passed = [number for number in self.fills if number < first]
         for number in passed:
@@ -113,7 +113,7 @@ class Streamed:
             self.fills[number] = self.thread.submit(self._fill, number, free)
 
     def _fill(self, number: int, free: Any) -> Any:
-        """Gathers a block and starts to copy it; the event of its arrival. In the thread."""
+        """Gathers a block, starts its copy and returns the event of its arrival; runs in the thread."""
         half = number % 2 * self.block
         chosen = self.order[number * self.block : (number + 1) * self.block]
         place = slice(half, half + len(chosen))

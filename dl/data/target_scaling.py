@@ -1,4 +1,4 @@
-"""`TargetScaling`: targets of a regression in units of their own spread, and predictions back in the target's units."""
+"""`TargetScaling`: standardises regression targets, and scales predictions back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BLOCK = 1 << 20  # targets read together: 8 MiB of float64
 
 @dataclass(frozen=True, eq=False)
 class TargetScaling:
-    """(y − mean) / scale, column by column, in float64 on the host.
+    """Standardises target columns: (y − mean) / scale, in float64 on the host.
 
-    A model with a `target_scaling` learns scaled targets. `Trainer.fit` and `Trainer.evaluate` still take targets as
-    they are, and `Trainer.predict` answers in their units. It is saved with the model.
+    A model with a `target_scaling` learns scaled targets. `Trainer.fit` and `Trainer.evaluate` accept unscaled
+    targets, and `Trainer.predict` returns predictions in their units. The scaling is saved with the model.
 
     >>> model = gs.Sequential(gs.Linear(3, 64), gs.ReLU(), gs.Linear(64, 1))
     >>> model.target_scaling = gs.TargetScaling.of(y_train)
@@ -61,7 +61,7 @@ class TargetScaling:
         Parameters
         ----------
         y : (rows,) or (rows, columns) numbers. A memory map is read in blocks.
-        weight : (rows,) how much each row counts, or None.
+        weight : (rows,) sample weights, or None.
         numbers : (columns,) bool; columns where it is False are left as they are.
 
         Raises
@@ -75,7 +75,7 @@ class TargetScaling:
         rows = y.reshape(len(y), -1)
         shares = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
         shares = shares / shares.sum()
-        first = rows[int(np.argmax(shares > 0))].astype(np.float64)  # so that an offset costs no digits
+        first = rows[int(np.argmax(shares > 0))].astype(np.float64)  # so that a large offset costs no precision
         with np.errstate(over="ignore", invalid="ignore"):
             shift = sum(part @ (block - first) for part, block in _blocks(shares, rows))
             squares = sum(part @ (block - first - shift) ** 2 for part, block in _blocks(shares, rows))
@@ -113,7 +113,7 @@ class TargetScaling:
         return outputs * self.scale + self.mean
 
     def columns(self, start: int, stop: int) -> TargetScaling:
-        """That of some of the columns."""
+        """The scaling of a range of columns."""
         return TargetScaling(self.mean[start:stop], self.scale[start:stop])
 
 

@@ -1,4 +1,4 @@
-"""A text as sequences of characters, each with the character that follows."""
+"""Text files as sequences of characters; the targets are the next characters."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ EXPANSION = 32  # bytes of memory that a byte of text takes until it is numbers
 
 
 def read_text(source: str, length: int) -> tuple[Dataset, np.ndarray]:
-    """Stretches of `length` characters, side by side, and the alphabet.
+    """Consecutive sequences of `length` characters, and the alphabet.
 
     Parameters
     ----------
     source : a UTF-8 file, or ``"python-source"``: the source of Python's own module argparse.
-    length : characters of a row.
+    length : characters per row.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def read_text(source: str, length: int) -> tuple[Dataset, np.ndarray]:
     Raises
     ------
     DataError
-        The file cannot be read, is no UTF-8, or has fewer than `length` + 1 characters.
+        The file cannot be read, is not UTF-8, or has fewer than `length` + 1 characters.
     """
     if source == PYTHON:
         import argparse
@@ -40,9 +40,7 @@ def read_text(source: str, length: int) -> tuple[Dataset, np.ndarray]:
     except OSError as error:
         raise DataError(f"cannot read the text {source}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{source} is no text in UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
-        ) from None
+        raise DataError(f"{source} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}") from None
     rows = (len(text) - 1) // length
     if rows < 1:
         raise DataError(f"{source} has {len(text)} characters, expected more than length={length}")

@@ -1,4 +1,4 @@
-"""Class weights as weights of rows."""
+"""Converts class weights to sample weights."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .dataset import Dataset
 
 
 def with_class_weights(data: Dataset, class_weight: Any, classes: int, names: Sequence[Any] | None = None) -> Dataset:
-    """The data set with each row's weight, 1 if there are none, multiplied with that of its class.
+    """The data set with each sample weight (1 if there are none) multiplied by the weight of its class.
 
     Parameters
     ----------
     class_weight : ``"balanced"``, which gives all classes together the same weight (n / (classes · rows of the
-        class)), a weight for each class in their order, or a mapping of classes to weights, where others have 1.
-    classes : how many classes the model tells apart; labels are 0 … classes - 1, or of two classes -1 and 1.
-    names : what the classes are called, by which a mapping then names them; None for the labels themselves.
+        class)), a weight for each class in order, or a mapping of classes to weights; missing classes have weight 1.
+    classes : number of classes of the model; labels are 0 … classes - 1, or -1 and 1 for two classes.
+    names : class names, used as keys of a mapping; None if the keys are the labels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Rewrites a whole list into fewer launches, for backends on which each launch costs: the values stay the same."""
+"""Replaces neighbouring operations by fused operations, for backends with a cost per launch; results are unchanged."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PAIRS = {GATHER: GATHER_PAIR, GATHER_STANDARDIZED: GATHER_STANDARDIZED_PAIR}
 
 
 def joined(graph: Graph) -> Graph:
-    """The graph with a new list; joins what stands side by side. Call it when the list is whole."""
+    """The graph with neighbouring operations fused. Call it when the graph is complete."""
     return replace(graph, nodes=_Joining(graph).nodes)
 
 
 class _Joining:
-    """One pass over a list; `nodes` is what has become of it so far."""
+    """One pass over the graph; `nodes` holds the rewritten operations so far."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.nodes = graph, []
@@ -46,7 +46,7 @@ class _Joining:
                 self.nodes[-1] = last
 
     def _join(self, before: Node, node: Node) -> Node | None:
-        """The one node that does the work of both, or None."""
+        """The fused node that replaces both, or None."""
         if node.operation is GATHER and before.operation in PAIRS and node.inputs[1:] == before.inputs[1:3]:
             inputs, outputs = before.inputs + node.inputs[:1], before.outputs + node.outputs
             return replace(before, operation=PAIRS[before.operation], inputs=inputs, outputs=outputs)
@@ -67,7 +67,7 @@ class _Joining:
         return None
 
     def _alone(self, value: Value, node: Node) -> bool:
-        """Whether `node` alone reads the value, as its first input."""
+        """Whether only `node` reads the value, as its first input."""
         return node.inputs[0] is value and self.reads[value] == 1 and value not in self.graph.outputs
 
     def _forward(self, product: Node, bias: Node) -> Node | None:
@@ -78,7 +78,7 @@ class _Joining:
         return replace(product, operation=PRODUCT_BIAS, inputs=inputs, outputs=bias.outputs, attributes=attributes)
 
     def _backward(self, product: Node, bias: Node) -> Node | None:
-        """By a mask that the forward product leaves; cuBLASLt's gradients of biases have the dtype of activations."""
+        """Reads the mask that the forward product writes; cuBLASLt's bias gradients have the dtype of activations."""
         (y,) = bias.inputs[1:]
         place = next((i for i, n in enumerate(self.nodes) if n.operation is PRODUCT_BIAS and n.outputs[0] is y), None)
         if place is None or bias.attributes["activation"] != RELU or self.graph.activations != self.graph.dtype:

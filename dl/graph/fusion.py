@@ -1,4 +1,4 @@
-"""Rewrites a forward list into fewer operations with the same values."""
+"""Fuses pairs of forward operations; the values are unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .graph import Graph, Node
 
 
 def fuse(graph: Graph) -> None:
-    """Joins each pair of operations that one operation can do. Call it before `Graph.differentiate`."""
+    """Fuses each pair of operations that one operation can compute. Call it before `Graph.differentiate`."""
     reads = Counter(value for node in graph.nodes for value in node.inputs)
     fused: list[Node] = []
     for node in graph.nodes:
@@ -29,7 +29,7 @@ def fuse(graph: Graph) -> None:
 
 
 def _join(before: Node, node: Node) -> list[Node]:
-    """The two nodes, or the one that does the work of both; `node` alone reads what `before` writes."""
+    """The two nodes, or the fused node that replaces them; only `node` reads what `before` writes."""
     (value,) = before.outputs
     if node.inputs[:1] != (value,):
         return [before, node]

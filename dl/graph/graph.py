@@ -1,7 +1,7 @@
-"""A model as a list of operations on named values: a directed acyclic graph, written in the order it runs.
+"""The graph of operations on named values: a model or a training step, in the order in which it runs.
 
-Layers append operations (``graph.apply``); `Graph.differentiate` appends the backward operations to the
-same list. Nothing here holds an array: a `Plan` binds the list to a backend.
+Layers append operations (``graph.apply``); `Graph.differentiate` appends the backward operations.
+The graph holds no arrays: a `Plan` binds it to a backend.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["batch", "fixed", "parameter", "shared"]
 
 
 class Tensor(Protocol):
-    """What a graph asks of a layer's parameter."""
+    """What the graph needs of a layer's parameter."""
 
     name: str
     shape: tuple[int, ...]
@@ -30,7 +30,7 @@ class Tensor(Protocol):
 
 
 class Lowers(Protocol):
-    """What a graph asks of a layer."""
+    """What the graph needs of a layer."""
 
     reads_data: ClassVar[bool]
 
@@ -39,17 +39,17 @@ class Lowers(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """An array of the graph.
+    """An array of the graph: its name, shape and dtype.
 
     Parameters
     ----------
-    name : for messages; shared values are looked up by it.
-    shape : without the batch.
-    dtype : NumPy's name of it.
+    name : used in messages; shared values are looked up by name.
+    shape : without the batch dimension.
+    dtype : NumPy's name of the dtype.
     kind : ``"batch"`` values have the batch's rows as first dimension; ``"fixed"`` ones have `shape` alone.
         Both belong to the plan. ``"parameter"`` values lie in the arena, ``"shared"`` ones belong to the run.
-    each : rows of a ``"batch"`` value for each example of the batch, as a sequence has one for each of its tokens.
-    mask : for sequences with padding, the value (rows, each) that is 1 where a token counts and 0 where it fills up.
+    each : rows per example of a ``"batch"`` value; a sequence has one row per token.
+    mask : for sequences with padding, the value (rows, each) that is 1 for tokens and 0 for padding.
     """
 
     name: str
@@ -61,13 +61,13 @@ class Value:
 
     @property
     def example_shape(self) -> tuple[int, ...]:
-        """The shape of the part of one example: its rows first, where there are several."""
+        """The shape of one example; if it has several rows, they are the first dimension."""
         return self.shape if self.each == 1 else (self.each, *self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation at its place in the list; `layer` and `phase` say where it comes from."""
+    """One operation of the graph; `layer` and `phase` say where it comes from."""
 
     operation: Operation
     inputs: tuple[Value, ...]
@@ -84,15 +84,15 @@ class Node:
 
 @dataclass
 class Graph:
-    """The list, and what is known of its values.
+    """The graph of a model or of a training step: operations in the order in which they run, and their values.
 
     Parameters
     ----------
-    dtype : of parameters, losses and gradients of parameters, ``"float32"`` or ``"float64"``.
-    train : whether layers that differ in training, like dropout, should lower to their training form.
+    dtype : of parameters, their gradients and losses: ``"float32"`` or ``"float64"``.
+    train : whether layers such as dropout lower to their training form.
     precision : as `Trainer` names it; None is the dtype's own.
-    categories : for a value that holds numbers of categories, 0, 1, …, how many there are.
-    terms : what layers add to the loss, with weights; None where there is no loss, so that nothing is computed for it.
+    categories : number of categories of each value that holds category indices 0, 1, ….
+    terms : terms that layers add to the loss, with weights; None if there is no loss, so that they are not computed.
     """
 
     dtype: str
@@ -122,7 +122,7 @@ class Graph:
 
     @property
     def scaled(self) -> bool:
-        """Whether gradients are scaled on their way back, so that none is too small for float16."""
+        """Whether gradients are scaled in the backward pass, so that they do not underflow in float16."""
         return self.train and self.precision == "float16"
 
     def batch(
@@ -133,23 +133,23 @@ class Graph:
         each: int | None = None,
         mask: Value | None = None,
     ) -> Value:
-        """A new value with `each` rows for each example of the batch; in a layer, by default as its input has them."""
+        """A new batch value with `each` rows per example; inside a layer, the default is that of the layer's input."""
         if each is None:
             each, mask = self._each, self._mask
         return Value(name or self._layer, shape, dtype or self.activations, "batch", each, mask)
 
     def fixed(self, shape: tuple[int, ...], dtype: str) -> Value:
-        """A new value of the plan's own whose shape does not depend on the batch, for scratch."""
+        """A new scratch value of the plan whose shape does not depend on the batch."""
         return Value(self._layer, shape, dtype, "fixed")
 
     def shared(self, name: str, shape: tuple[int, ...], dtype: str | None = None) -> Value:
-        """The run's array of that name."""
+        """The value of the run's array called `name`."""
         return self._shared.setdefault(name, Value(name, shape, dtype or self.dtype, "shared"))
 
     def parameter(self, parameter: Tensor, dtype: str | None = None) -> Value:
-        """The value of a parameter; a shared layer's is one value however often it is read.
+        """The value of a parameter; a layer that is used several times has one value per parameter.
 
-        With the dtype of the activations, as products want it, it is the parameter's low-precision copy.
+        With the dtype of the activations, which matrix products read, it is the parameter's low-precision copy.
         """
         value = self._by_parameter.get(id(parameter))
         if value is None:
@@ -174,25 +174,25 @@ class Graph:
             attributes["tf32"] = 1
         if not operation.short and any(value.dtype in SHORT for value in inputs + outputs):
             raise ConfigurationError(
-                f"layer {self._layer or '0'}: {operation.name} has no form for precision {self.precision!r}; "
-                "take 'float32' or 'tf32'"
+                f"layer {self._layer or '0'}: {operation.name} does not support precision {self.precision!r}; "
+                "use 'float32' or 'tf32'"
             )
         self.nodes.append(Node(operation, inputs, outputs, attributes, self._layer, self.phase))
         if any(value in self._differentiable for value in inputs):
             self._differentiable.update(outputs)
 
     def defer(self, operation: Operation, inputs: tuple[Value, ...], **attributes: Attribute) -> None:
-        """Notes an operation that changes its inputs after a step's update: a training step alone runs it."""
+        """Adds an operation that runs after the update of a training step and changes its inputs."""
         self.deferred.append(Node(operation, inputs, (), attributes, self._layer, "update"))
 
     def lower(self, layer: Lowers, x: Value, name: str = "") -> Value:
-        """Appends a layer's operations and returns its output; `name` goes into messages."""
+        """Appends a layer's operations and returns its output; `name` is used in messages."""
         outer, before = self._layer, (self._each, self._mask)
         self._layer = f"{outer}.{name}" if outer and name else outer or name
         given: Any = x
         if not layer.reads_data:
             given = self.rounded(x) if isinstance(x, Value) else tuple(map(self.rounded, x))
-        first = x if isinstance(x, Value) else x[0]  # a layer that joins values gets several
+        first = x if isinstance(x, Value) else x[0]  # a layer with several inputs gets a tuple
         self._each, self._mask = first.each, first.mask
         try:
             return layer.lower(self, given)
@@ -202,7 +202,7 @@ class Graph:
             self._layer, (self._each, self._mask) = outer, before
 
     def rounded(self, x: Value) -> Value:
-        """Data in the dtype of activations: x itself where it has it."""
+        """x in the dtype of activations; x itself if it has that dtype."""
         if self.activations in (x.dtype, self.dtype):
             return x
         if x not in self._rounded:
@@ -211,21 +211,21 @@ class Graph:
         return self._rounded[x]
 
     def add_term(self, term: Value, weight: float) -> None:
-        """Adds `weight` · `term` to the loss: the mean of a number a row (rows, 1), or one number (1,)."""
+        """Adds `weight` · `term` to the loss: the mean of one number per row (rows, 1), or one number (1,)."""
         if self.terms is not None:
             self.terms.append((term, float(weight)))
 
     def next_dropout(self) -> int:
-        """Numbers the layers that draw, so that each has a random stream of its own."""
+        """Counts the layers that draw random numbers, so that each has its own random stream."""
         self._dropouts += 1
         return self._dropouts - 1
 
     def needs_gradient(self, value: Value) -> bool:
-        """Whether a parameter stands behind the value."""
+        """Whether the value depends on a parameter."""
         return value in self._differentiable
 
     def add_gradient(self, value: Value, gradient: Value) -> None:
-        """Notes a gradient of `value`: the first is taken as it is, later ones are added."""
+        """Records a gradient of `value`; further gradients are added to the first."""
         known = self.gradients.get(value)
         if known is not None:
             total = self.like(value)
@@ -234,7 +234,7 @@ class Graph:
         self.gradients[value] = gradient
 
     def begin_gradient(self, value: Value, gradient: Value) -> None:
-        """Notes a gradient of `value` that the loss is where it begins: here it is scaled, for float16."""
+        """Records a gradient of `value` that comes directly from the loss; for float16 it is scaled here."""
         if not self.needs_gradient(value):
             return
         if self.scaled:
@@ -243,7 +243,7 @@ class Graph:
         self.add_gradient(value, gradient)
 
     def differentiate(self) -> None:
-        """Appends backward operations, from the gradients that losses have noted back to the parameters."""
+        """Appends the backward operations, from the recorded gradients of the losses back to the parameters."""
         for node in reversed(self.nodes.copy()):
             if not any(self.needs_gradient(value) for value in node.inputs):
                 continue

@@ -1,6 +1,6 @@
-"""Forward mode on a list of operations: how every value changes along given tangents of some of them.
+"""Forward-mode differentiation of a graph: the tangent of every value, given tangents of some values.
 
-Applied to a list that holds its own backward operations, this gives Hessian-vector products (Pearlmutter 1994):
+Applied to a graph with its backward operations, this gives Hessian-vector products (Pearlmutter 1994):
 the gradient's change along v is H v.
 """
 
@@ -18,9 +18,9 @@ PHASE = "tangent"
 
 
 def push_forward(graph: Graph, tangents: Mapping[Value, Value]) -> dict[Value, Value]:
-    """Appends, as phase ``"tangent"``, the tangents of all values that depend on those of `tangents`; returns all.
+    """Appends the tangents (phase ``"tangent"``) of all values that depend on those in `tangents`; returns them all.
 
-    An operation's own rule is used where it has one, else its definition on dual numbers.
+    An operation's own rule is used if it has one; otherwise its reference runs on dual numbers.
     """
     known = dict(tangents)
     graph.phase = PHASE
@@ -33,7 +33,7 @@ def push_forward(graph: Graph, tangents: Mapping[Value, Value]) -> dict[Value, V
 
 
 def hessian_products(graph: Graph) -> dict[str, Value]:
-    """Appends products with the Hessian to a list with its backward operations; returns them by parameters' names.
+    """Appends Hessian-vector products to a graph with its backward operations; returns them by parameter name.
 
     The vector is read from the run's arrays ``"tangent of NAME"``.
     """
@@ -78,5 +78,5 @@ def _reference(node: Node, changed: list[bool], carried: list[bool], xp: Any, *a
 
 
 def _own(xp: Any, array: Any) -> Any:
-    """Scratch like another's, which is left as it is."""
+    """A new scratch array like `array`, which is not changed."""
     return Dual(xp, xp.zeros_like(array), xp.zeros_like(array)) if array.dtype.kind == "f" else xp.zeros_like(array)

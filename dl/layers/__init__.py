@@ -1,4 +1,4 @@
-"""The layers of networks. A file here is found by itself; the names below are for use inside the package."""
+"""The layers. Files in this folder are discovered automatically; the names below are for use inside the package."""
 
 # ruff: noqa: F401
 from ..registered import import_all

@@ -1,4 +1,4 @@
-"""Activation layers, element by element."""
+"""Activation layers (element-wise functions)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .base import ArrayLayer, Layer
 
 
 class Activation(ArrayLayer, named=False):
-    """Base of the activations: y = f(x) element by element. A configuration knows one by its name in small letters.
+    """Base class of activations: y = f(x), element-wise. Configurations use the lower-case class name.
 
-    One of one's own writes ``forward(xp, x)`` and ``backward(xp, dy, x, y)``, as any `ArrayLayer`; or `lower`.
+    A custom activation defines ``forward(xp, x)`` and ``backward(xp, dy, x, y)``, as any `ArrayLayer`, or `lower`.
     """
 
     initializer: ClassVar[str] = "glorot"
-    """How weights before it are best drawn: ``"glorot"`` or ``"he"``."""
+    """Recommended initializer of the weights before it: ``"glorot"`` or ``"he"``."""
 
 
 class _Numbered(Activation, named=False):
-    """One that the kernels know by a number, and join to what stands before it."""
+    """An activation that has a kernel number and can be fused with the operation before it."""
 
     activation: ClassVar[int] = IDENTITY
 
@@ -72,19 +72,19 @@ class Softplus(Activation):
 
 
 class Maxout(Activation):
-    """The greatest of each `pieces` neighbouring inputs (Goodfellow et al. 2013): (rows, n · pieces) to (rows, n).
+    """Maximum over each `pieces` neighbouring inputs (Goodfellow et al. 2013): (rows, n · pieces) to (rows, n).
 
-    After ``Linear(m, n * pieces)`` each of the n units is the maximum of as many linear functions.
+    After ``Linear(m, n * pieces)`` each of the n units is the maximum of `pieces` linear functions.
 
     Raises
     ------
     ConfigurationError
-        `pieces` is not a whole number of at least 1.
+        `pieces` is not an integer of at least 1.
     """
 
     def __init__(self, pieces: int = 2) -> None:
         if not isinstance(pieces, int) or pieces < 1:
-            raise ConfigurationError(f"Maxout: pieces is {pieces!r}; expected a whole number of at least 1")
+            raise ConfigurationError(f"Maxout: pieces is {pieces!r}; expected an integer of at least 1")
         self.pieces = pieces
 
     def lower(self, graph: Graph, x: Value) -> Value:
@@ -96,5 +96,5 @@ class Maxout(Activation):
 
 
 def activations() -> dict[str, type[Activation]]:
-    """Every activation by the name that configurations have for it: its class's, in small letters."""
+    """All activations, by their name in configurations (the lower-case class name)."""
     return {name.lower(): kind for name, kind in Layer.registered.items() if issubclass(kind, Activation)}

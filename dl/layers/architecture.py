@@ -1,4 +1,4 @@
-"""A model's structure as JSON: the names of registered classes and their arguments. Code is never loaded."""
+"""Model structure as JSON: names of registered layer classes and their arguments. No code is ever loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .base import DEEPEST
 
 
 def build(description: Any, depth: int = 0) -> Layer:
-    """The layer that `Layer.describe` described, without weights.
+    """Builds the layer that `Layer.describe` described, without weights.
 
     Raises
     ------

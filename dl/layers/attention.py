@@ -1,4 +1,4 @@
-"""Attention (Vaswani et al. 2017)."""
+"""Multi-head self-attention (Vaswani et al. 2017)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .linear import Linear
 
 
 class MultiHeadAttention(Layer):
-    """Each token takes from its sequence what its query asks for: softmax(Q·Kᵀ / √d)·V in each head, then a product.
+    """Multi-head self-attention: softmax(Q·Kᵀ / √d)·V in each head, followed by a linear projection.
 
-    Q, K and V are `Linear` layers of the same tokens; a head is d = features / heads of their columns. Nobody looks at
-    tokens that are padding, see `Embedding`.
+    Q, K and V are `Linear` layers of the same tokens; each head uses d = features / heads of their columns. Padding
+    tokens (see `Embedding`) are not attended to.
 
     Parameters
     ----------
-    features : width of a token, in and out; a multiple of `heads`.
-    heads : how many.
-    causal : whether a token looks at itself and at tokens before it alone.
-    dropout : probability with which a weight of the softmax is set to 0 in training.
+    features : features per token, of input and output; a multiple of `heads`.
+    heads : number of heads.
+    causal : whether a token attends only to itself and to earlier tokens.
+    dropout : probability of setting an attention weight to 0 in training.
 
     Raises
     ------
@@ -37,7 +37,7 @@ class MultiHeadAttention(Layer):
     def __init__(self, features: int, heads: int, causal: bool = False, dropout: float = 0.0) -> None:
         for name, value in (("features", features), ("heads", heads)):
             if not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"MultiHeadAttention: {name} is {value!r}; expected a whole number above 0")
+                raise ConfigurationError(f"MultiHeadAttention: {name} is {value!r}; expected an integer above 0")
         if features % heads:
             raise ConfigurationError(f"MultiHeadAttention: features is {features}; expected a multiple of {heads}")
         self.features, self.heads, self.causal, self.dropout = features, heads, bool(causal), dropout

@@ -1,4 +1,4 @@
-"""Autoencoders of every kind: an encoder and a decoder that mirror each other, trained to give back their input."""
+"""Autoencoders: an encoder and a mirrored decoder, trained to reproduce their input."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ def autoencoder(
 
     Parameters
     ----------
-    features, code : widths of a row and of its code.
-    hidden : widths of the layers between, from the features on; the decoder has them backwards.
+    features, code : number of features of a row and of its code.
+    hidden : sizes of the encoder's hidden layers; the decoder has them in reverse order.
     kind : ``"undercomplete"`` and ``"stacked"`` have a linear code; ``"sparse"`` sigmoid units and a penalty on them;
         ``"denoising"`` noise on the input; ``"contractive"`` a penalty on the derivative of each layer of the encoder;
-        ``"variational"`` a code that is drawn.
-    activation : of the hidden layers; of the encoder's in a contractive one ``"relu"``, ``"tanh"`` or ``"sigmoid"``.
+        ``"variational"`` a sampled code.
+    activation : of the hidden layers; for ``"contractive"``: ``"relu"``, ``"tanh"`` or ``"sigmoid"``.
     weight : of the penalty; by default 1e-3, and 1 / features for a variational one, which fits losses that are means
         over the features.
-    penalty, rate : of a sparse code: ``"kl"`` keeps units active at the rate, ``"l1"`` draws them towards 0.
-    noise, amount : of the denoising kind: the probability of masking, or the deviation of the noise.
+    penalty, rate : of a sparse code: ``"kl"`` keeps the mean activation at `rate`, ``"l1"`` draws units towards 0.
+    noise, amount : of ``"denoising"``: the probability of masking, or the standard deviation of the noise.
     dropout : after each hidden activation.
-    first : layers before all others, as a `Standardize`.
+    first : layers placed before the encoder, such as a `Standardize`.
 
     Raises
     ------
     ConfigurationError
         The kind or an argument is unknown.
     """
-    kinds = {name: each for name, each in activations().items() if each is not Maxout}  # which needs wider layers
+    kinds = {name: each for name, each in activations().items() if each is not Maxout}  # needs wider layers
     for name, value, known in (
         ("kind", kind, get_args(Kind)),
         ("activation", activation, [*kinds]),

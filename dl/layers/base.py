@@ -1,4 +1,4 @@
-"""What a layer is: parameters with names, and how it lowers to operations."""
+"""Base classes of layers: named parameters, and how a layer appends its operations to the graph."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from ..turns import at_rest
 from .initializers import Initializer
 from .summary import Summary
 
-LARGEST = 2**48  # numbers of a tensor: beyond what processors can address
-DEEPEST = 50  # layers in each other
+LARGEST = 2**48  # elements of a tensor: more than processors can address
+DEEPEST = 50  # levels of nested layers
 
 
 class Parameter:
-    """A tensor of a layer, drawn at first need.
+    """A tensor of a layer, initialized when first needed.
 
     Parameters
     ----------
     shape : of the tensor.
-    init : draws it, see `gearshift.dl.layers.initializers`.
-    decay : whether weight decay applies to it: to weights, not to biases.
-    trained : whether an optimizer updates it; statistics of the data, say, are not trained.
+    init : the initializer, see `gearshift.dl.layers.initializers`.
+    decay : whether weight decay applies; True for weights, False for biases.
+    trained : whether an optimizer updates it; False for statistics of the data, for example.
 
     Raises
     ------
@@ -46,17 +46,17 @@ class Parameter:
 
     def __init__(self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True) -> None:
         if any(isinstance(size, bool) for size in shape):
-            raise ConfigurationError(f"a tensor of shape {shape} is asked for; expected whole numbers of features")
+            raise ConfigurationError(f"a parameter has shape {shape}; expected integers")
         if math.prod(shape) >= LARGEST:
             sizes = " × ".join(map(str, shape))
-            raise ConfigurationError(f"a tensor of {sizes} numbers is larger than any memory; expected fewer features")
+            raise ConfigurationError(f"a tensor of {sizes} numbers is larger than any memory; use fewer features")
         self.shape, self.init, self.decay, self.trained = shape, init, decay, trained
         self.name = ""
         self.array: Any = None
         self.owner: Any = None  # an arena's `Place`, where the array is a view of the arena's
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has weights of its own, on the host."""
+        """A copy has its own weights, on the host."""
         array = None if self.array is None else np.array(self.numpy())
         return {**vars(self), "array": array, "owner": None}
 
@@ -73,7 +73,7 @@ class Parameter:
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """What an `Input` or a call of a layer on symbols stands for; `features` is an input's width."""
+    """The symbolic output of an `Input` or of a layer called on symbols; `features` is the width of an input."""
 
     layer: Layer | None
     sources: tuple[Symbol, ...]
@@ -81,26 +81,26 @@ class Symbol:
 
 
 class Layer(Registered):
-    """Base of all layers. A layer of one's own writes `lower`, or derives from `ArrayLayer`.
+    """Base class of all layers. A custom layer defines `lower`, or derives from `ArrayLayer`.
 
-    Parameters and sub-layers are found among the instance's attributes; their names are the attributes'.
-    A layer is saved as its class's name and the constructor's arguments, which must be attributes too.
+    Parameters and sub-layers are instance attributes; the attribute names are their names.
+    A layer is saved as its class name and constructor arguments, which must be attributes too.
     """
 
     dtype: str = "float32"
     classes: list[int | str] | None = None
-    """What the labels of a classifier are called; saved with the model."""
+    """Class names of a classifier; saved with the model."""
     feature_names: list[str] | None = None
-    """Names of the columns that the model was trained on, where they have such; saved with it. Data frames are matched
-    by them."""
+    """Names of the feature columns in training, or None; saved with the model. Columns of data frames are matched by
+    name."""
     target_scaling: TargetScaling | None = None
-    """How targets are scaled for learning, and answers back; None leaves them. Saved with the model."""
+    """Scaling of targets in training, and back in predictions; None for no scaling. Saved with the model."""
     signed_targets: tuple[int, ...] = ()
-    """Columns of binary targets that were −1 and +1 in training, as which they are answered; saved with the model."""
+    """Columns of binary targets that were −1 and +1 in training, and are in predictions; saved with the model."""
     joins: ClassVar[int] = 1
-    """How many values it reads; one that reads several gets them as a tuple."""
+    """Number of inputs; a layer with several inputs gets them as a tuple."""
     reads_data: ClassVar[bool] = False
-    """Whether, as first layer, it takes rows of data as they are, and not in the dtype of activations."""
+    """Whether, as the first layer, it reads data in their own dtype instead of the dtype of activations."""
     registered: ClassVar[dict[str, type[Layer]]]
 
     def lower(self, graph: Graph, x: Value) -> Value:
@@ -109,12 +109,12 @@ class Layer(Registered):
         Raises
         ------
         ShapeError
-            The rows of x do not fit the layer.
+            The shape of x does not fit the layer.
         """
         raise NotImplementedError(f"{type(self).__name__} has no lower()")
 
     def __call__(self, *symbols: Symbol) -> Symbol:
-        """The symbol of the layer's output for these inputs: the way to write a `Model`."""
+        """The symbolic output of the layer for these inputs; used to build a `Model`."""
         if len(symbols) != self.joins or not all(isinstance(symbol, Symbol) for symbol in symbols):
             given = ", ".join(type(symbol).__name__ for symbol in symbols)
             raise ConfigurationError(
@@ -124,12 +124,12 @@ class Layer(Registered):
         return Symbol(self, symbols)
 
     def trace(self, graph: Graph, x: Value) -> list[tuple[str, Layer, Value]]:
-        """Lowers the layer, one that only strings layers together one by one; name, layer and output of each.
+        """Lowers the layer; returns the name, layer and output of each sub-layer (or of itself, if it has none).
 
         Raises
         ------
         ShapeError
-            What one puts out does not fit the next.
+            The output of a layer does not fit the next one.
         """
         return [("", self, graph.lower(self, x))]
 
@@ -138,11 +138,11 @@ class Layer(Registered):
         return {name: value for name, value in vars(self).items() if isinstance(value, Layer)}
 
     def __copy__(self) -> Self:
-        """A copy has weights of its own, as a deep copy does."""
+        """A copy has its own weights, like a deep copy."""
         return copy.deepcopy(self)
 
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
+        """The constructor's arguments, as JSON values."""
         names = [
             name
             for name, parameter in inspect.signature(type(self).__init__).parameters.items()
@@ -151,7 +151,7 @@ class Layer(Registered):
         return {name: getattr(self, name) for name in names}
 
     def parameters(self) -> list[Parameter]:
-        """Every parameter once, named by its path, as ``"0.weight"``."""
+        """All parameters, each once, named by path, for example ``"0.weight"``."""
         found: dict[int, Parameter] = {}
         for path, parameter in self._walk(""):
             if id(parameter) not in found:
@@ -167,13 +167,13 @@ class Layer(Registered):
             yield from layer._walk(f"{prefix}{name}.")
 
     def init(self, seed: int = 0) -> Self:
-        """Draws all weights anew from `seed`, also where there were some; returns the layer."""
+        """Initializes all weights from `seed`, replacing existing ones; returns the layer."""
         for parameter in self.parameters():
             parameter.array = parameter.owner = None
         return self.ensure_initialized(seed)
 
     def ensure_initialized(self, seed: int = 0) -> Self:
-        """Draws the weights that were not drawn yet; those that exist stay."""
+        """Initializes the weights that have no values yet; existing weights are kept."""
         key = key_of(seed)
         for stream, parameter in enumerate(self.parameters()):
             if parameter.array is None:
@@ -187,7 +187,7 @@ class Layer(Registered):
         Raises
         ------
         ConfigurationError
-            The dtype is another one.
+            The dtype is neither of them.
         """
         if dtype not in ("float32", "float64"):
             raise ConfigurationError(f"dtype {dtype!r} is not supported; expected 'float32' or 'float64'")
@@ -203,14 +203,14 @@ class Layer(Registered):
             child._set_dtype(dtype)
 
     def to_host(self) -> Self:
-        """Takes the weights back into NumPy arrays of their own, which frees a device; returns the layer."""
+        """Moves the weights into NumPy arrays, which frees device memory; returns the layer."""
         for parameter in self.parameters():
             if parameter.array is not None:
                 parameter.array, parameter.owner = np.array(parameter.numpy()), None
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all weights by name, on the host; they are drawn from seed 0 if there are none yet."""
+        """Copies of all weights by name, on the host; missing weights are initialized with seed 0."""
         self.ensure_initialized()
         parameters = self.parameters()
         with at_rest(parameters):
@@ -248,7 +248,7 @@ class Layer(Registered):
         """Layers, output shapes, parameters and memory, as an object that prints as a table."""
         graph = Graph(self.dtype, train=True)
         x = graph.batch(input_shape or input_shape_of(self))
-        self.parameters()  # gives names
+        self.parameters()  # assigns names
         rows = [
             (name, repr(layer), y.example_shape, sum(p.size for p in layer.parameters()))
             for name, layer, y in self.trace(graph, x)
@@ -257,12 +257,12 @@ class Layer(Registered):
         return Summary(tuple(rows), count, count * np.dtype(self.dtype).itemsize)
 
     def describe(self, depth: int = 0) -> dict[str, Any]:
-        """The layer's structure as JSON can hold it: class, dtype and constructor's arguments, without weights.
+        """The layer's structure as JSON values: class, dtype and constructor arguments, without weights.
 
         Raises
         ------
         ConfigurationError
-            Layers are nested too deeply to be read back; `depth` of them are around this one.
+            Layers are nested too deeply to be read back; `depth` is the number of layers around this one.
         """
         if depth > DEEPEST:
             raise ConfigurationError(f"layers are nested more than {DEEPEST} deep, which no checkpoint can hold")
@@ -277,11 +277,11 @@ class Layer(Registered):
 
 
 class ArrayLayer(Layer, named=False):
-    """A layer written in array code: two short functions, run on any backend through its array module.
+    """A layer written in array code: two functions that run on any backend through its array module.
 
     ``forward(xp, x, *parameters)`` returns y. ``backward(xp, dy, x, y, *parameters)`` returns the gradient with
-    respect to x, then one for each parameter. x and y are (rows, features); parameters come in the order in which they
-    were made. Arrays must not be changed.
+    respect to x, then one for each parameter. x and y are (rows, features); parameters are passed in the order in
+    which they were created. Do not modify the arrays.
     """
 
     def forward(self, xp: Any, x: Any, *parameters: Any) -> Any:
@@ -289,11 +289,11 @@ class ArrayLayer(Layer, named=False):
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def backward(self, xp: Any, dy: Any, x: Any, y: Any, *parameters: Any) -> tuple[Any, ...]:
-        """Gradients of x and of each parameter, given that of y."""
+        """Gradients with respect to x and each parameter, given the gradient `dy`."""
         raise NotImplementedError(f"{type(self).__name__} has no backward()")
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The output's shape without the batch; as the input's unless overridden."""
+        """The output shape without the batch dimension; the input shape unless overridden."""
         return shape
 
     def lower(self, graph: Graph, x: Value) -> Value:
@@ -303,10 +303,10 @@ class ArrayLayer(Layer, named=False):
         return y
 
     def _slope(self, x: Dual, parameters: list[Any]) -> Any:
-        """dy / dx as `backward` has it, where the layer works element by element; else None.
+        """dy / dx as computed by `backward`, if the layer is element-wise; otherwise None.
 
-        At a kink, as ReLU's, a forward pass says nothing of which derivative is meant. With another one than that of
-        the backward pass, second derivatives would not be symmetric.
+        At a kink (as of ReLU) the forward pass does not determine the derivative. If it differed from that of the
+        backward pass, second derivatives would not be symmetric.
         """
         xp, given = x.xp, [value_of(parameter) for parameter in parameters]
         y = self.forward(xp, x.value, *given)

@@ -11,17 +11,17 @@ from .initializers import ones, zeros
 
 
 class BatchNorm1d(Layer):
-    """y = weight · (x − μ) / √(σ² + eps) + bias, feature by feature: torch.nn.BatchNorm1d.
+    """Batch normalisation of each feature, as torch.nn.BatchNorm1d: y = weight · (x − μ) / √(σ² + eps) + bias.
 
-    In training, μ and σ² are the batch's, and the running ones move towards them, by `momentum`, after each step; in
-    evaluation μ and σ² are the running ones, which are saved with the weights. Weight and bias are not decayed. A batch
-    of one row leaves the running variance as it is.
+    In training, μ and σ² are the batch statistics; running statistics are updated with `momentum` after each step. In
+    evaluation, μ and σ² are the running statistics, which are saved with the weights. Weight decay does not apply to
+    weight and bias. A batch of one row does not change the running variance.
 
     Parameters
     ----------
-    features : width of a row.
+    features : number of input features.
     eps : added to the variance.
-    momentum : share of the batch's statistics that the running ones take.
+    momentum : weight of the batch statistics in the update of the running statistics.
 
     Raises
     ------
@@ -31,7 +31,7 @@ class BatchNorm1d(Layer):
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         if not isinstance(features, int) or features < 1:
-            raise ConfigurationError(f"BatchNorm1d: features is {features!r}; expected a whole number of at least 1")
+            raise ConfigurationError(f"BatchNorm1d: features is {features!r}; expected an integer of at least 1")
         if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps > 0:
             raise ConfigurationError(f"BatchNorm1d: eps is {eps!r}; expected a number above 0")
         if isinstance(momentum, bool) or not isinstance(momentum, int | float) or not 0 <= momentum <= 1:

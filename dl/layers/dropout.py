@@ -10,7 +10,7 @@ from .base import Layer
 
 
 class Dropout(Layer):
-    """In training, sets each element to 0 with probability `p` and divides the others by 1 − p; else, does nothing.
+    """In training, sets each element to 0 with probability `p` and divides the others by 1 − p; otherwise the identity.
 
     Parameters
     ----------

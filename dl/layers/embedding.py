@@ -1,4 +1,4 @@
-"""Vectors for tokens and for their places: the first layer of a model of sequences."""
+"""Token and position embeddings: the first layer of a sequence model."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from .initializers import standard_normal
 
 
 class Embedding(Layer):
-    """A trained vector for each token of a sequence, and, given `length`, one for its place added to it.
+    """Token embeddings: a trained vector per token and, if `length` is given, a trained position vector added to it.
 
-    Rows of x are sequences of whole numbers from 0 to num_embeddings − 1. What follows sees each token as a row of its
-    own, (rows · tokens, embedding_dim), so that `Linear`, activations and losses apply to tokens; outputs have shape
-    (rows, tokens, …).
+    Rows of x are sequences of integers from 0 to num_embeddings − 1. Later layers see each token as one row, (rows ·
+    tokens, embedding_dim), so `Linear`, activations and losses apply to each token. Model outputs have shape (rows,
+    tokens, …).
 
     Parameters
     ----------
-    num_embeddings : how many different tokens there are.
-    embedding_dim : features of a token.
-    length : the most tokens of a sequence, each place with a trained vector of its own; None adds none.
-    padding : the token that fills up sequences shorter than others: no other token attends to it, and pooling leaves
-        it out, as with PyTorch's `key_padding_mask`. Losses for each token count it. None is none.
+    num_embeddings : number of different tokens (vocabulary size).
+    embedding_dim : features per token.
+    length : maximum sequence length, with one trained vector per position; None for no position embeddings.
+    padding : the padding token. Attention and pooling ignore it, as with PyTorch's `key_padding_mask`; losses per
+        token count it. None for no padding.
 
     Raises
     ------
     ConfigurationError
-        A size is no whole number of at least 1, or `padding` is no token.
+        A size is not an integer of at least 1, or `padding` is not a token.
     """
 
     reads_data: ClassVar[bool] = True
@@ -42,7 +42,7 @@ class Embedding(Layer):
         sizes = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim, "length": length}
         for name, value in sizes.items():
             if (name, value) != ("length", None) and (not isinstance(value, int) or value < 1):
-                raise ConfigurationError(f"Embedding: {name} is {value!r}; expected a whole number of at least 1")
+                raise ConfigurationError(f"Embedding: {name} is {value!r}; expected an integer of at least 1")
         if padding is not None and (not isinstance(padding, int) or not 0 <= padding < num_embeddings):
             raise ConfigurationError(
                 f"Embedding: padding is {padding!r}; expected a token, from 0 to {num_embeddings - 1}, or None"
@@ -54,7 +54,7 @@ class Embedding(Layer):
 
     @property
     def in_features(self) -> int | None:
-        """The width of a row of x; None where it may be any."""
+        """The number of features of x, or None for any."""
         return self.length
 
     def lower(self, graph: Graph, x: Value) -> Value:

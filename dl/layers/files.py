@@ -1,4 +1,4 @@
-"""Models from files."""
+"""Loading models from files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .base import Layer
 
 
 def load(path: str | Path) -> Layer:
-    """The model of a file that `Trainer.save` or `Layer.save` wrote, with its weights.
+    """Loads a model and its weights from a file written by `Trainer.save` or `Layer.save`.
 
     Parameters
     ----------
-    path : of the safetensors file. Nothing in it is run.
+    path : of the safetensors file. No code in it is executed.
 
     Raises
     ------
@@ -36,12 +36,12 @@ def load(path: str | Path) -> Layer:
 
 
 def take_scaling(tensors: dict[str, np.ndarray]) -> TargetScaling | None:
-    """The scaling among a file's tensors, checked; None where there is none."""
+    """The target scaling among a file's tensors, validated; None if there is none."""
     found = strip(tensors, "target.")
     if not found:
         return None
     if found.keys() != {"mean", "scale"} or any(part.ndim != 1 or part.dtype != np.float64 for part in found.values()):
-        raise CheckpointError("its target scaling is not a float64 mean and scale for each column")
+        raise CheckpointError("the target scaling must have a float64 mean and scale for each column")
     try:
         return TargetScaling(**found)
     except ConfigurationError as error:

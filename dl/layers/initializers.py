@@ -1,4 +1,4 @@
-"""How weights are drawn at first: on the host, in float64, from the run's seed."""
+"""Weight initializers: values are drawn on the host, in float64, from the run's seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...backends.errors import ConfigurationError
 from ...backends.philox import INITIALIZE, normal, uniform
 
 Initializer = Callable[[np.ndarray, int, tuple[int, ...]], np.ndarray]
-"""``(key, stream, shape)`` to float64 values of that shape; `stream` numbers the parameters of a model."""
+"""A function ``(key, stream, shape)`` that returns float64 values; `stream` is the parameter's number in the model."""
 
 
 def zeros(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -25,7 +25,7 @@ def ones(key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def given(key: np.ndarray, stream: int, shape: tuple[int, ...], *, value: np.ndarray) -> np.ndarray:
-    """Always `value`: for statistics of the data."""
+    """The given `value`: for statistics of the data."""
     return value.reshape(shape)
 
 
@@ -63,7 +63,7 @@ def named(name: str) -> Initializer:
     """The initialiser of weights called `name`."""
     if name in ALIKE:
         raise ConfigurationError(
-            f"init {name!r} makes all units of a layer alike: they get the same gradient at every step and never "
+            f"init {name!r} makes all units of a layer identical: they get the same gradient at every step and never "
             f"differ, so the layer is worth one unit; expected one of: {', '.join(WEIGHTS)}"
         )
     if name not in WEIGHTS:

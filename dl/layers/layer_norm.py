@@ -10,22 +10,22 @@ from .initializers import ones, zeros
 
 
 class LayerNorm(Layer):
-    """y = (x − mean) / √(variance + eps) · weight + bias, with the mean and variance of each row's own features.
+    """Layer normalisation of each row: y = (x − mean) / √(variance + eps) · weight + bias.
 
     Parameters
     ----------
-    features : width of input and output.
-    eps : keeps rows that do not vary from being divided by 0.
+    features : number of features of input and output.
+    eps : added to the variance; avoids division by 0 in constant rows.
 
     Raises
     ------
     ConfigurationError
-        `features` is no whole number of at least 1, or `eps` is not above 0.
+        `features` is not an integer of at least 1, or `eps` is not above 0.
     """
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
         if not isinstance(features, int) or features < 1:
-            raise ConfigurationError(f"LayerNorm: features is {features!r}; expected a whole number of at least 1")
+            raise ConfigurationError(f"LayerNorm: features is {features!r}; expected an integer of at least 1")
         if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps > 0:
             raise ConfigurationError(f"LayerNorm: eps is {eps!r}; expected a number above 0")
         self.features, self.eps = features, eps

@@ -1,4 +1,4 @@
-"""The fully connected layer."""
+"""The fully connected (dense) layer."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from .initializers import named, zeros
 
 
 class Linear(Layer):
-    """y = x·W + b, with W (in_features, out_features) and b (out_features,).
+    """Fully connected layer: y = x·W + b, with W (in_features, out_features) and b (out_features,).
 
     Parameters
     ----------
-    in_features, out_features : widths of input and output.
-    bias : whether there is a b; it starts at 0 and is not decayed.
-    init : how W is drawn, ``"glorot"`` (uniform), ``"he"`` (normal, for ReLU), ``"gaussian"`` (normal, deviation 0.01)
+    in_features, out_features : number of input and output features.
+    bias : whether to add b; it starts at 0, and weight decay does not apply to it.
+    init : initializer of W: ``"glorot"`` (uniform), ``"he"`` (normal, for ReLU), ``"gaussian"`` (normal, std 0.01)
         or ``"uniform"`` (±1 / √in_features).
 
     Raises
     ------
     ConfigurationError
-        A width is not a whole number of at least 1, or `init` has no such name.
+        A width is not an integer of at least 1, or `init` is not a known name.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, init: str = "glorot") -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
             if not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"Linear: {name} is {value!r}; expected a whole number of at least 1")
+                raise ConfigurationError(f"Linear: {name} is {value!r}; expected an integer of at least 1")
         self.in_features, self.out_features, self.init_name = in_features, out_features, init
         self.weight = Parameter((in_features, out_features), named(init))
         self.bias = Parameter((out_features,), zeros, decay=False) if bias else None

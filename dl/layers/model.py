@@ -1,4 +1,4 @@
-"""Models that are directed acyclic graphs: layers are called on symbols, and a `Model` is what lies between two."""
+"""Models that are directed acyclic graphs of layers: layers are called on symbols (functional API)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .base import Layer, Symbol
 
 
 def Input(features: int) -> Symbol:
-    """A symbol that stands for rows of `features` numbers, on which layers are called.
+    """A symbolic model input with `features` columns, on which layers are called.
 
     Raises
     ------
     ConfigurationError
-        `features` is not a whole number of at least 1.
+        `features` is not an integer of at least 1.
     """
     if not isinstance(features, int) or features < 1:
-        raise ConfigurationError(f"Input: features is {features!r}; expected a whole number of at least 1")
+        raise ConfigurationError(f"Input: features is {features!r}; expected an integer of at least 1")
     return Symbol(None, (), features)
 
 
 class Add(Layer):
-    """The sum of two symbols of one shape, as in a skip connection: ``gs.Add()(x, h)``."""
+    """Sum of two inputs of equal shape, as in a skip connection: ``gs.Add()(x, h)``."""
 
     joins = 2
 
@@ -41,32 +41,32 @@ class Add(Layer):
 
 
 class Concatenate(Layer):
-    """Two symbols side by side, (rows, m + n): ``gs.Concatenate()(a, b)``."""
+    """Concatenates the columns of two inputs, (rows, m + n): ``gs.Concatenate()(a, b)``."""
 
     joins = 2
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
         if a.each != b.each:
-            raise ShapeError(f"Concatenate expects as many rows of both, but gets {a.each} and {b.each} an example")
+            raise ShapeError(f"Concatenate expects inputs with equal rows per example, but gets {a.each} and {b.each}")
         y = graph.batch((a.shape[0] + b.shape[0],))
         graph.apply(JOIN, (a, b), (y,))
         return y
 
 
 class Model(Layer):
-    """The layers between inputs and output; a layer that is called twice has one set of weights.
+    """A model given by its symbolic inputs and output; a layer that is called twice shares its weights.
 
     >>> x = gs.Input(8)
     >>> h = gs.ReLU()(gs.Linear(8, 8)(x))
     >>> model = gs.Model(x, gs.Linear(8, 3)(gs.Add()(x, h)))
 
-    Layers are named by number, in the order in which they are needed.
+    Layers are named by number, in the order of computation.
 
     Parameters
     ----------
-    inputs : an `Input`, or several, which are given side by side in the rows of x, in this order.
-    output : the symbol of the output, or several, which come side by side in the rows of the answer, in this order; see
+    inputs : an `Input`, or several; their columns are concatenated in x in this order.
+    output : the output symbol, or several; their columns are concatenated in the prediction in this order, see
         `JointLoss`.
     dtype : of weights and computation, ``"float32"`` or ``"float64"``.
 
@@ -84,12 +84,12 @@ class Model(Layer):
         self.inputs = (inputs,) if isinstance(inputs, Symbol) else tuple(inputs)
         outputs = (output,) if isinstance(output, Symbol) else tuple(output)
         if not outputs:
-            raise ConfigurationError("Model: there is no output; expected a symbol, or several")
+            raise ConfigurationError("Model: output is empty; expected one or more symbols")
         self.output = reduce(lambda joined, symbol: Concatenate()(joined, symbol), outputs)
         self.symbols = _in_order(self.output)
         needed = [symbol for symbol in self.symbols if symbol.layer is None]
         if any(symbol not in self.inputs for symbol in needed):
-            raise ConfigurationError("Model: the output needs an Input that is not among inputs")
+            raise ConfigurationError("Model: the output depends on a gs.Input that is not among inputs; add it")
         if len(needed) != len(self.inputs):
             raise ConfigurationError("Model: every item of inputs must be a gs.Input that the output depends on")
         self.layers = list(dict.fromkeys(symbol.layer for symbol in self.symbols if symbol.layer is not None))
@@ -97,7 +97,7 @@ class Model(Layer):
 
     @property
     def in_features(self) -> int:
-        """The width of a row of x: all inputs side by side."""
+        """The number of features of x: the sum over all inputs."""
         return sum(symbol.features for symbol in self.inputs)
 
     def children(self) -> dict[str, Layer]:
@@ -133,7 +133,7 @@ class Model(Layer):
         return {"layers": [child.describe(depth + 1) for child in self.layers], "wiring": self.wiring()}
 
     def wiring(self) -> dict[str, Any]:
-        """Which layer reads what, as JSON can hold it; `wired` goes back."""
+        """Which layer reads which values, as JSON values; `wired` is the inverse."""
         number = {symbol: i for i, symbol in enumerate(self.symbols)}
         return {
             "inputs": [[number[symbol], symbol.features] for symbol in self.inputs],
@@ -164,7 +164,7 @@ class Model(Layer):
 
 
 def _in_order(output: Symbol) -> list[Symbol]:
-    """All symbols that the output needs, each after those it reads."""
+    """All symbols that the output depends on, in topological order."""
     found: dict[Symbol, None] = {}
     pending = [output]
     while pending:

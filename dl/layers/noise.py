@@ -1,4 +1,4 @@
-"""Noise on the input, in training only: what a denoising autoencoder learns to remove (Vincent et al. 2010)."""
+"""Layers that add noise in training, for denoising autoencoders (Vincent et al. 2010)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .base import Layer
 
 
 class GaussianNoise(Layer):
-    """In training, adds normal noise of a deviation to each element; else, does nothing.
+    """In training, adds normal noise with standard deviation `deviation` to each element; otherwise the identity.
 
     Raises
     ------
     ConfigurationError
-        The deviation is no number of at least 0.
+        `deviation` is not a number of at least 0.
     """
 
     def __init__(self, deviation: float = 0.1) -> None:
@@ -35,12 +35,12 @@ class GaussianNoise(Layer):
 
 
 class MaskingNoise(Layer):
-    """In training, sets each element to 0 with probability `p`; unlike dropout, the others stay as they are.
+    """In training, sets each element to 0 with probability `p`; unlike in dropout, the others are not scaled.
 
     Raises
     ------
     ConfigurationError
-        `p` is no probability below 1.
+        `p` is not a probability below 1.
     """
 
     def __init__(self, p: float = 0.3) -> None:
@@ -58,10 +58,10 @@ class MaskingNoise(Layer):
 
 
 def draw(graph: Graph, noise: Value, deviation: float) -> None:
-    """Appends an operation that fills `noise` with normal numbers of a layer's own stream."""
+    """Appends an operation that fills `noise` with normal numbers from the layer's own random stream."""
     graph.apply(NORMAL, _stream(graph), (noise,), deviation=float(deviation), stream=graph.next_dropout())
 
 
 def _stream(graph: Graph) -> tuple[Value, Value]:
-    """The run's key and counters, which random numbers are functions of."""
+    """The run's random key and counters, which determine the random numbers."""
     return graph.shared("key", (2,), "uint32"), graph.shared("counters", (COUNTERS,), "int64")

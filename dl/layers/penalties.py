@@ -1,4 +1,4 @@
-"""Layers that add a term to the loss: penalties on a code. Their output is what they would give without."""
+"""Layers that add a penalty on a code to the loss. The penalty does not change their output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTIVATIONS = {"relu": RELU, "tanh": TANH, "sigmoid": SIGMOID}
 
 
 class L1Activity(Layer):
-    """y = x; adds `weight` · Σⱼ |xⱼ|, averaged over the batch, to the loss: many elements come near 0."""
+    """y = x; adds `weight` · Σⱼ |xⱼ|, averaged over the batch, to the loss: it makes many elements small."""
 
     def __init__(self, weight: float = 1e-3) -> None:
         self.weight = checked(self, weight)
@@ -34,8 +34,8 @@ class L1Activity(Layer):
 class KLSparsity(Layer):
     """y = x; adds `weight` · Σⱼ KL(ρ ‖ mⱼ) to the loss, with mⱼ the batch's mean of unit j (Ng 2011).
 
-    Units come to be active at the rate ρ on the average. They must lie between 0 and 1, as a `Sigmoid`'s do; where a
-    mean does not, the loss is not finite.
+    The mean activation of each unit is drawn towards ρ. Activations must lie between 0 and 1, as those of `Sigmoid`;
+    if a mean does not, the loss is not finite.
 
     Raises
     ------
@@ -62,14 +62,14 @@ class Contractive(Layer):
 
     Parameters
     ----------
-    in_features, out_features : widths of input and output.
+    in_features, out_features : number of input and output features.
     activation : f, ``"sigmoid"``, ``"tanh"`` or ``"relu"``.
     weight : of the penalty.
 
     Raises
     ------
     ConfigurationError
-        The activation is another, or `weight` is below 0.
+        The activation is not one of these, or `weight` is below 0.
     """
 
     def __init__(self, in_features: int, out_features: int, activation: str = "sigmoid", weight: float = 1e-3) -> None:
@@ -94,7 +94,7 @@ class Contractive(Layer):
 
 
 def checked(layer: Any, weight: Any) -> float:
-    """A term's weight, which is a number of at least 0."""
+    """The weight of a loss term, checked to be a number of at least 0."""
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
         raise ConfigurationError(f"{type(layer).__name__}: weight is {weight!r}; expected a number of at least 0")
     return weight

@@ -1,4 +1,4 @@
-"""One row of features for a sequence of tokens, as a classifier of sequences needs it."""
+"""Pooling over the tokens of a sequence, for sequence classifiers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import Layer
 
 
 class Pooling(Layer, named=False):
-    """Base of the two."""
+    """Base class of the pooling layers."""
 
     _operation: ClassVar[Operation]
 
@@ -29,12 +29,12 @@ class Pooling(Layer, named=False):
 
 
 class MeanPooling(Pooling):
-    """The mean of a sequence's tokens, (rows · tokens, n) to (rows, n); padding, see `Embedding`, does not count."""
+    """Mean over the tokens of a sequence, (rows · tokens, n) to (rows, n); ignores padding (see `Embedding`)."""
 
     _operation = MEAN_POOLING
 
 
 class MaxPooling(Pooling):
-    """The greatest of each feature over a sequence's tokens, (rows · tokens, n) to (rows, n), but for padding."""
+    """Maximum of each feature over the tokens of a sequence, (rows · tokens, n) to (rows, n); ignores padding."""
 
     _operation = MAX_POOLING

@@ -1,4 +1,4 @@
-"""Residual connections (He et al. 2016), and the transformer's block that is made of two."""
+"""Residual connections (He et al. 2016) and the transformer block."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from .sequential import Sequential
 
 
 class Residual(Sequential):
-    """y = x + f(x), where f applies `layers` in order; f keeps the shape."""
+    """Residual connection: y = x + f(x), where f applies `layers` in order and keeps the shape."""
 
     reads_data: ClassVar[bool] = False
 
     def lower(self, graph: Graph, x: Value) -> Value:
         change = super().trace(graph, x)[-1][2]
         if change.example_shape != x.example_shape:
-            raise ShapeError(f"Residual: the layers make {change.example_shape} of {x.example_shape}")
+            raise ShapeError(
+                f"Residual: its layers return {change.example_shape} for {x.example_shape}; they must keep the shape"
+            )
         y = graph.batch(x.shape)
         graph.apply(ADD, (x, change), (y,))
         return y
@@ -34,15 +36,15 @@ class Residual(Sequential):
 
 
 class TransformerBlock(Layer):
-    """Attention, then a perceptron for each token, each a residual of what is normalised first (Radford et al. 2019).
+    """Pre-norm transformer block: residual attention, then a residual MLP per token (Radford et al. 2019).
 
     Parameters
     ----------
-    features : width of a token, in and out; a multiple of `heads`.
-    heads : of attention.
-    hidden : width of the perceptron's hidden layer; None is four times `features`.
-    causal : whether a token looks at itself and at tokens before it alone.
-    dropout : probability with which weights of attention, and the two changes to a token, are set to 0 in training.
+    features : features per token, of input and output; a multiple of `heads`.
+    heads : number of attention heads.
+    hidden : size of the MLP's hidden layer; None for four times `features`.
+    causal : whether a token attends only to itself and to earlier tokens.
+    dropout : dropout probability of the attention weights and of the outputs of attention and MLP.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Layers one after another."""
+"""The sequential model: layers applied in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import Layer
 
 
 class Sequential(Layer):
-    """Applies `layers` in order; their names are their positions, so that weights are ``"0.weight"`` and so on.
+    """Applies `layers` in order; parameters are named by position, for example ``"0.weight"``.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Sequential(Layer):
     Raises
     ------
     ConfigurationError
-        There are no layers, or one of them is none.
+        There are no layers, or an argument is not a layer.
     """
 
     reads_data: ClassVar[bool] = True
@@ -30,7 +30,7 @@ class Sequential(Layer):
         name = type(self).__name__
         for position, layer in enumerate(layers):
             if not isinstance(layer, Layer):
-                raise ConfigurationError(f"{name}: item {position} is {layer!r}; expected a layer, as gs.ReLU()")
+                raise ConfigurationError(f"{name}: item {position} is {layer!r}; expected a layer, such as gs.ReLU()")
         if not layers:
             raise ConfigurationError(f"{name}: no layers given; expected at least one")
         self.layers = layers

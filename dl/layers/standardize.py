@@ -1,4 +1,4 @@
-"""Standardisation of the input, as the first layer of a model: so that it is saved with the weights."""
+"""Standardisation of the input as the first layer of a model, so that it is saved with the weights."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from ..graph.graph import Graph, Value
 from .base import Layer, Parameter
 from .initializers import given, ones, zeros
 
-COARSE = 0.05  # of a feature's deviation: the distance of neighbouring numbers from which a warning says so
+COARSE = 0.05  # spacing of the dtype's numbers, relative to a feature's deviation, above which a warning is issued
 
 
 class Standardize(Layer):
-    """y = (x − mean) · scale, feature by feature, with statistics of the training data that are not trained.
+    """Standardises each feature: y = (x − mean) · scale, with fixed statistics of the training data.
 
-    ``Standardize(n).fit(mean, std)`` sets them; data may then stay as they are stored, as bytes, say.
+    ``Standardize(n).fit(mean, std)`` sets them; the data can then stay in their stored dtype, for example uint8.
 
     Parameters
     ----------
-    features : width of a row.
+    features : number of input features.
 
     Raises
     ------
     ConfigurationError
-        `features` is not a whole number of at least 1.
+        `features` is not an integer of at least 1.
     """
 
     reads_data: ClassVar[bool] = True
 
     def __init__(self, features: int) -> None:
         if not isinstance(features, int) or features < 1:
-            raise ConfigurationError(f"Standardize: features is {features!r}; expected a whole number of at least 1")
+            raise ConfigurationError(f"Standardize: features is {features!r}; expected an integer of at least 1")
         self.features = features
         self.mean = Parameter((features,), zeros, trained=False)
         self.scale = Parameter((features,), ones, trained=False)
@@ -64,7 +64,7 @@ class Standardize(Layer):
                 raise DataError(f"Standardize: {name} {value:g} is beyond the range of {self.dtype}")
         self._fitted = fitted
         for parameter, value in zip((self.mean, self.scale), fitted, strict=True):
-            parameter.init = partial(given, value=value)  # drawing weights anew does not lose the statistics
+            parameter.init = partial(given, value=value)  # initializing the weights again keeps the statistics
         self._set(self._rounded(fitted))
         return self
 
@@ -77,7 +77,7 @@ class Standardize(Layer):
             parameter.array, parameter.owner = array, None
 
     def _set_dtype(self, dtype: str) -> None:
-        """Rounds what `fit` was given to the new dtype, not what is left of it in the old one."""
+        """Rounds the original arguments of `fit` to the new dtype, not the values already rounded to the old one."""
         rounded = self._rounded(self._fitted)
         kept = [np.array_equal(p.numpy(), a) for p, a in zip((self.mean, self.scale), rounded, strict=False)]
         super()._set_dtype(dtype)
@@ -85,7 +85,7 @@ class Standardize(Layer):
             self._set(self._rounded(self._fitted))
 
     def _warn_of_rounding(self, dtype: str) -> None:
-        """Says so where numbers of the dtype are too far apart around a mean for the deviation."""
+        """Warns if the dtype's numbers near a mean are too far apart compared with the standard deviation."""
         if not self._fitted:
             return
         mean, scale = self._fitted
@@ -95,9 +95,9 @@ class Standardize(Layer):
         worst = int(np.argmax(steps))
         if steps[worst] > COARSE:
             warnings.warn(
-                f"Standardize: feature {worst} has the mean {mean[worst]:g} and the deviation {1 / scale[worst]:g}; "
-                f"there, {dtype} numbers are {steps[worst] / scale[worst]:g} apart, which rounds it coarsely; "
-                "subtract the mean from the data, or take dtype='float64'",
+                f"Standardize: feature {worst} has mean {mean[worst]:g} and standard deviation {1 / scale[worst]:g}; "
+                f"{dtype} numbers of that size are {steps[worst] / scale[worst]:g} apart, which is too coarse; "
+                "subtract the mean from the data, or use dtype='float64'",
                 stacklevel=2,
             )
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Summary:
-    """What `Layer.summary` returns; prints as a table.
+    """The result of `Layer.summary`; prints as a table.
 
     Parameters
     ----------
     rows : (name, layer, output shape without the batch, number of parameters) of each layer.
-    parameters : their number, shared ones once.
-    bytes : their memory.
+    parameters : number of parameters; shared ones count once.
+    bytes : memory of the parameters.
     """
 
     rows: tuple[tuple[str, str, tuple[int, ...], int], ...]

@@ -1,4 +1,4 @@
-"""A code that is drawn: the middle of a variational autoencoder (Kingma and Welling 2014)."""
+"""The sampled code of a variational autoencoder (Kingma and Welling 2014)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .penalties import checked
 
 
 class Variational(Layer):
-    """z = μ(x) + e^(ℓ(x)/2) ε in training, μ(x) else; adds `weight` · KL(N(μ, e^ℓ) ‖ N(0, 1)) to the loss.
+    """Sampled code z = μ(x) + e^(ℓ(x)/2) ε (μ(x) in evaluation); adds `weight` · KL(N(μ, e^ℓ) ‖ N(0, 1)) to the loss.
 
     μ and the log-variance ℓ are linear in x, ε comes from the run's own random stream, and gradients go through both.
     For a loss that is a mean over d outputs, ``weight=1/d`` makes the sum 1/d of the negative evidence lower bound.
 
     Parameters
     ----------
-    in_features, out_features : widths of input and code.
+    in_features, out_features : number of features of input and code.
     weight : of the divergence.
     """
 

@@ -1,4 +1,4 @@
-"""A model that is a directed acyclic graph, from a list of layers with names and inputs, as in a configuration."""
+"""Builds a model from a configuration's list of layers with names and inputs (a directed acyclic graph)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def wire(
     dtype: str = "float32",
     tokens: Callable[[], int] | None = None,
 ) -> Model:
-    """The model of `tables`, from rows of features to the last layer, or to several.
+    """Builds the model that `tables` describe.
 
     Parameters
     ----------
     tables : one for each call of a layer: ``kind``, the class of the layer, or ``shares``, the name of an earlier one
         whose weights it uses; ``name``; ``inputs``, the names that it reads, by default the layer before; and the
-        arguments of the class, of which ``layers`` are tables again, for a class that strings layers together as
-        `Residual` does. Widths of inputs are filled in, and the outputs' ``out_features``.
+        arguments of the class, of which ``layers`` are tables again, for a class that applies layers in sequence,
+        such as `Residual`. Widths of inputs are filled in, and the outputs' ``out_features``.
     inputs : the width of a row, which is called ``"x"``; or names and widths of its parts, from left to right.
     outputs : the width of the last layer; or those of the layers of these names, in the order of a `JointLoss`.
     tokens : how many different tokens the data have, for an `Embedding` that does not say it.
@@ -37,7 +37,7 @@ def wire(
     Raises
     ------
     ConfigurationError
-        A name, a kind or an argument is unknown, a width does not fit, or nobody reads a layer.
+        A name, a kind or an argument is unknown, a width does not fit, or a layer's output is not used.
     """
     named = {INPUT: inputs} if isinstance(inputs, int) else dict(inputs)
     names = [table.get("name") or str(number) for number, table in enumerate(tables)]
@@ -60,13 +60,13 @@ def wire(
             which = "the last and" if isinstance(outputs, int) else "an output and"
             raise ConfigurationError(f"model.layers {name!r} is {which} gives {shape}; expected ({width},)")
     if unread:
-        raise ConfigurationError(f"model.layers: nobody reads {next(iter(unread))!r}")
+        raise ConfigurationError(f"model.layers: the output of {next(iter(unread))!r} is not used")
     symbols = wiring.symbols
     return Model([symbols[name] for name in named], [symbols[name] for name in wanted], dtype)
 
 
 class _Wiring:
-    """What has been called so far: symbols, values for their shapes, and layers, by name."""
+    """The layers called so far: symbols, values (for their shapes) and layers, by name."""
 
     def __init__(self, inputs: Mapping[str, int], dtype: str, tokens: Callable[[], int] | None) -> None:
         self.graph, self.tokens = Graph(dtype), tokens
@@ -77,7 +77,7 @@ class _Wiring:
     def call(self, name: str, table: Mapping[str, Any], sources: Sequence[str], width: int | None) -> None:
         where = f"model.layers {name!r}"
         if name in self.symbols:
-            raise ConfigurationError(f"{where} is there already; give each layer a name of its own")
+            raise ConfigurationError(f"{where} occurs twice; give each layer a unique name")
         for source in sources:
             _known(where, "name before it", source, self.symbols)
         arguments = {key: value for key, value in table.items() if key not in ("name", "inputs")}
@@ -85,7 +85,7 @@ class _Wiring:
         values = [self.values[source] for source in sources]
         if shares:
             if shares not in self.layers or any(arguments.values()):
-                raise ConfigurationError(f"{where} shares {shares!r}; expected the name of a layer, and nothing else")
+                raise ConfigurationError(f"{where} shares {shares!r}; expected only the name of an earlier layer")
             layer = self.layers[shares]
         else:
             layer = self.made(where, arguments, values[0], width)
@@ -96,7 +96,7 @@ class _Wiring:
         self.layers[name] = layer
 
     def made(self, where: str, given: Mapping[str, Any], x: Value, width: int | None = None) -> Layer:
-        """The layer of a table that reads `x`; `width` is its output's, where that is known."""
+        """The layer of a table that reads `x`; `width` is the width of its output, if known."""
         arguments = dict(given)
         kind, inner = arguments.pop("kind", ""), arguments.pop("layers", [])
         kinds = {name: each for name, each in Layer.registered.items() if each is not Model}
@@ -127,15 +127,15 @@ class _Wiring:
         inner: Sequence[Mapping[str, Any]],
         x: Value,
     ) -> Sequential:
-        """A layer of layers, each of which reads the one before."""
+        """A layer that contains layers, each of which reads the one before."""
         if arguments:
-            raise ConfigurationError(f"{where}: {made.__name__} has `layers` alone, and no {next(iter(arguments))!r}")
+            raise ConfigurationError(f"{where}: {made.__name__} accepts only `layers`, not {next(iter(arguments))!r}")
         layers = []
         for number, table in enumerate(inner):
             place = f"{where}, layers {number}"
             for key in ("name", "inputs", "shares"):
                 if table.get(key):
-                    raise ConfigurationError(f"{place} has {key!r}; within a {made.__name__} each reads the one before")
+                    raise ConfigurationError(f"{place} has {key!r}; layers in a {made.__name__} read the previous one")
             own = {key: value for key, value in table.items() if key not in ("name", "inputs", "shares")}
             layers.append(self.made(place, own, x))
             if layers[-1].joins != 1:

@@ -1,4 +1,4 @@
-"""Where targets meet a model, and where its outputs leave it: scaled as it learns them, and numbers or an error."""
+"""Scales targets for training, and checks that predictions are finite."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def as_learned(data: Dataset, model: Layer, loss: Loss) -> Dataset:
-    """The data set with targets as the model learns them: by its `target_scaling`, where it has one.
+    """The data set with targets scaled by the model's `target_scaling`, if it has one.
 
     Raises
     ------
     ConfigurationError
-        The loss learns labels, which cannot be scaled.
+        The targets of the loss are labels, which cannot be scaled.
     ShapeError
         The scaling is for another number of columns.
     """
@@ -31,44 +31,44 @@ def as_learned(data: Dataset, model: Layer, loss: Loss) -> Dataset:
     numbers = loss.numbers(len(scaling.mean))
     if bool((~numbers & ((scaling.mean != 0) | (scaling.scale != 1))).any()):
         raise ConfigurationError(
-            f"model.target_scaling scales what {loss!r} learns as labels or shares; set it to None, or leave out those "
+            f"model.target_scaling must not scale the labels or shares of {loss!r}; set it to None, or exclude these "
             "columns: gs.TargetScaling.of(y, numbers=[…])"
         )
     return data.with_targets(targets)
 
 
 def loss_unit(model: Layer, loss: Loss) -> float:
-    """What a loss is multiplied with to be in the target's units: of one value's square; else 1."""
+    """The factor that converts a loss to the target's units (for one squared value); otherwise 1."""
     scaling = model.target_scaling
     return float(scaling.scale[0]) ** 2 if scaling is not None and loss.squared and len(scaling.scale) == 1 else 1.0
 
 
 def check_finite(outputs: np.ndarray, x: Any, weights: dict[str, np.ndarray]) -> None:
-    """Raises where an output is NaN or infinite: such a number is no answer.
+    """Raises DataError if an output is NaN or infinite.
 
     Parameters
     ----------
     outputs : (rows, …) on the host.
-    x : (rows, …) what they are the outputs for.
+    x : (rows, …) the inputs of these outputs.
     weights : the model's tensors by name.
 
     Raises
     ------
     DataError
-        Names the tensor of the model that is not finite, else the first row and its largest value.
+        The message names the model's tensor that is not finite, or the first row and its largest value.
     """
     if np.isfinite(outputs).all():
         return
     for name, tensor in weights.items():
         if not np.isfinite(tensor).all():
             raise DataError(
-                f"the model has no answers: its tensor {name!r} holds NaN or infinite numbers. Load another "
-                "checkpoint, or train it anew"
+                f"the model cannot predict: its tensor {name!r} holds NaN or infinite numbers. Load another "
+                "checkpoint, or train the model again"
             )
     row = int((~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)).argmax())
     values = np.asarray(x[row].get() if hasattr(x[row], "get") else x[row], np.float64).reshape(-1)
     largest = values[np.abs(values).argmax()]
     raise DataError(
-        f"x[{row}] has no answer: the model's outputs for it are not finite in {outputs.dtype}. Its largest value is "
+        f"x[{row}] has no prediction: the model's outputs are not finite in {outputs.dtype}. Its largest value is "
         f"{largest:g}; expected rows of the size that the model was trained on"
     )

@@ -1,4 +1,4 @@
-"""A loss for models with several outputs: the weighted sum of a loss for each."""
+"""`JointLoss`: the loss of models with several outputs, a weighted sum of one loss per output."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Head:
     Parameters
     ----------
     loss : of this output.
-    outputs : its width, in the order of the model's outputs.
-    weight : its share of the sum, above 0.
+    outputs : number of output columns.
+    weight : its weight in the sum, above 0.
 
     Raises
     ------
     ConfigurationError
-        `loss` is none or a `JointLoss`, `outputs` is below 1, or `weight` is not above 0.
+        `loss` is not a `Loss` or is a `JointLoss`, `outputs` is below 1, or `weight` is not above 0.
     """
 
     loss: Loss
@@ -42,7 +42,7 @@ class Head:
         if not isinstance(self.loss, Loss) or isinstance(self.loss, JointLoss):
             raise ConfigurationError(f"Head: loss is {self.loss!r}; expected a gearshift Loss of one output")
         if not isinstance(self.outputs, int) or self.outputs < 1:
-            raise ConfigurationError(f"Head: outputs is {self.outputs!r}; expected a whole number of at least 1")
+            raise ConfigurationError(f"Head: outputs is {self.outputs!r}; expected an integer of at least 1")
         if not isinstance(self.weight, int | float) or not 0 < self.weight < float("inf"):
             raise ConfigurationError(f"Head: weight is {self.weight!r}; expected a number above 0")
 
@@ -52,13 +52,13 @@ class Head:
 
 
 class JointLoss(Loss, named=False):
-    """Σ weight · loss over a model's outputs, which lie side by side in the rows of its answer, as do the targets.
+    """Weighted sum of one loss per model output; outputs and targets are concatenated columns.
 
     >>> loss = gs.JointLoss(digit=gs.Head(gs.CrossEntropyLoss(), 10), angle=gs.Head(gs.MSELoss(), 1, weight=0.5))
     >>> trainer.fit(x, (digits, angles))
 
     Reports the sum as ``"loss"``, and what each head reports as ``"digit_loss"``, ``"digit_accuracy"`` and so on.
-    Answers and probabilities are dictionaries by heads. Targets are a tuple, an array for each head, or an array
+    Predictions and probabilities are dictionaries by head. Targets are a tuple, an array for each head, or an array
     (rows, k) with one column for labels and as many as outputs for values.
 
     Parameters
@@ -68,7 +68,7 @@ class JointLoss(Loss, named=False):
     Raises
     ------
     ConfigurationError
-        There are no heads, or one of them is none.
+        There are no heads, or an argument is not a `Head`.
     """
 
     targets = "values"
@@ -124,7 +124,7 @@ class JointLoss(Loss, named=False):
                 raise type(error)(f"head {name!r}: {error}") from None
 
     def predict(self, outputs: np.ndarray) -> dict[str, Any]:
-        """The answers of each head, by name."""
+        """The predictions of each head, by name."""
         return {name: head.loss.predict(part) for name, head, part in self._parts(outputs)}
 
     def answers(
@@ -187,7 +187,7 @@ class JointLoss(Loss, named=False):
         Raises
         ------
         ConfigurationError
-            None has.
+            No head has probabilities.
         """
         found = {}
         for name, head, part in self._parts(outputs):

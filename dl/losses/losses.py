@@ -1,4 +1,4 @@
-"""Losses: what is minimised, what is reported beside it, and how outputs become answers."""
+"""Loss functions: the loss and its metrics, and how model outputs become predictions."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
 from ..registered import Registered
 
-small_is_zero = np.errstate(under="ignore")  # a probability too small for its dtype is 0, which is no mistake
+small_is_zero = np.errstate(under="ignore")  # a probability that underflows is 0, which is no error
 
 
 class Loss(Registered):
-    """Base of the losses. `metrics` are the columns of the scores that its operation writes, the loss first."""
+    """Base class of losses. `metrics` names the columns of the scores that its operation writes, the loss first."""
 
     metrics: tuple[str, ...] = ("loss",)
     compares: ClassVar[bool] = False
-    """Whether `measures` has something to say of answers beside targets."""
+    """Whether `measures` reports metrics that compare predictions with targets."""
     squared: ClassVar[bool] = False
-    """Whether it is in the target's squared units."""
+    """Whether the loss is in squared units of the target."""
     targets: ClassVar[str] = "classes"
-    """What it learns: ``"classes"`` by one output each, ``"binary"`` answers by one output, or ``"values"``."""
+    """The task: ``"classes"`` (one output per class), ``"binary"`` (one output) or ``"values"``."""
     operation: ClassVar[Operation]
     registered: ClassVar[dict[str, type[Loss]]]
 
@@ -45,7 +45,7 @@ class Loss(Registered):
         return {}
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        """The value that holds the targets of a batch with such predictions."""
+        """The value that holds the targets for predictions of this shape."""
         raise NotImplementedError
 
     def lower(self, graph: Graph, prediction: Value, target: Value, weight: Value | None = None) -> Value:
@@ -60,12 +60,12 @@ class Loss(Registered):
         Raises
         ------
         ConfigurationError
-            There are weights, and the model's outputs are several rows for each example.
+            There are sample weights, and the model has several output rows per example.
         """
         if weight is not None and prediction.each != weight.each:
             raise ConfigurationError(
-                f"{type(self).__name__}: weights are for each example, but the model's outputs are "
-                f"{prediction.example_shape}, several rows each; train sequences without weights"
+                f"{type(self).__name__}: sample weights need one output row per example, but the model's outputs are "
+                f"{prediction.example_shape}; train sequences without sample weights"
             )
         each, dtype = prediction.each, graph.dtype if graph.scaled else prediction.dtype
         scores = graph.batch((len(self.metrics),), graph.dtype, each=each)
@@ -77,23 +77,23 @@ class Loss(Registered):
         return scores, gradient
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        """Compares targets with the shape of predictions for each example.
+        """Checks that the targets fit the shape of the predictions per example.
 
         Raises
         ------
         ShapeError
             There are no targets, or they have another shape.
         DataError
-            A label or value is not one that the loss can learn.
+            A label or value is not valid for the loss.
         """
         raise NotImplementedError
 
     def predict(self, outputs: np.ndarray) -> Any:
-        """The answers that outputs (rows, n) stand for."""
+        """The predictions for model outputs (rows, n)."""
         return outputs
 
     def answers(self, outputs: np.ndarray, scaling: TargetScaling | None = None, signed: Sequence[int] = ()) -> Any:
-        """`predict`, in the units and with the labels of the targets that the model learned.
+        """`predict`, with the units and labels of the training targets.
 
         Parameters
         ----------
@@ -104,37 +104,37 @@ class Loss(Registered):
         return answers if scaling is None else scaling.restored(answers)
 
     def probabilities(self, outputs: np.ndarray) -> Any:
-        """The probabilities that outputs (rows, n) stand for.
+        """The probabilities for model outputs (rows, n).
 
         Raises
         ------
         ConfigurationError
-            The loss has none.
+            The loss has no probabilities.
         """
         raise ConfigurationError(f"{type(self).__name__} has no probabilities; use predict()")
 
     def numbers(self, columns: int) -> np.ndarray:
-        """Which of the columns of the targets hold numbers that may be scaled: (columns,) bool."""
+        """Which target columns hold numbers that may be scaled: (columns,) bool."""
         return np.full(columns, self.targets == "values")
 
     def signed(self, y: np.ndarray, before: Sequence[int] = ()) -> tuple[int, ...]:
-        """The columns of targets y that are −1 and +1 for no and yes; `before` where y does not tell."""
+        """The columns of y with labels −1 and +1 (instead of 0 and 1); `before` if y does not determine it."""
         return ()
 
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        """The least loss that one answer for all rows can have; None where that is not known.
+        """The smallest loss of a constant prediction; None if unknown.
 
-        A model with a loss no lower than this has learned nothing of its inputs.
+        A model whose loss is not lower has learned nothing from its inputs.
 
         Parameters
         ----------
         y : targets that `check` has passed.
-        weight : (rows,) shares of the rows, together 1.
+        weight : (rows,) sample weights with sum 1.
         """
         return None
 
     def measures(self, y: np.ndarray, answers: Any, weight: np.ndarray | None, *, scaled: bool) -> dict[str, float]:
-        """What `Trainer.evaluate` reports of answers beside `metrics`; y and `answers` in the target's units.
+        """Further metrics for `Trainer.evaluate`; y and `answers` (the predictions) are in the target's units.
 
         Parameters
         ----------
@@ -150,8 +150,8 @@ class Loss(Registered):
 class CrossEntropyLoss(Loss):
     """Categorical cross-entropy from logits (rows, classes) and labels (rows,), averaged over the batch.
 
-    Of sequences there is a row of logits and a label for each token: labels (examples, tokens). Tokens that are padding
-    count as any other; there is no `ignore_index`.
+    Sequences have a row of logits and a label per token: labels (examples, tokens). Padding tokens count like any
+    other token; there is no `ignore_index`.
     """
 
     metrics = ("loss", "accuracy")
@@ -162,7 +162,7 @@ class CrossEntropyLoss(Loss):
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         if len(prediction) not in (1, 2):
-            raise ShapeError(f"CrossEntropyLoss expects one logit a class in each row, but gets rows of {prediction}")
+            raise ShapeError(f"CrossEntropyLoss expects rows of one logit per class, but gets shape {prediction}")
         data.check_labels(prediction[-1])
         labels = data.y.size // len(data)
         if labels != math.prod(prediction[:-1]):
@@ -170,13 +170,13 @@ class CrossEntropyLoss(Loss):
             raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}{way_out}")
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
-        """The class of the greatest logit: int64 (rows,), of sequences (examples, tokens)."""
+        """The class with the largest logit: int64 (rows,), or (examples, tokens) for sequences."""
         return np.argmax(outputs, axis=-1)
 
     @small_is_zero
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """The softmax over the classes, in the outputs' dtype."""
-        with np.errstate(under="ignore"):  # what is too small to be a number is 0
+        with np.errstate(under="ignore"):  # underflow gives 0
             exps = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
             return exps / exps.sum(axis=-1, keepdims=True)
 
@@ -205,7 +205,7 @@ class MSELoss(Loss):
         return float((weight @ (rows - weight @ rows) ** 2).mean())
 
     def measures(self, y: np.ndarray, answers: Any, weight: np.ndarray | None, *, scaled: bool) -> dict[str, float]:
-        """R², where there are two rows or more, and the mean squared error where ``"loss"`` has other units."""
+        """R² (for two rows or more), and the mean squared error if ``"loss"`` has other units."""
         from sklearn.metrics import mean_squared_error, r2_score
 
         y, answers = (np.asarray(part, np.float64).reshape(len(y), -1) for part in (y, answers))
@@ -221,7 +221,7 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
     """Categorical cross-entropy from logits (rows, classes) and a distribution over the classes (rows, classes).
 
     −Σⱼ qⱼ log softmax(z)ⱼ, averaged over the batch; for soft or smoothed labels (Szegedy et al. 2016). The accuracy
-    counts rows whose greatest logit is at the target's greatest share.
+    counts rows whose largest logit is at the target's largest share.
     """
 
     operation = SOFT_CROSS_ENTROPY
@@ -239,7 +239,7 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
             raise DataError(f"y[{row}] is {data.y[row]}; expected a share of at least 0 for each class, together 1")
 
     def numbers(self, columns: int) -> np.ndarray:
-        """None: shares are not scaled."""
+        """No columns: shares are not scaled."""
         return np.zeros(columns, bool)
 
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
@@ -247,7 +247,7 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
 
 
 class BinaryLoss(Loss, named=False):
-    """Base of the losses of yes-or-no outputs (rows, n), with labels 0 and 1 (rows,) or floats (rows, n) as targets."""
+    """Base class of binary losses: outputs (rows, n); targets are labels 0 and 1 (rows,) or floats (rows, n)."""
 
     metrics = ("loss", "accuracy")
     targets = "binary"
@@ -267,7 +267,7 @@ class BinaryLoss(Loss, named=False):
         return (y < 0) | (y > 1)
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
-        """1 where the output is above 0, else 0: int64 (rows,) of one output a row, else (rows, n)."""
+        """1 where the output is above 0, else 0: int64 (rows,) for one output per row, else (rows, n)."""
         answers = (outputs > 0).astype(np.int64)
         return answers[:, 0] if outputs.shape[1] == 1 else answers
 
@@ -275,11 +275,11 @@ class BinaryLoss(Loss, named=False):
 class BCEWithLogitsLoss(BinaryLoss):
     """Logistic loss: binary cross-entropy from logits, log(1 + eᶻ) − t z, averaged over batch and outputs.
 
-    Targets t are labels 0 and 1, or floats between.
+    Targets t are labels 0 and 1, or floats between 0 and 1.
     """
 
     operation = BINARY_CROSS_ENTROPY
-    _expected = "targets from 0 to 1; of -1 and 1 make (y + 1) / 2, or use HingeLoss"
+    _expected = "targets from 0 to 1; convert -1 and 1 with (y + 1) / 2, or use HingeLoss"
 
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
         ones = weight @ y.reshape(len(y), -1)
@@ -287,23 +287,23 @@ class BCEWithLogitsLoss(BinaryLoss):
 
     @small_is_zero
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """Of one output a row, the probabilities of 0 and 1 (rows, 2); else those of 1 (rows, n)."""
+        """For one output per row, the probabilities of 0 and 1 (rows, 2); otherwise those of 1 (rows, n)."""
         e = np.exp(-np.abs(outputs))
         one = np.where(outputs < 0, e, 1) / (1 + e)
         if outputs.shape[1] > 1:
             return one
-        return np.concatenate([np.where(outputs < 0, 1, e) / (1 + e), one], axis=1)  # 1 - one would lose small ones
+        return np.concatenate([np.where(outputs < 0, 1, e) / (1 + e), one], axis=1)  # 1 - one would lose digits
 
 
 class HingeLoss(BinaryLoss):
-    """Binary hinge: max(0, 1 − y ŷ), averaged over batch and outputs.
+    """Binary hinge loss: max(0, 1 − y ŷ), averaged over batch and outputs.
 
-    Targets are −1 and +1, or labels 0 and 1, of which 0 counts as −1. A model answers as its targets were: −1 and +1
-    where it was trained on these, else 0 and 1.
+    Targets are −1 and +1, or labels 0 and 1, where 0 counts as −1. Predictions use the labels of the training
+    targets: −1 and +1, or 0 and 1.
     """
 
     operation = HINGE
-    _expected = "targets of -1 and 1 alone, or of 0 and 1 alone"
+    _expected = "targets that are all -1 or 1, or all 0 or 1"
 
     def _wrong(self, y: np.ndarray) -> np.ndarray:
         no = -1 if bool((y < 0).any()) else 0
@@ -332,25 +332,25 @@ class MulticlassHingeLoss(CrossEntropyLoss):
     operation = MULTICLASS_HINGE
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """None: margins are not probabilities."""
+        """Not available: margins are not probabilities."""
         return Loss.probabilities(self, outputs)
 
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        # equal outputs lose 1 in every row; the most frequent class ahead by 1 loses 2 in the others
+        # equal outputs have loss 1 in every row; a margin of 1 for the most frequent class has loss 2 in all others
         return min(1.0, 2 * (1 - float(np.bincount(y.reshape(-1), weight).max())))
 
 
 def _entropy(shares: np.ndarray) -> float:
-    """Of the classes' shares, in nats."""
+    """The entropy of class shares, in nats."""
     shares = np.asarray(shares, np.float64)
     shares = shares[shares > 0]
     return float(-(shares * np.log(shares)).sum())
 
 
 def check_values(loss: Loss, data: Dataset, prediction: tuple[int, ...]) -> None:
-    """Raises where `data` has no targets, or not one for each output."""
+    """Raises ShapeError if `data` does not have one target per output."""
     if data.y is None:
         raise ShapeError(f"{type(loss).__name__} needs targets y, but the data set has none")
     shape = tuple(data.y.shape[1:]) or (1,)
     if shape != prediction:
-        raise ShapeError(f"targets y have rows of shape {shape}, but the model's outputs {prediction}")
+        raise ShapeError(f"targets y have rows of shape {shape}, but the model's outputs have shape {prediction}")

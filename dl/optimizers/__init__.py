@@ -1,4 +1,4 @@
-"""Optimizers, named and with the defaults of torch.optim where it has them. A file here is found by itself."""
+"""Optimizers with the names and defaults of torch.optim. Files in this folder are discovered automatically."""
 
 from ..registered import import_all
 

@@ -7,16 +7,16 @@ from .base import Optimizer
 
 
 class Adadelta(Optimizer):
-    """torch.optim.Adadelta (Zeiler 2012): p ← p − lr · Δ with Δ = √(u + eps) / √(r + eps) · g.
+    """Adadelta (Zeiler 2012), as torch.optim.Adadelta: p ←  p − lr · Δ with Δ = √(u + eps) / √(r + eps) · g.
 
-    r is the running mean of g², u that of Δ²: the step has the units of p, and needs no rate.
+    r is the running mean of g² and u that of Δ². The step has the units of p, so it needs no learning rate.
 
     Parameters
     ----------
     lr : factor of the step.
-    rho : share of r and u that is kept.
-    eps : added below the roots; it sets the first steps' size.
-    weight_decay : factor of p that is added to g.
+    rho : decay rate of the running means r and u.
+    eps : added inside the square roots; it determines the size of the first steps.
+    weight_decay : L2 penalty; weight_decay · p is added to g.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from .base import Optimizer
 
 
 class Adagrad(Optimizer):
-    """torch.optim.Adagrad (Duchi et al. 2011): r ← r + g²; p ← p − lr · g / (√r + eps).
+    """Adagrad (Duchi et al. 2011), as torch.optim.Adagrad: r ← r + g²; p ← p − lr · g / (√r + eps).
 
     The lecture notes' constant is ``eps=1e-6``.
 
@@ -15,9 +15,9 @@ class Adagrad(Optimizer):
     ----------
     lr : learning rate.
     lr_decay : the rate at step t, from 0, is divided by 1 + t · lr_decay.
-    weight_decay : factor of p that is added to g.
-    initial_accumulator_value : what r begins at.
-    eps : added to the root.
+    weight_decay : L2 penalty; weight_decay · p is added to g.
+    initial_accumulator_value : initial value of r.
+    eps : added to the denominator.
 
     Raises
     ------

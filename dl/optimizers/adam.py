@@ -16,9 +16,9 @@ class Adam(Optimizer):
     Parameters
     ----------
     lr : learning rate.
-    betas : shares of the first and second moment that are kept.
-    eps : added to the corrected root of the second moment.
-    weight_decay : factor of p that is added to g.
+    betas : decay rates of the first and second moment.
+    eps : added to the denominator.
+    weight_decay : L2 penalty; weight_decay · p is added to g.
 
     Raises
     ------
@@ -59,7 +59,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decay taken from the weights outside the moments (Loshchilov and Hutter 2019), as torch.optim.AdamW."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW."""
 
     decoupled = 1
 

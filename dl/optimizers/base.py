@@ -1,4 +1,4 @@
-"""What every optimizer shares: its states, the table of its constants, and being driven by hand."""
+"""Base class of optimizers: states, the table of constants, and use without a `Trainer`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..registered import Registered
 
 @dataclass
 class State:
-    """What an optimizer driven by hand keeps beside a parameter: steps taken, its states by name, and whether the
-    parameter has been moved ahead for its gradient (`Nesterov`).
+    """State of a parameter for use without a `Trainer`: the number of steps, the states by name, and whether the
+    parameter was moved ahead for its gradient (`Nesterov`).
     """
 
     step: int = 0
@@ -28,12 +28,12 @@ class State:
 
 
 class Optimizer(Registered):
-    """Base of the optimizers. One has an operation, named states, and a row of constants for each step.
+    """Base class of optimizers. An optimizer has an operation, named states, and a row of constants per step.
 
     Parameters
     ----------
-    lr : learning rate, which a schedule multiplies.
-    weight_decay : decay of all that it is given when driven by hand, of weights only in a `Trainer`.
+    lr : learning rate; a schedule multiplies it.
+    weight_decay : applies to weights only in a `Trainer`, and to all given arrays in `update`.
 
     Raises
     ------
@@ -43,17 +43,17 @@ class Optimizer(Registered):
 
     operation: ClassVar[Operation]
     before: ClassVar[Operation | None] = None
-    """What moves the parameters before the gradient is taken, where something does; arguments as `operation`."""
+    """The operation that moves the parameters before the gradient is computed, or None; arguments as `operation`."""
     registered: ClassVar[dict[str, type[Optimizer]]]
     slots: ClassVar[tuple[str, ...]] = ()
     on_host: ClassVar[bool] = False
-    """Whether the host is asked at each step, see `StepwisePlan`; it takes the whole gradient as it is."""
+    """Whether the host computes the direction at each step (`StepwisePlan`), from the complete gradient."""
     fixed: ClassVar[tuple[str, ...]] = ()
-    """Settings that cannot change once training has begun."""
+    """Settings that cannot change after training has begun."""
     proportional: ClassVar[bool] = False
-    """Whether a step is as long as the gradient, as SGD's; the advice on batch sizes scales its rate otherwise."""
+    """Whether the step is proportional to the gradient, as for SGD; batch-size advice scales the rate accordingly."""
     full_batch: ClassVar[bool] = False
-    """Whether each step must see all rows."""
+    """Whether each step needs all rows (full batch)."""
 
     def __init__(self, lr: float, weight_decay: float) -> None:
         self.lr, self.weight_decay = lr, weight_decay
@@ -62,7 +62,7 @@ class Optimizer(Registered):
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The slots that are used with the present arguments; the others stay empty."""
+        """The states used with the current arguments; the others stay empty."""
         return self.slots
 
     @property
@@ -72,7 +72,7 @@ class Optimizer(Registered):
 
     @property
     def initial(self) -> dict[str, float]:
-        """What the states begin at, where that is not 0."""
+        """Initial values of the states that do not start at 0."""
         return {}
 
     def constants(self, step: int, lr: float) -> tuple[float, ...]:
@@ -112,17 +112,17 @@ class Optimizer(Registered):
         state.step += 1
 
     def _apply(self, operation: Operation, p: Any, g: Any, state: State) -> None:
-        """Runs one of the optimizer's operations on arrays that were given by hand."""
+        """Runs one of the optimizer's operations on the given arrays."""
         xp = array_module(p)
         for name, array in (("p", p), ("g", g), *state.slots.items()):
             if array_module(array) is not xp:
-                raise ShapeError(f"{name} is an array of {array_module(array).__name__}, but p of {xp.__name__}")
+                raise ShapeError(f"{name} is a {array_module(array).__name__} array, but p is a {xp.__name__} array")
             if array.shape != p.shape or array.dtype != p.dtype:
                 raise ShapeError(f"{name} is {array.dtype} {array.shape}, but p is {p.dtype} {p.shape}")
             if array.dtype.kind != "f" or array.dtype.itemsize < 4:
                 raise ShapeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
             if not array.flags.c_contiguous:
-                raise ShapeError(f"{name} is not C-contiguous: pass np.ascontiguousarray({name})")
+                raise ShapeError(f"{name} is not C-contiguous; pass np.ascontiguousarray({name})")
         empty = xp.zeros(0, dtype=p.dtype)
         slots = [state.slots[name].reshape(-1) if name in state.slots else empty for name in self.slots]
         counters = xp.zeros(COUNTERS, dtype=xp.int64)
@@ -143,7 +143,7 @@ class Optimizer(Registered):
     def _at_least(self, name: str, bound: float, below: float = float("inf")) -> None:
         value = getattr(self, name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not bound <= value < below or value > sys.float_info.max:  # as whole numbers may be
+        if not number or not bound <= value < below or value > sys.float_info.max:  # as integers may be
             upper = f" and below {below}" if below != float("inf") else ""
             raise ConfigurationError(
                 f"{type(self).__name__}: {name} is {value!r}; expected a number of at least {bound}{upper}"
@@ -160,7 +160,7 @@ class Optimizer(Registered):
 
 
 def array_module(array: Any) -> Any:
-    """The module that an array belongs to: CuPy's for its own arrays, else NumPy."""
+    """The module of an array: CuPy for CuPy arrays, otherwise NumPy."""
     if hasattr(array, "__cuda_array_interface__") and type(array).__module__.partition(".")[0] == "cupy":
         return importlib.import_module("cupy")
     if not isinstance(array, np.ndarray):

@@ -8,18 +8,18 @@ from .base import Optimizer
 
 
 class DeltaBarDelta(Optimizer):
-    """Delta-bar-delta (Jacobs 1988): a rate for each weight, from the signs of successive gradients; full batch only.
+    """Delta-bar-delta (Jacobs 1988): a learning rate per weight, from the signs of successive gradients; full batch.
 
     Where δ̄ g > 0 the rate grows by `kappa`, where δ̄ g < 0 it shrinks by its share `phi`; then
     δ̄ ← (1 − theta) g + theta δ̄, and p ← p − rate · g.
 
     Parameters
     ----------
-    lr : every weight's rate at first, above 0.
-    kappa : what a rate gains.
-    phi : the share of it that a rate loses.
-    theta : share of δ̄ that is kept.
-    weight_decay : factor of p that is added to g.
+    lr : initial learning rate of every weight, above 0.
+    kappa : increment of a growing rate.
+    phi : relative decrease of a shrinking rate.
+    theta : decay rate of δ̄.
+    weight_decay : L2 penalty; weight_decay · p is added to g.
 
     Raises
     ------

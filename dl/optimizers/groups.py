@@ -1,4 +1,4 @@
-"""Parameter groups: parameters with a learning rate and a decay of their own."""
+"""Parameter groups: parameters with their own learning rate and weight decay."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..layers.base import Parameter
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """The parameters whose names match, trained at their own rate.
+    """Parameters, selected by name, with their own learning rate and weight decay.
 
     Parameters
     ----------
-    names : a pattern of parameters' names, as ``"0.weight"``, ``"0.*"`` or ``"*.bias"``; the first group that matches
-        takes a parameter.
-    lr : learning rate, which the schedule multiplies as well; None is the optimizer's.
-    weight_decay : decay of the group's weights, not of its biases; None is the optimizer's.
+    names : a pattern of parameter names, such as ``"0.weight"``, ``"0.*"`` or ``"*.bias"``; a parameter belongs to
+        the first matching group.
+    lr : learning rate, which the schedule multiplies too; None for the optimizer's.
+    weight_decay : of the group's weights, not of its biases; None for the optimizer's.
 
     Raises
     ------
@@ -41,12 +41,12 @@ class ParameterGroup:
 
 
 def members(groups: Sequence[ParameterGroup], parameters: Sequence[Parameter]) -> list[int]:
-    """The number of each parameter's group; those of none come after all groups.
+    """The group index of each parameter; ungrouped parameters have the index after the last group.
 
     Raises
     ------
     ConfigurationError
-        A group has no parameter.
+        A group matches no parameter.
     """
     numbers = [
         next((i for i, group in enumerate(groups) if fnmatchcase(parameter.name, group.names)), len(groups))

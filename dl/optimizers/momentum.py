@@ -1,4 +1,4 @@
-"""Momentum whose velocity holds the rate: Polyak's, and Nesterov's with the gradient taken ahead."""
+"""Momentum optimizers whose velocity includes the learning rate: Polyak's and Nesterov's."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .schedules import Ramp
 class Momentum(Optimizer):
     """Polyak's momentum (1964): v ← momentum · v − lr · g; p ← p + v.
 
-    `SGD(momentum=…)`, as in PyTorch, keeps the rate outside the velocity; the two differ once the rate changes.
+    `SGD(momentum=…)`, as in PyTorch, keeps the learning rate outside the velocity; they differ if the rate changes.
 
     Parameters
     ----------
     lr : learning rate.
-    momentum : share of the velocity that is kept; or a function of the step number, from 0, as `gearshift.Ramp`; or
-        the arguments of a `Ramp` as a table, ``{"start": 0.5, "stop": 0.9, "steps": 1000}``.
-    weight_decay : factor of p that is added to g.
+    momentum : the momentum factor; or a function of the step number, from 0, such as `gearshift.Ramp`; or the
+        arguments of a `Ramp` as a table, ``{"start": 0.5, "stop": 0.9, "steps": 1000}``.
+    weight_decay : L2 penalty; weight_decay · p is added to g.
 
     Raises
     ------
@@ -60,8 +60,8 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """Nesterov's momentum (Sutskever et al. 2013): g taken at p + momentum · v, v ← momentum · v − lr · g; p ← p + v.
 
-    Arguments as `Momentum`. A `Trainer` moves the weights ahead before each gradient. Driven by hand, `look_ahead`
-    comes first, then the gradient where p is now, then `update`.
+    Same arguments as `Momentum`. A `Trainer` moves the weights ahead before each gradient. Without a `Trainer`, call
+    `look_ahead`, compute the gradient at the new p, then call `update`.
     """
 
     operation = nesterov.NESTEROV

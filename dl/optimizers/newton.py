@@ -1,4 +1,4 @@
-"""Newton's method, exact and by conjugate gradients, damped."""
+"""Damped Newton methods, with the full Hessian or with conjugate gradients."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from ...backends.errors import ConfigurationError
 from .on_host import OnHost
 
-MOST = 4096  # parameters whose Hessian is made whole
+MOST = 4096  # maximum parameters for a full Hessian
 
 
 class SecondOrder(OnHost, named=False):
-    """Base of the methods that step along a direction found from gradient g and Hessian H; p ← p − lr · direction.
+    """Base class of second-order methods: the direction comes from gradient g and Hessian H; p ← p − lr · direction.
 
-    A `Trainer` gives products with the Hessian of the batch's loss, which are exact, and halves a step for as long as
-    it would raise that loss (damped Newton: Nocedal and Wright 2006, 3.1). Batches of thousands of rows, or
-    all of them, are wanted: the inverse multiplies the noise of what it inverts.
+    A `Trainer` provides exact products with the Hessian of the batch loss, and halves a step while it would raise
+    that loss (damped Newton: Nocedal and Wright 2006, 3.1). Use batches of thousands of rows or full batches: the
+    inverse amplifies the noise of the Hessian.
     """
 
     def __init__(self, lr: float, damping: float) -> None:
@@ -32,19 +32,19 @@ class SecondOrder(OnHost, named=False):
 
     def update(self, p: Any, g: Any, state: Any) -> None:
         name = type(self).__name__
-        raise ConfigurationError(f"{name} needs the Hessian too: by hand, p -= optimizer.direction(g, product)")
+        raise ConfigurationError(f"{name} needs the Hessian; without a Trainer: p -= optimizer.direction(g, product)")
 
 
 class Newton(SecondOrder):
     """Newton's method, p ← p − lr (H + shift I)⁻¹ g, with the whole Hessian H: for at most 4,096 parameters.
 
-    The shift is `damping`, raised where H curves downwards so that the least eigenvalue is `damping` and each step
-    descends: at a saddle the bare method would be attracted.
+    The shift is `damping`, increased where H has negative eigenvalues so that the smallest eigenvalue is `damping`
+    and each step descends; the undamped method is attracted by saddle points.
 
     Parameters
     ----------
-    lr : share of the step.
-    damping : least eigenvalue of what is inverted, and added to H; 0 is the bare method where H is positive definite.
+    lr : factor of the step.
+    damping : added to H; also the smallest eigenvalue of the inverted matrix. 0 for the undamped method.
 
     Raises
     ------
@@ -58,7 +58,7 @@ class Newton(SecondOrder):
     def direction(self, g: np.ndarray, product: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         if g.size > MOST:
             raise ConfigurationError(
-                f"Newton makes a Hessian of {g.size:,} parameters whole; at most {MOST:,} are taken: use NewtonCG"
+                f"Newton needs the full Hessian of {g.size:,} parameters; at most {MOST:,} are supported, use NewtonCG"
             )
         hessian = np.stack([product(row) for row in np.eye(g.size)])
         values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
@@ -71,15 +71,15 @@ class Newton(SecondOrder):
 class NewtonCG(SecondOrder):
     """Newton's method by conjugate gradients on (H + damping I) d = g, from products H v (Nocedal, Wright 2006, 7.1).
 
-    The iteration ends where the residual is `tol` of the gradient, after `iterations`, or at a direction along which
-    H + damping I does not curve upwards: each step descends.
+    The iteration ends when the residual is `tol` times the gradient, after `iterations`, or at a direction of
+    non-positive curvature of H + damping I; so each step descends.
 
     Parameters
     ----------
-    lr : share of the step.
+    lr : factor of the step.
     damping : added to H.
-    iterations : the most products a step.
-    tol : residual at which a step is good enough, relative to the gradient's norm.
+    iterations : maximum number of products per step.
+    tol : tolerance of the residual, relative to the norm of the gradient.
     """
 
     def __init__(self, lr: float = 1.0, damping: float = 1e-4, iterations: int = 50, tol: float = 1e-6) -> None:

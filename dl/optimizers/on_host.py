@@ -1,4 +1,4 @@
-"""What optimizers have in common that ask for losses in the middle of a step."""
+"""Base class of optimizers that evaluate losses within a step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .base import Optimizer
 
 
 class OnHost(Optimizer, named=False):
-    """Base of optimizers that find a direction on the host; the device takes p ← p − lr · direction."""
+    """Base class of optimizers that compute a direction on the host; the device applies p ← p − lr · direction."""
 
     operation = sgd.SGD
     slots = ("velocity",)

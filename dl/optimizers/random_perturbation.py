@@ -1,4 +1,4 @@
-"""Trial and error: the baseline that shows what gradients buy."""
+"""Random search: a baseline without gradients."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from .on_host import OnHost
 
 
 class RandomPerturbation(OnHost):
-    """Adds normal noise of deviation `lr` to all parameters, and keeps it where the batch's loss falls.
+    """Adds normal noise to all parameters and keeps it if the batch loss decreases.
 
     Parameters
     ----------
-    lr : deviation of the noise.
+    lr : standard deviation of the noise.
 
     Raises
     ------
     ConfigurationError
-        It is driven by hand: without losses there is nothing to compare.
+        It is used without a `Trainer`, so there are no losses to compare.
     """
 
     def __init__(self, lr: float = 1e-2) -> None:
         super().__init__(lr, 0.0)
 
     def update(self, p: Any, g: Any, state: Any) -> None:
-        raise ConfigurationError("RandomPerturbation compares losses, not gradients: it needs a Trainer")
+        raise ConfigurationError("RandomPerturbation compares losses, not gradients; use it in a Trainer")

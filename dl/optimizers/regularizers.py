@@ -1,4 +1,4 @@
-"""Penalties on the weights, never on biases; squared ones are the optimizers' own, as `weight_decay`."""
+"""L1 penalties on weights (not biases); for L2 penalties use the optimizers' `weight_decay`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..graph.graph import Graph
 
 
 class Regularizer:
-    """Base of the penalties: what is done to the gradient, or to the weights once they are updated.
+    """Base class of penalties, which change the gradient, or the weights after the update.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class Regularizer:
 
 
 class L1(Regularizer):
-    """λ Σ |w|, by its subgradient: λ sign w, with sign 0 = 0, is added to the gradient, before any clipping.
+    """L1 penalty λ Σ |w|: adds the subgradient λ sign w (sign 0 = 0) to the gradient, before any clipping.
 
-    Weights come close to 0 and never stay there; `SoftThreshold` sets them to 0.
+    Weights approach 0 without becoming exactly 0; `SoftThreshold` sets them to 0.
     """
 
     before_update = True
@@ -58,9 +58,11 @@ class L1(Regularizer):
 
 
 class SoftThreshold(Regularizer):
-    """λ Σ |w|, by its proximal step (Daubechies et al. 2004): after each update, w ← sign w · max(|w| − lr · λ, 0).
+    """L1 penalty λ Σ |w| as a proximal step after each update (Daubechies et al. 2004):
+    w ← sign w · max(|w| − lr · λ, 0).
 
-    lr is the step's rate, by schedule and group, with any optimizer. Weights that the loss does not need become 0.
+    lr is the current learning rate, including schedule and group. It works with any optimizer. Weights that the
+    loss does not need become 0.
     """
 
     before_update = False

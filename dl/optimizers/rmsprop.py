@@ -7,16 +7,16 @@ from .base import Optimizer
 
 
 class RMSprop(Optimizer):
-    """torch.optim.RMSprop (Hinton, lecture 6e, 2012): p ← p − lr · g / (√s + eps), s the running mean of g².
+    """RMSprop (Hinton 2012), as torch.optim.RMSprop: p ← p − lr · g / (√s + eps), s the running mean of g².
 
     Parameters
     ----------
     lr : learning rate.
-    alpha : share of s that is kept.
-    eps : added to the root.
-    weight_decay : factor of p that is added to g.
-    momentum : share of the velocity that is kept; without, there is none.
-    centered : divides by the running standard deviation of g instead (Graves 2013).
+    alpha : decay rate of s.
+    eps : added to the denominator.
+    weight_decay : L2 penalty; weight_decay · p is added to g.
+    momentum : the momentum factor; 0 for none.
+    centered : whether to divide by the running standard deviation of g (Graves 2013).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor of the optimizer's rate at each step, evaluated ahead on the host."""
+"""Learning-rate schedules: factors of the optimizer's learning rate per step, computed ahead on the host."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ..registered import Registered
 
 
 class Schedule(Registered):
-    """Base of the schedules, and the constant one.
+    """Base class of schedules; itself the constant schedule.
 
     Parameters
     ----------
-    warmup : steps over which the factor rises linearly from 1/warmup to what the schedule says.
+    warmup : steps over which the factor rises linearly from 1/warmup to the schedule's value.
 
     Raises
     ------
     ConfigurationError
-        `warmup` is not a whole number of at least 0.
+        `warmup` is not an integer of at least 0.
     """
 
     registered: ClassVar[dict[str, type[Schedule]]]
     alias: ClassVar[str] = ""
-    """What configurations call it, where that is not the class's name."""
+    """Name in configurations, if it is not the class name."""
     robbins_monro: ClassVar[bool] = False
-    """Whether Σ factor is infinite and Σ factor² is not: enough for descent on noisy gradients to converge."""
+    """Whether Σ factor is infinite and Σ factor² is finite: SGD converges under these conditions."""
 
     def __init__(self, warmup: int = 0) -> None:
         self.warmup = warmup
@@ -45,7 +45,7 @@ class Schedule(Registered):
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigurationError(
-                f"{type(self).__name__}: {name} is {value!r}; expected a whole number of at least {least}"
+                f"{type(self).__name__}: {name} is {value!r}; expected an integer of at least {least}"
             )
 
     def _above(self, name: str, bound: float, *, or_at: bool = False) -> None:
@@ -59,7 +59,7 @@ class Schedule(Registered):
 
 
 class Constant(Schedule):
-    """The optimizer's rate throughout."""
+    """Constant learning rate."""
 
     alias = "constant"
 
@@ -69,13 +69,13 @@ class InverseTimeDecay(Schedule):
 
     Parameters
     ----------
-    delta : speed of the decay, above 0.
-    hold, warmup : steps at first without decay, and steps over which the factor rises from 0.
+    delta : decay rate, above 0.
+    hold, warmup : initial steps without decay, and steps of linear warm-up.
 
     Raises
     ------
     ConfigurationError
-        `delta` is not a number above 0, or `hold` or `warmup` is not a whole number of at least 0.
+        `delta` is not a number above 0, or `hold` or `warmup` is not an integer of at least 0.
     """
 
     alias = "inverse"
@@ -97,12 +97,12 @@ class PowerDecay(Schedule):
     Parameters
     ----------
     power : above 0.5 and at most 1.
-    hold, warmup : steps at first without decay, and steps over which the factor rises from 0.
+    hold, warmup : initial steps without decay, and steps of linear warm-up.
 
     Raises
     ------
     ConfigurationError
-        `power` is out of its range, or `hold` or `warmup` is not a whole number of at least 0.
+        `power` is out of its range, or `hold` or `warmup` is not an integer of at least 0.
     """
 
     alias = "power"
@@ -123,18 +123,18 @@ class PowerDecay(Schedule):
 
 
 class Ramp(Schedule):
-    """From `start` to `stop` in a straight line over `steps`, then constant: for momentum, or a rate's factor.
+    """Linear ramp from `start` to `stop` over `steps`, then constant; also for momentum.
 
     Parameters
     ----------
     start, stop : factors at step 0 and from step `steps` on.
-    steps : length of the way.
-    warmup : steps over which the factor rises from 0.
+    steps : length of the ramp.
+    warmup : steps of linear warm-up.
 
     Raises
     ------
     ConfigurationError
-        `steps` is not a whole number of at least 1, or `start` or `stop` is not a finite number.
+        `steps` is not an integer of at least 1, or `start` or `stop` is not a finite number.
     """
 
     def __init__(self, start: float, stop: float, steps: int, warmup: int = 0) -> None:
@@ -150,18 +150,18 @@ class Ramp(Schedule):
 
 
 class LinearDecay(Ramp):
-    """From 1 down to `final` over `steps`, then constant: (1 − a) + a · final with a = step / steps.
+    """Linear decay from 1 to `final` over `steps`, then constant: (1 − a) + a · final with a = step / steps.
 
     Parameters
     ----------
     steps : length of the decay.
-    final : the factor from there on.
-    warmup : steps over which the factor rises from 0.
+    final : the final factor.
+    warmup : steps of linear warm-up.
 
     Raises
     ------
     ConfigurationError
-        `steps` is not a whole number of at least 1, or `final` is below 0.
+        `steps` is not an integer of at least 1, or `final` is below 0.
     """
 
     alias = "linear"
@@ -173,18 +173,18 @@ class LinearDecay(Ramp):
 
 
 class StepDecay(Schedule):
-    """Multiplied by `gamma` every `steps` steps.
+    """Multiplies the factor by `gamma` every `steps` steps.
 
     Parameters
     ----------
-    steps : between two decays.
-    gamma : what each multiplies the factor by.
-    warmup : steps over which the factor rises from 0.
+    steps : steps between two decays.
+    gamma : the factor of each decay.
+    warmup : steps of linear warm-up.
 
     Raises
     ------
     ConfigurationError
-        `steps` is not a whole number of at least 1, or `gamma` is not above 0.
+        `steps` is not an integer of at least 1, or `gamma` is not above 0.
     """
 
     alias = "step"
@@ -198,23 +198,23 @@ class StepDecay(Schedule):
     def factor(self, step: int) -> float:
         try:
             return self.gamma ** (step // self.steps)
-        except OverflowError:  # of a growing rate, at a step that is looked at ahead and perhaps never taken
+        except OverflowError:  # a growing rate, at a future step that may never run
             return math.inf
 
 
 class CosineDecay(Schedule):
-    """Half a cosine from 1 down to `final` over `steps` (Loshchilov and Hutter 2017), then constant.
+    """Cosine decay from 1 to `final` over `steps` (Loshchilov and Hutter 2017), then constant.
 
     Parameters
     ----------
     steps : length of the decay.
-    final : the factor from there on.
-    warmup : steps over which the factor rises from 0.
+    final : the final factor.
+    warmup : steps of linear warm-up.
 
     Raises
     ------
     ConfigurationError
-        `steps` is not a whole number of at least 1, or `final` is below 0.
+        `steps` is not an integer of at least 1, or `final` is below 0.
     """
 
     alias = "cosine"
@@ -231,5 +231,5 @@ class CosineDecay(Schedule):
 
 
 def schedules() -> dict[str, type[Schedule]]:
-    """Every schedule by the name that configurations have for it: its alias, or its class's name."""
+    """All schedules, by their name in configurations (alias or class name)."""
     return {vars(kind).get("alias") or name: kind for name, kind in Schedule.registered.items()}

@@ -8,15 +8,15 @@ from .base import Optimizer
 
 
 class SGD(Optimizer):
-    """torch.optim.SGD: p ← p − lr · v with v ← momentum · v + (1 − dampening) · g, and v = g at the first step.
+    """SGD with momentum, as torch.optim.SGD: p ← p − lr · v, v ← momentum · v + (1 − dampening) · g; first v = g.
 
     Parameters
     ----------
     lr : learning rate.
-    momentum : share of the velocity that is kept.
-    dampening : share of the gradient that the velocity does not take.
-    weight_decay : factor of p that is added to g.
-    nesterov : steps along g + momentum · v (Sutskever et al. 2013); needs momentum and no dampening.
+    momentum : the momentum factor.
+    dampening : dampening of the gradient in the velocity.
+    weight_decay : L2 penalty; weight_decay · p is added to g.
+    nesterov : whether to use Nesterov momentum (Sutskever et al. 2013); requires momentum and no dampening.
 
     Raises
     ------
@@ -43,7 +43,7 @@ class SGD(Optimizer):
         self._is_flag("nesterov")
         if nesterov and (momentum == 0 or dampening != 0):
             raise ConfigurationError(
-                f"SGD: nesterov needs momentum above 0 and dampening 0; got momentum {momentum}, dampening {dampening}"
+                f"SGD: nesterov needs momentum above 0 and dampening 0; got momentum={momentum}, dampening={dampening}"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Files that survive crashes and hostile senders: atomic writes, named tensors, one writer per run directory.
+"""Crash-safe files: atomic writes, named tensors (safetensors), one writer per run directory.
 
 Nothing here knows about models, optimizers or configurations.
 """

@@ -1,4 +1,4 @@
-"""Replacing a file in one step: at every moment, also after a crash, it holds the old content or the new."""
+"""Atomic file writes: even after a crash, a file holds either the old or the new content."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def write_atomically(path: Path | str, data: Bytes | Iterable[Bytes]) -> None:
     The bytes go to a temporary beside the target, which is synced and renamed over it; then the directory is synced.
     A target has one writer at a time. A symbolic link to a file is replaced, not followed.
 
-    What is no regular file is never replaced: the bytes are written into a device or a pipe, and to ``/dev/stdout``
-    through the open descriptor that it stands for. Of these nothing can be said to be whole.
+    Only regular files are replaced. Devices and pipes are written to directly, and ``/dev/stdout`` through its open
+    descriptor; these writes are not atomic.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def replaceable(target: Path) -> bool:
     """Whether a new file may take the place of what `target` names: nothing, a regular file, or a link to one."""
     try:
         mode = target.stat().st_mode
-    except OSError:  # nothing is there, or a link that leads nowhere
+    except OSError:  # it does not exist, or is a dangling link
         return _descriptor(target) is None
     # a directory is refused when it is replaced
     return (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and _descriptor(target) is None

@@ -1,4 +1,4 @@
-"""What the text in a checkpoint must be, held by pydantic: the model, its classes, the run, and its records."""
+"""Pydantic models of the JSON in a checkpoint: the model, its classes, the run and its history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Name = Annotated[str, AfterValidator(_printable)]
 
 
 class RunState(BaseModel):
-    """Where a run stands."""
+    """The state of a run."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     step: Count
@@ -39,7 +39,7 @@ class RunState(BaseModel):
 
 
 class Description(BaseModel):
-    """A model and, of a trainer, its run."""
+    """A model and, for a trainer's checkpoint, its run."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     model: dict[str, Any]
@@ -49,7 +49,7 @@ class Description(BaseModel):
 
 
 class EpochRecord(BaseModel):
-    """What an epoch's record has at the least; everything in it is a number."""
+    """The required fields of an epoch's record; all values are numbers."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     __pydantic_extra__: dict[str, Integer | float] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -61,7 +61,7 @@ RECORDS = TypeAdapter(list[EpochRecord])
 
 
 def check_description(body: Any) -> None:
-    """Raises CheckpointError unless `body` is a `Description`; what is first wrong is named."""
+    """Raises CheckpointError unless `body` is a valid `Description`; the message names the first fault."""
     try:
         check_values("", body, finite=False)
         Description.model_validate(body)
@@ -72,7 +72,7 @@ def check_description(body: Any) -> None:
 
 
 def check_records(records: Any) -> None:
-    """Raises CheckpointError unless `records` are those of epochs."""
+    """Raises CheckpointError unless `records` are valid epoch records."""
     try:
         RECORDS.validate_python(records)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Opening the files that users name: regular files alone, and no larger than what is meant to be read."""
+"""Opens files named by users: only regular files, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 
 from ...backends.errors import UserError
 
-TEXT = 1 << 20  # bytes of a configuration
-MEASUREMENTS = 64 << 20  # bytes of a file of measurements
+TEXT = 1 << 20  # maximum bytes of a configuration
+MEASUREMENTS = 64 << 20  # maximum bytes of a file of measurements
 
 
 class UnreadableFile(UserError, OSError):
-    """What a user has named is no regular file, or a larger one than is meant to be read."""
+    """A path named by the user is not a regular file, or the file is too large."""
 
 
 def opened(path: str | os.PathLike[str], most: int | None = None) -> BufferedReader:
-    """Open a regular file of at most `most` bytes for reading; a device or a named pipe is never waited for.
+    """Open a regular file of at most `most` bytes for reading; devices and named pipes are refused without waiting.
 
     Raises
     ------
     OSError
-        There is no such file, or it cannot be read.
+        The file does not exist or cannot be read.
     UnreadableFile
         It is not a regular file, or it is larger.
     """
     name = os.fspath(path)
     try:
         file = open(name, "rb", opener=_without_waiting)  # noqa: SIM115
-    except ValueError:  # a NUL, or half a character
+    except ValueError:  # a NUL or a lone surrogate
         raise UnreadableFile(errno.EINVAL, "no file can have this name", name) from None
     status, fault = os.fstat(file.fileno()), None
     if not stat.S_ISREG(status.st_mode):
@@ -49,7 +49,7 @@ def _without_waiting(name: str, flags: int) -> int:
 
 
 def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
-    """The content of a regular file of at most `most` bytes, also where the file grows meanwhile.
+    """The content of a regular file of at most `most` bytes, even if the file grows meanwhile.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with ``~`` replaced; of a user who does not exist it stays as it is."""
+    """The path with ``~`` expanded; unchanged if the user does not exist."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -72,7 +72,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def physical_memory() -> int:
-    """Physical memory in bytes; 2⁶² where the system does not say (Windows)."""
+    """Physical memory in bytes; 2⁶² if unknown (Windows)."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

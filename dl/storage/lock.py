@@ -1,4 +1,4 @@
-"""One writer per run directory."""
+"""A lock that allows one writer per run directory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .atomic import write_atomically
 
 
 class RunLock:
-    """Exclusive right to write to a run directory, held inside a ``with`` block.
+    """Exclusive lock of a run directory, held inside a ``with`` block.
 
     The operating system holds the lock (on `.lock`) and frees it when the process ends, however it ends.
-    `.lock-owner` beside it tells others who the holder is, nothing more.
+    `.lock-owner` beside it only names the holder for error messages.
 
     Parameters
     ----------
@@ -69,5 +69,5 @@ class RunLock:
     def _holder(self) -> str:
         try:
             return self._owner.read_text(encoding="utf-8", errors="replace").strip()
-        except OSError:  # the holder is just coming or going
+        except OSError:  # the holder is acquiring or releasing the lock
             return "another process"

@@ -26,7 +26,7 @@ LOSS, CONFIGURATION = "loss", "configuration"  # in a file's metadata, beside it
 
 
 class SavedModel(Protocol):
-    """What a file holds of a model."""
+    """A model that can be saved."""
 
     classes: list[int | str] | None
     feature_names: list[str] | None
@@ -43,7 +43,7 @@ def save_model(
 ) -> None:
     """Writes structure and weights, or those given, atomically: `path` holds the old file or the whole new one.
 
-    `loss` is the name of the loss that the model was trained with, where it is known.
+    `loss` is the name of the loss that the model was trained with, if known.
     """
     weights = model.state_dict() if weights is None else weights
     tensors = {f"model.{name}": value for name, value in weights.items()}
@@ -51,19 +51,19 @@ def save_model(
 
 
 def loss_of(path: str | Path) -> str | None:
-    """The name of the loss that a file's model was trained with; None where the file does not say."""
+    """The name of the loss that a file's model was trained with, or None if not stored."""
     metadata = read_header(path, expected_format=FORMAT).metadata
     run = described(path, metadata)["run"]
     return metadata.get(LOSS) if run is None else run["loss"]
 
 
 def configuration_of(path: str | Path) -> str:
-    """The configuration, as TOML, of the run that wrote a file; empty where the file does not say."""
+    """The TOML configuration of the run that wrote a file; empty if not stored."""
     return read_header(path, expected_format=FORMAT).metadata.get(CONFIGURATION, "")
 
 
 def beside(model: SavedModel) -> dict[str, np.ndarray]:
-    """What belongs to a model beside its weights: its columns' names, and how targets are scaled."""
+    """The tensors of a model besides its weights: feature names and target scaling."""
     names, scaling = model.feature_names, model.target_scaling
     tensors = {} if scaling is None else {"target.mean": scaling.mean, "target.scale": scaling.scale}
     if names is not None:  # not in the header, whose size is limited
@@ -72,7 +72,7 @@ def beside(model: SavedModel) -> dict[str, np.ndarray]:
 
 
 def metadata_of(model: SavedModel, run: dict[str, Any] | None) -> dict[str, str]:
-    """The text that goes with a model's tensors."""
+    """The metadata stored with a model's tensors."""
     body = {"model": model.describe(), "classes": model.classes, "run": run}
     if model.signed_targets:
         body["signed"] = list(model.signed_targets)
@@ -85,7 +85,7 @@ def read_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
 def described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
-    """The model's structure, its classes and the run's state, as the metadata of a file hold them."""
+    """The model's structure, its classes and the run's state, from the metadata of a file."""
     try:
         body = json.loads(metadata["gearshift"])
         check_description(body)
@@ -97,21 +97,21 @@ def described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def take_feature_names(tensors: dict[str, np.ndarray]) -> list[str] | None:
-    """Takes the names of columns out of the tensors of a file, which older ones do not have."""
+    """Removes the feature names from the tensors of a file and returns them; older files have none."""
     stored = tensors.pop("feature_names", None)
     if stored is None:
         return None
     names = json.loads(stored.tobytes())
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise CheckpointError("its feature names are not a list of text")
+        raise CheckpointError("its feature names are not a list of strings")
     if len({*names}) < len(names):
-        raise CheckpointError("a name occurs twice among its feature names")
+        raise CheckpointError("its feature names are not unique")
     return names
 
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Names the file in what is raised, and takes a malformed description for what it is."""
+    """Adds the file name to errors, and reports malformed descriptions as CheckpointError."""
     try:
         yield
     except CheckpointError as error:

@@ -1,4 +1,4 @@
-"""JSON that any parser reads: what is no number is null, and null is read back as NaN."""
+"""Standard JSON without NaN: NaN and infinity are written as null, and null is read as NaN."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """`json.dumps`, with null for NaN and infinite numbers, which JSON does not have."""
+    """`json.dumps` with null for NaN and infinite numbers, which standard JSON does not have."""
     try:
         return json.dumps(value, allow_nan=False, **options)
     except ValueError:
@@ -16,7 +16,7 @@ def dumps(value: Any, **options: Any) -> str:
 
 
 def record(found: dict[str, Any]) -> dict[str, Any]:
-    """A record of numbers that was read, with NaN for null."""
+    """A record read from JSON, with NaN for null."""
     return {name: math.nan if value is None else value for name, value in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""Named tensors and text in a safetensors file, trusted only after its header was checked.
+"""Reads and writes safetensors files (named tensors and metadata); headers are validated before use.
 
 The format (https://huggingface.co/docs/safetensors): the header's length in 8 bytes, little-endian; the header, a JSON
 object {name: {dtype, shape, data_offsets}} with text under `__metadata__`; then the data. The safetensors package
@@ -43,15 +43,15 @@ _CODES |= {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8", "
 _DTYPES = {name: np.dtype(code) for name, code in _CODES.items()}
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _KNOWN = ", ".join(_DTYPES)
-_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, which no encoding can write
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a lone surrogate, which cannot be encoded
 
-_shown = reprlib.Repr()  # hostile values are cut short in messages
+_shown = reprlib.Repr()  # long values are abbreviated in messages
 _shown.maxstring, _shown.maxlong = 80, 24
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What the header says of one tensor: its data are the bytes [start, stop) of the data area."""
+    """The header entry of a tensor: its data are the bytes [start, stop) of the data area."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -61,14 +61,14 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """A checked header: the tensors in the order of their data, and the metadata."""
+    """A validated header: the tensors in the order of their data, and the metadata."""
 
     tensors: dict[str, TensorInfo]
     metadata: dict[str, str]
 
 
 class _Fault(Exception):
-    """What is wrong with a file; `_naming` adds which file."""
+    """A fault in a file; `_naming` adds the file name to the message."""
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
@@ -81,7 +81,7 @@ def save_tensors(path: Path | str, tensors: Mapping[str, np.ndarray], metadata: 
     tensors : mapping of str to array
         Any shape, contiguous or not; bool, integers, float16, float32, float64 or complex64.
     metadata : mapping of str to str
-        Text that goes with them.
+        Strings stored with the tensors.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def _encoded(
         text += b" " * (-len(text) % 8)
         if len(text) > MAX_HEADER_BYTES:
             raise _Fault(f"its header would take {len(text):,} bytes; at most {MAX_HEADER_BYTES:,} are read back")
-        _parse(text, data_bytes=stop)  # what is written can be read
+        _parse(text, data_bytes=stop)  # verifies that the file can be read back
     return [len(text).to_bytes(8, "little"), text, *parts]
 
 
@@ -133,7 +133,7 @@ def load_tensors(
     path : path
         The file.
     expected_format : str, optional
-        What the metadata must hold under `format`.
+        Required value of `format` in the metadata.
 
     Returns
     -------
@@ -156,15 +156,15 @@ def load_tensors(
 def read_header(path: Path | str, *, expected_format: str | None = None) -> Header:
     """Read and check a file's header, without its data.
 
-    Memory is taken for at most 1 MiB of header. The file must be a regular one, hold exactly what the header declares,
-    at most 10,000 tensors, each name once, and data that neither overlap nor leave holes.
+    At most 1 MiB is allocated for the header. The file must be a regular file and hold exactly what the header
+    declares: at most 10,000 tensors with unique names, whose data neither overlap nor leave holes.
 
     Parameters
     ----------
     path : path
         The file.
     expected_format : str, optional
-        What the metadata must hold under `format`.
+        Required value of `format` in the metadata.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def _tensor_info(name: str, entry: Any) -> TensorInfo:
     if not isinstance(code, str) or code not in _DTYPES:
         raise _Fault(f"{tensor} has dtype {_shown.repr(code)}, which NumPy lacks; expected one of {_KNOWN}")
     if not _are_sizes(shape) or len(shape) > _MAX_DIMENSIONS:
-        raise _Fault(f"{tensor} has shape {_shown.repr(shape)}, expected up to {_MAX_DIMENSIONS} whole numbers ≥ 0")
+        raise _Fault(f"{tensor} has shape {_shown.repr(shape)}, expected up to {_MAX_DIMENSIONS} integers ≥ 0")
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise _Fault(f"{tensor} has data_offsets {_shown.repr(offsets)}, expected [start, stop]")
     dtype = _DTYPES[code]

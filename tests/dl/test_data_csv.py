@@ -136,8 +136,8 @@ def test_several_targets_and_weights(tmp_path):
     for targets, weight, message in (
         (["y", "v"], None, "there is no column 'v'"),
         (["y"], "v", "there is no column 'v'"),
-        (["y", "y"], None, "asked for twice"),
-        (["y"], "y", "asked for twice"),
+        (["y", "y"], None, "name a column twice"),
+        (["y"], "y", "name a column twice"),
         (["a", "y", "z"], "w", "expected at least one feature"),
     ):
         with pytest.raises(DataError, match=message):

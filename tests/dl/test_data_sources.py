@@ -170,7 +170,7 @@ def test_a_text_is_stretches_of_characters_and_what_follows_each(tmp_path, text)
 
 def test_a_text_that_is_none(tmp_path):
     (tmp_path / "t.txt").write_bytes(b"ab\xff")
-    with pytest.raises(DataError, match="no text in UTF-8: byte 2 is 0xff"):
+    with pytest.raises(DataError, match="not UTF-8 text: byte 2 is 0xff"):
         load_dataset(tmp_path / "t.txt")
     (tmp_path / "t.txt").write_text("abcd")
     with pytest.raises(DataError, match="4 characters, expected more than length=4"):
@@ -198,10 +198,14 @@ X, Y = table()
         ({"x": np.where(X == 7, np.nan, X), "y": Y}, {}, r"train part: x\[7, 0\] is nan"),
         ({"x": X, "y": Y + 1j}, {}, r"y has shape \(40,\) and dtype complex128"),
         ({"x": X, "y": Y[:, None]}, {}, r"y has shape \(40, 1\) and dtype int64, expected \(n,\) labels"),
-        ({"x": X, "y": Y + 0.5}, {"labels": "classes"}, r"y\[0\] is 0.5, expected a whole number"),
+        ({"x": X, "y": Y + 0.5}, {"labels": "classes"}, r"y\[0\] is 0.5, expected an integer"),
         ({"x": X, "y": Y * np.nan}, {"labels": "classes"}, r"y\[0\] is nan"),
         ({"x": X, "y": Y.astype(str)}, {"labels": "values"}, "holds text such as '0', expected numbers"),
-        ({"x": X, "y": Y, "x_test": X, "y_test": Y + 1}, {}, r"test part: y\[3\] is 4, which no row of the training"),
+        (
+            {"x": X, "y": Y, "x_test": X, "y_test": Y + 1},
+            {},
+            r"test part: y\[3\] is 4, a label that does not occur in the training",
+        ),
         ({"x": X, "y": Y, "x_test": X, "y_test": Y.astype(str)}, {}, "test part: y has dtype <U"),
         ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, {}, r"\(1,\) float32 in the test part"),
         ({"x": X, "y": np.arange(40)}, {}, "no split sets aside 8 rows for test with every class"),
@@ -323,7 +327,7 @@ def test_missing_files(tmp_path, name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": -1}, "seed=-1, expected a whole number from 0 to 4294967295"),
+        ({"seed": -1}, "seed=-1, expected an integer from 0 to 4294967295"),
         ({"seed": 0.5}, "seed=0.5"),
         ({"seed": True}, "seed=True"),
         ({"test": 1}, "test=1, expected a fraction"),
@@ -334,7 +338,7 @@ def test_missing_files(tmp_path, name):
         ({"labels": "text"}, "labels='text', expected 'auto', 'classes' or 'values'"),
         ({"target": "y"}, r"target='y' names a column of a \.csv file, the source is 'digits'"),
         ({"folder": "."}, "folder= and fetch= are for 'fashion-mnist', the source is 'digits'"),
-        ({"length": 0}, "length=0, expected a whole number of at least 1"),
+        ({"length": 0}, "length=0, expected an integer of at least 1"),
         ({"fetch": True}, "folder= and fetch= are for 'fashion-mnist'"),
     ],
 )

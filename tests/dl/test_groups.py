@@ -62,7 +62,7 @@ def test_a_rate_of_0_freezes() -> None:
 
 def test_refusals() -> None:
     model = gs.Sequential(gs.Linear(5, 3))
-    with pytest.raises(ConfigurationError, match=r"'1\.\*' has no parameter.*0\.weight, 0\.bias"):
+    with pytest.raises(ConfigurationError, match=r"'1\.\*' matches no parameter.*0\.weight, 0\.bias"):
         gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(), groups=[gs.ParameterGroup("1.*")], backend="numpy").fit(
             X, Y
         )

@@ -105,7 +105,7 @@ def test_data_without_names_go_by_their_order() -> None:
     found.fit(pd.DataFrame(FRAME.to_numpy()), LABELS, verbose=False)  # columns 0, 1, 2 are no names, as in scikit-learn
     assert found.model.feature_names is None
     assert Dataset(FRAME.to_numpy(), feature_names=NAMES)[3:].feature_names == NAMES
-    with pytest.raises(DataError, match=r"rows of shape \(3,\) and 2 names"):
+    with pytest.raises(DataError, match=r"rows of shape \(3,\) and 2 feature names"):
         Dataset(FRAME.to_numpy(), feature_names=["a", "b"])
 
 
@@ -187,7 +187,7 @@ def test_a_source_names_columns_and_classes(tmp_path: Path) -> None:
     assert splits.train.feature_names == NAMES and splits.train.classes is None  # 0 and 1 name themselves
     for names in (np.array(NAMES[:2]), np.array(["a", "a", "b"]), np.arange(3)):
         np.savez(tmp_path / "b.npz", x=FRAME.to_numpy(), y=LABELS.to_numpy(), feature_names=names)
-        with pytest.raises(DataError, match=r"names of columns|feature_names has shape"):
+        with pytest.raises(DataError, match=r"feature names|feature_names has shape"):
             gs.load_dataset(tmp_path / "b.npz")
 
 

@@ -210,7 +210,7 @@ def test_an_operation_without_such_a_form_is_refused_with_its_layer() -> None:
         graph = Graph("float32", precision="bfloat16")
         x, y = graph.batch((3,)), graph.batch((3,))
         if refused:
-            with pytest.raises(gs.ConfigurationError, match="layer 0: own has no form for precision 'bfloat16'; take"):
+            with pytest.raises(gs.ConfigurationError, match="layer 0: own does not support precision 'bfloat16'; use"):
                 graph.apply(operation, (x,), (y,))
         else:
             graph.apply(operation, (x,), (y,))

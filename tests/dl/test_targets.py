@@ -94,7 +94,7 @@ def test_a_hinge_answers_as_it_was_last_trained() -> None:
 def test_a_hinge_refuses_targets_of_two_conventions() -> None:
     y = SIGNS.copy()
     y[3] = 0
-    with pytest.raises(DataError, match=r"y\[3\] is 0; HingeLoss expects targets of -1 and 1 alone, or of 0 and 1"):
+    with pytest.raises(DataError, match=r"y\[3\] is 0; HingeLoss expects targets that are all -1 or 1, or all 0 or 1"):
         trainer(gs.HingeLoss()).fit(X, y, verbose=False)
 
 
@@ -253,7 +253,7 @@ def test_scalings_that_are_none(mean: Any, scale: Any, message: str) -> None:
 def test_what_cannot_be_scaled_is_refused() -> None:
     run = trainer(gs.CrossEntropyLoss(), 3)
     run.model.target_scaling = gs.TargetScaling.of(DEGREES)
-    with pytest.raises(ConfigurationError, match=r"scales what CrossEntropyLoss\(\) learns as labels"):
+    with pytest.raises(ConfigurationError, match=r"must not scale the labels or shares of CrossEntropyLoss\(\)"):
         run.fit(X, abs(DEGREES) % 3, verbose=False)
     run = trainer(gs.MSELoss(), 2)
     run.model.target_scaling = gs.TargetScaling.of(DEGREES)
@@ -370,10 +370,10 @@ def test_weights_that_are_nan_have_no_answers(backend: str) -> None:
     for name in ("0.weight", "2.bias"):
         run = broken(name, backend)
         for ask in (run.predict, run.predict_proba, lambda x, run=run: run.evaluate(x, y)):
-            with pytest.raises(DataError, match=rf"no answers: its tensor '{name}' holds NaN"):
+            with pytest.raises(DataError, match=rf"cannot predict: its tensor '{name}' holds NaN"):
                 ask(X)
     run = broken(backend=backend)
-    with pytest.raises(DataError, match=r"no answers: its tensor '0\.weight' holds NaN"):
+    with pytest.raises(DataError, match=r"cannot predict: its tensor '0\.weight' holds NaN"):
         run.outputs_of(run.model[0], X)
 
 
@@ -386,7 +386,7 @@ def test_rows_too_large_have_no_answers(value: float, backend: str) -> None:
     x = X.copy()
     x[7], x[9, 1] = [value, -value, value, -value], value
     for ask in (run.predict, run.predict_proba, lambda x: run.evaluate(x, np.zeros(200, int))):
-        with pytest.raises(DataError, match=r"x\[7\] has no answer.*largest value is -?(1e\+39|1e\+300|3e\+38)"):
+        with pytest.raises(DataError, match=r"x\[7\] has no prediction.*largest value is -?(1e\+39|1e\+300|3e\+38)"):
             ask(x)
     assert run.predict(X).shape == (200,)
 
@@ -398,7 +398,7 @@ def test_estimators_refuse_rows_too_large() -> None:
     x[5] = 1e308
     for kind, y in ((gs.MLPClassifier, SIGNS), (gs.MLPRegressor, DEGREES)):
         estimator = kind(hidden_layer_sizes=(5,), max_iter=300, random_state=0, tol=1.0, backend="numpy").fit(X, y)
-        with pytest.raises(DataError, match=r"x\[5\] has no answer"):
+        with pytest.raises(DataError, match=r"x\[5\] has no prediction"):
             estimator.predict(x)
 
 

@@ -335,12 +335,12 @@ def test_refusals() -> None:
         return pytest.raises(arguments[0], match=arguments[1])
 
     loss, wide = gs.CrossEntropyLoss(), np.zeros((4, LENGTH + 1))
-    with error(DataError, r"x\[1, 2\] is 9, expected a whole number from 0 to 8"):
+    with error(DataError, r"x\[1, 2\] is 9, expected an integer from 0 to 8"):
         gs.value_and_grad(net(), loss, np.where(np.arange(LENGTH) == 2, [[0], [9]], 0), Y[:2])
     trainer = gs.Trainer(net(), loss, gs.SGD(), backend="numpy")
-    with error(DataError, r"x\[0, 1\] is 0.5, expected a whole number"):
+    with error(DataError, r"x\[0, 1\] is 0.5, expected an integer"):
         trainer.fit(np.full((4, LENGTH), [0, 0.5, 1, 1, 1, 1]), Y[:4], verbose=False)
-    with error(DataError, r"x\[0, 0\] is -1, expected a whole number"):
+    with error(DataError, r"x\[0, 0\] is -1, expected an integer"):
         trainer.predict(-np.ones((1, LENGTH)))
     with error(ShapeError, "places for 6 tokens, but gets sequences of 7"):
         trainer.predict(wide)
@@ -356,14 +356,14 @@ def test_refusals() -> None:
         gs.value_and_grad(gs.Sequential(gs.Embedding(TOKENS, 8), gs.MultiHeadAttention(4, 2)), loss, X, Y)
     with error(ShapeError, "layer 1: LayerNorm expects 4 features"):
         gs.value_and_grad(gs.Sequential(gs.Embedding(TOKENS, 8), gs.LayerNorm(4)), loss, X, Y)
-    with error(ShapeError, r"Residual: the layers make \(6, 4\) of \(6, 8\)"):
+    with error(ShapeError, r"Residual: its layers return \(6, 4\) for \(6, 8\)"):
         gs.value_and_grad(gs.Sequential(gs.Embedding(TOKENS, 8), gs.Residual(gs.Linear(8, 4))), loss, X, Y)
-    with error(ConfigurationError, "weights are for each example"):
+    with error(ConfigurationError, "sample weights need one output row per example"):
         trainer.fit(gs.Dataset(X, Y, weight=np.ones(ROWS)), verbose=False)
     x = gs.Input(LENGTH)
     with error(ShapeError, r"Add expects rows of one shape, but gets \(6, 6\) and \(6,\)"):
         gs.Model(x, gs.Add()(gs.Embedding(TOKENS, 6)(x), gs.Linear(6, 6)(x))).summary()
-    with error(ShapeError, "Concatenate expects as many rows of both, but gets 6 and 1 an example"):
+    with error(ShapeError, "Concatenate expects inputs with equal rows per example, but gets 6 and 1"):
         gs.Model(x, gs.Concatenate()(gs.Embedding(TOKENS, 6)(x), gs.Linear(6, 6)(x))).summary()
     for make, message in (
         (lambda: gs.Embedding(0, 3), "num_embeddings is 0"),

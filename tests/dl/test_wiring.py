@@ -112,16 +112,16 @@ LINEAR: dict[str, Any] = {"name": "a", "kind": "Linear", "out_features": 3}
         ([{**LINEAR, "out_feature": 3}], r"'out_feature' is no argument of Linear; did you mean 'out_features'"),
         ([{"kind": "Linear", "out_features": 0}], "out_features is 0"),
         ([{"kind": "Linear"}, {"kind": "Linear"}], "missing 1 required positional argument: 'out_features'"),
-        ([LINEAR, LINEAR], "'a' is there already"),
+        ([LINEAR, LINEAR], "'a' occurs twice"),
         ([LINEAR, {"kind": "Add"}], "reads 1 inputs; Add has 2"),
         ([LINEAR, {"kind": "Add", "inputs": ["a", "x"]}], "rows of one shape"),
-        ([LINEAR, {"kind": "Linear", "inputs": ["x"]}], "nobody reads 'a'"),
+        ([LINEAR, {"kind": "Linear", "inputs": ["x"]}], "the output of 'a' is not used"),
         ([{**LINEAR, "out_features": 5}], r"gives \(5,\); expected \(3,\)"),
         ([{"kind": "Activation"}], "'Activation' is no kind of layer"),
         ([{"kind": "Residual"}], "layers '0': Residual: no layers given"),
-        ([{"kind": "Residual", "p": 1}], "Residual has `layers` alone, and no 'p'"),
+        ([{"kind": "Residual", "p": 1}], "Residual accepts only `layers`, not 'p'"),
         ([{"kind": "ReLU", "layers": [LINEAR]}], "'layers' is no argument of ReLU"),
-        ([{"kind": "Residual", "layers": [LINEAR]}], "layers 0 has 'name'; within a Residual each reads the one befo"),
+        ([{"kind": "Residual", "layers": [LINEAR]}], "layers 0 has 'name'; layers in a Residual read the previous o"),
         ([{"kind": "Residual", "layers": [{"kind": "ReLu"}]}], "layers '0', layers 0: 'ReLu' is no kind .* 'ReLU'"),
         ([{"kind": "Residual", "layers": [{"kind": "Add"}]}], "layers 0 is Add, which reads 2 inputs"),
         (
@@ -152,7 +152,7 @@ def test_several_inputs_and_outputs_by_name() -> None:
         wire(tables, {"left": 3, "right": 2}, {"kind": 4, "angel": 1})
     with pytest.raises(ConfigurationError, match=r"'h' is an output and gives \(5,\); expected \(6,\)"):
         wire(tables, {"left": 3, "right": 2}, {"kind": 4, "angle": 1, "h": 6})
-    with pytest.raises(ConfigurationError, match="nobody reads 'middle'"):
+    with pytest.raises(ConfigurationError, match="the output of 'middle' is not used"):
         wire(tables, {"left": 3, "middle": 1, "right": 2}, {"kind": 4, "angle": 1})
 
 
