@@ -460,7 +460,9 @@ class Trainer:
     @underflowing
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
         """What a layer inside the model makes of rows x that it would be given there, as a code of its encoder."""
-        data = as_dataset(x)
+        data, names = as_dataset(x), self.model.feature_names
+        if names is not None and {*names} & {*(data.feature_names or ())}:  # else these are not the model's columns
+            data = matched(data, names)
         with self.turns:
             self.model.parameters()  # gives names, by which the arena knows the layer's
             predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
