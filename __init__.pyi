@@ -32,6 +32,7 @@ from .dl.estimators.mlp import MLPClassifier as MLPClassifier
 from .dl.estimators.mlp import MLPRegressor as MLPRegressor
 from .dl.experiment import pictures as pictures
 from .dl.experiment.run import Run as Run
+from .dl.layers import initializers as initializers
 from .dl.layers.activations import GELU as GELU
 from .dl.layers.activations import Activation as Activation
 from .dl.layers.activations import Maxout as Maxout
@@ -49,7 +50,6 @@ from .dl.layers.dropout import Dropout as Dropout
 from .dl.layers.embedding import Embedding as Embedding
 from .dl.layers.files import load as load
 from .dl.layers.layer_norm import LayerNorm as LayerNorm
-from .dl.layers import initializers as initializers
 from .dl.layers.linear import Linear as Linear
 from .dl.layers.model import Add as Add
 from .dl.layers.model import Concatenate as Concatenate

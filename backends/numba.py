@@ -189,7 +189,8 @@ def _keep(dispatcher: Any) -> None:
     from numba.core import config
 
     folder = kernel_cache.folder()
-    options = f"{sorted(dispatcher.targetoptions.items())} {config.BOUNDSCHECK} {config.OPT}"  # pyright: ignore
+    checked = bool(config.BOUNDSCHECK), machine.checks_bounds()  # pyright: ignore[reportAttributeAccessIssue]
+    options = f"{sorted(dispatcher.targetoptions.items())} {checked} {config.OPT}"
     if folder is not None:
         with suppress(OSError):  # the function was typed in, so that nothing names it in another process
             dispatcher._cache = kernel_cache.KernelCache(dispatcher.py_func, options, folder)

@@ -20,7 +20,10 @@ def doctor(
     backend: BackendName = None,
     as_json: Json = False,
 ) -> None:
-    """Says which backends run here, on what, and what is missing; and how a configuration would train."""
+    """Says which backends run here, on what, and what is missing.
+
+    Given a configuration, also says how its training would run.
+    """
     from dataclasses import asdict
 
     from ... import backends

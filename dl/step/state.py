@@ -43,7 +43,7 @@ class TrainingState:
         real = self.arena.dtype
         self.step = self.cursor = self.skipped = 0
         self._block = -1
-        self._made, self._rates = -1, list[float]()  # the block of steps that the table was last made for
+        self._made, self._rates = -1, np.empty(0)  # the block of steps that the table was last made for, and its rates
         self._settings = snapshot((optimizer, schedule, self.groups))
         self._form = optimizer.states, optimizer.attributes
         self.slots = {
@@ -142,7 +142,7 @@ class TrainingState:
     def lr(self, step: int) -> float:
         """The learning rate of step number `step`: the one that it was taken at where the table still holds it."""
         block, row = divmod(step, TABLE)
-        return self._rates[row] if block == self._made and self._rates else self.optimizer.lr * self.schedule(step)
+        return float(self._rates[row]) if block == self._made else self.optimizer.lr * self.schedule(step)
 
     def prepare(self, steps: int) -> int:
         """Makes the next steps' constants ready; returns how many of `steps` may be run before the next call."""
@@ -158,7 +158,7 @@ class TrainingState:
                 with np.errstate(over="ignore", under="ignore"):  # the former ends in a loss that is reported
                     array[...] = self.backend.asarray(np.array(values).astype(self.arena.dtype))
             self._block = self._made = block
-            self._rates = rates
+            self._rates = np.array(rates, dtype=np.float64)
             self.counters[ROW] = row
         return min(steps, TABLE - row)
 

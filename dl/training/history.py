@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...backends.errors import DataError
-
-if TYPE_CHECKING:
-    from .history import History
 from .figures import _panels, saved
 
 
@@ -46,8 +43,6 @@ class History:
         -------
         matplotlib.figure.Figure
         """
-        from .history import learning_curve
-
         return learning_curve(self, path)
 
 

@@ -461,7 +461,9 @@ class Trainer:
     @underflowing
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
         """The outputs of a layer of the model for rows x given to this layer, for example the codes of an encoder."""
-        data = as_dataset(x)
+        data, names = as_dataset(x), self.model.feature_names
+        if names is not None and {*names} & {*(data.feature_names or ())}:  # else these are not the model's columns
+            data = matched(data, names)
         with self.turns:
             self.model.parameters()  # gives names, by which the arena knows the layer's
             predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-
-from gearshift.backends import numba as numba_backend
 
 OUTSIDE = """
 import numpy as np
@@ -45,11 +44,21 @@ def test_places_outside_an_array_are_refused() -> None:
     assert done.stdout.split() == ["done", "refused", "done", "refused", "refused"], done.stderr
 
 
-def test_code_with_checked_bounds_has_a_cache_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = set()
-    for value in ("", "0", "1"):
-        monkeypatch.setenv("NUMBA_BOUNDSCHECK", value)
-        numba_backend._digest.cache_clear()
-        folders.add(numba_backend.cache_folder())
-    numba_backend._digest.cache_clear()
-    assert len(folders) == 2
+ADDS = """
+import numpy as np
+from gearshift.backends.numba import compiled
+from gearshift.kernels.arrays.add import ADD
+
+kernel, out = compiled(ADD.loop), np.ones(3)
+kernel(0, 3, out, out, out)
+print(sum(kernel.stats.cache_hits.values()))
+"""
+
+
+def test_code_with_checked_bounds_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    hits = []
+    for value in ("", "0", "1", "1"):
+        environment = {**os.environ, "NUMBA_BOUNDSCHECK": value, "GEARSHIFT_CACHE_DIR": str(tmp_path / "cache")}
+        done = subprocess.run([sys.executable, "-c", ADDS], env=environment, capture_output=True, text=True, check=True)
+        hits.append(done.stdout.strip())
+    assert hits == ["0", "1", "0", "1"]

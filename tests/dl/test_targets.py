@@ -118,13 +118,13 @@ def test_heads_have_conventions_and_units_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.eye(3)[DEGREES % 3], r"one-hot rows, use SoftCrossEntropyLoss, or y\.argmax\(axis=1\)"),
-        (np.eye(3, dtype=int)[DEGREES % 3], r"one-hot rows use SoftCrossEntropyLoss, or y\.argmax\(axis=1\)"),
+        (np.eye(3)[DEGREES % 3], r"for one-hot rows use y\.argmax\(axis=1\), or SoftCrossEntropyLoss"),
+        (np.eye(3, dtype=int)[DEGREES % 3], r"for one-hot rows use y\.argmax\(axis=1\), or SoftCrossEntropyLoss"),
         ((DEGREES % 3).astype(float), r"y\.astype\(int\)"),
         ((DEGREES % 3).astype(float)[:, None], r"y\.ravel\(\)\.astype\(int\)"),
         (DEGREES % 3 + 1, r"is 3, expected a label from 0 to 2; numpy\.unique\(y, return_inverse=True\)"),
         (SIGNS, r"is -1, expected a label from 0 to 2"),
-        (X[:, 0], "To predict numbers use MSELoss"),
+        (X[:, 0], "to predict numbers use MSELoss"),
     ],
 )
 def test_what_is_no_label_is_refused_with_the_way_out(y: np.ndarray, message: str) -> None:
@@ -424,7 +424,9 @@ def test_json_is_strict_and_old_files_are_read(tmp_path: Path) -> None:
     record = {"epoch": 1, "loss": 0.5, "validation_loss": float("nan"), "lr": float("inf"), "of": (1, -float("inf"))}
     assert strict(dumps(record)) == {"epoch": 1, "loss": 0.5, "validation_loss": None, "lr": None, "of": [1, None]}
     (tmp_path / "config.toml").touch()
-    (tmp_path / "metrics.jsonl").write_text('{"loss": NaN}\n{"loss": null}\n{"loss": 1.0}\n')
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"epoch": 1, "loss": NaN}\n{"epoch": 2, "loss": null}\n{"epoch": 3, "loss": 1.0}\n'
+    )
     assert repr(gs.Run(tmp_path).history["loss"]) == "[nan, nan, 1.0]"
 
 
