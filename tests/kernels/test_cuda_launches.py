@@ -136,8 +136,8 @@ def test_array_with_strides_is_refused() -> None:
 
 def test_missing_kernel_is_refused() -> None:
     x = np.zeros(3, dtype=np.float32)
-    operation = replace(OPERATIONS["add"], cuda=Cuda("activation.cu", "add", launch.one_block))
-    with pytest.raises(TypeError, match=r"activation.cu has no kernel 'add'; it has activation, activation_backward"):
+    operation = replace(OPERATIONS["gelu"], cuda=Cuda("activation.cu", "gelu", launch.one_block))
+    with pytest.raises(TypeError, match=r"activation.cu has no kernel 'gelu'; it has activation, activation_backward"):
         cuda.prepare(operation, [x, x, x], {})
 
 
@@ -192,6 +192,6 @@ def test_constants_are_the_same_in_both_languages() -> None:
     assert enumerators("block.cuh") == {"BLOCK": launch.BLOCK}
     assert enumerators("warp.cuh") == {"WARP": launch.WARP}
     assert enumerators("elements.cuh") == {"PACK": launch.PACK}
-    for file in ("bias_activation.cu", "whole_columns.cuh"):
+    for file in ("activations/bias_activation.cu", "whole_columns.cuh"):
         tile = enumerators(file)
         assert (tile["COLUMNS"], tile["LANES"], 1) == launch.COLUMN_BLOCK
