@@ -28,7 +28,7 @@ def loss_operation(
     flops_per_output: int = 0,
     cuda: Cuda | None = None,
 ) -> Operation:
-    """Creates a loss operation whose items are rows of the batch. Its kernel's types are `TYPES` and those of `cuda`."""
+    """A loss operation whose items are rows of the batch; its kernel's types are `TYPES` and those in `cuda`."""
     if cuda is not None:
         cuda = replace(cuda, types={**TYPES, **{name: i for name, i in cuda.types.items() if name not in TYPES}})
     return Operation(
