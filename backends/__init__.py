@@ -1,4 +1,4 @@
-"""Where arrays live and work runs: NumPy, Numba or CuPy, and the choice among them."""
+"""Backends (NumPy, Numba, CuPy), which hold arrays and run operations, and the choice of one."""
 
 from .base import Backend, Status
 from .registry import available, explain, get, register, unregister

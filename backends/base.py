@@ -1,4 +1,4 @@
-"""What a backend owes: where arrays live, how an operation is bound to them, and what it says of itself."""
+"""The base class of backends: memory, binding of operations to arrays, and status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .precision import is_short, widened
 
 
 class Bindable(Protocol):
-    """The part of an operation that every backend can run; see `gearshift.kernels.operation`."""
+    """What every backend needs of an operation; see `gearshift.kernels.operation`."""
 
     @property
     def name(self) -> str: ...
@@ -27,10 +27,10 @@ class Bindable(Protocol):
 
 @dataclass(frozen=True)
 class Status:
-    """Whether a backend runs on this machine, and on what.
+    """Whether a backend runs on this machine, and its device.
 
-    `memory` is (free, total) in bytes. Where `runs` is False, `reason` names the missing piece and
-    `remedy` the command that installs it. A `remark` says what works otherwise than intended.
+    `memory` is (free, total) in bytes. If `runs` is False, `reason` names the missing piece and `remedy` the command
+    that installs it. A `remark` describes a limitation.
     """
 
     name: str
@@ -45,25 +45,25 @@ class Status:
 
 
 class Backend(ABC):
-    """A place where arrays live and operations run. Backends hold no state of a training run."""
+    """Base class of backends, which hold arrays and run operations. A backend holds no state of a training run."""
 
     name: ClassVar[str]
     xp: Any
-    """The array module: numpy, cupy, or one that follows the array API."""
+    """The array module: numpy, cupy, or another one that follows the array API standard."""
     captures: bool = False
-    """Whether launches can be captured and replayed as one."""
+    """Whether operations can be captured and replayed as one graph."""
 
     streams: bool = False
-    """Whether the host can copy to it while it works, as `copies` does."""
+    """Whether host-to-device copies can run while the device works, see `copies`."""
 
     joins: bool = False
-    """Whether each launch costs, and some operations can be done in one."""
+    """Whether launches are expensive and fused operations are available."""
 
     precisions: Sequence[str] = ("float32", "float64")
-    """How numbers may be kept and multiplied here, as `Trainer` names it."""
+    """The supported values of the `precision` argument of `Trainer`."""
 
     by_name: ClassVar[Callable[[str], Backend]]
-    """The registry's function that gives a backend by its name."""
+    """The registry's function that returns a backend by name."""
 
     def __copy__(self) -> Backend:
         return self
@@ -72,13 +72,13 @@ class Backend(ABC):
         return self
 
     def __reduce__(self) -> Any:
-        """Elsewhere, the backend of the same name."""
+        """Unpickles as the backend of the same name."""
         return type(self).by_name, (self.name,)
 
     @classmethod
     @abstractmethod
     def status(cls) -> Status:
-        """Tries the backend in earnest and says what was found; raises for a setting of the user's that is wrong."""
+        """Runs a real test of the backend and reports the result; raises for an invalid user setting."""
 
     @abstractmethod
     def memory(self) -> tuple[int, int]:
@@ -86,49 +86,49 @@ class Backend(ABC):
 
     @abstractmethod
     def to_numpy(self, array: Any) -> np.ndarray:
-        """A NumPy array with the values of `array`: itself where it is one, else a copy."""
+        """`array` as a NumPy array: itself if it is one, otherwise a copy."""
 
     def bind(
         self, operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]
     ) -> Callable[[], None]:
-        """A call without arguments that runs the operation on these arrays; here, its reference."""
+        """Returns a function without arguments that runs the operation on these arrays; here, its reference."""
         if any(is_short(array.dtype) for array in arrays):
             return widened(operation.reference, self.xp, arrays, attributes)
         return partial(operation.reference, self.xp, *arrays, **attributes)
 
     def obstacle(self, operation: Bindable) -> str:
-        """Why a call of this operation cannot be captured; empty where it can."""
-        return f"backend {self.name!r} captures nothing"
+        """Why this operation cannot be captured; empty if it can."""
+        return f"backend {self.name!r} does not support capture"
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """A call that launches as one all that `work` launches; nothing is run meanwhile.
+        """Captures all launches of `work` without running them; returns a function that replays them as one.
 
-        The arrays that the launches use must live as long as the call.
+        The arrays that the launches use must live as long as the function.
         """
-        raise NotImplementedError(f"backend {self.name!r} captures nothing")
+        raise NotImplementedError(f"backend {self.name!r} does not support capture")
 
     def copies(self) -> Any:
-        """Copies from pinned memory of the host, beside the work given so far."""
-        raise NotImplementedError(f"backend {self.name!r} copies nothing beside its work")
+        """An object that copies pinned host memory to the device while other work runs."""
+        raise NotImplementedError(f"backend {self.name!r} does not support concurrent copies")
 
     @property
     def choices(self) -> dict[str, Any]:
-        """What was measured to be best here, as JSON can hold it; a run keeps it, so as to repeat its bits."""
+        """Choices made by measurement, as JSON values; a run stores them so that its results are reproducible."""
         return {}
 
     def restore(self, choices: Any) -> None:
-        """Takes over what `choices` gave, in this process or another; whatever does not fit here is left aside."""
+        """Restores `choices` from this or another process; entries that do not apply here are ignored."""
         return
 
     def compiled(self, text: Any, **functions: Any) -> Callable[..., Any] | None:
-        """An undecorated function compiled for the processor, or None on a backend that compiles nothing.
+        """Compiles a plain Python function; None on a backend without a compiler.
 
-        `functions` stand in, by name, for functions that it calls at any depth.
+        `functions` replace, by name, functions that it calls at any depth.
         """
         return None
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
-        """`array` on this backend; without a copy where it is there already, with this dtype."""
+        """`array` on this backend, with this dtype; without a copy if it already is."""
         return self.xp.asarray(array, dtype=dtype)
 
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
@@ -136,19 +136,19 @@ class Backend(ABC):
         return self.xp.zeros(shape, dtype=dtype)
 
     def bytes_to_hold(self, array: Any) -> int:
-        """Memory that `asarray` takes for this array: none for one that is there already."""
+        """Memory in bytes that `asarray` allocates for this array: 0 if it is already on the backend."""
         return 0
 
     def naming_memory(self) -> AbstractContextManager[None]:
-        """Within it memory that runs out is a `DeviceMemoryError`; here, it is what it is."""
+        """A context that converts out-of-memory errors to `DeviceMemoryError`; here, it does nothing."""
         return nullcontext()
 
     def release(self) -> None:
-        """Gives memory that is kept for later use back to the system."""
+        """Returns cached memory to the system."""
         return
 
     def synchronize(self) -> None:
-        """Returns when all work given so far is done: at once, where work is done as it is given."""
+        """Waits until all submitted work is done; returns at once on synchronous backends."""
         return
 
     def seconds(self, work: Callable[[], None]) -> float:

@@ -1,11 +1,11 @@
-"""Matrix products planned ahead with cuBLASLt, through NVIDIA's nvmath-python, which is known here alone.
+"""Plans matrix products with cuBLASLt, through NVIDIA's nvmath-python.
 
-A product is described once: layouts, algorithm, workspace. Running it is then one call that takes no memory, so it
-can be captured. The algorithm is the fastest of those that cuBLASLt proposes, measured when a shape is first bound on
-a machine; a file of the machine's and every checkpoint keep it, so that runs repeat their bits.
+A product is described once: layouts, algorithm, workspace. Running it is one call that allocates no memory, so it can
+be captured. The algorithm is the fastest of those that cuBLASLt proposes, measured when a shape is first bound on a
+machine. A file on the machine and every checkpoint store the choice, so results are reproducible.
 
-cuBLASLt counts columns first. A row-major out = a·b is its transpose outᵀ = bᵀ·aᵀ in that order, so the operands
-change places and a transposed operand stays one.
+cuBLASLt is column-major. A row-major out = a·b is outᵀ = bᵀ·aᵀ in column-major order, so the operands are swapped and
+a transposed operand stays transposed.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 REMEDY = "pip install nvmath-python"
-WORKSPACE = 32 << 20  # bytes: what NVIDIA advises for its chips since Hopper
-CANDIDATES = 8  # algorithms that are measured
-REPEATS, ROUNDS = 10, 5  # products between two looks at the clock, and looks of which the median counts
-WORDS = 8  # of 64 bits, which describe an algorithm
-ALIGNMENT = 256  # bytes: the most that an algorithm may ask of an address
+WORKSPACE = 32 << 20  # bytes, as NVIDIA recommends since Hopper
+CANDIDATES = 8  # number of algorithms that are measured
+REPEATS, ROUNDS = 10, 5  # products per timing, and timings per median
+WORDS = 8  # 64-bit words that describe an algorithm
+ALIGNMENT = 256  # bytes: the largest alignment that an algorithm may require
 
 
 class NoAlgorithm(RuntimeError):
-    """cuBLASLt cannot do such a product; with an epilogue, separate launches can."""
+    """cuBLASLt has no algorithm for a product; one with an epilogue can run as separate operations."""
 
 
 class Products:
@@ -46,16 +46,16 @@ class Products:
     Parameters
     ----------
     lt : the module nvmath.bindings.cublasLt.
-    xp : the array module, which owns the stream.
-    seconds : measures the time on the device that a call takes.
-    device : its name: a choice made on one is none for another.
-    file : keeps choices for later processes, as JSON; None keeps none.
+    xp : the array module, which provides the stream.
+    seconds : measures the device time of a function.
+    device : name of the device; choices are valid only for the same device.
+    file : JSON file that stores choices for later processes, or None.
 
     Attributes
     ----------
-    choices : for each kind of product, as text, the algorithm: the words of its opaque description. For one with an
-        epilogue no words say that separate launches are faster.
-    measured : seconds of each candidate, in cuBLASLt's own order, for the kinds measured in this process.
+    choices : the algorithm of each kind of product, as the words of its opaque description. An empty list for a
+        product with an epilogue means that separate operations are faster.
+    measured : seconds of each candidate, in cuBLASLt's order, for the kinds measured in this process.
     """
 
     def __init__(
@@ -67,16 +67,16 @@ class Products:
         self.workspace = xp.empty(WORKSPACE, dtype=np.uint8)
         self.choices = _read(file)
         self.measured: dict[str, list[float]] = {}
-        self.masks: set[int] = set()  # addresses of those that a bound product writes
+        self.masks: set[int] = set()  # addresses of masks that a bound product writes
 
     def bind(
         self, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0, tf32: int = 0
     ) -> Callable[[], None]:
-        """A call that computes out (m, n) = a·b; arrays are C-contiguous and not empty.
+        """Returns a function that computes out (m, n) = a·b; arrays are C-contiguous and not empty.
 
-        The factors are of one dtype, and out too, or float32.
+        Both factors have the same dtype; out has it too, or float32.
 
-        Arrays of three dimensions are stacks of as many matrices, each multiplied with its own.
+        Three-dimensional arrays are stacks of matrices, multiplied pairwise.
         Choosing an algorithm for a new kind of product writes `out`.
         """
         plan = _Plan(self, (b, a, out), (transpose_b, transpose_a), bool(tf32))
@@ -87,10 +87,10 @@ class Products:
         return plan
 
     def bind_fused(self, fused: Any, separate: Callable[[], None]) -> Callable[[], None]:
-        """A call that computes what `fused` describes, as `kernels.joined_products.Fused`, by an epilogue.
+        """Returns a function that computes a `kernels.arrays.fused_products.Fused` with a cuBLASLt epilogue.
 
-        Or `separate`, which does the same in several launches, where that is faster, where no algorithm fits, or where
-        a mask is read that was not written. What is chosen is kept like an algorithm, as one of no words.
+        Returns `separate`, which runs the same operations one by one, if that is faster, if no algorithm fits, or if
+        it reads a mask that was not written. This choice is stored as an algorithm without words.
         """
         a, b, out, mask = fused.a, fused.b, fused.out, fused.mask
         flips, tf32 = (fused.product["transpose_b"], fused.product["transpose_a"]), fused.product.get("tf32", 0)
@@ -109,7 +109,7 @@ class Products:
         return plan
 
     def restore(self, choices: Any) -> None:
-        """Takes over choices from elsewhere; those that are none, or of another device, are never used."""
+        """Adds stored choices; invalid ones and those of another device are never used."""
         self.choices |= _checked(choices)
 
     def _choose(self, key: str, choice: list[int]) -> None:
@@ -118,7 +118,7 @@ class Products:
             _write(self.file, {**_read(self.file), key: choice})
 
     def _fastest(self, key: str, plan: _Plan) -> list[int]:
-        """The algorithm that takes the least time; the first where none differs."""
+        """The fastest algorithm; the first one if several are equally fast."""
         candidates = plan.candidates()
         times = []
         for algorithm in candidates:
@@ -128,7 +128,7 @@ class Products:
         return candidates[times.index(min(times))]
 
     def _faster(self, key: str, plan: _Plan, separate: Callable[[], None]) -> list[int]:
-        """The fastest algorithm with the epilogue, or none where separate launches are faster or none has it."""
+        """The fastest algorithm with the epilogue; [] if separate operations are faster or no algorithm supports it."""
         try:
             algorithm = self._fastest(key, plan)
         except NoAlgorithm:
@@ -136,7 +136,7 @@ class Products:
         except self.lt.cuBLASLtError as error:
             if error.status not in UNAVAILABLE:
                 raise
-            logger.log(UNAVAILABLE[error.status], "%s: no such epilogue here, separate launches: %s", key, error)
+            logger.log(UNAVAILABLE[error.status], "%s: epilogue not available, fusion is off: %s", key, error)
             return []
         alone = self._time(separate)
         fused = min(self.measured[key])
@@ -150,18 +150,18 @@ class Products:
 
 
 def load(xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -> tuple[Products | None, str]:
-    """The planner, or None and the reason why products go through the array module."""
+    """The planner, or None and the reason why products use the array module."""
     try:
         return Products(importlib.import_module("nvmath.bindings.cublasLt"), xp, seconds, device, _file()), ""
     except ImportError as error:
         reason = f"nvmath-python is not installed or does not load ({REMEDY}): {error}"
-    except Exception as error:  # whatever cuBLASLt lacks here, CuPy's own products remain
+    except Exception as error:  # in any case CuPy's own products are available
         reason = f"cuBLASLt does not start: {type(error).__name__}: {error}"
-    return None, f"products go through cupy.matmul, which cannot be captured, because {reason}"
+    return None, f"products use cupy.matmul, which cannot be captured, because {reason}"
 
 
 def version() -> str:
-    """The version of nvmath-python, or that it is missing."""
+    """The version of nvmath-python, or a note that it is not installed."""
     try:
         return metadata.version("nvmath-python")
     except metadata.PackageNotFoundError:
@@ -169,7 +169,7 @@ def version() -> str:
 
 
 class _Plan:
-    """One product, described to cuBLASLt; calling it launches the product on the current stream."""
+    """One product described to cuBLASLt; calling the object launches the product on the current stream."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class _Plan:
         tf32: bool,
         epilogue: tuple[str, Any, Any] | None = None,
     ) -> None:
-        self.products, self.arrays = products, (arrays, epilogue)  # which live as long as its addresses are used
+        self.products, self.arrays = products, (arrays, epilogue)  # keeps the arrays alive, whose addresses are used
         lt, self.lt = products.lt, products.lt
         dtypes = [np.dtype(array.dtype).name for array in arrays]
         dtype = "tf32" if tf32 and dtypes[0] == "float32" else dtypes[0]
@@ -209,7 +209,7 @@ class _Plan:
         self.lt.matmul_desc_set_attribute(self.description, self.lt.MatmulDescAttribute[attribute], place, size)
 
     def candidates(self) -> list[list[int]]:
-        """Algorithms that fit, as cuBLASLt orders them."""
+        """Suitable algorithms, in cuBLASLt's order."""
         lt, (first, second, result) = self.lt, self.layouts
         found, count = lt.MatmulHeuristicResult(CANDIDATES), np.zeros(1, dtype=np.int32)
         preference = lt.matmul_preference_create()
@@ -236,11 +236,11 @@ class _Plan:
         finally:
             lt.matmul_preference_destroy(preference)
         if not count[0]:
-            raise NoAlgorithm(f"cuBLASLt knows no algorithm for the product {self.key}")
+            raise NoAlgorithm(f"cuBLASLt has no algorithm for the product {self.key}")
         return [[int(word) for word in found[index].algo.data_.reshape(-1)] for index in range(count[0])]
 
     def takes(self, algorithm: list[int] | None) -> bool:
-        """Whether there is an algorithm, and cuBLASLt finds that it fits: its words may come from anywhere."""
+        """Whether an algorithm is given and cuBLASLt accepts it; its words may come from an untrusted file."""
         if not algorithm:
             return False
         lt, (first, second, result) = self.lt, self.layouts
@@ -256,12 +256,12 @@ class _Plan:
                 words.ctypes.data,
                 found.ptr,
             )
-        except lt.cuBLASLtError:  # which says no more than that
+        except lt.cuBLASLtError:  # the error has no further details
             return False
         return int(found[0].workspace_size) <= WORKSPACE
 
     def use(self, algorithm: list[int]) -> None:
-        """Fixes the algorithm by its words."""
+        """Sets the algorithm, given its words."""
         self.algorithm = np.array(algorithm, dtype=np.uint64)
         first, second, result = self.layouts
         workspace = self.products.workspace
@@ -288,7 +288,7 @@ class _Plan:
 
 
 def _layout(lt: Any, kind: int, array: Any) -> int:
-    """An array as cuBLASLt sees it: a row of the array is a column of the matrix."""
+    """The cuBLASLt layout of an array: rows of the array are columns of the matrix."""
     *stack, rows, columns = array.shape
     layout = lt.matrix_layout_create(kind, columns, rows, columns)
     if stack:
@@ -300,20 +300,20 @@ def _layout(lt: Any, kind: int, array: Any) -> int:
 
 
 def _alignment(pointer: int, array: Any) -> int:
-    """The boundary, in bytes, that every matrix of an array begins at."""
+    """The alignment in bytes of every matrix of an array."""
     if len(array.shape) > 2:
         pointer |= array.nbytes // array.shape[0]
     return min(ALIGNMENT, pointer & -pointer)
 
 
 def address(array: Any) -> int:
-    """Where an array's first element lies in memory."""
+    """The memory address of an array's first element."""
     interface = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
     return interface["data"][0]
 
 
 def _file() -> Path | None:
-    """Where this machine's choices are kept."""
+    """The file that stores this machine's choices."""
     folder = os.environ.get("GEARSHIFT_CACHE_DIR")
     if not folder:
         try:
@@ -325,7 +325,7 @@ def _file() -> Path | None:
 
 
 def _read(file: Path | None) -> dict[str, list[int]]:
-    """The choices in a file; none where it is missing or holds something else."""
+    """The choices in a file; empty if it is missing or invalid."""
     try:
         return _checked(json.loads(file.read_text(encoding="utf-8"))) if file is not None else {}
     except (OSError, ValueError):
@@ -333,7 +333,7 @@ def _read(file: Path | None) -> dict[str, list[int]]:
 
 
 def _write(file: Path, choices: dict[str, list[int]]) -> None:
-    """Replaces the file at once; a machine that lets nobody write there measures again."""
+    """Replaces the file atomically; if it is not writable, later processes measure again."""
     fresh = file.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -342,7 +342,7 @@ def _write(file: Path, choices: dict[str, list[int]]) -> None:
 
 
 def _checked(choices: Any) -> dict[str, list[int]]:
-    """What has the form of choices."""
+    """The valid entries of `choices`."""
     if not isinstance(choices, dict):
         return {}
     return {
@@ -368,12 +368,12 @@ def _repeat(call: Callable[[], None], times: int) -> None:
 # numbers of cublasStatus_t, cublasOperation_t, cudaDataType_t and cublasComputeType_t
 INVALID_VALUE, NOT_SUPPORTED = 7, 15
 UNAVAILABLE = {NOT_SUPPORTED: logging.INFO, INVALID_VALUE: logging.WARNING}
-"""What cuBLASLt says where it has no such epilogue, and how loudly it is passed on: the second may be our mistake."""
+"""cuBLASLt's status codes for an unsupported epilogue, with log levels; the second may be a mistake of this library."""
 TRANSPOSED = 1
 R_32F, R_64F, R_16F, R_16BF = 0, 1, 2, 14
 COMPUTE_32F, COMPUTE_32F_TF32, COMPUTE_64F = 68, 77, 70
 KINDS = {"float32": R_32F, "float64": R_64F, "bfloat16": R_16BF, "float16": R_16F}
-"""cuBLASLt's type of each dtype."""
+"""The cuBLASLt type of each dtype."""
 COMPUTES = {
     "float32": (COMPUTE_32F, R_32F),
     "tf32": (COMPUTE_32F_TF32, R_32F),
@@ -381,4 +381,4 @@ COMPUTES = {
     "bfloat16": (COMPUTE_32F, R_32F),
     "float16": (COMPUTE_32F, R_32F),
 }
-"""For each dtype of the factors: cuBLASLt's type of the sums, and of alpha and beta."""
+"""The cuBLASLt types of the sums and of alpha and beta, for each dtype of the factors."""

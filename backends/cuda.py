@@ -1,6 +1,6 @@
-"""From an operation's CUDA text to one launch: source, macros, and arguments checked against the signature.
+"""Prepares CUDA launches of operations: source, macros, and arguments checked against the kernel's signature.
 
-Nothing here compiles or runs: a backend hands the `KernelProgram` to its compiler and the `KernelCall` to its device.
+This module does not compile or run anything: a backend compiles the `KernelProgram` and launches the `KernelCall`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from .base import Bindable
 from .precision import is_short
 
-SHARED = Path(__file__).parent.parent / "kernels"  # where an #include is sought after the text's own folder
+SHARED = Path(__file__).parent.parent / "kernels"  # searched for #include files after the source's own folder
 
 TYPES = {
     "bfloat16": "bfloat16",
@@ -34,7 +34,7 @@ TYPES = {
     "uint32": "unsigned int",
     "uint64": "unsigned long long",
 }
-"""The C type of each dtype, as kernels spell it; those of sixteen bits are in value.cuh."""
+"""The C type of each dtype; the half-precision types are defined in value.cuh."""
 
 _NAMES = {text: name for name, text in TYPES.items()}
 _INCLUDE = re.compile(r'^\s*#include "([^"]+)"$')
@@ -45,7 +45,7 @@ _PARAMETER = re.compile(r"(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*
 
 @dataclass(frozen=True)
 class KernelProgram:
-    """What a compiler is given. Equal programs share a binary."""
+    """The compiler's input. Equal programs share a binary."""
 
     source: str
     macros: tuple[tuple[str, str], ...]
@@ -58,7 +58,7 @@ class KernelProgram:
 
 @dataclass(frozen=True)
 class KernelParameter:
-    """One parameter of a kernel; `type` is the value's or, of a pointer, the element's."""
+    """One parameter of a kernel; for a pointer, `type` is the element type."""
 
     type: str
     name: str
@@ -68,9 +68,9 @@ class KernelParameter:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One launch, ready to go: arguments are arrays and NumPy scalars of the types that the kernel declares.
+    """One prepared launch: the arguments are arrays and NumPy scalars of the types that the kernel declares.
 
-    A call whose `grid` holds a 0 has nothing to do and must not be launched.
+    A call whose `grid` contains 0 has no work and must not be launched.
     """
 
     program: KernelProgram
@@ -82,24 +82,24 @@ class KernelCall:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether there is no work."""
         return 0 in self.grid
 
 
 def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str, int | float]) -> KernelCall:
-    """The launch of an operation's kernel on these arrays.
+    """Prepares the launch of an operation's kernel on these arrays.
 
     Raises
     ------
     TypeError
-        An array is not C-contiguous or of a dtype that kernels do not know, or the launch does not fit the signature.
+        An array is not C-contiguous or has an unsupported dtype, or the launch does not match the signature.
     """
     cuda = operation.cuda  # pyright: ignore[reportAttributeAccessIssue]
     for index, array in enumerate(arrays):
         if not array.flags.c_contiguous:
             raise TypeError(
                 f"{operation.name}: array {index} of shape {tuple(array.shape)} is not C-contiguous, "
-                "and CUDA kernels take no strides"
+                "but CUDA kernels require C-contiguous arrays"
             )
     macros = tuple((name, _macro(name, arrays[index].dtype)) for name, index in cuda.types.items())
     program = KernelProgram(source_text(folder(operation) / cuda.source), macros)
@@ -112,12 +112,12 @@ def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str,
 
 
 def folder(operation: Bindable) -> Path:
-    """Where an operation's CUDA text lies: beside the file that defines it."""
+    """The folder of an operation's CUDA source: that of the file that defines the operation."""
     return Path(inspect.getfile(operation.reference)).parent
 
 
 def _macro(name: str, dtype: Any) -> str:
-    """REAL is the type that numbers of a dtype are computed in; other macros are the dtype's own."""
+    """The C type of a macro: REAL is the type of computations in a dtype; other macros are the dtype's own type."""
     return "float" if name == "REAL" and is_short(dtype) else type_name(dtype)
 
 
@@ -125,13 +125,13 @@ def type_name(dtype: Any) -> str:
     """The C type of a dtype."""
     name = np.dtype(dtype).name
     if name not in TYPES:
-        raise TypeError(f"CUDA kernels have no type for dtype {name}; expected one of: {', '.join(TYPES)}")
+        raise TypeError(f"CUDA kernels do not support dtype {name}; expected one of: {', '.join(TYPES)}")
     return TYPES[name]
 
 
 @cache
 def source_text(path: Path) -> str:
-    """The text of a ``.cu`` file with its includes in place, each once; compilers' messages name the right file."""
+    """The source of a ``.cu`` file with its includes inlined once each; compiler messages name the original file."""
     return "\n".join(_lines(path, set())) + "\n"
 
 
@@ -152,7 +152,7 @@ def _lines(path: Path, seen: set[str]) -> Iterator[str]:
 
 @cache
 def signatures(source: str) -> dict[str, tuple[KernelParameter, ...]]:
-    """The parameters of every ``extern "C" __global__`` kernel in a text, by the kernel's name."""
+    """The parameters of every ``extern "C" __global__`` kernel in a source, by kernel name."""
     return {
         name: tuple(_parameter(name, text) for text in parameters.split(",") if text.strip())
         for name, parameters in _ENTRY.findall(_COMMENT.sub("", source))
@@ -169,9 +169,9 @@ def _parameter(kernel: str, text: str) -> KernelParameter:
 def typed(
     kernel: str, parameters: Sequence[KernelParameter], macros: Mapping[str, str], arguments: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """The arguments as the parameters' types, arrays unchanged; a TypeError where one does not fit."""
+    """The arguments converted to the parameter types, arrays unchanged; raises TypeError for a mismatch."""
     if len(arguments) != len(parameters):
-        raise TypeError(f"{kernel} takes {len(parameters)} arguments, and its launch gives {len(arguments)}")
+        raise TypeError(f"{kernel} takes {len(parameters)} arguments, but its launch passes {len(arguments)}")
     values = []
     for parameter, value in zip(parameters, arguments, strict=True):
         dtype = _NAMES[macros.get(parameter.type, parameter.type)]

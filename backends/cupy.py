@@ -1,6 +1,6 @@
-"""The GPU backend: CuPy arrays, products by cuBLASLt or else by CuPy, operations' own CUDA kernels.
+"""The GPU backend: CuPy arrays, CUDA kernels, and matrix products by cuBLASLt or CuPy.
 
-Work is put on CuPy's current stream and not waited for, except where NumPy arrays are asked for.
+Work runs asynchronously on CuPy's current stream, except for conversions to NumPy arrays.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from .errors import DeviceMemoryError
 
 REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
 HOST_TO_DEVICE = 1  # cudaMemcpyKind
-OUT_OF_MEMORY = 2  # of cudaError_t and of CUresult, which modules, graphs and pinned memory answer with
-AHEAD = 4  # launches of a captured graph that may wait on the device
+OUT_OF_MEMORY = 2  # in cudaError_t and CUresult, returned by modules, graphs and pinned memory
+AHEAD = 4  # launches of a captured graph that may be queued
 _PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }'
 
 
 class CuPyBackend(Backend):
-    """Runs an operation's CUDA kernel where it has one, else its reference on CuPy arrays."""
+    """Runs an operation's CUDA kernel if it has one, otherwise its reference on CuPy arrays."""
 
     name: ClassVar[str] = "cupy"
     captures = True
     streams = True
     reserve: ClassVar[int] = 256 << 20
-    """Bytes that no plan may count on: kernels, libraries and graphs take them as they are loaded."""
+    """Bytes that plans must leave free for kernels, libraries and graphs."""
 
     def __init__(self) -> None:
         self.xp: Any = _imported()
@@ -60,9 +60,9 @@ class CuPyBackend(Backend):
                 "CUDA runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
                 "CUDA driver": str(cupy.cuda.runtime.driverGetVersion()),
             }
-        except Exception as error:  # whatever is missing, the answer is that the GPU does not run
-            reason = f"the GPU fails a tiny product or kernel: {type(error).__name__}: {error}"
-            remedy = "free its memory: nvidia-smi lists who holds it" if _is_memory(error) else REMEDY
+        except Exception as error:  # whatever is missing, the GPU is not available
+            reason = f"the GPU fails a test product or kernel: {type(error).__name__}: {error}"
+            remedy = "free GPU memory; nvidia-smi lists the processes that use it" if _is_memory(error) else REMEDY
             return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=remedy)
         return Status(cls.name, runs=True, device=device, versions=versions, memory=memory)
 
@@ -87,9 +87,9 @@ class CuPyBackend(Backend):
 
     @contextmanager
     def naming_memory(self) -> Iterator[None]:
-        """Says what CuPy's message leaves out when memory runs out: how much there is, and what helps.
+        """Adds to CuPy's out-of-memory errors how much memory is free and what helps.
 
-        Arrays, kernels as they are loaded and graphs as they are launched each have an error of their own.
+        Allocating arrays, loading kernels and launching graphs raise different errors.
         """
         try:
             yield
@@ -98,7 +98,7 @@ class CuPyBackend(Backend):
                 raise
             free, total = self.memory()
             raise DeviceMemoryError(
-                f"the GPU is out of memory: {free / 2**30:.2f} GiB of {total / 2**30:.2f} GiB are free; take a smaller "
+                f"the GPU is out of memory: {free / 2**30:.2f} GiB of {total / 2**30:.2f} GiB are free; use a smaller "
                 f"batch, model or data set, or backend 'numba' ({error})"
             ) from None
 
@@ -135,7 +135,7 @@ class CuPyBackend(Backend):
     def _bind_joined(
         self, operation: Any, arrays: Sequence[Any], attributes: Mapping[str, int | float]
     ) -> Callable[[], None]:
-        """One launch by a product's epilogue, or a launch for each part: what is faster here."""
+        """One launch with an epilogue, or one launch per part, whichever is faster."""
         calls = [self.bind(*part) for part in operation.parts(*arrays, **attributes)]
 
         def separate() -> None:
@@ -174,7 +174,7 @@ class CuPyBackend(Backend):
         if getattr(operation, "product", False) or getattr(operation, "parts", None) is not None:
             return self.no_products
         if getattr(operation, "cuda", None) is None:
-            return f"operation {operation.name!r} has no CUDA kernel, and array code takes memory while it runs"
+            return f"operation {operation.name!r} has no CUDA kernel, and array code allocates memory while it runs"
         return ""
 
     def copies(self) -> Copies:
@@ -187,7 +187,7 @@ class CuPyBackend(Backend):
             try:
                 work()
             except BaseException:
-                with suppress(Exception):  # what is left of the capture is not wanted
+                with suppress(Exception):  # the incomplete capture is discarded
                     stream.end_capture()
                 raise
             graph = stream.end_capture()
@@ -195,14 +195,14 @@ class CuPyBackend(Backend):
 
 
 class Replay:
-    """Launches a captured graph on the current stream, and waits where the device is `AHEAD` launches behind.
+    """Launches a captured graph on the current stream, and waits if `AHEAD` launches are queued.
 
-    Without that the host would have queued seconds of work before it looked at the clock.
+    Otherwise the host would queue seconds of work before it checks the time.
     """
 
     def __init__(self, cuda: Any, graph: Any, work: Callable[[], None]) -> None:
         self.graph, self.launches = graph, 0
-        self.work = work  # holds the arrays that the graph uses
+        self.work = work  # keeps the arrays of the graph alive
         self.ends = [cuda.Event(disable_timing=True) for _ in range(AHEAD)]
 
     def __call__(self) -> None:
@@ -214,13 +214,13 @@ class Replay:
 
 
 class Copies:
-    """Copies from pinned memory on a stream of its own, between events of the stream that works."""
+    """Copies from pinned memory on a separate stream, synchronized with the compute stream by events."""
 
     def __init__(self, cuda: Any) -> None:
         self.cuda, self.stream = cuda, cuda.Stream(non_blocking=True)
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """An array of the host that the device can read by itself."""
+        """An array in pinned host memory."""
         count = int(np.prod(shape))
         size = count * np.dtype(dtype).itemsize
         try:
@@ -229,19 +229,19 @@ class Copies:
             if not _is_memory(error):
                 raise
             raise DeviceMemoryError(
-                f"the host gives no {size / 2**30:.2f} GiB of pinned memory, through which data larger than the GPU "
-                f"are streamed; free memory of the host, or take a smaller batch ({error})"
+                f"the host cannot allocate {size / 2**30:.2f} GiB of pinned memory to stream data larger than the GPU; "
+                f"free host memory, or use a smaller batch ({error})"
             ) from None
         return np.frombuffer(memory, dtype, count).reshape(shape)
 
     def now(self) -> Any:
-        """The moment at which the work given so far is done."""
+        """An event that completes when all work submitted so far is done."""
         event = self.cuda.Event(disable_timing=True)
         event.record()
         return event
 
     def start(self, pairs: Sequence[tuple[Any, np.ndarray]], after: Any) -> Any:
-        """Copies each second array to the first, once the device has reached the event `after`; gives the end's."""
+        """Copies the second array of each pair to the first after the event `after`; returns the event of the end."""
         self.stream.wait_event(after)
         for target, source in pairs:
             places = cublaslt.address(target), cublaslt.address(source)
@@ -251,29 +251,29 @@ class Copies:
         return end
 
     def wait(self, end: Any) -> None:
-        """Lets the work to come begin after a copy."""
+        """Makes later work wait for a copy."""
         self.cuda.get_current_stream().wait_event(end)
 
 
 def _imported() -> Any:
-    """CuPy, which type checkers take for this file where it is not installed."""
+    """Imports CuPy; without CuPy, type checkers would resolve the name to this file."""
     return importlib.import_module("cupy")
 
 
 def _without_device(runtime: Any) -> tuple[str, str]:
-    """Why there is no GPU to work on, and what helps; both empty where there is one."""
+    """Why there is no usable GPU, and the remedy; both are empty if there is one."""
     said = "it lists none"
     try:
         if runtime.getDeviceCount():
             return "", ""
-    except Exception as error:  # the driver's, or that there is none
+    except Exception as error:  # an error of the driver, or no driver
         said = str(error)
     driver, hidden = runtime.driverGetVersion(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if not driver:
         return "CuPy finds no NVIDIA driver", "install NVIDIA's driver; nvidia-smi then lists the GPU"
     if "InsufficientDriver" in said:
         versions = [f"{version // 1000}.{version % 1000 // 10}" for version in (driver, runtime.runtimeGetVersion())]
-        reason = "NVIDIA's driver is too old: it is for CUDA {} and CuPy for CUDA {}".format(*versions)
+        reason = "NVIDIA's driver is too old: it supports CUDA {}, CuPy needs CUDA {}".format(*versions)
         return reason, f"install a newer driver, or {REMEDY}"
     if hidden is not None:
         return f"CUDA_VISIBLE_DEVICES={hidden!r} leaves no GPU ({said})", "unset CUDA_VISIBLE_DEVICES"
@@ -281,7 +281,7 @@ def _without_device(runtime: Any) -> tuple[str, str]:
 
 
 def _is_memory(error: Exception) -> bool:
-    """Whether an error of CuPy's says that memory has run out."""
+    """Whether a CuPy error means that memory is exhausted."""
     return type(error).__name__ == "OutOfMemoryError" or getattr(error, "status", 0) == OUT_OF_MEMORY
 
 
@@ -291,14 +291,14 @@ def _device(cupy: Any) -> str:
 
 
 def _nothing() -> None:
-    """A launch without work."""
+    """A launch that does nothing."""
 
 
 def _try_in_earnest(cupy: Any) -> None:
-    """A real product and a real kernel on the device, since an importable CuPy proves neither."""
+    """Runs a real product and kernel on the device, since importing CuPy proves neither."""
     ones = cupy.ones((2, 2), dtype=cupy.float32)
     product = cupy.asnumpy(ones @ ones)
     x = cupy.zeros(2, dtype=cupy.float32)
     cupy.RawKernel(_PROBE, "probe")((1,), (2,), (x,))
     if product.tolist() != [[2, 2], [2, 2]] or cupy.asnumpy(x).tolist() != [1, 1]:
-        raise RuntimeError(f"gave {product.tolist()} and {x.tolist()} instead of twos and ones")
+        raise RuntimeError(f"the results are {product.tolist()} and {x.tolist()} instead of twos and ones")

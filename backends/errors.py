@@ -1,4 +1,4 @@
-"""The errors that Gearshift raises on purpose.
+"""The exceptions of Gearshift.
 
 `GearshiftError` is the root. Each class also derives from the built-in exception that a Python user would
 expect (`ValueError`, `RuntimeError`, …), so ``except ValueError`` keeps working.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 
 class GearshiftError(Exception):
-    """Root of every error raised on purpose; its message is meant to be read by the user."""
+    """Base class of all Gearshift errors; the message is written for the user."""
 
 
 class UserError(GearshiftError):
-    """Root of the errors that the user can mend: the command line exits with 2 for these."""
+    """Base class of errors that the user can fix; the command line exits with status 2."""
 
 
 class ConfigurationError(UserError, ValueError):
@@ -28,11 +28,11 @@ class DataError(UserError, ValueError):
 
 
 class CheckpointError(UserError, ValueError):
-    """A checkpoint is unreadable, truncated, foreign, hostile, or does not fit the model."""
+    """A checkpoint is unreadable, truncated, malicious, of another program, or does not fit the model."""
 
 
 class BackendUnavailable(UserError, RuntimeError):
-    """A backend asked for by name cannot run here; the message names the missing piece and how to install it."""
+    """A requested backend cannot run; the message names the missing piece and how to install it."""
 
 
 class RunLocked(UserError, RuntimeError):
@@ -40,19 +40,19 @@ class RunLocked(UserError, RuntimeError):
 
 
 class RunMoved(GearshiftError, OSError):
-    """A run directory was renamed or deleted while a training wrote to it."""
+    """A run directory was renamed or deleted during training."""
 
 
 class NonFiniteLoss(GearshiftError, ArithmeticError):
-    """The loss turned NaN or infinite; the message names the step, the learning rate and the layer."""
+    """The loss became NaN or infinite; the message names the step, the learning rate and the layer."""
 
 
 class DeviceMemoryError(GearshiftError, MemoryError):
-    """A device has too little free memory for what was asked."""
+    """A device does not have enough free memory."""
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what led to it, is that the system gave no memory, also for loading a library."""
+    """Whether an error or its cause is a failed memory allocation, also one while loading a library."""
     while error is not None:
         if isinstance(error, MemoryError) or any(
             sign in str(error) for sign in ("failed to map segment", "annot allocate memory")

@@ -1,4 +1,4 @@
-"""What this machine is: its processor, memory and threads, for the backends that run on it."""
+"""The host's CPU, memory and threads, for the backends that run on the CPU."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 from .errors import ConfigurationError
 
 THREADS = "GEARSHIFT_THREADS"
-KEPT, MAPPED = 256 << 20, 32 << 20  # bytes: of freed memory that is kept, and from which an array is mapped by itself
+KEPT, MAPPED = 256 << 20, 32 << 20  # bytes: freed memory to keep; size from which an array is mapped
 TUNED = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def processor() -> str:
-    """The processor's model name and the number of cores this process may use."""
+    """The CPU model name and the number of cores that this process may use."""
     model = ""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -29,7 +29,7 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Processors that this process may keep busy: what its affinity and its container's quota leave."""
+    """Number of CPU cores that this process may use, given its affinity and its container's quota."""
     count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
@@ -42,27 +42,27 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Threads for the library's own loops: GEARSHIFT_THREADS where it is set, at most `cores`.
+    """Number of threads for compiled loops: GEARSHIFT_THREADS if it is set, at most `cores`.
 
-    Else NUMBA_NUM_THREADS where it is set, as joblib does for processes that share the cores.
+    Otherwise NUMBA_NUM_THREADS if it is set, as joblib does for processes that share the cores.
 
     Raises
     ------
     ConfigurationError
-        A variable holds something else than a whole number of at least 1.
+        A variable is not an integer of at least 1.
     """
     for name in (THREADS, "NUMBA_NUM_THREADS"):
         text = os.environ.get(name)
         if not text:
             continue
         if not text.isdecimal() or int(text) < 1:
-            raise ConfigurationError(f"{name} is {text!r}; expected a whole number of at least 1")
+            raise ConfigurationError(f"{name} is {text!r}; expected an integer of at least 1")
         return min(int(text), cores())
     return cores()
 
 
 def memory() -> tuple[int, int]:
-    """Free and total memory in bytes; what the system does not tell counts as 2⁶² bytes."""
+    """Free and total memory in bytes; 2⁶² if unknown."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
@@ -75,7 +75,7 @@ def memory() -> tuple[int, int]:
 
 
 def blas_threads() -> dict[str, int]:
-    """Threads of each BLAS and OpenMP library loaded into this process."""
+    """Number of threads of each BLAS and OpenMP library loaded into this process."""
     from threadpoolctl import threadpool_info
 
     return {
@@ -85,11 +85,11 @@ def blas_threads() -> dict[str, int]:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Has the C library keep freed memory for the next arrays; whether it was asked to. Linux with glibc alone.
+    """Makes glibc keep freed memory for the next arrays (Linux only); returns whether it was set.
 
-    Array code frees its temporary arrays in every step. Left alone, glibc hands them back to the system, or does not,
-    by what happens to lie behind them, and each page handed back costs a fault in the next step: time that differs
-    from one process to the next. Whoever sets one of glibc's own variables is left alone.
+    Array code frees its temporary arrays in every step. By default, glibc may return them to the system, depending on
+    the heap layout, and each returned page costs a page fault in the next step; so step times vary between processes.
+    Nothing is changed if the user has set one of glibc's variables.
     """
     if sys.platform != "linux" or any(name in os.environ for name in TUNED):
         return False
@@ -101,9 +101,9 @@ def keep_freed_memory() -> bool:
 
 
 def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype | type | str, boundary: int = 256) -> np.ndarray:
-    """Zeros whose first element lies on a multiple of `boundary` bytes, with as many bytes to spare behind the last.
+    """Zeros whose first element is aligned to `boundary` bytes, with as many spare bytes behind the last.
 
-    A register tile reads whole vectors, and so beyond the last row of a matrix.
+    A register tile reads full vectors and therefore may read beyond the last row of a matrix.
     """
     dtype = np.dtype(dtype)
     count = int(np.prod(shape, dtype=np.int64))

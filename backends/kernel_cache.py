@@ -1,8 +1,8 @@
-"""Compiled loops on disk: a file for each function and signature, in a folder that nobody else can write to.
+"""The on-disk cache of compiled loops: one file per function and signature, in a folder private to the user.
 
-Numba's own cache is not used, for three reasons. One damaged file in it ends every process that reads it. It unpickles
-files whoever wrote them. And where its folder cannot be written it falls back to ``__pycache__``, from which it runs
-machine code of sources that have changed since.
+Numba's own cache is not used for three reasons. A damaged file crashes every process that reads it. It unpickles
+files of any owner. If its folder is not writable it falls back to ``__pycache__``, where it may run machine code of
+outdated sources.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ logger = logging.getLogger(__name__)
 
 
 def folder() -> Path | None:
-    """Where compiled loops are kept: a private folder, named by a hash of every source that they may be made from.
+    """The cache folder: a private folder, named by a hash of all sources that compiled loops may come from.
 
-    It is made where it is missing. None where there is no folder that this user alone can write to.
+    It is created if missing. None if there is no folder that only this user can write to.
     """
     return _chosen(os.environ.get(ENVIRONMENT, ""), _digest())[0]
 
 
 def remark() -> str:
-    """Why compiled loops are not kept where they should be; empty where they are."""
+    """Why compiled loops are not cached in the intended folder; empty if they are."""
     return _chosen(os.environ.get(ENVIRONMENT, ""), _digest())[1]
 
 
 @cache
 def _digest() -> str:
-    """A hash of the sources as this process found them; what is edited later, it does not run."""
+    """A hash of the sources at the start of this process; later edits do not affect it."""
     root = Path(__file__).parent.parent
     digest = hashlib.sha256(f"{version('numba')} {version('llvmlite')}".encode())
     for source in sorted([*root.glob("kernels/**/*.py"), *root.glob("backends/*.py")]):
@@ -52,7 +52,7 @@ def _digest() -> str:
 
 @cache
 def _chosen(given: str, digest: str) -> tuple[Path | None, str]:
-    """The folder and a remark, which is logged once."""
+    """The cache folder, and a remark that is logged once."""
     from platformdirs import user_cache_path
 
     faults = []
@@ -62,7 +62,7 @@ def _chosen(given: str, digest: str) -> tuple[Path | None, str]:
                 continue
             base.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not given and base.stat().st_uid == _user():
-                base.chmod(0o700)  # this folder is Gearshift's alone; one that the user names is left as it is
+                base.chmod(0o700)  # Gearshift's own folder; one named by the user keeps its permissions
             place = base / f"numba-{digest}"
             _check(base)
             place.mkdir(mode=0o700, exist_ok=True)
@@ -81,39 +81,39 @@ def _chosen(given: str, digest: str) -> tuple[Path | None, str]:
 
 
 def _temporary() -> Path | None:
-    """A folder of this user's among temporary files."""
-    with suppress(OSError):  # there are no temporary files
+    """This user's folder in the temporary directory."""
+    with suppress(OSError):  # there is no temporary directory
         return Path(tempfile.gettempdir()) / f"gearshift-{_user()}"
     return None
 
 
 def _user() -> int:
-    """This process's user; 0 on Windows, where files tell no owner."""
+    """The user of this process; 0 on Windows, where files have no owner id."""
     return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
 def _check(path: Path, found: os.stat_result | None = None) -> None:
-    """Raises OSError where another user may have written what is there, or this one cannot write."""
+    """Raises OSError if another user may have written to a path, or if this user cannot."""
     found = found or path.stat()
     if os.name != "nt":
         if found.st_uid != _user():
-            raise PermissionError(0, f"it belongs to user {found.st_uid}, not to you", str(path))
+            raise PermissionError(0, f"it is owned by user {found.st_uid}, not by you", str(path))
         if found.st_mode & OTHERS_WRITE:
-            raise PermissionError(0, "others can write to it", str(path))
+            raise PermissionError(0, "other users can write to it", str(path))
     if not os.access(path, os.W_OK):
-        raise PermissionError(0, "it cannot be written to", str(path))
+        raise PermissionError(0, "it is not writable", str(path))
 
 
 class KernelCache:
-    """What Numba's dispatcher asks for compiled code, in place of Numba's own cache.
+    """The cache object of Numba's dispatcher, which replaces Numba's own cache.
 
-    A file holds a checksum and a pickle. One that is damaged, or that another user owns, counts as missing.
+    A file holds a checksum and a pickle. A damaged file, or one of another user, counts as missing.
 
     Parameters
     ----------
-    function : what is compiled.
-    options : of the compilation, which the machine code depends on.
-    folder : as `folder` chose it.
+    function : the compiled function.
+    options : compilation options, which the machine code depends on.
+    folder : the result of `folder`.
     """
 
     def __init__(self, function: FunctionType, options: str, folder: Path) -> None:
@@ -124,7 +124,7 @@ class KernelCache:
         self._key = function.__module__, function.__qualname__, options, source, code
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """What was kept for a signature; None where there is nothing that can be used."""
+        """The cached code for a signature; None if there is no usable file."""
         from numba.core.compiler import CompileResult
 
         context.refresh()
@@ -133,17 +133,17 @@ class KernelCache:
             return CompileResult._rebuild(context, *_read(path))
         except FileNotFoundError:
             return None
-        except Exception as error:  # whatever is wrong with the file, compiling anew is right
-            logger.debug("%s is dropped: %r", path, error)
+        except Exception as error:  # whatever is wrong with the file, compile again
+            logger.debug("%s is ignored: %r", path, error)
             with suppress(OSError):
                 path.unlink()
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keeps what was compiled, where that is possible."""
+        """Stores compiled code, if possible."""
         from numba.core.serialize import dumps
 
-        if result.library.has_dynamic_globals:  # addresses of this process
+        if result.library.has_dynamic_globals:  # it contains addresses of this process
             return
         path = self._path(signature, result.library.codegen)
         data = dumps(result._reduce())
@@ -162,10 +162,10 @@ class KernelCache:
 
 
 def _read(path: Path) -> Any:
-    """What a file holds, which is unpickled only where nobody else can have written it and it is whole."""
+    """The content of a file; it is unpickled only if it is intact and no other user can have written it."""
     with path.open("rb") as file:
         _check(path, os.fstat(file.fileno()))
         data = file.read()
     if hashlib.sha256(data[CHECKSUM:]).digest() != data[:CHECKSUM]:
-        raise ValueError("its checksum is another")
+        raise ValueError("the checksum does not match")
     return pickle.loads(data[CHECKSUM:])

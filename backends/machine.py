@@ -1,8 +1,8 @@
-"""Machine instructions that Python has no words for, each with its meaning in Python.
+"""Machine instructions (vector tiles, atomics, prefetch), each with an equivalent in Python.
 
-Kernels call these functions. Uncompiled they do what is written here; the Numba backend puts the instructions
-in their place. Arrays are flat, a place in one is an offset in elements, and offsets are not checked but where
-`checks_bounds` says so.
+Kernels call these functions. Without compilation the Python code below runs; the Numba backend replaces them by
+machine instructions. Arrays are flat, positions are offsets in elements, and offsets are checked only if
+`checks_bounds` is true.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 ROWS, VECTORS = 8, 3  # of the largest register tile: 24 accumulators of the 32 registers that AVX-512 and NEON have
 
-SPARE = 256  # bytes behind an array's last element that whole vectors may reach, as `host.aligned_zeros` has them
+SPARE = 256  # spare bytes behind an array's last element that full vectors may access, see `host.aligned_zeros`
 
 _lowerings: dict[FunctionType, Callable[[], Any]] = {}
 
@@ -31,12 +31,12 @@ def lowered_by(make: Callable[[], Any]) -> Callable[[Any], Any]:
 
 
 def checks_bounds() -> bool:
-    """Whether compiled loops raise IndexError at a place outside an array: slow, for tests (NUMBA_BOUNDSCHECK=1)."""
+    """Whether compiled loops raise IndexError outside an array (NUMBA_BOUNDSCHECK=1): slow, for tests."""
     return os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
 
 
 def check_place(context: Any, builder: Any, kind: Any, array: Any, first: Any, last: Any) -> None:
-    """Where bounds are checked: leaves the function with IndexError unless first to last lie in the array."""
+    """If bounds are checked, raises IndexError unless `first` to `last` are inside the array."""
     if not checks_bounds():
         return
     zero, spare = first.type(0), first.type(SPARE // (kind.dtype.bitwidth // 8))
@@ -47,14 +47,14 @@ def check_place(context: Any, builder: Any, kind: Any, array: Any, first: Any, l
 
 
 def intrinsic(text: FunctionType) -> Any:
-    """What Numba compiles in the place of a function of this module; None for any other function."""
+    """The Numba intrinsic for a function of this module; None for any other function."""
     make = _lowerings.get(text)
     return make() if make else None
 
 
 @cache
 def vector_bytes() -> int:
-    """Bytes of this processor's vector registers: 64, 32 or 16."""
+    """Bytes of the CPU's vector registers: 64, 32 or 16."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features()
@@ -63,7 +63,7 @@ def vector_bytes() -> int:
 
 @cache
 def tile_rows() -> int:
-    """Rows of the largest tile whose accumulators fit into this processor's registers."""
+    """Rows of the largest tile whose accumulators fit into the CPU's registers."""
     return ROWS // 2 if vector_bytes() == 32 else ROWS
 
 
@@ -176,11 +176,11 @@ def tile(
     depth: int,
     more: int,
 ) -> None:
-    """A tile of a matrix product, kept in registers: c = a·b, or c += a·b where `more` is not 0.
+    """A tile of a matrix product, computed in registers: c = a·b, or c += a·b if `more` is not 0.
 
-    c has `rows` rows, `cm` apart, of `vectors` whole vector registers. a's element (row, k) is at a0 + row·am + k·ak,
-    and b's row k begins at b0 + k·bk. Each element is one chain of fused multiply-adds in the order of k, so its
-    bits do not depend on the tile's shape. `rows` and `vectors` are literals; `depth` is at least 1.
+    c has `rows` rows with stride `cm`, each of `vectors` full vector registers. a's element (row, k) is at
+    a0 + row·am + k·ak, and b's row k begins at b0 + k·bk. Each element is one sequence of fused multiply-adds in the
+    order of k, so its bits do not depend on the tile's shape. `rows` and `vectors` are literals; `depth` is at least 1.
     """
     width = vectors * lanes(c.dtype)
     left = np.lib.stride_tricks.as_strided(a[a0:], (rows, depth), (am * a.itemsize, ak * a.itemsize))
@@ -190,7 +190,7 @@ def tile(
 
 
 def lanes(dtype: Any) -> int:
-    """Elements of a vector register."""
+    """Number of elements of a vector register."""
     return vector_bytes() // np.dtype(dtype).itemsize
 
 
@@ -235,7 +235,7 @@ def _turn_lowering() -> Any:
 
 @lowered_by(_turn_lowering)
 def turn(a: Any, a0: int, am: int, b: Any, b0: int, bm: int) -> None:
-    """Transposes a square of a vector register's length: b's row i, at b0 + i·bm, is a's column i."""
+    """Transposes a square block with the width of a vector register: b's row i, at b0 + i·bm, is a's column i."""
     n = lanes(a.dtype)
     size = a.itemsize
     source = np.lib.stride_tricks.as_strided(a[a0:], (n, n), (am * size, size))
@@ -259,7 +259,7 @@ def _load_lowering() -> Any:
 
 @lowered_by(_load_lowering)
 def load(flags: Any, i: int) -> int:
-    """flags[i] (int64), after which all that its writer had written before is seen."""
+    """Returns flags[i] (int64) with acquire order: all earlier writes of the thread that stored it are visible."""
     return flags[i]
 
 
@@ -281,7 +281,7 @@ def _store_lowering() -> Any:
 
 @lowered_by(_store_lowering)
 def store(flags: Any, i: int, value: int) -> None:
-    """flags[i] = value (int64), after all that was written before."""
+    """flags[i] = value (int64) with release order: after all earlier writes."""
     flags[i] = value
 
 
@@ -308,7 +308,7 @@ def _give_way_lowering() -> Any:
 
 @lowered_by(_give_way_lowering)
 def give_way() -> None:
-    """Lets another thread have the processor, where one waits for it."""
+    """Yields the CPU to a waiting thread, if there is one."""
 
 
 def _prefetch_lowering() -> Any:
@@ -335,7 +335,7 @@ def _prefetch_lowering() -> Any:
 
 @lowered_by(_prefetch_lowering)
 def prefetch(array: Any, i: int) -> None:
-    """Asks for the cache line that holds element `i` of a flat array, which will be read soon."""
+    """Prefetches the cache line of element `i` of a flat array."""
 
 
 def _flush_lowering() -> Any:
@@ -372,5 +372,5 @@ def _flush_lowering() -> Any:
 
 @lowered_by(_flush_lowering)
 def float_mode(mode: int) -> int:
-    """Sets how this thread's processor rounds and treats denormal numbers; returns how it did before."""
+    """Sets this thread's rounding mode and treatment of denormal numbers; returns the previous mode."""
     return mode

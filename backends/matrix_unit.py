@@ -1,13 +1,13 @@
-"""Products of float32 matrices on a processor's matrix unit (Intel AMX), as accurate as float32.
+"""Products of float32 matrices on the CPU's matrix unit (Intel AMX), with float32 accuracy.
 
-The unit multiplies bfloat16 numbers, of 8 significant bits, and adds in float32. A float32 number is the sum of three
-of those, so a product of two is that of nine pairs, of which the six largest count: what the others add is below
-2^-24 of it. Six passes still run faster than the vector units, which they leave to other work.
+The unit multiplies bfloat16 numbers (8 significant bits) and accumulates in float32. A float32 number is the sum of
+three bfloat16 terms, so a product has nine pairs of terms. The six largest are computed; the others contribute less
+than 2^-24 of the product. Six passes are still faster than the vector units, which stay free for other work.
 (Henry, Tang and Heinecke, "Leveraging the bfloat16 artificial intelligence datatype for higher-precision
 computations", 2019.)
 
-A panel is a matrix of 16 rows, or of 16 columns, split: for every 32 of its depth the three terms, each as a tile of
-16 rows of 16 words, a word holding two numbers whose places are 16 apart.
+A panel is a split matrix of 16 rows or 16 columns. For every 32 elements of its depth it holds the three terms, each
+as a tile of 16 rows of 16 words; a word holds two numbers whose positions are 16 apart.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 
 from .machine import lowered_by
 
-SIDE, DEEP = 16, 32  # rows or columns of a panel, and its depth at a time
+SIDE, DEEP = 16, 32  # rows or columns of a panel, and its depth per step
 TERMS = 3
 TILE = SIDE * SIDE  # words
-STEP = TERMS * TILE  # words of a panel at a time
-# Pairs of terms of a and b: one of the two changes, and the largest comes last. Integers of 8 bits are one term.
+STEP = TERMS * TILE  # words of a panel per step
+# Pairs of terms of a and b: one of the two changes, and the largest comes last. 8-bit integers have one term.
 PAIRS = (
     ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)),
     ((0, 1), (0, 2), (0, 0)),
@@ -36,7 +36,7 @@ ALL_PAIRS, INTEGERS_LEFT, INTEGERS_RIGHT = range(3)
 
 @cache
 def available() -> bool:
-    """Whether this process may use a matrix unit; on Linux a process has to ask."""
+    """Whether this process may use the matrix unit; on Linux, requests permission."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features()
@@ -79,7 +79,7 @@ def _begin_lowering() -> Any:
 
 @lowered_by(_begin_lowering)
 def begin() -> None:
-    """Makes the unit ready for this thread."""
+    """Configures the unit for this thread."""
 
 
 def _end_lowering() -> Any:
@@ -102,7 +102,7 @@ def _end_lowering() -> Any:
 
 @lowered_by(_end_lowering)
 def end() -> None:
-    """Gives the unit back: a thread that holds it is slower to switch."""
+    """Releases the unit; context switches are slower for a thread that holds it."""
 
 
 def _split_lowering() -> Any:
@@ -148,7 +148,7 @@ def _split_lowering() -> Any:
                 if term < terms - 1:
                     low, high = (rounded(value) for value in rest)
                     rest = [builder.fsub(v, builder.bitcast(t, reals)) for v, t in zip(rest, (low, high), strict=True)]
-                else:  # what is left has no more than 8 bits
+                else:  # the remainder has at most 8 bits
                     low, high = (builder.bitcast(value, words) for value in rest)
                     high = builder.and_(high, words([0xFFFF0000] * SIDE))
                 both = builder.or_(builder.lshr(low, words([16] * SIDE)), high)
@@ -164,10 +164,10 @@ def _split_lowering() -> Any:
 
 @lowered_by(_split_lowering)
 def split(a: Any, a0: int, n0: int, factor0: float, a1: int, n1: int, factor1: float, out: Any, at: int) -> None:
-    """A row of a panel: the terms of up to 16 numbers from a0 on and as many from a1 on; others are 0.
+    """Splits one row of a panel: up to 16 numbers from a0 and up to 16 from a1; the rest is 0.
 
-    Float32 numbers are multiplied by the factors, and have three terms, each rounded to the nearest bfloat16. Of
-    int16, numbers of up to 8 bits, there is one term. The words go to out[at + term · TILE].
+    Float32 numbers are multiplied by the factors and split into three terms, each rounded to the nearest bfloat16.
+    int16 numbers (up to 8 bits) have one term. The words are written to out[at + term · TILE].
     """
     rest, terms = np.zeros((2, SIDE), np.float32), 1 if a.dtype == np.int16 else TERMS
     for half, (start, count, factor) in enumerate(((a0, n0, factor0), (a1, n1, factor1))):
@@ -279,10 +279,10 @@ def tiles(
     more: int,
     pairs: int,
 ) -> None:
-    """A block of a product, in the unit's registers: c = a·b, or c += a·b where `more` is not 0.
+    """A block of a product, in the unit's registers: c = a·b, or c += a·b if `more` is not 0.
 
     c has `rows` times 16 rows, `cm` apart, of `columns` times 16; both are literals, 1 or 2. a's panels begin at a0,
-    `am` apart, b's at b0, `bm` apart, and are `steps` (at least 1) times 32 deep. `pairs` is a place in `PAIRS`.
+    `am` apart, b's at b0, `bm` apart, and are `steps` (at least 1) times 32 deep. `pairs` is an index into `PAIRS`.
     """
     for i in range(rows):
         for j in range(columns):
@@ -300,6 +300,6 @@ def _rows(panel: Any, start: int, steps: int) -> Any:
 
 
 def _terms(words: Any) -> Any:
-    """The terms (TERMS, 16, depth), in float32, of words that lie (steps, TERMS, 16, 16) with depth last."""
+    """The terms (TERMS, 16, depth), in float32, of words (steps, TERMS, 16, 16), with depth last."""
     both = np.stack([words << np.uint32(16), words & np.uint32(0xFFFF0000)], axis=3).view(np.float32)
     return both.transpose(1, 2, 0, 3, 4).reshape(TERMS, SIDE, -1)

@@ -1,8 +1,8 @@
-"""The fused CPU backend: operations' loops compiled by Numba, products by NumPy's BLAS.
+"""The CPU backend with loops compiled by Numba; matrix products use NumPy's BLAS.
 
-An operation's loop runs on the calling thread. BLAS workers spin for a while after each product, and a second pool of
-threads beside them would wait for the processor in multiples of the scheduler's tick. What calls no BLAS, like
-`kernels.dense_chain`, may be compiled here and run by a `team`.
+An operation's loop runs on the calling thread, because BLAS threads spin for a while after each product and a second
+thread pool would wait for a CPU for whole scheduler ticks. Code that does not call BLAS, such as the fused MLP
+(`kernels.dense.chain`), is compiled here and runs on the thread pool (`thread_pool`).
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from .numpy import NumPyBackend
 
 PACKAGE = __name__.split(".")[0]
 TESTED = "numba>=0.62,<0.69"
-TUNED, KEPT, PLAIN = range(3)  # with Numba's private parts; plain `njit`, kept on disk; plain `njit` alone
+TUNED, KEPT, PLAIN = range(3)  # with Numba's private parts; plain `njit` cached on disk; plain `njit` only
 logger = logging.getLogger(__name__)
 
 
 def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any]:
-    """`text` compiled by Numba, with every function of this package that it calls, down to machine instructions.
+    """Compiles a function with Numba, with every function of this package that it calls.
 
-    `functions` stand in, by name, for functions that are called at any depth.
-    The division check of Python's error model stops vectorisation, hence ``error_model="numpy"``.
+    `functions` replace, by name, functions that are called at any depth.
+    Python's division check prevents vectorisation, hence ``error_model="numpy"``.
     """
     return _compiled(text, tuple(sorted(functions.items())), False, _way()[0])
 
 
 def remark() -> str:
-    """What of Numba's private parts failed, so that plain `njit` compiles; empty where they work."""
+    """Which of Numba's private parts failed, so that plain `njit` is used; empty if they work."""
     return _way()[1]
 
 
 @cache
 def _way() -> tuple[int, str]:
-    """How functions are compiled here, and why not as intended: the first way in which a tiny kernel runs.
+    """The compilation mode, and why it is not the intended one: the first mode that compiles a test kernel.
 
-    Numba has no promise for its private parts (`numba_called`, `kernel_cache`, `_forget_constants`). They make
-    compilation faster and change no result.
+    Numba does not guarantee its private parts (used by `numba_called`, `kernel_cache`, `_forget_constants`). They
+    make compilation faster and do not change results.
     """
     import numba
 
@@ -60,13 +60,13 @@ def _way() -> tuple[int, str]:
         try:
             _compiled(_probe, (), False, way)(0, 3, x)
             if x.tolist() != [2, 2, 2]:
-                raise RuntimeError(f"a tiny kernel gave {x.tolist()} instead of [2, 2, 2]")
+                raise RuntimeError(f"the test kernel returned {x.tolist()} instead of [2, 2, 2]")
         except Exception as error:
             if way == PLAIN:
                 raise
             said = said or (
                 f"Numba {numba.__version__} lacks private parts that Gearshift uses ({type(error).__name__}: {error}), "
-                "so kernels are compiled by plain njit, which takes longer; to install a version that was tested: "
+                "so kernels are compiled by plain njit, which takes longer; to install a tested version: "
                 f"pip install '{TESTED}'"
             )
         else:
@@ -80,7 +80,7 @@ def _way() -> tuple[int, str]:
 def _compiled(
     text: FunctionType, functions: tuple[tuple[str, FunctionType], ...], called: bool, way: int
 ) -> Callable[..., Any]:
-    """With `called` for calls from compiled functions alone, which are part of those when they are kept on disk."""
+    """Compiles a function; `called` is for functions that only compiled functions call, which are cached with them."""
     import numba
 
     if way == TUNED:
@@ -93,7 +93,7 @@ def _compiled(
         name: machine.intrinsic(value) or _compiled(value, functions, True, way) for name, value in calls.items()
     }
     function = FunctionType(text.__code__, {**text.__globals__, **compiled}, text.__name__)
-    # files of the cache are told apart by this name
+    # this name distinguishes files of the cache
     names = ",".join(f"{name}={value.__module__}.{value.__qualname__}" for name, value in functions)
     foreign = _foreign(text, dict(functions))
     digest = hashlib.sha256(f"{names}{foreign}".encode()).hexdigest()[:16]
@@ -108,7 +108,7 @@ def _compiled(
 
 
 def _options(called: bool) -> dict[str, Any]:
-    # a count of references would cost two locked instructions a slice: these functions make no arrays of their own
+    # reference counting would cost two locked instructions per slice; these functions do not allocate arrays
     options: dict[str, Any] = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True, "_nrt": False}
     if called:
         from .numba_called import CalledCompiler
@@ -118,9 +118,9 @@ def _options(called: bool) -> dict[str, Any]:
 
 
 def _foreign(text: FunctionType, functions: Mapping[str, FunctionType]) -> str | None:
-    """A hash of the files of those functions, called at any depth, that do not belong to this package.
+    """A hash of the source files of called functions (at any depth) that do not belong to this package.
 
-    None where a function has no file, so that nobody can tell in another process whether it is still the same.
+    None if a function has no file, since another process could not check whether it is still the same.
     """
     files: set[str] = set()
     waiting, seen = [text, *functions.values()], set[FunctionType]()
@@ -132,7 +132,7 @@ def _foreign(text: FunctionType, functions: Mapping[str, FunctionType]) -> str |
             if not _ours(function):
                 files.add(function.__code__.co_filename)
                 named = (function.__globals__.get(name) for name in function.__code__.co_names)
-                compiled = (getattr(value, "py_func", None) for value in named)  # by the user, with Numba
+                compiled = (getattr(value, "py_func", None) for value in named)  # compiled by the user with Numba
                 waiting += (value for value in compiled if isinstance(value, FunctionType))
     try:
         return ",".join(hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in sorted(files))
@@ -141,7 +141,7 @@ def _foreign(text: FunctionType, functions: Mapping[str, FunctionType]) -> str |
 
 
 def _forget_constants(dispatcher: Any) -> None:
-    """Keeps Numba from compiling a function once for each constant that it is called with."""
+    """Prevents Numba from compiling a function once per constant argument."""
     from numba.core import types
 
     template = dispatcher.get_call_template
@@ -154,10 +154,10 @@ def _forget_constants(dispatcher: Any) -> None:
 
 @cache
 def _watch_compilation() -> None:
-    """Logs, once a process, that a kernel is compiled: one that is not in the cache on disk.
+    """Logs, once per process, that a kernel is being compiled because it is not in the on-disk cache.
 
-    Python's garbage collector rests meanwhile: what it would look through again and again is Numba's own, and no
-    garbage (a seventh of the time).
+    Python's garbage collector is paused meanwhile: it would scan Numba's objects repeatedly, which are not garbage (a
+    seventh of the time).
     """
     from numba.core import event
 
@@ -166,7 +166,7 @@ def _watch_compilation() -> None:
         logger.info("compiling kernels for this machine, which takes some seconds")
 
     class Watch(event.Listener):
-        depth, collecting = 0, False  # compilations within compilations; one thread at a time compiles
+        depth, collecting = 0, False  # nested compilations; only one thread compiles at a time
 
         def on_start(self, event: Any) -> None:
             if event.data["dispatcher"].py_func.__module__.startswith(f"{PACKAGE}.kernels."):
@@ -185,19 +185,19 @@ def _watch_compilation() -> None:
 
 
 def _keep(dispatcher: Any) -> None:
-    """Keeps the machine code on disk, where there is a folder for it and a file that the function comes from."""
+    """Caches the machine code on disk, if there is a cache folder and the function comes from a file."""
     from numba.core import config
 
     folder = kernel_cache.folder()
     checked = bool(config.BOUNDSCHECK), machine.checks_bounds()  # pyright: ignore[reportAttributeAccessIssue]
     options = f"{sorted(dispatcher.targetoptions.items())} {checked} {config.OPT}"
     if folder is not None:
-        with suppress(OSError):  # the function was typed in, so that nothing names it in another process
+        with suppress(OSError):  # the function was defined interactively, so another process cannot identify it
             dispatcher._cache = kernel_cache.KernelCache(dispatcher.py_func, options, folder)
 
 
 def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[str, FunctionType]:
-    """The functions of this package, or of the one that `text` is from, that it calls; by the name it knows them by."""
+    """The functions that `text` calls, by name, if they are of this package or of its own package."""
     stand_ins = functions if _ours(text) else {}
     named = ((name, stand_ins.get(name, text.__globals__.get(name))) for name in _global_names(text.__code__))
     return {
@@ -217,19 +217,19 @@ def _ours(function: FunctionType) -> bool:
 
 @cache
 def _global_names(code: CodeType) -> tuple[str, ...]:
-    """The global names that a function reads; `co_names` has those of attributes as well."""
+    """The global names that a function reads; `co_names` also contains attribute names."""
     read = (one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL")
     return tuple(dict.fromkeys(read))
 
 
 def _changes(text: FunctionType, name: str, function: FunctionType) -> bool:
-    """Whether `text` calls, at any depth, something by `name` that is not this function already."""
+    """Whether `text` calls, at any depth, another function called `name`."""
     called = _called(text, {})
     return called.get(name, function) is not function or any(_changes(f, name, function) for f in called.values())
 
 
 def _probe(start: int, stop: int, x: Any) -> None:
-    """Exercises every private part: it calls another function, with a constant."""
+    """A test kernel that uses every private part: it calls another function with a constant."""
     for i in range(start, stop):
         x[i] = _times(2, x[i])
 
@@ -239,10 +239,10 @@ def _times(a: int, b: Any) -> Any:
 
 
 class NumbaBackend(NumPyBackend):
-    """Runs an operation's loop where it has one, else its reference."""
+    """Runs an operation's compiled loop if it has one, otherwise its reference."""
 
     name: ClassVar[str] = "numba"
-    precisions = Backend.precisions  # compiled loops know no numbers of sixteen bits, and would gain nothing by them
+    precisions = Backend.precisions  # compiled loops do not support half precision and would not be faster with it
 
     @classmethod
     def status(cls) -> Status:
@@ -273,7 +273,7 @@ class NumbaBackend(NumPyBackend):
         if loop is None:
             return super().bind(operation, arrays, attributes)
         extent = operation.extent(*arrays)  # pyright: ignore[reportAttributeAccessIssue]
-        # compiled loops take no keywords here, and attributes may come in any order
+        # compiled loops take positional arguments only, and attributes may come in any order
         names = loop.__code__.co_varnames[2 + len(arrays) : loop.__code__.co_argcount]
         return partial(compiled(loop), 0, extent, *arrays, *(attributes[name] for name in names))
 

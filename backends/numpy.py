@@ -1,4 +1,4 @@
-"""The reference backend: NumPy alone."""
+"""The reference backend: NumPy only."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 
-A word is a pure function of key and counter, so any element of any stream can be made anywhere, in any
-order, and a resumed run continues its streams from its step number alone. The key is the run's seed; the
-counter is (block of four words, purpose and stream, step low, step high).
+A word is a pure function of key and counter, so any element of any stream can be computed anywhere, in any order, and
+a resumed run continues its streams from its step number. The key is the run's seed; the counter is (block of four
+words, purpose and stream, step low, step high).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-INITIALIZE, SHUFFLE, DROPOUT, NOISE, PERTURBATION = 0, 1, 2, 3, 4  # purposes: streams that never meet
+INITIALIZE, SHUFFLE, DROPOUT, NOISE, PERTURBATION = 0, 1, 2, 3, 4  # purposes: independent streams
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -21,8 +21,8 @@ _LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
     """Four random words for counter (c0 … c3) and key (k0, k1).
 
-    All are uint64 values, scalars or arrays, below 2³²; so are the words. 64-bit arithmetic holds the
-    32 × 32-bit products whole.
+    Inputs and words are uint64 values (scalars or arrays) below 2³². 64-bit arithmetic holds the full 32 × 32-bit
+    products.
     """
     for _ in range(10):
         p0 = _M0 * c0
@@ -39,19 +39,19 @@ def key_of(seed: int) -> np.ndarray:
 
 
 def words(xp: Any, key: np.ndarray, count: int, purpose: int, stream: int, step: int) -> Any:
-    """`count` random words, uint64 (count,) below 2³², of one stream at one step, made in the array module xp."""
+    """`count` random words, uint64 (count,) below 2³², of one stream at one step, computed with the array module xp."""
     blocks = xp.arange((count + 3) // 4, dtype=xp.uint64)
     fixed = (purpose | stream << 8, step & 0xFFFFFFFF, step >> 32, int(key[0]), int(key[1]))
     return xp.reshape(xp.stack(philox(blocks, *map(np.uint64, fixed)), axis=1), (-1,))[:count]
 
 
 def uniform(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0) -> np.ndarray:
-    """`count` float64 numbers in [0, 1), multiples of 2⁻²⁴, made on the host."""
+    """`count` float64 numbers in [0, 1), multiples of 2⁻²⁴, computed on the host."""
     return (words(np, key, count, purpose, stream, step) >> np.uint64(8)) * 2.0**-24
 
 
 def normal(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0) -> np.ndarray:
-    """`count` float64 standard normal numbers by Box and Muller's transform, made on the host."""
+    """`count` float64 standard normal numbers by Box and Muller's transform, computed on the host."""
     half = (count + 1) // 2
     u = uniform(key, 2 * half, purpose, stream, step)
     radius = np.sqrt(-2 * np.log(1 - u[:half]))
@@ -64,7 +64,7 @@ def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
     pairs = words(xp, key, 2 * count, SHUFFLE, 0, epoch).reshape(-1, 2)
     drawn = pairs[:, 0] << _SHIFT | pairs[:, 1]
     if xp is np:
-        order = np.argsort(drawn)  # several times as fast, and the same where no two words are equal
+        order = np.argsort(drawn)  # several times as fast, with the same result if no two words are equal
         ordered = drawn[order]
         if (ordered[1:] != ordered[:-1]).all():
             return order
@@ -72,6 +72,6 @@ def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
 
 
 def draws(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
-    """An order with replacement: int64 (count,), each row by itself any of `count`, from one 64-bit word."""
+    """Row indices drawn with replacement: int64 (count,), each from one 64-bit word."""
     pairs = words(xp, key, 2 * count, SHUFFLE, 1, epoch).reshape(-1, 2)
     return ((pairs[:, 0] << _SHIFT | pairs[:, 1]) % xp.uint64(count)).astype(xp.int64)

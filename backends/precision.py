@@ -1,4 +1,4 @@
-"""Numbers of sixteen bits: bfloat16 and float16. Arrays may hold them; whatever is computed, is computed in float32."""
+"""Half-precision dtypes: bfloat16 and float16. Arrays may have these dtypes; computations are in float32."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SHORT = ("bfloat16", "float16")
 
 
 def is_short(dtype: Any) -> bool:
-    """Whether the dtype is of sixteen bits."""
+    """Whether the dtype is half precision (16 bits)."""
     return np.dtype(dtype).name in SHORT
 
 
 def load(name: str) -> None:
-    """Teaches NumPy the dtype `name`: bfloat16 comes from ml_dtypes, which JAX is built on.
+    """Registers the dtype `name` with NumPy: bfloat16 comes from ml_dtypes, which JAX also uses.
 
     Raises
     ------
@@ -36,13 +36,13 @@ def load(name: str) -> None:
 def widened(
     reference: Callable[..., None], xp: Any, arrays: Sequence[Any], attributes: Mapping[str, Any]
 ) -> Callable[[], None]:
-    """The definition of an operation on arrays some of which are short: computed in float32, rounded on the store."""
+    """The reference of an operation for half-precision arrays: computed in float32, rounded when stored."""
 
     def run() -> None:
         wide = [array.astype(np.float32) if is_short(array.dtype) else array for array in arrays]
         reference(xp, *wide, **attributes)
         for array, value in zip(arrays, wide, strict=True):
             if value is not array:
-                array[...] = value  # what was only read comes back as it was
+                array[...] = value  # inputs are unchanged by the round trip
 
     return run

@@ -1,4 +1,4 @@
-"""Which backends there are, which run here, and which one is meant."""
+"""The registry of backends: which exist, which run on this machine, and which one to use."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _registered = dict(_BUILT_IN)
 
 
 def register(name: str, backend: str | type[Backend]) -> None:
-    """Makes a backend available by name: a `Backend` class, or ``"module:Class"``, imported at first need."""
+    """Registers a backend by name: a `Backend` class, or ``"module:Class"``, imported when first needed."""
     if name == "auto":
-        raise ConfigurationError("backend name 'auto' is taken: it stands for the choice among the others")
+        raise ConfigurationError("backend name 'auto' is reserved for the automatic choice; use another name")
     _registered[name] = backend
     _forget()
 
 
 def unregister(name: str) -> None:
-    """Takes `register` back: the name is gone, or, if it is a built-in backend's, stands for that one again.
+    """Reverts `register`: removes the name, or restores the built-in backend of that name.
 
     Raises
     ------
@@ -45,12 +45,12 @@ def unregister(name: str) -> None:
 
 
 def available() -> dict[str, Status]:
-    """Each registered backend's status, by name. Every one is tried in earnest, once a process."""
+    """Each registered backend's status, by name. Each backend is tested once per process."""
     return {name: _status(name) for name in _registered}
 
 
 def get(name: str | None = None) -> Backend:
-    """The backend `name`; without a name, or with ``"auto"``, the one of GEARSHIFT_BACKEND, else the best that runs.
+    """The backend `name`; for None or ``"auto"``, that of GEARSHIFT_BACKEND, otherwise the best available one.
 
     Raises
     ------
@@ -74,14 +74,14 @@ Backend.by_name = staticmethod(get)
 
 
 def check_known(name: str) -> None:
-    """Raises ConfigurationError where no backend is registered by that name, which may be ``"auto"``."""
+    """Raises ConfigurationError if no backend has this name; ``"auto"`` is accepted."""
     known = ["auto", *_registered]
     if name not in known:
         raise ConfigurationError(f"backend {name!r} is not known; expected one of: {', '.join(known)}")
 
 
 def resolve(name: str | None) -> str:
-    """The name that is meant: `name` unless it leaves the choice open, then GEARSHIFT_BACKEND, else ``"auto"``."""
+    """The backend name to use: `name`; if that is None or ``"auto"``, GEARSHIFT_BACKEND; otherwise ``"auto"``."""
     if name not in (None, "auto"):
         return name
     return os.environ.get(ENVIRONMENT) or "auto"
@@ -95,7 +95,7 @@ def explain(backend: Backend) -> str:
 
 
 def _forget() -> None:
-    """So that every backend is tried again at need."""
+    """Clears the cached results, so that backends are tested again."""
     _get.cache_clear()
     _status.cache_clear()
 
@@ -113,9 +113,9 @@ def _load(name: str) -> type[Backend]:
 def _status(name: str) -> Status:
     try:
         return _load(name).status()
-    except ConfigurationError:  # the user's own setting, as of the threads: no reason to take another backend
+    except ConfigurationError:  # an invalid user setting is no reason to use another backend
         raise
-    except Exception as error:  # a third party's backend that breaks is one that does not run
+    except Exception as error:  # a third-party backend that raises is not available
         return Status(name, runs=False, reason=f"{type(error).__name__}: {error}")
 
 

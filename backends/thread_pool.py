@@ -1,8 +1,8 @@
-"""Threads of this library, and the one place that decides how many work at what.
+"""The library's thread pool, which decides how many threads work on a step.
 
-A team runs compiled code without Python's lock on every core at once; its threads meet in `wait`, a barrier that
-spins. No BLAS is called meanwhile, so no other pool's threads are awake through us. Where another pool of the process
-(BLAS, OpenMP) still spins, or another process has the core, the barrier notices that it is kept waiting.
+The pool runs compiled code on all cores at once, without Python's GIL; its threads synchronize in `wait`, a spinning
+barrier. The code does not call BLAS, so it does not wake other thread pools. If another pool of the process (BLAS,
+OpenMP) still spins, or another process occupies a core, the barrier detects the delay.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .machine import give_way, load, store
 
 logger = logging.getLogger(__name__)
 
-LINE = 16  # int64 from one thread's flags to the next: two cache lines, which processors fetch in pairs
+LINE = 16  # int64 from one thread's flags to the next: two cache lines, because CPUs fetch lines in pairs
 ARRIVED = 0
 NEVER_LATE = 1 << 60
-WORTHWHILE = 1 << 14  # multiplications of a step from which a second thread pays
-SPINS = 4096  # looks at a flag, some 10 to 40 µs, before a waiting thread gives way
+WORTHWHILE = 1 << 14  # multiplications per step from which a second thread is faster
+SPINS = 4096  # polls of a flag (some 10 to 40 µs) before a waiting thread yields
 
-NOTICEABLE = 0.005  # seconds: a shorter call says little of who else has the processor
-STALLED = 0.3  # share of a call in which a thread did not have its processor, from which the call counts as a stall
-PATIENCE = 2  # such calls on end before the team makes do with one thread
-ALONE = 1.0  # seconds until it tries again
+NOTICEABLE = 0.005  # seconds: shorter calls are too short to detect other programs
+STALLED = 0.3  # a call is stalled if a thread had no CPU for more than this share of it
+PATIENCE = 2  # consecutive stalled calls before the pool uses only one thread
+ALONE = 1.0  # seconds until it tries all threads again
 
 
 def wait(thread: int, threads: int, flags: Any) -> None:
-    """Returns when every thread of the team has called it as often as this one."""
+    """A barrier: returns when every thread of the pool has called it as often as this one."""
     if threads == 1:
         return
     own = thread * LINE
@@ -50,20 +50,20 @@ def wait(thread: int, threads: int, flags: Any) -> None:
 
 
 def share(count: int, thread: int, threads: int, grain: int) -> tuple[int, int]:
-    """Start and stop of a thread's part of `count` items, in whole grains but for the last."""
+    """Start and stop of a thread's part of `count` items, in multiples of `grain` except for the last."""
     grains = (count + grain - 1) // grain
     return min(count, thread * grains // threads * grain), min(count, (thread + 1) * grains // threads * grain)
 
 
 class Team:
-    """`threads` threads, the caller's among them; the others sleep between calls of `run`.
+    """A pool of `threads` threads, including the calling one; the others sleep between calls of `run`.
 
-    Where another pool of this process or another process has the cores, threads that meet at a barrier wait for each
-    other in multiples of the scheduler's tick. Then one thread does all the work for a while: the bits are the same.
+    If another thread pool or process occupies the cores, threads at a barrier wait for each other for whole scheduler
+    ticks. Then one thread does all the work for a while; the results are bit-identical.
 
     Attributes
     ----------
-    stalls : calls of `run` in which a thread was kept from its processor for more than `STALLED` of the time.
+    stalls : number of calls of `run` in which a thread had no CPU for more than `STALLED` of the time.
     """
 
     def __init__(self, threads: int) -> None:
@@ -74,14 +74,14 @@ class Team:
         self._helpers = [_Helper(thread) for thread in range(1, threads)]
 
     def parts(self, weights: Sequence[int], rows: int) -> int:
-        """Into how many parts the layers of a fused MLP are divided, for their numbers of weights and a batch's rows.
+        """Number of parts into which the layers of a fused MLP are divided, given their weights and the batch size.
 
-        A function of shapes alone, since bits depend on it.
+        It depends only on shapes, because the bits of the results depend on it.
         """
         return self.threads if sum(weights) * min(rows, 8) >= WORTHWHILE else 1
 
     def threads_for(self, parts: int) -> int:
-        """Threads that work on so many parts now."""
+        """Number of threads to use now for this number of parts."""
         return 1 if time.monotonic() < self._alone_until else min(self.threads, parts)
 
     def run(self, work: Callable[[int], Any], threads: int) -> None:
@@ -93,7 +93,7 @@ class Team:
             try:
                 work(thread)
             except BaseException:
-                self.flags[thread * LINE + ARRIVED] = NEVER_LATE  # whoever waits for this thread goes on to the end
+                self.flags[thread * LINE + ARRIVED] = NEVER_LATE  # releases threads that wait for this one
                 raise
             seconds = time.perf_counter() - start
             if seconds > NOTICEABLE:
@@ -114,7 +114,7 @@ class Team:
             self._note(max(kept))
 
     def _note(self, kept: float) -> None:
-        """Takes note of the share of a call in which a thread was kept from its processor."""
+        """Records the share of a call in which a thread had no CPU."""
         if kept <= STALLED:
             self._stalled = 0
             return
@@ -158,7 +158,7 @@ class _Helper:
 
 @cache
 def team() -> Team:
-    """The process's team: a thread a core, or as many as GEARSHIFT_THREADS says, at most a thread a core."""
+    """The process's thread pool: one thread per core, or GEARSHIFT_THREADS threads if that is fewer."""
     return Team(host.threads())
 
 

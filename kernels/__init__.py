@@ -1,1 +1,1 @@
-"""Fused operations, one per file: the formula in array code, as a loop for Numba, and in CUDA beside it."""
+"""Operations, one per file: a reference in array code, a loop for Numba, and a CUDA kernel in a ``.cu`` file."""

@@ -1,4 +1,4 @@
-// A batch's scores join the running totals, in one block; the first step whose loss is not finite is noted.
+// Accumulates the metrics of a batch, in one block; records the first step whose loss is not finite.
 #include "block.cuh"
 #include "counters.cuh"
 

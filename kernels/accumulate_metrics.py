@@ -1,7 +1,7 @@
-"""Adds a batch's scores to the running totals, and notes the first step whose loss is not finite.
+"""Accumulates the metrics of a batch, and records the first step whose loss is not finite.
 
-The sum is float64 and its order is fixed, the rows' own on the CPU and a tree on the GPU: no atomics, so a
-backend's bits do not depend on how work is divided.
+Sums are float64 in a fixed order: row order on the CPU, a tree on the GPU. There are no atomics, so the bits of a
+backend do not depend on how work is divided.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def reference(xp: Any, scores: Any, counters: Any, totals: Any) -> None:
 
 
 def loop(start: int, stop: int, scores: Any, counters: Any, totals: Any) -> None:
-    """`reference`, as a single item."""
+    """`reference` as a single item."""
     count, m = scores.shape
     totals[0] += count
     for column in range(m):
@@ -40,7 +40,7 @@ def loop(start: int, stop: int, scores: Any, counters: Any, totals: Any) -> None
 
 
 def launch(scores: Any, counters: Any, totals: Any) -> Launch:
-    """One block."""
+    """A single block."""
     return one_block(scores, counters, totals, *scores.shape)
 
 

@@ -1,4 +1,4 @@
-"""Moves a run's counters to the next step."""
+"""Advances a run's counters to the next step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .operation import Cuda, Launch, Operation
 
 
 def reference(xp: Any, counters: Any, batch: Any) -> None:
-    """One step, one schedule row, and the rows of `batch` (rows, n) further; the next step updates."""
+    """Advances by one step, one schedule row and the rows of `batch` (rows, n); enables updates for the next step."""
     counters[STEP] += 1
     counters[ROW] += 1
     counters[CURSOR] += batch.shape[0]
@@ -18,7 +18,7 @@ def reference(xp: Any, counters: Any, batch: Any) -> None:
 
 
 def loop(start: int, stop: int, counters: Any, batch: Any) -> None:
-    """`reference`, as a single item."""
+    """`reference` as a single item."""
     counters[STEP] += 1
     counters[ROW] += 1
     counters[CURSOR] += batch.shape[0]
@@ -26,7 +26,7 @@ def loop(start: int, stop: int, counters: Any, batch: Any) -> None:
 
 
 def launch(counters: Any, batch: Any) -> Launch:
-    """One thread works."""
+    """A single thread."""
     return one_block(counters, batch.shape[0])
 
 

@@ -1,12 +1,12 @@
-"""The tangent of any operation, from its definition: array code run on pairs of a value and its tangent.
+"""Dual numbers: tangents of any operation, by running its reference on pairs of a value and its tangent.
 
-An operation's reference is array code, so it can be given dual numbers (Clifford 1873) instead of arrays and an
-array module that knows their rules: f(a + ȧε) = f(a) + f'(a) ȧ ε, with ε² = 0. What comes out beside the values is
-exact: the derivative along the inputs' tangents, no difference of two values.
+An operation's reference is array code, so it can run on dual numbers (Clifford 1873) with an array module that knows
+their rules: f(a + ȧε) = f(a) + f'(a) ȧ ε, with ε² = 0. The result is the exact derivative along the inputs' tangents,
+not a finite difference.
 
-At a kink the derivative is PyTorch's: ``where`` has that of the branch taken, ``abs`` 0, ``maximum`` and ``minimum`` of
-two equal numbers the mean of theirs. References must not join the pieces of a smooth function with two of these, as
-``where(z < 0, …)`` and ``abs(z)``: at the joint the derivative would be wrong.
+At a kink the derivative is that of PyTorch: ``where`` uses the branch taken, ``abs`` has 0, ``maximum`` and
+``minimum`` of equal numbers have the mean of both. References must not combine two of these in a smooth function,
+such as ``where(z < 0, …)`` and ``abs(z)``: the derivative would be wrong at the boundary.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ..backends.errors import ConfigurationError
 
 
 class NoTangent(ConfigurationError):
-    """An array function has no rule for dual numbers."""
+    """Raised when an array function has no rule for dual numbers."""
 
 
 class Dual:
-    """An array and its tangent, of one shape."""
+    """An array and its tangent, of the same shape."""
 
     __slots__ = ("tangent", "value", "xp")
-    __array_ufunc__ = None  # arrays leave operators to this class
+    __array_ufunc__ = None  # so that NumPy arrays defer to the operators of this class
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, xp: Any, value: Any, tangent: Any) -> None:
@@ -53,7 +53,7 @@ class Dual:
         self.tangent[key] = other.tangent if isinstance(other, Dual) else 0
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        """Methods, as ``x.sum(axis=1)``, are the functions of that name."""
+        """Methods such as ``x.sum(axis=1)`` call the array function of that name."""
         if name.startswith("__"):
             raise AttributeError(name)
         function = getattr(DualNamespace(self.xp), name)
@@ -71,7 +71,7 @@ class Dual:
         return DualNamespace(self.xp).abs(self)
 
     def __float__(self) -> float:
-        raise NoTangent("float() of an array has no derivative")
+        raise NoTangent("float() of an array is not differentiable; use array functions")
 
 
 def value_of(x: Any) -> Any:
@@ -80,12 +80,12 @@ def value_of(x: Any) -> Any:
 
 
 def tangent_of(x: Any) -> Any:
-    """The tangent; 0 where there is none."""
+    """The tangent of x, or 0 if it has none."""
     return x.tangent if isinstance(x, Dual) else 0
 
 
 def _product(operation: Callable[..., Any]) -> Callable[[Any, Any, Any], Dual]:
-    """The rule of whatever is linear in each of two factors."""
+    """The product rule of an operation that is linear in each of two factors."""
 
     def rule(xp: Any, a: Any, b: Any) -> Dual:
         x, y = value_of(a), value_of(b)
@@ -117,7 +117,7 @@ def _power(xp: Any, a: Any, b: Any) -> Dual:
     slope = xp.where(xp.asarray(y) == 0, 0, y * x ** (y - 1))
     if not isinstance(b, Dual):
         return Dual(xp, result, slope * a.tangent)
-    nothing = xp.asarray(x) == 0  # where log x would be infinite, and 0 to a power above 0 stays 0
+    nothing = xp.asarray(x) == 0  # log x would be infinite, but 0 to a positive power is 0
     growth = xp.where(nothing, 0, result * xp.log(xp.where(nothing, 1, x)))
     return Dual(xp, result, slope * tangent_of(a) + growth * b.tangent)
 
@@ -179,7 +179,7 @@ DERIVATIVES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "square": lambda xp, x, y: 2 * x,
     "reciprocal": lambda xp, x, y: -y * y,
 }
-"""Of functions element by element: f'(x), given x and y = f(x)."""
+"""Derivatives of element-wise functions: f'(x), given x and y = f(x)."""
 
 LINEAR = frozenset(
     """
@@ -188,7 +188,7 @@ LINEAR = frozenset(
     copy ascontiguousarray asarray astype zeros_like empty_like negative positive
     """.split()  # noqa: SIM905
 )
-"""Functions that the tangent goes through as the value does."""
+"""Linear functions, which apply to the tangent as to the value."""
 
 OF_VALUES = frozenset(
     """
@@ -196,7 +196,7 @@ OF_VALUES = frozenset(
     greater greater_equal less less_equal equal not_equal shape ndim size heaviside
     """.split()  # noqa: SIM905
 )
-"""Functions whose result has no tangent."""
+"""Functions whose result has derivative 0."""
 
 OPERATORS = {
     "add": "add",
@@ -211,7 +211,7 @@ OPERATORS = {
 
 
 class DualNamespace:
-    """An array module `xp` whose functions take dual numbers beside arrays."""
+    """The array module `xp` with functions that also accept dual numbers."""
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
@@ -241,28 +241,28 @@ class DualNamespace:
         return Dual(xp, chosen, xp.where(condition, das, dbs))
 
     def maximum(self, a: Any, b: Any) -> Any:
-        """The greater of two; the mean of their tangents where they are equal."""
+        """Element-wise maximum; the mean of both tangents where the values are equal."""
         return self._either(self.xp.maximum, operator.gt, a, b)
 
     def minimum(self, a: Any, b: Any) -> Any:
-        """The lesser of two; the mean of their tangents where they are equal."""
+        """Element-wise minimum; the mean of both tangents where the values are equal."""
         return self._either(self.xp.minimum, operator.lt, a, b)
 
     def clip(self, x: Any, low: Any = None, high: Any = None) -> Any:
-        """x between two bounds; on a bound it has x's tangent."""
+        """x clipped to two bounds; on a bound the tangent is that of x."""
         x = x if low is None else self.where(value_of(x) < value_of(low), low, x)
         return x if high is None else self.where(value_of(x) > value_of(high), high, x)
 
     def max(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-        """The greatest along an axis; the first one's tangent."""
+        """Maximum along an axis, with the tangent of the first maximum."""
         return self._extreme("max", "argmax", x, axis, keepdims)
 
     def min(self, x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-        """The least along an axis; the first one's tangent."""
+        """Minimum along an axis, with the tangent of the first minimum."""
         return self._extreme("min", "argmin", x, axis, keepdims)
 
     def var(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        """The mean squared deviation."""
+        """The variance (mean squared deviation)."""
         deviation = x - self.mean(x, axis=axis, keepdims=True)
         return self.mean(deviation * deviation, axis=axis, keepdims=keepdims)
 

@@ -1,7 +1,6 @@
-"""How the CUDA kernels are launched: blocks of `BLOCK` threads, as many as the work fills, up to `MOST`.
+"""Launch configurations of the CUDA kernels: enough blocks of `BLOCK` threads for the work, up to `MOST`.
 
-The kernels stride over what one grid does not cover. A grid of 0 blocks means that there is nothing to do;
-a backend does not launch it.
+Kernels use grid-stride loops. A grid of 0 blocks means that there is no work; a backend does not launch it.
 """
 
 from __future__ import annotations
@@ -10,32 +9,32 @@ from typing import Any
 
 from .operation import Launch
 
-BLOCK = 256  # the same as block.cuh
-MOST = 8192  # some waves of blocks on the largest chips, so that the last one weighs little
+BLOCK = 256  # the same as in block.cuh
+MOST = 8192  # several waves of blocks on the largest GPUs, so that a partial last wave costs little
 WARP = 32
-PACK = 4  # elements that a thread moves at once: the same as elements.cuh
-COLUMN_BLOCK = (32, 8, 1)  # columns by row lanes: the same as bias_activation.cu
-SPLIT_BLOCKS = 512  # blocks that a sum over rows is divided into at the most
-SPLIT_ROWS = 64  # rows that each of them takes at the least
+PACK = 4  # elements that a thread loads at once; the same as in elements.cuh
+COLUMN_BLOCK = (32, 8, 1)  # columns × row lanes, the same as in bias_activation.cu
+SPLIT_BLOCKS = 512  # maximum blocks of a sum over rows
+SPLIT_ROWS = 64  # minimum rows of each of these blocks
 
 
 def grid(items: int, per_block: int) -> tuple[int, int, int]:
-    """Blocks for `items` of which a block takes `per_block` at a time."""
+    """The grid for `items` items with `per_block` items per block."""
     return min(MOST, -(-items // per_block)), 1, 1
 
 
 def over_items(count: int, *arguments: Any) -> Launch:
-    """A thread an item."""
+    """One thread per item."""
     return Launch(grid(count, BLOCK), (BLOCK, 1, 1), arguments)
 
 
 def over_elements(count: int, *arguments: Any) -> Launch:
-    """A thread for every `PACK` elements."""
+    """One thread per `PACK` elements."""
     return over_items(-(-count // PACK), *arguments)
 
 
 def over_tiles(rows: int, n: int, *arguments: Any) -> Launch:
-    """Tiles of threads over a matrix (rows, n): a line of threads a row, each thread `PACK` elements where n allows."""
+    """Thread tiles over a matrix (rows, n): a line of threads per row, with `PACK` elements per thread if n allows."""
     items = n // PACK if n % PACK == 0 else n
     line = min(WARP, 1 << max(items - 1, 0).bit_length())
     lines = BLOCK // line
@@ -44,27 +43,27 @@ def over_tiles(rows: int, n: int, *arguments: Any) -> Launch:
 
 
 def over_rows(count: int, *arguments: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     return over_items(count * WARP, *arguments)
 
 
 def over_chunks(count: int, *arguments: Any) -> Launch:
-    """A block a chunk."""
+    """One block per chunk."""
     return Launch(grid(count, 1), (BLOCK, 1, 1), arguments)
 
 
 def parts(n: int) -> int:
-    """Parts that a sum over rows for each of n columns may be divided into."""
+    """Maximum number of parts of a sum over rows for each of n columns."""
     return max(1, SPLIT_BLOCKS // column_tiles(n))
 
 
 def column_tiles(n: int) -> int:
-    """Blocks beside each other that n columns take, at least 1."""
+    """Number of blocks across n columns, at least 1."""
     return max(1, -(-n // COLUMN_BLOCK[0]))
 
 
 def over_columns(rows: int, n: int, *arguments: Any) -> Launch:
-    """Blocks of 32 columns and eight lanes of rows, divided along the rows: parts of at least `SPLIT_ROWS`."""
+    """Blocks of 32 columns and eight row lanes; rows are divided into parts of at least `SPLIT_ROWS`."""
     down = max(1, min(parts(n), rows // SPLIT_ROWS))
     return Launch((*grid(n, COLUMN_BLOCK[0])[:1], down, 1), COLUMN_BLOCK, arguments)
 
@@ -75,7 +74,7 @@ def one_block(*arguments: Any) -> Launch:
 
 
 def over_arena(arrays: tuple[Any, ...], *flags: int) -> Launch:
-    """An optimizer's update of the whole arena; `arrays` as update.py lists them."""
+    """An optimizer's update of the complete arena; `arrays` are those in update.py."""
     bounds, _, table, _, _ = arrays[-5:]
     p = arrays[0]
-    return over_elements(p.size, *arrays, p, bounds.shape[0], table.shape[1], *flags)  # p as its own copy is none
+    return over_elements(p.size, *arrays, p, bounds.shape[0], table.shape[1], *flags)  # p stands for no copy

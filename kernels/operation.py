@@ -1,13 +1,13 @@
-"""What one operation of a training step is: a formula, its faster texts, its derivative, and its work.
+"""`Operation`: one operation of a training step, with its reference, faster kernels, derivative and cost.
 
-Every text takes the same arguments: the arrays (inputs, then outputs), then the attributes, which are plain
+Every kernel takes the same arguments: the arrays (inputs, then outputs), then the attributes, which are plain
 integers or floats. Outputs are written in place.
 
 - ``reference(xp, *arrays, **attributes)`` is the definition and every backend's fallback, written against
   an array module. It may allocate.
 - ``loop(start, stop, *arrays, *attributes)`` is undecorated Python over items ``start`` to ``stop``, which
   the Numba backend compiles. Items are independent, so any split into ranges gives the same bits.
-- ``cuda`` names the kernel in the ``.cu`` file beside and says how it is launched.
+- ``cuda`` names the kernel in the ``.cu`` file in the same folder and its launch configuration.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Attribute = int | float
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel launch: blocks, threads a block, dynamic shared bytes, and the arguments in order."""
+    """One kernel launch: grid, threads per block, dynamic shared memory in bytes, and the arguments in order."""
 
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
@@ -31,15 +31,15 @@ class Launch:
 
 @dataclass(frozen=True)
 class Cuda:
-    """The CUDA text of an operation.
+    """The CUDA kernel of an operation.
 
     Parameters
     ----------
-    source : file name of the ``.cu`` text in this folder.
+    source : file name of the ``.cu`` source in the operation's folder.
     entry : name of its ``extern "C"`` kernel.
     launch : maps the operation's arrays and attributes to a `Launch`.
-    types : macro name to the index of the array whose dtype defines it, as ``{"REAL": 0}``. REAL is what is computed
-        in: float where the array's numbers have sixteen bits. Kernels that take such arrays call their type VALUE.
+    types : macro name to the index of the array whose dtype defines it, as ``{"REAL": 0}``. REAL is the type of
+        computations: float for half-precision arrays. Kernels that accept half precision call the array's type VALUE.
     """
 
     source: str
@@ -49,12 +49,12 @@ class Cuda:
 
 
 VALUES = {"VALUE": 0, "REAL": 0}
-"""Types of a kernel over activations."""
+"""Macros for the types of a kernel on activations."""
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """A fused operation; see the module's text for the calling convention.
+    """One operation of the graph; the module docstring describes the calling convention.
 
     Parameters
     ----------
@@ -64,23 +64,22 @@ class Operation:
     extent : number of items of `loop` for given arrays.
     cuda : the CUDA kernel, or None.
     gradient : ``gradient(graph, node, *output_gradients)`` appends the backward operations and returns one
-        gradient (or None) for each input; None where the operation has no derivative.
+        gradient (or None) for each input; None if the operation has no derivative.
     tangent : ``tangent(graph, node, *input_tangents)``, None for an input that does not change, appends the operations
         of the derivative along them and returns a tangent (or None) for each output; None where the reference is to
         be run on dual numbers (dual.py), which needs no rule but recomputes the values.
-    inplace : pairs (output, input) that may share memory where nothing else reads the input later.
+    inplace : pairs (output, input) that may share memory if nothing else reads the input later.
     flops : floating-point operations for given arrays and attributes.
-    traffic : bytes read and bytes written at the least, for given arrays; None where that is
-        every array once, but for scratch.
-    scratch : numbers of the arrays that serve the operation alone; nobody else reads them.
-    product : whether it is the matrix product out = a·b, for which a backend may know a library.
-    parts : for an operation that stands for several: those, with their arrays and attributes; it is defined by them.
-    fused : how a library that does all of them in one launch is told so, as `joined_products.Fused`.
-    role : what a training step uses it as: ``"update"`` of an optimizer (update.py says its arguments), ``"loss"``
-        (loss.py), or ``""`` for all others.
-    sliced : for an update or a loss, whether `loop` may be given a part of its arrays: some elements of p, g and the
-        states, or some rows of outputs, targets, scores and gradient. The compiled chain of dense layers, which updates
-        and scores a part at a time, takes those for which this holds.
+    traffic : minimum bytes read and written, for given arrays; None if that is every array once, except scratch.
+    scratch : indices of arrays that only the operation itself uses.
+    product : whether it is the matrix product out = a·b, for which a backend may use a library.
+    parts : for a fused operation: the operations that define it, with their arrays and attributes.
+    fused : the description for a library that runs all parts in one launch, a `fused_products.Fused`.
+    role : its role in a training step: ``"update"`` of an optimizer (arguments in update.py), ``"loss"`` (loss.py),
+        or ``""`` for all others.
+    sliced : for an update or a loss, whether `loop` accepts slices of its arrays: some elements of p, g and the
+        states, or some rows of outputs, targets, scores and gradient. The fused MLP, which updates and scores a part
+        at a time, requires this.
     """
 
     name: str
@@ -105,21 +104,21 @@ class Operation:
 
     @property
     def short(self) -> bool:
-        """Whether arrays may be of sixteen bits: a kernel says so by names of types, and array code always can."""
+        """Whether arrays may be half precision: CUDA kernels declare it by type names; array code always allows it."""
         return self.cuda is None or not {"VALUE", "BATCH", "COPY", "GRADIENT"}.isdisjoint(self.cuda.types)
 
     def bytes(self, *arrays: Any) -> int:
-        """Bytes read and written at the least, without scratch."""
+        """Minimum bytes read and written, without scratch."""
         if self.traffic is not None:
             return sum(self.traffic(*arrays))
         return sum(array.nbytes for index, array in enumerate(arrays) if index not in self.scratch)
 
 
 def rows(*arrays: Any) -> int:
-    """Extent of an operation whose items are the rows of its first array."""
+    """Number of items of an operation whose items are the rows of its first array."""
     return arrays[0].shape[0]
 
 
 def elements(*arrays: Any) -> int:
-    """Extent of an operation whose items are the elements of its first array."""
+    """Number of items of an operation whose items are the elements of its first array."""
     return arrays[0].size

@@ -35,10 +35,10 @@ def read_csv(
 
     Returns
     -------
-    x : (n, columns that are left) float64.
-    y : (n,) int64 where every target is an integer, else float64 where every one is a number, else text. Of
+    x : (n, feature columns) float64.
+    y : (n,) int64 if every target is an integer, else float64 if every one is a number, else strings. Of
         several target columns, (n, k) float64, in the order of their names.
-    feature_names : (columns that are left,) text: their names.
+    feature_names : names of the feature columns.
     weight : (n,) float64, where asked for.
 
     Raises

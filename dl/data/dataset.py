@@ -28,7 +28,7 @@ class Dataset:
         mapped; any other is read into memory whole, if there is as much free.
     y : None, (n,) or (n, k) integers, labels or numbers, kept as contiguous int64 (as float64 where they are beyond
         it), or (n,) or (n, k) float targets, kept as float32 or float64. A tuple of arrays is put side by side, as
-        float64: the targets of a `JointLoss`. Whether integers are good labels is for the loss to say.
+        float64: the targets of a `JointLoss`. The loss checks whether integers are valid labels.
     weight : None, or (n,) non-negative sample weights, not all 0. Losses are weighted means, so only the ratios
         matter.
     feature_names : names of the columns of x; by default those of the data frame that x is, if they are text.
@@ -192,7 +192,7 @@ def _targets(y: Any) -> Any:
     check_kind(
         "y",
         y,
-        "integer labels or float targets (load_dataset turns text into labels, and so does "
+        "integer labels or float targets (load_dataset converts strings to labels, and so does "
         "classes, y = numpy.unique(y, return_inverse=True))",
     )
     if y.dtype.kind == "f":

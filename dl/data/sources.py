@@ -59,8 +59,8 @@ def load_dataset(
     target : the name of the target column of a ``.csv`` file, by default the last; or the names of several, which hold
         values.
     weight : the name of the column of a ``.csv`` file that holds the rows' weights.
-    labels : ``"classes"`` takes y as labels, ``"values"`` as numbers to predict. ``"auto"`` takes text and whole
-        numbers (dtype bool or integer; in a ``.csv`` file at most 100 different ones) as labels. Labels
+    labels : ``"classes"`` takes y as labels, ``"values"`` as numbers to predict. ``"auto"`` takes strings and
+        integers (dtype bool or integer; in a ``.csv`` file at most 100 different ones) as labels. Labels
         become 0 … k-1 in sorted order, and `Splits.classes` holds what they were.
     folder, fetch : for Fashion-MNIST, where its files are, and whether to download them if they are nowhere.
     length : characters per row, for text sources.

@@ -118,8 +118,8 @@ class Layer(Registered):
         if len(symbols) != self.joins or not all(isinstance(symbol, Symbol) for symbol in symbols):
             given = ", ".join(type(symbol).__name__ for symbol in symbols)
             raise ConfigurationError(
-                f"{type(self).__name__}: called on ({given}); expected {self.joins} of what gs.Input or a layer "
-                "returned (a model's outputs for arrays are gs.Trainer(…).predict's)"
+                f"{type(self).__name__}: called on ({given}); expected {self.joins} outputs of gs.Input or of a layer "
+                "(to apply a model to arrays, use gs.Trainer(…).predict)"
             )
         return Symbol(self, symbols)
 

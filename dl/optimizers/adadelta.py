@@ -7,7 +7,7 @@ from .base import Optimizer
 
 
 class Adadelta(Optimizer):
-    """Adadelta (Zeiler 2012), as torch.optim.Adadelta: p ←  p − lr · Δ with Δ = √(u + eps) / √(r + eps) · g.
+    """Adadelta (Zeiler 2012), as torch.optim.Adadelta: p ← p − lr · Δ with Δ = √(u + eps) / √(r + eps) · g.
 
     r is the running mean of g² and u that of Δ². The step has the units of p, so it needs no learning rate.
 

@@ -1,1 +1,1 @@
-"""Activations, with and without a bias."""
+"""Activation functions, with and without a bias."""

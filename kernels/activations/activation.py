@@ -1,6 +1,6 @@
-"""Activation functions, element by element: identity, ReLU, tanh, sigmoid.
+"""Element-wise activation functions: identity, ReLU, tanh, sigmoid.
 
-Each derivative is written with the function's value y, so the input need not be kept: ReLU' = [y > 0],
+Each derivative is a function of the output y, so the input need not be stored: ReLU' = [y > 0],
 tanh' = 1 − y², σ' = y(1 − y).
 """
 
@@ -16,7 +16,7 @@ IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
 
 
 def relu(z: Any, zero: Any) -> Any:
-    """The greater of z and 0; NaN stays NaN."""
+    """max(z, 0); NaN stays NaN."""
     return zero if z < zero else z
 
 
@@ -41,9 +41,9 @@ def sigmoid_backward(dy: Any, y: Any, one: Any) -> Any:
 
 
 def activate(xp: Any, z: Any, activation: int) -> Any:
-    """The activation numbered `activation` of the array z."""
+    """The activation with number `activation` of the array z."""
     if activation == RELU:
-        return xp.where(z <= 0, xp.zeros_like(z), z)  # at 0 the derivative is 0, as it is backward
+        return xp.where(z <= 0, xp.zeros_like(z), z)  # at 0 the derivative is 0, as in the backward pass
     if activation == TANH:
         return xp.tanh(z)
     if activation == SIGMOID:
@@ -54,7 +54,7 @@ def activate(xp: Any, z: Any, activation: int) -> Any:
 
 
 def differentiate(xp: Any, dy: Any, y: Any, activation: int) -> Any:
-    """dy times the derivative of the activation where its value is y."""
+    """dy times the derivative of the activation, given its output y."""
     if activation == RELU:
         return xp.where(y > 0, dy, xp.zeros_like(dy))
     if activation == TANH:
@@ -111,12 +111,12 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any, activation: i
 
 
 def forward_launch(x: Any, y: Any, *, activation: int) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(x.size, x, y, x.size, activation)
 
 
 def backward_launch(dy: Any, y: Any, dx: Any, *, activation: int) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(dy.size, dy, y, dx, dy.size, activation)
 
 

@@ -13,7 +13,7 @@ extern "C" __global__ void bias_activation(
 
 enum {
     AHEAD = 4,          // rows of a lane that are loaded before the first is used
-    CHUNK = 4 * AHEAD,  // rows of a lane summed on their own before they join its total, for accurate float sums
+    CHUNK = 4 * AHEAD,  // rows of a lane that are summed before they are added to its total, for accurate float sums
 };
 
 extern "C" __global__ void bias_activation_backward(

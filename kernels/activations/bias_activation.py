@@ -1,4 +1,4 @@
-"""Bias and activation in one pass, and their backward with the bias gradient.
+"""Fused bias and activation, and their backward pass with the bias gradient.
 
 Forward: y = activation(z + b). Backward: dz = dy · activation'(z + b), db = Σ over rows of dz.
 """
@@ -24,7 +24,7 @@ from .activation import (
     tanh_backward,
 )
 
-CHUNK = 128  # rows summed on their own before they join the total, which keeps float32 sums accurate
+CHUNK = 128  # rows that are summed separately before they are added to the total, for accurate float32 sums
 
 
 def forward_reference(xp: Any, z: Any, bias: Any, y: Any, *, activation: int) -> None:
@@ -96,17 +96,17 @@ def backward_loop(
 
 
 def columns(*arrays: Any) -> int:
-    """Items of the backward loop: the columns of dy."""
+    """Number of items of the backward loop: the columns of dy."""
     return arrays[0].shape[1]
 
 
 def forward_launch(z: Any, bias: Any, y: Any, *, activation: int) -> Launch:
-    """A line of threads a row."""
+    """A line of threads per row."""
     return over_tiles(*z.shape, z, bias, y, *z.shape, activation)
 
 
 def backward_launch(dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, arrived: Any, *, activation: int) -> Launch:
-    """A block for some columns and a part of the rows."""
+    """One block per group of columns and part of the rows."""
     count, n = dy.shape
     launch = over_columns(count, n)
     part = -(-count // launch.grid[1])

@@ -1,8 +1,8 @@
-"""GELU in its form with tanh (Hendrycks and Gimpel 2016): x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
+"""GELU with the tanh approximation (Hendrycks and Gimpel 2016): x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
 
-With u = tanh(…), the derivative is (1 + u) / 2 + x (1 − u²) √(2/π) (1 + 3 · 0.044715 x²) / 2. In float32 the loops take
-(1 + tanh v) / 2 as 1 / (1 + e⁻²ᵛ), and copy first, so that even in place one array is read and written: vector
-instructions, both.
+With u = tanh(…), the derivative is (1 + u) / 2 + x (1 − u²) √(2/π) (1 + 3 · 0.044715 x²) / 2. In float32 the loops
+compute (1 + tanh v) / 2 as 1 / (1 + e⁻²ᵛ), and copy first, so that only one array is read and written even in place.
+Both enable vectorisation.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ def backward_loop(start: int, stop: int, dy: Any, x: Any, dx: Any) -> None:
 
 
 def forward_launch(x: Any, y: Any) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(x.size, x, y, x.size, SLOPE, CUBE)
 
 
 def backward_launch(dy: Any, x: Any, dx: Any) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(dy.size, dy, x, dx, dy.size, SLOPE, CUBE)
 
 

@@ -1,4 +1,4 @@
-"""Maxout (Goodfellow et al. 2013): the greatest of k neighbours, and the gradient to the first of the greatest."""
+"""Maxout (Goodfellow et al. 2013): the maximum of k neighbours; the gradient goes to the first maximum."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def forward_loop(start: int, stop: int, x: Any, y: Any) -> None:
 
 
 def backward_reference(xp: Any, dy: Any, x: Any, dx: Any) -> None:
-    """dx (rows, n · k) = dy (rows, n) where x is the first of the greatest, else 0."""
+    """dx (rows, n · k) = dy (rows, n) where x is the first maximum, else 0."""
     count, n = dy.shape
     if count and n:
         k = x.shape[1] // n
@@ -58,12 +58,12 @@ def backward_loop(start: int, stop: int, dy: Any, x: Any, dx: Any) -> None:
 
 
 def forward_launch(x: Any, y: Any) -> Launch:
-    """A thread an output."""
+    """One thread per output."""
     return over_items(y.size, x, y, y.size, x.shape[1] // max(y.shape[1], 1))
 
 
 def backward_launch(dy: Any, x: Any, dx: Any) -> Launch:
-    """A thread an output."""
+    """One thread per output."""
     return over_items(dy.size, dy, x, dx, dy.size, x.shape[1] // max(dy.shape[1], 1))
 
 

@@ -1,6 +1,6 @@
 """Softplus (Dugas et al. 2001): log(1 + eˣ), written max(x, 0) + log(1 + e^−|x|) so that nothing overflows.
 
-Its derivative is the sigmoid σ(x) = 1 − e^−y with y the function's value, so the input need not be kept.
+Its derivative is the sigmoid σ(x) = 1 − e^−y with y the output, so the input need not be stored.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any) -> None:
 
 
 def forward_launch(x: Any, y: Any) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(x.size, x, y, x.size)
 
 
 def backward_launch(dy: Any, y: Any, dx: Any) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(dy.size, dy, y, dx, dy.size)
 
 

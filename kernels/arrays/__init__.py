@@ -1,1 +1,1 @@
-"""Sums, joins, splits and matrix products of arrays."""
+"""Sums, concatenation, slices and matrix products of arrays."""

@@ -1,4 +1,4 @@
-"""Sum of two arrays of one shape: where gradients of a value that is read twice meet."""
+"""Sum of two arrays of equal shape, also for the gradients of a value that is read twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def loop(start: int, stop: int, a: Any, b: Any, out: Any) -> None:
 
 
 def launch(a: Any, b: Any, out: Any) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(a.size, a, b, out, a.size)
 
 

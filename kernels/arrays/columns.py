@@ -1,4 +1,4 @@
-"""Neighbouring columns of an array, converted to another dtype where asked for, and the way back for gradients."""
+"""Slices columns of an array, optionally to another dtype, and its backward pass."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def backward_loop(start: int, stop: int, dy: Any, dx: Any, first: int) -> None:
 
 
 def rows(*arrays: Any) -> int:
-    """Items: the rows."""
+    """Number of items: the rows."""
     return arrays[0].shape[0]
 
 
 def forward_launch(x: Any, y: Any, *, first: int) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_items(y.size, x, y, y.size, x.shape[1], y.shape[1], first)
 
 
 def backward_launch(dy: Any, dx: Any, *, first: int) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_items(dx.size, dy, dx, dx.size, dx.shape[1], dy.shape[1], first)
 
 

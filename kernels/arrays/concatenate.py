@@ -1,4 +1,4 @@
-"""Two arrays side by side, and the way back: each is the other's backward.
+"""Concatenation of two arrays along columns, and the split; each is the backward pass of the other.
 
 y (rows, m + n) = [a (rows, m), b (rows, n)].
 """
@@ -46,12 +46,12 @@ def split_loop(start: int, stop: int, y: Any, a: Any, b: Any) -> None:
 
 
 def join_launch(a: Any, b: Any, y: Any) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_elements(y.size, a, b, y, y.size, a.shape[1], b.shape[1])
 
 
 def split_launch(y: Any, a: Any, b: Any) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_elements(y.size, y, a, b, y.size, a.shape[1], b.shape[1])
 
 

@@ -1,6 +1,6 @@
-"""Products with what comes before or after them, which a library may do in one launch.
+"""Fused matrix products: products with bias, activation or their gradients, which a library may run in one launch.
 
-Each stands for a list of plain operations, its `parts`, and is defined by them; `fused` says how cuBLASLt names it.
+Each is defined by a sequence of plain operations, its `parts`; `fused` describes it for cuBLASLt.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..activations.gelu import GELU as GELU_OPERATION
 from ..operation import Operation
 from .matmul import MATMUL
 
-GELU = 4  # beside the activations of activation.py
-MASK = 128  # bits: a row of a mask holds a multiple of them
+GELU = 4  # in addition to the activations of activation.py
+MASK = 128  # bits: the length of a mask's row is a multiple of this
 Part = tuple[Operation, tuple[Any, ...], dict[str, int | float]]
 
 
 @dataclass(frozen=True)
 class Fused:
-    """out = a·b, with `bias` added or its gradient written, and `mask` written or read, as `epilogue` says."""
+    """out = a·b with a cuBLASLt `epilogue`, which may add `bias` or write its gradient, and write or read `mask`."""
 
     epilogue: str
     a: Any
@@ -39,7 +39,7 @@ def mask_bytes(n: int) -> int:
 
 
 def forward_parts(a: Any, b: Any, bias: Any, y: Any, *mask: Any, activation: int, **product: Any) -> Iterator[Part]:
-    """y (m, n) = activation(a·b + bias (n,)); the mask of `RELU`, where there is one, is not written."""
+    """y (m, n) = activation(a·b + bias (n,)); the mask of `RELU`, if any, is not written."""
     yield MATMUL, (a, b, y), product
     yield BIAS_ACTIVATION, (y, bias, y), {"activation": IDENTITY if activation == GELU else activation}
     if activation == GELU:
@@ -61,7 +61,7 @@ def backward_parts(
 
 
 def backward_fused(a: Any, b: Any, y: Any, mask: Any, dz: Any, dbias: Any, *scratch: Any, **product: Any) -> Fused:
-    """By the mask that the forward pass has left."""
+    """Reads the mask that the forward pass has written."""
     return Fused("DRELU_BGRAD", a, b, dz, dbias, mask, product)
 
 

@@ -1,4 +1,4 @@
-"""Matrix product: out = a·b, either of them transposed; of stacks of matrices, each with each."""
+"""Matrix product out = a·b, with optional transposes; stacks of matrices are multiplied pairwise."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .add import ADD
 def reference(xp: Any, a: Any, b: Any, out: Any, *, transpose_a: int = 0, transpose_b: int = 0, tf32: int = 0) -> None:
     """out (…, m, n) = a (…, m, k) · b (…, k, n); `transpose_a` says that a is stored as (…, k, m), likewise b.
 
-    `tf32` allows float32 factors to be rounded to ten bits behind the point first, which is not done here.
+    `tf32` allows a backend to round float32 factors to TF32 (10 mantissa bits); the reference does not.
     """
     a = xp.swapaxes(a, -1, -2) if transpose_a else a
     b = xp.swapaxes(b, -1, -2) if transpose_b else b
     if a.shape[-1] == 1:
-        xp.multiply(a, b, out=out)  # of one term each; NumPy's matmul takes three times as long
+        xp.multiply(a, b, out=out)  # an outer product; NumPy's matmul takes three times as long
     else:
         xp.matmul(a, b, out=out)
 
 
 def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:
-    """da = dout·bᵀ and db = aᵀ·dout; where b is stored transposed, da = dout·b and db = doutᵀ·a. a never is."""
+    """da = dout·bᵀ and db = aᵀ·dout; if b is stored transposed, da = dout·b and db = doutᵀ·a. a is never transposed."""
     a, b = node.inputs
     transposed = node.attributes["transpose_b"]
     da = graph.like(a) if graph.needs_gradient(a) else None

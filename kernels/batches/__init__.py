@@ -1,1 +1,1 @@
-"""Reading a batch from the data set."""
+"""Operations that read a batch from the data set."""

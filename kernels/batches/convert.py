@@ -1,4 +1,4 @@
-"""Another dtype: the input of a prediction on its way to activations of fewer bits."""
+"""Converts an array to another dtype, for example inputs of a prediction to half precision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..operation import Cuda, Launch, Operation, elements
 
 
 def reference(xp: Any, x: Any, y: Any) -> None:
-    """y = x, of one shape, rounded to y's dtype."""
+    """y = x of the same shape, rounded to y's dtype."""
     y[...] = x
 
 
@@ -21,7 +21,7 @@ def loop(start: int, stop: int, x: Any, y: Any) -> None:
 
 
 def launch(x: Any, y: Any) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(x.size, x, y, x.size)
 
 

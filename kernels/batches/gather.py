@@ -1,4 +1,4 @@
-"""A minibatch: rows of the data set, read through the order of the epoch at the cursor."""
+"""Gathers a minibatch: rows of the data set in the order of the epoch, from the cursor on."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def loop(start: int, stop: int, data: Any, order: Any, counters: Any, batch: Any
 
 
 def rows(*arrays: Any) -> int:
-    """Items: the rows of the batch."""
+    """Number of items: the rows of the batch."""
     return arrays[-1].shape[0]
 
 
 def traffic(data: Any, order: Any, *others: Any) -> tuple[int, int]:
-    """The batch's rows of the data, not all of them."""
+    """Counts only the batch's rows of the data."""
     batch = others[-1]
     return batch.size * data.itemsize + batch.shape[0] * order.itemsize, batch.nbytes
 
 
 def launch(data: Any, order: Any, counters: Any, batch: Any) -> Launch:
-    """A line of threads a row."""
+    """A line of threads per row."""
     count, n = batch.shape[0], math.prod(batch.shape[1:])
     return over_tiles(count, n, data, order, counters, batch, count, n)
 

@@ -1,4 +1,4 @@
-"""A minibatch's features and targets in one pass: two rows through one order."""
+"""Gathers features and targets of a minibatch in one pass."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def standardized_loop(
 
 
 def rows(*arrays: Any) -> int:
-    """Items: the rows of the batch."""
+    """Number of items: the rows of the batch."""
     return arrays[-1].shape[0]
 
 
 def traffic(data: Any, order: Any, *others: Any) -> tuple[int, int]:
-    """The batch's rows of both, not all of them."""
+    """Counts only the batch's rows of both arrays."""
     targets, x, y = others[-3:]
     read = x.size * data.itemsize + y.size * targets.itemsize + x.shape[0] * order.itemsize
     return read, x.nbytes + y.nbytes
 
 
 def launch(*arrays: Any) -> Launch:
-    """A line of threads a row, which is as long as the features want."""
+    """A line of threads per row, as long as the features need."""
     x, y = arrays[-2:]
     count, n, m = x.shape[0], math.prod(x.shape[1:]), math.prod(y.shape[1:])
     return over_tiles(count, max(n, m), *arrays, count, n, m)

@@ -1,4 +1,4 @@
-"""A minibatch that is standardised as it is gathered: one pass over the batch in place of two."""
+"""Gathers and standardises a minibatch in one pass."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def loop(start: int, stop: int, data: Any, order: Any, counters: Any, mean: Any,
 
 
 def launch(data: Any, order: Any, counters: Any, mean: Any, scale: Any, batch: Any) -> Launch:
-    """A thread an element of the batch."""
+    """One thread per element of the batch."""
     return over_tiles(*batch.shape, data, order, counters, mean, scale, batch, *batch.shape)
 
 

@@ -22,7 +22,7 @@ def loop(start: int, stop: int, x: Any, mean: Any, scale: Any, y: Any) -> None:
 
 
 def launch(x: Any, mean: Any, scale: Any, y: Any) -> Launch:
-    """A line of threads a row."""
+    """A line of threads per row."""
     return over_tiles(*x.shape, x, mean, scale, y, *x.shape)
 
 

@@ -1,8 +1,8 @@
-"""Whole training steps of a fused MLP: one compiled loop that every thread runs.
+"""The compiled training loop of a fused MLP, which every thread runs.
 
-A fused MLP is a chain of dense layers whose operations run as one loop; the graph's operations define what it
-computes. The inputs of each layer are divided into parts. A part belongs to one thread, and so do its columns of X, its
-rows of W and the optimizer's states of these: they stay in that core's cache. For two parts:
+A fused MLP is a sequence of dense layers whose operations run as one loop; the operations of the graph define the
+results. The inputs of each layer are divided into parts. Each part belongs to one thread, with its columns of X, its
+rows of W and their optimizer states, which stay in that core's cache. For two parts:
 
           X: rows × inputs         W: inputs × outputs
          ┌────────┬────────┐      ┌───────────────────┐
@@ -13,12 +13,12 @@ rows of W and the optimizer's states of these: they stay in that core's cache. F
 
 1. Forward: each part multiplies its columns of X by its rows of W. All threads wait for each other. Then each part
    adds up its columns of all products, adds the bias and applies the activation: its columns of the next layer's X.
-2. Loss: the rows of the batch are divided instead. Each part finishes its rows' outputs, losses, and D, the gradient
-   before the activation.
-3. Backward and update, from the last layer down: each part computes its columns of the gradient of X, which are those
-   of the layer below's D, then the gradient of its rows of W, and updates these. Then all threads wait.
+2. Loss: here the rows of the batch are divided. Each part computes the outputs and losses of its rows, and D, the
+   gradient before the activation.
+3. Backward and update, from the last layer to the first: each part computes its columns of the gradient of X (the D
+   of the layer below), then the gradient of its rows of W, and updates them. Then all threads wait.
 
-A batch is taken in blocks of rows that fit into cache. The bits depend on the number of parts, not on that of threads.
+A batch is processed in blocks of rows that fit into cache. The bits depend on the number of parts, not of threads.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from .products import (
 )
 from .update import update_bias
 
-FLUSH = 0x9FC0  # rounding to nearest, denormal numbers taken as 0: fading moments would slow a step fourfold
+FLUSH = 0x9FC0  # round to nearest, denormals are 0: decaying moments would make a step four times slower
 
 
 def steps(
@@ -76,9 +76,9 @@ def steps(
     integers: Integers,
     flags: Any,
 ) -> None:
-    """`run.count` steps on one thread; `layers` has a row of `LayerPlaces` for each layer, `flags` are the team's.
+    """`run.count` steps on one thread; `layers` has a row of `LayerPlaces` per layer, `flags` are the thread pool's.
 
-    Counters and totals are the thread's own: each thread counts for itself.
+    Each thread has its own counters and totals.
     """
     mode = float_mode(FLUSH)
     begin_products()
@@ -118,7 +118,7 @@ def steps(
 def forward_products(
     run: ThreadCall, level: int, layers: Any, memory: Memory, tools: Tools, integers: Integers
 ) -> None:
-    """The forward product of one layer alone, `run.count` times: a thread's share of it, for a benchmark."""
+    """A thread's part of one layer's forward product, `run.count` times, for a benchmark."""
     layer, into = places_of(layers, level), run.parts if level < layers.shape[0] - 1 else 1
     integers = integers if level == 0 else without(integers)
     begin_products()
@@ -142,7 +142,7 @@ def forward(
 
 
 def without(integers: Integers) -> Integers:
-    """No integers: those of all layers but the first."""
+    """Empty `Integers`, for all layers but the first."""
     numbers, stride, centre, scale, shift = integers
     return Integers(numbers[:0], stride, centre[:0], scale[:0], shift[:0])
 
@@ -162,7 +162,7 @@ def add_up(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memo
 
 
 def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools) -> None:
-    """The part's columns of D of the layer below, and its rows of DT where they are read later."""
+    """The part's columns of D of the layer below, and its rows of DT if they are read later."""
     layer, below, work, lanes = places_of(layers, level), places_of(layers, level - 1), memory.work, tools.lanes
     input_gradient(task, below, layer, memory, tools)
     start, stop = inputs_of(layer, task)
@@ -183,7 +183,7 @@ def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: To
 def update_layer(
     task: BlockPart, level: int, layers: Any, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
-    """Gradients of the part's rows of weights and its columns of the bias; their update with the last block."""
+    """Gradients of the part's rows of weights and columns of the bias; updates them after the last block."""
     layer = places_of(layers, level)
     update_weights(task, layer, memory, update, tools, integers)
     if layer.bias >= 0:
@@ -191,7 +191,7 @@ def update_layer(
 
 
 def prefetch_next(task: BlockPart, source: Source) -> None:
-    """Asks for the part's columns of the next batch, which come from memory (32 to 15 µs for 128 rows of bytes)."""
+    """Prefetches the part's columns of the next batch (128 uint8 rows: 15 instead of 32 µs)."""
     data, order = source.data, source.order
     start, stop = share(data.shape[1], task.part, task.parts, GRAIN)
     line, flat = max(1, 64 // data.itemsize), data.reshape(-1)
@@ -202,4 +202,4 @@ def prefetch_next(task: BlockPart, source: Source) -> None:
             prefetch(flat, at)
 
 
-NOT_LEARNING = {"prefetch_next": skip, "backward": skip, "update_layer": skip}  # where only losses are computed
+NOT_LEARNING = {"prefetch_next": skip, "backward": skip, "update_layer": skip}  # when only losses are computed

@@ -1,8 +1,8 @@
-"""A product of float32 matrices on a processor's matrix unit, for calls from inside a compiled loop.
+"""Product of float32 matrices on the CPU's matrix unit, called from compiled loops.
 
-`product.py` is the same for vector units. Here a is split into bfloat16 terms once, to `panels`, and then multiplied by
-as many matrices b as there are. Their columns are split 32 at a time, each time those that come next, between blocks:
-the vector units do that while the matrix unit works.
+`product.py` is the equivalent for vector units. Here, a is split once into bfloat16 terms (`panels`), then multiplied
+by several matrices b. Between blocks, the next 32 columns of b are split: the vector units do this while the matrix
+unit works.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from ...backends.matrix_unit import DEEP, SIDE, STEP, split, tiles
 from .parts import Matrix, Tools
 
 WIDE = 2 * SIDE  # rows and columns of a block in the unit's registers
-DEPTH = 128  # at a time: 32 columns of b, split, take 24 of a 48 KiB first-level cache (525 Gflop/s, with 256: 428)
+DEPTH = 128  # per step: 32 split columns of b take 24 of 48 KiB L1 cache (525 Gflop/s; with 256: 428)
 COLUMNS = DEPTH // DEEP * 2 * STEP  # words of `panels` for 32 columns of b
-LEFT_PANELS = 2 * COLUMNS  # where panels of a may begin
-ALL = 2 * DEPTH // DEEP * SIDE  # rows of words that 32 columns may take
-FEW = 64  # rows below which splitting b costs more than the unit gains
+LEFT_PANELS = 2 * COLUMNS  # first position of panels of a
+ALL = 2 * DEPTH // DEEP * SIDE  # maximum rows of words for 32 columns
+FEW = 64  # rows below which splitting b takes longer than the unit saves
 
 
 class Right(NamedTuple):
-    """The matrix b, of which some `Columns` are multiplied at a time.
+    """The matrix b, which is multiplied a few `Columns` at a time.
 
     Attributes
     ----------
     values : the flat array that holds it.
-    row : from one row to the next.
-    factors : what its rows are multiplied by, as many as rows and 32 more; empty without any.
-    pairs : which pairs of terms are multiplied, a place in `matrix_unit.PAIRS`.
+    row : stride between rows.
+    factors : factors of its rows, with 32 spare elements; empty for none.
+    pairs : which pairs of terms are multiplied, an index into `matrix_unit.PAIRS`.
     """
 
     values: Any
@@ -39,7 +39,7 @@ class Right(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Some columns of b: how many (maybe none), how many rows, the place of the first element, that of the factor."""
+    """Some columns of b: their number (may be 0), number of rows, offsets of the first element and factor."""
 
     count: int
     depth: int
@@ -48,12 +48,12 @@ class Columns(NamedTuple):
 
 
 def words(rows: int, depth: int) -> int:
-    """Words of `panels` for a (rows, depth), behind those for columns of b."""
+    """Number of words of `panels` for a (rows, depth), after those for columns of b."""
     return -(-rows // WIDE) * 2 * -(-depth // DEEP) * STEP
 
 
 def split_rows(rows: int, depth: int, a: Matrix, panels: Any, left: int) -> None:
-    """Splits a (rows, depth) to panels from `left` on."""
+    """Splits a (rows, depth) into panels at `left`."""
     steps = (depth + DEEP - 1) // DEEP
     for first in range(0, rows, SIDE):
         at = left + first * steps * (STEP // SIDE)
@@ -78,7 +78,7 @@ def split_columns(first: int, count: int, columns: Columns, b: Right, panels: An
         factor0 = b.factors[columns.factor + k] if scaled else 1.0
         factor1 = b.factors[columns.factor + k + SIDE] if scaled else 1.0
         split(b.values, source, low, factor0, source + SIDE * b.row, high, factor1, panels, place)
-        prefetch(b.values, source + WIDE)  # the columns after these: no prefetcher follows rows so far apart
+        prefetch(b.values, source + WIDE)  # the next columns: hardware prefetchers do not follow such a large stride
         prefetch(b.values, source + SIDE * b.row + WIDE)
 
 
@@ -93,7 +93,7 @@ def matrix_product(
     right: int,
     tools: Tools,
 ) -> int:
-    """c = a·b, or c += a·b where `more` is not 0, for an a no deeper than `DEPTH` that `split_rows` took to `left`.
+    """c = a·b, or c += a·b if `more` is not 0, for an a of depth up to `DEPTH` that `split_rows` wrote to `left`.
 
     c's rows have room behind the last column, up to a multiple of 16; the scratch has room for 1024 elements.
     Of b it takes the columns `here`, of which the first 32 are already split, at `right`. At the place that is returned
@@ -106,7 +106,7 @@ def matrix_product(
     for j in range(0, here.count, WIDE):
         width, rest = min(WIDE, here.count - j), here.count - j - WIDE
         following = Columns(rest, here.depth, here.start + j + WIDE, here.factor) if rest > 0 else then
-        # rows of words to split at each block
+        # rows of words to split per block
         pieces = (2 * SIDE * ((following.depth + DEEP - 1) // DEEP) * WIDE + rows - 1) // rows
         for i in range(0, rows, WIDE):
             out = Matrix(c.values, c.start + i * c.row + j, c.row, 1)
@@ -120,7 +120,7 @@ def matrix_product(
 def block(
     rows: int, width: int, steps: int, left: int, right: int, c: Matrix, more: int, pairs: int, tools: Tools
 ) -> None:
-    """Up to 32 rows and columns of a product; fewer rows by way of the scratch, since c has no more."""
+    """Up to 32 rows and columns of a product; fewer rows go through the scratch, since c has no more."""
     panel, panels, strip = steps * STEP, tools.panels, tools.scratch
     if rows == WIDE:
         if width > SIDE:

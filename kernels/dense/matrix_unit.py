@@ -1,6 +1,6 @@
-"""The matrix products of a fused MLP on a matrix unit: `UNIT` stands in for the seven functions of `dense_products`.
+"""Matrix products of a fused MLP on a matrix unit: `UNIT` replaces the seven functions of `products`.
 
-A batch of few rows is left to the vector units. A batch of bytes may be multiplied as integers, see `Integers`.
+Small batches use the vector units. A uint8 batch may be multiplied as integers, see `Integers`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .products import load_batch as load_floats
 from .products import update_weights as update_weights_on_vectors
 from .update import HOT, ROWS, apply, collected, sum_rows
 
-SPLIT = 256  # rows of the weights that are split at a time
+SPLIT = 256  # rows of the weights that are split together
 
 
 def reads_transposed(task: BlockPart) -> bool:
@@ -53,7 +53,7 @@ def reads_transposed(task: BlockPart) -> bool:
 
 
 def load_batch(task: BlockPart, layer: LayerPlaces, memory: Memory, source: Source, integers: Integers) -> None:
-    """The part's columns of the batch, as integers where these are used."""
+    """The part's columns of the batch, as integers if they are used."""
     if integers.scale.shape[0] > 0:
         load_integers(task, layer, source, integers)
     else:
@@ -61,7 +61,7 @@ def load_batch(task: BlockPart, layer: LayerPlaces, memory: Memory, source: Sour
 
 
 def load_integers(task: BlockPart, layer: LayerPlaces, source: Source, integers: Integers) -> None:
-    """The part's columns of the batch, less the integers next to their mean."""
+    """The part's columns of the batch, minus the integers nearest to their means."""
     start, stop = inputs_of(layer, task)
     numbers, stride, centre = integers.numbers, integers.stride, integers.centre[start:stop]
     place, cursor = integers_of(integers, task), source.counters[CURSOR] + task.first
@@ -75,9 +75,9 @@ def load_integers(task: BlockPart, layer: LayerPlaces, source: Source, integers:
 def forward_product(
     task: BlockPart, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
 ) -> None:
-    """`sums` = the part's columns of X by its rows of the weights, for each of `into` parts of the outputs.
+    """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs.
 
-    (X · scale - shift) · W is X · (scale · W) - shift · W: so integers stay what they are.
+    (X · scale - shift) · W equals X · (scale · W) - shift · W, so X stays an integer matrix.
     """
     if task.batch < FEW:
         forward_product_on_vectors(task, layer, into, memory, tools, integers)
@@ -122,7 +122,7 @@ def forward_product(
 
 
 def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
-    """The part's rows of W·Dᵀ, the gradient of X transposed: in the place of DT of the layer below."""
+    """The part's rows of W·Dᵀ, the transposed gradient of X, written to DT of the layer below."""
     if task.batch < FEW:
         input_gradient_on_vectors(task, below, layer, memory, tools)
         return
@@ -147,7 +147,7 @@ def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memo
 def update_weights(
     task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
-    """The gradient Xᵀ·D of the part's rows of the weights, some rows at a time; their update with the last block."""
+    """The gradient Xᵀ·D of the part's rows of the weights, some rows at a time; updates them after the last block."""
     if task.batch < FEW:
         update_weights_on_vectors(task, layer, memory, update, tools, integers)
     elif integers.scale.shape[0] > 0:
@@ -160,7 +160,7 @@ def update_weights(
 def update_weights_by_integers(
     task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
-    """`update_weights` where the part's columns of X are integers."""
+    """`update_weights` if the part's columns of X are integers."""
     x = Matrix(integers.numbers, integers_of(integers, task), integers.stride, 1)
     update_weights_by(x, task, layer, memory, update, tools, integers)
 
@@ -170,9 +170,9 @@ def update_weights_by(
 ) -> None:
     """`update_weights` for the part's columns of X.
 
-    It computes Dᵀ·X, the gradient transposed, in blocks of some inputs, since the unit reads the rows of Dᵀ and X as
-    they lie. Added up over blocks of rows it stays so. The gradient by X · scale - shift follows from that by integers
-    X and the sums of D's rows.
+    It computes the transposed gradient Dᵀ·X in blocks of inputs, because the unit reads the rows of Dᵀ and X in
+    memory order. It stays transposed while blocks of rows are added. The gradient for X · scale - shift follows from
+    that for the integers X and the sums of D's rows.
     """
     work, panels, lanes, hot = memory.work, tools.panels, tools.lanes, tools.scratch[SCRATCH:]
     exact, several, last = integers.scale.shape[0] > 0, task.rows < task.batch, task.first + task.rows == task.batch
@@ -203,7 +203,7 @@ def update_weights_by(
             right = matrix_product(outputs, here, then, xs, g, task.first + k, left, right, tools)
         if last:
             turned = hot[grain * stride :]
-            for o in range(stride - lanes, -1, -lanes):  # backwards: the last has columns that the next row takes
+            for o in range(stride - lanes, -1, -lanes):  # backwards: the last block overlaps the next row
                 for r in range(0, width, lanes):
                     turn(g.values, g.start + o * width + r, width, turned, r * outputs + o, outputs)
             if exact:
@@ -224,4 +224,4 @@ UNIT = {
     "input_gradient": input_gradient,
     "update_weights": update_weights,
 }
-NOT_INTEGERS = {"load_integers": skip, "update_weights_by_integers": skip}  # where data are no bytes
+NOT_INTEGERS = {"load_integers": skip, "update_weights_by_integers": skip}  # for data that are not uint8

@@ -1,4 +1,4 @@
-"""The end of a fused MLP's forward pass: outputs, losses, and the gradient before the last activation."""
+"""Output layer of a fused MLP: outputs, losses, and the gradient before the last activation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..batches.gather import loop as gather
 from ..losses.softmax_cross_entropy import loop as loss
 from .parts import GRAIN, BlockPart, LayerPlaces, Memory, Outputs, Source, Tools, sums, whole
 
-NEAR = 4096  # outputs that are finished before the next, in a first-level cache
+NEAR = 4096  # outputs per block, which fit into the L1 cache
 
 
 def activate(work: Any, at: int, step: int, parts: int, bias: Any, z: Any, y: Any, function: int) -> None:
-    """y = activation(sum of the products + bias), for some columns of a row; `bias` may be empty, z is scratch."""
+    """y = activation(sum of the products + bias) for some columns of a row; `bias` may be empty, z is scratch."""
     n = y.shape[0]
     z, one = z[:n], work[at : at + n]
     if parts == 1:
@@ -41,7 +41,7 @@ def output_layer(
 ) -> None:
     """Outputs and losses of the part's rows of the block, and the last layer's D and DT.
 
-    Some rows of outputs and targets are used over and over: they stay in a first-level cache.
+    The same few rows of outputs and targets are reused, so they stay in the L1 cache.
     """
     work, p, k = memory.work, memory.parameters, layer.outputs
     start, stop = share(task.rows, task.part, task.parts, GRAIN)

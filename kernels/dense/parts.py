@@ -1,7 +1,7 @@
-"""How a fused MLP is divided among threads, and the records that its compiled functions are given.
+"""The division of a fused MLP among threads, and the records that its compiled functions receive.
 
-Everything of one kind lies in one flat array: the parameters in `Memory.parameters`, all that a step writes besides in
-`Memory.work`. A place is an offset in one of them, a stride the distance from one row to the next.
+Parameters are in one flat array, `Memory.parameters`; everything else that a step writes is in `Memory.work`. A place
+is an offset in one of these arrays, a stride is the distance between rows.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from typing import Any, NamedTuple
 
 from ...backends.thread_pool import share
 
-GRAIN = 8  # rows of the weights that stay together: those of a register tile
+GRAIN = 8  # rows of the weights that are not divided: those of a register tile
 LINE = 16  # elements of float32 in a cache line
 
 
 class LayerPlaces(NamedTuple):
-    """A layer's widths, the places of its parameters, and those of its matrices in the workspace.
+    """A layer's sizes, and the places of its parameters and of its matrices in the workspace.
 
     Attributes
     ----------
-    inputs, outputs : widths.
+    inputs, outputs : number of features.
     weight, bias : places among the parameters; -1 without a bias.
     weight_range, bias_range : rows of the update's `factors`.
     activation : of the outputs, one of `activation`'s.
     x, x_stride : X (rows, inputs), which the layer reads.
     d, d_stride : D (rows, outputs), the gradient before the activation.
     dt, dt_stride : D transposed.
-    sums : the parts' products X·W, which are still to be added up.
+    sums : the products X·W of the parts, to be added up.
     gradient : of the bias, then of the weights, added up over the blocks of a batch.
-    totals : sums of D's rows, for each part: only for `Integers`.
+    totals : sums of D's rows for each part, only for `Integers`.
     """
 
     inputs: int
@@ -54,12 +54,12 @@ class ThreadCall(NamedTuple):
 
     Attributes
     ----------
-    thread, threads : which thread of how many.
-    parts : into how many parts each layer is divided.
-    count : steps.
-    rows : of a batch.
-    block : rows that are taken at a time.
-    learn : 0 where only losses are computed.
+    thread, threads : index of the thread, and number of threads.
+    parts : number of parts of each layer.
+    count : number of steps.
+    rows : batch size.
+    block : rows per block.
+    learn : 0 if only losses are computed.
     """
 
     thread: int
@@ -76,9 +76,9 @@ class BlockPart(NamedTuple):
 
     Attributes
     ----------
-    part, parts : which part of how many.
+    part, parts : index of the part, and number of parts.
     first, rows : the block's first row in the batch, and its rows.
-    batch : rows of the batch.
+    batch : batch size.
     """
 
     part: int
@@ -89,14 +89,14 @@ class BlockPart(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """The parameters, and everything that a step writes besides them."""
+    """The parameters and the workspace of a step."""
 
     parameters: Any
     work: Any
 
 
 class Source(NamedTuple):
-    """The data set: `counters` says where in `order` the batch begins; `mean` and `scale` standardise, or are empty."""
+    """The data set: `counters` has the start of the batch in `order`; `mean` and `scale` standardise, or are empty."""
 
     data: Any
     targets: Any
@@ -107,14 +107,14 @@ class Source(NamedTuple):
 
 
 class Integers(NamedTuple):
-    """A batch of bytes as integers about 0, which a matrix unit multiplies in half the time.
+    """A uint8 batch as integers around 0, which a matrix unit multiplies in half the time.
 
-    A standardised row (x - mean) · scale is (x - centre) · scale - shift, with an integer `centre` next to the mean:
-    what x is multiplied by is multiplied by `scale` and `shift`. All arrays are empty where this is not used.
+    A standardised row (x - mean) · scale equals (x - centre) · scale - shift, with the integer `centre` nearest to
+    the mean. `scale` and `shift` are applied to the other factor. All arrays are empty if integers are not used.
 
     Attributes
     ----------
-    numbers, stride : int16; x - centre, in rows of a part's columns.
+    numbers, stride : int16 x - centre, one row per example for a part's columns.
     centre : int16 (features,).
     scale, shift : float32 (features,).
     """
@@ -127,7 +127,7 @@ class Integers(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What the optimizer's update takes besides parameters and gradients, as `update.py` says."""
+    """Arguments of the optimizer's update besides parameters and gradients, see `update.py`."""
 
     counters: Any
     slots: tuple[Any, ...]
@@ -139,7 +139,7 @@ class Update(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Of a batch: the last layer's outputs, their gradients, the targets, the loss and metrics of each row."""
+    """The outputs of a batch, their gradients, the targets, and the loss and metrics of each row."""
 
     values: Any
     gradients: Any
@@ -148,14 +148,14 @@ class Outputs(NamedTuple):
 
 
 class Tools(NamedTuple):
-    """What products work with.
+    """Resources of matrix products.
 
     Attributes
     ----------
-    scratch : the thread's own elements: `product.SCRATCH` for copies, the rest for whatever is short-lived.
+    scratch : the thread's scratch memory: `product.SCRATCH` elements for copies, the rest for temporary values.
     lanes : elements of a vector register.
     height : rows of a register tile, 4 or 8.
-    panels : int32, for operands that are split for a matrix unit; empty without one.
+    panels : int32 memory for split operands of a matrix unit; empty without one.
     """
 
     scratch: Any
@@ -174,7 +174,7 @@ class Matrix(NamedTuple):
 
 
 def places_of(layers: Any, level: int) -> LayerPlaces:
-    """A row of the table of layers."""
+    """The `LayerPlaces` of a layer, from the table of layers."""
     row = layers[level]
     return LayerPlaces(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7],
@@ -183,31 +183,31 @@ def places_of(layers: Any, level: int) -> LayerPlaces:
 
 
 def inputs_of(layer: LayerPlaces, task: BlockPart) -> tuple[int, int]:
-    """The part's inputs of a layer, which are its rows of the weights: the first, and the one behind the last."""
+    """The part's inputs of a layer (its rows of the weights), as start and stop."""
     return share(layer.inputs, task.part, task.parts, GRAIN)
 
 
 def outputs_of(layer: LayerPlaces, target: int, into: int) -> tuple[int, int]:
-    """The outputs of a layer that part `target` of `into` reads: the first, and the one behind the last."""
+    """The outputs of a layer that part `target` of `into` reads, as start and stop."""
     return share(layer.outputs, target, into, GRAIN)
 
 
 def sums(layer: LayerPlaces, rows: int, part: int, parts: int, target: int, into: int, lanes: int) -> int:
-    """Where a part's product for the outputs of part `target` begins: what one thread adds up lies together."""
+    """The place of a part's product for the outputs of part `target`; products that one thread adds up are adjacent."""
     low, high = outputs_of(layer, target, into)
     return layer.sums + parts * rows * (low + target * lanes) + part * rows * whole(high - low, lanes)
 
 
 def whole(count: int, lanes: int) -> int:
-    """`count`, rounded up to whole vectors."""
+    """`count`, rounded up to a multiple of the vector length."""
     return (count + lanes - 1) // lanes * lanes
 
 
 def integers_of(integers: Integers, task: BlockPart) -> int:
-    """Where the part's integers begin: on cache lines of their own."""
+    """The place of the part's integers, which have their own cache lines."""
     return integers.numbers.shape[0] // task.parts * task.part
 
 
 def skip(*arguments: Any) -> int:
-    """Stands in for a function that a plan never calls, so that it is not compiled."""
+    """Replaces a function that a plan never calls, so that it is not compiled."""
     return 0

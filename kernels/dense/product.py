@@ -1,8 +1,8 @@
-"""A matrix product in blocks of register tiles, for calls from inside a compiled loop.
+"""Blocked matrix product with register tiles, called from compiled loops.
 
-Goto and van de Geijn (2008), without their packed copy of a: blocks of a here are small enough to stay in cache.
-c's columns are whole vectors, so its rows and those of b have room behind the last column. An element's sum runs in
-the order of k, in one chain, however the work is divided.
+The algorithm is that of Goto and van de Geijn (2008) without packing a, because the blocks of a fit into cache. c's
+columns are full vectors, so its rows and those of b have spare elements behind the last column. The sum of an element
+always runs in the order of k, however the work is divided.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 from ...backends.machine import tile
 from .parts import Matrix, Tools
 
-DEPTH = 200  # rows of b that a block reads: with 3 vectors of 64 bytes, 38 of a 48 KiB first-level cache
+DEPTH = 200  # rows of b per block: with 3 vectors of 64 bytes, 38 of 48 KiB L1 cache
 VECTORS = 3
-SCRATCH = 96 * DEPTH  # elements for copies: of b three vectors of at most 16 elements a row, of a 96 rows
+SCRATCH = 96 * DEPTH  # elements for copies: three vectors of up to 16 elements per row of b, or 96 rows of a
 NEITHER, RIGHT, LEFT = 0, 1, 2
 
 
 def product(
     rows: int, vectors: int, depth: int, a: Matrix, b: Matrix, c: Matrix, more: int, copies: int, tools: Tools
 ) -> None:
-    """c = a·b, or c += a·b where `more` is not 0, for c of `rows` rows and `vectors` vectors of columns.
+    """c = a·b, or c += a·b if `more` is not 0, for c of `rows` rows and `vectors` vectors of columns.
 
-    The columns of b and c lie side by side. `copies` says which operand is copied to the scratch block by block: b
-    (RIGHT), where many rows read it; a (LEFT), where its rows lie side by side and the elements that a tile reads far
+    The columns of b and c are contiguous. `copies` selects the operand that is copied to the scratch block by block:
+    b (RIGHT) if many rows read it; a (LEFT) if its rows are contiguous but the elements that a tile reads are far
     apart; or neither.
     """
     if depth == 0:
@@ -52,7 +52,7 @@ def product(
 
 
 def clear(rows: int, width: int, c: Matrix, more: int) -> None:
-    """What an empty sum gives: 0, or where `more` is not 0, c as it is."""
+    """The result of an empty sum: c = 0, or unchanged if `more` is not 0."""
     if more == 0:
         for row in range(rows):
             target = c.values[c.start + row * c.row : c.start + row * c.row + width]
@@ -70,7 +70,7 @@ def copy_right(b: Matrix, depth: int, width: int, out: Any) -> None:
 
 
 def copy_left(a: Matrix, rows: int, depth: int, out: Any) -> None:
-    """out (rows / 8, depth, 8) = a, eight rows after eight."""
+    """out (rows / 8, depth, 8) = a, in groups of eight rows."""
     for first in range(0, rows, 8):
         n = min(8, rows - first)
         for k in range(depth):
@@ -86,7 +86,7 @@ def copy_left(a: Matrix, rows: int, depth: int, out: Any) -> None:
 def panel(
     rows: int, width: int, depth: int, left: Matrix, eight: int, right: Matrix, out: Matrix, more: int, height: int
 ) -> None:
-    """`product` for one panel of `width` vectors, 1 to VECTORS; eight rows of a begin `eight` after the last eight."""
+    """`product` for one panel of `width` vectors, 1 to VECTORS; groups of eight rows of a have the stride `eight`."""
     a, am, ak = left.values, left.row, left.column
     b, b0, bk = right.values, right.start, right.row
     c, cm = out.values, out.row

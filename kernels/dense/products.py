@@ -1,7 +1,7 @@
-"""The matrix products of a fused MLP on vector units.
+"""Matrix products of a fused MLP on vector units.
 
-These seven functions are all that the loop knows of products. `dense_matrix_unit` has the same seven for a matrix
-unit; a plan chooses by letting them stand in for these.
+The loop uses products only through these seven functions. `matrix_unit` has the same seven for a matrix unit; a plan
+may replace these by those.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .parts import (
 from .product import LEFT, NEITHER, RIGHT, SCRATCH, product
 from .update import HOT, ROWS, apply, collected
 
-MANY = 128  # rows from which a copy of the weights' block pays
+MANY = 128  # rows from which copying the block of weights is faster
 
 
 def begin_products() -> None:
@@ -41,7 +41,7 @@ def reads_transposed(task: BlockPart) -> bool:
 
 
 def load_batch(task: BlockPart, layer: LayerPlaces, memory: Memory, source: Source, integers: Integers) -> None:
-    """The part's columns of the first layer's X: of the batch, standardised where there is a mean."""
+    """The part's columns of the first layer's X: those of the batch, standardised if there is a mean."""
     start, stop = inputs_of(layer, task)
     work, data, order = memory.work, source.data, source.order
     real, cursor = work.dtype.type, source.counters[CURSOR] + task.first
@@ -62,7 +62,7 @@ def load_batch(task: BlockPart, layer: LayerPlaces, memory: Memory, source: Sour
 def forward_product(
     task: BlockPart, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
 ) -> None:
-    """`sums` = the part's columns of X by its rows of the weights, for each of `into` parts of the outputs."""
+    """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs."""
     start, stop = inputs_of(layer, task)
     x = Matrix(memory.work, layer.x + start, layer.x_stride, 1)
     copies = RIGHT if task.rows >= MANY else NEITHER
@@ -76,7 +76,7 @@ def forward_product(
 
 
 def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
-    """The part's rows of W·Dᵀ, the gradient of X transposed: in the place of DT of the layer below."""
+    """The part's rows of W·Dᵀ, the transposed gradient of X, written to DT of the layer below."""
     start, stop = inputs_of(layer, task)
     weights = Matrix(memory.parameters, layer.weight + start * layer.outputs, layer.outputs, 1)
     dt = Matrix(memory.work, layer.dt, layer.dt_stride, 1)
@@ -88,7 +88,7 @@ def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memo
 def update_weights(
     task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools, integers: Integers
 ) -> None:
-    """The gradient Xᵀ·D of the part's rows of the weights, some rows at a time; their update with the last block."""
+    """The gradient Xᵀ·D of the part's rows of the weights, some rows at a time; updates them after the last block."""
     work, hot, lanes = memory.work, tools.scratch[SCRATCH:], tools.lanes
     start, stop = inputs_of(layer, task)
     width, gradient = layer.outputs, collected(layer, task, lanes)

@@ -1,7 +1,7 @@
-"""The update of a layer of a fused MLP: of its bias, and of whatever gradient has just been computed.
+"""Parameter updates of a layer of a fused MLP: the bias, and weights whose gradient has just been computed.
 
-Gradients of weights are computed some rows at a time and used while they are in cache. They never lie in memory as a
-whole, unless a batch has several blocks: then they are added up in the workspace.
+Gradients of weights are computed some rows at a time and used while they are in cache. They are stored completely
+only if a batch has several blocks; then they are added up in the workspace.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ..updates.adam import loop as update_parameters
 from .parts import BlockPart, LayerPlaces, Memory, Tools, Update, outputs_of, whole
 from .product import SCRATCH
 
-HOT = 32768  # elements of the gradient that are computed before they are used
-ROWS = 96  # at most, of the weights at once
-EVERYTHING = 1 << 62  # the end of a range that has none
+HOT = 32768  # elements of the gradient that are computed before their update
+ROWS = 96  # maximum rows of the weights at once
+EVERYTHING = 1 << 62  # stop of an unlimited range
 
 
 def update_bias(task: BlockPart, layer: LayerPlaces, memory: Memory, update: Update, tools: Tools) -> None:
-    """The gradient of the part's columns of the bias; their update with the last block of a batch."""
+    """The gradient of the part's columns of the bias; updates them after the last block of a batch."""
     hot = tools.scratch[SCRATCH:]
     start, stop = outputs_of(layer, task.part, task.parts)
     width = stop - start
@@ -30,7 +30,7 @@ def update_bias(task: BlockPart, layer: LayerPlaces, memory: Memory, update: Upd
 
 
 def sum_rows(task: BlockPart, work: Any, d: int, stride: int, total: Any, chunk: Any) -> None:
-    """total (width,) = the sum of D's rows, in chunks as `bias_activation` has them; of later blocks, more of it."""
+    """total (width,) = the sum of D's rows, in chunks as in `bias_activation`; later blocks are added."""
     width = total.shape[0]
     if task.first == 0:
         for j in range(width):
@@ -47,17 +47,17 @@ def sum_rows(task: BlockPart, work: Any, d: int, stride: int, total: Any, chunk:
 
 
 def collected(layer: LayerPlaces, task: BlockPart, lanes: int) -> int:
-    """Where the gradient of the layer's first row of weights is added up over blocks, behind that of the bias.
+    """The place where gradients of the layer's weights are added up over blocks, after that of the bias.
 
-    Behind the last row of a part is room for as many rows as a vector has elements: they are written where blocks are
-    transposed.
+    After the last row of a part there are as many spare rows as a vector has elements; transposing blocks writes
+    them.
     """
     width = whole(layer.outputs, lanes)
     return layer.gradient + width + task.part * lanes * width
 
 
 def apply(memory: Memory, g: Any, start: int, size: int, group: int, update: Update) -> None:
-    """Updates `size` parameters from `start` on with the gradient g."""
+    """Updates `size` parameters from `start` with the gradient g."""
     stop = start + size
     shared = (update.bounds, update.factors[group : group + 1], update.table, update.counters, update.clip)
     own = (0, size, memory.parameters[start:stop], g)
@@ -65,7 +65,7 @@ def apply(memory: Memory, g: Any, start: int, size: int, group: int, update: Upd
 
 
 def slice_states(slots: Any, start: int, stop: int) -> Any:
-    """The same part of each of the optimizer's states: here of two."""
+    """The same slice of each optimizer state, for two states."""
     return slots[0][start:stop], slots[1][start:stop]
 
 

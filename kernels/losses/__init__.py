@@ -1,1 +1,1 @@
-"""Losses, sample weights and terms of the loss."""
+"""Losses, sample weights and additional loss terms."""

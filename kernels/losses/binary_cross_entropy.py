@@ -16,7 +16,7 @@ from .loss import loss_operation
 
 
 def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
-    """scores (rows, 2) = loss, and the share of outputs on the target's side of 0.5; dlogits (rows, n)."""
+    """scores (rows, 2) = loss, and the share of outputs on the same side of 0.5 as the target; dlogits (rows, n)."""
     if logits.size == 0:
         return
     zero, negative = xp.zeros_like(logits), logits < 0
@@ -45,7 +45,7 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
 
 
 def launch(logits: Any, target: Any, scores: Any, dlogits: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     count, n = logits.shape
     return over_rows(count if n else 0, logits, target, scores, dlogits, count, n)
 

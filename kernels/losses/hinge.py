@@ -15,7 +15,7 @@ from .loss import loss_operation
 
 
 def reference(xp: Any, outputs: Any, target: Any, scores: Any, doutputs: Any) -> None:
-    """scores (rows, 2) = loss, and the share of outputs whose sign is right; doutputs (rows, n)."""
+    """scores (rows, 2) = loss, and the share of outputs with the correct sign; doutputs (rows, n)."""
     if outputs.size == 0:
         return
     zero = xp.zeros_like(outputs)
@@ -45,7 +45,7 @@ def loop(start: int, stop: int, outputs: Any, target: Any, scores: Any, doutputs
 
 
 def launch(outputs: Any, target: Any, scores: Any, doutputs: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     count, n = outputs.shape
     return over_rows(count if n else 0, outputs, target, scores, doutputs, count, n)
 

@@ -1,4 +1,4 @@
-// A part of a weighted sum of losses joins those before it, a warp a row; the formulas are in joint.py.
+// Adds one part of a weighted sum of losses to the earlier parts, one warp per row; the formulas are in joint.py.
 #include "value.cuh"
 #include "warp.cuh"
 

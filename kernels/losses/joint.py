@@ -1,4 +1,4 @@
-"""A loss that is a weighted sum: one part's scores and gradient join those of the parts before it."""
+"""Adds one part of a joint loss (a weighted sum): its scores and gradient are added to those of earlier parts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..operation import Cuda, Launch, Operation, rows
 def reference(xp: Any, before: Any, scores: Any, gradient: Any, joint: Any, scaled: Any, *, weight: float) -> None:
     """joint (rows, max(k, 1) + m) = [sum, rest of `before`, `scores`]; scaled (rows, n) = weight · gradient.
 
-    `before` (rows, k) has the sum of the parts so far in its first column, none for k = 0; `scores` (rows, m) has this
-    part's loss in its first.
+    Column 0 of `before` (rows, k) is the sum of earlier parts (k = 0: there are none); column 0 of `scores` (rows, m)
+    is the loss of this part.
     """
     k, m = before.shape[1], scores.shape[1]
     loss = weight * scores[:, 0]
@@ -43,7 +43,7 @@ def loop(
 
 
 def launch(before: Any, scores: Any, gradient: Any, joint: Any, scaled: Any, *, weight: float) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     count, k = before.shape
     widths = k, scores.shape[1], gradient.shape[1]
     return over_rows(count, before, scores, gradient, joint, scaled, count, *widths, float(weight))

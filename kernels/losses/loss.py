@@ -1,13 +1,13 @@
-"""What every loss shares: its arguments.
+"""The common arguments of all losses.
 
 A loss is one pass over the rows of a batch. Its arrays are
 
-- ``outputs`` (rows, n): what the model gives,
-- ``target``: what it should have given; the loss says of which shape and dtype,
-- ``scores`` (rows, metrics): the row's loss, then what is reported beside it,
+- ``outputs`` (rows, n): the model's outputs,
+- ``target``: the targets; shape and dtype depend on the loss,
+- ``scores`` (rows, metrics): the row's loss, then its other metrics,
 - ``gradient`` (rows, n): of the mean loss over the batch with respect to ``outputs``.
 
-A loop over rows `start` to `stop` divides the gradient by the rows of ``outputs``, not by those that it was asked for.
+A loop over rows `start` to `stop` divides the gradient by the number of rows of ``outputs``, not by stop − start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from ..operation import Cuda, Operation, rows
 
 TYPES = {"VALUE": 0, "REAL": 2, "GRADIENT": 3}
-"""Types of a loss's kernel: outputs, scores, gradient."""
+"""Macros for the types of a loss kernel: outputs, scores, gradient."""
 
 
 def loss_operation(
@@ -28,7 +28,7 @@ def loss_operation(
     flops_per_output: int = 0,
     cuda: Cuda | None = None,
 ) -> Operation:
-    """A loss whose items are the rows of the batch. Its kernel's types are `TYPES`, and what else `cuda` names."""
+    """A loss operation whose items are rows of the batch; its kernel's types are `TYPES` and those in `cuda`."""
     if cuda is not None:
         cuda = replace(cuda, types={**TYPES, **{name: i for name, i in cuda.types.items() if name not in TYPES}})
     return Operation(

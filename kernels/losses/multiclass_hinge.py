@@ -1,8 +1,8 @@
 """The multi-class hinge loss (Crammer and Singer 2001) and its gradient in one pass.
 
-With ŷ the outputs of a row, t its label and j the first of its greatest other outputs:
+With ŷ the outputs of a row, t its label and j the first of the largest other outputs:
 loss = max(0, 1 − (ŷ_t − ŷ_j)); where it is above 0, its derivative is −1 at t and +1 at j. The gradient is that of the
-mean over the batch. A label that is none of 0 to n − 1 has the loss NaN.
+mean over the batch. A label outside 0 to n − 1 has the loss NaN.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def loop(start: int, stop: int, outputs: Any, labels: Any, scores: Any, doutputs
 
 
 def launch(outputs: Any, labels: Any, scores: Any, doutputs: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     count, n = outputs.shape
     return over_rows(count if n else 0, outputs, labels, scores, doutputs, count, n)
 

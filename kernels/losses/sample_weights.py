@@ -1,4 +1,4 @@
-"""A weight for each row of a batch: its loss and its gradient are multiplied with it, its other scores are not."""
+"""Applies sample weights: the loss and gradient of each row are multiplied by its weight, its other scores are not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def loop(start: int, stop: int, weight: Any, scores: Any, gradient: Any, wscores
 
 
 def launch(weight: Any, scores: Any, gradient: Any, wscores: Any, wgradient: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     count, n = gradient.shape
     return over_rows(count, weight, scores, gradient, wscores, wgradient, count, scores.shape[1], n)
 

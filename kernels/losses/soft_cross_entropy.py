@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy with a distribution over the classes as target, and the gradient, in one pass.
+"""Softmax cross-entropy with class distributions as targets, and its gradient, in one pass.
 
 With z the logits of a row and q its target: loss = −Σⱼ qⱼ (zⱼ − log Σ exp z), and
 d loss / dz = softmax(z) Σ q − q. The gradient is that of the mean over the batch. The row's maximum is subtracted
@@ -16,7 +16,7 @@ from .loss import loss_operation
 
 
 def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
-    """scores (rows, 2) = loss and 1 where both have their maximum at one place; dlogits (rows, n)."""
+    """scores (rows, 2) = loss and 1 where both have their maximum at the same class; dlogits (rows, n)."""
     if logits.size == 0:
         return
     shifted = logits - xp.max(logits, axis=1)[:, None]
@@ -58,7 +58,7 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
 
 
 def launch(logits: Any, target: Any, scores: Any, dlogits: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     count, n = logits.shape
     return over_rows(count if n else 0, logits, target, scores, dlogits, count, n)
 

@@ -1,8 +1,8 @@
-"""Softmax and cross-entropy in one pass: the loss, whether the guess is right, and the gradient.
+"""Softmax cross-entropy in one pass: the loss, the accuracy, and the gradient.
 
 With z the logits of a row and t its label: loss = log Σⱼ exp zⱼ − z_t, and d loss / dz = softmax(z) − onehot(t).
 The gradient is that of the mean over the batch. The row's maximum is subtracted first, so exp cannot overflow.
-A label that is none of 0 to n − 1 has the loss NaN, which ends a training, and no access outside the arrays.
+A label outside 0 to n − 1 has the loss NaN, which stops the training, and no access outside the arrays.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
 
 
 def launch(logits: Any, labels: Any, scores: Any, dlogits: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     count, n = logits.shape
     return over_rows(count if n else 0, logits, labels, scores, dlogits, count, n)
 

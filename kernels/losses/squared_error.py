@@ -37,7 +37,7 @@ def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dpred
 
 
 def sum_of_squares(d: Any) -> Any:
-    """The sum of d's squares, in eight sums that a vector register holds side by side."""
+    """The sum of squares of d, in eight partial sums that fit into a vector register."""
     zero = d.dtype.type(0)
     a = b = c = e = f = g = h = i = zero
     whole = d.shape[0] // 8 * 8
@@ -57,7 +57,7 @@ def sum_of_squares(d: Any) -> Any:
 
 
 def launch(prediction: Any, target: Any, scores: Any, dprediction: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     count, n = prediction.shape
     return over_rows(count if n else 0, prediction, target, scores, dprediction, count, n)
 

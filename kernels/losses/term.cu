@@ -1,4 +1,4 @@
-// A term joins the loss, a thread a row; the formulas are in term.py. `total` may be `scores`.
+// Adds a term to the loss, one thread per row; the formulas are in term.py. `total` may be `scores`.
 #include "grid.cuh"
 
 extern "C" __global__ void term(

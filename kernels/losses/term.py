@@ -1,7 +1,8 @@
-"""Adds a term to the loss of a batch, and is where the term's gradient begins.
+"""Adds a term to the loss of a batch; the gradient of the term starts here.
 
-A term is one number a row, whose mean over the batch joins the loss, or one number for the batch. It is any value of
-the list that a layer makes (`Graph.add_term`): a penalty on a code, say. With w its weight, the loss gains w · term.
+A term is one number per row, whose mean over the batch is added to the loss, or one number per batch. It can be any
+value of the graph that a layer adds (`Graph.add_term`), such as a penalty on a code. With weight w, the loss
+increases by w · term.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def loop(start: int, stop: int, scores: Any, term: Any, total: Any, dterm: Any, 
 
 
 def launch(scores: Any, term: Any, total: Any, dterm: Any, *, weight: float) -> Launch:
-    """A thread a row."""
+    """One thread per row."""
     count, m = scores.shape
     share = weight / term.size if term.size else 0.0
     return over_items(count, scores, term, total, dterm, count, m, term.size, weight, share)

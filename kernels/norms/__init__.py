@@ -1,1 +1,1 @@
-"""Normalisation."""
+"""Normalisation operations."""

@@ -1,7 +1,7 @@
-"""Batch normalisation (Ioffe and Szegedy 2015) of columns, its backward, and its running statistics.
+"""Batch normalisation of columns (Ioffe and Szegedy 2015), its backward pass, and its running statistics.
 
-With μ and σ² a column's mean and variance, x̂ = (x − μ) / √(σ² + eps) and y = w x̂ + b. In training μ and σ² are the
-batch's own, and dx = w / √(σ² + eps) · (dy − mean dy − x̂ · mean(dy x̂)); in evaluation they are fixed, and
+With μ and σ² a column's mean and variance, x̂ = (x − μ) / √(σ² + eps) and y = w x̂ + b. In training μ and σ² are
+those of the batch, and dx = w / √(σ² + eps) · (dy − mean dy − x̂ · mean(dy x̂)); in evaluation they are fixed, and
 dx = w / √(σ² + eps) · dy. All sums are float64. Statistics are ``inverse`` = 1 / √(σ² + eps), μ and σ², (n,).
 """
 
@@ -63,7 +63,7 @@ def forward_loop(
 def fixed_reference(
     xp: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, y: Any, inverse: Any, *, eps: float
 ) -> None:
-    """y (rows, n) by a given mean and variance (n,); ``inverse`` (n,) float64."""
+    """y (rows, n) with a given mean and variance (n,); ``inverse`` (n,) float64."""
     inverse[...] = 1 / xp.sqrt(xp.astype(variance, xp.float64) + eps)
     y[...] = (x - mean) * (xp.astype(inverse, y.dtype) * weight) + bias
 
@@ -96,7 +96,7 @@ def backward_reference(
     *,
     moving: int,
 ) -> None:
-    """dx (rows, n), dweight and dbias (n,); `moving` is 1 where mean and inverse are the batch's own.
+    """dx (rows, n), dweight and dbias (n,); `moving` is 1 if mean and inverse are those of the batch.
 
     `sums` (2, n) float64 is scratch.
     """
@@ -150,7 +150,7 @@ def running_reference(
 ) -> None:
     """Moves running statistics (n,) towards the batch's by `momentum`; the variance as n / (n − 1) σ², as PyTorch.
 
-    x (rows, n) is that batch, of which a single row has no such variance. Nothing once a loss was not finite.
+    x (rows, n) is the batch; a single row leaves the variance unchanged. Does nothing after a non-finite loss.
     """
     count = x.shape[0]
     if int(counters[FAILED]) >= 0 or count == 0:
@@ -185,12 +185,12 @@ def running_loop(
 
 
 def columns(*arrays: Any) -> int:
-    """Items: the columns of the first array."""
+    """Number of items: the columns of the first array."""
     return arrays[0].shape[1]
 
 
 def over_whole_columns(n: int, *arguments: Any) -> Launch:
-    """A block for 32 columns, over all rows."""
+    """One block per 32 columns, over all rows."""
     return Launch(grid(n, COLUMN_BLOCK[0]), COLUMN_BLOCK, arguments)
 
 
@@ -212,21 +212,21 @@ def backward_launch(dy: Any, *others: Any, moving: int) -> Launch:
 def running_launch(
     x: Any, mean: Any, variance: Any, running_mean: Any, running_var: Any, counters: Any, *, momentum: float
 ) -> Launch:
-    """A thread a column."""
+    """One thread per column."""
     count, n = x.shape
     arguments = (mean, variance, running_mean, running_var, counters, count, n, float(momentum))
     return over_items(n if count else 0, *arguments)
 
 
 def gradient(graph: Any, node: Any, dy: Any, *_: Any) -> tuple[Any, ...]:
-    """Appends the backward operation of the form in training."""
+    """Appends the backward operation for training."""
     x, weight, bias = node.inputs
     _, mean, _, inverse = node.outputs
     return _backward(graph, dy, x, weight, bias, mean, inverse, moving=1)
 
 
 def fixed_gradient(graph: Any, node: Any, dy: Any, *_: Any) -> tuple[Any, ...]:
-    """Appends the backward operation of the form in evaluation."""
+    """Appends the backward operation for evaluation."""
     x, weight, bias, mean, _ = node.inputs
     return (*_backward(graph, dy, x, weight, bias, mean, node.outputs[1], moving=0), None, None)
 

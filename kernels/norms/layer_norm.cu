@@ -44,7 +44,7 @@ extern "C" __global__ void layer_norm_backward(
     }
 }
 
-enum { CHUNK = 16 };  // rows of a lane summed on their own before they join its total, for accurate float sums
+enum { CHUNK = 16 };  // rows of a lane that are summed before they are added to its total, for accurate float sums
 
 // `parts` is how many parts `partial` has room for: those of dscale come first, then those of dshift.
 extern "C" __global__ void layer_norm_sums(

@@ -1,4 +1,4 @@
-"""Layer normalisation (Ba, Kiros and Hinton 2016): each row to mean 0 and variance 1, then a scale and a shift.
+"""Layer normalisation (Ba, Kiros and Hinton 2016): rows are scaled to mean 0 and variance 1, then scaled and shifted.
 
 With μ the mean of a row, r = 1 / √(σ² + ε) of its variance σ² = mean of (x − μ)², and h = (x − μ) · r:
 y = h · scale + shift. Backward, with g = dy · scale: dx = r · (g − mean of g − h · mean of (g · h)),
@@ -14,7 +14,7 @@ from typing import Any
 from ..launch import column_tiles, over_columns, over_rows, parts
 from ..operation import Cuda, Launch, Operation, rows
 
-CHUNK = 128  # rows summed on their own before they join the total, which keeps float32 sums accurate
+CHUNK = 128  # rows that are summed separately before they are added to the total, for accurate float32 sums
 
 
 def forward_reference(xp: Any, x: Any, scale: Any, shift: Any, y: Any, statistics: Any, *, eps: float) -> None:
@@ -113,22 +113,22 @@ def sums_loop(
 
 
 def columns(*arrays: Any) -> int:
-    """Items of the loop for the sums: the columns of dy."""
+    """Number of items of the loop for the sums: the columns of dy."""
     return arrays[0].shape[1]
 
 
 def forward_launch(x: Any, scale: Any, shift: Any, y: Any, statistics: Any, *, eps: float) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     return over_rows(x.shape[0], x, scale, shift, y, statistics, *x.shape, eps)
 
 
 def backward_launch(dy: Any, x: Any, scale: Any, statistics: Any, dx: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     return over_rows(x.shape[0], dy, x, scale, statistics, dx, *x.shape)
 
 
 def sums_launch(dy: Any, x: Any, statistics: Any, dscale: Any, dshift: Any, partial: Any, arrived: Any) -> Launch:
-    """A block for some columns and a part of the rows."""
+    """One block per group of columns and part of the rows."""
     count, n = x.shape
     launch = over_columns(count, n)
     part = -(-count // launch.grid[1])

@@ -1,4 +1,4 @@
-"""The sum of a row's absolute values: the L1 penalty on a code, which makes it sparse.
+"""L1 penalty on activations: the sum of the absolute values of a row.
 
 term = Σⱼ |xⱼ|, and d term / dxⱼ = sign xⱼ with sign 0 = 0.
 """
@@ -41,12 +41,12 @@ def backward_loop(start: int, stop: int, dterm: Any, x: Any, dx: Any) -> None:
 
 
 def forward_launch(x: Any, term: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     return over_rows(x.shape[0], x, term, *x.shape)
 
 
 def backward_launch(dterm: Any, x: Any, dx: Any) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_elements(x.size, dterm, x, dx, x.size, x.shape[1])
 
 

@@ -1,4 +1,4 @@
-"""The mean of each column, or of its squares: mean activations of a batch, squared lengths of a unit's weights.
+"""The mean of each column or of its squares, for mean activations and squared norms of weights.
 
 mⱼ = (1 / rows) Σᵣ xᵣⱼᵖ with p = 1 or 2, and d mⱼ / dxᵣⱼ = p xᵣⱼᵖ⁻¹ / rows.
 """
@@ -12,7 +12,7 @@ from ..operation import Cuda, Launch, Operation
 
 
 def forward_reference(xp: Any, x: Any, moment: Any, *, power: int) -> None:
-    """moment (n,) = mean over the rows of x (rows, n), or of x · x where `power` is 2."""
+    """moment (n,) = mean over the rows of x (rows, n), or of x · x if `power` is 2."""
     if x.shape[0]:
         moment[...] = xp.mean(x * x if power == 2 else x, axis=0)
 
@@ -46,23 +46,23 @@ def backward_loop(start: int, stop: int, dmoment: Any, x: Any, dx: Any, power: i
 
 
 def columns(*arrays: Any) -> int:
-    """Items of the forward loop: the columns of x."""
+    """Number of items of the forward loop: the columns of x."""
     return arrays[0].shape[1]
 
 
 def rows_of_x(*arrays: Any) -> int:
-    """Items of the backward loop: the rows of x."""
+    """Number of items of the backward loop: the rows of x."""
     return arrays[1].shape[0]
 
 
 def forward_launch(x: Any, moment: Any, *, power: int) -> Launch:
-    """A block for some columns."""
+    """One block per group of columns."""
     count, n = x.shape
     return Launch(grid(n if count else 0, COLUMN_BLOCK[0]), COLUMN_BLOCK, (x, moment, count, n, power))
 
 
 def backward_launch(dmoment: Any, x: Any, dx: Any, *, power: int) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     count, n = x.shape
     return over_elements(x.size, dmoment, x, dx, x.size, n, power, power / max(count, 1))
 

@@ -1,7 +1,7 @@
-"""The squared Frobenius norm of a code's derivative with respect to its input (Rifai et al. 2011).
+"""Contractive penalty: the squared Frobenius norm of the derivative of a code by its input (Rifai et al. 2011).
 
-For h = f(x·W + b), ∂hⱼ / ∂xᵢ = f'ⱼ Wᵢⱼ, so the norm is Σⱼ f'ⱼ² cⱼ with cⱼ = Σᵢ Wᵢⱼ². f' is written with the value h, as
-in activation.py; s = f'².
+For h = f(x·W + b), ∂hⱼ / ∂xᵢ = f'ⱼ Wᵢⱼ, so the norm is Σⱼ f'ⱼ² cⱼ with cⱼ = Σᵢ Wᵢⱼ². f' is a function of h, as in
+activation.py; s = f'².
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..operation import Cuda, Launch, Operation, rows
 
 
 def slope(xp: Any, h: Any, activation: int) -> tuple[Any, Any]:
-    """s = f'² where the activation's value is h, and ds / dh."""
+    """s = f'² and ds / dh, given the activation's output h."""
     if activation == RELU:
         return xp.where(h > 0, xp.zeros_like(h) + 1, xp.zeros_like(h)), xp.zeros_like(h)
     if activation == TANH:
@@ -83,17 +83,17 @@ def backward_loop(start: int, stop: int, dterm: Any, h: Any, c: Any, dh: Any, dc
 
 
 def units(*arrays: Any) -> int:
-    """Items of the backward loop: the code's units."""
+    """Number of items of the backward loop: the code's units."""
     return arrays[2].shape[0]
 
 
 def forward_launch(h: Any, c: Any, term: Any, *, activation: int) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     return over_rows(h.shape[0], h, c, term, *h.shape, activation)
 
 
 def backward_launch(dterm: Any, h: Any, c: Any, dh: Any, dc: Any, *, activation: int) -> Launch:
-    """A block for some columns."""
+    """One block per group of columns."""
     count, n = h.shape
     return Launch(grid(n, COLUMN_BLOCK[0]), COLUMN_BLOCK, (dterm, h, c, dh, dc, count, n, activation))
 

@@ -1,6 +1,6 @@
-"""The divergence of a normal distribution from the standard one: the term of variational autoencoders.
+"""KL divergence of a normal distribution from the standard normal, for variational autoencoders.
 
-With mean μ and log-variance ℓ of each of a row's units, KL = ½ Σ (μ² + e^ℓ − 1 − ℓ) (Kingma and Welling 2014,
+With mean μ and log-variance ℓ of each unit of a row, KL = ½ Σ (μ² + e^ℓ − 1 − ℓ) (Kingma and Welling 2014,
 appendix B); dμ = μ, dℓ = (e^ℓ − 1) / 2.
 """
 
@@ -14,7 +14,7 @@ from ..operation import Cuda, Launch, Operation, rows
 
 
 def forward_reference(xp: Any, mean: Any, log_variance: Any, term: Any) -> None:
-    """term (rows, 1) of mean and log_variance (rows, n)."""
+    """term (rows, 1) from mean and log_variance (rows, n)."""
     term[:, 0] = 0.5 * xp.sum(mean * mean + (xp.expm1(log_variance) - log_variance), axis=1)
 
 
@@ -47,12 +47,12 @@ def backward_loop(
 
 
 def forward_launch(mean: Any, log_variance: Any, term: Any) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     return over_rows(mean.shape[0], mean, log_variance, term, *mean.shape)
 
 
 def backward_launch(dterm: Any, mean: Any, log_variance: Any, dmean: Any, dlog_variance: Any) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     arrays = (dterm, mean, log_variance, dmean, dlog_variance)
     return over_elements(mean.size, *arrays, mean.size, mean.shape[1])
 

@@ -1,6 +1,6 @@
-"""The divergence of mean activations from a wanted rate, which makes a code sparse (Ng 2011).
+"""Sparsity penalty: the KL divergence of mean activations from a target rate (Ng 2011).
 
-term = Σⱼ ρ log(ρ / mⱼ) + (1 − ρ) log((1 − ρ) / (1 − mⱼ)), the Kullback-Leibler divergence of coins with the
+term = Σⱼ ρ log(ρ / mⱼ) + (1 − ρ) log((1 − ρ) / (1 − mⱼ)), the KL divergence of Bernoulli distributions with
 probabilities ρ and mⱼ; d term / dmⱼ = (1 − ρ) / (1 − mⱼ) − ρ / mⱼ.
 """
 
@@ -42,17 +42,17 @@ def backward_loop(start: int, stop: int, dterm: Any, mean: Any, dmean: Any, rate
 
 
 def units(*arrays: Any) -> int:
-    """Items of the backward loop: the mean activations."""
+    """Number of items of the backward loop: the mean activations."""
     return arrays[1].shape[0]
 
 
 def forward_launch(mean: Any, term: Any, *, rate: float) -> Launch:
-    """One block."""
+    """A single block."""
     return one_block(mean, term, mean.size, rate)
 
 
 def backward_launch(dterm: Any, mean: Any, dmean: Any, *, rate: float) -> Launch:
-    """A thread a unit."""
+    """One thread per unit."""
     return over_items(mean.size, dterm, mean, dmean, mean.size, rate)
 
 

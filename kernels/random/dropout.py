@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014), inverted: y = x / (1 − p) with probability 1 − p, else 0.
+"""Inverted dropout (Srivastava et al. 2014): y = x / (1 − p) with probability 1 − p, else 0.
 
 The mask is never stored: element i keeps its value where word i of the step's Philox stream reaches the
 threshold p · 2³², so the backward pass is the same operation on the gradient.
@@ -54,12 +54,12 @@ def loop(
 
 
 def blocks(*arrays: Any) -> int:
-    """Items of the loop: blocks of four elements."""
+    """Number of items of the loop: blocks of four elements."""
     return (arrays[0].size + 3) // 4
 
 
 def launch(x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_items(blocks(x), x, key, counters, y, x.size, threshold, scale, stream)
 
 

@@ -1,7 +1,7 @@
-"""Normal random numbers from a step's Philox stream, by Box and Muller's transform (1958).
+"""Normal random numbers from a step's Philox stream, by the Box–Muller transform (1958).
 
-Of four words, each pair gives two numbers: with u, v in (0, 1], √(−2 log u) cos 2πv and √(−2 log u) sin 2πv. Nothing is
-stored: the numbers are a function of seed, layer and step.
+Each pair of words gives two numbers: with u, v in (0, 1], √(−2 log u) cos 2πv and √(−2 log u) sin 2πv. The numbers
+are a function of seed, layer and step.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def loop(start: int, stop: int, key: Any, counters: Any, out: Any, deviation: fl
 
 
 def blocks(*arrays: Any) -> int:
-    """Items of the loop: blocks of four elements."""
+    """Number of items of the loop: blocks of four elements."""
     return (arrays[2].size + 3) // 4
 
 
 def launch(key: Any, counters: Any, out: Any, *, deviation: float, stream: int) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_items(blocks(key, counters, out), key, counters, out, out.size, deviation, stream)
 
 

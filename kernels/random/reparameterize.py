@@ -1,4 +1,4 @@
-"""A draw from a normal distribution that gradients go through (Kingma and Welling 2014).
+"""Differentiable sample from a normal distribution (reparameterization trick, Kingma and Welling 2014).
 
 z = μ + e^(ℓ/2) ε with mean μ, log-variance ℓ and ε from N(0, 1): dμ = dz, dℓ = dz ε e^(ℓ/2) / 2.
 """
@@ -41,12 +41,12 @@ def backward_loop(start: int, stop: int, dz: Any, log_variance: Any, noise: Any,
 
 
 def forward_launch(mean: Any, log_variance: Any, noise: Any, z: Any) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_elements(z.size, mean, log_variance, noise, z, z.size)
 
 
 def backward_launch(dz: Any, log_variance: Any, noise: Any, dlog_variance: Any) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_elements(dz.size, dz, log_variance, noise, dlog_variance, dz.size)
 
 

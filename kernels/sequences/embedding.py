@@ -1,7 +1,8 @@
-"""A vector for each token: rows of a table, chosen by the tokens' numbers; and the sums of gradients for each.
+"""Token embedding: a row of the table per token, and the gradient of the table.
 
-A number that is none of the table's gives NaN, which ends a training with its layer's name, and no access outside it.
-The gradient of a table's row is added up in the order of the tokens: no atomics, so the bits are always the same.
+An index outside the table gives NaN, which stops the training and names the layer; memory outside the table is not
+accessed. The gradient of a row is summed in the order of the tokens, without atomics, so the bits are always the
+same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ..operation import Cuda, Launch, Operation
 
 
 def forward_reference(xp: Any, ids: Any, table: Any, y: Any) -> None:
-    """y[i] = table[ids[i]]: ids (rows, tokens) holds whole numbers as float32 or float64, y is (rows · tokens, n)."""
+    """y[i] = table[ids[i]]: ids (rows, tokens) holds integers as float32 or float64, y is (rows · tokens, n)."""
     count = table.shape[0]
     flat = xp.reshape(ids, (-1,))
     known = (flat >= 0) & (flat < count)
@@ -54,33 +55,33 @@ def backward_loop(start: int, stop: int, dy: Any, ids: Any, dtable: Any) -> None
 
 
 def tokens(ids: Any, *arrays: Any) -> int:
-    """Items of the forward loop."""
+    """Number of items of the forward loop."""
     return ids.size
 
 
 def columns(dy: Any, *arrays: Any) -> int:
-    """Items of the backward loop: the columns of dy."""
+    """Number of items of the backward loop: the columns of dy."""
     return dy.shape[1]
 
 
 def forward_launch(ids: Any, table: Any, y: Any) -> Launch:
-    """A line of threads a token."""
+    """A line of threads per token."""
     return over_tiles(*y.shape, ids, table, y, *y.shape, table.shape[0])
 
 
 def backward_launch(dy: Any, ids: Any, dtable: Any) -> Launch:
-    """A warp for 32 columns of a row of the table."""
+    """One warp per 32 columns of a row of the table."""
     count, n = dtable.shape
     return over_rows(count * -(-n // WARP), dy, ids, dtable, dy.shape[0], n, count)
 
 
 def traffic(ids: Any, table: Any, y: Any) -> tuple[int, int]:
-    """A row of the table for each token, not all of it."""
+    """Counts one row of the table per token."""
     return ids.nbytes + y.nbytes, y.nbytes
 
 
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Appends the backward operation; numbers have no gradient."""
+    """Appends the backward operation; token indices have no gradient."""
     ids, table = node.inputs
     dtable = graph.like(table)
     graph.apply(EMBEDDING_BACKWARD, (dy, ids), (dtable,))

@@ -1,4 +1,4 @@
-"""The heads of attention: columns of each token's row become matrices (tokens, width), one a head, and back again."""
+"""Splits token features into attention heads, one matrix (tokens, width) per head, and merges them again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def split_loop(start: int, stop: int, x: Any, y: Any) -> None:
 
 
 def merge_reference(xp: Any, y: Any, x: Any) -> None:
-    """The way back: x from y, of the shapes of `split_reference`."""
+    """The inverse of `split_reference`: x from y."""
     _, length, width = y.shape
     heads = x.shape[1] // width if width else 1
     parts = xp.reshape(y, (x.shape[0] // length, heads, length, width))
@@ -48,22 +48,22 @@ def merge_loop(start: int, stop: int, y: Any, x: Any) -> None:
 
 
 def rows_of_first(x: Any, y: Any) -> int:
-    """Items of the loop that splits: the rows of x."""
+    """Number of items of the loop that splits: the rows of x."""
     return x.shape[0]
 
 
 def rows_of_second(y: Any, x: Any) -> int:
-    """Items of the loop that merges: the rows of x."""
+    """Number of items of the loop that merges: the rows of x."""
     return x.shape[0]
 
 
 def split_launch(x: Any, y: Any) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_items(x.size, x, y, x.size, x.shape[1], y.shape[1], y.shape[2])
 
 
 def merge_launch(y: Any, x: Any) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_items(x.size, y, x, x.size, x.shape[1], y.shape[1], y.shape[2])
 
 

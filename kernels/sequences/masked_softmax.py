@@ -1,7 +1,8 @@
-"""The softmax of attention where some tokens only fill up their sequence: nobody looks at those.
+"""Attention softmax with a padding mask.
 
-As softmax.py, over the columns that count: p = mask · exp(scale · s) / Σ mask · exp(scale · s). A row that sees none is
-0, and so is its gradient. Backward is the softmax's own, since p is 0 wherever s plays no part.
+Like softmax.py, over the unmasked columns: p = mask · exp(scale · s) / Σ mask · exp(scale · s). A row without
+unmasked columns is 0, and so is its gradient. The backward pass is that of the softmax, since p is 0 at masked
+columns.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .softmax import SOFTMAX_BACKWARD, rows
 
 
 def reference(xp: Any, s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> None:
-    """p (matrices, n, n) from s (matrices, n, n) and mask (sequences, n), each sequence's for its heads' matrices."""
+    """p (matrices, n, n) from s (matrices, n, n) and mask (sequences, n); all heads of a sequence share its mask."""
     n = s.shape[1]
     if s.size == 0:
         return
@@ -54,7 +55,7 @@ def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal:
 
 
 def launch(s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     heads = s.shape[0] // max(mask.shape[0], 1)
     return over_rows(rows(s), s, mask, p, rows(s), s.shape[1], heads * s.shape[1], scale, causal)
 

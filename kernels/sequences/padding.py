@@ -1,4 +1,4 @@
-"""Which tokens of a sequence count: those that do not only fill it up to the length of the others."""
+"""The padding mask: 1 for tokens, 0 for padding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def loop(start: int, stop: int, ids: Any, mask: Any, padding: int) -> None:
 
 
 def launch(ids: Any, mask: Any, *, padding: int) -> Launch:
-    """A thread a token."""
+    """One thread per token."""
     return over_items(ids.size, ids, mask, ids.size, padding)
 
 
@@ -29,7 +29,7 @@ PADDING = Operation("padding", reference, loop, elements, cuda=Cuda("padding.cu"
 
 
 def ones_reference(xp: Any, mask: Any) -> None:
-    """mask = 1: every token of sequences (rows, tokens) counts."""
+    """mask = 1: sequences (rows, tokens) without padding."""
     mask[...] = 1
 
 
@@ -39,7 +39,7 @@ def ones_loop(start: int, stop: int, mask: Any) -> None:
 
 
 def ones_launch(mask: Any) -> Launch:
-    """A thread a token."""
+    """One thread per token."""
     return over_items(mask.size, mask, mask.size)
 
 

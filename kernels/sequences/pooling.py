@@ -1,7 +1,7 @@
-"""One row of each sequence: the mean of its tokens, or the greatest of each feature, over the tokens that count.
+"""Mean and maximum pooling over the tokens of a sequence, without padding.
 
-`mask` (sequences, length) is 1 where a token counts and 0 where it only fills up; a sequence of none gives 0. The
-gradient of the greatest goes to the first of them.
+`mask` (sequences, length) is 1 for tokens and 0 for padding; a sequence of padding only gives 0. The gradient of a
+maximum goes to the first one.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def mean_backward_loop(start: int, stop: int, dy: Any, mask: Any, dx: Any) -> No
 
 
 def greatest(xp: Any, x: Any, mask: Any) -> tuple[Any, Any]:
-    """x as (sequences, length, n) with -inf where a token does not count, and whether any does (sequences, 1)."""
+    """x as (sequences, length, n) with -inf at padding, and whether a sequence has any token (sequences, 1)."""
     x = xp.reshape(x, (*mask.shape, x.shape[1]))
     return xp.where((mask > 0)[:, :, None], x, xp.zeros_like(x) - float("inf")), xp.any(mask > 0, axis=1)[:, None]
 
 
 def max_reference(xp: Any, x: Any, mask: Any, y: Any) -> None:
-    """y (sequences, n) = the maximum of x (sequences · length, n) over the tokens that count."""
+    """y (sequences, n) = the maximum of x (sequences · length, n) without padding."""
     if x.size:
         counted, some = greatest(xp, x, mask)
         top = xp.max(counted, axis=1)
@@ -96,7 +96,7 @@ def max_loop(start: int, stop: int, x: Any, mask: Any, y: Any) -> None:
 
 
 def max_backward_reference(xp: Any, dy: Any, x: Any, mask: Any, dx: Any) -> None:
-    """dx (sequences · length, n) = dy where x is the first of the greatest of its sequence, else 0."""
+    """dx (sequences · length, n) = dy where x is the first maximum of its sequence, else 0."""
     if dx.size:
         counted, some = greatest(xp, x, mask)
         places = xp.arange(mask.shape[1])[None, :, None]
@@ -122,17 +122,17 @@ def max_backward_loop(start: int, stop: int, dy: Any, x: Any, mask: Any, dx: Any
 
 
 def forward_launch(x: Any, mask: Any, y: Any) -> Launch:
-    """A thread an output."""
+    """One thread per output."""
     return over_items(y.size, x, mask, y, y.size, y.shape[1], mask.shape[1])
 
 
 def mean_backward_launch(dy: Any, mask: Any, dx: Any) -> Launch:
-    """A thread an output."""
+    """One thread per output."""
     return over_items(dy.size, dy, mask, dx, dy.size, dy.shape[1], mask.shape[1])
 
 
 def max_backward_launch(dy: Any, x: Any, mask: Any, dx: Any) -> Launch:
-    """A thread an output."""
+    """One thread per output."""
     return over_items(dy.size, dy, x, mask, dx, dy.size, dy.shape[1], mask.shape[1])
 
 
@@ -151,7 +151,7 @@ def max_gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
 
 
 def sequences(x: Any, mask: Any, y: Any) -> int:
-    """Items of the forward loops."""
+    """Number of items of the forward loop."""
     return y.shape[0]
 
 

@@ -1,4 +1,4 @@
-"""A vector for each place in a sequence, added to the token that stands there; and the sums of gradients for each."""
+"""Position embedding: adds a vector per position to the token there; and the gradient of the table."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def backward_loop(start: int, stop: int, dy: Any, dtable: Any, length: int) -> N
 
 
 def places(dy: Any, dtable: Any) -> int:
-    """Items of the backward loop: the rows of the table."""
+    """Number of items of the backward loop: the rows of the table."""
     return dtable.shape[0]
 
 
 def forward_launch(x: Any, table: Any, y: Any, *, length: int) -> Launch:
-    """A thread an element."""
+    """One thread per element."""
     return over_items(x.size, x, table, y, x.size, length * x.shape[1])
 
 
 def backward_launch(dy: Any, dtable: Any, *, length: int) -> Launch:
-    """A thread an element of the table."""
+    """One thread per element of the table."""
     return over_items(dtable.size, dy, dtable, dy.size, dtable.size, length * dy.shape[1])
 
 

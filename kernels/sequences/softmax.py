@@ -1,6 +1,6 @@
-"""The softmax of each row of square matrices, causal or not: how much a token of a sequence attends to each other.
+"""Attention softmax: the softmax of each row of square matrices, optionally causal.
 
-p = softmax(scale · s), where a causal row t looks at columns 0 to t alone and is 0 beyond (Vaswani et al. 2017).
+p = softmax(scale · s), where a causal row t includes only columns 0 to t and is 0 beyond (Vaswani et al. 2017).
 Backward: ds = scale · p · (dp − Σ over the row of p · dp). A row's maximum is subtracted first, so exp cannot overflow.
 """
 
@@ -76,17 +76,17 @@ def backward_loop(start: int, stop: int, dp: Any, p: Any, ds: Any, scale: float)
 
 
 def rows(*arrays: Any) -> int:
-    """Items: the rows of all matrices."""
+    """Number of items: the rows of all matrices."""
     return arrays[0].shape[0] * arrays[0].shape[1]
 
 
 def forward_launch(s: Any, p: Any, *, scale: float, causal: int) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     return over_rows(rows(s), s, p, rows(s), s.shape[1], scale, causal)
 
 
 def backward_launch(dp: Any, p: Any, ds: Any, *, scale: float) -> Launch:
-    """A warp a row."""
+    """One warp per row."""
     return over_rows(rows(p), dp, p, ds, rows(p), p.shape[1], scale)
 
 

@@ -1,1 +1,1 @@
-"""Optimizers' updates, and what changes gradients before them."""
+"""Optimizer updates, and operations on gradients before them."""

@@ -76,7 +76,7 @@ def loop(
 
 
 def launch(*arrays: Any) -> Launch:
-    """A thread an element of the arena."""
+    """One thread per element of the arena."""
     return over_arena(arrays)
 
 

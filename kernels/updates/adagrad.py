@@ -1,6 +1,6 @@
 """AdaGrad (Duchi et al. 2011), as torch.optim.Adagrad: r ← r + g²; p ← p − lr · g / (√(start + r) + eps).
 
-g is the gradient plus decay · p. `start`, what the sum of squares begins at, is a constant, so r begins at 0.
+g is the gradient plus decay · p. `start`, the initial sum of squares, is a constant, so r starts at 0.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def loop(
 
 
 def launch(*arrays: Any) -> Launch:
-    """A thread an element of the arena."""
+    """One thread per element of the arena."""
     return over_arena(arrays)
 
 

@@ -1,7 +1,7 @@
 """Adam (Kingma and Ba 2014, Algorithm 1) and AdamW (Loshchilov and Hutter 2019).
 
 m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; p ← p − lr m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
-Adam adds decay · p to g; AdamW, `decoupled`, first takes lr · decay · p from p.
+Adam adds decay · p to g; AdamW (`decoupled`) first subtracts lr · decay · p from p.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..launch import over_arena
 from ..operation import Cuda, Launch
 from .update import constants, ranges, update_operation
 
-# step = lr / (1 − β₁ᵗ) and root = 1 / √(1 − β₂ᵗ) are the bias corrections, made on the host in float64
+# step = lr / (1 − β₁ᵗ) and root = 1 / √(1 − β₂ᵗ) are the bias corrections, computed on the host in float64
 COLUMNS = ("lr", "step", "root", "beta1", "1 - beta1", "beta2", "1 - beta2", "eps")
 
 
@@ -71,7 +71,7 @@ def loop(
         if high <= low:
             continue
         rate, decay = step * factors[r, 0], factors[r, 1]
-        # one loop for both: the decay goes to the gradient or to the weight, the other factor is 0
+        # one loop for both: the decay applies to the gradient or to the weight, the other factor is 0
         shrink = lr * factors[r, 0] * decay if decoupled else lr - lr
         couple = decay - decay if decoupled else decay
         ps, gs, ms, vs = p[low:high], g[low:high], m[low:high], v[low:high]
@@ -85,7 +85,7 @@ def loop(
 
 
 def launch(*arrays: Any, decoupled: int) -> Launch:
-    """A thread for every four elements of the arena."""
+    """One thread per four elements of the arena."""
     return over_arena(arrays, decoupled)
 
 

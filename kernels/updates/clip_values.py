@@ -1,4 +1,4 @@
-"""Clipping by value: each element of the gradient into [−bound, bound]."""
+"""Gradient clipping by value: each element is clipped to [−bound, bound]."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def reference(xp: Any, g: Any, *, bound: float) -> None:
 
 
 def scaled_reference(xp: Any, g: Any, scale: Any, *, bound: float) -> None:
-    """`reference` for gradients times scale[0]; what is infinite becomes NaN, so that it is not taken for finite."""
+    """`reference` for gradients times scale[0]; infinite elements become NaN, so that they do not look finite."""
     lost = xp.where(xp.isfinite(g), xp.zeros_like(g), math.nan + xp.zeros_like(g))
     reference(xp, g, bound=bound * float(scale[0]))
     g[...] = g + lost
@@ -40,12 +40,12 @@ def scaled_loop(start: int, stop: int, g: Any, scale: Any, bound: float) -> None
 
 
 def launch(g: Any, *, bound: float) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(g.size, g, g.size, float(bound))
 
 
 def scaled_launch(g: Any, scale: Any, *, bound: float) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(g.size, g, scale, g.size, float(bound))
 
 

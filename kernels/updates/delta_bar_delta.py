@@ -1,7 +1,7 @@
 """Delta-bar-delta (Jacobs 1988): a rate ε for each weight, which grows while the gradient keeps its sign.
 
 Where δ̄ g > 0, ε ← ε + κ; where δ̄ g < 0, ε ← (1 − φ) ε; then δ̄ ← (1 − θ) g + θ δ̄ and p ← p − ε g, with g the
-gradient plus decay · p. A schedule's factor multiplies the step, not the rates that are kept.
+gradient plus decay · p. A schedule's factor multiplies the step, not the stored rates.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def loop(
 
 
 def launch(*arrays: Any) -> Launch:
-    """A thread an element of the arena."""
+    """One thread per element of the arena."""
     return over_arena(arrays)
 
 

@@ -1,4 +1,4 @@
-"""Clipping by the norm of the whole gradient (Pascanu et al. 2013), without a look from the host.
+"""Gradient clipping by global norm (Pascanu et al. 2013), on the device.
 
 Two operations: sums of squares over fixed chunks of the arena, in float64, then the factor
 min(1, max_norm / (norm + 1e-6)) that the update multiplies the gradient with.
@@ -13,11 +13,11 @@ from ..launch import one_block, over_chunks
 from ..operation import Cuda, Launch, Operation
 
 EPS_NORM = 1e-6  # as torch.nn.utils.clip_grad_norm_
-CHUNK = 4096  # elements a partial sum: fixed, so that the sum does not depend on how work is divided
+CHUNK = 4096  # elements per partial sum; fixed, so that the sum does not depend on how work is divided
 
 
 def chunks(*arrays: Any) -> int:
-    """Number of partial sums for the gradient given first."""
+    """Number of partial sums of the gradient, the first array."""
     return (arrays[0].size + CHUNK - 1) // CHUNK
 
 
@@ -53,12 +53,12 @@ def factor_loop(start: int, stop: int, partial: Any, clip: Any, max_norm: float)
 
 
 def squares_launch(g: Any, partial: Any) -> Launch:
-    """A block a chunk."""
+    """One block per chunk."""
     return over_chunks(partial.size, g, partial, g.size, partial.size, CHUNK)
 
 
 def factor_launch(partial: Any, clip: Any, *, max_norm: float) -> Launch:
-    """One block."""
+    """A single block."""
     return one_block(partial, clip, partial.size, max_norm, EPS_NORM)
 
 

@@ -1,4 +1,4 @@
-"""L1 regularisation, λ Σ |w| over the weights: its subgradient λ sign w, with sign 0 = 0, and its proximal step.
+"""L1 regularisation λ Σ |w| of weights: the subgradient λ sign w (sign 0 = 0) and the proximal step.
 
 The proximal step is soft-thresholding (Daubechies et al. 2004): w ← sign w · max(|w| − t, 0), with t = lr · λ. It sets
 small weights to 0, which the subgradient never does. `weights` (ranges,) is 1 for ranges of weights, 0 for others;
@@ -56,7 +56,7 @@ def threshold_reference(
 ) -> None:
     """Soft-thresholds the weights among p (n,) by strength times the rate of this step.
 
-    `rates` (steps,) holds the learning rate of each row of the schedule table. Nothing where updates are off.
+    `rates` (steps,) holds the learning rate of each row of the schedule table. Does nothing if updates are off.
     """
     if int(counters[FAILED]) >= 0 or int(counters[SKIP]):
         return
@@ -94,19 +94,19 @@ def threshold_loop(
 
 
 def subgradient_launch(p: Any, g: Any, bounds: Any, weights: Any, *, strength: float) -> Launch:
-    """A thread for some elements."""
+    """One thread per group of elements."""
     return over_elements(p.size, p, g, bounds, weights, bounds.shape[0], float(strength))
 
 
 def scaled_launch(p: Any, g: Any, bounds: Any, weights: Any, scale: Any, *, strength: float) -> Launch:
-    """A thread for some elements."""
+    """One thread per group of elements."""
     return over_elements(p.size, p, g, bounds, weights, scale, bounds.shape[0], float(strength))
 
 
 def threshold_launch(
     p: Any, bounds: Any, factors: Any, weights: Any, rates: Any, counters: Any, *, strength: float
 ) -> Launch:
-    """A thread for some elements."""
+    """One thread per group of elements."""
     return over_elements(p.size, p, bounds, factors, weights, rates, counters, bounds.shape[0], float(strength))
 
 

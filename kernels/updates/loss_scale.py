@@ -1,13 +1,12 @@
-"""Dynamic loss scaling (Micikevicius et al. 2018), on the device: gradients of float16 activations neither vanish nor
-overflow.
+"""Dynamic loss scaling on the device (Micikevicius et al. 2018), against underflow and overflow of float16 gradients.
 
-The loss's gradient is multiplied with a scale as it is rounded to float16, the update divides by it. A step whose
-gradients are not finite is skipped and halves the scale; `INTERVAL` steps without one double it.
+The gradient of the loss is multiplied by a scale when it is rounded to float16; the update divides by the scale. A
+step with non-finite gradients is skipped and halves the scale; `INTERVAL` steps without one double it.
 
-A skipped step is one of the schedule and of the random streams, but none of the optimizer's own, as with PyTorch's
-GradScaler: Adam corrects its moments by the updates that they have seen. An optimizer's constants are linear in the
-rate, a + rate · b, where a and b belong to the update's number and the rate to the step's, so the table of constants is
-made anew from these for the steps that follow.
+As with PyTorch's GradScaler, a skipped step counts for the schedule and the random streams but not for the optimizer:
+Adam's bias correction counts only real updates. An optimizer's constants are linear in the learning rate, a + rate ·
+b, where a and b depend on the number of updates and the rate on the step. After a skipped step, the table of
+constants is recomputed from these for the following steps.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ..operation import Cuda, Launch, Operation, elements
 from .gradient_norm import EPS_NORM
 
 FIRST, INTERVAL = 65536.0, 2000.0  # as PyTorch's GradScaler
-LEAST = 2.0**-24  # a gradient that is not finite at this scale never will be: the step has failed
+LEAST = 2.0**-24  # a gradient that is not finite at this scale counts as a failed step
 
 
 def scale_reference(xp: Any, gradient: Any, scale: Any, scaled: Any) -> None:
@@ -37,14 +36,14 @@ def scale_loop(start: int, stop: int, gradient: Any, scale: Any, scaled: Any) ->
 
 
 def scale_launch(gradient: Any, scale: Any, scaled: Any) -> Launch:
-    """A thread for every four elements."""
+    """One thread per four elements."""
     return over_elements(gradient.size, gradient, scale, scaled, gradient.size)
 
 
 def unscale_reference(
     xp: Any, partial: Any, rates: Any, parts: Any, scale: Any, counters: Any, table: Any, clip: Any, *, max_norm: float
 ) -> None:
-    """Sets what the update multiplies gradients with, and the next step's scale.
+    """Sets the factor of the gradients in the update, and the scale of the next step.
 
     `partial` are sums of squares of the scaled gradients; clip (1,) = min(1, max_norm / (norm + 1e-6)) / scale[0].
     `scale` (3,) holds the scale, the steps since it changed, and the steps skipped since the table was made;
@@ -108,7 +107,7 @@ def unscale_loop(
 def unscale_launch(
     partial: Any, rates: Any, parts: Any, scale: Any, counters: Any, table: Any, clip: Any, *, max_norm: float
 ) -> Launch:
-    """One block works."""
+    """A single block."""
     arrays = partial, rates, parts, scale, counters, table, clip
     return one_block(*arrays, partial.shape[0], *table.shape, max_norm, EPS_NORM, INTERVAL, LEAST)
 

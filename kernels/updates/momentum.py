@@ -1,6 +1,6 @@
 """Polyak's momentum (1964): v ← α v − lr · g; p ← p + v, with g the gradient plus decay · p.
 
-The velocity holds the rate, where `sgd` multiplies with it afterwards; the two differ once the rate changes.
+The velocity includes the learning rate; in `sgd` it is applied afterwards. The two differ if the rate changes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def loop(
 
 
 def launch(*arrays: Any) -> Launch:
-    """A thread an element of the arena."""
+    """One thread per element of the arena."""
     return over_arena(arrays)
 
 

@@ -1,8 +1,8 @@
-"""Nesterov's momentum as Sutskever et al. (2013) write it: the gradient is taken at p + α v.
+"""Nesterov's momentum (Sutskever et al. 2013): the gradient is taken at p + α v.
 
-Two operations a step. First p moves ahead, to p + α v, and `origin` keeps where it was; after the gradient,
-v ← α v − lr · g and p ← origin + v, with g the gradient at p + α v plus decay · (p + α v). A step whose loss was not
-finite, or that is skipped, goes back to its origin.
+A step has two operations. First p moves ahead to p + α v, and `origin` stores the old p. After the gradient,
+v ← α v − lr · g and p ← origin + v, with g the gradient at p + α v plus decay · (p + α v). A skipped step, or one
+with a non-finite loss, restores p from `origin`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def reference(
     counters: Any,
     clip: Any,
 ) -> None:
-    """Updates p and the velocity (n,) in place, from p that has moved ahead."""
+    """Updates p and the velocity (n,) in place, after p was moved ahead."""
     failed = int(counters[FAILED])
     if failed == int(counters[STEP]) or (failed < 0 and int(counters[SKIP])):
         for r in range(bounds.shape[0]):
@@ -126,7 +126,7 @@ def loop(
 
 
 def launch(*arrays: Any) -> Launch:
-    """A thread an element of the arena."""
+    """One thread per element of the arena."""
     return over_arena(arrays)
 
 

@@ -1,7 +1,7 @@
-"""RMSProp (Hinton, lecture 6e, 2012), as torch.optim.RMSprop writes it.
+"""RMSProp (Hinton, lecture 6e, 2012), as torch.optim.RMSprop.
 
 With g the gradient plus decay · p: s ← α s + (1 − α) g²; u = g / (√s + ε), and p ← p − lr u. Centred (Graves 2013),
-s is lessened by the square of the running mean of g; with momentum, v ← momentum · v + u and p ← p − lr v.
+the square of the running mean of g is subtracted from s; with momentum, v ← momentum · v + u and p ← p − lr v.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def reference(
     centered: int,
     moving: int,
 ) -> None:
-    """Updates p and the states (n,) in place; `mean` and `velocity` are empty where their flag is 0."""
+    """Updates p and the states (n,) in place; `mean` and `velocity` are empty if their flag is 0."""
     lr, alpha, gain, eps, momentum = constants(table, counters)
     for part, rate, decay in ranges(bounds, factors, counters):
         d = g[part] * clip[0] + decay * p[part]
@@ -78,7 +78,7 @@ def loop(
         rate, decay = lr * factors[r, 0], factors[r, 1]
         ps, gs, ss = p[low:high], g[low:high], square[low:high]
         ms, vs = mean[low:high], velocity[low:high]
-        if not centered and not moving:  # the common case apart, so that it vectorises
+        if not centered and not moving:  # a separate loop for the common case, so that it vectorises
             for i in range(high - low):
                 d = gs[i] * scale + decay * ps[i]
                 s = alpha * ss[i] + gain * d * d
@@ -101,7 +101,7 @@ def loop(
 
 
 def launch(*arrays: Any, centered: int, moving: int) -> Launch:
-    """A thread an element of the arena."""
+    """One thread per element of the arena."""
     return over_arena(arrays, centered, moving)
 
 

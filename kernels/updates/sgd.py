@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with momentum, as torch.optim.SGD writes it (Sutskever et al. 2013).
+"""Stochastic gradient descent with momentum, as torch.optim.SGD (Sutskever et al. 2013).
 
 With g the gradient plus decay · p: v ← momentum · v + gain · g, and p ← p − lr (ahead · g + carry · v). Plain SGD has
 ahead 1 and carry 0, momentum 0 and 1, Nesterov 1 and momentum. gain is 1 − dampening, but 1 at the first step.
@@ -29,7 +29,7 @@ def reference(
     *,
     moving: int,
 ) -> None:
-    """Updates p and `velocity` (n,) in place; `velocity` is empty where `moving` is 0."""
+    """Updates p and `velocity` (n,) in place; `velocity` is empty if `moving` is 0."""
     lr, momentum, gain, ahead, carry = constants(table, counters)
     for part, rate, decay in ranges(bounds, factors, counters):
         d = g[part] * clip[0] + decay * p[part]
@@ -76,7 +76,7 @@ def loop(
 
 
 def launch(*arrays: Any, moving: int) -> Launch:
-    """A thread an element of the arena."""
+    """One thread per element of the arena."""
     return over_arena(arrays, moving)
 
 

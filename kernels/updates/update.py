@@ -1,11 +1,11 @@
-"""What every optimizer's update shares: its arguments.
+"""The common arguments of all optimizer updates.
 
 An update is one pass over the arena. Its arrays are the parameters p and gradients g, the optimizer's
 states (each as p, or empty where unused), then
 
 - ``bounds`` int64 (ranges, 2): start and stop of each range of the arena,
 - ``factors`` (ranges, 2): its learning-rate factor and its weight decay,
-- ``table`` (steps, columns): the step's constants, made on the host in float64, one row a step,
+- ``table`` (steps, columns): the step's constants, computed on the host in float64, one row per step,
 - ``counters`` int64 (COUNTERS,): which row to read, and whether updates are off,
 - ``clip`` (1,): what the gradient is multiplied with, 1 without clipping.
 
@@ -30,13 +30,13 @@ SHARED = 7
 
 
 def constants(table: Any, counters: Any) -> list[float]:
-    """The row of the schedule table that this step reads."""
+    """The row of the table of constants for this step."""
     row = int(counters[ROW])
     return [float(table[row, column]) for column in range(table.shape[1])]
 
 
 def ranges(bounds: Any, factors: Any, counters: Any) -> Iterator[tuple[slice, float, float]]:
-    """Each range as a slice with its rate factor and decay; none where updates are off."""
+    """Each range as a slice with its rate factor and decay; none if updates are off."""
     if int(counters[FAILED]) >= 0 or int(counters[SKIP]):
         return
     for r in range(bounds.shape[0]):
@@ -46,10 +46,10 @@ def ranges(bounds: Any, factors: Any, counters: Any) -> Iterator[tuple[slice, fl
 def update_operation(
     name: str, reference: Any, loop: Any = None, flops_per_parameter: int = 0, cuda: Cuda | None = None
 ) -> Operation:
-    """An update whose items are the elements of the arena.
+    """Creates an update operation whose items are the elements of the arena.
 
-    It reads p, g and the states, and writes p and the states in place. Each element is updated by itself, so a loop
-    may be given some of them.
+    It reads p, g and the states, and writes p and the states in place. Elements are independent, so a loop may run on
+    a slice of them.
     """
 
     def traffic(p: Any, g: Any, *others: Any) -> tuple[int, int]:

@@ -158,7 +158,7 @@ def test_without_cupy_the_message_names_the_extra_to_install(monkeypatch: pytest
             11080,
             "cudaErrorInsufficientDriver: ...",
             None,
-            "too old: it is for CUDA 11.8 and CuPy for CUDA 12.9",
+            "too old: it supports CUDA 11.8, CuPy needs CUDA 12.9",
             "newer",
         ),
         (
@@ -205,7 +205,7 @@ def test_a_gpu_that_others_have_filled_is_one_that_does_not_run(monkeypatch: pyt
     forget()
     status = gs.backends.available()["cupy"]
     assert not status.runs and "Out of memory allocating 512 bytes" in status.reason
-    assert status.remedy == "free its memory: nvidia-smi lists who holds it"
+    assert status.remedy == "free GPU memory; nvidia-smi lists the processes that use it"
     assert gs.backends.get().name == "numba"
 
 

@@ -218,7 +218,7 @@ def test_clipping_adds_two_launches_and_no_look() -> None:
 
 
 def test_without_planned_products_steps_are_launched_and_the_reason_is_said() -> None:
-    with pytest.warns(UserWarning, match="call by call, not as a graph: products go through cupy.matmul"):
+    with pytest.warns(UserWarning, match="call by call, not as a graph: products use cupy.matmul"):
         run = fit(WithoutProducts.name)
     assert run.backend.device.graphs == 0  # pyright: ignore[reportAttributeAccessIssue]
     assert run.history.records[-1]["loss"] == pytest.approx(fit(Eager.name).history.records[-1]["loss"], rel=1e-5)
@@ -286,7 +286,7 @@ def test_backends_of_the_cpu_capture_nothing_and_are_silent() -> None:
         warnings.simplefilter("error")
         fit("numpy", epochs=1)
     assert not backends.get("numpy").captures
-    with pytest.raises(NotImplementedError, match="'numpy' captures nothing"):
+    with pytest.raises(NotImplementedError, match="'numpy' does not support capture"):
         backends.get("numpy").capture(lambda: None)
 
 

@@ -128,7 +128,7 @@ def test_memory_that_runs_out_beside_arrays_is_named_too(what: str) -> None:
         run.fit(data(), epochs=1, batch_size=64, verbose=False)
         assert backend.device.graphs
     backend.device.exhausted = what
-    with pytest.raises(gs.DeviceMemoryError, match=r"the GPU is out of memory: .* take a smaller .*CUDA_ERROR_OUT_OF"):
+    with pytest.raises(gs.DeviceMemoryError, match=r"the GPU is out of memory: .* use a smaller .*CUDA_ERROR_OUT_OF"):
         run.fit(data(), epochs=3, batch_size=64, verbose=False)
 
 

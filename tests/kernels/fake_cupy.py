@@ -278,7 +278,7 @@ class CudaOnCpu(CuPyBackend):
         self.xp = fake = FakeCupy()
         self.device = device = fake.device
         self._modules = {}
-        self.products, self.no_products = None, "products go through cupy.matmul, which cannot be captured"
+        self.products, self.no_products = None, "products use cupy.matmul, which cannot be captured"
         if products:
 
             def launch(stream: int, name: str, run: Callable[[], None]) -> None:

@@ -94,7 +94,7 @@ def with_arguments(change: Any) -> Operation:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a, b, out, n: (a, b, out), r"add: kernel add takes 4 arguments, and its launch gives 3"),
+        (lambda a, b, out, n: (a, b, out), r"add: kernel add takes 4 arguments, but its launch passes 3"),
         (lambda a, b, out, n: (a, b, n, out), r"out is 15, expected an array of float32"),
         (lambda a, b, out, n: (a, b, np.float32(1), n), r"out is np.float32\(1.0\), expected an array of float32"),
         (lambda a, b, out, n: (a, b.astype(float), out, n), r"b is an array of float64, expected an array of float32"),
@@ -124,7 +124,7 @@ def test_array_of_another_dtype_is_refused() -> None:
     with pytest.raises(TypeError, match="standardize: kernel standardize: scale is an array of float32, expected"):
         cuda.prepare(OPERATIONS["standardize"], [x, mean, x[0], x], {})
     wide = np.zeros(3, dtype=np.complex64)
-    with pytest.raises(TypeError, match="no type for dtype complex64; expected one of: bfloat16, float16, float32"):
+    with pytest.raises(TypeError, match="do not support dtype complex64; expected one of: bfloat16, float16, float32"):
         cuda.prepare(OPERATIONS["add"], [wide, wide, wide], {})
 
 
