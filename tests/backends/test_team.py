@@ -119,7 +119,7 @@ def test_two_spinning_pools_are_noticed_and_one_thread_goes_on(caplog: pytest.Lo
         for other in others:
             other.join()
     assert team.stalls >= module.PATIENCE
-    assert "one thread trains" in caplog.text
+    assert "training on one thread" in caplog.text
     team._alone_until = 0.0
     assert team.threads_for(2) == 2
 

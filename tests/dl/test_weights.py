@@ -93,8 +93,8 @@ def test_balanced_classes_multiply_rows_weights() -> None:
     ("weight", "message"),
     [
         (WEIGHT[:-1], "weight has 29 rows"),
-        (-WEIGHT, "at least 0, not all 0"),
-        (0 * WEIGHT, "at least 0, not all 0"),
+        (-WEIGHT, "non-negative and not all zero"),
+        (0 * WEIGHT, "non-negative and not all zero"),
         (WEIGHT[:, None], "one a row"),
         (np.where(np.arange(30) == 4, np.nan, WEIGHT), r"weight\[4\] is nan"),
     ],
