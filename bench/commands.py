@@ -1,4 +1,4 @@
-"""``gearshift bench``, ``compare`` and ``peers``: their options; the work is in the folders beside."""
+"""``gearshift bench``, ``compare`` and ``peers``: the command-line options."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ SLOWER, NOT_COMPARABLE = 3, 4  # exit codes of `gearshift compare`
 def bench(
     config: ConfigFile = None,
     settings: Settings = None,
-    batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="As 1:65536, doublings, or 1,8,64.")] = None,
-    names: Annotated[str | None, typer.Option("--backends", help="As numpy,numba; all by default.")] = None,
-    budget: Annotated[str | None, typer.Option("--budget", help="As 60s or 5m; 60s by default.")] = None,
+    batch_sizes: Annotated[
+        str | None, typer.Option("--batch-sizes", help="For example 1:65536 (doublings) or 1,8,64.")
+    ] = None,
+    names: Annotated[str | None, typer.Option("--backends", help="For example numpy,numba; all by default.")] = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="For example 60s or 5m; 60s by default.")] = None,
     noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Measure the gradient noise scale.")] = True,
-    validate: Annotated[bool, typer.Option("--validate", help="Train to one loss, to check the advice.")] = False,
-    prove: Annotated[bool, typer.Option("--prove", help="Change one thing at a time, to check the bounds.")] = False,
+    validate: Annotated[bool, typer.Option("--validate", help="Check the advice by training to a loss.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Check the bounds by changing one thing at a time.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Four batch sizes, in seconds.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the measurement in --out.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
     page: Annotated[Path | None, typer.Option("--html", help="Write one page with interactive charts.")] = None,
 ) -> None:
-    """Says why the device is idle, and which batch size to take.
+    """Explains why the device is idle, and recommends a batch size.
 
-    Times training steps at every batch size, on every backend that runs here.
+    Times training steps at many batch sizes, on every available backend.
     """
     from ..dl.experiment.config import rooted
     from .batch import command, files
@@ -52,10 +54,10 @@ def compare(
     after: Annotated[Path, typer.Argument(help="A later one.")],
     as_json: Json = False,
 ) -> None:
-    """Says what got faster or slower between two `bench --out` files.
+    """Compares two files of `bench --out` and lists what became faster or slower.
 
-    A change counts where it is beyond noise. Ends with code 0 if nothing is slower, 3 where something is, and 4
-    where the machine was too disturbed to say.
+    Differences caused by noise do not count. Exit codes: 0 if nothing is slower, 3 if something is, and 4 if other
+    programs disturbed the measurements too much.
     """
     from dataclasses import asdict
 
@@ -78,19 +80,19 @@ def compare(
 
 
 def peers(
-    networks: Annotated[str | None, typer.Option("--networks", help="As 784-128-10,autoencoder.")] = None,
-    batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="As 1,128.")] = None,
-    contenders: Annotated[str | None, typer.Option("--contenders", help="As numba,torch,jax.")] = None,
-    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds; by default 7, of epochs 3.")] = None,
+    networks: Annotated[str | None, typer.Option("--networks", help="For example 784-128-10,autoencoder.")] = None,
+    batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="For example 1,128.")] = None,
+    contenders: Annotated[str | None, typer.Option("--contenders", help="For example numba,torch,jax.")] = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds; default 7 for steps, 3 for epochs.")] = None,
     measure: Annotated[str, typer.Option("--measure", help="step, epoch or both.")] = "both",
     quick: Annotated[bool, typer.Option("--quick", help="A few points, in a minute.")] = False,
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw a picture, .svg or .png.")] = None,
 ) -> None:
-    """Times training on the CPU beside PyTorch, JAX and scikit-learn.
+    """Compares training on the CPU with PyTorch, JAX and scikit-learn.
 
-    Those take part that are installed.
+    Libraries that are not installed are left out.
     """
     from .peers import command, results
 

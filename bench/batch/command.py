@@ -1,4 +1,4 @@
-"""``gearshift bench``: checks what was asked for, measures, and reports."""
+"""``gearshift bench``: checks the options, measures, and reports."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from .records import Document, Task
 SIZES, BUDGET = "1:65536", "60s"
 QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
 LARGEST = 1 << 22
-NOISE, TRAININGS = 0.15, 0.3  # of the budget, at most: for the noise scale, and to measure the critical batch size
+NOISE, TRAININGS = 0.15, 0.3  # maximum shares of the budget: noise scale, critical batch size
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What is to be measured, and where it goes.
+    """What to measure, and where to write it.
 
     Attributes
     ----------
     batches : batch sizes, ascending.
-    names : backends that run here.
+    names : available backends.
     seconds : the budget.
     """
 
@@ -65,23 +65,21 @@ def request(
     page: Path | None = None,
     prove: bool = False,
 ) -> BenchRequest:
-    """What the options ask for.
+    """The request for these options.
 
     Raises
     ------
     ConfigurationError
-        One of them cannot be met.
+        An option is not valid.
     BackendUnavailable
-        A backend asked for by name does not run here.
+        A requested backend is not available.
     """
     sizes = parse_sizes(batch_sizes or (QUICK_SIZES if quick else SIZES))
     seconds = parse_seconds(budget or (QUICK_BUDGET if quick else BUDGET))
     if resume and (out is None or not out.exists()):
-        raise ConfigurationError(
-            "--resume goes on from the file of --out FILE" + (f"; there is no {out}" if out else "")
-        )
+        raise ConfigurationError("--resume continues the file of --out FILE" + (f"; there is no {out}" if out else ""))
     if validate and not noise:
-        raise ConfigurationError("--validate compares with the noise scale, which --no-noise leaves out; give only one")
+        raise ConfigurationError("--validate compares with the noise scale, so it cannot be used with --no-noise")
     check_files(out=out, plot=plot, html=page)
     return BenchRequest(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page, prove)
 
@@ -94,8 +92,8 @@ def parse_sizes(text: str) -> list[int]:
         ends = [first, last] if colon else [first]
         if not all(end.isdecimal() and 0 < int(end) <= LARGEST for end in ends) or int(ends[-1]) < int(first):
             raise ConfigurationError(
-                f"--batch-sizes {text!r}: {item!r} is not possible; expected whole numbers from 1 to {LARGEST:,} as "
-                "1,8,64, or a range of doublings as 1:65536"
+                f"--batch-sizes {text!r}: {item!r} is not valid; expected integers from 1 to {LARGEST:,} such as "
+                "1,8,64, or a range of powers of two such as 1:65536"
             )
         size = int(first)
         while size <= int(ends[-1]):
@@ -112,12 +110,12 @@ def parse_seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 1 <= seconds <= 86_400:
-        raise ConfigurationError(f"--budget {text!r} is not possible; expected 1s to 24h, as 60s or 5m")
+        raise ConfigurationError(f"--budget {text!r} is not valid; expected 1s to 24h, such as 60s or 5m")
     return seconds
 
 
 def parse_backends(text: str | None) -> list[str]:
-    """Backends by name, or all that run here."""
+    """Backends by name, or all available ones."""
     statuses = backends.available()
     if text in (None, "all"):
         return [name for name, status in statuses.items() if status.runs]
@@ -132,14 +130,14 @@ def parse_backends(text: str | None) -> list[str]:
 
 
 def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bool]:
-    """Measures; what was measured, and whether it was interrupted.
+    """Measures; returns the document, and whether it was interrupted.
 
-    `asked.out` has what was measured however this ends.
+    The results are written to `asked.out` even after an error.
 
     Raises
     ------
     ConfigurationError
-        The configuration's steps are none that can be timed, or `asked.out` holds those of another one.
+        The configuration's steps cannot be timed, or `asked.out` has the results of another configuration.
     """
     given, splits = configuration, experiment.load(configuration)
     configuration, splits = experiment.with_learned_targets(given, splits)
@@ -172,7 +170,7 @@ def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bo
 
 
 def _begun(configuration: Configuration, asked: BenchRequest, task: Task) -> Document:
-    """A new document, or the one to go on with."""
+    """A new document, or the one to continue."""
     described = configuration.model_dump(exclude={"backend", "checkpoint"})
     if not asked.resume:
         return Document(machine=machine(), task=task, configuration=described, asked=asked.batches)
@@ -204,24 +202,24 @@ def _measure_noise(
     except ConfigurationError as error:
         document.noise_absent = str(error)
     except FULL as error:
-        document.noise_absent = f"its draws of examples do not fit: {str(error) or 'out of memory'}"
+        document.noise_absent = f"its samples do not fit into memory: {str(error) or 'out of memory'}"
 
 
 def _train(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
-    """On the backend of the advice; for half the time where the sweep took longer than it should."""
+    """Trains on the advised backend; for half the time if the sweep took too long."""
     from .analysis.analyse import analyse
     from .measure import critical_run
 
     given = analyse(document).advice
     if given:
-        with suppress(ConfigurationError, *FULL):  # the noise scale alone is then counted with
+        with suppress(ConfigurationError, *FULL):  # the advice then uses the noise scale alone
             most = TRAININGS * budget.seconds
             seconds = min(most, max(most / 2, budget.left()))
             critical_run.measure(document, configuration, splits, given[0], budget, seconds)
 
 
 def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
-    """On the best backend."""
+    """Runs `--prove` on the best backend."""
     from .analysis.analyse import analyse
     from .measure.proof import prove
 
@@ -229,7 +227,7 @@ def _prove(document: Document, configuration: Configuration, splits: Any, budget
 
 
 def _validate(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
-    """Spends as much again as the budget."""
+    """Runs `--validate`, which takes as long as the budget again."""
     from .analysis.analyse import analyse
     from .measure.validate import Validator
 
@@ -238,7 +236,7 @@ def _validate(document: Document, configuration: Configuration, splits: Any, bud
         document.validation_absent = f"it needs the advice, and there is none: {document.noise_absent}"
         return
     if document.validation is not None and document.validation.backend != given[0].backend:
-        document.validation = None  # its times are another backend's
+        document.validation = None  # it has the times of another backend
     document.validation_absent = ""
     budget.seconds += budget.spent
     try:
@@ -246,12 +244,12 @@ def _validate(document: Document, configuration: Configuration, splits: Any, bud
     except ConfigurationError as error:
         document.validation_absent = str(error)
     except FULL as error:
-        document.validation_absent = f"it does not fit: {str(error) or 'out of memory'}"
+        document.validation_absent = f"it does not fit into memory: {str(error) or 'out of memory'}"
 
 
 @contextmanager
 def _progress(seconds: float) -> Iterator[Any]:
-    """A bar on standard error: what is being done, and how much of the budget is spent."""
+    """A progress bar on standard error: the current activity, and the used part of the budget."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -291,7 +289,7 @@ def _interruptible(budget: Budget) -> Iterator[Budget]:
 
 
 def report(document: Document, asked: BenchRequest) -> None:
-    """Prints the tables, and writes the files that were asked for: first what was measured, last what may fail."""
+    """Prints the report and writes the requested files. The results come first, because plots may fail."""
     from rich.console import Console
 
     from .show.report import show

@@ -1,1 +1,1 @@
-"""Gearshift's CPU training beside its rivals': same work, processes of their own, rounds interleaved."""
+"""Compares Gearshift's CPU training with other libraries: same work, separate processes, interleaved rounds."""

@@ -1,4 +1,4 @@
-"""What the measurements say: faults, ratios, ties, geometric means. Pure functions of results."""
+"""Analysis of the results: faults, ratios, ties, geometric means. Pure functions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = 32  # the largest batch that counts as small
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast ours is as another contender at a point.
+    """The time of another contender divided by ours at a point.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Ratio:
 
     @property
     def tie(self) -> bool:
-        """Within 5 % of 1, or with a middle half that straddles 1."""
+        """Whether it is within 5 % of 1, or its middle half contains 1."""
         return abs(self.value - 1) <= TIE or self.low <= 1 <= self.high
 
     @property
@@ -45,10 +45,10 @@ class Ratio:
 
 
 def disagreement(losses: dict[str, list[float]]) -> dict[str, float]:
-    """How far each contender's losses are from the middle contender's, relative to the mean of the latter's.
+    """The distance of each contender's losses to those of the median contender, relative to the mean of the latter.
 
-    Single losses are no measure: on one row the loss falls to rounding error within a few steps. Losses that are not
-    finite are infinitely far.
+    Single losses cannot be compared: on one row, the loss falls to rounding error within a few steps. Non-finite losses
+    have an infinite distance.
     """
     finite = [own for own in losses.values() if all(map(math.isfinite, own))]
     columns = list(zip(*finite, strict=True))
@@ -79,14 +79,14 @@ def spread(point: PeersPoint) -> float:
 
 
 def rivals(point: PeersPoint) -> list[str]:
-    """The contenders that count at a point, but Gearshift's and the yardstick."""
+    """The contenders that count at a point, without Gearshift's and the reference workload."""
     return [
         name for name, result in point.results.items() if result.counts and name != YARDSTICK and not ENTRIES[name].ours
     ]
 
 
 def best_rival(point: PeersPoint) -> str | None:
-    """The rival of the least median; None if there is none."""
+    """The fastest contender of another library; None if there is none."""
     return min(rivals(point), key=lambda name: point.results[name].median, default=None)
 
 
@@ -100,19 +100,19 @@ def ratio(point: PeersPoint, other: str | None, ours: str = OURS) -> Ratio | Non
 
 
 def against_best(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
-    """Ours against the best rival at each point that has both."""
+    """Our ratio to the fastest other contender, at each point that has both."""
     found = (ratio(point, best_rival(point), ours) for point in points)
     return [one for one in found if one is not None]
 
 
 def against_yardstick(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
-    """Ours against the yardstick, where both were measured; step/yardstick is 1 / value."""
+    """Our ratio to the reference workload, at each point that has both; step / yardstick is 1 / value."""
     found = (ratio(point, YARDSTICK, ours) for point in points)
     return [one for one in found if one is not None]
 
 
 def yardstick_beaten(point: PeersPoint) -> list[str]:
-    """Rivals that need less time than the yardstick: there it is no limit."""
+    """The contenders that need less time than the reference workload."""
     bare = point.results.get(YARDSTICK)
     if bare is None or not bare.counts:
         return []
@@ -136,7 +136,7 @@ class SummaryLine:
 
 
 def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> SummaryLine | None:
-    """Sums ratios up, or their inverses, of which the worst is the largest; None of nothing."""
+    """Summarises ratios, or their inverses, whose worst case is the largest; None without ratios."""
     if not ratios:
         return None
     worst = min(ratios, key=lambda one: one.value)
@@ -148,22 +148,22 @@ def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> Summa
 
 
 def step_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[SummaryLine]:
-    """Ours against the best rival over batch ranges and networks, and step/yardstick."""
+    """Our ratio to the fastest other contender over batch ranges and networks, and step / yardstick."""
     best = against_best(points, ours)
     small = [one for one in best if one.point.batch <= SMALL]
     networks = dict.fromkeys(one.point.network for one in best)
-    lines = [line(f"best rival, batch ≤ {SMALL}", small), line("best rival, all batches", best)]
+    lines = [line(f"fastest other, batch ≤ {SMALL}", small), line("fastest other, all batches", best)]
     for network in networks:
         here = [one for one in best if one.point.network == network]
-        lines.append(line(f"best rival, {network}", here))
+        lines.append(line(f"fastest other, {network}", here))
         few = [one for one in here if one.point.batch <= SMALL]
-        lines.append(line(f"best rival, {network}, batch ≤ {SMALL}", few))
+        lines.append(line(f"fastest other, {network}, batch ≤ {SMALL}", few))
     lines.append(line("step / yardstick", against_yardstick(points, ours), inverse=True))
     return [one for one in lines if one is not None]
 
 
 def epoch_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[SummaryLine]:
-    """Ours against each rival over all networks."""
+    """Our ratio to each other contender over all networks."""
     lines = []
     for name in ENTRIES:
         ratios = [ratio(point, name, ours) for point in points if name in rivals(point)]

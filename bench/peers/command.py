@@ -1,4 +1,4 @@
-"""``gearshift peers``: checks what was asked for, measures, and reports."""
+"""``gearshift peers``: checks the options, measures, and reports."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ QUICK_NETWORKS, QUICK_BATCHES, QUICK_ROUNDS = ("784-128-10",), (1, 128), 3
 
 @dataclass(frozen=True)
 class PeersRequest:
-    """What is to be measured.
+    """What to measure.
 
     Attributes
     ----------
     steps : networks and batch sizes.
     epochs : networks.
-    contenders : names, the yardstick among them.
+    contenders : names, including the reference workload `yardstick`.
     rounds : for each measure.
     """
 
@@ -42,12 +42,12 @@ def request(
     measure: str = "both",
     quick: bool = False,
 ) -> PeersRequest:
-    """What the options, lists with commas, ask for.
+    """The request for these options, which are lists with commas.
 
     Raises
     ------
     ConfigurationError
-        One of them cannot be met.
+        An option is not valid.
     """
     if measure not in MEASURES:
         raise ConfigurationError(f"--measure {measure!r} is not known; expected one of: {', '.join(MEASURES)}")
@@ -86,7 +86,7 @@ def batch_size(text: str) -> int:
 
 
 def run(asked: PeersRequest) -> tuple[Measurement, bool]:
-    """Measures; what was measured, and whether it was interrupted."""
+    """Measures; returns the results, and whether it was interrupted."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -117,7 +117,7 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
 
 
 def report(measurement: Measurement, out: Path | None, plot: Path | None) -> None:
-    """Writes what was measured, prints the tables, and draws the picture: last, since that may fail."""
+    """Writes the results, prints the tables, and draws the picture last, because that may fail."""
     from rich.console import Console
 
     from .report import show

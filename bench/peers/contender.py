@@ -1,4 +1,4 @@
-"""What a contender is, and the list of them."""
+"""The contenders, and the interface that they implement."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class ContenderSteps(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Goes back to the initial weights and an optimizer that has taken no step."""
+        """Resets the weights and the optimizer."""
 
     @abstractmethod
     def run(self, steps: int) -> None:
-        """Takes steps, and returns when they are done."""
+        """Runs steps, and returns when they are done."""
 
     @abstractmethod
     def losses(self, steps: int) -> list[float]:
-        """Resets, takes steps, and returns the loss of each, before its update."""
+        """Resets, runs steps, and returns the loss of each, before its update."""
 
 
 class ContenderEpochs(ABC):
-    """Passes over a data set, shuffled anew each time."""
+    """Epochs over a data set, shuffled each time."""
 
     @abstractmethod
     def run(self) -> None:
@@ -37,11 +37,11 @@ class ContenderEpochs(ABC):
 
     @abstractmethod
     def weights(self) -> Weights:
-        """What has been learnt so far."""
+        """The current weights."""
 
 
 class Contender(ABC):
-    """One way to train; made once in each worker process."""
+    """A contender; made once in each worker process."""
 
     @abstractmethod
     def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
@@ -52,7 +52,7 @@ class Contender(ABC):
         """Prepares epochs from the weights `layers` over `data`."""
 
     def settings(self) -> dict[str, Any]:
-        """Versions, threads, and whatever else decides how fast this is."""
+        """Versions, threads and other settings that affect the speed."""
         return {}
 
 
@@ -64,7 +64,7 @@ class Entry:
     ----------
     module, arguments : its function ``make(*arguments)`` returns the `Contender`.
     needs, install : a package, and the command that installs it.
-    ours : whether this is Gearshift; the others are rivals.
+    ours : whether this is Gearshift.
     measures : what it is measured at.
     networks : the only networks that it is measured at; empty for all.
     """

@@ -17,16 +17,16 @@ from .results import Measurement, PeersPoint, Result
 PACKAGES = ("gearshift", "numpy", "numba", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 
 Tell = Callable[[str], None]
-"""Is told what is being done."""
+"""Progress callback."""
 
 
 def absent(names: Sequence[str]) -> dict[str, str]:
-    """The contenders that are not installed, each with the command that installs it."""
+    """The contenders that are not installed, with the commands that install them."""
     return {name: ENTRIES[name].install for name in names if find_spec(ENTRIES[name].needs) is None}
 
 
 def machine() -> dict[str, Any]:
-    """What is measured on, and with which versions."""
+    """The machine and the versions of packages."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
 
 
 class Crew:
-    """The contenders' processes, and the rounds among them. A context manager: its end is theirs."""
+    """The contenders' processes and their rounds. A context manager that ends the processes."""
 
     def __init__(self, names: Sequence[str], rounds: dict[str, int], tell: Tell) -> None:
         self.rounds, self.tell = rounds, tell
@@ -68,7 +68,7 @@ class Crew:
                 self.measurement.machine["settings"][name] = {"failed": str(error)}
 
     def measure(self, measure: str, network: str, batch: int) -> PeersPoint:
-        """Measures a point; what was measured stays in `measurement` also where it is interrupted."""
+        """Measures a point; results are stored in `measurement` even if it is interrupted."""
         point = PeersPoint(measure, network, batch, batch)
         for name in self.processes:
             if takes_part(name, measure, network):

@@ -1,4 +1,4 @@
-"""The networks that are compared, and what every contender is given: weights, batches, data sets."""
+"""The networks that are compared, with the weights, batches and data sets for every contender."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def pixels(network: DenseNetwork) -> Pixels:
 
 
 def loss(network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> float:
-    """The mean loss of rows x under these weights, in float64: a yardstick for what an epoch has learnt."""
+    """The mean loss of rows x with these weights, in float64, to compare what epochs have learned."""
     z: Any = x.astype(np.float64)
     for position, (w, b) in enumerate(layers):
         z = np.maximum(z, 0) if position else z

@@ -1,4 +1,4 @@
-"""The tables of a comparison, by Rich."""
+"""The tables of a comparison, made with Rich."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STYLES = {"faster": "green", "tie": "yellow", "slower": "red"}
 
 
 def show(measurement: Measurement, console: Console) -> None:
-    """Prints every table, what is absent, and what is wrong."""
+    """Prints the tables, missing contenders and faults."""
     console.print(render(measurement))
 
 
 def render(measurement: Measurement) -> RenderableType:
-    """Every table, what is absent, and what is wrong."""
+    """The tables, missing contenders and faults."""
     machine = measurement.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items())
     parts: list[RenderableType] = [Text(f"{machine.get('processor')}; Python {machine.get('python')}, {versions}")]
@@ -29,19 +29,20 @@ def render(measurement: Measurement) -> RenderableType:
     if steps:
         parts += [Text(), step_table(steps)]
         note = (
-            "µs a step, median (middle half). * less time than the yardstick. × best rival: how many times as fast "
-            f"{OURS} is; ÷ yardstick: its time by the yardstick's; losses agree: the worst relative difference"
+            "µs per step, median (middle half). *: faster than the yardstick, a reference workload. × fastest other: "
+            f"its time divided by {OURS}'s; ÷ yardstick: {OURS}'s time divided by the yardstick's; losses agree: the "
+            "largest relative difference"
         )
         parts.append(Text(note, style="dim"))
     if epochs:
         parts += [Text(), epoch_table(epochs)]
         parts.append(Text("samples/s, median (middle half)", style="dim"))
         if not all(point.real for point in epochs):
-            parts.append(Text("random bytes in place of Fashion-MNIST, which is not installed", style="yellow"))
+            parts.append(Text("random bytes instead of Fashion-MNIST, which is not installed", style="yellow"))
     summary = summary_table(measurement)
     if summary.row_count:
         parts += [Text(), summary]
-    parts += [Text(f"{name}: absent; {install}", style="yellow") for name, install in measurement.absent.items()]
+    parts += [Text(f"{name}: not installed; {install}", style="yellow") for name, install in measurement.absent.items()]
     parts += [Text(fault, style="red") for fault in faults(measurement)]
     return Group(*parts)
 
@@ -52,7 +53,7 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
     table = Table(title="A training step", title_justify="left")
     for title in ("network", "batch"):
         table.add_column(title, overflow="fold", justify="right" if title == "batch" else "left")
-    for title in (*names, "× best\nrival", "÷ yard-\nstick", "losses\nagree"):
+    for title in (*names, "× fastest\nother", "÷ yard-\nstick", "losses\nagree"):
         table.add_column(title, justify="right")
     for place, point in enumerate(points):
         quicker = analysis.yardstick_beaten(point)
@@ -72,7 +73,7 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
 
 
 def epoch_table(points: Sequence[PeersPoint]) -> Table:
-    """A row for each network, a column for each contender, and numba's ratio to each rival."""
+    """A row for each network, a column for each contender, and its ratio to numba."""
     names = columns(points)
     table = Table(title=f"Epochs, end to end, batch {points[0].batch}", title_justify="left")
     table.add_column("network")
@@ -91,8 +92,8 @@ def epoch_table(points: Sequence[PeersPoint]) -> Table:
 
 
 def summary_table(measurement: Measurement) -> Table:
-    """Geometric means of ratios, and the worst points."""
-    table = Table(title=f"How many times as fast {OURS} is (and step / yardstick)", title_justify="left")
+    """Geometric means of ratios, and the worst cases."""
+    table = Table(title=f"Times divided by {OURS}'s (and step / yardstick)", title_justify="left")
     table.add_column("against")
     for title in ("geometric mean", "points", "worst"):
         table.add_column(title, justify="right")
@@ -129,19 +130,19 @@ def speed(result: Result | None, rows: int) -> Text:
 
 
 def verdict(ratio: analysis.Ratio | None) -> Text:
-    """A ratio, coloured, and said where it is a tie."""
+    """A coloured ratio, marked if it is a tie."""
     if ratio is None:
         return Text()
     return Text(f"{ratio.value:.2f}×" + " tie" * ratio.tie, style=STYLES[ratio.verdict])
 
 
 def number(value: float) -> str:
-    """Three digits or more."""
+    """A number with at least three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def faults(measurement: Measurement) -> list[str]:
-    """What went wrong, a line each."""
+    """The faults, one per line."""
     return [
         f"FAULT {name}, {point.measure} of {point.network}, batch {point.batch}: {result.fault}"
         for point in measurement.points

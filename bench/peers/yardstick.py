@@ -1,8 +1,8 @@
-"""No contender but a yardstick: the matrix products of a step, and one pass over the optimizer's memory.
+"""The reference workload: the matrix products of a step, and one pass over the optimizer's memory.
 
 The products go through NumPy's BLAS on preallocated arrays: every layer's forward product and weight gradient, and
 every layer's input gradient but the first's. The pass reads p, g, m and v and writes p, m and v, in place and without
-arithmetic. Both are called from Python. It is no lower bound: products in blocks, called from compiled code, beat it.
+arithmetic. Both are called from Python. It is not a lower bound: compiled code with blocked products can be faster.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class YardstickContender(Contender):
 
 
 class Bare(ContenderSteps):
-    """Products and memory streams of a step."""
+    """Products and memory passes of a step."""
 
     def __init__(self, network: DenseNetwork, layers: Weights, x: np.ndarray) -> None:
         rows, generator = len(x), np.random.default_rng(0)

@@ -1,1 +1,1 @@
-"""Estimators that keep scikit-learn's conventions, trained by this library's plans."""
+"""Estimators that follow scikit-learn's conventions, trained by this library's plans."""

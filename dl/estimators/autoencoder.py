@@ -20,11 +20,10 @@ from .descent import PenalizedLoss
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron):
-    """A network that learns to give back its input through a narrow layer, the code (Hinton and Salakhutdinov 2006).
+    """A network that learns to reconstruct its input from a narrow layer, the code (Hinton and Salakhutdinov 2006).
 
-    Hidden layers lead from the features to the code, and the same widths backwards to the features. The code and the
-    output have no activation; the squared error is minimised. Parameters that are not listed are those of
-    `MLPRegressor`.
+    The encoder has the hidden layers, and the decoder mirrors them. The code and the output have no activation. The
+    squared error is minimised. All other parameters are those of `MLPRegressor`.
 
     Parameters
     ----------
@@ -82,12 +81,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         self.dropout = dropout
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Trains on X (rows, features); y is not looked at."""
+        """Trains on X (rows, features); y is ignored."""
         return self._fit_rows(X, incremental=False)
 
     @available_if(goes_stepwise)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """One epoch more on X."""
+        """Trains for one more epoch on X."""
         return self._fit_rows(X, incremental=True)
 
     def transform(self, X: Any) -> np.ndarray:
@@ -95,12 +94,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         return self._outputs(X, 0, self._middle)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """What codes X (rows, n_components) are decoded to: (rows, features).
+        """Decodes codes X (rows, n_components): (rows, features).
 
         Raises
         ------
         ShapeError
-            The codes have another width.
+            The codes have the wrong width.
         """
         check_is_fitted(self)
         X = check_array(native(X), dtype=self.coefs_[0].dtype, order="C")
@@ -109,7 +108,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         return self._outputs(X, self._middle)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """R² of the rows that come back, averaged over features; 1 is the best."""
+        """R² of the reconstruction, averaged over features; 1 is best."""
         answers = self._outputs(X)
         return float(r2_score(check_array(native(X), order="C"), answers))
 

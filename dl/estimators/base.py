@@ -1,4 +1,4 @@
-"""What the estimators share: parameters, initial weights, epochs until nothing improves, and forward passes."""
+"""The base of the estimators: parameters, initial weights, training and forward passes."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from .optimizers import solver
 
 
 def goes_stepwise(estimator: Any) -> bool:
-    """Whether the solver goes step by step, as `partial_fit` needs it."""
+    """Whether the solver is stochastic, which `partial_fit` needs."""
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit needs solver 'adam' or 'sgd'; solver is 'lbfgs'")
     return True
 
 
 class TrainingInterrupted(UserWarning):
-    """Ctrl-C ended a fit early; the estimator keeps the weights that it had by then."""
+    """Ctrl-C ended a fit early; the estimator keeps its current weights."""
 
 
 class Perceptron(BaseEstimator):
     """Base of the estimators; parameters and attributes are scikit-learn's, see `docs/scikit-learn.md`.
 
-    A subclass says what it is given as targets, what it minimises (`_objective`), how it answers and how it is scored.
+    A subclass defines the targets, the objective (`_objective`), the predictions and the score.
     """
 
     _checks: ClassVar[dict[str, checks.Check]] = checks.COMMON
@@ -94,7 +94,7 @@ class Perceptron(BaseEstimator):
     # fitting
 
     def _first(self, incremental: bool) -> bool:
-        """Whether the weights begin anew; checks the parameters."""
+        """Checks the parameters; returns whether to start from new weights."""
         checks.check(self, self._checks)
         if self.early_stopping and incremental:
             raise ConfigurationError("partial_fit does not support early_stopping=True")
@@ -103,7 +103,7 @@ class Perceptron(BaseEstimator):
         return not hasattr(self, "coefs_") or not (self.warm_start or incremental)
 
     def _dtypes(self, first: bool) -> Any:
-        """The dtypes in which x is taken: that of the parameter, of the weights there are, or its own."""
+        """The accepted dtypes of x: that of the parameter `dtype`, of the existing weights, or its own."""
         if not first:
             return self.coefs_[0].dtype
         return (np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype)
@@ -159,7 +159,7 @@ class Perceptron(BaseEstimator):
         self._descend(network, backend, x, targets, rows, held, weights, random, incremental)
 
     def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:
-        """Draws weights and biases as scikit-learn does: uniform by Glorot and Bengio (2010)."""
+        """Draws weights and biases as scikit-learn does (Glorot and Bengio 2010, uniform)."""
         self.coefs_, self.intercepts_ = [], []
         for inputs, outputs in shapes:
             bound = math.sqrt((2 if self.activation == "logistic" else 6) / (inputs + outputs))
@@ -168,7 +168,7 @@ class Perceptron(BaseEstimator):
         self._forget(len(shapes) + 1, shapes[-1][1])
 
     def _forget(self, layers: int, outputs: int) -> None:
-        """Sets what is reported of a fit to its beginning."""
+        """Resets the reported attributes of a fit."""
         self.n_layers_, self.n_outputs_ = layers, outputs
         self.n_iter_ = self.t_ = 0
         self._best: tuple[list[np.ndarray], list[np.ndarray]] | None = None
@@ -187,7 +187,7 @@ class Perceptron(BaseEstimator):
         return not hasattr(self, "loss_curve_") or (self.best_loss_ is None) != self.early_stopping
 
     def _split(self, targets: np.ndarray, outputs: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-        """Rows for training and validation; stratified, as in scikit-learn, where there is one output of classes."""
+        """Rows for training and validation; stratified as in scikit-learn, if there is one output of classes."""
         stratify = targets if outputs == 1 and self._classifies else None
         parts = train_test_split(
             np.arange(len(targets)), random_state=random, test_size=self.validation_fraction, stratify=stratify
@@ -212,7 +212,7 @@ class Perceptron(BaseEstimator):
         random: np.random.RandomState,
         incremental: bool,
     ) -> None:
-        """Epochs of a stochastic solver, until nothing improves."""
+        """Runs epochs of a stochastic solver until nothing improves."""
         n = len(rows)
         data, weighing = Dataset(x, targets), weights
         if held is not None:
@@ -280,13 +280,13 @@ class Perceptron(BaseEstimator):
         return min(int(self.batch_size), rows)
 
     def _watch_loss(self, loss: float) -> None:
-        """Notes whether the training loss is better than the best by `tol`."""
+        """Records whether the training loss has improved by `tol`."""
         assert self.best_loss_ is not None
         self._no_improvement = self._no_improvement + 1 if loss > self.best_loss_ - self.tol else 0
         self.best_loss_ = min(self.best_loss_, loss)
 
     def _watch_score(self, score: float, network: Network) -> None:
-        """Notes whether the validation score is better than the best by `tol`, and keeps the best weights."""
+        """Records whether the validation score has improved by `tol`, and keeps the best weights."""
         assert self.best_validation_score_ is not None and self.validation_scores_ is not None
         self.validation_scores_.append(score)
         self._say(f"Validation score: {score:f}")
@@ -319,7 +319,7 @@ class Perceptron(BaseEstimator):
 
     @underflowing
     def _outputs(self, X: Any, first: int = 0, last: int | None = None) -> np.ndarray:
-        """What layers `first` to `last` make of rows X, which are checked."""
+        """The outputs of layers `first` to `last` for rows X, which are checked."""
         check_is_fitted(self)
         if first == 0:
             X = validate_data(self, native(X), dtype=self.coefs_[0].dtype, order="C", reset=False)

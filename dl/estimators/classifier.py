@@ -1,4 +1,4 @@
-"""What the classifiers share: classes in, classes and probabilities out."""
+"""The base of the classifiers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .labels import Labels
 
 
 class NetworkClassifier(ClassifierMixin, Perceptron):
-    """Base of the classifiers: two classes, several, or several labels a row."""
+    """Base of the classifiers, for binary, multiclass and multilabel targets."""
 
     _classifies: ClassVar[bool] = True
     class_weight: Any = None
@@ -31,7 +31,7 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
 
     @available_if(goes_stepwise)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """One epoch more on X and y; `classes` are all that will come, named at the first call."""
+        """Trains for one more epoch on X and y; the first call must give all `classes`."""
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ConfigurationError(
                 "class_weight 'balanced' needs all rows, and partial_fit sees some; give the weights as a dict of "
@@ -78,7 +78,7 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
         return self
 
     def _class_weights(self, y: np.ndarray, weights: np.ndarray | None, dtype: np.dtype) -> np.ndarray | None:
-        """The rows' weights, times those of their classes where there are such."""
+        """The sample weights, multiplied by the class weights if there are any."""
         given = self.class_weight
         if given is None:
             return weights

@@ -1,4 +1,4 @@
-"""Epochs of the library's training step by scikit-learn's rules: its order of rows, its penalty, its learning rate."""
+"""Epochs by scikit-learn's rules: its row order, its penalty, its learning rates."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..step.spec import StepSpec
 from ..step.state import TrainingState
 from ..step.stepper import Stepper
 
-STRIDE, LOOKS = 8, 16  # the penalty is seen every so many steps, or so often an epoch; between, it moves along a line
+STRIDE, LOOKS = 8, 16  # the penalty is computed every so many steps, or so often per epoch; interpolated between
 
 
 @dataclass(frozen=True)
 class PenalizedLoss:
-    """What is minimised: a loss in scikit-learn's scale, and the penalty alpha / 2 · Σ weights² / rows.
+    """The objective: a loss in scikit-learn's scale plus the penalty alpha / 2 · Σ weights² / rows.
 
     Parameters
     ----------
     loss : of the library.
-    gradient : what its gradient is multiplied with, so that it is scikit-learn's.
-    report : likewise its value.
+    gradient : factor from the library's gradient to scikit-learn's.
+    report : factor from the library's loss to scikit-learn's.
     alpha : strength of the penalty.
     """
 
@@ -40,7 +40,7 @@ class PenalizedLoss:
 
 
 class Descent:
-    """Runs epochs on resident data; everything that a later run needs is in `pack`.
+    """Runs epochs on resident data; `pack` returns everything that a later run needs.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Descent:
 
     @quietly
     def epoch(self, order: np.ndarray) -> float:
-        """One pass over the rows in this order; the mean over its batches' objectives."""
+        """Runs one epoch in this row order; returns the mean of the batches' objectives."""
         state, rows = self.state, self.data.rows
         self.data.order[...] = self.backend.asarray(order)
         state.begin_epoch()
@@ -101,11 +101,11 @@ class Descent:
         self.stopped = True
 
     def failed(self) -> bool:
-        """Whether a loss was not finite; no update has followed it."""
+        """Whether a loss was not finite; no update was made after it."""
         return self.state.failed_step() >= 0
 
     def slow(self, factor: float) -> None:
-        """Multiplies the learning rate; a velocity, which is kept without it, goes on as fast as before."""
+        """Multiplies the learning rate; the velocity is rescaled, so that rate · velocity does not change."""
         self.rate *= factor
         if "velocity" in self.state.slots:
             self.state.slots["velocity"][...] /= factor
@@ -115,23 +115,23 @@ class Descent:
         return {name: value for name, value in self.state.pack().items() if name.startswith("optimizer.")}
 
     def unpack(self, tensors: dict[str, np.ndarray], step: int, rate: float) -> None:
-        """Goes on where `pack` was called, with the weights that the model has."""
+        """Restores the result of `pack`; the model keeps its weights."""
         mine = {name: value for name, value in self.state.pack().items() if name not in tensors}
         self.state.unpack({**mine, **tensors}, step, 0)
         self.rate = rate
 
     def _weight(self, rows: np.ndarray) -> float:
-        """The weights of some rows together; without weights, each has 1."""
+        """The sum of the weights of some rows; without weights, their number."""
         return float(len(rows) if self._row_weights is None else self._row_weights[rows].sum())
 
     def _square(self) -> float:
-        """The sum of all weights' squares; 0 if nothing is penalised. A look at the device."""
+        """The sum of the squared weights; 0 if there is no penalty. Reads from the device."""
         if not self.objective.alpha:
             return 0.0
         return float((self._weights * self._weights).sum())
 
     def _scale(self, rate: float, decay: float, gradient: float) -> None:
-        """Sets what optimizers read at each step: learning rate and decay of every range, and the gradient's factor."""
+        """Sets the values that optimizers read at each step: learning rates, decays and the gradient's factor."""
         if self._set != (rate, decay, gradient):
             factors: Any = [(rate, decay * part.decayed) for part in self.state.arena.ranges]
             self.state.shared["factors"][...] = self.backend.asarray(np.array(factors, self.state.arena.dtype))

@@ -1,4 +1,4 @@
-"""Classes as targets of a network, and outputs as classes: two, several, or several labels a row."""
+"""Encodes classes as targets, and decodes outputs: binary, multiclass and multilabel."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..losses.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
 
 @dataclass(frozen=True)
 class Labels:
-    """What the targets of a classifier hold.
+    """The kind of a classifier's targets, and its classes.
 
     Parameters
     ----------
-    kind : ``"binary"``, one output for two classes; ``"multiclass"``, an output a class; ``"multilabel"``, an output
-        a label.
+    kind : ``"binary"``, one output for two classes; ``"multiclass"``, one output per class; ``"multilabel"``, one
+        output per label.
     classes : sorted classes (k,), or the labels' numbers.
     """
 
@@ -29,7 +29,7 @@ class Labels:
 
     @staticmethod
     def of(y: Any, classes: Any = None) -> Labels:
-        """The labels of y, where `classes` names all that may come.
+        """The labels of y; `classes`, if given, lists all possible classes.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Minimisation over all rows at once by L-BFGS (Liu and Nocedal 1989), SciPy's, on the plan's loss and gradient."""
+"""Minimisation over all rows by SciPy's L-BFGS (Liu and Nocedal 1989), with the plan's loss and gradient."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def minimize(
 ) -> tuple[float, int]:
     """Moves the model's weights to a minimum; returns the objective there and the number of iterations.
 
-    `weights` are those of the rows, (rows,), or None; `options` those of SciPy's method ``"L-BFGS-B"``.
+    `weights` are the sample weights (rows,), or None; `options` are those of SciPy's method ``"L-BFGS-B"``.
     """
     from scipy.optimize import minimize as run
     from sklearn.exceptions import ConvergenceWarning

@@ -1,4 +1,4 @@
-"""Logistic regression: a network without hidden layers, whose minimum is one."""
+"""Logistic regression: a network without hidden layers, which has a unique minimum."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .classifier import NetworkClassifier
 class LogisticRegression(NetworkClassifier):
     """Logistic regression with an L2 penalty: binary, multinomial, or one for each label.
 
-    It minimises C · Σ losses + Σ weights² / 2, as ``sklearn.linear_model.LogisticRegression`` does, whose parameters
-    these are as far as they are there.
+    It minimises C · Σ losses + Σ weights² / 2, as ``sklearn.linear_model.LogisticRegression`` does. The parameters have
+    the same names and meanings.
 
     Parameters
     ----------
     C : inverse strength of the penalty, above 0.
-    tol : of the gradient with solver ``"lbfgs"``, else of the loss.
-    fit_intercept : whether there are intercepts, which are not penalised.
-    class_weight : factors of the rows' weights, ``{class: factor}`` or ``"balanced"``, or None.
-    random_state : order of rows with solvers ``"adam"`` and ``"sgd"``.
-    solver : ``"lbfgs"``, on all rows at once, or ``"adam"`` or ``"sgd"``, on batches, which also have `partial_fit`.
-    max_iter : iterations, or epochs.
-    warm_start : begins at the weights that there are.
+    tol : tolerance of the gradient with solver ``"lbfgs"``, otherwise of the loss.
+    fit_intercept : whether to add intercepts, which are not penalised.
+    class_weight : factors of the sample weights, ``{class: factor}`` or ``"balanced"``, or None.
+    random_state : determines the row order with solvers ``"adam"`` and ``"sgd"``.
+    solver : ``"lbfgs"`` uses all rows at once; ``"adam"`` and ``"sgd"`` use batches and support `partial_fit`.
+    max_iter : maximum number of iterations, or of epochs.
+    warm_start : start from the existing weights.
     batch_size, learning_rate_init, n_iter_no_change, backend, dtype : as in `MLPClassifier`.
     """
 
@@ -85,6 +85,6 @@ class LogisticRegression(NetworkClassifier):
         return self.intercepts_[0]
 
     def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:
-        """All weights begin at 0: there is one minimum."""
+        """All weights start at 0, because there is only one minimum."""
         self.coefs_, self.intercepts_ = [np.zeros(shapes[0], dtype)], [np.zeros(shapes[0][1], dtype)]
         self._forget(2, shapes[0][1])

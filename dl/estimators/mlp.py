@@ -1,4 +1,4 @@
-"""Multilayer perceptrons for classification and regression, in place of scikit-learn's."""
+"""Multilayer perceptrons for classification and regression, compatible with scikit-learn's."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from .descent import PenalizedLoss
 
 
 class MLPClassifier(NetworkClassifier):
-    """A multilayer perceptron that classifies: two classes, several, or several labels a row.
+    """A multilayer perceptron for binary, multiclass and multilabel classification.
 
-    Parameters and attributes are those of ``sklearn.neural_network.MLPClassifier``; beyond them
+    Parameters and attributes are those of ``sklearn.neural_network.MLPClassifier``, and in addition:
 
     Parameters
     ----------
-    backend : where it trains and predicts; ``"auto"``, or a name of `gearshift.backends.available`.
-    dtype : ``"float32"`` or ``"float64"``; ``"auto"`` is that of X, which is float64 unless X is float32.
-    dropout : probability with which a hidden unit is left out of a training step, from 0 to below 1.
-    class_weight : factors of the rows' weights, ``{class: factor}`` or ``"balanced"``, or None.
+    backend : backend for training and prediction; ``"auto"``, or a name of `gearshift.backends.available`.
+    dtype : ``"float32"`` or ``"float64"``; ``"auto"`` is float32 if X is float32, otherwise float64.
+    dropout : dropout rate of the hidden units in training, at least 0 and below 1.
+    class_weight : factors of the sample weights, ``{class: factor}`` or ``"balanced"``, or None.
 
     Attributes
     ----------
@@ -97,10 +97,10 @@ class MLPClassifier(NetworkClassifier):
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
-    """A multilayer perceptron that predicts one value a row, or several.
+    """A multilayer perceptron for regression with one or several targets.
 
-    Parameters and attributes are those of ``sklearn.neural_network.MLPRegressor``, and those that `MLPClassifier`
-    has beyond scikit-learn's.
+    Parameters and attributes are those of ``sklearn.neural_network.MLPRegressor``, and in addition `backend`, `dtype`
+    and `dropout` of `MLPClassifier`.
     """
 
     _checks: ClassVar[dict[str, checks.Check]] = {"loss": checks.one_of("squared_error"), **checks.COMMON}
@@ -170,11 +170,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     @available_if(goes_stepwise)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """One epoch more on X and y."""
+        """Trains for one more epoch on X and y."""
         return self._fit_values(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The values of each row: (rows,), or (rows, outputs) where there are several."""
+        """The predictions for each row: (rows,), or (rows, outputs) with several targets."""
         outputs = self._outputs(X)
         return outputs.reshape(-1) if self.n_outputs_ == 1 else outputs
 

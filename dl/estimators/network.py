@@ -1,4 +1,4 @@
-"""A multilayer perceptron as scikit-learn's users see it: `coefs_`, `intercepts_` and names of activations."""
+"""A multilayer perceptron in scikit-learn's terms: `coefs_`, `intercepts_` and names of activations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LAYERS: dict[str, type[Layer] | None] = {"identity": None, "logistic": Sigmoid,
 
 @dataclass
 class Network:
-    """Weights and activations of a perceptron, on the host.
+    """Weights and activations of an MLP, on the host.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Network:
         return Sequential(*layers, dtype=self.coefs[0].dtype.name)
 
     def take(self, model: Sequential) -> None:
-        """Copies a model's weights back, in place of those before."""
+        """Replaces the weights by copies of a model's."""
         linear = [layer for layer in model if isinstance(layer, Linear)]
         self.coefs[:] = [np.array(layer.weight.numpy()) for layer in linear]
         if self.intercepts is not None:
@@ -56,7 +56,7 @@ class Network:
 
     @np.errstate(under="ignore")
     def forward(self, backend: Backend, x: np.ndarray, first: int = 0, last: int | None = None) -> np.ndarray:
-        """What layers `first` to `last` make of x (rows, features), on the host."""
+        """The outputs of layers `first` to `last` for x (rows, features), on the host."""
         coefs = self.coefs[first:last]
         output = np.empty((len(x), coefs[-1].shape[1]), coefs[-1].dtype)
         resident = [backend.asarray(coef) for coef in coefs]

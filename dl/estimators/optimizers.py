@@ -18,7 +18,7 @@ class UncorrectedEpsilonAdam(Adam, named=False):
 def solver(
     name: str, rate: float, momentum: float, nesterov: bool, betas: tuple[float, float], eps: float
 ) -> Optimizer:
-    """The optimizer of solver ``"adam"`` or ``"sgd"``; Nesterov's form needs momentum."""
+    """The optimizer of solver ``"adam"`` or ``"sgd"``; Nesterov's variant needs momentum."""
     if name == "adam":
         return UncorrectedEpsilonAdam(rate, betas, eps)
     return SGD(rate, momentum, nesterov=nesterov and momentum > 0)

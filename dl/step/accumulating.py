@@ -1,4 +1,4 @@
-"""Minibatches taken in parts, whose gradients are added up: as large a batch in a part of the memory."""
+"""Gradient accumulation: minibatches are processed in parts to save memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .plan import TICK, Plan, quietly
 
 
 class AccumulatingPlan(Plan):
-    """Runs training steps in `parts`; activations are kept for one part only.
+    """Runs training steps in `parts`, with memory for the activations of one part only.
 
-    The gradient is the same mean over all rows of the batch, and one update follows. Batch normalisation, and the
-    batch's means of `KLSparsity`, are each part's own, and dropout has one mask for all parts of a step.
+    The gradient is the mean over all rows of the batch, followed by one update. Batch normalisation and the batch
+    means of `KLSparsity` use each part separately. Dropout has one mask for all parts of a step.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class AccumulatingPlan(Plan):
         return layer
 
     def _parts(self, rows: int) -> Iterator[tuple[bool, int]]:
-        """Whether a part is the first, and its rows, with the cursor at its beginning."""
+        """Yields, for each part, whether it is the first, and its rows; the cursor is set to its start."""
         counters = self._shared["counters"]
         for start in range(0, rows, self.part):
             if start:

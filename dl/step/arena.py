@@ -1,8 +1,7 @@
 """All parameters of a model in one contiguous buffer, and buffers of the same layout for gradients and states.
 
-One launch over one buffer then updates everything. Parameters are ordered by group, and in each decayed first, then
-not decayed, so that "decay weights only" is two ranges a group; each starts on a 256-byte boundary and the padding
-stays zero.
+One launch then updates all parameters. They are ordered by group. Within a group, parameters with weight decay come
+first, so each group has at most two ranges. Ranges start on a 256-byte boundary, and the padding stays zero.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ..turns import Turns, at_rest
 if TYPE_CHECKING:
     from ..layers.base import Parameter
 
-BOUNDARY = 256  # bytes: what vector loads and memory transactions of any GPU want
+BOUNDARY = 256  # bytes: alignment for vector loads and memory transactions of all GPUs
 
 
 def padded(size: int, dtype: str | np.dtype) -> int:
@@ -29,17 +28,17 @@ def padded(size: int, dtype: str | np.dtype) -> int:
 
 
 class Range(NamedTuple):
-    """A stretch of the buffer whose elements are updated alike."""
+    """A range of the buffer whose elements are updated alike."""
 
     start: int
     stop: int
     decayed: bool
     group: int
-    """The number of its group; that of parameters in no group is the number of groups."""
+    """The index of the group; for parameters in no group, the number of groups."""
 
 
 class Place:
-    """Stands for an arena where its parameters are told whose they are: with the arena, each would keep the other."""
+    """The owner of parameters, in place of the arena itself, to avoid a reference cycle."""
 
     def __init__(self, backend: Backend, turns: Turns | None) -> None:
         self.backend, self.turns = backend, turns
@@ -52,15 +51,15 @@ class Arena:
     ----------
     backend : where the buffers live.
     dtype : of the parameters.
-    parameters : with names and values, which are copied in; `attach` makes them live here.
-    groups : parameters with rates of their own, which get ranges of their own.
-    copy : dtype of the low-precision copy that products read; None makes none.
-    turns : held by whoever trains the parameters.
+    parameters : parameters with names and values, which are copied; `attach` makes them views of the buffer.
+    groups : parameters with a separate learning rate, which get separate ranges.
+    copy : dtype of a low-precision copy for products, or None.
+    turns : the lock held while the parameters are trained.
 
     Attributes
     ----------
-    copy : the copy, laid out as `values`; who begins to run plans refreshes it, from then on updates write it.
-    ranges : the trained parameters' stretches of the buffer, in its order.
+    copy : the low-precision copy in the layout of `values`; refresh it before running plans, then updates write it.
+    ranges : the ranges of the trained parameters, in the order of the buffer.
     """
 
     def __init__(
@@ -103,14 +102,14 @@ class Arena:
                 self._take(parameter)
 
     def attach(self) -> None:
-        """Makes every parameter's array a view of `values`; takes in those that were set elsewhere meanwhile."""
+        """Makes every parameter's array a view of `values`; first copies arrays that were replaced meanwhile."""
         for parameter in self.parameters:
             if parameter.owner is not self._place:
                 self._take(parameter)
                 parameter.array, parameter.owner = self.view(self.values, parameter), self._place
 
     def refresh(self) -> None:
-        """Makes the low-precision copy, where there is one, that of the present values."""
+        """Updates the low-precision copy, if there is one."""
         if self.copy is not None:
             with np.errstate(over="ignore"):  # such weights end in a loss that is reported
                 self.copy[...] = self.values
@@ -125,7 +124,7 @@ class Arena:
 
     @property
     def gradients(self) -> Any:
-        """The gradients, laid out as `trained`; allocated at first need."""
+        """The gradients in the layout of `trained`; allocated when first needed."""
         if self._gradients is None:
             self._gradients = self.zeros()
         return self._gradients
@@ -135,11 +134,11 @@ class Arena:
         return self.backend.zeros(self.size, self.dtype)
 
     def view(self, buffer: Any, parameter: Parameter) -> Any:
-        """The parameter's place in a buffer, in its shape."""
+        """The view of a buffer that belongs to a parameter, in its shape."""
         return buffer[self._slices[parameter.name]].reshape(parameter.shape)
 
     def offset(self, name: str) -> int:
-        """Where a parameter begins in a buffer, in elements."""
+        """The offset of a parameter in a buffer, in elements."""
         return self._slices[name].start
 
     def range_of(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""A step that is launched as one: captured once, replayed ever after, several steps at a time."""
+"""Steps as CUDA graphs: captured once, then replayed, several steps at a time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from ...backends import Backend
 from ..graph.graph import Node
 
-WARM_UP = 2  # steps launched call by call before a capture: by then kernels are loaded and libraries have chosen
+WARM_UP = 2  # steps launched call by call before a capture, so that kernels are loaded and libraries initialised
 TOGETHER = 16  # steps that one launch holds where so many are asked for
 
 
 class Steps:
     """The steps of one batch size. Every step reads counters that the step before has advanced, so all are alike.
 
-    Where the backend can capture, a few first steps are launched call by call, then graphs take their place. A
-    capture that fails leaves everything as it was, and says so once. Results are the same bits either way.
+    If the backend supports capture, the first steps are launched call by call, and then graphs are replayed. If a
+    capture fails, steps are launched call by call, and one warning says so. Results are bit-identical either way.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Steps:
         self._eager = 0 if backend.captures else -1  # steps launched call by call; -1 when that will not change
 
     def run(self, most: int) -> int:
-        """Starts up to `most` steps and returns how many."""
+        """Starts up to `most` steps; returns how many."""
         if self._eager >= WARM_UP:
             self._capture()
         steps, launch = next((steps, launch) for steps, launch in self._launches.items() if steps <= most)
@@ -46,7 +46,7 @@ class Steps:
 
     @property
     def captured(self) -> bool:
-        """Whether steps are replayed."""
+        """Whether steps are replayed from graphs."""
         return len(self._launches) > 1
 
     def _capture(self) -> None:

@@ -1,4 +1,4 @@
-"""What the operations of a step cost at the least: floating-point operations, bytes, launches."""
+"""The minimum cost of the operations of a step: floating-point operations, bytes, launches."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ WAIT = "wait"  # the threads of a fused step wait for each other
 
 @dataclass(frozen=True)
 class Cost:
-    """What one operation of a step costs at the least.
+    """The minimum cost of one operation of a step.
 
     Attributes
     ----------
     operation, layer, phase : which operation it is.
     flops : floating-point operations.
     read, written : bytes.
-    in_place : whether what is written is read before, at the same place.
+    in_place : whether the written elements are read first.
     product : which of a layer's matrix products it is; empty for other operations.
-    launches : of its own kind.
+    launches : number of launches.
     """
 
     operation: str
@@ -60,7 +60,7 @@ class Product:
 
 
 def cost_of(node: Node, arrays: Sequence[Any], in_place: bool) -> Cost:
-    """What an operation costs with these arrays."""
+    """The cost of an operation with these arrays."""
     operation = node.operation
     sizes = [0 if place in operation.scratch else array.nbytes for place, array in enumerate(arrays)]
     read, written = sum(sizes[: len(node.inputs)]), sum(sizes[len(node.inputs) :])
@@ -71,7 +71,7 @@ def cost_of(node: Node, arrays: Sequence[Any], in_place: bool) -> Cost:
 
 
 def product_of(node: Node) -> str:
-    """Which of a layer's products an operation is or contains; empty for other operations."""
+    """The name of the layer's product that an operation is or contains; empty for other operations."""
     if not node.operation.product and node.operation.parts is None:
         return ""
     if node.phase == "forward":

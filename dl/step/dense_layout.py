@@ -1,4 +1,4 @@
-"""Where the arrays of a fused MLP lie in the memory that one compiled call is given."""
+"""The memory layout of a fused MLP: where its arrays lie in the buffers of the compiled call."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class DenseLayer:
 
 
 class Layout:
-    """Where everything begins: the rows of `dense_chain.steps`' `layers`, and the sizes of what it writes.
+    """The offsets of all arrays: the rows of `layers` of `dense_chain.steps`, and the sizes of its buffers.
 
-    With `several` blocks in a batch, gradients are added up over them. `gap` elements stay unused between what lies
-    in `work`: a test looks whether they do.
+    With `several` blocks in a batch, gradients are added up over them. `gap` elements between the arrays in `work` stay
+    unused; a test checks this.
 
     Attributes
     ----------
     layers : int64 (layers, fields of `LayerPlaces`).
     size : elements of `work`.
-    scratch : elements of a thread's scratch.
-    panels : words that a matrix unit's operands are split to, on each thread.
+    scratch : elements of a thread's scratch buffer.
+    panels : words per thread for the split operands of the matrix unit.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Layout:
 
 
 class BytesAsIntegers:
-    """A batch of bytes as integers about 0, see `dense_parts.Integers`: half the work of a product on a matrix unit."""
+    """A batch of bytes as centred integers (see `dense_parts.Integers`), which halves the work on a matrix unit."""
 
     def __init__(self, parts: int, rows: int, width: int, mean: Any, scale: Any) -> None:
         share = -(-width // parts) + dense_parts.GRAIN
@@ -98,7 +98,7 @@ class BytesAsIntegers:
         self.scale = np.ones(width + matrix_unit.DEEP, np.float32)  # with room for what is read behind the last
 
     def integers(self) -> Integers:
-        """The arrays, for the standardisation as it is now."""
+        """The arrays, computed from the current standardisation."""
         if self.mean.size:
             np.rint(self.mean, out=self.shift)
             np.clip(self.shift, 0, 255, out=self.shift)
@@ -122,5 +122,5 @@ def _whole(n: int) -> int:
 
 
 def _odd(n: int) -> int:
-    """At least n, in an odd number of cache lines: rows an even number apart meet in few places of a cache."""
+    """Rounds n up to an odd number of cache lines, so that rows map to different cache sets."""
     return (-(-n // 16) | 1) * 16

@@ -1,4 +1,4 @@
-"""What keeps a graph from running as one compiled loop (see `dense_chain`), said as a user would name it."""
+"""What prevents a graph from running as one compiled loop (see `dense_chain`), in the user's terms."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Obstacle:
 
     Parameters
     ----------
-    what : in words, as ``"sample weights"``.
-    layer : the path of the layer that it belongs to, as ``"2"``; empty if it is no layer's.
+    what : a description, such as ``"sample weights"``.
+    layer : the path of its layer, such as ``"2"``; empty if it does not belong to a layer.
     """
 
     what: str
@@ -45,8 +45,8 @@ class Obstacle:
 def obstacle(graph: Graph) -> Obstacle | None:
     """The first part of the graph that the compiled loop does not cover; None if it covers the whole graph.
 
-    It covers graphs that gather a batch, multiply, add biases and apply activations layer after layer, and score, and,
-    in training, go back the same way and update.
+    The loop covers graphs that gather a batch, apply Linear layers and activations in sequence, and compute the loss;
+    in training, also the backward pass and the update.
     """
     phases: dict[str, list[Node]] = {name: [] for name in ("load", "forward", "tally", "backward", "update")}
     for node in graph.nodes:
@@ -74,7 +74,7 @@ def _in_load(nodes: list[Node]) -> Obstacle | None:
 
 
 def _in_forward(nodes: list[Node], x: Node, target: Node) -> Obstacle | None:
-    """Each node reads what the one before wrote; products, biases and activations, then the loss."""
+    """Checks that the nodes form a sequence: products, biases and activations, then the loss."""
     if not nodes:
         return Obstacle("a graph without a loss")
     value, seen = x.outputs[0], set[Value]()

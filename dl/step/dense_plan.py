@@ -1,7 +1,7 @@
-"""The plan of a fused MLP: whole steps on all cores in one call, where the backend compiles loops.
+"""The plan of a fused MLP: many steps on all cores in one compiled call, on backends that compile loops.
 
-A graph is a fused MLP if it loads a batch, multiplies, adds biases and applies activations layer after layer, computes
-losses, and, in training, goes back the same way and updates. Any other graph runs on a `Plan`.
+A graph is a fused MLP if it loads a batch, applies Linear layers and activations in sequence and computes the loss; in
+training, also the backward pass and the update. Any other graph runs on a `Plan`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .dense_layout import BytesAsIntegers, Layout
 from .fused_mlp import FusedMLP, recognize
 from .plan import Plan, quietly
 
-BLOCK = 256  # rows of a batch at a time: what keeps a block's activations in a second-level cache of 2 MiB
+BLOCK = 256  # rows of a block: its activations fit into an L2 cache of 2 MiB
 
 
 def plan_of(
@@ -56,7 +56,7 @@ def plan_of(
 
 
 class DensePlan(Plan):
-    """Runs a fused MLP as one compiled loop on a team of threads."""
+    """Runs a fused MLP as one compiled loop on a thread pool."""
 
     kind: Literal["list", "chain"] = "chain"
 
@@ -84,7 +84,7 @@ class DensePlan(Plan):
         self._step_seconds = 0.0
 
     def _allocate(self, layout: Layout, unit: bool) -> None:
-        """The workspace, and what is each thread's own."""
+        """Allocates the workspace and the buffers of each thread."""
         real = self.arena.dtype
         self._layers, self._memory = layout.layers, Memory(self.arena.values, host.aligned_zeros(layout.size, real))
         self._tools = [
@@ -98,7 +98,7 @@ class DensePlan(Plan):
         ]
 
     def _bind_arrays(self, mlp: FusedMLP, bytes_: bool) -> None:
-        """The arrays of the run and of the batch, as the compiled loop is given them."""
+        """The arrays of the run and of the batch, as arguments of the compiled loop."""
         real, empty = self.arena.dtype, np.zeros(0, self.arena.dtype)
         counters, self._totals = self._shared["counters"], self._shared["totals"]
         x = self._arrays(mlp.x)
@@ -122,7 +122,7 @@ class DensePlan(Plan):
 
     @quietly
     def run(self, rows: int, steps: int) -> int:
-        """Runs up to `steps` steps of `rows` rows; returns after at most about `TICK` seconds how many it ran."""
+        """Runs up to `steps` steps of `rows` rows for about `TICK` seconds at most; returns the number of steps."""
         deadline, done = time.perf_counter() + plan.TICK, 0
         while done < steps:
             now = time.perf_counter()
@@ -159,7 +159,7 @@ class DensePlan(Plan):
         self._source.counters[...], self._totals[...] = counters[0], totals[0]
 
     def _integers(self, rows: int) -> Integers:
-        """Those of a batch of so many rows: empty if it is not taken as integers."""
+        """The integers of a batch of `rows` rows; empty if it is not processed as integers."""
         if self._bytes is not None and rows >= matrix_product.FEW:
             return self._bytes.integers()
         none, empty = np.zeros(0, np.int16), np.zeros(0, self.arena.dtype)
@@ -172,11 +172,11 @@ class DensePlan(Plan):
 
     @property
     def short_handed(self) -> bool:
-        """Whether fewer threads than planned run a step for a while, since other programs use the processor."""
+        """Whether fewer threads than planned run a step for now, because other programs use the CPU."""
         return self.threads < min(self._team.threads, self.parts)
 
     def costs(self, rows: int) -> list[Cost]:
-        """What each operation costs, as `Plan.costs`, and how often the threads wait for each other.
+        """The cost of each operation, as `Plan.costs`, and the number of thread synchronisations.
 
         The loop launches nothing, and does not store the gradient of the weights.
         """
@@ -189,7 +189,7 @@ class DensePlan(Plan):
         return [*found, Cost(WAIT, "", "step", launches=self.waits(rows))]
 
     def waits(self, rows: int) -> int:
-        """How often the threads wait for each other in a training step; 0 of one thread."""
+        """The number of thread synchronisations in a training step; 0 with one thread."""
         return 2 * len(self._layers) * math.ceil(rows / self.block) if self.parts > 1 else 0
 
     def products(self, rows: int) -> list[Product]:
@@ -215,7 +215,7 @@ class DensePlan(Plan):
 
 
 def _functions(mlp: FusedMLP, unit: bool, bytes_: bool) -> dict[str, Any]:
-    """What stands in, by name, for functions that the loop calls; what it has no use for is not compiled."""
+    """Replacements, by name, for functions that the loop calls; unused functions are not compiled."""
     functions: dict[str, Any] = {"loss": mlp.loss.operation.loop}
     if unit:
         functions |= UNIT | ({} if bytes_ else NOT_INTEGERS)

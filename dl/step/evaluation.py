@@ -1,4 +1,4 @@
-"""Evaluation and prediction: a model over a data set, and over arrays of the host."""
+"""Evaluation of a model on a data set, and prediction for host arrays."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ class Predictor:
 
 
 def check_categories(graph: Graph, x: Value, data: Dataset) -> None:
-    """Raises an error if the model takes rows of x for numbers of categories, and those of `data` are none."""
+    """Raises an error if the model reads x as category numbers and `data` has other values."""
     if x in graph.categories:
         data.check_categories(graph.categories[x])
 
 
 def check_data(data: Dataset, program: Program, loss: Loss) -> None:
-    """Raises an error if rows or targets do not fit the model and the loss: compiled loops take them as good."""
+    """Raises an error if rows or targets do not fit the model and the loss; compiled loops do not check them."""
     loss.check(data, program.prediction.example_shape)
     check_categories(program.graph, program.x, data)
 

@@ -1,4 +1,4 @@
-"""How a training runs, in a line: as one compiled loop, or operation by operation, and what prevents the loop."""
+"""One line that tells whether training runs as one compiled loop, and if not, what prevents it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def explain(backend: Backend, graph: Graph, model: Layer, loss: Loss, optimizer: Optimizer, accumulate: int = 1) -> str:
-    """How the training steps that `graph` stands for run on the backend."""
+    """How the training steps of `graph` run on the backend."""
     if not compiles(backend):
         return f"training runs operation by operation on backend {backend.name}"
     what = prevents(graph, model, loss, optimizer, accumulate)
@@ -28,7 +28,7 @@ def explain(backend: Backend, graph: Graph, model: Layer, loss: Loss, optimizer:
 def log_what_prevents(
     backend: Backend, graph: Graph, model: Layer, loss: Loss, optimizer: Optimizer, accumulate: int = 1
 ) -> None:
-    """Logs `explain` where the backend has a compiled loop and this training cannot use it."""
+    """Logs `explain` if the backend has a compiled loop and this training cannot use it."""
     if compiles(backend) and prevents(graph, model, loss, optimizer, accumulate):
         logger.info(explain(backend, graph, model, loss, optimizer, accumulate))
 

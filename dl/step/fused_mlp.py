@@ -1,4 +1,4 @@
-"""Recognises a fused MLP: a graph that the compiled loop of plain MLPs can run."""
+"""Detects fused MLPs: graphs that the compiled loop for plain MLPs can run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .dense_obstacle import obstacle
 
 @dataclass
 class FusedMLP:
-    """A graph that is a chain of dense layers: its layers, and the nodes that are no product, bias or activation."""
+    """A sequence of Linear layers: its layers, and the nodes other than products, biases and activations."""
 
     x: Node
     target: Node
@@ -23,7 +23,7 @@ class FusedMLP:
 
 
 def recognize(graph: Graph) -> FusedMLP | None:
-    """The fused MLP that the graph is, or None: `obstacle` says what prevents it."""
+    """The graph as a fused MLP, or None; `obstacle` tells what prevents it."""
     if obstacle(graph) is not None:
         return None
     x, target = (node for node in graph.nodes if node.phase == "load")

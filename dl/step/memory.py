@@ -1,4 +1,4 @@
-"""What training takes of a backend's memory, known before any of it is taken."""
+"""The memory that training needs on a backend, computed before anything is allocated."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ DRAWN = 64  # bytes a row while an epoch's order is drawn: random words, and a s
 
 @dataclass(frozen=True)
 class Demand:
-    """What a `fit` asks of a backend's memory: its programs, each lowered once, and its data.
+    """The memory that a `fit` needs: for its programs, each lowered once, and its data.
 
     Parameters
     ----------
-    data, validation : the training data, and those that are evaluated after each epoch.
+    data, validation : the training data and the validation data.
     training, evaluation : the programs of a step and of an evaluation.
-    evaluation_rows : rows of a batch of evaluation at the least.
+    evaluation_rows : minimum rows of an evaluation batch.
     """
 
     spec: StepSpec
@@ -53,10 +53,10 @@ class Demand:
         return cls(spec, backend, data, validation, step, held_out, evaluation_rows)
 
     def bytes(self, batch_size: int, streamed: bool = False) -> dict[str, int]:
-        """Bytes by what they are for, in training with batches of `batch_size` rows.
+        """Bytes by purpose, in training with batches of `batch_size` rows.
 
-        Data count where the backend must copy them; `streamed`, two blocks of them and the order. What libraries
-        keep for themselves does not count.
+        Data count if the backend must copy them. If `streamed`, only two blocks and the row order count. Memory that
+        libraries allocate is not included.
         """
         spec, rows = self.spec, min(batch_size, len(self.data))
         trained, others = spec.elements(), spec.elements(trained=False)
@@ -78,14 +78,14 @@ class Demand:
         return stated
 
     def must_stream(self, batch_size: int, *, started: bool) -> bool:
-        """Whether the run fits only with its data on the host; nothing is allocated.
+        """Whether the run fits only if its data stay on the host; nothing is allocated.
 
-        `started` says that the parameters and the optimizer's states are there already.
+        `started` tells that the parameters and the optimizer's states are already allocated.
 
         Raises
         ------
         DeviceMemoryError
-            It does not fit so either; the message says what does not, and which batch would.
+            It does not fit even then. The message tells what does not fit and which batch size would.
         """
         streams = self.backend.streams
 
@@ -124,7 +124,7 @@ class Demand:
 
 
 def exceeds(backend: Backend, data: Dataset) -> bool:
-    """Whether a data set alone takes more than half of the free memory of a backend to which it can be streamed."""
+    """Whether a data set needs more than half of the free memory of a backend that supports streaming."""
     return backend.streams and _held(backend, data) > backend.memory()[0] // 2
 
 

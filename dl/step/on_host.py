@@ -1,7 +1,7 @@
-"""Plans of steps that ask the host: Newton's methods and trial and error replace the gradient by a step of their own.
+"""Plans of steps that the host computes: Newton's methods and random perturbation.
 
-A step is loaded, scored and differentiated as any other; what an optimizer's operation then subtracts, times the
-learning rate, is what is written over the gradient here.
+Forward and backward run as in any other step. The plan then overwrites the gradient with the step direction, which the
+optimizer's operation multiplies by the learning rate and subtracts.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from .program import Program
 from .shared import together
 
 HALVINGS = 20  # of a step of Newton's that would raise the loss
-LARGE = 1000  # rows from which a Hessian is taken without a word
+LARGE = 1000  # with fewer rows, a warning is given
 
 
 class StepwisePlan(Plan):
-    """Runs the training steps of an optimizer that is asked on the host for each step."""
+    """Runs the training steps of an optimizer that computes each step on the host."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class StepwisePlan(Plan):
         self.once(rows, "update")
 
     def _shortened(self, direction: np.ndarray, rows: int, before: float) -> np.ndarray:
-        """The direction, halved for as long as a step along it would raise the batch's loss."""
+        """The direction, halved as long as a step along it would raise the batch's loss."""
         weights, rate = self.arena.trained.copy(), self._rate
         for _ in range(HALVINGS):
             self._write(self._along, direction)
@@ -109,7 +109,7 @@ class StepwisePlan(Plan):
         return np.concatenate(parts).astype(np.float64)
 
     def _try(self, rows: int) -> None:
-        """Keeps a perturbation where the batch's loss falls; the update, whose gradient is 0, moves the counters."""
+        """Keeps a perturbation if it lowers the batch's loss. The update (gradient 0) advances the counters."""
         self.once(rows, "load", "forward", "tally")
         before, counters = self._loss(rows), self.backend.to_numpy(self._shared["counters"])
         weights = self.arena.trained.copy()

@@ -1,4 +1,4 @@
-"""A graph bound to a backend: buffers allocated, kernels chosen, calls fixed. Running it decides nothing."""
+"""A graph bound to a backend: buffers are allocated and kernels chosen; running it decides nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BINDINGS = 8  # batch sizes that stay bound
 underflowing = np.errstate(under="ignore")  # whoever has NumPy raise on it does not mean what vanishes here
 
 
-quietly = np.errstate(all="ignore")  # NumPy's warnings: a loss that is not finite is an error of its own
+quietly = np.errstate(all="ignore")  # NumPy's warnings: a non-finite loss has its own error
 
 
 class Plan:
@@ -37,12 +37,12 @@ class Plan:
 
     Parameters
     ----------
-    graph : the list of operations.
+    graph : the operations.
     backend : where it runs.
     arena : holds the parameters, and receives their gradients.
-    shared : the run's arrays by name, which the graph's shared values stand for.
+    shared : the run's arrays by name, for the graph's shared values.
     capacity : rows of the largest batch; smaller ones use the leading rows of the same buffers.
-    join : whether operations may be joined into fewer launches; where each is looked at by itself they may not.
+    join : whether operations may be fused into fewer launches; False if each is needed separately.
 
     Raises
     ------
@@ -51,7 +51,7 @@ class Plan:
 
     Attributes
     ----------
-    kind : "list" where a step runs operation by operation, "chain" where it is one compiled loop.
+    kind : "list" if a step runs operation by operation, "chain" if it is one compiled loop.
     team : the threads that run a step together; None if the calling thread runs it.
     """
 
@@ -84,7 +84,7 @@ class Plan:
 
     @quietly
     def run(self, rows: int, steps: int) -> int:
-        """Runs up to `steps` steps of `rows` rows; returns after at most `TICK` seconds how many it ran."""
+        """Runs up to `steps` steps of `rows` rows for at most `TICK` seconds; returns the number of steps."""
         several = self.steps(rows)
         deadline = time.perf_counter() + TICK
         done = 0
@@ -97,14 +97,14 @@ class Plan:
 
     @quietly
     def once(self, rows: int, *phases: str) -> None:
-        """Runs the operations of these phases alone, once."""
+        """Runs the operations of these phases once."""
         for call in self.bind(rows):
             if call.node.phase in phases:
                 call.run()
 
     @quietly
     def first_not_finite(self, rows: int) -> str | None:
-        """Loads a batch, runs the forward operations one by one; the layer of the first whose result is not finite."""
+        """Loads a batch and runs the forward operations one by one; returns the first non-finite layer."""
         for call in self.bind(rows):
             if call.node.phase in ("load", "forward"):
                 call.run()
@@ -116,14 +116,14 @@ class Plan:
         return None
 
     def steps(self, rows: int) -> Steps:
-        """The steps of `rows` rows, which a backend that can replays as one launch."""
+        """The steps of `rows` rows; replayed as one launch if the backend supports it."""
         calls = self.bind(rows)
         if rows not in self._replays:
             self._replays[rows] = Steps(self.backend, calls)
         return self._replays[rows]
 
     def bind(self, rows: int) -> list[Call]:
-        """The calls of a step of `rows` rows; bound once, kept for the latest few batch sizes."""
+        """The calls of a step of `rows` rows, cached for the last few batch sizes."""
         calls = self._bindings.get(rows)
         if calls is None:
             calls = self._bindings[rows] = [self._bind(node, rows) for node in self.graph.nodes]
@@ -147,7 +147,7 @@ class Plan:
         return storage[: rows * value.each] if value.kind == "batch" else storage
 
     def in_place(self, node: Node) -> bool:
-        """Whether an operation writes to the memory of what it reads: an output's, or the optimizer's arrays."""
+        """Whether an operation writes in place: to the memory of an input, or to the optimizer's arrays."""
         return not node.outputs or any(self._roots.get(value, value) is not value for value in node.outputs)
 
     @property
@@ -157,15 +157,15 @@ class Plan:
 
     @property
     def short_handed(self) -> bool:
-        """Whether fewer threads than planned run a step for a while, since other programs use the processor."""
+        """Whether fewer threads than planned run a step for now, because other programs use the CPU."""
         return False
 
     def costs(self, rows: int) -> list[Cost]:
-        """What each operation of a step of `rows` rows costs, in order."""
+        """The cost of each operation of a step of `rows` rows, in order."""
         return [cost_of(call.node, call.arrays, self.in_place(call.node)) for call in self.bind(rows)]
 
     def products(self, rows: int) -> list[Product]:
-        """The matrix products of a step of `rows` rows, to be run alone."""
+        """The matrix products of a step of `rows` rows, for running them alone."""
         found = []
         for call in self.bind(rows):
             product = product_of(call.node)
@@ -198,7 +198,7 @@ def repeat(run: Callable[[], Any], count: int) -> None:
 
 
 def own_values(graph: Graph, roots: Mapping[Value, Value]) -> list[Value]:
-    """The values that a plan allocates: not the run's, not in the arena, not in the memory of another."""
+    """The values that a plan allocates: those outside the run's arrays, the arena and the memory of other values."""
     in_arena = {graph.gradients[value] for value in graph.parameters.values() if value in graph.gradients}
     values = dict.fromkeys(value for node in graph.nodes for value in node.values)
     return [v for v in values if v.kind in ("batch", "fixed") and v not in in_arena and roots.get(v, v) is v]
@@ -215,11 +215,11 @@ def bytes_of(value: Value, rows: int) -> int:
 
 
 def share_memory(graph: Graph) -> dict[Value, Value]:
-    """For each value that an operation can write in place of its input: the value whose memory it takes.
+    """For each value that can be computed in place: the input value whose memory it uses.
 
-    Only memory that the graph itself fills is shared. A value that nothing in it writes, such as the rows of an
-    `Objective`, is filled from outside, once for many runs. The same holds for what a phase that runs again by itself
-    reads: Hessian-vector products change nothing that the forward and backward phases left.
+    Only memory that the graph itself writes is reused. Values that are written from outside, such as the rows of an
+    `Objective`, must survive many runs. The same holds for values that a separately repeated phase reads:
+    Hessian-vector products must not change results of the forward and backward phases.
     """
     last_read: dict[Value, float] = {value: float("inf") for value in graph.outputs}
     for position, node in enumerate(graph.nodes):

@@ -1,4 +1,4 @@
-"""The lists of operations that Gearshift runs: a training step, an evaluation step, a prediction, a gradient."""
+"""The programs that Gearshift runs: a training step, an evaluation step, a prediction, a gradient."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .spec import StepSpec
 
 @dataclass(frozen=True)
 class Program:
-    """A graph, and its values that the outside meets."""
+    """A graph, and those of its values that are used from outside."""
 
     graph: Graph
     x: Value
@@ -44,7 +44,7 @@ class Program:
 
 
 def prediction(model: Layer, width: int, precision: str | None = None) -> Program:
-    """Outputs for rows of `width` features written into `x`."""
+    """Computes outputs for rows of `width` features, which are written into `x`."""
     graph = Graph(model.dtype, precision=precision)
     x = graph.batch((width,), graph.dtype, name="x")
     output = graph.lower(model, x)
@@ -54,7 +54,7 @@ def prediction(model: Layer, width: int, precision: str | None = None) -> Progra
 
 
 def gradient(model: Layer, loss: Loss, width: int, *, train: bool, weighted: bool = False) -> Program:
-    """Scores and gradients for rows and targets written into `x` and `target`, and, `weighted`, `weight` (rows, 1)."""
+    """Computes scores and gradients for `x` and `target` and, if `weighted`, `weight` (rows, 1)."""
     graph = Graph(model.dtype, train=train)
     x = graph.batch((width,), name="x")
     program = _with_loss(graph, model, loss, x, weighted)
@@ -74,7 +74,7 @@ def evaluation(spec: StepSpec, width: int, *, weighted: bool = False) -> Program
 def training(spec: StepSpec, width: int, *, weighted: bool = False) -> Program:
     """A whole training step on the resident data set, whose rows have `width` features.
 
-    `weighted`, each row's loss is multiplied with its weight in the run's array ``"data weight"``.
+    If `weighted`, each row's loss is multiplied by its weight in the run's array ``"data weight"``.
     """
     optimizer, regularizer = spec.optimizer, spec.regularizer
     graph = Graph(spec.model.dtype, train=True, precision=spec.precision)

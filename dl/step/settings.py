@@ -1,4 +1,4 @@
-"""Settings that users change by hand while a model trains: noticed, and checked as if they had just been given."""
+"""Detects settings that users change during training, and checks them like constructor arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN = (type(None), bool, int, float, str)
 
 
 def snapshot(value: Any) -> Any:
-    """The present values of a setting, to be compared later: of an object, its attributes."""
+    """The current values of a setting, for later comparison; for an object, its attributes."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, tuple | list):
@@ -31,9 +31,9 @@ def snapshot(value: Any) -> Any:
 
 
 def recheck(value: Any) -> None:
-    """Checks the attributes of an optimizer or schedule that were set by hand, as its constructor does.
+    """Checks changed attributes of an optimizer or schedule as its constructor does.
 
-    What the constructor derives from its arguments is derived anew. Classes written by users are taken as they are.
+    Values that the constructor derives from its arguments are computed anew. Custom classes are not checked.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The arrays that the parts of a run share by name: every name belongs to one part."""
+"""The named arrays that the parts of a run share; every name belongs to one part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = frozenset({"data x", "data y", "data weight", "order"})
 
 
 def together(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The arrays of all parts by name; `parts` gives each part's arrays by what the part is called.
+    """The arrays of all parts by name; `parts` maps each part's name to its arrays.
 
     Raises
     ------

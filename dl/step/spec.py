@@ -1,4 +1,4 @@
-"""What a training step is made of."""
+"""The specification of a training step."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .settings import snapshot
 
 @dataclass(frozen=True, eq=False)
 class StepSpec:
-    """What a training step is made of; whatever lowers, plans, costs or runs a step takes this.
+    """Everything that defines a training step. Lowering, planning, costing and running use it.
 
     Parameters
     ----------
     model, loss, optimizer : as in `Trainer`.
     schedule : multiplies the optimizer's learning rate.
-    groups : parameters with a learning rate or a decay of their own.
-    clip_norm, clip_value : bounds of the gradient; None does not clip.
+    groups : parameters with a separate learning rate or weight decay.
+    clip_norm, clip_value : limits of the gradient; None does not clip.
     regularizer : added to the gradient of weights, or None.
-    precision : as `Trainer` names it; None is the model's dtype.
-    seed : of initial weights, shuffling and dropout.
+    precision : as in `Trainer`; None means the model's dtype.
+    seed : seed of the initial weights, shuffling and dropout.
     """
 
     model: Layer
@@ -42,11 +42,11 @@ class StepSpec:
     seed: int = 0
 
     def elements(self, trained: bool = True) -> int:
-        """Elements of the arena that hold the trained parameters, or the others, padding included."""
+        """Elements of the arena for the trained parameters, or for the others, including padding."""
         parameters = self.model.parameters()
         return sum(padded(p.size, self.model.dtype) for p in parameters if p.trained is trained)
 
     def bound_into_plan(self) -> Any:
-        """The settings that a plan of steps is made for: where they change, another plan is needed."""
+        """The settings that a plan depends on; if they change, a new plan is needed."""
         settings = self.clip_norm, self.clip_value, self.regularizer, self.seed, self.precision
         return snapshot(settings), *map(id, (self.model, self.loss, self.optimizer, self.schedule, self.groups))

@@ -1,4 +1,4 @@
-"""What a training run carries from step to step: parameters, optimizer states, counters, totals, key, table."""
+"""The state of a training run: parameters, optimizer states, counters, totals, key, table of constants."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .settings import recheck, snapshot
 from .shared import together
 from .spec import StepSpec
 
-TABLE = 1024  # steps whose constants are made at once, in blocks that begin at multiples of it
+TABLE = 1024  # the constants of so many steps are computed at once, in blocks that start at multiples of it
 
 
 class TrainingState:
     """Arrays of one run on one backend, shared by all its plans.
 
-    The host knows the step and the cursor without asking: it counts what it starts.
+    The host counts the steps that it starts, so it knows the step and the cursor without reading from the device.
     """
 
     def __init__(self, spec: StepSpec, backend: Backend, turns: Turns | None = None) -> None:
@@ -80,12 +80,12 @@ class TrainingState:
         self.shared = together({f"{name}'s slots": self.slots, "the training state": own})
 
     def follow(self, optimizer: Optimizer, schedule: Schedule, groups: Sequence[ParameterGroup]) -> bool:
-        """Takes up settings that were changed by hand, from the next step on; whether there were any.
+        """Applies changed settings from the next step on; returns whether there were any.
 
         Raises
         ------
         ConfigurationError
-            A setting has a value that its constructor refuses, or cannot change any more.
+            A setting has an invalid value or cannot be changed any more.
         """
         now = snapshot((optimizer, schedule, groups))
         if now == self._settings and optimizer is self.optimizer and schedule is self.schedule:
@@ -140,12 +140,12 @@ class TrainingState:
         return rate, decay if decayed else 0.0
 
     def lr(self, step: int) -> float:
-        """The learning rate of step number `step`: the one that it was taken at where the table still holds it."""
+        """The learning rate of step number `step`; from the table, if it still has this step."""
         block, row = divmod(step, TABLE)
         return float(self._rates[row]) if block == self._made else self.optimizer.lr * self.schedule(step)
 
     def prepare(self, steps: int) -> int:
-        """Makes the next steps' constants ready; returns how many of `steps` may be run before the next call."""
+        """Prepares the next steps' constants; returns how many of `steps` can be run before the next call."""
         block, row = divmod(self.step, TABLE)
         if block != self._block:
             first = block * TABLE
@@ -163,11 +163,11 @@ class TrainingState:
         return min(steps, TABLE - row)
 
     def _scaled_rows(self, first: int, rates: list[float]) -> np.ndarray:
-        """The table's rows from step `first` on, by the updates until then. Asks the device.
+        """The table's rows from step `first` on, given the updates so far. Reads from the device.
 
         See kernels/updates/loss_scale.py.
 
-        They are added up as the device does where it skips a step, so that resumed runs have the same bits.
+        Skipped steps are counted as on the device, so that resumed runs are bit-identical.
         """
         assert self.scale is not None
         self.skipped, self.scale[2] = self.skipped + int(self.scale[2]), 0
@@ -179,7 +179,7 @@ class TrainingState:
         return parts[:, :, 0] + np.array(rates)[:, None] * parts[:, :, 1]
 
     def advanced(self, steps: int, rows: int) -> None:
-        """Notes that `steps` steps of `rows` rows were started."""
+        """Counts `steps` started steps of `rows` rows."""
         self.step += steps
         self.cursor += steps * rows
 
@@ -190,19 +190,19 @@ class TrainingState:
         self.totals[...] = 0
 
     def failed_step(self) -> int:
-        """The first step whose loss was not finite, or -1. A look at the device."""
+        """The first step whose loss was not finite, or -1. Reads from the device."""
         return int(self.counters[FAILED])
 
     def rewind(self, step: int, cursor: int) -> None:
-        """Goes back to a step whose loss was not finite, which no update has followed.
+        """Goes back to a step whose loss was not finite; no update has followed it.
 
-        The totals have taken in that loss, so the means of the epoch begin anew there.
+        The totals contain this loss, so the means of the epoch are restarted.
         """
         self._move(step, cursor)
         self.totals[...] = 0
 
     def pack(self) -> dict[str, np.ndarray]:
-        """Everything by name, on the host."""
+        """All arrays by name, on the host."""
         tensors = {f"model.{name}": value for name, value in self.arena.pack(self.arena.values).items()}
         for slot in self.optimizer.states:
             packed = self.arena.pack(self.slots[slot])
@@ -212,12 +212,12 @@ class TrainingState:
         return tensors | {"totals": np.array(self.backend.to_numpy(self.totals))}
 
     def unpack(self, tensors: dict[str, np.ndarray], step: int, cursor: int) -> None:
-        """Takes over what `pack` returned; the tensors' names, shapes and dtypes must be the same, or nothing changes.
+        """Loads what `pack` returned. Names, shapes and dtypes of the tensors must match, or nothing changes.
 
         Raises
         ------
         CheckpointError
-            They are not.
+            They do not match.
         """
         expected = self.pack()
         if "loss scale" not in expected.keys() & tensors.keys():  # a run may go on in another precision

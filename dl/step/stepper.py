@@ -1,4 +1,4 @@
-"""Runs planned training steps over rows of data: the one place that prepares, runs and counts them."""
+"""Prepares, runs and counts training steps over rows of data."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .state import TrainingState
 
 
 class Stepper:
-    """Takes training steps over the epochs of a data set.
+    """Runs training steps over the epochs of a data set.
 
-    The training state says where it is: `state.step` and the row `state.cursor` of the epoch. So a stepper can be made
-    anew at any time and goes on there.
+    The position is part of the training state: `state.step`, and the row `state.cursor` of the epoch. A new stepper can
+    therefore continue at any time.
 
     Parameters
     ----------
-    spec : what a step is made of.
+    spec : the specification of a step.
     state : the run's arrays.
-    data : rows where the state's backend reads them.
-    batch_size : rows of a step, at most those of `data`; an epoch's last step takes what is left.
-    accumulate : parts in which a batch is taken.
+    data : rows that the state's backend can read.
+    batch_size : rows of a step, at most those of `data`; an epoch's last step has the remaining rows.
+    accumulate : number of parts of a batch.
     program : the lowered step; by default it is lowered here.
-    plan : makes the plan of a step that needs neither the host nor parts.
+    plan : makes the plan of a step that needs neither the host nor gradient accumulation.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Stepper:
             self.plan = plan(program.graph, *given)
 
     def begin_epoch(self, epoch: int, order: Order = "shuffled") -> None:
-        """Draws the order of rows of an epoch, and begins the epoch unless it is under way."""
+        """Draws the row order of an epoch, and starts the epoch unless it has been started."""
         self.data.shuffle(self.state.key, epoch, order)
         if not self.state.cursor:
             self.state.begin_epoch()
@@ -87,9 +87,9 @@ class Stepper:
         return min(self.batch_size, self.left)
 
     def run(self, most: int | None = None) -> int:
-        """Starts steps of the epoch, at most `most`, and counts them; returns how many.
+        """Starts at most `most` steps of the epoch; returns how many.
 
-        It comes back after about a quarter of a second, for progress and signals.
+        It returns after about a quarter of a second, for progress and signals.
         """
         whole, size = max(1, self.left // self.batch_size), self.size
         steps = self.state.prepare(whole if most is None else min(most, whole))
@@ -109,7 +109,7 @@ class Stepper:
         return epoch
 
     def recover(self) -> None:
-        """After an error inside `run`: goes back to the step that it broke off, where training can go on."""
+        """After an error inside `run`: goes back to the interrupted step, so that training can continue."""
         state, size = self.state, self.size
         done = int(state.counters[STEP]) - state.step
         if self.before:  # the update of a failed step puts moved weights back
@@ -119,9 +119,9 @@ class Stepper:
         self.data.restart()
 
     def first_not_finite(self, step: int, began: tuple[int, int]) -> str:
-        """Goes back to a step whose loss was not finite, and names the layer where it begins.
+        """Goes back to a step whose loss was not finite, and returns the layer that caused it.
 
-        `began` is the step and the cursor at which the present call of the epoch began.
+        `began` is the step and the cursor at the start of the current call.
         """
         state, (first, cursor) = self.state, began
         cursor += (step - first) * self.batch_size

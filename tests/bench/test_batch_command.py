@@ -48,7 +48,7 @@ def call(*arguments: object, code: int = 0) -> None:
         (["--backends", "numbo"], "did you mean 'numba'?"),
         (["--out", "no/such/file.json"], "there is no folder no/such"),
         (["--out", "."], "--out . is a folder"),
-        (["--resume"], "--resume goes on from the file of --out FILE"),
+        (["--resume"], "--resume continues the file of --out FILE"),
         (["--resume", "--out", "none.json"], "there is no none.json"),
         (["none.toml"], "cannot read configuration none.toml"),
         (["--set", "model.hiden=[8]"], "model.hiden is not a known key"),

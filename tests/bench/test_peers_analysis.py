@@ -82,11 +82,11 @@ def test_summary() -> None:
         point("4-5-2", 32, numba=[1.0], jax=[2.0], torch=[0.5], yardstick=[1.0]),
     ]
     lines = {line.title: line for line in analysis.step_summary(points)}
-    assert lines["best rival, batch ≤ 32"].mean == pytest.approx(2.0)  # √(8 · ½)
-    assert lines["best rival, all batches"].mean == pytest.approx(2.0)  # ∛(8 · 2 · ½)
-    assert lines["best rival, all batches"].worst == pytest.approx(0.5)
-    assert lines["best rival, all batches"].where == "4-5-2, batch 32: torch"
-    assert lines["best rival, 4-3-2"].mean == pytest.approx(4.0)
+    assert lines["fastest other, batch ≤ 32"].mean == pytest.approx(2.0)  # √(8 · ½)
+    assert lines["fastest other, all batches"].mean == pytest.approx(2.0)  # ∛(8 · 2 · ½)
+    assert lines["fastest other, all batches"].worst == pytest.approx(0.5)
+    assert lines["fastest other, all batches"].where == "4-5-2, batch 32: torch"
+    assert lines["fastest other, 4-3-2"].mean == pytest.approx(4.0)
     yardstick = lines["step / yardstick"]
     assert (yardstick.mean, yardstick.worst) == (pytest.approx(1.0), pytest.approx(2.0))
     assert yardstick.where == "4-3-2, batch 128"

@@ -101,7 +101,7 @@ def test_a_model_alone_is_no_run(tmp_path: Path) -> None:
     net = model()
     net.save(tmp_path / "model")
     assert repr(gs.load(tmp_path / "model")) == repr(net)
-    refused(tmp_path / "model", trainer(), "a model alone")
+    refused(tmp_path / "model", trainer(), "only a model")
 
 
 def run_with(**values: Any) -> Edit:

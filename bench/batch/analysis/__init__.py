@@ -1,1 +1,1 @@
-"""What results say: pure functions of the document."""
+"""Analysis of results: pure functions of the document."""

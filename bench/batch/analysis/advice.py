@@ -1,7 +1,7 @@
-"""Which batch size reaches the target soonest, at which learning rate, and what goes with it. Pure functions.
+"""Computes the batch size that reaches the target fastest, with its learning rate and epochs. Pure functions.
 
-Steps to a target are S_min (1 + B/b), with the noise scale B (McCandlish et al. 2018), and a step takes t(b): so the
-time is T(b) = S_min (1 + B/b) t(b). Where t(b) = t0 + b·ts, it is least at √(B·n½) with n½ = t0/ts.
+The number of steps to a target is S_min (1 + B/b), with the noise scale B (McCandlish et al. 2018). A step takes t(b),
+so the time is T(b) = S_min (1 + B/b) t(b). If t(b) = t0 + b·ts, the minimum is at √(B·n½) with n½ = t0/ts.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import numpy as np
 from ....dl.optimizers.base import Optimizer
 from .curve import Curve
 
-NEAR = 1.05  # times the least time: all batch sizes up to there count as good
+NEAR = 1.05  # batch sizes within this factor of the shortest time count as good
 GRID = 600
 
 
 @dataclass(frozen=True)
 class Soonest:
-    """The batch size that reaches the target soonest, and those within 5 % of it.
+    """The batch size that reaches the target fastest, and those within 5 % of it.
 
     Attributes
     ----------
-    cost : (1 + B/b)·t(b) there: seconds to the target by the number of steps at a huge batch.
-    edge : whether the best is the largest or smallest batch size there was to choose from.
+    cost : (1 + B/b)·t(b), which is the time to the target divided by S_min.
+    edge : "largest" or "smallest" if the best batch size is at the end of the range, otherwise empty.
     """
 
     batch: int
@@ -59,10 +59,10 @@ def soonest(measured: Curve, noise: float, largest: int) -> Soonest:
 
 
 def learning_rate(optimizer: str, lr: float, before: int, after: int, noise: float) -> float:
-    """The rate at batch size `after` that goes with `lr` at `before`.
+    """The learning rate for batch size `after` that corresponds to `lr` at `before`.
 
-    SGD, with momentum or without: ε(b) = ε_max / (1 + B/b) (McCandlish et al. 2018). Optimizers that divide by the
-    gradient's size, as Adam: ε(b) = 2 ε_max / (√(B/b) + √(b/B)), which rises to b = B and falls beyond (Li et al.
+    For SGD, with or without momentum: ε(b) = ε_max / (1 + B/b) (McCandlish et al. 2018). For optimizers that normalise
+    the gradient, such as Adam: ε(b) = 2 ε_max / (√(B/b) + √(b/B)), which rises up to b = B and then falls (Li et al.
     2024, arXiv 2405.14578).
     """
 
@@ -77,16 +77,16 @@ def learning_rate(optimizer: str, lr: float, before: int, after: int, noise: flo
 
 
 def epochs(before: int, after: int, noise: float, count: int) -> int:
-    """Epochs at batch size `after` that learn as much as `count` at `before`: examples to a target grow as b + B."""
+    """Epochs at batch size `after` that learn as much as `count` at `before`; examples are proportional to b + B."""
     return max(1, round(count * (after + noise) / (before + noise)))
 
 
 def rounded(number: float) -> float:
-    """Two digits: nobody sets a rate of 0.00173205."""
+    """A learning rate rounded to two digits."""
     return float(f"{number:.2g}")
 
 
 def pleasant(soon: Soonest) -> int:
-    """A batch size to type: the power of two nearest to the best, where one lies among the good ones."""
+    """The power of two nearest to the best batch size, if one is among the good ones."""
     power = 2 ** round(math.log2(soon.batch))
     return power if soon.low <= power <= soon.high else soon.batch

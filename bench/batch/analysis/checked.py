@@ -1,4 +1,4 @@
-"""How far the advice was from what training itself showed. Pure functions of a document."""
+"""Compares the advice with trainings. Pure functions of a document."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Reached:
 
     Attributes
     ----------
-    factor : of the rate that the rule gives, that was best.
-    low, high : of the seconds.
-    predicted : seconds, from the noise scale and the sweep, set to the measured ones at the advised batch size.
+    factor : the best learning rate divided by the rule's.
+    low, high : smallest and largest seconds.
+    predicted : predicted seconds, scaled to the measured ones at the advised batch size.
     """
 
     batch: int
@@ -40,19 +40,19 @@ class Reached:
 
 @dataclass(frozen=True)
 class AdviceCheck:
-    """Prediction beside measurement.
+    """Predictions and measurements.
 
     Attributes
     ----------
-    predicted, predicted_noise : the critical batch size that the advice counts with, and the noise scale.
-    points : by batch size.
-    hyperbola : through them; None of fewer than three.
-    best : the batch size of the least measured time.
-    excess : the advised batch size's time by that of the best, and where 95 of 100 other choices of seeds would have
-        it; None if it did not reach the target.
-    as_ruled : the same with the learning rate that the rule gives.
-    soonest : what the advice would be by the measured critical batch size.
-    soonest_excess : its time by that of the best; None if it was not trained at.
+    predicted, predicted_noise : the critical batch size used for the advice, and the noise scale.
+    points : the results by batch size.
+    hyperbola : fitted to the points; None if there are fewer than three.
+    best : the fastest batch size.
+    excess : the advised batch size's time divided by that of the best, with a 95 % interval from resampled seeds; None
+        if it did not reach the target.
+    as_ruled : the same with the rule's learning rate.
+    soonest : the advice for the measured critical batch size.
+    soonest_excess : its time divided by that of the best; None if it was not trained.
     time_error : the median of |predicted / measured − 1| over the batch sizes.
     """
 
@@ -72,7 +72,7 @@ class AdviceCheck:
 
 
 def check(document: Document) -> AdviceCheck | None:
-    """What validation says; None if there was none, or nothing reached the target."""
+    """Evaluates the validation; None if there was none, or nothing reached the target."""
     found, scale, expected = document.validation, noise_scale(document), critical_batch(document)
     measured = curve_of(document, found.backend) if found else None
     if found is None or scale is None or expected is None or measured is None:
@@ -121,7 +121,7 @@ def check(document: Document) -> AdviceCheck | None:
 
 
 def _excess(advised: list[TrainingRun], best: list[TrainingRun]) -> Estimate:
-    """The quotient of the medians of the seconds, with the interval of seeds drawn anew."""
+    """The quotient of the medians of the seconds, with an interval from resampled seeds."""
     value = median(advised, "seconds") / median(best, "seconds")
     if advised == best:
         return Estimate(value=1.0, low=1.0, high=1.0)

@@ -1,9 +1,9 @@
-"""What got faster or slower from one file to another, beyond noise. Pure functions of two documents.
+"""Compares two files and finds changes beyond noise. Pure functions of two documents.
 
-A run on another day is faster or slower as a whole: the clock, the temperature, a neighbour. By how much, the
-yardstick says, fixed work that was timed between the rounds of both. Each kind of work has its own say, so there is a
-range that the machine explains, and what lies outside it is judged against the scatter of the rounds and from one
-batch size to the next. Points without enough undisturbed rounds are not judged.
+On another day, a whole run may be faster or slower because of the clock, the temperature or other virtual machines. The
+reference workload, timed between the rounds of both runs, measures this effect for several kinds of work, which gives a
+range of ratios. A change outside this range is compared with the scatter of the rounds and with neighbouring batch
+sizes. Points without enough undisturbed rounds are not judged.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .curve import curve
 from .disturbed import pace
 
 LEAST = math.log(1.05)  # a smaller change is none
-DRIFT = math.log(1.15)  # what the machine may have done to a whole run without a yardstick, at most
-CERTAIN = 4.0  # standard errors beyond which a change is no chance, of some dozens of points
-SEVERAL = 4  # points from which there is a scatter, and a change of all of them together
-ROBUST = 1.4826  # a normal deviation by the median of absolute ones
+DRIFT = math.log(1.15)  # maximum effect of the machine on a run without a reference workload
+CERTAIN = 4.0  # a change of more standard errors is significant, for some dozens of points
+SEVERAL = 4  # minimum points for a scatter, and for a change of all of them together
+ROBUST = 1.4826  # standard deviation divided by median absolute deviation
 
 Pair = tuple[Point, Point]
 Verdict = Literal["faster", "slower", "same", "disturbed"]
@@ -32,13 +32,13 @@ Verdict = Literal["faster", "slower", "same", "disturbed"]
 
 @dataclass(frozen=True)
 class Change:
-    """Seconds after by seconds before, and whether that is more than the machine and chance.
+    """Seconds after divided by seconds before, and whether the change is significant.
 
     Attributes
     ----------
     batch : None if it is of all batch sizes together, whose `ratio` is their median.
     before, after : seconds per step; 0 if they are of several batch sizes.
-    noise : the part of the ratio that may still be chance, beyond what the machine explains.
+    noise : the part of the ratio that may be noise, beyond the range of the machine.
     """
 
     backend: str
@@ -56,8 +56,8 @@ class Comparison:
 
     Attributes
     ----------
-    machine : the yardstick's time after by that before, by kind; empty if a file is without.
-    low, high : ratios between which the machine explains everything.
+    machine : the reference workload's time after divided by that before, by kind; empty if a file has none.
+    low, high : the range of ratios that the machine explains.
     backends : each backend's batch sizes together.
     changes : each point.
     """
@@ -85,7 +85,7 @@ def compare(before: Document, after: Document) -> Comparison:
     Raises
     ------
     DataError
-        They are of different networks, data or optimizers, or have no point in common.
+        The files have different networks, data or optimizers, or no common point.
     """
     for name in ("network", "dtype", "optimizer", "data"):
         one, other = getattr(before.task, name), getattr(after.task, name)
@@ -126,13 +126,13 @@ def _moved(pairs: Sequence[Pair]) -> np.ndarray:
 
 
 def _shared(backends: Sequence[Sequence[Pair]]) -> float:
-    """What every backend shares, where no yardstick tells the machine from the code: the least of their changes."""
+    """The smallest change of all backends, for files without a reference workload."""
     medians = [float(np.median(_moved(pairs))) for pairs in backends if pairs]
     return float(np.clip(min(medians, key=abs, default=0.0), -DRIFT, DRIFT))
 
 
 def _errors(pairs: Sequence[Pair]) -> np.ndarray:
-    """Of each logarithm: what the rounds scatter, and the neighbours' ratios, the noise that rounds do not show."""
+    """The error of each logarithm, from the scatter of the rounds and of neighbouring batch sizes."""
     if not pairs:
         return np.zeros(0)
     batches = [one.batch for one, _ in pairs]
@@ -143,7 +143,7 @@ def _errors(pairs: Sequence[Pair]) -> np.ndarray:
 
 
 def _together(name: str, moved: np.ndarray, errors: np.ndarray, low: float, high: float) -> Change:
-    """All batch sizes of a backend, by their median. That they differ from each other is no error of it."""
+    """The median over the batch sizes of a backend. Their differences do not count as its error."""
     median = float(np.median(moved))
     limit = max(LEAST, CERTAIN * math.sqrt(math.pi / 2 / len(moved)) * float(np.median(errors)))
     return Change(name, None, 0, 0, math.exp(median), math.expm1(limit), _verdict(median, low, high, limit))
@@ -159,7 +159,7 @@ def _change(pair: Pair, error: float | None, low: float, high: float) -> Change:
 
 
 def _verdict(moved: float, low: float, high: float, limit: float) -> Verdict:
-    """By how far it lies outside what the machine explains."""
+    """The distance to the range that the machine explains."""
     if low - limit <= moved <= high + limit:
         return "same"
     return "slower" if moved > high else "faster"

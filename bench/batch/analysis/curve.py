@@ -1,7 +1,7 @@
-"""What a measured curve of step times says: the line that explains it, the half-peak batch, where two curves cross.
+"""Analysis of step times: the linear fit, the half-peak batch, and crossings of two curves.
 
-Pure functions of batch sizes and of the rounds' seconds. Intervals are 95 %, by drawing curves from the measured
-medians and their errors; the draws are the same in every call.
+Pure functions of batch sizes and of the rounds' seconds. The 95 % intervals come from curves sampled from the measured
+medians and their errors; the samples are the same in every call.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from ..records import Estimate
 
 DRAWS = 400
-FITS = 0.10  # median misfit up to which the line explains the curve
+FITS = 0.10  # maximum median error of a usable linear fit
 Z = (2.5, 97.5)  # percentiles of the interval
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Seconds per step over the batch size.
+    """Seconds per step as a function of the batch size.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Curve:
         return np.exp(np.interp(np.log(batch), np.log(self.batches), np.log(self.seconds)))
 
     def draws(self, seed: int) -> np.ndarray:
-        """(DRAWS, n) curves as they might have been measured."""
+        """(DRAWS, n) sampled curves."""
         random = np.random.default_rng(seed)
         return self.seconds * np.exp(self.error * random.standard_normal((DRAWS, len(self.seconds))))
 
@@ -52,7 +52,7 @@ class TimeLine:
     ----------
     t0, ts : seconds per step, and seconds per row.
     misfit : the median of |line / measured − 1|.
-    draws : (DRAWS, 2) lines through drawn curves.
+    draws : (DRAWS, 2) linear fits of the sampled curves.
     """
 
     t0: float
@@ -62,18 +62,18 @@ class TimeLine:
 
     @property
     def fits(self) -> bool:
-        """Whether it explains the curve."""
+        """Whether the fit is usable."""
         return self.misfit <= FITS
 
     def grows(self, largest: float) -> bool:
-        """Whether it fits, and has less than half its peak throughput at the largest batch size still."""
+        """Whether it is usable, and the largest batch size has less than half of its peak throughput."""
         return self.fits and bool(self.t0 > largest * self.ts)
 
 
 def curve(batches: Sequence[int], rounds: Sequence[Sequence[float]]) -> Curve:
     """The curve of some rounds at each batch size.
 
-    Spreads are pooled over the batch sizes: a few rounds say little of their own.
+    The scatter is pooled over the batch sizes, because a few rounds alone are unreliable.
     """
     logs = [np.log(np.asarray(values, dtype=float)) for values in rounds]
     medians = np.array([np.median(values) for values in logs])
@@ -88,7 +88,7 @@ def curve(batches: Sequence[int], rounds: Sequence[Sequence[float]]) -> Curve:
 
 
 def fit(measured: Curve) -> TimeLine:
-    """The line of least relative misfit, neither coefficient negative; Hockney's form of a pipeline."""
+    """The linear fit with the smallest relative error and non-negative coefficients (Hockney's pipeline model)."""
     t0, ts = _least_squares(measured.batches, measured.seconds[None])[0]
     residual = (t0 + measured.batches * ts) / measured.seconds - 1
     misfit = float(np.median(np.abs(residual)))
@@ -100,10 +100,9 @@ def fit(measured: Curve) -> TimeLine:
 
 
 def half_peak(measured: Curve, line: TimeLine) -> Estimate | None:
-    """The batch size of half the peak throughput: t0 / ts where the line fits, else read off the curve.
+    """The batch size of half the peak throughput: t0 / ts if the linear fit is usable, otherwise read from the curve.
 
-    None if throughput is above half its peak at the smallest batch size already, or below it at the largest still
-    (`Line.grows`).
+    None if the smallest batch size has more than half of the peak, or the largest has less (`Line.grows`).
     """
     if line.fits:
         if line.t0 <= 0 or line.grows(measured.batches[-1]):
@@ -120,9 +119,9 @@ def half_peak(measured: Curve, line: TimeLine) -> Estimate | None:
 
 
 def crossover(one: Curve, other: Curve) -> Estimate | None:
-    """The batch size from which `other` has more throughput where `one` has more below it; None if it has not.
+    """The batch size below which `one` is faster and above which `other` is faster; None if there is none.
 
-    By (t0' − t0) / (ts − ts') where both lines fit, else where the curves themselves cross.
+    It is (t0' − t0) / (ts − ts') if both linear fits are usable, otherwise the crossing of the curves.
     """
     lines = fit(one), fit(other)
     if all(line.fits for line in lines):
@@ -157,7 +156,7 @@ def _least_squares(batches: np.ndarray, seconds: np.ndarray) -> np.ndarray:
 
 
 def _half(batches: np.ndarray, seconds: np.ndarray) -> float | None:
-    """The least batch size, interpolated, whose throughput is half the largest."""
+    """The smallest batch size, interpolated, with half of the largest throughput."""
     speed = np.log(batches / seconds)
     above = speed - (speed.max() - np.log(2))
     first = int(np.argmax(above >= 0))
@@ -169,14 +168,14 @@ def _half(batches: np.ndarray, seconds: np.ndarray) -> float | None:
 
 
 def _crossing_of_lines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Where one + b·slope meets the other, for each pair; NaN if the first is not the faster below."""
+    """The crossing of two lines, for each pair; NaN if the first is not faster below it."""
     with np.errstate(divide="ignore", invalid="ignore"):
         batch = (other[:, 0] - one[:, 0]) / (one[:, 1] - other[:, 1])
     return np.where((other[:, 0] > one[:, 0]) & (one[:, 1] > other[:, 1]), batch, np.nan)
 
 
 def _crossing(batches: np.ndarray, ratio: np.ndarray) -> float:
-    """Where a ratio of times first rises through 1; NaN if it does not."""
+    """The batch size at which a ratio of times first exceeds 1; NaN if it does not."""
     logs = np.log(ratio)
     rises = np.flatnonzero((logs[:-1] < 0) & (logs[1:] >= 0))
     if not len(rises):

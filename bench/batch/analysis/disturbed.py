@@ -1,4 +1,4 @@
-"""Which rounds of a measurement other programs disturbed."""
+"""Finds rounds of a measurement that other programs disturbed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import statistics
 
 from ..records import YARDSTICK, Document
 
-LATE = 0.05  # share of a round that threads waited, from which the round is disturbed
+LATE = 0.05  # if threads waited for this share of a round, it is disturbed
 
 
-SLOW = 1.25  # and the yardstick's time by its lower quartile in the run
+SLOW = 1.25  # likewise, if the reference workload is slower than its lower quartile by this factor
 
 
 def pace(document: Document) -> dict[str, float]:
-    """The yardstick's time in this run, by kind: the lower quartile. Empty if there was none."""
+    """The lower quartile of the reference workload's time in this run, by kind. Empty if there was none."""
     witnesses = [witness for point in document.benchmarks for witness in point.witnesses if witness.calls]
     if len(witnesses) < 2:
         return {}
@@ -23,7 +23,7 @@ def pace(document: Document) -> dict[str, float]:
 
 
 def mark(document: Document) -> None:
-    """Notes which rounds were disturbed."""
+    """Marks the disturbed rounds."""
     usual = {kind: seconds for kind, seconds in pace(document).items() if kind != "memory"}  # which varies by itself
     for point in document.benchmarks:
         point.disturbed = [

@@ -1,7 +1,6 @@
-"""Steps against examples to a target: (S/S_min − 1)(E/E_min − 1) = 1 (McCandlish et al. 2018). Pure functions.
+"""Steps and examples to a target: (S/S_min − 1)(E/E_min − 1) = 1 (McCandlish et al. 2018). Pure functions.
 
-With E = b·S that is S = S_min (1 + B/b), where B = E_min / S_min is the critical batch size, which the gradient noise
-scale predicts.
+With E = b·S this is S = S_min (1 + B/b). B = E_min / S_min is the critical batch size, which the noise scale predicts.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from ..records import Estimate
 from .curve import DRAWS, Z
 
 GRID = np.exp(np.linspace(np.log(0.1), np.log(1e7), 400))  # critical batch sizes that are tried
-OFF = 4.0  # times that the noise scale is off as a prediction, in two cases of three
+OFF = 4.0  # the noise scale is off by less than this factor in two cases of three
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Hyperbola:
 
     Attributes
     ----------
-    steps, examples : S_min and E_min, the least of each.
+    steps, examples : S_min and E_min.
     critical : E_min / S_min, in rows.
     misfit : the median of |fit / measured − 1|.
     """
@@ -40,14 +39,14 @@ class Hyperbola:
 
 
 def fit(batches: np.ndarray, steps: np.ndarray, error: np.ndarray, expected: float | None = None) -> Hyperbola:
-    """The hyperbola of least squared misfit of the logarithms.
+    """Fits a hyperbola by least squares of the logarithms.
 
     Parameters
     ----------
     batches, steps : (n,) rows of a step, and steps to the target.
-    error : (n,) relative standard errors of the steps. Where the hyperbola misfits by more, that counts.
-    expected : the critical batch size known beforehand, to within the factor `OFF`. It decides where the steps cannot:
-        at batch sizes all far below the critical one, or all far above it.
+    error : (n,) relative standard errors of the steps. If the error of the fit is larger, it is used instead.
+    expected : a prior for the critical batch size, known to within the factor `OFF`. It matters if all batch sizes are
+        far below or far above the critical one.
     """
     logs = np.log(steps)
     shapes = np.log1p(GRID[:, None] / batches)  # (candidates, n)

@@ -1,7 +1,7 @@
-"""The least time of a training step: for each operation the slowest of three ceilings (Williams et al. 2009).
+"""The time bound of a training step, by the roofline model (Williams et al. 2009). Pure functions.
 
-Operations run one after another, so their floors add up: an operation takes at least its launch, its bytes by the
-memory rate, and its floating-point operations by the product peak, whichever is longest. Pure functions.
+Operations run one after another, so their time bounds add up. The time bound of an operation is the largest of its
+launch time, its bytes divided by the memory rate, and its floating-point operations divided by the peak rate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..records import Ceilings, Floor
 
 
 def floors(costs: Sequence[Cost], ceilings: Ceilings) -> list[Floor]:
-    """Each operation's floors by the three ceilings."""
+    """The three time bounds of each operation."""
     peaks = {(rate.layer, rate.product): rate.flops_per_second for rate in ceilings.products}
     best = max(peaks.values(), default=float("inf"))
 
@@ -40,7 +40,7 @@ def floors(costs: Sequence[Cost], ceilings: Ceilings) -> list[Floor]:
 
 
 def memory_seconds(cost: Cost, ceilings: Ceilings) -> float:
-    """Seconds to move an operation's bytes, by the rates of passes over arrays of the same size."""
+    """Seconds to move an operation's bytes, at the rate measured for arrays of the same size."""
     if not ceilings.streams:
         return 0.0
     both = min(cost.read, cost.written) if cost.in_place else 0

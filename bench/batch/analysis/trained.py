@@ -1,4 +1,4 @@
-"""What training runs to one loss say: steps at each batch size, and the critical batch size. Pure functions."""
+"""Analysis of trainings to one loss: steps at each batch size, and the critical batch size. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FEWEST = 3  # batch sizes that a hyperbola is fitted to
 
 
 def best_runs(found: Trainings, batch: int) -> list[TrainingRun]:
-    """The runs that reached the target at the best rate: the one that several seeds have, else that of fewest steps."""
+    """The runs that reached the target at the best rate: that with several seeds, or else with the fewest steps."""
     reached = reaching(found, batch)
     if not reached:
         return []
@@ -39,9 +39,9 @@ def median(trials: list[TrainingRun], name: str) -> float:
 
 
 def hyperbola(found: Trainings, expected: float | None = None) -> Hyperbola | None:
-    """Steps against examples at the best rates; None of fewer than three batch sizes.
+    """The hyperbola at the best learning rates; None with fewer than three batch sizes.
 
-    `expected` is the critical batch size that the noise scale predicts, which counts where training says little.
+    `expected` is the noise scale's prediction of the critical batch size, used as a prior.
     """
     chosen = list(by_batch(found).values())
     if len(chosen) < FEWEST:

@@ -1,6 +1,6 @@
-"""The ceilings of a backend, measured on the call path of a bound plan: products, memory passes, launches.
+"""The peak rates of a backend, measured on the call path of a bound plan: products, memory passes, launches.
 
-Each is the fastest of several tries: a ceiling is what the device can do, not what it did while something else ran.
+Each is the fastest of several tries, because a peak rate must not depend on what else ran at the time.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from .streams import KINDS, meet, stream
 logger = logging.getLogger(__name__)
 
 SIZES = [4**power for power in range(6, 15)]  # bytes of memory passes: 4 KiB to 256 MiB
-TRIES, BLOCK = 5, 0.002  # tries of a ceiling, and seconds of each
-SMALL = 8  # elements left of each dimension where an operation shall have next to nothing to do: 16 bytes of bfloat16
+TRIES, BLOCK = 5, 0.002  # tries of a measurement, and seconds of each
+SMALL = 8  # elements of each dimension for an almost empty operation: 16 bytes of bfloat16
 KEPT = {"counters", "totals", "key", "bounds", "factors", "table", "clip", "loss scale"}  # shared, small and needed
 MEETINGS, TOGETHER = 2000, 64
-INNER = 8 << 10  # bytes of each of an update's arrays, of which four lie in a first-level cache
+INNER = 8 << 10  # bytes of each array of an update; four of them fit into an L1 cache
 
 
 def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
-    """The ceilings of some plans, which are one backend's, by their batch size.
+    """The peak rates of a backend, measured with its plans by batch size.
 
     Products are timed in each plan; memory passes take up to `largest_bytes`.
     """
@@ -61,7 +61,7 @@ def fastest(rates: Sequence[Rate]) -> list[Rate]:
 
 
 def merged(one: Ceilings, other: Ceilings) -> Ceilings:
-    """The better of two measurements of each ceiling."""
+    """The better of two measurements of each rate."""
     both = [*one.streams, *other.streams]
     streams = [
         Streams(bytes=size, **{kind: max(getattr(s, kind) for s in both if s.bytes == size) for kind in KINDS})
@@ -110,7 +110,7 @@ def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[
             break  # the plans have taken the rest: the rates of smaller passes stand for these
         rates = {}
         for kind, seconds in passes.items():
-            seconds = max(seconds - start[kind], 0.1 * seconds)  # the launch is a ceiling of its own
+            seconds = max(seconds - start[kind], 0.1 * seconds)  # launches are counted separately
             rates[kind] = (2 if kind == "update" else 1) * size / seconds
         for kind in ("read", "write"):  # a pass in place does both, so neither is slower
             rates[kind] = max(rates[kind], rates["update"] / 2)
@@ -128,8 +128,8 @@ def _pass(backend: Backend, kind: str, words: int, team: Team | None) -> float:
 def _arithmetic(plan: Plan) -> dict[str, float]:
     """FLOP/s of the update's own loop on data in the first-level cache, on all threads that share it.
 
-    An update divides and takes roots, at a rate of which the peak of products says nothing: Adam in float64 is held
-    back by them before its bytes. Where loops are not compiled it is left out.
+    Updates need divisions and square roots, whose rate is unrelated to that of products. They, not memory, limit Adam
+    in float64. Backends without compiled loops are not measured.
     """
     backend, found = plan.backend, {}
     for call in plan.bind(plan.capacity):
@@ -142,15 +142,15 @@ def _arithmetic(plan: Plan) -> dict[str, float]:
             seconds.append(least(backend, partial(repeat, backend.bind(operation, like, call.node.attributes))))
             flops = operation.flops(*like, **call.node.attributes)
         start, whole = seconds
-        found[operation.name] = plan.threads * flops / max(whole - start, 0.1 * whole)  # the call is no part of it
+        found[operation.name] = plan.threads * flops / max(whole - start, 0.1 * whole)  # without the time of the call
     return found
 
 
 @quietly
 def _launches(plan: Plan) -> dict[str, float]:
-    """Seconds of each operation with next to nothing to do: of a call, or in a graph where steps are replayed.
+    """Seconds of each operation on almost empty arrays: per call, or within a graph if steps are replayed.
 
-    Of a step that is one compiled loop: the seconds in which its threads meet.
+    For a step that is one compiled loop: the seconds of a thread synchronisation.
     """
     backend = plan.backend
     if plan.kind == "chain":
@@ -171,10 +171,10 @@ def _launches(plan: Plan) -> dict[str, float]:
 
 
 def _small(call: Call, backend: Backend) -> Callable[[], None] | None:
-    """The operation bound to arrays of next to no elements; None if it does not run on such.
+    """The operation bound to almost empty arrays; None if it does not run on them.
 
-    Kernels trust their arguments: where sizes did not go together they would write beside the arrays. So the
-    definition, which does not, runs first.
+    Kernels do not check their arguments and would write out of bounds if sizes did not match. The definition, which
+    raises an error in this case, therefore runs first.
     """
     operation, attributes = call.node.operation, call.node.attributes
     values = zip(call.node.values, call.arrays, strict=True)
@@ -210,7 +210,7 @@ def _small_array(backend: Backend, value: Value, array: Any, scratch: bool) -> n
 
 
 def _meeting(plan: Plan, team: Team) -> float:
-    """Seconds in which the threads of a step wait for each other once."""
+    """Seconds of one synchronisation of a step's threads."""
     threads, loop, best = plan.threads, plan.backend.compiled(meet), np.inf
     if loop is None:
         return 0.0

@@ -18,7 +18,7 @@ LATE = 4.0  # times the fastest run's seconds, but not before those planned for 
 
 
 def batches_around(advised: int, rows: int) -> list[int]:
-    """Where steps to the target are measured: fourfold steps, of at most all rows."""
+    """The batch sizes to train at: factors of four, up to the number of rows."""
     ladder = (round(advised * factor) for factor in LADDER)
     return [batch for batch in ladder if 1 <= batch <= rows][:BATCHES]
 
@@ -26,17 +26,17 @@ def batches_around(advised: int, rows: int) -> list[int]:
 def measure(
     document: Document, configuration: Configuration, splits: Splits, given: Advice, budget: Budget, seconds: float
 ) -> None:
-    """Trains at four batch sizes to one loss, each at the best of some learning rates; further seeds follow in turn.
+    """Trains at four batch sizes to one loss, each with the best of several learning rates; then with further seeds.
 
-    The target is the loss that training as configured comes to in the steps that the noise scale was measured over,
-    or in as many as leave time for the others. Nothing is noted where even a few are too many.
+    The target is the loss that training as configured reaches in the steps of the noise measurement, or in fewer if
+    time is short. If even a few steps take too long, nothing is recorded.
 
     Raises
     ------
     Stopped
         By Ctrl-C; finished runs are in the document.
     ConfigurationError
-        Training as configured comes to no loss that could be a target.
+        Training as configured does not reach a usable target loss.
     """
     scale, task = noise_scale(document), document.task
     assert scale is not None and document.noise is not None

@@ -25,9 +25,9 @@ class Arrival:
 
 
 class SteppedTraining:
-    """Trains as `Trainer.fit` does, some steps at a time, through epochs shuffled anew.
+    """Trains as `Trainer.fit` does, some steps at a time, over shuffled epochs.
 
-    `looked_at` is the data that the loss is of.
+    The loss is computed on the data `looked_at`.
     """
 
     def __init__(self, trainer: Trainer, data: Dataset, batch: int, looked_at: Dataset | None = None) -> None:
@@ -40,23 +40,23 @@ class SteppedTraining:
         self.reset()
 
     def reset(self) -> None:
-        """Goes back to the beginning."""
+        """Resets to the initial weights."""
         self.state.unpack(self.initial, 0, 0)
         self.state.begin_epoch()
         self.epoch = 0
 
     def loss(self) -> float:
-        """The present loss, without dropout; NaN after a step that was not finite."""
+        """The current loss, without dropout; NaN after a non-finite step."""
         return math.nan if self.state.failed_step() >= 0 else self.evaluate()["loss"]
 
     def run(self, steps: int) -> float:
-        """Takes steps; seconds, on the device's clock."""
+        """Runs steps; returns the seconds on the device's clock."""
         return self.trainer.backend.seconds(lambda: self._run(steps))
 
     def until(self, target: float, first: int, most: Callable[[int, float], bool]) -> Arrival:
-        """Trains until the loss is at the target, looking after `first` steps and then ever less often.
+        """Trains until the loss reaches the target; checks it after `first` steps, then less and less often.
 
-        ``most(steps, seconds)`` says whether a run that has taken so many is given up.
+        ``most(steps, seconds)`` tells whether to give the run up after so many steps and seconds.
         """
         seconds, last, before = 0.0, (0, 0, 0.0), math.nan
         steps = max(1, first)

@@ -1,9 +1,9 @@
-"""What else the machine did while something was timed, and which rounds therefore do not count.
+"""Detects whether other programs disturbed a round of measurements.
 
-Two witnesses stand beside each round. Threads of this process that are ready to run and get no processor are what
-another program on the same cores looks like; Linux counts that time. A **yardstick**, fixed work that has nothing to
-do with this library, is timed before and after: only it sees a slower clock, or a neighbour on the same hardware whom
-the hypervisor hides.
+There are two noise monitors for each round. The first is the time that threads of this process were ready to run but
+had no CPU, which Linux counts; it shows other programs on the same cores. The second is a **reference workload**, fixed
+work that does not use this library, timed before and after the round. It shows a slower clock, or another virtual
+machine on the same hardware.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TASKS, PROCESSORS = Path("/proc/self/task"), Path("/proc/stat")
 STOLEN, TICK = 8, 0.01  # where the first line of /proc/stat has what the hypervisor took, and in seconds of what size
 
 
-TURNS, PRODUCTS, SIDE, WORDS = 5000, 60, 48, 1 << 19  # of the yardstick: 0.19, 0.12 and 0.14 ms on a core of a Xeon
+TURNS, PRODUCTS, SIDE, WORDS = 5000, 60, 48, 1 << 19  # of the workload: 0.19, 0.12 and 0.14 ms on a core of a Xeon
 
 
 TRIES = 4
@@ -33,19 +33,19 @@ TRIES = 4
 class ReferenceWork:
     """A fixed piece of work of each kind, on one thread: the interpreter, small products, a pass over memory.
 
-    Files are compared by it: other work needs other names.
+    Files are compared by these kinds, so changed work needs new names.
     """
 
     @cached_property
     def _arrays(self) -> list[np.ndarray]:
-        """Aligned, since where arrays begin makes 6 % of a small product's time."""
+        """An aligned array; alignment changes the time of a small product by 6 %."""
         found = [host.aligned_zeros(shape, np.float32) for shape in 2 * [(SIDE, SIDE)] + 2 * [WORDS]]
         for array in found:
             array.fill(1)
         return found
 
     def measure(self) -> dict[str, float]:
-        """Seconds of each kind, the best of some tries: the first may find the caches empty."""
+        """Seconds of each kind, the best of several tries, because caches may be cold in the first."""
         return {kind: min(self._timed(kind) for _ in range(TRIES)) for kind in YARDSTICK}
 
     def _timed(self, kind: str) -> float:
@@ -64,7 +64,7 @@ class ReferenceWork:
 
 
 class DisturbanceWatch:
-    """Looks at the machine from where it is made until `witness` is called."""
+    """Monitors the machine from its creation until `witness` is called."""
 
     def __init__(self, yardstick: ReferenceWork) -> None:
         self.yardstick = yardstick
@@ -80,9 +80,9 @@ class DisturbanceWatch:
 
 
 def waited() -> float:
-    """Seconds that this process's threads had no processor though they were ready, and that a hypervisor took.
+    """Seconds that this process's threads were ready but had no CPU, plus those that the hypervisor took.
 
-    Where the system does not say, as on macOS and Windows, this stands still.
+    On systems without this information, such as macOS and Windows, it is constant.
     """
     total = 0.0
     with suppress(OSError, ValueError, IndexError):

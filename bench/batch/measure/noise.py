@@ -2,8 +2,8 @@
 
 A dense layer's gradient for one example is an outer product, so its squared norm is ‖δ‖² (‖a‖² + 1), bias included
 (Goodfellow 2015, arXiv 1510.01799), with a the layer's input and δ the gradient of that example's own loss before the
-activation. With the norms of a batch's examples and of their mean, tr Σ and |G|² have unbiased estimates, and
-B = tr Σ / |G|² (McCandlish et al. 2018) is the batch size at which a mean gradient's error is as large as itself.
+activation. The norms of the examples' gradients and of their mean give unbiased estimates of tr Σ and |G|².
+B = tr Σ / |G|² (McCandlish et al. 2018) is the batch size at which the standard error equals the gradient's norm.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RESAMPLES = 400
 
 @dataclass(frozen=True)
 class Moments:
-    """Of the gradient of one draw, by layer.
+    """Squared norms of the gradients of one sample, by layer.
 
     Attributes
     ----------
@@ -57,12 +57,12 @@ class Moments:
 
 
 class PerExample:
-    """Per-example gradient norms of a trainer's model at its present weights, on its backend.
+    """Per-example gradient norms of a trainer's model at its current weights, on its backend.
 
     Raises
     ------
     ConfigurationError
-        A trained layer is no dense layer that is used once.
+        A trained layer is not a Linear layer, or is used twice.
     """
 
     def __init__(self, trainer: Trainer, data: Dataset, rows: int) -> None:
@@ -84,9 +84,9 @@ class PerExample:
             )
 
     def moments(self, chosen: np.ndarray, divisors: Mapping[str, Any] | None = None, mask: int = 0) -> Moments:
-        """Of the gradients on the chosen rows of the data, divided by `divisors` (arrays by parameter) where given.
+        """The moments on the chosen rows; gradients are divided by `divisors` (arrays by parameter), if given.
 
-        `mask` numbers the dropout masks.
+        `mask` is the number of the dropout mask.
         """
         return self.several(chosen, [divisors], mask)[0]
 
@@ -141,10 +141,10 @@ class PerExample:
         return mean, whole
 
     def adam_divisors(self) -> dict[str, Any] | None:
-        """(√v̂ + ε)^½ of each parameter, where the optimizer is Adam and has taken a step.
+        """(√v̂ + ε)^½ of each parameter, if the optimizer is Adam and has taken a step.
 
-        Adam steps along g / (√v̂ + ε). That is plain descent in coordinates stretched by (√v̂ + ε)^½, and there the
-        gradient is g / (√v̂ + ε)^½.
+        Adam's step g / (√v̂ + ε) is plain gradient descent in coordinates scaled by (√v̂ + ε)^½. In these coordinates
+        the gradient is g / (√v̂ + ε)^½.
         """
         state, optimizer = self.trainer.state, self.trainer.optimizer
         if "second" not in state.slots or not state.step:
@@ -161,18 +161,18 @@ class PerExample:
 
 
 def ratio(draws: list[tuple[float, float]], seed: int = 0) -> Estimate:
-    """tr Σ / |G|², each averaged over the draws before dividing, with the interval of draws resampled."""
+    """tr Σ / |G|², each averaged over the samples first, with a bootstrap interval."""
     pairs = np.array(draws)
     random = np.random.default_rng(seed)
     means = pairs[random.integers(0, len(pairs), (RESAMPLES, len(pairs)))].mean(axis=1)
-    floor = 1e-3 * abs(pairs[:, 1].mean()) + 1e-300  # a true gradient of nothing is infinitely noisy
+    floor = 1e-3 * abs(pairs[:, 1].mean()) + 1e-300  # if the gradient is zero, the noise scale is infinite
     trace, square = pairs.mean(axis=0)
     low, high = np.percentile(means[:, 0] / np.maximum(means[:, 1], floor), (2.5, 97.5))
     return Estimate(value=float(trace / max(square, floor)), low=float(low), high=float(high))
 
 
 def _gradients(node: Node) -> tuple[Any, ...]:
-    """Outputs of a node that are a parameter's gradient, if any are, and of which the norms are known."""
+    """Outputs of a node that are parameter gradients with known norms."""
     if node.phase != "backward":
         return ()
     if node.operation is MATMUL and node.attributes["transpose_a"]:

@@ -1,8 +1,8 @@
-"""Proof of cause: the same step with one thing changed, and what its ceilings say beside what it takes.
+"""Proof of cause: changes one thing about a step, and compares the predicted with the measured effect.
 
-If a step is bound as its ceilings say, then a change that moves a ceiling moves the step in proportion: twice the bytes
-a memory-bound one, half the threads a compute-bound one, and neither of them one that waits for launches. What is
-lost beyond the ceilings may stay as it is or change alike: a prediction has both ends.
+If a step has the bound that the peak rates say, then a change affects it in proportion: twice the bytes slow down a
+memory-bound step, half the threads a compute-bound step, and neither affects a launch-bound step. The lost time may
+stay the same or change in proportion, so a prediction is a range.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ PRECISIONS = {"tf32": "TF32", "bfloat16": "bfloat16"}  # that change a float32 s
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to run the same step.
+    """A variant of the same step.
 
     Attributes
     ----------
-    change : in words.
-    settings : keys of the configuration's sections that differ.
-    make : the plan of a step.
-    within : what holds while it runs.
+    change : description of the change.
+    settings : changed keys of the configuration, by section.
+    make : makes the plan of a step.
+    within : context manager that is active while it runs.
     """
 
     change: str
@@ -52,7 +52,7 @@ class Variant:
 
 
 def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list[Variant]:
-    """What can be changed about this plan on this backend."""
+    """The possible variants of this plan on this backend."""
     single = configuration.model.dtype == "float32"
     other = "float64" if single else "float32"
     found = [Variant(other, {"model": {"dtype": other}, "train": {"precision": "auto"}})]
@@ -71,7 +71,7 @@ def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list
 
 
 def prove(document: Document, configuration: Configuration, splits: Splits, name: str, budget: Budget) -> None:
-    """Fills the document's `proofs`: each variant of the backend, at the batch sizes where each bound is strongest.
+    """Fills the document's `proofs`: each variant, at the batch sizes where each bound is strongest.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def prove(document: Document, configuration: Configuration, splits: Splits, name
 
 
 def strongest(points: list[Point]) -> list[Point]:
-    """The smallest batch size, and for each bound that holds somewhere the point that owes most of its step to it."""
+    """The smallest batch size, and for each bound the point where it has the largest share of the step."""
     found = {point.batch: point for point in points[:1]}
     for name in BOUNDS:
         bound = [(point.bound_seconds[name] / point.step_seconds, point) for point in points if point.bound == name]

@@ -1,4 +1,4 @@
-"""Training steps and epochs as they are timed: what `Trainer.fit` runs, at one batch size."""
+"""The timed training steps and epochs: what `Trainer.fit` runs, at one batch size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS = 1 << 16  # rows of an order that is gone through again and again
 
 
 class TimedSteps:
-    """Whole training steps on shuffled rows of the data; a batch beyond the data takes rows again.
+    """Whole training steps on shuffled rows of the data; rows are repeated if the batch is larger than the data.
 
     Raises
     ------
@@ -38,13 +38,13 @@ class TimedSteps:
         self.initial = self.state.pack()
 
     def reset(self) -> None:
-        """Goes back to the weights of the beginning: steps cost the same, however much has been learnt."""
+        """Resets to the initial weights; the cost of a step does not depend on them."""
         self.state.unpack(self.initial, 0, 0)
         self.state.prepare(1)
         self.state.begin_epoch()
 
     def run(self, steps: int) -> None:
-        """Takes steps, from where the last ones ended."""
+        """Runs further steps."""
         self.stepper.take(steps)
 
     def timed(self, steps: int) -> float:
@@ -54,7 +54,7 @@ class TimedSteps:
 
     @property
     def short_handed(self) -> bool:
-        """Whether fewer threads than planned run a step for a while."""
+        """Whether fewer threads than planned run a step for now."""
         return self.plan.short_handed
 
     @quietly
@@ -65,7 +65,7 @@ class TimedSteps:
 
 
 class TimedEpochs:
-    """Whole epochs over the data, shuffled anew each time."""
+    """Whole epochs over the data, shuffled each time."""
 
     def __init__(self, trainer: Trainer, data: Dataset, batch: int) -> None:
         self.trainer = trainer

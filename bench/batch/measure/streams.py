@@ -1,7 +1,7 @@
-"""Passes over memory without arithmetic to speak of: what the memory rate is measured with.
+"""Passes over memory with almost no arithmetic, to measure the memory rate.
 
-As loops that backends compile, as kernels where these can be captured, and else in array code. Words are int64, so
-that sums may be taken in any order, and vector units take them.
+They are compiled loops, kernels if these can be captured, or else array code. Words are int64, so that sums can be
+vectorised in any order.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def update_array(xp: Any, x: Any) -> None:
 
 
 def launch(x: Any) -> Launch:
-    """A thread for every four words."""
+    """One thread per four words."""
     return over_elements(x.size, x, x.size)
 
 
@@ -80,9 +80,9 @@ PASSES = {
 
 
 def stream(backend: Backend, kind: str, words: int, team: Team | None = None) -> tuple[Callable[[int], None], int]:
-    """A call that takes so many turns over `words` words, with a team each thread over a part of them.
+    """A callable that repeats passes over `words` words, divided between the threads of a pool.
 
-    And the passes of a turn.
+    Also returns the number of passes per repetition.
     """
     loop = backend.compiled(LOOPS[kind])
     if team is not None and loop is not None:

@@ -1,4 +1,4 @@
-"""Measures every backend at every batch size: interleaved rounds of whole steps, epochs, ceilings, within a budget."""
+"""Measures every backend at every batch size within a budget: interleaved rounds of steps, epochs, peak rates."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from .steps import TimedEpochs, TimedSteps
 
 ROUNDS, FEWEST = 15, 3  # at most, and at the least where the budget allows
 VISIT = 0.1  # seconds of a round's steps at one batch size, at most
-MORE, PAUSE = 4, 0.3  # further turns of what was disturbed, and seconds to wait for a quieter moment
-STABLE, WARM_UP = 0.05, 0.3  # relative change of two blocks that counts as none, and seconds spent on it at most
+MORE, PAUSE = 4, 0.3  # repetitions of disturbed points, and seconds to wait before each
+STABLE, WARM_UP = 0.05, 0.3  # relative difference of two blocks that counts as stable, and maximum seconds of warm-up
 EPOCHS = 3  # of a batch size
-FULL = (DeviceMemoryError, MemoryError)  # what a batch that does not fit ends in
+FULL = (DeviceMemoryError, MemoryError)  # raised if a batch does not fit
 PARTS = {"products": (64, 256, 1024, 4096)}  # batch sizes at which products are timed, besides the largest
 PACKAGES = ("gearshift", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
 
 Tell = Callable[[str], None]
-"""Is told what is being done."""
+"""Progress callback."""
 
 
 class Stopped(Exception):
@@ -62,18 +62,18 @@ class Budget:
         return time.perf_counter() - self.start
 
     def left(self, share: float = 1.0) -> float:
-        """Seconds left of so great a share of the budget; negative beyond it."""
+        """Seconds left of this share of the budget; negative if it is used up."""
         return share * self.seconds - self.spent
 
     def note(self, text: str) -> None:
-        """Tells what comes next; the place where Ctrl-C takes effect."""
+        """Reports the next activity. Ctrl-C takes effect here."""
         if self.stopped:
             raise Stopped
         self.tell(text)
 
 
 def machine() -> dict[str, Any]:
-    """What is measured on, and with which versions."""
+    """The machine and the versions of packages."""
     versions = {}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -89,7 +89,7 @@ def machine() -> dict[str, Any]:
 
 
 def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> Task:
-    """What is trained, for people and for the advice."""
+    """The task that is trained."""
     section = configuration.train
     return Task(
         network=network_of(configuration, splits, trainer.model),
@@ -108,7 +108,7 @@ def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> T
 
 
 def network_of(configuration: Configuration, splits: Splits, model: Layer) -> str:
-    """The network in a few words: its widths and activation, or how many layers its graph has."""
+    """A short description of the network: its widths and activation, or the number of layers of its graph."""
     section, own = configuration.model, configuration.autoencoder
     kind, dropout = "", section.dropout if section.hidden else 0.0
     if own.kind != "none":
@@ -124,7 +124,7 @@ def network_of(configuration: Configuration, splits: Splits, model: Layer) -> st
 
 
 def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
-    """Raises ConfigurationError if training takes other steps than those that are timed here."""
+    """Raises ConfigurationError if `gearshift bench` cannot time the steps of this training."""
     section, name = configuration.train, configuration.optimizer.name
     if trainer.optimizer.on_host or trainer.optimizer.full_batch:
         raise ConfigurationError(
@@ -142,7 +142,7 @@ def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
 
 
 class Contestant:
-    """One backend: its plans by batch size, and what they are timed with."""
+    """One backend with its plans and timed epochs by batch size."""
 
     def __init__(self, trainer: Trainer, splits: Splits, where: Where, make: Callable[..., Plan] = plan_of) -> None:
         self.trainer, self.splits, self.where, self.make = trainer, splits, where, make
@@ -152,7 +152,7 @@ class Contestant:
         self.epochs: dict[int, TimedEpochs] = {}
 
     def prepare(self, batch: int, visit: float) -> float:
-        """Binds the plan, and warms up until two blocks of steps take the same time; seconds per step."""
+        """Binds the plan, and warms up until two blocks of steps take the same time; returns seconds per step."""
         steps = TimedSteps(self.trainer, self.data, batch, self.make)
         self.where.loop = steps.plan.kind
         steps.timed(1)  # compiles
@@ -166,7 +166,7 @@ class Contestant:
         return seconds
 
     def visit(self, point: Point, yardstick: ReferenceWork, visit: float) -> None:
-        """Another round of a point. Where disturbed steps made its rounds too short, the next is longer."""
+        """Measures another round of a point. If disturbed steps made its rounds too short, the next has more steps."""
         steps, count = self.steps[point.batch], self.count[point.batch]
         short_handed = steps.short_handed
         watch = DisturbanceWatch(yardstick)
@@ -177,14 +177,14 @@ class Contestant:
         self.count[point.batch] = max(count, round(visit / seconds))
 
     def leave(self, batch: int, error: Exception) -> None:
-        """Ends the sweep before a batch size that does not fit; what was measured below it stays."""
+        """Ends the sweep before a batch size that does not fit; smaller ones are kept."""
         self.where.limit = f"batch {batch:,} does not fit: {str(error) or 'out of memory'}"
         for larger in [known for known in self.steps if known >= batch]:
             del self.steps[larger], self.count[larger]
             self.epochs.pop(larger, None)
 
     def measure_ceilings(self) -> None:
-        """The ceilings, or better ones than before."""
+        """Measures the peak rates; keeps the better of the old and the new."""
         largest = max(self.steps)
         chosen = [batch for batch in self.steps if batch in PARTS["products"] or batch == largest]
         plans = {batch: self.steps[batch].plan for batch in chosen}
@@ -196,7 +196,7 @@ class Contestant:
         self.where.ceilings = ceilings.merged(known, found) if known.streams else found
 
     def explain(self, point: Point, budget: float) -> None:
-        """The floors of a point, and where steps are lists of operations also the time that each takes."""
+        """Computes the time bounds of a point; measures each operation if steps run operation by operation."""
         steps = self.steps[point.batch]
         point.floors = floors(steps.plan.costs(point.batch), self.where.ceilings)
         point.memory_bytes = steps.plan.bytes
@@ -268,12 +268,12 @@ class Sweep:
         for contestant in self.crew:
             if contestant.steps:
                 self.budget.note(f"{contestant.where.name}: measuring its peak rates")
-                with suppress(*FULL):  # floors are then absent, or those of the ceilings measured before
+                with suppress(*FULL):  # the time bounds are then missing, or use the earlier peak rates
                     contestant.measure_ceilings()
                 fall_asleep()
 
     def _round(self, turn: int, share: float) -> None:
-        """Each backend at each batch size in turn; backends whose pools of threads spin are waited for in between."""
+        """One round of each backend at each batch size; waits in between until thread pools stop spinning."""
         shifted = self.crew[turn % len(self.crew) :] + self.crew[: turn % len(self.crew)]
         for contestant in shifted:
             name = contestant.where.name
@@ -287,7 +287,7 @@ class Sweep:
             fall_asleep()
 
     def _repeat(self) -> None:
-        """Further turns of what was disturbed, after a pause each, as long as they help and there is time."""
+        """Repeats disturbed points after a pause, as long as this helps and there is time."""
         deadline, undisturbed = time.perf_counter() + max(1.5, 0.1 * self.budget.seconds), -1
         for _ in range(MORE):
             mark(self.document)
@@ -304,7 +304,7 @@ class Sweep:
             fall_asleep()
 
     def _visit(self, contestant: Contestant, point: Point) -> bool:
-        """Another round of a point; False if it does not fit any more."""
+        """Measures another round of a point; returns False if it no longer fits."""
         try:
             contestant.visit(point, self.yardstick, self.visit)
         except FULL as error:
@@ -313,7 +313,7 @@ class Sweep:
         return True
 
     def _points(self, contestant: Contestant) -> list[Point]:
-        """What it has the plans of, and has measured."""
+        """The measured points for which there are plans."""
         return [point for point in self.document.of(contestant.where.name) if point.batch in contestant.steps]
 
     def _epoch(self, contestant: Contestant, point: Point) -> None:
@@ -331,7 +331,7 @@ class Sweep:
             point.epochs += [seconds] if seconds else []
 
     def _expected(self) -> float:
-        """Seconds of another round and of what comes after it."""
+        """Expected seconds of another round and of the work after it."""
         return 2.5 + sum(
             contestant.count[batch] * self.point(contestant.where.name, batch).step_seconds
             for contestant in self.crew
@@ -346,7 +346,7 @@ class Sweep:
                         contestant.explain(point, self.budget.seconds / 200)
 
     def point(self, backend: str, batch: int) -> Point:
-        """The record of a backend at a batch size, a new one where there is none."""
+        """The record of a backend at a batch size; creates it if there is none."""
         for point in self.document.benchmarks:
             if (point.backend, point.batch) == (backend, batch):
                 return point

@@ -1,4 +1,4 @@
-"""Training runs of the user's network to one loss, at batch sizes, learning rates and seeds, each a `TrainingRun`."""
+"""Training runs of the user's network to one loss, for several batch sizes, learning rates and seeds."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..records import Task, TrainingRun, Trainings
 from .descent import Arrival, SteppedTraining
 from .sweep import Budget
 
-ROWS = 4096  # of the training data, on which the loss is looked at
+ROWS = 4096  # rows of the training data on which the loss is computed
 RATES = 6  # tried at a batch size, at most
-EARLY = 20  # the first look comes after so small a part of the configured run's examples
+EARLY = 20  # the loss is first computed after this share of the configured run's examples
 
 
 class Known(Splits):
-    """Splits whose means and deviations are found once, for many trainers."""
+    """Splits whose means and deviations are computed once, for many trainers."""
 
     @cached_property
     def _found(self) -> tuple[np.ndarray, np.ndarray]:
@@ -38,13 +38,13 @@ class TrainingRuns:
 
     Parameters
     ----------
-    noise : the batch size at which the rule of `advice.learning_rate` turns; rates are factors of what it gives.
-    first : the first of the seeds, which are added to the configured one.
-    note : what the progress bar calls the runs.
+    noise : the critical batch size for the rule `advice.learning_rate`; learning rates are factors of its result.
+    first : the first seed, which is added to the configured one.
+    note : the name of the runs in the progress bar.
 
     Attributes
     ----------
-    limit : seconds after which a run is given up.
+    limit : seconds after which a run is abandoned.
     best : seconds of the fastest run so far.
     """
 
@@ -68,12 +68,12 @@ class TrainingRuns:
         self.limit = self.best = math.inf
 
     def target(self, steps: int) -> float:
-        """The loss that the configured batch size and learning rate come to in so many steps.
+        """The loss that training as configured reaches in so many steps.
 
         Raises
         ------
         ConfigurationError
-            It is none that training could go to.
+            The loss cannot be a target.
         """
         self.budget.note(f"{self.note}: {steps:,} steps as configured, for the target")
         run = self._begin(self.before, self.task.lr, 0)
@@ -88,7 +88,7 @@ class TrainingRuns:
         return loss
 
     def search(self, found: Trainings, batch: int, around: float) -> float | None:
-        """Tries rates with the first seed; the factor that was best, None if none reached the target."""
+        """Tries learning rates with the first seed; returns the best factor, or None if none reached the target."""
         tried: dict[float, float] = {}
         waiting = [around, 2 * around, around / 2]
         while waiting:
@@ -100,7 +100,7 @@ class TrainingRuns:
         return best if math.isfinite(tried[best]) else None
 
     def train(self, found: Trainings, batch: int, factor: float, seed: int, most: float = math.inf) -> float | None:
-        """Trains to the target; steps, None if it was not reached in `most` steps or within the limit."""
+        """Trains to the target; returns the steps, or None if it was not reached in `most` steps or in time."""
         task = self.task
         self.budget.note(f"{self.note}: batch {batch:,}, rate {factor:g}× the rule's, seed {seed}")
         rule = advice.learning_rate(task.optimizer, task.lr, self.before, batch, self.noise)

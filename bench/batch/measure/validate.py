@@ -14,7 +14,7 @@ from .sweep import Budget
 from .trials import TrainingRuns
 
 SEEDS = 3  # of weights, order and dropout at each batch size
-FIRST = 100  # added to the configured seed: none of those that the critical batch size was measured with
+FIRST = 100  # added to the configured seed; different from the seeds for the critical batch size
 CLOSE, MORE = 1.2, 9  # times the best one's time up to which a batch size has more seeds, and how many in all
 LATE, SOON = 8.0, 1.0  # times the best batch size's time, but not before so many seconds, a run is given up
 
@@ -22,10 +22,10 @@ LATE, SOON = 8.0, 1.0  # times the best batch size's time, but not before so man
 class Validator:
     """Trains the configured network on the backend of the advice.
 
-    The target is the loss that the configured batch size and learning rate reach in as many steps as the noise scale
-    was measured over. Each batch size has the best of some learning rates around the one that the rule gives, chosen
-    by the first seed; the rate is constant. Batch sizes about as good as the best, and the advised one, then have
-    further seeds: of three, the median is still off by some per cent.
+    The target is the loss that training as configured reaches in the steps of the noise measurement. Each batch size
+    uses the best of several constant learning rates around the rule's, chosen with the first seed. Batch sizes close
+    to the best, and the advised one, are trained with further seeds, because the median of three is still off by a few
+    per cent.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Validator:
         self.batches = sorted(fitting, key=lambda batch: (abs(math.log(batch / given.batch)), batch))
 
     def run(self) -> None:
-        """Trains at one batch size after the other, away from the advised one, while there is time.
+        """Trains at one batch size after another, starting at the advised one, while there is time.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class Validator:
         self._repeat(found)
 
     def _batch(self, found: Validation, batch: int, around: float) -> float | None:
-        """All runs at a batch size; the factor of the rule's rate that was best, None if none reached the target."""
+        """Runs all trainings at a batch size; returns the best factor, or None if none reached the target."""
         self.trials.limit = min(max(SOON, LATE * self.trials.best), 0.25 * self.budget.seconds)
         best = self.trials.search(found, batch, around)
         if best is None:
@@ -86,7 +86,7 @@ class Validator:
         return best
 
     def _repeat(self, found: Validation) -> None:
-        """Further seeds for what is close, one for each batch size in turn, while there is time."""
+        """Trains close batch sizes with further seeds, in turn, while there is time."""
         chosen = by_batch(found)
         seconds = {batch: median(trials, "seconds") for batch, trials in chosen.items()}
         least = min(seconds.values(), default=0.0)
