@@ -45,5 +45,5 @@ def launch(scores: Any, counters: Any, totals: Any) -> Launch:
 
 
 TALLY = Operation(
-    "tally", reference, loop, cuda=Cuda("tally.cu", "tally", launch), flops=lambda scores, *_: scores.size
+    "tally", reference, loop, cuda=Cuda("accumulate_metrics.cu", "tally", launch), flops=lambda scores, *_: scores.size
 )

@@ -39,7 +39,7 @@ WEIGH = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("weigh.cu", "weigh", launch, types={"REAL": 0, "GRADIENT": 2}),
+    cuda=Cuda("sample_weights.cu", "weigh", launch, types={"REAL": 0, "GRADIENT": 2}),
     inplace=((0, 1), (1, 2)),
     flops=lambda weight, scores, gradient, *_: gradient.size + weight.size,
 )
