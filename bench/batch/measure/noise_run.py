@@ -28,6 +28,8 @@ def measure(
     seconds: float,
     note: Callable[[str], None] = lambda text: None,
     seed: int = 0,
+    *,
+    must_learn: bool = True,
 ) -> Noise:
     """Trains for some epochs, as many as fit into `seconds`, and draws gradients at places of the run.
 
@@ -35,6 +37,8 @@ def measure(
     |G|² falls with the rows of a draw, but only with the root of the number of draws. Over the run, the noise scale
     is the median of the places: it grows tenfold from the first steps on, and where the true gradient all but
     vanishes one place may say anything.
+
+    Without `must_learn`, a run that has learned nothing is taken too: a rehearsal of a few steps.
 
     Raises
     ------
@@ -63,7 +67,8 @@ def measure(
                 f"{trainer.optimizer.lr:g}, so there is no noise scale; try a lower one"
             )
         places.append(_place(examples, chooser, draw, range(place * draws, (place + 1) * draws), loss))
-    _check_learned(run, data)
+    if must_learn:
+        _check_learned(run, data)
     adam = [place.adam for place in places if place.adam is not None]
     return Noise(
         backend=trainer.backend.name,
