@@ -190,7 +190,7 @@ def _keep(dispatcher: Any) -> None:
 
     folder = kernel_cache.folder()
     checked = bool(config.BOUNDSCHECK), machine.checks_bounds()  # pyright: ignore[reportAttributeAccessIssue]
-    options = f"{sorted(dispatcher.targetoptions.items())} {checked} {config.OPT}"
+    options = f"{sorted(dispatcher.targetoptions.items())} {checked} {config.OPT}"  # pyright: ignore
     if folder is not None:
         with suppress(OSError):  # the function was defined interactively, so another process cannot identify it
             dispatcher._cache = kernel_cache.KernelCache(dispatcher.py_func, options, folder)

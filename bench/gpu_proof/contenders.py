@@ -82,10 +82,11 @@ class Torch:
     def _update(self) -> None:
         if self.short == "weights":
             parameters = list(self.model.parameters())
-            self.torch._foreach_copy_([master.grad for master in self.masters], [p.grad for p in parameters])
+            copy = self.torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
+            copy([master.grad for master in self.masters], [p.grad for p in parameters])
             self.optimizer.step()
             with self.torch.no_grad():
-                self.torch._foreach_copy_(parameters, self.masters)
+                copy(parameters, self.masters)
         else:
             self.optimizer.step()
 

@@ -75,7 +75,8 @@ class Sweeping:
 
         document, train = self.document, self.splits.train
         seconds = NOISE * self.budget.seconds
-        document.noise = noise_run.measure(self.trainer, train, self.configuration.train.batch_size, seconds)
+        batch = self.configuration.train.batch_size
+        document.noise = noise_run.measure(self.trainer, train, batch, seconds, must_learn=must_hold)
         self.sweep(self.document.asked)
         self.write(folder)
         found = analyse(document)

@@ -64,8 +64,11 @@ def bias_variance(
     """
     if draws < 2:
         raise ConfigurationError(f"bias_variance: draws is {draws}; expected at least 2")
-    data = as_dataset(x)
-    x, x_test = data.x, matched(as_dataset(x_test), data.feature_names).x
+    if read("x", x)[0].ndim > 1:
+        data = as_dataset(x)
+        x, x_test = data.x, matched(as_dataset(x_test), data.feature_names).x
+    else:  # one number a row: `fit` knows what to make of it
+        x, x_test = read("x", x)[0], read("x_test", x_test)[0]
     y, y_test = read("y", y)[0], read("y_test", y_test)[0]
     random, found = np.random.default_rng(seed), []
     for _ in range(draws):

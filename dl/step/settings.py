@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError
+from ..optimizers.base import Optimizer
+from ..optimizers.groups import ParameterGroup
+from ..optimizers.regularizers import Regularizer
+from ..optimizers.schedules import Schedule
 
 PACKAGE = __name__.split(".")[0]
 _PLAIN = (type(None), bool, int, float, str)
@@ -24,10 +28,11 @@ def snapshot(value: Any) -> Any:
         return tuple((name, snapshot(item)) for name, item in value.items())
     if isinstance(value, np.ndarray):
         return value.shape, value.tobytes()
-    attributes = getattr(value, "__dict__", None)
-    if isinstance(value, type) or not attributes:
-        return value if attributes is None else type(value)
-    return type(value), tuple((name, snapshot(item)) for name, item in attributes.items())
+    attributes = getattr(value, "__dict__", {}).items()
+    if isinstance(value, Optimizer | Schedule | ParameterGroup | Regularizer):
+        return type(value), tuple((name, snapshot(item)) for name, item in attributes)
+    # a thing of the user's own may hold anything, also the trainer
+    return value, tuple((name, item) for name, item in attributes if type(item) in _PLAIN)
 
 
 def recheck(value: Any) -> None:

@@ -15,7 +15,10 @@ import numpy as np
 
 from ...backends.errors import CheckpointError
 from ..layers.architecture import build
+from ..layers.files import take_scaling
+from ..optimizers.schedules import Schedule
 from ..storage import check_tensors, save_tensors
+from ..storage.models import CONFIGURATION, beside, metadata_of, naming, read_model, take_feature_names
 from ..storage.strict_json import dumps, record
 from ..storage.tensors import strip
 from .callbacks import Training
@@ -23,8 +26,6 @@ from .early_stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from ..optimizers.base import Optimizer
-from ..layers.files import take_scaling
-from ..storage.models import CONFIGURATION, beside, metadata_of, naming, read_model, take_feature_names
 
 FREE = ("lr", "weight_decay")  # settings of an optimizer that may change when training continues
 
@@ -75,7 +76,16 @@ def _packed(
 def _settings(optimizer: Optimizer) -> dict[str, Any]:
     """The optimizer settings that its states depend on. The learning rate and the decay may change at any time."""
     settings = {name: value for name, value in vars(optimizer).items() if name not in FREE and name[0] != "_"}
-    return json.loads(json.dumps(settings, default=repr))
+    return json.loads(json.dumps(settings, default=_described))
+
+
+def _described(setting: Any) -> Any:
+    """A setting that is no number or text, in words that are the same in another process."""
+    if isinstance(setting, np.generic | np.ndarray):
+        return setting.tolist()
+    if isinstance(setting, Schedule):
+        return {"name": type(setting).__name__, **vars(setting)}
+    return getattr(setting, "__qualname__", type(setting).__qualname__)
 
 
 def load_trainer(trainer: Training, path: str | Path) -> None:

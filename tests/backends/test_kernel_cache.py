@@ -34,7 +34,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run() -> Any:
     """Adds with a kernel that was not compiled in this process before; its statistics."""
-    loop = ADD.loop
+    loop: Any = ADD.loop
     kernel: Any = compiled(FunctionType(loop.__code__, loop.__globals__, loop.__name__))
     out = np.ones(3)
     kernel(0, 3, np.ones(3), np.full(3, 2.0), out)

@@ -97,6 +97,18 @@ def test_a_run_with_other_states_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "run", plain, r"made with SGD\(momentum=0.9\), expected 0.0")
 
 
+def test_a_momentum_that_changes_is_the_same_in_another_trainer(tmp_path: Path) -> None:
+    trainer(optimizer=gs.Momentum(momentum=gs.Ramp(0.5, 0.9, 50))).save(tmp_path / "run")
+    trainer(optimizer=gs.Momentum(momentum=gs.Ramp(0.5, 0.9, 50))).load(tmp_path / "run")
+    refused(tmp_path / "run", trainer(optimizer=gs.Momentum(momentum=gs.Ramp(0.5, 0.8, 50))), "'stop': 0.9")
+    trainer(optimizer=gs.Momentum(momentum=half)).save(tmp_path / "run")
+    trainer(optimizer=gs.Momentum(momentum=half)).load(tmp_path / "run")
+
+
+def half(step: int) -> float:
+    return 0.5
+
+
 def test_a_model_alone_is_no_run(tmp_path: Path) -> None:
     net = model()
     net.save(tmp_path / "model")

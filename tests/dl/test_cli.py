@@ -116,7 +116,7 @@ def test_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x = random.normal(size=(200, 3))
     np.savez(tmp_path / "data.npz", x=x, y=x @ [1.0, 2.0, 3.0])
     call("train", "--run", tmp_path / "run", *QUICK, "--set", f"data.source={tmp_path / 'data.npz'}", "--json")
-    assert set(json.loads(capsys.readouterr().out)["test"]) == {"loss"}
+    assert set(json.loads(capsys.readouterr().out)["test"]) == {"loss", "r2"}
 
 
 def test_resume_goes_on_to_the_same_bits(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_resume_without_a_checkpoint_starts_afresh(tmp_path: Path, capsys: pytes
         (["--set", "optimizer.betas=[0.9, 2.0]"], ["betas", "2.0"]),
         (["--set", "optimizer.name=Adamm"], ["optimizer.name", "Adamm"]),
         (["--set", "data.source=missing.npz"], ["missing.npz"]),
-        (["--set", "model.hidden=[0]"], ["out_features", "0"]),
+        (["--set", "model.hidden=[0]"], ["model.hidden.0", "is 0", "1"]),
         (["--set", "loss.name=MSELoss"], ["loss.name", "data.labels"]),
         (["--set", "train.monitor=nothing", "--set", "train.patience=1"], ["nothing", "validation_loss"]),
         (["--set", "train.monitor=validation_los"], ["train.monitor", "validation_los'", "validation_loss"]),

@@ -146,10 +146,11 @@ def test_a_copied_model_has_weights_of_its_own(way: str) -> None:
 def test_a_trainer_and_its_model_copied_together_stay_together() -> None:
     run = trainer("chain", "numpy")
     fit(run, 1)
-    other, its = copy.deepcopy((run, run.model))
+    model: Any = run.model
+    other, its = copy.deepcopy((run, model))
     assert other.model is its
     fit(other, 1)
-    assert other.model is its and its[0].weight.owner is not run.model[0].weight.owner
+    assert other.model is its and its[0].weight.owner is not model[0].weight.owner
 
 
 @pytest.mark.parametrize("way", WAYS)

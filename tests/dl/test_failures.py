@@ -66,7 +66,8 @@ def test_an_error_inside_a_step_leaves_the_steps_before_it(
     """Steps 1 to 16 of 20 are taken once, whatever breaks in the 17th; then all goes on as if nothing had been."""
     whole, run = (trainer(backend, Breaks(), optimizer) for _ in range(2))
     fit(whole, 2, accumulate=accumulate)
-    breaks = run.model[1]
+    model: Any = run.model
+    breaks = model[1]
     assert isinstance(breaks, Breaks)
     breaks.where = where
     for calls in (16 * accumulate + accumulate // 2, accumulate // 2):

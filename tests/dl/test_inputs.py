@@ -160,7 +160,8 @@ def trained(make: Callable[[], gs.Sequential], backend: str, x: Any, y: Any, wei
         plain_one.predict(x).tolist(),
         plain_one.predict_proba(x).tobytes(),
     ]
-    found.append(plain_one.outputs_of(plain_one.model[0], x).tobytes())
+    model: Any = plain_one.model
+    found.append(plain_one.outputs_of(model[0], x).tobytes())
     return found
 
 
@@ -187,12 +188,13 @@ def looked_at(x: Any, y: Any) -> list[Any]:
 def estimated(x: Any, y: Any) -> list[Any]:
     """What scikit-learn's entries answer."""
     found: list[Any] = []
-    for estimator in (
+    estimators: list[Any] = [
         gs.MLPClassifier((4,), max_iter=2, random_state=0, backend="numpy"),
         gs.LogisticRegression(max_iter=3, backend="numpy"),
         gs.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0, backend="numpy"),
         gs.Autoencoder(2, (3,), max_iter=2, random_state=0, backend="numpy"),
-    ):
+    ]
+    for estimator in estimators:
         estimator.fit(x, y)
         found.append(
             estimator.transform(x).tobytes() if hasattr(estimator, "transform") else estimator.predict(x).tolist()

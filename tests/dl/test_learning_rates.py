@@ -96,7 +96,7 @@ def test_the_command_prints_the_choice_and_draws(tmp_path: Path, capsys: pytest.
     assert f"gearshift train {config} --set optimizer.lr=0.1" in printed.err
     assert picture.stat().st_size > 5000
     assert [row["lr"] for row in json.loads(table.read_text())["rows"]] == [1e-5, 0.1]
-    call("lr", config, "--rates", "1e-5,0.1", "--iterations", "5", "--quiet")
+    call("lr", config, "--rates", "1e-5,0.1", "--iterations", "30", "--quiet")
     assert "best" in capsys.readouterr().out
     call("lr", config, "--rates", "fast", code=2)
     assert "--rates is 'fast'; expected numbers" in capsys.readouterr().err

@@ -279,7 +279,7 @@ def test_what_is_printed_can_be_typed(
     shutil.copy(trained / "rows.npz", "my rows.npz")
     Path("mine file.toml").write_text("[train]\nseed = 7\n")
     given = ["--set", "data.source=my rows.npz", "--set", "model.hidden=[5]", "--set", "optimizer.lr=3"]
-    call("lr", "mine file.toml", *given, "--backend", "numpy", "--quiet", "--iterations", 3, "--rates", "0.01,0.02")
+    call("lr", "mine file.toml", *given, "--backend", "numpy", "--quiet", "--iterations", 100, "--rates", "0.1,0.2")
 
     def typed() -> list[list[str]]:
         said = capsys.readouterr().err
@@ -290,7 +290,7 @@ def test_what_is_printed_can_be_typed(
     call(*train, "--set", "train.epochs=1", "--quiet", "--run", "a run")
     config = gs.Run("a run").config
     assert config["model"]["hidden"] == [5] and config["train"]["seed"] == 7
-    assert config["optimizer"]["lr"] in (0.01, 0.02)
+    assert config["optimizer"]["lr"] in (0.1, 0.2)
     assert config["data"]["source"] == str(tmp_path / "my rows.npz")
     evaluate, predict = typed()
     call(*evaluate)

@@ -137,7 +137,8 @@ def test_a_group_keeps_its_own_rate_when_the_optimizer_s_changes(backend: str) -
     (dw, db), (w1, b1) = gradient(w, b), weights(run)
     np.testing.assert_allclose(w1, w - 0.2 * dw, atol=1e-15)
     np.testing.assert_allclose(b1, b - 0.5 * db, atol=1e-15)
-    run.groups = [gs.ParameterGroup("0.bias", lr=0.0)]
+    groups: Any = [gs.ParameterGroup("0.bias", lr=0.0)]
+    run.groups = groups
     fit(run)
     np.testing.assert_array_equal(weights(run)[1], b1)
 
@@ -170,7 +171,8 @@ def test_clipping_and_schedules_may_change(backend: str, inside: bool) -> None:
 def test_the_end_of_a_decay_may_change() -> None:
     run = trainer(schedule=gs.LinearDecay(1, 0.5))
     fit(run, 3)
-    run.schedule.final = 0.25
+    schedule: Any = run.schedule
+    schedule.final = 0.25
     assert fit(run)["lr"] == [0.1, 0.05, 0.05, 0.025]
 
 

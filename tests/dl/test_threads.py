@@ -37,7 +37,7 @@ def labels(x: np.ndarray) -> np.ndarray:
     return (x[:, 0] > 0).astype(int)
 
 
-ASKS: dict[str, Callable[[gs.Trainer, np.ndarray], Any]] = {
+ASKS: dict[str, Callable[[Any, np.ndarray], Any]] = {
     "predict": lambda run, x: run.predict(x),
     "predict_proba": lambda run, x: run.predict_proba(x),
     "evaluate": lambda run, x: [*run.evaluate(x, labels(x)).values()],

@@ -250,7 +250,12 @@ def test_class_weights_of_two_classes_are_weights_of_their_rows(loss: gs.Loss, y
 
 def test_class_weights_go_by_the_classes_names_where_these_are_known() -> None:
     ends = []
-    for names, weights in ((None, {1: 3.0}), (["ant", "bee", "cow"], {"bee": 3.0}), ([2, 1, 0], {1: 3.0})):
+    cases: list[tuple[Any, dict[Any, float]]] = [
+        (None, {1: 3.0}),
+        (["ant", "bee", "cow"], {"bee": 3.0}),
+        ([2, 1, 0], {1: 3.0}),
+    ]
+    for names, weights in cases:
         model = net()
         model.classes = names
         trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")

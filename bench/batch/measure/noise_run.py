@@ -28,6 +28,8 @@ def measure(
     seconds: float,
     note: Callable[[str], None] = lambda text: None,
     seed: int = 0,
+    *,
+    must_learn: bool = True,
 ) -> Noise:
     """Trains for as many epochs as fit into `seconds`, and samples gradients at several places of the run.
 
@@ -35,6 +37,8 @@ def measure(
     is proportional to 1 / rows of a sample, but only to 1 / √n for n samples. The result is the median over the
     places, because the noise scale grows tenfold during a run, and single values are unreliable where the gradient is
     almost zero.
+
+    Without `must_learn`, a run that has learned nothing is taken too: a rehearsal of a few steps.
 
     Raises
     ------
@@ -63,7 +67,8 @@ def measure(
                 f"{trainer.optimizer.lr:g}, so there is no noise scale; use a lower learning rate"
             )
         places.append(_place(examples, chooser, draw, range(place * draws, (place + 1) * draws), loss))
-    _check_learned(run, data)
+    if must_learn:
+        _check_learned(run, data)
     adam = [place.adam for place in places if place.adam is not None]
     return Noise(
         backend=trainer.backend.name,
