@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simulation
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import Device, Roof
 
@@ -133,6 +133,7 @@ def test_one_slower_point_is_found() -> None:
     assert [(change.backend, change.batch, change.verdict) for change in changed] == [("numba", 64, "slower")]
 
 
+@settings(deadline=None)
 @given(paces=st.tuples(*[st.floats(0.3, 3)] * 3), place=st.floats(0, 1), seed=st.integers(0, 20))
 def test_the_machine_explains_what_its_yardstick_did(
     paces: tuple[float, float, float], place: float, seed: int

@@ -11,7 +11,8 @@ from simulation import Device
 
 from gearshift.__main__ import main
 from gearshift.bench.batch import files
-from gearshift.bench.batch.analysis.analyse import analyse, critical_batch, hyperbola
+from gearshift.bench.batch.analysis import hyperbola
+from gearshift.bench.batch.analysis.analyse import analyse, critical_batch
 from gearshift.bench.batch.measure.critical_run import batches_around
 from gearshift.bench.batch.records import Document
 from gearshift.bench.batch.show import report

@@ -13,7 +13,7 @@ from simulation import Device
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.bench.batch import files
-from gearshift.bench.batch.analysis.analyse import hyperbola
+from gearshift.bench.batch.analysis import hyperbola
 from gearshift.bench.batch.analysis.checked import check
 from gearshift.bench.batch.measure.descent import SteppedTraining
 from gearshift.bench.batch.records import Document, TrainingRun, Validation
