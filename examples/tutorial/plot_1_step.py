@@ -28,8 +28,8 @@ loss, gradient = gs.value_and_grad(model, gs.MSELoss(), x, y)
 print(f"loss {loss:.3f}, its slope along the weight {gradient['0.weight'].item():.3f}")
 
 # %%
-# The gradient g has the slope of the loss along each weight. The loss rises along +g, so
-# a step goes in the opposite direction. The learning rate ε sets its length:
+# The gradient g has the slope of the loss along each weight. The loss rises along +g,
+# so a step goes in the opposite direction. The learning rate ε sets its length:
 #
 # ::
 #
