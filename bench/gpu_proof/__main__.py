@@ -15,11 +15,11 @@ from .report import LIMIT, MARGIN, ProofReport
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the parts asked for; 0 if every check holds, 1 where one failed, 2 where there is no GPU."""
+    """Runs the requested parts; returns 0 if every check holds, 1 if one failed, 2 if there is no GPU."""
     parser = argparse.ArgumentParser(prog="gearshift.bench.gpu_proof", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for part-N.json, part-N.md and pictures")
-    parser.add_argument("--part", type=int, choices=PARTS, action="append", help="one part; all of them without it")
-    parser.add_argument("--rehearse", action="store_true", help="in small, on a stand-in for a GPU; needs a checkout")
+    parser.add_argument("--part", type=int, choices=PARTS, action="append", help="run this part; by default all parts")
+    parser.add_argument("--rehearse", action="store_true", help="run a reduced version on the CPU; needs a checkout")
     given = parser.parse_args(arguments)
     worst = 0
     for number in given.part or PARTS:
@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def prove(number: int, folder: Path, options: Sequence[str]) -> int:
-    """Runs a part in a process of its own, since a kernel's mistake may end it, or leave it without a device.
+    """Runs a part in its own process, because a faulty kernel may crash it or lose the device.
 
-    The check in which that happens has failed, and the part is begun again without it, in what is left of its time.
+    The running check is then marked failed, and the part is started again without it for the rest of its time.
     """
     ends = time.monotonic() + LIMIT
     ProofReport(number, PARTS[number][1], folder, {}).clear()
@@ -65,7 +65,7 @@ def prove(number: int, folder: Path, options: Sequence[str]) -> int:
 
 
 def told(status: int) -> str:
-    """What a process ended with, in words."""
+    """How a process ended, in words."""
     if status < 0:
         return signal.Signals(-status).name
     return {1: "it took too long", LOST: "the device answers no more"}.get(status, f"exit status {status}")

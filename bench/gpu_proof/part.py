@@ -28,11 +28,11 @@ PARTS = {
     5: ("sweep", "which batch size?"),
 }
 PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "numba", "torch", "jax", "matplotlib")
-UNAVAILABLE, LOST = 4, 3  # what a process ends with where there is no device, and where it answers no more
+UNAVAILABLE, LOST = 4, 3  # exit codes: there is no device; the device was lost
 
 
 def machine(name: str) -> dict[str, Any]:
-    """What the numbers were measured on, and with what."""
+    """The machine and the versions of packages."""
     status = backends.available()[name]
     found = {}
     for package in PACKAGES:
@@ -57,12 +57,12 @@ def run(
     seconds: float = LIMIT,
     broken: Sequence[str] = (),
 ) -> ProofReport:
-    """Runs a part; what it found is in the report, on disk as well, whatever went wrong.
+    """Runs a part; its results are in the report, also on disk, even after an error.
 
     Raises
     ------
     DeviceLost
-        The device answers this process no more.
+        The device no longer answers this process.
     """
     name, title = PARTS[number]
     before = [check for check in ProofReport.read(number, title, folder).checks if check.name in broken]
@@ -81,7 +81,7 @@ def run(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a part; 0 if every check holds, 1 where one failed; see `UNAVAILABLE` and `LOST`."""
+    """Runs a part; returns 0 if every check holds, 1 if one failed; see also `UNAVAILABLE` and `LOST`."""
     parser = argparse.ArgumentParser(prog="gearshift.bench.gpu_proof.part", description=__doc__)
     parser.add_argument("number", type=int, choices=PARTS)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""What a part of the proof found: checks that hold or fail one by one, kept on disk as they come."""
+"""The report of a part: its checks, written to disk after each."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from pathlib import Path
 from typing import Any
 
 LIMIT = 530.0  # seconds of a part
-MARGIN = 50.0  # before its end, from which on no further check begins
-LONGEST = 120.0  # seconds of a check, unless it says more: then it hangs
+MARGIN = 50.0  # no check begins later than this before its end
+LONGEST = 120.0  # seconds after which a check counts as hanging, unless it sets its own limit
 LOST = {700, 702, 709, 710, 714, 715, 716, 717, 718, 719}
 """Numbers of CUDA's errors after which a process can do no more on its device, such as an address that is none."""
 
 
 class Unmet(Exception):
-    """A claim that the measurement does not bear out."""
+    """A claim that the measurement does not confirm."""
 
 
 class NotRun(Exception):
-    """What a check needs is not there."""
+    """Something that a check needs is missing."""
 
 
 class TimeUp(Exception):
-    """The part has no time for a further check."""
+    """The part has no time left for another check."""
 
 
 class DeviceLost(Exception):
-    """After an error like this one the device answers this process no more."""
+    """An error after which the device no longer answers this process."""
 
 
 @dataclass
 class ProofCheck:
-    """One thing that was tried: its numbers, and the error where it failed."""
+    """A check: its numbers, and the error if it failed."""
 
     name: str
     values: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class ProofCheck:
         self.values[key] = value
 
     def require(self, holds: bool, claim: str) -> None:
-        """Fails the check where a claim does not hold; the numbers noted so far stay."""
+        """Fails the check if a claim does not hold; numbers recorded so far are kept."""
         if not holds:
             raise Unmet(claim)
 
@@ -90,10 +90,10 @@ class ProofReport:
 
     @contextmanager
     def check(self, name: str, *, late: bool = False, longest: float = LONGEST) -> Iterator[ProofCheck]:
-        """Runs one check; whatever goes wrong in it is noted, and the next one runs.
+        """Runs one check; errors are recorded, and the next check can run.
 
-        One that is `late` takes no time to speak of, and runs though the part's time is up. One that takes more than
-        `longest` seconds ends the process, which says where it was.
+        A check that is `late` takes almost no time, and runs even if the part's time is up. If a check takes more than
+        `longest` seconds, the process prints where it was and ends.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class ProofReport:
             self.write()
 
     def goal(self, name: str, met: bool | None, told: str) -> None:
-        """Notes whether a goal is met; None if nothing was measured that says so. A missed one is no failure."""
+        """Records whether a goal is met; None if it was not measured. A missed goal is not a failure."""
         state = "not run" if met is None else "met" if met else "missed"
         self.checks.append(ProofCheck(f"goal: {name}", state=state, error=told))
         print(f"{state:>8}             goal: {name}  {told}", flush=True)

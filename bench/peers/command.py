@@ -81,7 +81,7 @@ def items(option: str, text: str) -> list[str]:
 def batch_size(text: str) -> int:
     """A batch size."""
     if not text.isdecimal() or not 0 < int(text) <= 1 << 20:
-        raise ConfigurationError(f"batch size {text!r} is not possible; expected a whole number from 1 to {1 << 20:,}")
+        raise ConfigurationError(f"batch size {text!r} is not possible; expected an integer from 1 to {1 << 20:,}")
     return int(text)
 
 

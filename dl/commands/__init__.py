@@ -1,1 +1,1 @@
-"""The commands of `gearshift` that train and ask a trained network, each in a file of its name."""
+"""The commands of `gearshift` that train or use a trained network, one per file."""

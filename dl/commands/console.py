@@ -1,4 +1,4 @@
-"""What the commands share: options, and where a line goes: results to standard output, the rest to standard error."""
+"""Shared parts of the commands: options and output. Results go to standard output, the rest to standard error."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ...backends.errors import ConfigurationError
 if TYPE_CHECKING:
     from ..experiment.config import Configuration
 
-ConfigFile = Annotated[Path | None, typer.Argument(help="A TOML file; without, the digits with defaults.")]
+ConfigFile = Annotated[Path | None, typer.Argument(help="A TOML file; by default the digits and the default network.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="As optimizer.lr=3e-4; may be given several times."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as optimizer.lr=3e-4; repeat for more keys."),
 ]
 BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="auto, numpy, numba or cupy.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
@@ -45,29 +45,29 @@ def configuration_of(file: Path | None, settings: list[str] | None) -> Configura
 
 
 def directory(text: str) -> Path:
-    """The directory that an option names; an empty name, as of a variable that is not set, is a mistake."""
+    """The directory that an option names; an empty name, for example from an unset variable, is an error."""
     if not text.strip():
-        raise ConfigurationError(f"--run is {text!r}; expected the name of a directory, as --run runs/first")
+        raise ConfigurationError(f"--run is {text!r}; expected the name of a directory, such as --run runs/first")
     return Path(text)
 
 
 def command(*words: object, settings: Sequence[str] = (), backend: str | None = None) -> str:
-    """A command line of Gearshift's to type, with what was chosen on the present one."""
+    """A Gearshift command line for the user, with the options of the current one."""
     options = [*words, *(word for setting in settings for word in ("--set", setting))]
     options += ["--backend", backend] if backend else []
     return " ".join(["gearshift", *(quoted(word) for word in options)])
 
 
 def quoted(word: object) -> str:
-    """A word as a shell takes it; brackets, as of ``model.hidden=[64]``, need no quotes there."""
+    """A word quoted for the shell; brackets, as in ``model.hidden=[64]``, need no quotes."""
     text = f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
     return text if re.fullmatch(r"[\w@%+=:,./\[\]-]+", text, re.ASCII) else shlex.quote(text)
 
 
 def check_files(**files: Path | None) -> None:
-    """Raises an error if a file could not be written, before anything is computed; `files` are by their options' names.
+    """Raises an error if a file cannot be written, before anything is computed; `files` are keyed by option.
 
-    `plot` is a picture by Matplotlib, and `html` a page by Plotly.
+    `plot` is drawn by Matplotlib and `html` by Plotly.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def check_files(**files: Path | None) -> None:
             raise ConfigurationError(f"--{name} {path}: there is no folder {path.parent}")
         if path.is_dir():
             raise ConfigurationError(f"--{name} {path} is a folder; expected a file")
-        if not replaceable(path):  # a device or a pipe is written into
+        if not replaceable(path):  # devices and pipes are written to directly
             if not os.access(path, os.W_OK):
                 raise ConfigurationError(f"--{name} {path} cannot be written to")
         elif not os.access(path.parent, os.W_OK | os.X_OK):
@@ -100,7 +100,7 @@ def check_files(**files: Path | None) -> None:
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:
-    """The result of a command."""
+    """Prints the result of a command."""
     from ..storage.strict_json import dumps
     from ..training.progress import measure
 

@@ -15,12 +15,12 @@ from .console import BackendName, Json, Settings, configuration_of
 
 
 def doctor(
-    config: Annotated[Path | None, typer.Argument(help="A TOML file: says how its training would run.")] = None,
+    config: Annotated[Path | None, typer.Argument(help="A TOML file, to show how its training would run.")] = None,
     settings: Settings = None,
     backend: BackendName = None,
     as_json: Json = False,
 ) -> None:
-    """Says which backends run here, on what, and what is missing.
+    """Lists the backends: whether they are available, on which device, and what is missing.
 
     Given a configuration, also says how its training would run.
     """

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Directory of a run.")],
     backend: BackendName = None,
-    report: Annotated[bool, typer.Option("--report", help="Precision and recall too.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Add precision and recall.")] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluates a run's best weights on the test split.
 
-    A run without best weights is evaluated with its last ones.
+    If there are no best weights, the last ones are used.
     """
     from ..experiment import build as experiment
     from ..experiment.config import parse
@@ -47,7 +47,7 @@ def evaluate(
 
 
 def predictor(run: Path, backend: str | None) -> Trainer:
-    """A trainer that holds a run's model and loss, on the run's backend unless another is asked for."""
+    """A trainer with a run's model and loss, on the run's backend or on the given one."""
     from ...backends.registry import resolve
     from ..experiment.config import parse
     from ..experiment.run import Run

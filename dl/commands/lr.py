@@ -19,14 +19,14 @@ def lr(
     config: ConfigFile = None,
     settings: Settings = None,
     backend: BackendName = None,
-    rates: Annotated[str, typer.Option("--rates", help="Learning rates, as 1e-3,1e-2.")] = "",
+    rates: Annotated[str, typer.Option("--rates", help="Learning rates, such as 1e-3,1e-2.")] = "",
     iterations: Annotated[int, typer.Option("--iterations", help="Steps of each trial.")] = 100,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the losses against the rates.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write every trial's curve as .json.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Tries learning rates for some steps each, and names the best."""
+    """Tries several learning rates for some steps each, and finds the best."""
     from ..diagnostics import learning_rates
     from ..experiment import build as experiment
     from ..storage import write_atomically
@@ -62,7 +62,7 @@ def lr(
     if not as_json:
         result.show()
     try:
-        show({"optimizer.lr": result.best}, as_json)  # which there is none of where no trial learned anything
+        show({"optimizer.lr": result.best}, as_json)  # there is none if no trial learned anything
     finally:
         if plot:
             result.plot(plot)

@@ -16,13 +16,13 @@ from .evaluate import predictor
 def predict(
     run: Annotated[Path, typer.Argument(help="Directory of a run.")],
     source: Annotated[Path, typer.Option("--input", help="Rows, as .npy.")],
-    output: Annotated[Path, typer.Option("--output", help="Where the answers go, as .npy.")],
+    output: Annotated[Path, typer.Option("--output", help="The .npy file for the predictions.")],
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities, not labels.")] = False,
     backend: BackendName = None,
 ) -> None:
-    """Writes a run's answers for rows of raw features.
+    """Predicts rows of raw features with a trained run.
 
-    Answers are class names as they were in the data, or values.
+    Predictions are class names as in the data, or values.
     """
     import io
 
@@ -40,7 +40,7 @@ def predict(
     trainer = predictor(run, backend)
     x = read_npy(source, mmap=True)
     if x.dtype not in (np.uint8, np.float32, np.float64):
-        x = read_npy(source)  # to be converted, which takes it whole
+        x = read_npy(source)  # conversion needs the whole array
     answers = trainer.predict_proba(x) if probabilities else trainer.predict(x)
     if isinstance(answers, dict):  # side by side, as the heads' targets are
         answers = np.column_stack(list(answers.values()))

@@ -23,7 +23,7 @@ def search(
 ) -> None:
     """Searches for an estimator's parameters by cross-validation.
 
-    Tries every point of a grid, or points drawn at random.
+    Tries every point of a grid, or random points.
     """
     from ..experiment import search as searching
     from ..experiment.config import SearchConfiguration, read_as

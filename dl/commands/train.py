@@ -41,11 +41,11 @@ def train(
     run: Annotated[
         Path | None, typer.Option("--run", metavar="DIRECTORY", parser=directory, help="Directory of the run.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's checkpoint.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Trains a network, and tests its best weights."""
+    """Trains a network, and evaluates its best weights on the test split."""
     from ..data.identity import Identity
     from ..experiment import build as experiment
     from ..experiment.config import write
@@ -99,18 +99,18 @@ def train(
 
 
 def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: Path) -> None:
-    """Pictures of an autoencoder, where they can be drawn."""
+    """Draws the pictures of an autoencoder, if possible."""
     from ..experiment.pictures import draw
 
     try:
         for line in draw(trainer, configuration, splits, path):
             say(line)
-    except Exception as error:  # whatever a picture lacks, the training is done
+    except Exception as error:  # training has succeeded even if a picture cannot be drawn
         say(f"no pictures: {error}")
 
 
 def _configuration(path: Path | None, settings: list[str], run: Path | None, resume: bool) -> Configuration:
-    """The configuration of a run: its own where it is resumed, which another one may not contradict."""
+    """The configuration of a run. A resumed run uses its own, and a given one must not contradict it."""
     from ..experiment.config import parse_text, read, rooted
     from ..experiment.run import CONFIG, LAST, check_free
 
@@ -145,7 +145,7 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
 
 
 def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter, quiet: bool) -> int:
-    """Trains to the configured number of epochs; the exit code of what ended it early, else 0."""
+    """Trains to the configured number of epochs; returns 0, or the exit code if it ended early."""
     from ..experiment import build as experiment
 
     section = configuration.train
@@ -176,7 +176,7 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
 
 
 def _pretrain(trainer: Trainer, splits: Any, configuration: Configuration) -> None:
-    """Trains the pairs of a stacked autoencoder's layers one after another."""
+    """Trains the pairs of layers of a stacked autoencoder."""
     from ..training.pretraining import pretrain
 
     section = configuration.autoencoder
@@ -187,7 +187,7 @@ def _pretrain(trainer: Trainer, splits: Any, configuration: Configuration) -> No
 
 @contextmanager
 def _terminable(trainer: Trainer) -> Iterator[None]:
-    """Turns SIGTERM, however often, into a stop at the next batch boundary."""
+    """Turns SIGTERM into a stop at the next batch boundary."""
     before = signal.signal(signal.SIGTERM, lambda number, frame: trainer.stop("SIGTERM"))
     try:
         yield
@@ -196,7 +196,7 @@ def _terminable(trainer: Trainer) -> Iterator[None]:
 
 
 def _saved(trainer: Trainer, writer: RunWriter, code: int) -> int:
-    """Saves a run that was stopped inside an epoch; at the end of one it has been saved already."""
+    """Saves a run that was stopped inside an epoch; at the end of an epoch it is saved already."""
     if trainer.state.cursor:
         writer.save(trainer)
     return code

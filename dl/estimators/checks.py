@@ -27,7 +27,7 @@ def real(low: float, high: float = math.inf, *, above: bool = False, below: bool
 
 def whole(low: int) -> Check:
     """An integer of at least `low`."""
-    return lambda value: is_whole(value) and value >= low, f"a whole number of at least {low}"
+    return lambda value: is_whole(value) and value >= low, f"an integer of at least {low}"
 
 
 def one_of(*names: str) -> Check:
@@ -46,7 +46,7 @@ def widths(value: Any) -> list[int]:
     sizes: list[Any] = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     if not all(is_whole(size) and size >= 1 for size in sizes):
         raise ConfigurationError(
-            f"hidden_layer_sizes is {value!r}; expected whole numbers of at least 1: hidden_layer_sizes must be > 0"
+            f"hidden_layer_sizes is {value!r}; expected integers of at least 1: hidden_layer_sizes must be > 0"
         )
     return [int(size) for size in sizes]
 

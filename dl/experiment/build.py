@@ -48,7 +48,7 @@ def load_data(data: DataSection, seed: int) -> Splits:
 
 
 def load(configuration: Configuration) -> Splits:
-    """The data of a training: an autoencoder's have themselves as targets, and those of several heads are values."""
+    """The training data; an autoencoder's targets are its inputs, and those of several heads are values."""
     data = configuration.data
     if configuration.loss.heads and data.labels == "auto":
         data = data.model_copy(update={"labels": "values"})
@@ -68,7 +68,7 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
 
 
 def build_trainer(configuration: Configuration, splits: Splits, backend: str) -> Trainer:
-    """A trainer, not yet begun, for data that have been loaded."""
+    """A new trainer for loaded data."""
     loss = build_loss(configuration, splits)
     return Trainer(
         build_model(configuration, splits, loss),
@@ -86,7 +86,7 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
 
 
 def build_loss(configuration: Configuration, splits: Splits) -> Loss:
-    """The loss named, or the one that suits the targets, or the sum of the heads'."""
+    """The named loss, the default for the targets, or the weighted sum of the heads' losses."""
     if configuration.loss.heads:
         return build_heads(configuration)
     if configuration.loss.name != "auto":
@@ -139,7 +139,7 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
 
 
 def scaling_of(configuration: Configuration, splits: Splits, loss: Loss) -> TargetScaling | None:
-    """How the targets of a training are scaled: by the spread that the training part has; None if they are not."""
+    """The scaling of the targets, computed from the training part; None if they are not scaled."""
     train = splits.train
     if not configuration.data.standardize_target or configuration.autoencoder.kind != "none" or train.y is None:
         return None
@@ -148,7 +148,7 @@ def scaling_of(configuration: Configuration, splits: Splits, loss: Loss) -> Targ
 
 
 def with_learned_targets(configuration: Configuration, splits: Splits) -> tuple[Configuration, Splits]:
-    """The same training of targets that are scaled already: for what works on steps and losses, not on answers."""
+    """The same training with scaled targets, for commands that need steps and losses but no predictions."""
     loss = build_loss(configuration, splits)
     scaling = scaling_of(configuration, splits, loss)
     if scaling is None:
@@ -162,7 +162,7 @@ def with_learned_targets(configuration: Configuration, splits: Splits) -> tuple[
 
 
 def outputs_of(splits: Splits, loss: Loss) -> int:
-    """How many outputs a model needs, for the loss and the targets there are."""
+    """The number of outputs that the loss and the targets need."""
     name = type(loss).__name__
     if loss.targets != "values":
         if splits.classes is None:
@@ -207,14 +207,14 @@ def build_graph(configuration: Configuration, splits: Splits, outputs: int) -> M
 
 
 def inside(layer: Layer) -> Iterator[Layer]:
-    """The layer and all within it."""
+    """The layer and all layers inside it."""
     yield layer
     for child in layer.children().values():
         yield from inside(child)
 
 
 def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequential:
-    """The autoencoder named; its first layer scales rows as their targets are scaled."""
+    """The named autoencoder; its first layer scales rows like their targets."""
     section, own = configuration.model, configuration.autoencoder
     width = math.prod(splits.feature_shape)
     scale = Standardize(width).fit(*scale_of(splits, configuration.data.standardize))
@@ -236,7 +236,7 @@ def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequentia
 
 
 def build_optimizer(configuration: Configuration) -> Optimizer:
-    """The optimizer named, with the arguments given."""
+    """The named optimizer with the given arguments."""
     arguments = configuration.optimizer.model_dump()
     del arguments["groups"]  # the trainer's
     kind = Optimizer.registered[arguments.pop("name")]
@@ -250,7 +250,7 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
 
 
 def class_weights(configuration: Configuration, splits: Splits) -> Any:
-    """``train.class_weight`` as `Trainer.fit` takes it; TOML's keys are text, also of classes that are numbers."""
+    """``train.class_weight`` for `Trainer.fit`; TOML keys are text even if classes are numbers."""
     given = configuration.train.class_weight
     if isinstance(given, dict) and splits.classes is not None and splits.classes.dtype.kind != "U":
         names = {str(name): name for name in splits.classes.tolist()}
@@ -259,7 +259,7 @@ def class_weights(configuration: Configuration, splits: Splits) -> Any:
 
 
 def build_callbacks(configuration: Configuration, splits: Splits) -> list[Callback]:
-    """What looks at the training after each epoch."""
+    """The callbacks of ``[watch]``."""
     section = configuration.watch
     train = splits.train.sample(section.rows, configuration.train.seed)
     found: list[Callback] = []
@@ -273,19 +273,19 @@ def build_callbacks(configuration: Configuration, splits: Splits) -> list[Callba
 
 
 def build_regularizer(configuration: Configuration) -> Regularizer | None:
-    """The penalty asked for, if any."""
+    """The configured regularizer, if any."""
     section = configuration.train
     if section.l1 and section.soft_threshold:
-        raise ConfigurationError("train.l1 and train.soft_threshold are two ways to one penalty; set one of them")
+        raise ConfigurationError("train.l1 and train.soft_threshold are the same penalty; set only one of them")
     if section.l1:
         return L1(section.l1)
     return SoftThreshold(section.soft_threshold) if section.soft_threshold else None
 
 
 def settled(configuration: Configuration, splits: Splits) -> Configuration:
-    """The configuration with a schedule's length in steps: the whole run's, where none is given.
+    """The configuration with the schedule's length in steps; by default that of the whole run.
 
-    A run keeps it so: what is resumed to more epochs follows the schedule that it began with.
+    A run stores this length, so a run resumed for more epochs keeps its original schedule.
     """
     section = configuration.schedule
     takes_steps = "steps" in inspect.signature(schedules()[section.name]).parameters
@@ -296,7 +296,7 @@ def settled(configuration: Configuration, splits: Splits) -> Configuration:
 
 
 def build_schedule(configuration: Configuration) -> Schedule:
-    """The schedule named, whose length has been settled, with those of the section's keys that it takes."""
+    """The named schedule, with the keys of the section that it accepts."""
     section = configuration.schedule
     kind, keys = schedules()[section.name], section.model_dump()
     return kind(**{name: keys[name] for name in inspect.signature(kind).parameters if name in keys})

@@ -27,11 +27,11 @@ from ..values import check_values
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Whole = Annotated[int, Field(ge=0, lt=2**31)]
 
-STEPS = 2**40  # more than any training takes; beyond it a rate would stay 0, or a number not fit a float
+STEPS = 2**40  # an upper limit for counts; larger ones do not fit into a float
 
 
 def one_of(known: Callable[[], Iterable[str]]) -> AfterValidator:
-    """A name that is known when the configuration is checked: classes may join until then."""
+    """A registered name; classes can be registered until the configuration is checked."""
 
     def check(name: str) -> str:
         if name not in (names := list(known())):
@@ -49,19 +49,19 @@ ScheduleName = Annotated[str, one_of(schedules)]
 
 
 class Section(BaseModel):
-    """Base of the sections: unknown keys, wrong types and numbers that are not finite are mistakes."""
+    """Base of the sections: unknown keys, wrong types and non-finite numbers are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class BackendSection(Section):
-    """Where the training runs."""
+    """The backend."""
 
     name: str = Field(default="auto", min_length=1)
 
 
 class DataSection(Section):
-    """What is learned from."""
+    """The data."""
 
     source: str = Field(default="digits", min_length=1)
     length: Count = 64
@@ -77,7 +77,7 @@ class DataSection(Section):
 
 
 class LayerSection(BaseModel):
-    """A layer of a graph: its class, its arguments, which the class itself checks, what it reads, and layers in it."""
+    """A layer of a graph: its class, arguments (checked by the class), inputs and inner layers."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     name: str = ""
@@ -88,7 +88,7 @@ class LayerSection(BaseModel):
 
 
 class ModelSection(Section):
-    """A multilayer perceptron, or, where there are `layers`, a graph of them."""
+    """An MLP or, if there are `layers`, a graph."""
 
     hidden: list[Count] = [256]
     activation: ActivationName = "relu"
@@ -108,7 +108,7 @@ class ModelSection(Section):
 
 
 class AutoencoderSection(Section):
-    """An autoencoder instead, whose hidden layers and activation are ``[model]``'s. `weight` 0 is the kind's own."""
+    """An autoencoder with the hidden layers and activation of ``[model]``; `weight` 0 is the kind's default."""
 
     kind: Literal["none", "undercomplete", "sparse", "denoising", "contractive", "stacked", "variational"] = "none"
     code: Count = 32
@@ -122,7 +122,7 @@ class AutoencoderSection(Section):
 
 
 class HeadSection(Section):
-    """The loss of one output of several."""
+    """The loss of one of several outputs."""
 
     loss: LossName = "MSELoss"
     outputs: Count = 1
@@ -130,7 +130,7 @@ class HeadSection(Section):
 
 
 class LossSection(Section):
-    """What is minimised; with `heads`, the weighted sum of theirs."""
+    """The loss; with `heads`, the weighted sum of their losses."""
 
     name: LossChoice = "auto"
     heads: dict[str, HeadSection] = {}
@@ -145,7 +145,7 @@ class LossSection(Section):
 
 
 class GroupSection(Section):
-    """Parameters with a rate or a decay of their own."""
+    """Parameters with a separate learning rate or weight decay."""
 
     names: str
     lr: float | None = Field(default=None, ge=0)
@@ -153,7 +153,7 @@ class GroupSection(Section):
 
 
 class OptimizerSection(BaseModel):
-    """An optimizer and its arguments, which the optimizer itself checks."""
+    """An optimizer and its arguments, which its class checks."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
     name: OptimizerName = "Adam"
@@ -163,7 +163,7 @@ class OptimizerSection(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _own_rate(cls, given: Any) -> Any:
-        """Without a rate, the optimizer's own default."""
+        """Fills in the optimizer's default if there is no learning rate."""
         name = given.get("name") if isinstance(given, dict) else None
         if isinstance(name, str) and name in Optimizer.registered and "lr" not in given:
             rate = inspect.signature(Optimizer.registered[name]).parameters.get("lr")
@@ -173,7 +173,7 @@ class OptimizerSection(BaseModel):
 
 
 class ScheduleSection(BaseModel):
-    """How the learning rate moves. A schedule may have further arguments, which it checks itself."""
+    """The schedule of the learning rate. Its class checks further arguments."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
     name: ScheduleName = "constant"
@@ -203,7 +203,7 @@ class ScheduleSection(BaseModel):
 
 
 class TrainSection(Section):
-    """How long, and in what batches."""
+    """Epochs, batches and other settings of the training."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     epochs: Count = 60
@@ -231,7 +231,7 @@ class TrainSection(Section):
 
 
 class WatchSection(Section):
-    """What each epoch's record holds beside the losses, of the first `rows` for training; and flat stretches."""
+    """Further values of each epoch's record, computed on `rows` training rows; and flat stretches."""
 
     gradient_norms: bool = False
     curvature: bool = False
@@ -241,7 +241,7 @@ class WatchSection(Section):
 
 
 class CheckpointSection(Section):
-    """When the run is saved, besides at the end of each epoch."""
+    """When to save the run, in addition to the end of each epoch."""
 
     every_seconds: float = Field(default=60.0, gt=0)
 
@@ -262,13 +262,13 @@ class Configuration(Section):
 
 
 class EstimatorSection(BaseModel):
-    """Parameters that all candidates of a search share, which the estimator itself checks."""
+    """Parameters of all candidates of a search, which the estimator checks."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
 
 class SearchRange(Section):
-    """Numbers that a random search draws from: evenly, or evenly in their logarithm."""
+    """The range of a parameter in a random search, uniform or log-uniform."""
 
     low: float
     high: float
@@ -277,7 +277,7 @@ class SearchRange(Section):
 
 
 class SearchSection(Section):
-    """Which candidates are tried, and how they are compared."""
+    """The candidates, and how they are compared."""
 
     method: Literal["grid", "random"] = "grid"
     candidates: Count = 20
@@ -289,7 +289,7 @@ class SearchSection(Section):
 
 
 class SearchConfiguration(Section):
-    """What ``gearshift search`` reads."""
+    """The configuration of ``gearshift search``."""
 
     backend: BackendSection = BackendSection()
     data: DataSection = DataSection()
@@ -314,7 +314,7 @@ def parse_as(kind: type[Kind], table: dict[str, Any], settings: Sequence[str] = 
     Raises
     ------
     ConfigurationError
-        A key is unknown, or a value has the wrong type or is out of range; every mistake is named.
+        A key is unknown, or a value has the wrong type or is out of range; the message lists all errors.
     """
     merged = {name: dict(value) if isinstance(value, dict) else value for name, value in table.items()}
     for setting in settings:
@@ -341,7 +341,7 @@ def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
 def read_as(kind: type[Kind], path: str | Path, settings: Sequence[str] = ()) -> Kind:
     """The configuration of a TOML file, with settings applied over it."""
     try:
-        text = read_bytes(path, TEXT).decode("utf-8-sig")  # editors on Windows begin with a mark
+        text = read_bytes(path, TEXT).decode("utf-8-sig")  # Windows editors write a byte order mark
     except OSError as error:
         raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -367,7 +367,7 @@ def _parsed(kind: type[Kind], text: str, path: str | Path, settings: Sequence[st
 
 
 def rooted(configuration: Configuration) -> Configuration:
-    """The configuration with a source that is a file or folder as an absolute path, so that it holds anywhere."""
+    """The configuration with an absolute path if the source is a file or folder."""
     source = expanded(configuration.data.source)
     if configuration.data.source in NAMED or not source.exists():
         return configuration
@@ -376,14 +376,14 @@ def rooted(configuration: Configuration) -> Configuration:
 
 
 def write(configuration: Configuration) -> str:
-    """The configuration as TOML, every key spelled out."""
+    """The complete configuration as TOML."""
     import tomli_w
 
     return tomli_w.dumps(configuration.model_dump(exclude_none=True))
 
 
 def changes(configuration: Configuration) -> list[str]:
-    """The ``key=value`` settings that make this configuration of the defaults; see `parse_as`."""
+    """The ``key=value`` settings that turn the defaults into this configuration; see `parse_as`."""
     chosen = {"name": configuration.optimizer.name}
     usual = Configuration(optimizer=OptimizerSection.model_validate(chosen)).model_dump()
     usual["optimizer"]["name"] = OptimizerSection().name
@@ -396,7 +396,7 @@ def changes(configuration: Configuration) -> list[str]:
 
 
 def _written(value: Any, inside: bool = False) -> str:
-    """A value as TOML on one line; text that is read as text anyway is a bare word, unless it is inside another."""
+    """A value as TOML on one line; text is a bare word if possible, unless it is inside another value."""
     if isinstance(value, dict):
         pairs = (f"{json.dumps(key, ensure_ascii=False)}={_written(of, True)}" for key, of in value.items())
         return "{" + ",".join(pairs) + "}"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 CONFIG, ENVIRONMENT, METRICS, DATA = "config.toml", "environment.json", "metrics.jsonl", "data.json"
 BEST, LAST, CURVE = "best.safetensors", "last.safetensors", "learning-curve.png"
-SHARE = 0.05  # of the time of a training, at the most, that goes into saving at the ends of epochs
+SHARE = 0.05  # maximum share of the training time for saving at the ends of epochs
 MAX_DATA = 64 << 20  # bytes of its file, which holds the names of all columns
 LONGEST = 1 << 30  # bytes of the metrics
 PACKAGES = ("numpy", "numba", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def data(self) -> Identity | None:
-        """What tells the data that the run was trained on from others; None if an older version wrote it."""
+        """The fingerprint of the training data; None if an older version wrote the run."""
         return _recorded(self.path)
 
     @property
@@ -98,12 +98,12 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """The best weights, else the last ones.
+        """The checkpoint with the best weights, or else the last one.
 
         Raises
         ------
         CheckpointError
-            The run has neither yet.
+            The run has no checkpoint yet.
         """
         for name in (BEST, LAST):
             if (self.path / name).exists():
@@ -112,7 +112,7 @@ class Run:
 
     @property
     def model(self) -> Layer:
-        """The model with the best weights, else the last ones."""
+        """The model with the best weights, or else the last ones."""
         return load(self.checkpoint)
 
     @property
@@ -143,11 +143,10 @@ class RunWriter(Callback):
     every_seconds : between two checkpoints inside an epoch.
     monitor : the measure whose best epoch `best.safetensors` keeps; without validation data, the training loss.
 
-    Each finished epoch adds a line to the metrics. Checkpoints are written, best before last, at the end of the
-    training and after each epoch but those that follow the checkpoint before so soon that writing would take more than
-    `SHARE` of the time: a checkpoint holds the whole history. A killed process goes on from the last one, repeats what
-    came after it, and writes the same again. The first time, `last` is written before `best`, which the next start
-    adds: where there is `best` there is `last`, unless it was lost.
+    Each finished epoch adds a line to the metrics. Checkpoints (best, then last) are written at the end of the training
+    and after each epoch, except if writing would take more than `SHARE` of the time. A run that was killed continues
+    from the last checkpoint and repeats the work after it with the same results. The first time, `last` is written
+    before `best`, so that `best` never exists without `last`.
     """
 
     def __init__(self, path: Path, every_seconds: float, monitor: str = "validation_loss") -> None:
@@ -161,7 +160,7 @@ class RunWriter(Callback):
 
     @property
     def begun(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to continue from."""
         return (self.path / LAST).exists()
 
     @contextmanager
@@ -182,9 +181,9 @@ class RunWriter(Callback):
         data: Identity | None = None,
         patience: bool = False,
     ) -> bool:
-        """Writes what describes the run and its data, or takes up where it stopped; whether there was a checkpoint.
+        """Starts or resumes a run; returns whether there was a checkpoint.
 
-        With `patience`, early stopping will keep the best weights.
+        `patience` tells that early stopping will keep the best weights.
 
         Raises
         ------
@@ -238,7 +237,7 @@ class RunWriter(Callback):
             self.save(trainer)
 
     def _improved(self, history: History, record: dict[str, float]) -> bool:
-        """Whether the latest epoch's measure is better than all before; NaN never is, but in the first epoch."""
+        """Whether the last epoch's measure is the best so far; NaN is only in the first epoch."""
         measure = self.monitor if self.monitor in record else "loss"
         sign = -1 if measure.endswith("loss") else 1
         if self._bar is None:
@@ -254,7 +253,7 @@ class RunWriter(Callback):
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
-        """Writes everything that is needed to go on from here."""
+        """Writes everything that is needed to continue from here."""
         self._check_place(trainer)
         self._unsaved = False
         start, begun = time.monotonic(), self.begun
@@ -273,7 +272,7 @@ class RunWriter(Callback):
             self._best = None
 
     def _check_place(self, trainer: Trainer) -> None:
-        """Raises an error if the directory is no longer the one that was opened: half a run would begin elsewhere."""
+        """Raises an error if the directory was renamed or deleted since it was opened."""
         try:
             found = self.path.stat()
             here = self._place in (None, (found.st_dev, found.st_ino))
@@ -286,14 +285,14 @@ class RunWriter(Callback):
             )
 
     def plot(self, trainer: Trainer) -> str:
-        """Draws the learning curve; a line that says where it is, or why there is none."""
+        """Draws the learning curve; returns a line that tells where it is, or why there is none."""
         if importlib.util.find_spec("matplotlib") is None:
             return "no learning curve: Matplotlib is not installed (pip install 'gearshift[plot]')"
         if not len(trainer.history):
             return "no learning curve: no epoch is finished"
         try:
             trainer.history.plot(self.path / CURVE)
-        except Exception as error:  # whatever Matplotlib is missing, the training is done
+        except Exception as error:  # training has succeeded even if the plot fails
             return f"no learning curve: {error}"
         return f"learning curve: {self.path / CURVE}"
 
@@ -303,13 +302,13 @@ def recognised(path: Path, splits: Splits, *, targets: bool = True) -> tuple[Spl
 
     Parameters
     ----------
-    targets : whether the targets are data; those of an autoencoder are made of the rows.
+    targets : whether to compare targets; those of an autoencoder are computed from the rows.
 
     Returns
     -------
     splits : the data, with columns and classes in the order of the run's.
     identity : of these.
-    changes : what is different from the run's, in words; none if an older version wrote it.
+    changes : descriptions of the differences; none if an older version wrote the run.
 
     Raises
     ------
@@ -344,12 +343,12 @@ def _recorded(path: Path) -> Identity | None:
 
 
 def check_free(path: Path, resume: bool) -> bool:
-    """Whether there is a run at `path` to go on with.
+    """Whether there is a run at `path` to resume.
 
     Raises
     ------
     ConfigurationError
-        There is one and it was not to be resumed, or what is left of one cannot be and would be overwritten.
+        There is a run but no --resume, or there are remains of a run that would be overwritten.
     """
     if (path / LAST).exists():
         if not resume:
@@ -365,7 +364,7 @@ def check_free(path: Path, resume: bool) -> bool:
 
 
 def fresh(folder: Path) -> Path:
-    """Makes a directory named by the time, which no other process has made: with a number where several start."""
+    """Makes a new directory named by the time, with a number if several processes start at once."""
     folder.mkdir(parents=True, exist_ok=True)
     name = time.strftime("%Y%m%d-%H%M%S")
     for number in count(1):

@@ -227,11 +227,10 @@ def _check_range(name: str, values: SearchRange, method: str) -> None:
         )
     if values.whole and not -(2**63) <= math.ceil(values.low) <= values.high < 2**63 - 1:
         raise ConfigurationError(
-            f"search.parameters.{name} is from {values.low:g} to {values.high:g}, with no whole number "
-            "of 64 bits between"
+            f"search.parameters.{name} is from {values.low:g} to {values.high:g}, with no integer of 64 bits between"
         )
     if values.whole and values.log:
-        raise ConfigurationError(f"search.parameters.{name}: whole numbers are drawn evenly; leave out log")
+        raise ConfigurationError(f"search.parameters.{name}: integers are drawn uniformly; leave out log")
 
 
 def _distribution(values: SearchRange) -> Any:

@@ -39,7 +39,7 @@ def check_trainer(
     if regularizer is not None and not isinstance(regularizer, Regularizer):
         raise ConfigurationError(f"Trainer: regularizer is {regularizer!r}; expected a gearshift L1, or None")
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-        raise ConfigurationError(f"Trainer: seed is {seed!r}; expected a whole number from 0 to 2**64 - 1")
+        raise ConfigurationError(f"Trainer: seed is {seed!r}; expected an integer from 0 to 2**64 - 1")
     for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
         if value is not None and not (isinstance(value, int | float) and value > 0):
             raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a number above 0, or None")
@@ -70,7 +70,7 @@ def check_fit(
     counts = (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1))
     for name, value, least in (*counts, ("accumulate", accumulate, 1)):
         if (name, value) != ("patience", None) and (not isinstance(value, int | np.integer) or value < least):
-            raise ConfigurationError(f"fit: {name} is {value!r}; expected a whole number of at least {least}")
+            raise ConfigurationError(f"fit: {name} is {value!r}; expected an integer of at least {least}")
     measured = [*loss.metrics]
     if validation is not None:
         measured += [f"validation_{name}" for name in measured]

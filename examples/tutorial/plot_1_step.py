@@ -28,8 +28,8 @@ loss, gradient = gs.value_and_grad(model, gs.MSELoss(), x, y)
 print(f"loss {loss:.3f}, its slope along the weight {gradient['0.weight'].item():.3f}")
 
 # %%
-# The gradient g holds the slope of the loss along each weight. Uphill is +g, so a step
-# goes the other way, as far as the learning rate ε says:
+# The gradient g has the slope of the loss along each weight. The loss rises along +g,
+# so a step goes in the opposite direction. The learning rate ε sets its length:
 #
 # ::
 #
@@ -114,9 +114,9 @@ axes.legend()
 # What is descended on
 # --------------------
 # A step needs a slope. The share of wrong answers has none: it stays the same for most
-# small changes of a weight, and then jumps. So training minimises a smooth stand-in,
-# the surrogate, and reports the share of right answers beside it. Here are the losses
-# of one example whose answer should be "yes", against the model's output.
+# small changes of a weight, and then jumps. So training minimises a smooth surrogate
+# loss and reports the accuracy as well. The plot shows the losses of one example whose
+# answer should be "yes", against the model's output.
 
 outputs = np.linspace(-3, 3, 61)
 identity = gs.Sequential(gs.Linear(1, 1), dtype="float64")
@@ -136,8 +136,7 @@ axes.legend()
 # A `gs.Trainer` repeats the step and does the rest: it draws the first weights,
 # shuffles, measures, and can be stopped and resumed. With all rows in one batch it
 # takes the steps from above. (The networks of this tutorial are so small that the
-# NumPy backend, which compiles nothing, is done first. Elsewhere leave ``backend``
-# out.)
+# NumPy backend, which compiles nothing, is fastest. In general, omit ``backend``.)
 
 model = gs.Sequential(gs.Linear(1, 1), dtype="float64")
 trainer = gs.Trainer(model, gs.MSELoss(), gs.SGD(lr=0.5), backend="numpy")

@@ -91,11 +91,11 @@ left.legend()
 # %%
 # So why not one example at a time?
 # ---------------------------------
-# Because a step has a price of its own. Calls, launches and the reading of the weights
-# cost the same for one row as for thirty, and processors multiply matrices far faster
-# than vectors. The best batch size lies where the device is well used and the gradient
-# is still rough, and both can be measured: ``gearshift bench`` does so on your network
-# and your data, and :doc:`/batch-size` explains the answer.
+# Because each step has a fixed cost. Calls, launches and reading the weights cost the
+# same for one row as for thirty, and processors multiply matrices far faster than
+# vectors. At the best batch size, the device is well used and the gradient is still
+# noisy. ``gearshift bench`` measures both on your network and your data, and
+# :doc:`/batch-size` explains the result.
 #
 # Two habits belong to minibatches. Rows are shuffled anew for each epoch, since
 # batches in a fixed order would pull the weights along the same circle again and

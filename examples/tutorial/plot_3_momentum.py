@@ -2,9 +2,9 @@
 Momentum on an ill-conditioned quadratic
 ========================================
 
-A valley that is steep across and flat along is where plain gradient descent wastes its
-steps: it must be slow enough for the walls and is then too slow for the floor. Momentum
-remembers where the last steps went.
+Plain gradient descent is slow in a valley that is steep across and flat along: a rate
+small enough for the steep walls is too small for the flat floor. Momentum remembers the
+direction of the last steps.
 """
 
 import matplotlib.pyplot as plt
@@ -15,8 +15,8 @@ import gearshift as gs
 # %%
 # A valley
 # --------
-# The loss is ½ (x² + κ y²). κ is its condition number, the greatest curvature by the
-# least. An optimizer needs no network: it can be driven by hand, on any array and its
+# The loss is ½ (x² + κ y²). κ is its condition number, the largest curvature divided by
+# the smallest. An optimizer needs no network: you can use it on any array and its
 # gradient.
 
 

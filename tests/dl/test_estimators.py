@@ -240,7 +240,7 @@ def test_dropout_draws_from_the_seed() -> None:
     [
         ({"solver": "newton"}, "solver is 'newton'; expected one of: lbfgs, sgd, adam"),
         ({"alpha": -1}, "alpha is -1; expected a number of at least 0"),
-        ({"batch_size": 0}, "batch_size is 0; expected a whole number of at least 1, or 'auto'"),
+        ({"batch_size": 0}, "batch_size is 0; expected an integer of at least 1, or 'auto'"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes is .* must be > 0"),
         ({"dropout": 1}, "dropout is 1; expected a number of at least 0 and below 1"),
         ({"dropout": 0.5, "solver": "lbfgs"}, "dropout"),

@@ -115,7 +115,7 @@ def test_from_a_configuration_and_refusals() -> None:
     assert build_regularizer(parse({})) is None
     assert repr(build_regularizer(parse({"train": {"l1": 0.01}}))) == "L1(0.01)"
     assert repr(build_regularizer(parse({"train": {"soft_threshold": 0.01}}))) == "SoftThreshold(0.01)"
-    with pytest.raises(ConfigurationError, match="two ways"):
+    with pytest.raises(ConfigurationError, match="the same penalty"):
         build_regularizer(parse({"train": {"l1": 0.01, "soft_threshold": 0.01}}))
     with pytest.raises(ConfigurationError, match=r"L1: strength is -1"):
         gs.L1(-1)

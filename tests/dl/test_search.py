@@ -133,7 +133,7 @@ def test_an_interrupt_ends_the_search(grid: Path, monkeypatch: pytest.MonkeyPatc
         ({"parameters": {"alpha": {"low": 1.0, "high": 2.0}}}, "a grid needs a list"),
         ({"parameters": {"alpha": {"low": 2.0, "high": 1.0}}, "method": "random"}, "expected low below high"),
         ({"parameters": {"alpha": {"low": 0.0, "high": 1.0, "log": True}}, "method": "random"}, "and above 0"),
-        ({"parameters": {"alpha": {"low": 0.2, "high": 0.8, "whole": True}}, "method": "random"}, "no whole number"),
+        ({"parameters": {"alpha": {"low": 0.2, "high": 0.8, "whole": True}}, "method": "random"}, "no integer"),
         ({"scoring": "acuracy"}, "did you mean 'accuracy'"),
         ({"folds": 1}, "search.folds is 1"),
         ({"fold": 3}, "search.fold is not a known key; did you mean 'folds'"),

@@ -195,7 +195,7 @@ def knees(analysis: Analysis) -> list[str]:
         else:
             batch = crossing.batch
             lines.append(
-                f"{crossing.above} is faster than {crossing.below} from {two_digits(batch.value)} on "
+                f"{crossing.above} is faster than {crossing.below} from batch {two_digits(batch.value)} on "
                 f"({two_digits(batch.low)} to {two_digits(batch.high)})"
             )
     return lines
