@@ -8,19 +8,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...backends.errors import ConfigurationError, NonFiniteLoss
 from ...backends.philox import key_of, permutation
 from ..data import Dataset, as_dataset
+from ..training.figures import panels, saved
 from ..training.progress import measure
 from ..training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from .learning_rates import Trials
-from ..training.figures import _panels, saved
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 POINTS = 10  # of a trial's curve
@@ -98,8 +95,6 @@ class Trials:
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draws the loss against the rate, and each trial's curve, with Matplotlib; returns the figure."""
-        from .learning_rates import rate_trials
-
         return rate_trials(self, path)
 
     def show(self) -> None:
@@ -200,7 +195,7 @@ def _parts(dataset: Dataset, iterations: int, batch_size: int, seed: int) -> lis
 
 def rate_trials(trials: Trials, path: str | Path | None = None) -> Any:
     """The loss after a trial against its learning rate, and each trial's curve; returns the figure."""
-    figure, (left, right) = _panels(2)
+    figure, (left, right) = panels(2)
     done = [row for row in trials.rows if math.isfinite(row.loss)]
     left.plot([row.lr for row in done], [row.loss for row in done], "o-")
     for row in trials.rows:

@@ -11,7 +11,7 @@ from ...backends.errors import DataError
 if TYPE_CHECKING:
     from ..training.history import History
     from .noise import GradientNoise
-from ..training.figures import _panels, saved
+from ..training.figures import panels, saved
 
 
 def gradient_norms(history: History, path: str | Path | None = None) -> Any:
@@ -31,7 +31,7 @@ def curvature(history: History, path: str | Path | None = None) -> Any:
 
 def standard_error(noise: GradientNoise, path: str | Path | None = None) -> Any:
     """The standard error of a batch's gradient against its size, and the gradient's length; returns the figure."""
-    figure, (axes,) = _panels(1)
+    figure, (axes,) = panels(1)
     sizes = [2**power for power in range(15)]
     axes.loglog(sizes, noise.standard_error(sizes), marker=".", label="standard error, σ / √m")
     if noise.squared_norm > 0:
@@ -48,7 +48,7 @@ def _against_epochs(history: History, names: dict[str, str], what: str, callback
     """Plots columns of a history, by their labels, on a logarithmic scale."""
     if not len(history) or not any(name in history[-1] for name in names):
         raise DataError(f"there is nothing to plot: train with callbacks=[gs.{callback}(x, y)]")
-    figure, (axes,) = _panels(1)
+    figure, (axes,) = panels(1)
     for name, label in names.items():
         points = [(record["epoch"], record[name]) for record in history if record.get(name, 0) > 0]
         if points:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from ...backends.errors import ConfigurationError, DataError
-
-if TYPE_CHECKING:
-    from .search import SearchResult
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import loguniform, randint, uniform
@@ -23,12 +18,12 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSample
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ...backends.errors import GearshiftError
+from ...backends.errors import ConfigurationError, DataError, GearshiftError
 from ...backends.registry import resolve
 from ..estimators.base import Perceptron, TrainingInterrupted
 from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..hints import hint
-from ..training.figures import _panels, saved
+from ..training.figures import panels, saved
 from .build import load_data
 from .config import SearchConfiguration, SearchRange
 
@@ -36,7 +31,7 @@ from .config import SearchConfiguration, SearchRange
 def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
     """The candidates' scores against each parameter that was searched, the best one marked; returns the figure."""
     names = list(result.best)
-    figure, all_axes = _panels(len(names))
+    figure, all_axes = panels(len(names))
     for number, (axes, name) in enumerate(zip(all_axes, names, strict=True)):
         values = [row.parameters[name] for row in result.rows]
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

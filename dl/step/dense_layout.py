@@ -51,7 +51,7 @@ class Layout:
         widths = [layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in layers)]
         widest = _whole(max(widths)) + 16
         self.scratch = SCRATCH + max(2 * HOT + 2 * widest * (ROWS + 1), 16 * widest)
-        self.panels = _panels(widths, block, parts)
+        self.panels = panels(widths, block, parts)
         rows = _whole(block)
         self.layers = np.zeros((len(layers), len(LayerPlaces._fields)), dtype=np.int64)
         x, x_stride = self._take(rows * _odd(widths[0])), _odd(widths[0])
@@ -109,7 +109,7 @@ class BytesAsIntegers:
         return Integers(self.numbers, self.stride, self.centre, self.scale, self.shift)
 
 
-def _panels(widths: Sequence[int], block: int, parts: int) -> int:
+def panels(widths: Sequence[int], block: int, parts: int) -> int:
     shares = [-(-width // parts) + dense_parts.GRAIN for width in widths[:-2]] + [widths[-2]]
     deep = matrix_product.DEPTH
     split = [(block, deep)] + [(width, block) for width in widths[1:]]  # X, and DT for the weights' gradient

@@ -9,7 +9,7 @@ from typing import Any
 from ...backends.errors import ConfigurationError
 
 
-def _panels(count: int) -> tuple[Any, Any]:
+def panels(count: int) -> tuple[Any, Any]:
     """A figure with so many axes side by side."""
     figure = new_figure((5 * count, 3.6))
     return figure, figure.subplots(1, count, squeeze=False)[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...backends.errors import DataError
-from .figures import _panels, saved
+from .figures import panels, saved
 
 
 class History:
@@ -59,7 +59,7 @@ def learning_curve(history: History, path: str | Path | None = None) -> Any:
     if not len(history):
         raise DataError("there is nothing to plot: no epoch is finished")
     metrics = [name for name in ("loss", "accuracy") if name in history[0]]
-    figure, all_axes = _panels(len(metrics))
+    figure, all_axes = panels(len(metrics))
     for axes, metric in zip(all_axes, metrics, strict=True):
         for name, label in ((metric, "training"), (f"validation_{metric}", "validation")):
             points = [(record["epoch"], record[name]) for record in history if name in record]

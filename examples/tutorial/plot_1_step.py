@@ -142,8 +142,4 @@ model = gs.Sequential(gs.Linear(1, 1), dtype="float64")
 trainer = gs.Trainer(model, gs.MSELoss(), gs.SGD(lr=0.5), backend="numpy")
 history = trainer.fit(x, y, epochs=200, batch_size=len(x), verbose=False)
 weights = model.state_dict()
-print(
-    print(
-        "slope {:.10f}, intercept {:.10f}".format(*(w.item() for w in weights.values()))
-    )
-)
+print("slope {:.10f}, intercept {:.10f}".format(*(w.item() for w in weights.values())))
