@@ -253,9 +253,9 @@ def test_as_dataset():
     with pytest.raises(DataError, match="y is given beside a Dataset"):
         as_dataset(data, Y)
     assert np.array_equal(as_dataset((X, Y, Y)).weight, Y)
-    with pytest.raises(DataError, match="4 arrays in a tuple, expected \(x, y\)"):
+    with pytest.raises(DataError, match=r"4 arrays in a tuple, expected \(x, y\)"):
         as_dataset((X, Y, Y, Y))
-    with pytest.raises(DataError, match="expected \(x, y\)"):
+    with pytest.raises(DataError, match=r"expected \(x, y\)"):
         as_dataset((X, Y), Y)
 
 
