@@ -13,7 +13,7 @@ import pytest
 from cuda_on_cpu import unavailable
 from fake_cublaslt import FakeCublasLt
 from fake_cupy import CudaOnCpu
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
@@ -30,6 +30,7 @@ def arrays(m: int, k: int, n: int, flip_a: int, flip_b: int, dtype: Any = np.flo
     return [a, b, np.full((m, n), 77, dtype=dtype)]
 
 
+@settings(deadline=None)
 @given(
     sizes=st.tuples(*[st.integers(1, 9)] * 3),
     flips=st.tuples(*[st.integers(0, 1)] * 2),
@@ -42,6 +43,7 @@ def test_products_are_those_of_numpy(sizes: tuple[int, int, int], flips: tuple[i
     assert np.allclose(out, want, rtol=0, atol=1e-5 if dtype is np.float32 else 1e-13)
 
 
+@settings(deadline=None)
 @given(
     sizes=st.tuples(*[st.integers(1, 7)] * 4),
     flips=st.tuples(*[st.integers(0, 1)] * 2),

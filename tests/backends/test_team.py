@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
@@ -22,6 +22,7 @@ from gearshift.backends.machine import load
 from gearshift.backends.thread_pool import Team, share, wait
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 9), st.integers(1, 32))
 def test_shares_are_all_of_it_in_order(count: int, threads: int, grain: int) -> None:
     parts = [share(count, thread, threads, grain) for thread in range(threads)]
