@@ -39,12 +39,12 @@ def call(*arguments: object, code: int = 0) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--batch-sizes", "1:x"], "'1:x' is not possible"),
-        (["--batch-sizes", "64:8"], "'64:8' is not possible"),
-        (["--batch-sizes", "0,8"], "'0' is not possible"),
-        (["--batch-sizes", "8,,9"], "'' is not possible"),
-        (["--budget", "soon"], "--budget 'soon' is not possible"),
-        (["--budget", "0s"], "--budget '0s' is not possible"),
+        (["--batch-sizes", "1:x"], "'1:x' is not valid"),
+        (["--batch-sizes", "64:8"], "'64:8' is not valid"),
+        (["--batch-sizes", "0,8"], "'0' is not valid"),
+        (["--batch-sizes", "8,,9"], "'' is not valid"),
+        (["--budget", "soon"], "--budget 'soon' is not valid"),
+        (["--budget", "0s"], "--budget '0s' is not valid"),
         (["--backends", "numbo"], "did you mean 'numba'?"),
         (["--out", "no/such/file.json"], "there is no folder no/such"),
         (["--out", "."], "--out . is a folder"),
@@ -56,7 +56,7 @@ def call(*arguments: object, code: int = 0) -> None:
         (["--from", "none.json"], "none.json"),
         (["--set", "optimizer.name=NewtonCG"], "'NewtonCG' does not train on mini-batches"),
         (["--set", "optimizer.name=DeltaBarDelta"], "'DeltaBarDelta' does not train on mini-batches"),
-        (["--set", "train.accumulate=4"], "train.accumulate is 4, and `gearshift bench` times steps without it"),
+        (["--set", "train.accumulate=4"], "train.accumulate is 4, which `gearshift bench` does not support"),
         (["--set", "train.class_weight=balanced"], "--set train.class_weight=none"),
     ],
 )
