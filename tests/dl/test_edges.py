@@ -197,7 +197,9 @@ def test_features_far_from_zero_are_learned_in_float64_and_warned_of_in_float32(
         model = gs.Sequential(gs.Standardize(3).fit(mean, deviation), gs.Linear(3, 1), dtype=dtype)
         trainer = gs.Trainer(model, gs.MSELoss(), gs.Adam(lr=0.05), backend="numpy")
         if dtype == "float32":
-            with pytest.warns(UserWarning, match=r"Standardize: feature \d has mean .* float32 numbers of that size are"):
+            with pytest.warns(
+                UserWarning, match=r"Standardize: feature \d has mean .* float32 numbers of that size are"
+            ):
                 trainer.predict(x)
         else:
             trainer.fit(x, y, epochs=12, verbose=False)
