@@ -54,7 +54,7 @@ def compare(
     after: Annotated[Path, typer.Argument(help="A later one.")],
     as_json: Json = False,
 ) -> None:
-    """Compares two files of `bench --out` and lists what became faster or slower.
+    """Lists what became faster or slower between two files of `bench`.
 
     Differences caused by noise do not count. Exit codes: 0 if nothing is slower, 3 if something is, and 4 if other
     programs disturbed the measurements too much.

@@ -20,7 +20,7 @@ def doctor(
     backend: BackendName = None,
     as_json: Json = False,
 ) -> None:
-    """Lists the backends: whether they are available, on which device, and what is missing.
+    """Lists the backends that run here and says what others miss.
 
     Given a configuration, also says how its training would run.
     """

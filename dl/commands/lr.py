@@ -26,7 +26,7 @@ def lr(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Tries several learning rates for some steps each, and finds the best."""
+    """Tries several learning rates and names the best."""
     from ..diagnostics import learning_rates
     from ..experiment import build as experiment
     from ..storage import write_atomically

@@ -45,7 +45,7 @@ def train(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Trains a network, and evaluates its best weights on the test split."""
+    """Trains a network, and tests its best weights."""
     from ..data.identity import Identity
     from ..experiment import build as experiment
     from ..experiment.config import write
