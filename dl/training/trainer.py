@@ -325,7 +325,6 @@ class Trainer:
             given = as_dataset(data, y)  # labels are checked before they choose weights, else with the step's program
             dataset = self._learned(given) if class_weight is None else self._checked(given)
             names, classes = dataset.feature_names, dataset.classes
-            self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
             held_out = None
             if validation is not None:
                 held_out = self._learned(matched(as_dataset(validation), names, classes))
@@ -342,6 +341,7 @@ class Trainer:
                 self._begin(monitor, patience, int(epochs))
                 loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
             self.model.feature_names = self.model.feature_names or names
+            self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
             if self.loss.targets != "values":
                 self.model.classes = self.model.classes or classes
             self._run(loop, callbacks)

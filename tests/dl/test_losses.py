@@ -132,7 +132,7 @@ def test_it_learns_what_can_be_separated(loss: gs.Loss, backend: str) -> None:
     ("loss", "y", "kind", "message"),
     [
         (gs.BCEWithLogitsLoss(), BINARY + 0.5, DataError, "from 0 to 1"),
-        (gs.HingeLoss(), BINARY * 0.5, DataError, "-1 and 1"),
+        (gs.HingeLoss(), BINARY * 0.5, DataError, "all -1 or 1"),
         (gs.HingeLoss(), LABELS, ShapeError, "outputs"),
         (gs.SoftCrossEntropyLoss(), SHARES * 2, DataError, "together 1"),
         (gs.SoftCrossEntropyLoss(), LABELS, ShapeError, "rows of shape"),
