@@ -338,8 +338,8 @@ class Trainer:
                 introduce(self)
                 callbacks.append(progress())
             with unswallowed(), self.turns:
-                self._begin(monitor, patience, int(epochs))
                 loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
+                self._begin(monitor, patience, int(epochs))
             self.model.feature_names = self.model.feature_names or names
             self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
             if self.loss.targets != "values":
