@@ -17,7 +17,6 @@ import numpy as np
 
 from ..._version import __version__
 from ...backends.errors import CheckpointError
-from .description import check_description
 from .strict_json import dumps
 from .tensors import load_tensors, read_header, save_tensors
 
@@ -86,6 +85,8 @@ def read_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
 
 def described(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
     """The model's structure, its classes and the run's state, from the metadata of a file."""
+    from .description import check_description  # pydantic, which training does without
+
     try:
         body = json.loads(metadata["gearshift"])
         check_description(body)
