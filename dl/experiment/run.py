@@ -21,8 +21,9 @@ from ..layers import Layer
 from ..layers.files import load
 from ..losses.joint import JointLoss
 from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
-from ..storage import RunLock, write_atomically
+from ..storage import write_atomically
 from ..storage.files import TEXT, read_bytes
+from ..storage.lock import RunLock
 from ..storage.models import loss_of, save_model
 from ..storage.strict_json import dumps, record
 from ..training.callbacks import Callback

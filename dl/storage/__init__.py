@@ -6,12 +6,10 @@ Nothing here knows about models, optimizers or configurations.
 from __future__ import annotations
 
 from .atomic import replaceable, write_atomically
-from .lock import RunLock
 from .tensors import Header, TensorInfo, check_tensors, load_tensors, read_header, save_tensors
 
 __all__ = [
     "Header",
-    "RunLock",
     "TensorInfo",
     "check_tensors",
     "load_tensors",

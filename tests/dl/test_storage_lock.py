@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from gearshift.backends.errors import RunLocked
-from gearshift.dl.storage import RunLock
+from gearshift.dl.storage.lock import RunLock
 
 HOLDER = """
 import sys, time
-from gearshift.dl.storage import RunLock
+from gearshift.dl.storage.lock import RunLock
 with RunLock(sys.argv[1]):
     print("locked", flush=True)
     sys.stdin.read()
