@@ -126,9 +126,9 @@ LINEAR: dict[str, Any] = {"name": "a", "kind": "Linear", "out_features": 3}
         ([{"kind": "Residual", "layers": [{"kind": "Add"}]}], "layers 0 is Add, which reads 2 inputs"),
         (
             [{"kind": "Residual", "layers": [{"kind": "Linear", "out_features": 2}]}],
-            r"Residual: .* make \(2,\) of \(4,",
+            r"Residual: its layers return \(2,\) for \(4,\); they must keep the shape",
         ),
-        ([LINEAR, {"shares": "x"}], "shares 'x'; expected the name of a layer"),
+        ([LINEAR, {"shares": "x"}], "shares 'x'; expected only the name of an earlier layer"),
     ],
 )
 def test_refusals(tables: list[dict[str, Any]], message: str) -> None:
