@@ -214,16 +214,16 @@ class Perceptron(BaseEstimator):
     ) -> None:
         """Runs epochs of a stochastic solver until nothing improves."""
         n = len(rows)
-        data, weighing = Dataset(x, targets), weights
+        data, sample_weight = Dataset(x, targets), weights
         if held is not None:
-            data, weighing = data[rows], None if weights is None else weights[rows]
+            data, sample_weight = data[rows], None if weights is None else weights[rows]
         model = network.model(float(self.dropout))
         seed = random.randint(2**31) if self.dropout else 0
         momentum, nesterov = float(self.momentum), bool(self.nesterovs_momentum)
         betas, eps = (float(self.beta_1), float(self.beta_2)), float(self.epsilon)
         optimizer = solver(self.solver, float(self.learning_rate_init), momentum, nesterov, betas, eps)
         with unswallowed():
-            descent = Descent(model, self._objective(), optimizer, backend, data, weighing, self._batch(n), seed)
+            descent = Descent(model, self._objective(), optimizer, backend, data, sample_weight, self._batch(n), seed)
         if incremental and self._run is not None and self._run[0].keys() == descent.pack().keys():
             descent.unpack(*self._run)  # else the solver was changed meanwhile, and begins anew
         order = np.arange(n)

@@ -9,26 +9,27 @@ extern "C" __global__ void multiclass_hinge(
     REAL* __restrict__ scores,
     GRADIENT* __restrict__ doutputs,
     long long rows,
-    long long n) {
+    int n) {
     const int lane = threadIdx.x % WARP;
     const REAL zero = 0, one = 1, scale = one / (REAL)rows;
     for (long long row = first_row(); row < rows; row += rows_at_once()) {
         const VALUE* z = outputs + row * n;
         GRADIENT* d = doutputs + row * n;
-        const long long label = labels[row];
-        const bool known = label >= 0 && label < n;  // another label gives NaN, which ends a training
-        const long long place = known ? label : 0;
-        long long rival = -1;
-        for (long long j = lane; j < n; j += WARP) {
-            if (j != label) rival = better(z, rival, j);
+        const LABEL given = labels[row];
+        const int label = given >= 0 && given < n ? (int)given : -1;  // -1: no class, which gives NaN
+        int other = -1;  // the best class beside the label
+        for (int j = lane; j < n; j += WARP) {
+            if (j != label) other = better(z, other, j);
         }
-        for (int lanes = WARP / 2; lanes > 0; lanes /= 2) rival = better(z, rival, from_partner(rival, lanes));
-        const REAL margin = rival < 0 ? zero : one - (z[place] - z[rival]);
+        for (int lanes = WARP / 2; lanes > 0; lanes /= 2) other = better(z, other, from_partner(other, lanes));
+
+        REAL margin = label < 0 ? (REAL)nan("") : zero;
+        if (label >= 0 && other >= 0) margin = one - (z[label] - z[other]);
         const REAL change = margin <= zero ? zero : scale;
-        for (long long j = lane; j < n; j += WARP) d[j] = j == label ? -change : j == rival ? change : zero;
+        for (int j = lane; j < n; j += WARP) d[j] = j == label ? -change : j == other ? change : zero;
         if (lane == 0) {
-            scores[2 * row] = !known ? (REAL)nan("") : margin <= zero ? zero : margin;
-            scores[2 * row + 1] = better(z, rival, place) == label ? one : zero;
+            scores[2 * row] = margin <= zero ? zero : margin;
+            scores[2 * row + 1] = label >= 0 && better(z, other, label) == label ? one : zero;
         }
     }
 }

@@ -27,13 +27,13 @@ def reference(xp: Any, outputs: Any, labels: Any, scores: Any, doutputs: Any) ->
     places = xp.arange(n)[None, :]
     hot, zero = labels[:, None] == places, xp.zeros_like(outputs)
     others = xp.where(hot, zero - float("inf"), outputs)
-    rival = xp.argmax(others, axis=1)[:, None] == places
+    other = xp.argmax(others, axis=1)[:, None] == places
     margin = 1 - (xp.sum(xp.where(hot, outputs, zero), axis=1) - xp.max(others, axis=1))
     none = xp.zeros_like(margin)
     known = (labels >= 0) & (labels < n)
     scores[:, 0] = xp.where(known, xp.where(margin <= 0, none, margin), none + math.nan)
     scores[:, 1] = xp.where(xp.argmax(outputs, axis=1) == labels, none + 1, none)
-    change = xp.where(rival, zero + 1, zero) - xp.where(hot, zero + 1, zero)
+    change = xp.where(other, zero + 1, zero) - xp.where(hot, zero + 1, zero)
     doutputs[...] = xp.where(margin[:, None] <= 0, zero, change) * (1 / count)
 
 
@@ -48,19 +48,19 @@ def loop(start: int, stop: int, outputs: Any, labels: Any, scores: Any, doutputs
         label = int(targets[row])
         known = label >= 0 and label < n
         place = label if known else 0
-        best, rival = 0, -1
+        best, other = 0, -1
         for j in range(n):
             if z[j] > z[best]:
                 best = j
-            if j != label and (rival < 0 or z[j] > z[rival]):
-                rival = j
+            if j != label and (other < 0 or z[j] > z[other]):
+                other = j
             d[j] = zero
-        margin = one - (z[place] - z[rival]) if rival >= 0 else zero
+        margin = one - (z[place] - z[other]) if other >= 0 else zero
         scores[row, 0] = real(math.nan) if not known else zero if margin <= zero else margin
         scores[row, 1] = one if best == label else zero
         if not margin <= zero:
             d[place] = -scale
-            d[rival] = scale
+            d[other] = scale
 
 
 def launch(outputs: Any, labels: Any, scores: Any, doutputs: Any) -> Launch:

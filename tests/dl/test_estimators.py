@@ -337,8 +337,8 @@ def test_a_warm_start_may_go_on_otherwise() -> None:
 def test_class_weights_are_the_same_weights_of_rows(kind: Any, name: str) -> None:
     x, y = problem(name)
     names = np.array([f"class {label}" for label in y])
-    weighing = dict.fromkeys(np.unique(names).tolist(), 1.0) | {"class 1": 7.0}
-    for given in ("balanced", weighing, {"class 1": 7.0} if len(weighing) == 2 else weighing):
+    class_weight = dict.fromkeys(np.unique(names).tolist(), 1.0) | {"class 1": 7.0}
+    for given in ("balanced", class_weight, {"class 1": 7.0} if len(class_weight) == 2 else class_weight):
         options = {"max_iter": 8, "random_state": 0}
         weights = compute_sample_weight(given, names)
         own = kind(class_weight=given, **options).fit(x, names)
