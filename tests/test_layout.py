@@ -126,3 +126,11 @@ def test_package_data_are_listed() -> None:
     for source in ROOT.rglob("*.cu"):
         if source.relative_to(ROOT).parts[0] in FOLDERS and text:
             assert f'"{".".join(("gearshift", *source.parent.relative_to(ROOT).parts))}" = ["*.cu"' in text
+
+
+def test_tests_lie_in_the_folders_of_what_they_test() -> None:
+    """Except those that run a kind of check over the whole package."""
+    tests = Path(__file__).parent
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    across = {"conformance", "cuda", "fuzz"}
+    assert not [str(folder) for folder in folders if not (ROOT / folder).is_dir() and folder.parts[0] not in across]
