@@ -25,7 +25,7 @@ from ....dl.step.plan import Plan
 from ....dl.training.trainer import Trainer
 from ...peers.worker import fall_asleep
 from ..records import BOUNDS, BackendRecord, Document, Point, Proof
-from .sweep import FULL, Budget, Contender
+from .sweep import FULL, Budget, SweptBackend
 
 ROUNDS = 7
 VISIT = 0.1  # seconds of a round's steps
@@ -83,7 +83,7 @@ def prove(document: Document, configuration: Configuration, splits: Splits, name
     if not points:
         return
     try:
-        base = _contender(configuration, splits, name, None)
+        base = _swept(configuration, splits, name, None)
         for point in points:
             base.prepare(point.batch, VISIT)
         base.measure_peak_rates()
@@ -110,9 +110,9 @@ def strongest(points: list[Point]) -> list[Point]:
 
 
 def _proved(
-    base: Contender, variant: Variant, configuration: Configuration, splits: Splits, points: list[Point]
+    base: SweptBackend, variant: Variant, configuration: Configuration, splits: Splits, points: list[Point]
 ) -> Iterator[Proof]:
-    changed = _contender(configuration, splits, base.record.name, variant)
+    changed = _swept(configuration, splits, base.record.name, variant)
     backend = changed.trainer.backend
     with variant.within(backend):
         for point in points:
@@ -148,13 +148,13 @@ def _proved(
         )
 
 
-def _explained(contender: Contender, point: Point, rounds: list[float]) -> Point:
+def _explained(swept: SweptBackend, point: Point, rounds: list[float]) -> Point:
     found = Point(backend=point.backend, batch=point.batch, rounds=rounds)
-    contender.explain(found, 0.0)
+    swept.explain(found, 0.0)
     return found
 
 
-def _contender(configuration: Configuration, splits: Splits, name: str, variant: Variant | None) -> Contender:
+def _swept(configuration: Configuration, splits: Splits, name: str, variant: Variant | None) -> SweptBackend:
     changed = configuration.model_copy(
         update={
             section: getattr(configuration, section).model_copy(update=keys)
@@ -162,7 +162,7 @@ def _contender(configuration: Configuration, splits: Splits, name: str, variant:
         }
     )
     trainer: Trainer = experiment.build_trainer(changed, splits, name)
-    return Contender(trainer, splits, BackendRecord(name=name), variant.make if variant else plan_of)
+    return SweptBackend(trainer, splits, BackendRecord(name=name), variant.make if variant else plan_of)
 
 
 @contextmanager

@@ -141,7 +141,7 @@ def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
             )
 
 
-class Contender:
+class SweptBackend:
     """One backend with its plans and timed epochs by batch size."""
 
     def __init__(
@@ -215,13 +215,13 @@ class Sweep:
         self, document: Document, configuration: Configuration, splits: Splits, names: Sequence[str], budget: Budget
     ) -> None:
         self.document, self.budget, self.reference = document, budget, ReferenceWork()
-        self.crew: list[Contender] = []
+        self.crew: list[SweptBackend] = []
         for name in names:
             status = backends.available()[name]
             if not any(record.name == name for record in document.backends):
                 document.backends.append(BackendRecord(name=name, device=status.device, threads=dict(status.threads)))
             trainer = experiment.build_trainer(configuration, splits, name)
-            self.crew.append(Contender(trainer, splits, document.backend(name)))
+            self.crew.append(SweptBackend(trainer, splits, document.backend(name)))
 
     def run(self, reserve: float = 0.0) -> None:
         """Measures until `reserve` of the budget is left.
@@ -235,8 +235,8 @@ class Sweep:
         batches = self.document.asked
         self.visit = min(VISIT, max(0.005, self.budget.left(share) / (2 * ROUNDS * len(batches) * len(self.crew))))
         try:
-            for contender in self.crew:
-                self._prepare(contender, batches)
+            for swept in self.crew:
+                self._prepare(swept, batches)
             self._peak_rates()
             for turn in range(ROUNDS):
                 if turn >= FEWEST and self.budget.left(share) < self._expected():
@@ -248,8 +248,8 @@ class Sweep:
             mark(self.document)
             self._explain()
 
-    def _prepare(self, contender: Contender, batches: Sequence[int]) -> None:
-        record, known = contender.record, [(0, 0.0)]  # batch sizes and seconds of a step
+    def _prepare(self, swept: SweptBackend, batches: Sequence[int]) -> None:
+        record, known = swept.record, [(0, 0.0)]  # batch sizes and seconds of a step
         record.limit = ""
         for batch in batches:
             self.budget.note(f"{record.name}: warming up at batch {batch:,}")
@@ -259,33 +259,33 @@ class Sweep:
                 record.limit = f"batch {batch:,} was skipped: a step of about {expected:.2g} s is too long for --budget"
                 break
             try:
-                known.append((batch, contender.prepare(batch, self.visit)))
+                known.append((batch, swept.prepare(batch, self.visit)))
             except FULL as error:
-                contender.leave(batch, error)
+                swept.leave(batch, error)
                 break
             self.point(record.name, batch)
         fall_asleep()
 
     def _peak_rates(self) -> None:
-        for contender in self.crew:
-            if contender.steps:
-                self.budget.note(f"{contender.record.name}: measuring its peak rates")
+        for swept in self.crew:
+            if swept.steps:
+                self.budget.note(f"{swept.record.name}: measuring its peak rates")
                 with suppress(*FULL):  # the time bounds are then missing, or use the earlier peak rates
-                    contender.measure_peak_rates()
+                    swept.measure_peak_rates()
                 fall_asleep()
 
     def _round(self, turn: int, share: float) -> None:
         """One round of each backend at each batch size; waits in between until thread pools stop spinning."""
         shifted = self.crew[turn % len(self.crew) :] + self.crew[: turn % len(self.crew)]
-        for contender in shifted:
-            name = contender.record.name
-            for batch in list(contender.steps):
+        for swept in shifted:
+            name = swept.record.name
+            for batch in list(swept.steps):
                 self.budget.note(f"{name}, batch {batch:,}: round {turn + 1}")
                 point = self.point(name, batch)
-                if not self._visit(contender, point):
+                if not self._visit(swept, point):
                     break
                 if turn == 0 or (turn < EPOCHS and self.budget.left(share) > 0):
-                    self._epoch(contender, point)
+                    self._epoch(swept, point)
             fall_asleep()
 
     def _repeat(self) -> None:
@@ -299,53 +299,53 @@ class Sweep:
                 return
             self.budget.note("waiting for a quieter moment")
             time.sleep(PAUSE)
-            for contender, point in lacking:
-                if point.batch in contender.steps and time.perf_counter() < deadline:
-                    self.budget.note(f"{contender.record.name}, batch {point.batch:,}: once more")
-                    self._visit(contender, point)
+            for swept, point in lacking:
+                if point.batch in swept.steps and time.perf_counter() < deadline:
+                    self.budget.note(f"{swept.record.name}, batch {point.batch:,}: once more")
+                    self._visit(swept, point)
             fall_asleep()
 
-    def _visit(self, contender: Contender, point: Point) -> bool:
+    def _visit(self, swept: SweptBackend, point: Point) -> bool:
         """Measures another round of a point; returns False if it no longer fits."""
         try:
-            contender.visit(point, self.reference, self.visit)
+            swept.visit(point, self.reference, self.visit)
         except FULL as error:
-            contender.leave(point.batch, error)
+            swept.leave(point.batch, error)
             return False
         return True
 
-    def _points(self, contender: Contender) -> list[Point]:
+    def _points(self, swept: SweptBackend) -> list[Point]:
         """The measured points for which there are plans."""
-        return [point for point in self.document.of(contender.record.name) if point.batch in contender.steps]
+        return [point for point in self.document.of(swept.record.name) if point.batch in swept.steps]
 
-    def _epoch(self, contender: Contender, point: Point) -> None:
+    def _epoch(self, swept: SweptBackend, point: Point) -> None:
         rows = self.document.task.rows
         expected = rows / point.batch * point.step_seconds
         if point.batch > rows or expected > max(0.1, self.budget.seconds / 200):
             return
-        contender.steps[point.batch].reset()
+        swept.steps[point.batch].reset()
         with suppress(*FULL):  # no epoch is timed there
-            if point.batch not in contender.epochs:
-                epochs = TimedEpochs(contender.trainer, contender.splits.train, point.batch)
+            if point.batch not in swept.epochs:
+                epochs = TimedEpochs(swept.trainer, swept.splits.train, point.batch)
                 epochs.timed()
-                contender.epochs[point.batch] = epochs
-            seconds = contender.epochs[point.batch].timed()
+                swept.epochs[point.batch] = epochs
+            seconds = swept.epochs[point.batch].timed()
             point.epochs += [seconds] if seconds else []
 
     def _expected(self) -> float:
         """Expected seconds of another round and of the work after it."""
         return 2.5 + sum(
-            contender.count[batch] * self.point(contender.record.name, batch).step_seconds
-            for contender in self.crew
-            for batch in contender.steps
+            swept.count[batch] * self.point(swept.record.name, batch).step_seconds
+            for swept in self.crew
+            for batch in swept.steps
         )
 
     def _explain(self) -> None:
-        for contender in self.crew:
-            for point in self._points(contender):
-                if contender.record.peak_rates.streams:
+        for swept in self.crew:
+            for point in self._points(swept):
+                if swept.record.peak_rates.streams:
                     with suppress(*FULL):
-                        contender.explain(point, self.budget.seconds / 200)
+                        swept.explain(point, self.budget.seconds / 200)
 
     def point(self, backend: str, batch: int) -> Point:
         """The record of a backend at a batch size; creates it if there is none."""

@@ -18,7 +18,7 @@ from gearshift.bench.batch import command, files, records
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.measure.proof import strongest
 from gearshift.bench.batch.measure.steps import TimedSteps
-from gearshift.bench.batch.measure.sweep import Budget, Contender, Stopped, machine, task_of
+from gearshift.bench.batch.measure.sweep import Budget, Stopped, SweptBackend, machine, task_of
 from gearshift.bench.batch.show.report import show
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident
@@ -144,7 +144,7 @@ def test_networks_of_every_kind_are_named_and_timed(settings: list[str], network
     splits = experiment.load(configuration)
     trainer = experiment.build_trainer(configuration, splits, "numpy")
     assert task_of(configuration, splits, trainer).network == network
-    assert Contender(trainer, splits, records.BackendRecord(name="numpy")).prepare(4, 1e-3) > 0
+    assert SweptBackend(trainer, splits, records.BackendRecord(name="numpy")).prepare(4, 1e-3) > 0
 
 
 @pytest.mark.parametrize("setting", ["train.l1=0.01", "train.soft_threshold=0.01", "train.clip_norm=1.0"])

@@ -22,7 +22,7 @@ from gearshift.bench.batch.analysis.analyse import analyse
 from gearshift.bench.batch.analysis.compare import Change, Comparison, compare
 from gearshift.bench.batch.analysis.disturbed import mark, pace
 from gearshift.bench.batch.measure.disturbance import DisturbanceWatch, ReferenceWork, waited
-from gearshift.bench.batch.records import REFERENCE, Disturbance, Document
+from gearshift.bench.batch.records import REFERENCE_KINDS, Disturbance, Document
 
 
 def run(
@@ -144,7 +144,7 @@ def test_the_machine_explains_what_its_reference_did(
     for point in after.benchmarks:
         point.rounds = [factor * seconds for seconds in point.rounds]
         for disturbance in point.disturbances:
-            for kind, ratio in zip(REFERENCE, paces, strict=True):
+            for kind, ratio in zip(REFERENCE_KINDS, paces, strict=True):
                 setattr(disturbance, kind, ratio * getattr(disturbance, kind))
     mark(after)
     for found in (compare(before, after), compare(after, before)):
@@ -185,7 +185,7 @@ def test_another_program_on_the_processor_is_noticed() -> None:
         finally:
             os.sched_setaffinity(0, allowed)
             other.kill()
-    assert disturbance.waited > 0 and all(getattr(disturbance, kind) > 0 for kind in REFERENCE)
+    assert disturbance.waited > 0 and all(getattr(disturbance, kind) > 0 for kind in REFERENCE_KINDS)
 
 
 def call(*arguments: object, code: int = 0) -> None:
