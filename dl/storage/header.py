@@ -3,8 +3,8 @@
 The format (https://huggingface.co/docs/safetensors): the header's length in 8 bytes, little-endian; the header, a JSON
 object {name: {dtype, shape, data_offsets}} with text under `__metadata__`; then the data.
 
-The safetensors package does not do this. It takes repeated metadata and unprintable names, unknown fields, shapes that NumPy
-refuses and headers of up to 100 MB, and its messages name neither the tensor nor the sizes that disagree.
+The safetensors package does not do this. It takes repeated metadata, unprintable names, unknown fields, shapes that
+NumPy refuses and headers of up to 100 MB, and its messages name neither the tensor nor the sizes that disagree.
 """
 
 from __future__ import annotations
