@@ -16,7 +16,8 @@ from ... import backends
 from ...backends.errors import BackendUnavailable, ConfigurationError
 from ...dl.commands.console import check_files
 from ...dl.experiment import build as experiment
-from ...dl.experiment.config import Configuration, hint
+from ...dl.experiment.sections import Configuration
+from ...dl.hints import hint
 from . import files
 from .analysis.trained import hyperbola
 from .measure.sweep import FULL, Budget, Stopped, Sweep, check_configuration, machine, task_of

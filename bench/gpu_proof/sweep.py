@@ -16,7 +16,7 @@ from .report import NotRun, ProofCheck, ProofReport
 from .scale import Scale
 
 if TYPE_CHECKING:
-    from ...dl.experiment.config import Configuration
+    from ...dl.experiment.sections import Configuration
     from ..batch.measure.sweep import Budget
     from ..batch.records import Document
 

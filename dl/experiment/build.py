@@ -28,7 +28,7 @@ from ..optimizers.regularizers import L1, Regularizer, SoftThreshold
 from ..optimizers.schedules import Schedule, schedules
 from ..training.callbacks import Callback
 from ..training.trainer import Trainer
-from .config import Configuration, DataSection
+from .sections import Configuration, DataSection
 
 
 def load_data(data: DataSection, seed: int) -> Splits:

@@ -22,7 +22,8 @@ from gearshift.bench.batch.records import Ceilings, Document, Rate
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident
 from gearshift.dl.experiment import build as experiment
-from gearshift.dl.experiment.config import Configuration, parse
+from gearshift.dl.experiment.config import parse
+from gearshift.dl.experiment.sections import Configuration
 from gearshift.dl.step.costs import FORWARD, Cost
 from gearshift.dl.step.dense_plan import plan_of
 from gearshift.dl.step.plan import Plan

@@ -17,7 +17,7 @@ from ....backends.errors import ConfigurationError, DeviceMemoryError
 from ....dl.data import Splits
 from ....dl.data.resident import Resident
 from ....dl.experiment import build as experiment
-from ....dl.experiment.config import Configuration
+from ....dl.experiment.sections import Configuration
 from ....dl.layers import Layer, Linear
 from ....dl.step.dense_plan import plan_of
 from ....dl.step.plan import Plan
