@@ -20,8 +20,9 @@ from ..layers import BatchNorm1d, Dropout, Embedding, Layer, Linear, Maxout, Mod
 from ..layers.activations import activations
 from ..layers.autoencoders import autoencoder
 from ..layers.wiring import wire
+from ..losses.binary import BCEWithLogitsLoss
 from ..losses.joint import Head, JointLoss
-from ..losses.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
+from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
 from ..optimizers.base import Optimizer
 from ..optimizers.groups import ParameterGroup
 from ..optimizers.regularizers import L1, Regularizer, SoftThreshold

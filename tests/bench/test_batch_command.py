@@ -18,7 +18,8 @@ from gearshift.bench.batch import command, files, records
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.measure.proof import strongest
 from gearshift.bench.batch.measure.steps import TimedSteps
-from gearshift.bench.batch.measure.sweep import Budget, Contestant, Stopped, machine, task_of
+from gearshift.bench.batch.measure.sweep import Budget, Contestant, Stopped
+from gearshift.bench.batch.measure.task import machine, task_of
 from gearshift.bench.batch.show.report import show
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident

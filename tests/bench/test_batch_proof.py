@@ -17,7 +17,8 @@ from gearshift.bench.batch.analysis.roofline import floors
 from gearshift.bench.batch.measure import ceilings, proof, streams, sweep
 from gearshift.bench.batch.measure.proof import variants
 from gearshift.bench.batch.measure.steps import TimedSteps
-from gearshift.bench.batch.measure.sweep import Budget, Sweep, task_of
+from gearshift.bench.batch.measure.sweep import Budget, Sweep
+from gearshift.bench.batch.measure.task import task_of
 from gearshift.bench.batch.records import Ceilings, Document, Rate
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident
