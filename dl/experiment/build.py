@@ -34,18 +34,9 @@ from .sections import Configuration, DataSection
 
 def load_data(data: DataSection, seed: int) -> Splits:
     """The data set of a configuration, split by a seed."""
-    return load_dataset(
-        data.source,
-        seed=seed,
-        length=data.length,
-        validation=data.validation,
-        test=data.test,
-        target=data.target or None,
-        weight=data.weight or None,
-        labels=data.labels,
-        folder=data.folder or None,
-        fetch=data.fetch,
-    )
+    given = data.model_dump(include={"length", "validation", "test", "labels", "fetch"})
+    absent = {name: getattr(data, name) or None for name in ("target", "weight", "folder")}
+    return load_dataset(data.source, seed=seed, **given, **absent)
 
 
 def load(configuration: Configuration) -> Splits:
