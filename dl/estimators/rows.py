@@ -45,5 +45,5 @@ def batch_rows(batch_size: int | str, rows: int) -> int:
     if batch_size == "auto":
         return min(200, rows)
     if int(batch_size) > rows:
-        warnings.warn(f"batch_size is {batch_size}; all {rows} samples are taken at once", stacklevel=3)
+        warnings.warn(f"batch_size is {batch_size}; all {rows} samples are taken at once", stacklevel=2)
     return min(int(batch_size), rows)
