@@ -34,8 +34,8 @@ from .sections import Configuration, DataSection
 
 def load_data(data: DataSection, seed: int) -> Splits:
     """The data set of a configuration, split by a seed."""
-    given = data.model_dump(include={"length", "validation", "test", "labels", "fetch"})
-    absent = {name: getattr(data, name) or None for name in ("target", "weight", "folder")}
+    given: dict[str, Any] = data.model_dump(include={"length", "validation", "test", "labels", "fetch"})
+    absent: dict[str, Any] = {name: getattr(data, name) or None for name in ("target", "weight", "folder")}
     return load_dataset(data.source, seed=seed, **given, **absent)
 
 
