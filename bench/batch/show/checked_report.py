@@ -39,7 +39,7 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
     lines = []
     if found.hyperbola is not None:
         critical = found.hyperbola.critical
-        after = found.soonest_excess
+        after = found.best_batch_excess
         ends = [max(1.0, rows) for rows in (critical.value, found.predicted_noise)]
         apart = max(ends) / min(ends)
         lines.append(
@@ -47,7 +47,7 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
             f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}, so the critical batch size is "
             f"E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}). The "
             f"noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times off; the advice used "
-            f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.soonest:,}"
+            f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.best_batch:,}"
             + (f", which took {after.value:.2f}× the time of the best" if after else "")
         )
     if found.excess is not None:

@@ -14,7 +14,7 @@ ROWS, MARKS = 12, "ox+*#@"
 
 def plot(document: Document, width: int = 60) -> Text:
     """A text plot of the throughput against the batch size, on logarithmic axes."""
-    curves = {where.name: document.of(where.name) for where in document.backends if document.of(where.name)}
+    curves = {record.name: document.of(record.name) for record in document.backends if document.of(record.name)}
     batches = sorted({point.batch for points in curves.values() for point in points})
     speeds = [point.samples_per_second for points in curves.values() for point in points]
     low, high = math.log(min(speeds)), math.log(max(speeds))
