@@ -40,11 +40,10 @@ from .dl.layers.activations import ReLU as ReLU
 from .dl.layers.activations import Sigmoid as Sigmoid
 from .dl.layers.activations import Softplus as Softplus
 from .dl.layers.activations import Tanh as Tanh
+from .dl.layers.array_layer import ArrayLayer as ArrayLayer
 from .dl.layers.attention import MultiHeadAttention as MultiHeadAttention
 from .dl.layers.autoencoders import autoencoder as autoencoder
-from .dl.layers.base import ArrayLayer as ArrayLayer
 from .dl.layers.base import Layer as Layer
-from .dl.layers.base import Parameter as Parameter
 from .dl.layers.batch_norm import BatchNorm1d as BatchNorm1d
 from .dl.layers.dropout import Dropout as Dropout
 from .dl.layers.embedding import Embedding as Embedding
@@ -57,6 +56,7 @@ from .dl.layers.model import Input as Input
 from .dl.layers.model import Model as Model
 from .dl.layers.noise import GaussianNoise as GaussianNoise
 from .dl.layers.noise import MaskingNoise as MaskingNoise
+from .dl.layers.parameter import Parameter as Parameter
 from .dl.layers.penalties import Contractive as Contractive
 from .dl.layers.penalties import KLSparsity as KLSparsity
 from .dl.layers.penalties import L1Activity as L1Activity
@@ -67,11 +67,11 @@ from .dl.layers.residual import TransformerBlock as TransformerBlock
 from .dl.layers.sequential import Sequential as Sequential
 from .dl.layers.standardize import Standardize as Standardize
 from .dl.layers.variational import Variational as Variational
+from .dl.losses.binary import BCEWithLogitsLoss as BCEWithLogitsLoss
+from .dl.losses.binary import HingeLoss as HingeLoss
 from .dl.losses.joint import Head as Head
 from .dl.losses.joint import JointLoss as JointLoss
-from .dl.losses.losses import BCEWithLogitsLoss as BCEWithLogitsLoss
 from .dl.losses.losses import CrossEntropyLoss as CrossEntropyLoss
-from .dl.losses.losses import HingeLoss as HingeLoss
 from .dl.losses.losses import Loss as Loss
 from .dl.losses.losses import MSELoss as MSELoss
 from .dl.losses.losses import MulticlassHingeLoss as MulticlassHingeLoss

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import cublaslt, cuda
 from .base import Backend, Bindable, Status
+from .cublaslt_product import address
 from .errors import DeviceMemoryError
 
 REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
@@ -244,7 +245,7 @@ class Copies:
         """Copies the second array of each pair to the first after the event `after`; returns the event of the end."""
         self.stream.wait_event(after)
         for target, source in pairs:
-            places = cublaslt.address(target), cublaslt.address(source)
+            places = address(target), address(source)
             self.cuda.runtime.memcpyAsync(*places, source.nbytes, HOST_TO_DEVICE, self.stream.ptr)
         end = self.cuda.Event(disable_timing=True)
         end.record(self.stream)

@@ -16,10 +16,12 @@ from ... import backends
 from ...backends.errors import BackendUnavailable, ConfigurationError
 from ...dl.commands.console import check_files
 from ...dl.experiment import build as experiment
-from ...dl.experiment.config import Configuration, hint
+from ...dl.experiment.sections import Configuration
+from ...dl.hints import hint
 from . import files
 from .analysis.trained import hyperbola
-from .measure.sweep import FULL, Budget, Stopped, Sweep, check_configuration, machine, task_of
+from .measure.sweep import FULL, Budget, Stopped, Sweep
+from .measure.task import check_configuration, machine, task_of
 from .records import Document, Task
 
 SIZES, BUDGET = "1:65536", "60s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ...dl.storage.files import MEASUREMENTS, read_bytes
 from ...dl.values import check_values
 from .analysis.analyse import analyse
 from .analysis.checked import check
-from .records import FORMAT, Document, Record, exchanged
+from .records import FORMAT, Document, Point, Record
 
 
 def write(document: Document, path: Path) -> None:
@@ -68,3 +69,32 @@ def plain(tree: Any) -> Any:
     if isinstance(tree, list | tuple):
         return [plain(value) for value in tree]
     return tree
+
+
+def exchanged(point: Point) -> dict[str, Any]:
+    """A point with what is computed from it, and as pytest-benchmark's files have it."""
+    seconds, (low, high) = point.counted, point.quartiles
+    name = f"{point.backend}[{point.batch}]"
+    deviation = statistics.stdev(seconds) if len(seconds) > 1 else 0.0
+    mean = statistics.fmean(seconds)
+    return point.model_dump() | {
+        "step_seconds": point.step_seconds,
+        "samples_per_second": point.samples_per_second,
+        "attainable_seconds": point.attainable_seconds,
+        "bound": point.bound,
+        "share": point.share,
+        "fault": point.fault,
+        "group": f"batch {point.batch}",
+        "name": name,
+        "fullname": f"gearshift bench::{name}",
+        "params": {"backend": point.backend, "batch": point.batch},
+        "param": f"{point.backend}-{point.batch}",
+        "extra_info": {"bound": point.bound, "share": point.share},
+        "options": {},
+        "stats": {
+            "min": min(seconds), "max": max(seconds), "mean": mean, "stddev": deviation, "rounds": len(seconds),
+            "median": point.step_seconds, "iqr": high - low, "q1": low, "q3": high, "iqr_outliers": 0,
+            "stddev_outliers": 0, "outliers": "0;0", "ld15iqr": min(seconds), "hd15iqr": max(seconds),
+            "ops": 1 / mean, "total": sum(seconds), "iterations": 1,
+        },
+    }  # fmt: skip

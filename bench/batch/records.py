@@ -10,10 +10,11 @@ of these are computed anew when a file is read.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ..quartiles import quartiles
 
 FORMAT = 1
 SLACK = 1.05  # a share beyond it means that a peak rate is wrong
@@ -323,40 +324,3 @@ class Document(Record):
     def backend(self, name: str) -> BackendRecord:
         """A backend's record."""
         return next(one for one in self.backends if one.name == name)
-
-
-def quartiles(values: Sequence[float]) -> tuple[float, float]:
-    """First and third quartile, by linear interpolation; of one value, itself twice."""
-    if len(values) < 2:
-        return values[0], values[0]
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, high
-
-
-def exchanged(point: Point) -> dict[str, Any]:
-    """A point with what is computed from it, and as pytest-benchmark's files have it."""
-    seconds, (low, high) = point.counted, point.quartiles
-    name = f"{point.backend}[{point.batch}]"
-    deviation = statistics.stdev(seconds) if len(seconds) > 1 else 0.0
-    mean = statistics.fmean(seconds)
-    return point.model_dump() | {
-        "step_seconds": point.step_seconds,
-        "samples_per_second": point.samples_per_second,
-        "attainable_seconds": point.attainable_seconds,
-        "bound": point.bound,
-        "share": point.share,
-        "fault": point.fault,
-        "group": f"batch {point.batch}",
-        "name": name,
-        "fullname": f"gearshift bench::{name}",
-        "params": {"backend": point.backend, "batch": point.batch},
-        "param": f"{point.backend}-{point.batch}",
-        "extra_info": {"bound": point.bound, "share": point.share},
-        "options": {},
-        "stats": {
-            "min": min(seconds), "max": max(seconds), "mean": mean, "stddev": deviation, "rounds": len(seconds),
-            "median": point.step_seconds, "iqr": high - low, "q1": low, "q3": high, "iqr_outliers": 0,
-            "stddev_outliers": 0, "outliers": "0;0", "ld15iqr": min(seconds), "hd15iqr": max(seconds),
-            "ops": 1 / mean, "total": sum(seconds), "iterations": 1,
-        },
-    }  # fmt: skip

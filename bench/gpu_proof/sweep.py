@@ -16,7 +16,7 @@ from .report import NotRun, ProofCheck, ProofReport
 from .scale import Scale
 
 if TYPE_CHECKING:
-    from ...dl.experiment.config import Configuration
+    from ...dl.experiment.sections import Configuration
     from ..batch.measure.sweep import Budget
     from ..batch.records import Document
 
@@ -51,7 +51,8 @@ class Sweeping:
     def __init__(self, backend: Backend, scale: Scale, text: str, rows: int | None = None) -> None:
         from ...dl.experiment import build as experiment
         from ...dl.experiment.config import parse as configured
-        from ..batch.measure.sweep import Budget, machine, task_of
+        from ..batch.measure.sweep import Budget
+        from ..batch.measure.task import machine, task_of
         from ..batch.records import Document
 
         self.text, self.name = text, backend.name

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..quartiles import quartiles
 from .contender import ENTRIES, OURS, REFERENCE
-from .results import PeersPoint, quartiles
+from .results import PeersPoint
 
 TIE = 0.05  # ratios this near to 1 are ties
 # of losses; Adam divides small gradients by their size, and so makes much of their rounding: JAX and PyTorch part by

@@ -33,6 +33,7 @@ from pydantic.dataclasses import dataclass
 from ...backends.errors import DataError
 from ...dl.storage.files import MEASUREMENTS, read_bytes
 from ...dl.values import check_values
+from ..quartiles import quartiles
 from .contender import ENTRIES
 
 FORMAT = 1
@@ -123,14 +124,6 @@ class Measurement:
     def at(self, measure: str) -> list[PeersPoint]:
         """The points of a measure."""
         return [point for point in self.points if point.measure == measure]
-
-
-def quartiles(values: list[float]) -> tuple[float, float]:
-    """First and third quartile, by linear interpolation; of one value, itself twice."""
-    if len(values) < 2:
-        return values[0], values[0]
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, high
 
 
 def write(measurement: Measurement, path: Path) -> None:

@@ -16,7 +16,7 @@ from ..._version import __version__
 from ...backends.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ..experiment.config import Configuration
+    from ..experiment.sections import Configuration
 
 ConfigFile = Annotated[Path | None, typer.Argument(help="A TOML file; by default the digits and the default network.")]
 Settings = Annotated[

@@ -27,7 +27,8 @@ def evaluate(
     """
     from ..experiment import build as experiment
     from ..experiment.config import parse
-    from ..experiment.run import Run, recognised
+    from ..experiment.run import Run
+    from ..experiment.run_files import recognised
 
     configuration = parse(Run(run).config)
     splits = experiment.load(configuration)

@@ -26,7 +26,8 @@ def search(
     Tries every point of a grid, or random points.
     """
     from ..experiment import search as searching
-    from ..experiment.config import SearchConfiguration, read_as
+    from ..experiment.config import read_as
+    from ..experiment.sections import SearchConfiguration
     from ..storage import write_atomically
     from ..storage.strict_json import dumps
     from ..training.progress import candidates

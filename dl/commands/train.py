@@ -29,8 +29,8 @@ from .evaluate import predictor
 
 if TYPE_CHECKING:
     from ..data import Splits
-    from ..experiment.config import Configuration
-    from ..experiment.run import RunWriter
+    from ..experiment.run_writer import RunWriter
+    from ..experiment.sections import Configuration
     from ..training.trainer import Trainer
 
 
@@ -49,7 +49,8 @@ def train(
     from ..data.identity import Identity
     from ..experiment import build as experiment
     from ..experiment.config import write
-    from ..experiment.run import RunWriter, fresh, recognised
+    from ..experiment.run_files import fresh, recognised
+    from ..experiment.run_writer import RunWriter
     from ..training.interrupts import unswallowed
     from ..training.progress import introduce
 
@@ -112,7 +113,7 @@ def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: 
 def _configuration(path: Path | None, settings: list[str], run: Path | None, resume: bool) -> Configuration:
     """The configuration of a run. A resumed run uses its own, and a given one must not contradict it."""
     from ..experiment.config import parse_text, read, rooted
-    from ..experiment.run import CONFIG, LAST, check_free
+    from ..experiment.run_files import CONFIG, LAST, check_free
 
     if run is None or not check_free(run, resume):  # resumed nonetheless: stopped before its first checkpoint
         own = run / CONFIG if run is not None and resume and path is None and (run / CONFIG).exists() else path

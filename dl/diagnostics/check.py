@@ -13,8 +13,10 @@ from ..data import as_dataset
 from ..data.names import matched
 from ..data.rows import flat
 from ..graph.graph import Graph, Value
-from ..layers.base import ArrayLayer, Layer, Parameter
+from ..layers.array_layer import ArrayLayer
+from ..layers.base import Layer
 from ..layers.initializers import zeros
+from ..layers.parameter import Parameter
 from ..losses.losses import Loss, MSELoss
 from .objective import Objective
 

@@ -12,11 +12,9 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from ...backends.errors import ShapeError
 from ..data.arrays import native
-from ..losses.losses import MSELoss
 from ..step.plan import underflowing
 from . import checks
-from .base import Perceptron, goes_stepwise
-from .descent import PenalizedLoss
+from .base import Perceptron
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron):
@@ -84,7 +82,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         """Trains on X (rows, features); y is ignored."""
         return self._fit_rows(X, incremental=False)
 
-    @available_if(goes_stepwise)
+    @available_if(checks.goes_stepwise)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Trains for one more epoch on X."""
         return self._fit_rows(X, incremental=True)
@@ -135,9 +133,3 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         self.out_activation_ = "identity"
         self._fit(X, X, X.shape[1], None, first, incremental)
         return self
-
-    def _objective(self) -> PenalizedLoss:
-        return PenalizedLoss(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
-
-    def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
-        return float(r2_score(targets, outputs, sample_weight=weights))

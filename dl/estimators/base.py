@@ -10,29 +10,24 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ... import backends
 from ...backends import Backend
-from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
+from ...backends.errors import ConfigurationError, NonFiniteLoss
 from ..data import Dataset
 from ..data.arrays import native
 from ..losses.answers import check_finite
+from ..losses.losses import MSELoss
 from ..step.plan import underflowing
 from ..training.interrupts import interrupts, unswallowed
 from . import checks, lbfgs
 from .descent import Descent, PenalizedLoss
 from .network import Network
 from .optimizers import solver
-
-
-def goes_stepwise(estimator: Any) -> bool:
-    """Whether the solver is stochastic, which `partial_fit` needs."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit needs solver 'adam' or 'sgd'; solver is 'lbfgs'")
-    return True
+from .rows import batch_rows, split
 
 
 class TrainingInterrupted(UserWarning):
@@ -42,7 +37,7 @@ class TrainingInterrupted(UserWarning):
 class Perceptron(BaseEstimator):
     """Base of the estimators; parameters and attributes are scikit-learn's, see `docs/scikit-learn.md`.
 
-    A subclass defines the targets, the objective (`_objective`), the predictions and the score.
+    A subclass defines the targets, the predictions and the score.
     """
 
     _checks: ClassVar[dict[str, checks.Check]] = checks.COMMON
@@ -78,13 +73,14 @@ class Perceptron(BaseEstimator):
     dropout: float = 0.0
     fit_intercept: bool = True
 
-    # what a subclass says
+    # what a classifier overrides: the loss of values, and R²
 
     def _objective(self) -> PenalizedLoss:
-        raise NotImplementedError
+        # half the squared error; its gradient is that of a sum over outputs, its value that of their mean
+        return PenalizedLoss(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
 
     def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
-        raise NotImplementedError
+        return float(r2_score(targets, outputs, sample_weight=weights))
 
     def _hidden(self) -> tuple[list[int], list[str]]:
         """Widths and activations of the hidden layers."""
@@ -107,17 +103,6 @@ class Perceptron(BaseEstimator):
         if not first:
             return self.coefs_[0].dtype
         return (np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype)
-
-    def _weights(self, sample_weight: Any, x: np.ndarray) -> np.ndarray | None:
-        """The weights of rows x, checked: (rows,) in x's dtype."""
-        if sample_weight is None:
-            return None
-        weights = _check_sample_weight(sample_weight, x, dtype=x.dtype)
-        if weights.min() < 0 or not weights.sum() > 0:
-            raise DataError(
-                f"sample_weight is from {weights.min():g} to {weights.max():g}; expected at least 0, and some above it"
-            )
-        return weights
 
     def _fit(
         self,
@@ -155,7 +140,8 @@ class Perceptron(BaseEstimator):
         held: Any = None
         rows = np.arange(len(x))
         if self.early_stopping:
-            rows, held = self._split(targets, outputs, random)
+            by_class = outputs == 1 and self._classifies
+            rows, held = split(targets, self.validation_fraction, random, by_class)
         self._descend(network, backend, x, targets, rows, held, weights, random, incremental)
 
     def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:
@@ -186,20 +172,6 @@ class Perceptron(BaseEstimator):
             return False
         return not hasattr(self, "loss_curve_") or (self.best_loss_ is None) != self.early_stopping
 
-    def _split(self, targets: np.ndarray, outputs: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-        """Rows for training and validation; stratified as in scikit-learn, if there is one output of classes."""
-        stratify = targets if outputs == 1 and self._classifies else None
-        parts = train_test_split(
-            np.arange(len(targets)), random_state=random, test_size=self.validation_fraction, stratify=stratify
-        )
-        rows, held = map(np.asarray, parts)
-        if len(held) < 2:
-            raise ConfigurationError(
-                f"early_stopping: {self.validation_fraction} of {len(targets)} samples are {len(held)} for validation; "
-                "expected at least 2: raise validation_fraction"
-            )
-        return rows, held
-
     def _descend(
         self,
         network: Network,
@@ -222,8 +194,9 @@ class Perceptron(BaseEstimator):
         momentum, nesterov = float(self.momentum), bool(self.nesterovs_momentum)
         betas, eps = (float(self.beta_1), float(self.beta_2)), float(self.epsilon)
         optimizer = solver(self.solver, float(self.learning_rate_init), momentum, nesterov, betas, eps)
+        size = batch_rows(self.batch_size, n)
         with unswallowed():
-            descent = Descent(model, self._objective(), optimizer, backend, data, sample_weight, self._batch(n), seed)
+            descent = Descent(model, self._objective(), optimizer, backend, data, sample_weight, size, seed)
         if incremental and self._run is not None and self._run[0].keys() == descent.pack().keys():
             descent.unpack(*self._run)  # else the solver was changed meanwhile, and begins anew
         order = np.arange(n)
@@ -271,13 +244,6 @@ class Perceptron(BaseEstimator):
         self._run = descent.pack(), descent.state.step, descent.rate
         if held is not None and self._best is not None:
             network.coefs[:], network.intercepts[:] = self._best  # pyright: ignore[reportOptionalSubscript]
-
-    def _batch(self, rows: int) -> int:
-        if self.batch_size == "auto":
-            return min(200, rows)
-        if int(self.batch_size) > rows:
-            warnings.warn(f"batch_size is {self.batch_size}; all {rows} samples are taken at once", stacklevel=2)
-        return min(int(self.batch_size), rows)
 
     def _watch_loss(self, loss: float) -> None:
         """Records whether the training loss has improved by `tol`."""

@@ -90,3 +90,10 @@ def check(estimator: Any, checks: dict[str, Check]) -> None:
         value = getattr(estimator, name)
         if not holds(value):
             raise ConfigurationError(f"{type(estimator).__name__}: {name} is {value!r}; expected {expected}")
+
+
+def goes_stepwise(estimator: Any) -> bool:
+    """Whether the solver is stochastic, which `partial_fit` needs."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit needs solver 'adam' or 'sgd'; solver is 'lbfgs'")
+    return True

@@ -14,9 +14,11 @@ from sklearn.utils.validation import validate_data
 from ...backends.errors import ConfigurationError
 from ..data.arrays import native
 from ..step.plan import underflowing
-from .base import Perceptron, goes_stepwise
+from . import checks
+from .base import Perceptron
 from .descent import PenalizedLoss
 from .labels import Labels
+from .rows import checked_weights
 
 
 class NetworkClassifier(ClassifierMixin, Perceptron):
@@ -29,7 +31,7 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
         """Trains on X (rows, features) and y: classes (rows,), or 0 and 1 (rows, labels); rows may have weights."""
         return self._fit_classes(X, y, sample_weight, None, incremental=False)
 
-    @available_if(goes_stepwise)
+    @available_if(checks.goes_stepwise)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Trains for one more epoch on X and y; the first call must give all `classes`."""
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
@@ -73,7 +75,7 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
             self.out_activation_ = "softmax" if self._labels.kind == "multiclass" else "logistic"
         if not first or classes is not None:
             self._labels.check(y, all_of_them=not incremental)
-        weights = self._class_weights(y, self._weights(sample_weight, X), X.dtype)
+        weights = self._class_weights(y, checked_weights(sample_weight, X), X.dtype)
         self._fit(X, self._labels.encode(y, X.dtype), self._labels.outputs, weights, first, incremental)
         return self
 

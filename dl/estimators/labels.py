@@ -10,7 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from ...backends.errors import DataError
-from ..losses.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
+from ..losses.binary import BCEWithLogitsLoss
+from ..losses.losses import CrossEntropyLoss, Loss
 
 
 @dataclass(frozen=True)

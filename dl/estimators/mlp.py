@@ -6,17 +6,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from ..data.arrays import native
-from ..losses.losses import MSELoss
 from ..step.plan import underflowing
 from . import checks
-from .base import Perceptron, goes_stepwise
+from .base import Perceptron
 from .classifier import NetworkClassifier
-from .descent import PenalizedLoss
+from .rows import checked_weights
 
 
 class MLPClassifier(NetworkClassifier):
@@ -168,7 +166,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         """Trains on X (rows, features) and values y (rows,) or (rows, outputs); rows may have weights (rows,)."""
         return self._fit_values(X, y, sample_weight, incremental=False)
 
-    @available_if(goes_stepwise)
+    @available_if(checks.goes_stepwise)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Trains for one more epoch on X and y."""
         return self._fit_values(X, y, sample_weight, incremental=True)
@@ -189,15 +187,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
             y = column_or_1d(y, warn=True)
         targets = np.ascontiguousarray(y, X.dtype).reshape(len(y), -1)
         self.out_activation_ = "identity"
-        self._fit(X, targets, targets.shape[1], self._weights(sample_weight, X), first, incremental)
+        self._fit(X, targets, targets.shape[1], checked_weights(sample_weight, X), first, incremental)
         return self
-
-    def _objective(self) -> PenalizedLoss:
-        # half the squared error; its gradient is that of a sum over outputs, its value that of their mean
-        return PenalizedLoss(MSELoss(), self.n_outputs_ / 2, 0.5, float(self.alpha))
-
-    def _validation_score(self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> float:
-        return float(r2_score(targets, outputs, sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -20,31 +20,23 @@ from ..layers import BatchNorm1d, Dropout, Embedding, Layer, Linear, Maxout, Mod
 from ..layers.activations import activations
 from ..layers.autoencoders import autoencoder
 from ..layers.wiring import wire
+from ..losses.binary import BCEWithLogitsLoss
 from ..losses.joint import Head, JointLoss
-from ..losses.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
+from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
 from ..optimizers.base import Optimizer
 from ..optimizers.groups import ParameterGroup
 from ..optimizers.regularizers import L1, Regularizer, SoftThreshold
 from ..optimizers.schedules import Schedule, schedules
 from ..training.callbacks import Callback
 from ..training.trainer import Trainer
-from .config import Configuration, DataSection
+from .sections import Configuration, DataSection
 
 
 def load_data(data: DataSection, seed: int) -> Splits:
     """The data set of a configuration, split by a seed."""
-    return load_dataset(
-        data.source,
-        seed=seed,
-        length=data.length,
-        validation=data.validation,
-        test=data.test,
-        target=data.target or None,
-        weight=data.weight or None,
-        labels=data.labels,
-        folder=data.folder or None,
-        fetch=data.fetch,
-    )
+    given: dict[str, Any] = data.model_dump(include={"length", "validation", "test", "labels", "fetch"})
+    absent: dict[str, Any] = {name: getattr(data, name) or None for name in ("target", "weight", "folder")}
+    return load_dataset(data.source, seed=seed, **given, **absent)
 
 
 def load(configuration: Configuration) -> Splits:

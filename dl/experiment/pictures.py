@@ -16,7 +16,7 @@ from ..training.pretraining import codes, sampled, shown
 if TYPE_CHECKING:
     from ..data import Splits
     from ..training.trainer import Trainer
-    from .config import Configuration
+    from .sections import Configuration
 
 MAPPED = 5000  # rows on a map at the most
 SHOWN = 12  # rows of a run that are shown beside what comes back

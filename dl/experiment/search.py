@@ -25,7 +25,7 @@ from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..hints import hint
 from ..training.figures import panels, saved
 from .build import load_data
-from .config import SearchConfiguration, SearchRange
+from .sections import SearchConfiguration, SearchRange
 
 
 def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:

@@ -3,8 +3,9 @@
 # ruff: noqa: F401
 from ..registered import import_all
 from .activations import GELU, Maxout, ReLU, Sigmoid, Softplus, Tanh
+from .array_layer import ArrayLayer
 from .attention import MultiHeadAttention
-from .base import ArrayLayer, Layer, Parameter
+from .base import Layer
 from .batch_norm import BatchNorm1d
 from .dropout import Dropout
 from .embedding import Embedding
@@ -12,6 +13,7 @@ from .layer_norm import LayerNorm
 from .linear import Linear
 from .model import Add, Concatenate, Input, Model
 from .noise import GaussianNoise, MaskingNoise
+from .parameter import Parameter
 from .penalties import Contractive, KLSparsity, L1Activity
 from .pooling import MaxPooling, MeanPooling
 from .residual import Residual, TransformerBlock

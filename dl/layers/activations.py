@@ -10,7 +10,8 @@ from ...kernels.activations.gelu import GELU as GELU_OPERATION
 from ...kernels.activations.maxout import MAXOUT
 from ...kernels.activations.softplus import SOFTPLUS
 from ..graph.graph import Graph, Value
-from .base import ArrayLayer, Layer
+from .array_layer import ArrayLayer
+from .base import Layer
 
 
 class Activation(ArrayLayer, named=False):

@@ -1,10 +1,9 @@
-"""Base classes of layers: named parameters, and how a layer appends its operations to the graph."""
+"""The base class of layers: named parameters, and how a layer appends its operations to the graph."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,63 +11,16 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...backends import Backend
 from ...backends.errors import CheckpointError, ConfigurationError, ShapeError
 from ...backends.philox import key_of
-from ...kernels.dual import Dual, value_of
-from ...kernels.operation import Operation
 from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
 from ..registered import Registered
 from ..turns import at_rest
-from .initializers import Initializer
+from .parameter import Parameter
 from .summary import Summary
 
-LARGEST = 2**48  # elements of a tensor: more than processors can address
 DEEPEST = 50  # levels of nested layers
-
-
-class Parameter:
-    """A tensor of a layer, initialized when first needed.
-
-    Parameters
-    ----------
-    shape : of the tensor.
-    init : the initializer, see `gearshift.dl.layers.initializers`.
-    decay : whether weight decay applies; True for weights, False for biases.
-    trained : whether an optimizer updates it; False for statistics of the data, for example.
-
-    Raises
-    ------
-    ConfigurationError
-        The tensor is larger than any memory.
-    """
-
-    def __init__(self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True) -> None:
-        if any(isinstance(size, bool) for size in shape):
-            raise ConfigurationError(f"a parameter has shape {shape}; expected integers")
-        if math.prod(shape) >= LARGEST:
-            sizes = " × ".join(map(str, shape))
-            raise ConfigurationError(f"a tensor of {sizes} numbers is larger than any memory; use fewer features")
-        self.shape, self.init, self.decay, self.trained = shape, init, decay, trained
-        self.name = ""
-        self.array: Any = None
-        self.owner: Any = None  # an arena's `Place`, where the array is a view of the arena's
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy has its own weights, on the host."""
-        array = None if self.array is None else np.array(self.numpy())
-        return {**vars(self), "array": array, "owner": None}
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    def numpy(self) -> np.ndarray:
-        """The values on the host."""
-        backend: Backend | None = getattr(self.owner, "backend", None)
-        return self.array if backend is None else backend.to_numpy(self.array)
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,72 +226,6 @@ class Layer(Registered):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
         return f"{type(self).__name__}({arguments})"
-
-
-class ArrayLayer(Layer, named=False):
-    """A layer written in array code: two functions that run on any backend through its array module.
-
-    ``forward(xp, x, *parameters)`` returns y. ``backward(xp, dy, x, y, *parameters)`` returns the gradient with
-    respect to x, then one for each parameter. x and y are (rows, features); parameters are passed in the order in
-    which they were created. Do not modify the arrays.
-    """
-
-    def forward(self, xp: Any, x: Any, *parameters: Any) -> Any:
-        """The layer's output for the batch x."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward()")
-
-    def backward(self, xp: Any, dy: Any, x: Any, y: Any, *parameters: Any) -> tuple[Any, ...]:
-        """Gradients with respect to x and each parameter, given the gradient `dy`."""
-        raise NotImplementedError(f"{type(self).__name__} has no backward()")
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The output shape without the batch dimension; the input shape unless overridden."""
-        return shape
-
-    def lower(self, graph: Graph, x: Value) -> Value:
-        parameters = tuple(graph.parameter(value) for value in vars(self).values() if isinstance(value, Parameter))
-        y = graph.batch(self.output_shape(x.shape))
-        graph.apply(self._operation(len(parameters)), (x, *parameters), (y,))
-        return y
-
-    def _slope(self, x: Dual, parameters: list[Any]) -> Any:
-        """dy / dx as computed by `backward`, if the layer is element-wise; otherwise None.
-
-        At a kink (as of ReLU) the forward pass does not determine the derivative. If it differed from that of the
-        backward pass, second derivatives would not be symmetric.
-        """
-        xp, given = x.xp, [value_of(parameter) for parameter in parameters]
-        y = self.forward(xp, x.value, *given)
-        if y.shape != x.shape:
-            return None
-        probe = xp.asarray(np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype))
-        slope, probed = (self.backward(xp, dy, x.value, y, *given)[0] for dy in (xp.ones_like(probe), probe))
-        error = xp.abs(probed - probe * slope)
-        return slope if bool((error <= 100 * np.finfo(x.dtype).eps * xp.abs(probed)).all()) else None
-
-    def _operation(self, count: int) -> Operation:
-        def forward(xp: Any, x: Any, *rest: Any) -> None:
-            *parameters, y = rest
-            slope = self._slope(x, parameters) if isinstance(x, Dual) else None
-            if slope is None:
-                y[...] = self.forward(xp, x, *parameters)
-            else:
-                y[...] = self.forward(xp, Dual(x.xp, x.value, 0 * x.tangent), *parameters)
-                y[...] = y + Dual(x.xp, 0 * x.value, slope * x.tangent)
-
-        def backward(xp: Any, dy: Any, x: Any, y: Any, *rest: Any) -> None:
-            gradients = self.backward(xp, dy, x, y, *rest[:count])
-            for target, gradient in zip(rest[count:], gradients, strict=True):
-                target[...] = gradient
-
-        def gradient(graph: Graph, node: Any, dy: Value) -> tuple[Value, ...]:
-            targets = tuple(graph.like(value) for value in node.inputs)
-            x, *parameters = node.inputs
-            graph.apply(Operation(f"{name}_backward", backward), (dy, x, *node.outputs, *parameters), targets)
-            return targets
-
-        name = type(self).__name__
-        return Operation(name, forward, gradient=gradient)
 
 
 def input_shape_of(model: Layer) -> tuple[int, ...]:

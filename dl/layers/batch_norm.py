@@ -6,8 +6,9 @@ from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.counters import COUNTERS
 from ...kernels.norms.batch_norm import BATCH_NORM, BATCH_NORM_FIXED, RUNNING_STATISTICS
 from ..graph.graph import Graph, Value
-from .base import Layer, Parameter
+from .base import Layer
 from .initializers import ones, zeros
+from .parameter import Parameter
 
 
 class BatchNorm1d(Layer):

@@ -9,8 +9,9 @@ from ...kernels.sequences.embedding import EMBEDDING
 from ...kernels.sequences.padding import PADDING
 from ...kernels.sequences.positions import POSITIONS
 from ..graph.graph import Graph, Value
-from .base import Layer, Parameter
+from .base import Layer
 from .initializers import standard_normal
+from .parameter import Parameter
 
 
 class Embedding(Layer):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.norms.layer_norm import LAYER_NORM
 from ..graph.graph import Graph, Value
-from .base import Layer, Parameter
+from .base import Layer
 from .initializers import ones, zeros
+from .parameter import Parameter
 
 
 class LayerNorm(Layer):

@@ -9,8 +9,9 @@ from ...kernels.activations.activation import IDENTITY
 from ...kernels.activations.bias_activation import BIAS_ACTIVATION
 from ...kernels.arrays.matmul import MATMUL
 from ..graph.graph import Graph, Value
-from .base import Layer, Parameter
+from .base import Layer
 from .initializers import named, zeros
+from .parameter import Parameter
 
 
 class Linear(Layer):

@@ -11,8 +11,9 @@ import numpy as np
 from ...backends.errors import ConfigurationError, DataError, ShapeError
 from ...kernels.batches.standardize import STANDARDIZE
 from ..graph.graph import Graph, Value
-from .base import Layer, Parameter
+from .base import Layer
 from .initializers import given, ones, zeros
+from .parameter import Parameter
 
 COARSE = 0.05  # spacing of the dtype's numbers, relative to a feature's deviation, above which a warning is issued
 

@@ -9,8 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError, ShapeError
-from ...kernels.losses.binary_cross_entropy import BINARY_CROSS_ENTROPY
-from ...kernels.losses.hinge import HINGE
 from ...kernels.losses.multiclass_hinge import MULTICLASS_HINGE
 from ...kernels.losses.sample_weights import WEIGH
 from ...kernels.losses.soft_cross_entropy import SOFT_CROSS_ENTROPY
@@ -183,7 +181,7 @@ class CrossEntropyLoss(Loss):
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
         labels = y.reshape(len(y), -1)
         shares = np.bincount(labels.ravel(), np.repeat(weight, labels.shape[1]) / labels.shape[1])
-        return _entropy(shares)
+        return entropy(shares)
 
 
 class MSELoss(Loss):
@@ -243,84 +241,7 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
         return np.zeros(columns, bool)
 
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        return _entropy(weight @ y.reshape(len(y), -1))
-
-
-class BinaryLoss(Loss, named=False):
-    """Base class of binary losses: outputs (rows, n); targets are labels 0 and 1 (rows,) or floats (rows, n)."""
-
-    metrics = ("loss", "accuracy")
-    targets = "binary"
-    _expected: ClassVar[str] = "targets from 0 to 1"
-
-    def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, graph.dtype, "targets")
-
-    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        check_values(self, data, prediction)
-        wrong = self._wrong(data.y).reshape(len(data), -1).any(axis=1)
-        if bool(wrong.any()):
-            row = int(wrong.argmax())
-            raise DataError(f"y[{row}] is {data.y[row]}; {type(self).__name__} expects {self._expected}")
-
-    def _wrong(self, y: np.ndarray) -> np.ndarray:
-        return (y < 0) | (y > 1)
-
-    def predict(self, outputs: np.ndarray) -> np.ndarray:
-        """1 where the output is above 0, else 0: int64 (rows,) for one output per row, else (rows, n)."""
-        answers = (outputs > 0).astype(np.int64)
-        return answers[:, 0] if outputs.shape[1] == 1 else answers
-
-
-class BCEWithLogitsLoss(BinaryLoss):
-    """Logistic loss: binary cross-entropy from logits, log(1 + eᶻ) − t z, averaged over batch and outputs.
-
-    Targets t are labels 0 and 1, or floats between 0 and 1.
-    """
-
-    operation = BINARY_CROSS_ENTROPY
-    _expected = "targets from 0 to 1; convert -1 and 1 with (y + 1) / 2, or use HingeLoss"
-
-    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        ones = weight @ y.reshape(len(y), -1)
-        return float(np.mean([_entropy(np.array([1 - one, one])) for one in ones]))
-
-    @small_is_zero
-    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """For one output per row, the probabilities of 0 and 1 (rows, 2); otherwise those of 1 (rows, n)."""
-        e = np.exp(-np.abs(outputs))
-        one = np.where(outputs < 0, e, 1) / (1 + e)
-        if outputs.shape[1] > 1:
-            return one
-        return np.concatenate([np.where(outputs < 0, 1, e) / (1 + e), one], axis=1)  # 1 - one would lose digits
-
-
-class HingeLoss(BinaryLoss):
-    """Binary hinge loss: max(0, 1 − y ŷ), averaged over batch and outputs.
-
-    Targets are −1 and +1, or labels 0 and 1, where 0 counts as −1. Predictions use the labels of the training
-    targets: −1 and +1, or 0 and 1.
-    """
-
-    operation = HINGE
-    _expected = "targets that are all -1 or 1, or all 0 or 1"
-
-    def _wrong(self, y: np.ndarray) -> np.ndarray:
-        no = -1 if bool((y < 0).any()) else 0
-        return (y != 1) & (y != no)
-
-    def signed(self, y: np.ndarray, before: Sequence[int] = ()) -> tuple[int, ...]:
-        if bool((y < 0).any()):
-            return tuple(range(y.size // len(y)))
-        return () if bool((y == 0).any()) else tuple(before)
-
-    def answers(self, outputs: np.ndarray, scaling: TargetScaling | None = None, signed: Sequence[int] = ()) -> Any:
-        answers = self.predict(outputs)
-        return 2 * answers - 1 if len(signed) else answers
-
-    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        ones = weight @ (y.reshape(len(y), -1) > 0)
-        return float((2 * np.minimum(ones, 1 - ones)).mean())
+        return entropy(weight @ y.reshape(len(y), -1))
 
 
 class MulticlassHingeLoss(CrossEntropyLoss):
@@ -340,7 +261,7 @@ class MulticlassHingeLoss(CrossEntropyLoss):
         return min(1.0, 2 * (1 - float(np.bincount(y.reshape(-1), weight).max())))
 
 
-def _entropy(shares: np.ndarray) -> float:
+def entropy(shares: np.ndarray) -> float:
     """The entropy of class shares, in nats."""
     shares = np.asarray(shares, np.float64)
     shares = shares[shares > 0]

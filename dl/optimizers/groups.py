@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ...backends.errors import ConfigurationError
-from ..layers.base import Parameter
+from ..layers.parameter import Parameter
 
 
 @dataclass(frozen=True)

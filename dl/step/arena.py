@@ -16,7 +16,7 @@ from ..optimizers.groups import ParameterGroup, members
 from ..turns import Turns, at_rest
 
 if TYPE_CHECKING:
-    from ..layers.base import Parameter
+    from ..layers.parameter import Parameter
 
 BOUNDARY = 256  # bytes: alignment for vector loads and memory transactions of all GPUs
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ...backends import Backend, host, matrix_unit
-from ...backends.machine import lanes, tile_rows
 from ...backends.thread_pool import ThreadPool, thread_pool
+from ...backends.vectors import lanes, tile_rows
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.dense import chain as dense_chain
 from ...kernels.dense import matrix_product

@@ -6,7 +6,8 @@ Nothing here knows about models, optimizers or configurations.
 from __future__ import annotations
 
 from .atomic import replaceable, write_atomically
-from .tensors import Header, TensorInfo, check_tensors, load_tensors, read_header, save_tensors
+from .header import Header, TensorInfo
+from .tensors import check_tensors, load_tensors, read_header, save_tensors
 
 __all__ = [
     "Header",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,26 +17,18 @@ from ..optimizers.schedules import Schedule
 from ..step.shared import check_slots
 
 
-def check_trainer(
-    model: Any,
-    loss: Any,
-    optimizer: Any,
-    schedule: Any,
-    clip_norm: Any,
-    clip_value: Any,
-    seed: Any,
-    groups: Sequence[Any],
-    regularizer: Any,
-) -> None:
-    """Raises ConfigurationError if an argument of `Trainer` has the wrong type or is out of its range."""
-    for name, value, kind in (("model", model, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
-        if not isinstance(value, kind):
+def check_trainer(trainer: Any) -> None:
+    """Raises ConfigurationError if a setting of a `Trainer` has the wrong type or is out of its range."""
+    schedule, regularizer, groups, optimizer = trainer.schedule, trainer.regularizer, trainer.groups, trainer.optimizer
+    for name, kind in (("model", Layer), ("loss", Loss), ("optimizer", Optimizer)):
+        if not isinstance(value := getattr(trainer, name), kind):
             raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
     check_slots(optimizer)
     if schedule is not None and not isinstance(schedule, Schedule):
         raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
     if regularizer is not None and not isinstance(regularizer, Regularizer):
         raise ConfigurationError(f"Trainer: regularizer is {regularizer!r}; expected a gearshift L1, or None")
+    seed, clip_norm, clip_value = trainer.seed, trainer.clip_norm, trainer.clip_value
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
         raise ConfigurationError(f"Trainer: seed is {seed!r}; expected an integer from 0 to 2**64 - 1")
     for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):

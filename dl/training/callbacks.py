@@ -2,52 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-from ...backends import Backend
-from ..layers.base import Layer
-from ..losses.losses import Loss
-from ..optimizers.base import Optimizer
-from ..step.spec import StepSpec
-from ..step.state import TrainingState
-from ..turns import Turns
-from .early_stopping import EarlyStopping
 from .history import History
-
-
-class Training(Protocol):
-    """What callbacks, the loop and checkpoints may ask of a trainer; `gearshift.Trainer` is one."""
-
-    model: Layer
-    loss: Loss
-    optimizer: Optimizer
-    seed: int
-    backend: Backend
-    epoch: int
-    epochs: int
-    samples: int
-    history: History
-    early_stopping: EarlyStopping
-    goes_on: bool
-    introduced: bool
-    turns: Turns
-
-    @property
-    def spec(self) -> StepSpec: ...
-    @property
-    def state(self) -> TrainingState: ...
-    @property
-    def started(self) -> bool: ...
-    @property
-    def step(self) -> int: ...
-    @property
-    def stopped(self) -> str: ...
-    @property
-    def stopping(self) -> bool: ...
-    def stop(self, reason: str = "stop") -> None: ...
-    def check(self) -> None: ...
-    def totals(self) -> dict[str, float]: ...
-    def evaluator(self, data: Any, capacity: int = ..., streamed: bool | None = None, program: Any = None) -> Any: ...
+from .training import Training
 
 
 class Callback:

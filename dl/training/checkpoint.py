@@ -21,8 +21,8 @@ from ..storage import check_tensors, save_tensors
 from ..storage.models import CONFIGURATION, beside, metadata_of, naming, read_model, take_feature_names
 from ..storage.strict_json import dumps, record
 from ..storage.tensors import strip
-from .callbacks import Training
 from .early_stopping import EarlyStopping
+from .training import Training
 
 if TYPE_CHECKING:
     from ..optimizers.base import Optimizer

@@ -15,9 +15,8 @@ from ..step.evaluation import check_data
 from ..step.memory import Demand
 from ..step.plan import TICK, Plan
 from ..step.stepper import Stepper
-from .callbacks import Callback, Training
-
-EVALUATION_ROWS = 1024  # rows per batch of evaluation at the least
+from .callbacks import Callback
+from .training import EVALUATION_ROWS, Training
 
 
 class Loop:

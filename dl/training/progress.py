@@ -11,8 +11,9 @@ from typing import Any
 
 from ... import backends
 from ..streams import say
-from .callbacks import Callback, Training
+from .callbacks import Callback
 from .history import History
+from .training import Training
 
 MEASURES = {
     "loss": "loss",

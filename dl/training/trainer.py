@@ -1,60 +1,33 @@
-"""Training, evaluation and prediction: what a user calls."""
+"""The trainer: what a user calls."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ... import backends
-from ...backends import Backend
-from ...backends.errors import ConfigurationError
-from ..data import Dataset, as_dataset
+from ..data import as_dataset
 from ..data.names import matched
-from ..data.rows import Order, flat
-from ..data.streamed import rows_of
+from ..data.rows import Order
 from ..data.weights import with_class_weights
-from ..graph.graph import Graph, Value
-from ..layers.base import Layer, input_shape_of
-from ..losses.answers import as_learned, check_finite, loss_unit
-from ..losses.losses import Loss
-from ..optimizers.base import Optimizer
-from ..optimizers.groups import ParameterGroup
-from ..optimizers.regularizers import Regularizer
-from ..optimizers.schedules import Schedule
-from ..step.evaluation import Evaluator, Predictor, check_categories, means
+from ..layers.base import input_shape_of
+from ..losses.answers import as_learned
 from ..step.explanation import explain
-from ..step.memory import Demand, exceeds
+from ..step.memory import Demand
 from ..step.plan import underflowing
-from ..step.precision import PRECISIONS, check_precision
-from ..step.program import Program, training
-from ..step.spec import StepSpec
-from ..step.state import TrainingState
-from ..turns import Turns
-from .arguments import check_fit, check_trainer
+from ..step.program import training
+from .answers import Answers
+from .arguments import check_fit
 from .callbacks import Callback
-from .early_stopping import EarlyStopping
 from .history import History
 from .interrupts import in_notebook, interrupts, unswallowed
-from .loop import EVALUATION_ROWS, Loop
-from .report import Report
-from .report import report as make_report
-
-FIXED = {
-    "model": "make a new Trainer of the other model",
-    "seed": "draw other weights with trainer.restart(seed), or make a new Trainer",
-    "precision": "save, and load into a Trainer of the other precision",
-    "backend": "move with trainer.to(name)",
-}
-"""Attributes that cannot be replaced during a run, and what to do instead."""
+from .loop import Loop
+from .training import EVALUATION_ROWS
 
 
-class Trainer:
+class Trainer(Answers):
     """Trains a model on one backend.
 
     You can change settings between and during calls of `fit`, for example ``trainer.optimizer.lr = 1e-4``. The next
@@ -94,155 +67,6 @@ class Trainer:
     introduced : whether the progress display has printed the backend.
     goes_on : whether the next `fit` continues the early stopping of the previous one.
     """
-
-    def __init__(
-        self,
-        model: Layer,
-        loss: Loss,
-        optimizer: Optimizer,
-        *,
-        schedule: Schedule | None = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        precision: str | None = None,
-        backend: str | None = "auto",
-        seed: int = 0,
-        groups: Sequence[ParameterGroup] = (),
-        regularizer: Regularizer | None = None,
-    ) -> None:
-        groups = tuple(groups)
-        check_trainer(model, loss, optimizer, schedule, clip_norm, clip_value, seed, groups, regularizer)
-        self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.schedule, self.seed = schedule or Schedule(), int(seed)
-        self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.groups, self.regularizer = groups, regularizer
-        self.backend: Backend = backends.get(backend)
-        self.precision = precision or model.dtype
-        check_precision(self.precision, model.dtype, self.backend)
-        self.epoch = self.epochs = self.samples = 0
-        self.history = History()
-        self.early_stopping = EarlyStopping()
-        self.goes_on = self.introduced = self._fitting = False
-        self.turns = Turns()
-        self._stop = self._stopped = ""
-        self._state: TrainingState | None = None
-        self._made_for: dict[str, Any] = {}
-        self._predictor: Predictor | None = None
-
-    def __repr__(self) -> str:
-        return (
-            f"Trainer({type(self.model).__name__}, {self.loss!r}, {self.optimizer!r}, backend={self.backend.name!r}, "
-            f"precision={self.precision!r}, epoch={self.epoch})"
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything, with arrays on the host: from it another trainer goes on to the same bits."""
-        with self.turns:
-            run = None if self._state is None else (self.state.pack(), self.state.step, self.state.cursor)
-            own = {"_state": run, "_predictor": None, "_fitting": False, "_made_for": {}}
-            return {**vars(self), **own, "history": History([*self.history]), "choices": self.backend.choices}
-
-    def __setstate__(self, own: dict[str, Any]) -> None:
-        run, choices = own.pop("_state"), own.pop("choices")
-        vars(self).update(own, _state=None)
-        self.backend.restore(choices)
-        if run is not None:
-            self.state.unpack(*run)
-
-    def __copy__(self) -> Trainer:
-        return copy.deepcopy(self)
-
-    @property
-    def spec(self) -> StepSpec:
-        """What a training step is made of, with the present settings."""
-        return StepSpec(
-            self.model,
-            self.loss,
-            self.optimizer,
-            self.schedule,
-            self.groups,
-            self.clip_norm,
-            self.clip_value,
-            self.regularizer,
-            self.precision,
-            self.seed,
-        )
-
-    @property
-    def state(self) -> TrainingState:
-        """The run's arrays; created when first needed, and updated if weights were set from outside."""
-        with self.turns:
-            return self._present_state()
-
-    def _present_state(self) -> TrainingState:
-        self._check_fixed()
-        if PRECISIONS[self.precision] != self.model.dtype:  # `astype` was called meanwhile
-            check_precision(self.precision, self.model.dtype, self.backend)
-        if self._state is None:
-            self._state = TrainingState(self.spec, self.backend, self.turns)
-            self._made_for = {name: getattr(self, name) for name in FIXED}
-        self._state.arena.attach()
-        self._state.arena.refresh()
-        return self._state
-
-    def check(self) -> None:
-        """Checks settings that were changed by hand.
-
-        Raises
-        ------
-        ConfigurationError
-            One has the wrong type or is out of its range, or cannot change once training has begun.
-        """
-        check_trainer(
-            self.model,
-            self.loss,
-            self.optimizer,
-            self.schedule,
-            self.clip_norm,
-            self.clip_value,
-            self.seed,
-            self.groups,
-            self.regularizer,
-        )
-        self._check_fixed()
-        if self._state is not None and len(self._state.totals) != 1 + len(self.loss.metrics):
-            raise ConfigurationError(
-                f"trainer.loss is {self.loss!r} now, which measures {', '.join(self.loss.metrics)}: training began "
-                "with a loss of other measures; make a new Trainer of trainer.model"
-            )
-
-    def _check_fixed(self) -> None:
-        for name, made_for in self._made_for.items():
-            present = getattr(self, name)
-            if present is not made_for and (name in ("model", "backend") or present != made_for):
-                raise ConfigurationError(f"trainer.{name} cannot change once training has begun: {FIXED[name]}")
-
-    @property
-    def started(self) -> bool:
-        """Whether the run's arrays have been made."""
-        return self._state is not None
-
-    @property
-    def step(self) -> int:
-        """Steps taken since training began."""
-        return self._state.step if self._state else 0
-
-    @property
-    def stopped(self) -> str:
-        """Why training ended early: ``"patience"``, ``"loss"``, ``"interrupt"``, the argument of `stop`, or ""."""
-        return self._stop or self._stopped
-
-    @property
-    def stopping(self) -> bool:
-        """Whether `stop` was called and no `fit` has ended because of it yet."""
-        return bool(self._stop)
-
-    def stop(self, reason: str = "stop") -> None:
-        """Ends training at the next batch boundary, where it can be saved and resumed.
-
-        Outside `fit`, the next `fit` ends before its first batch.
-        """
-        self._stop = reason
 
     @underflowing
     def fit(
@@ -301,14 +125,7 @@ class Trainer:
         DeviceMemoryError
             The run does not fit into the device's memory; nothing was allocated.
         """
-        with self.turns:
-            if self._fitting:
-                raise ConfigurationError(
-                    "fit: this trainer is being trained already, by a call of fit that has not ended; wait for that, "
-                    "or train a copy, copy.deepcopy(trainer)"
-                )
-            self._fitting = True
-        try:
+        with self._being_trained():
             self._settle()
             check_fit(
                 self.loss,
@@ -345,33 +162,9 @@ class Trainer:
             if self.loss.targets != "values":
                 self.model.classes = self.model.classes or classes
             self._run(loop, callbacks)
-        finally:
-            self._fitting = False
         if self.stopped == "interrupt" and not in_notebook():
             raise KeyboardInterrupt
         return self.history
-
-    def _settle(self) -> None:
-        """Applies settings changed since the last `fit`; before the first step, everything may change."""
-        state = self._state
-        try:
-            self.check()
-            if state is not None:
-                state.follow(self.optimizer, self.schedule, self.groups)
-        except ConfigurationError:
-            if state is None or state.step or state.cursor:
-                raise
-            self._state, self._made_for = None, {}
-            self.check()
-
-    def _begin(self, monitor: str, patience: int | None, epochs: int) -> None:
-        """Prepares a `fit`; early stopping starts anew unless this continues a stopped `fit`."""
-        if not self.goes_on or monitor != self.early_stopping.monitor:
-            self.early_stopping = EarlyStopping(monitor=monitor)
-        self.early_stopping.patience = patience
-        self._stopped = ""  # a stop asked for since the last `fit` holds
-        self.epochs = self.epoch + epochs
-        self.goes_on = epochs > 0
 
     def _run(self, loop: Loop, callbacks: list[Callback]) -> None:
         begun: list[Callback] = []
@@ -382,93 +175,13 @@ class Trainer:
             with interrupts(self.stop):
                 loop.run(callbacks)
         finally:
-            self._stopped, self._stop = self._stop, ""
+            self._end()
             with ExitStack() as ends:  # every callback, also if one raises
                 for callback in reversed(begun):
                     ends.callback(callback.on_train_end, self, self.history)
-        if self.epoch >= self.epochs or self.stopped in ("patience", "loss"):
-            self._restore_best()
-
-    @underflowing
-    def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
-        """The mean loss over a data set (weighted, if there are sample weights), and the accuracy of a classifier.
-
-        With `MSELoss` and at least two rows, the result has R² as ``"r2"``: the mean over the outputs, as in
-        scikit-learn's `r2_score`. With a `target_scaling` of one column, ``"loss"`` has the target's squared units, as
-        in the history. With several columns, each squared error is divided by the column's squared scale, and
-        ``"mse"`` is the mean squared error. With `report`, the result has precision and recall, too: of the second
-        class if there are two, otherwise the means over the classes.
-
-        Raises
-        ------
-        DataError
-            The model's outputs for a row are NaN or infinite.
-        """
-        given = self._matched(as_dataset(data, y))
-        dataset = self._checked(given)
-        with self.turns:
-            found = self.evaluator(dataset)()
-        if not all(map(np.isfinite, found.values())):
-            self._outputs(dataset)  # raises, unless the loss alone overflows
-        if self.loss.compares:
-            weight = None if given.weight is None else given.on_host("weight")
-            scaled = self.model.target_scaling is not None
-            found |= self.loss.measures(given.on_host("y"), self.predict(given), weight, scaled=scaled)
-        return found | self.report(given).means if report else found
-
-    def baseline(self, data: Any, y: Any = None) -> float | None:
-        """The lowest loss of a constant prediction on a data set, such as the mean or the class frequencies.
-
-        A model whose loss is not lower has learned nothing from x. None if the loss does not define a baseline.
-        """
-        dataset = self._checked(as_dataset(data, y))
-        weight = np.ones(len(dataset)) if dataset.weight is None else dataset.on_host("weight")
-        found = self.loss.baseline(dataset.on_host("y"), weight / weight.sum())
-        return None if found is None else found * loss_unit(self.model, self.loss)
-
-    @underflowing
-    def report(self, data: Any, y: Any = None) -> Report:
-        """Precision and recall of each class on a data set."""
-        dataset = self._matched(as_dataset(data, y))
-        self._checked(dataset)
-        return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
-
-    @underflowing
-    def predict(self, x: Any) -> Any:
-        """Predictions for x (rows, features): int64 labels (rows,) for a classifier, otherwise outputs.
-
-        If the model has a `target_scaling`, predictions are float64 in the target's units. With `HingeLoss`, labels are
-        −1 and +1 if it was trained on these. With `JointLoss`, the result is a dictionary by heads.
-
-        Raises
-        ------
-        DataError
-            The outputs for a row are NaN or infinite, for example because its values are very large.
-        """
-        return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)
-
-    @underflowing
-    def predict_proba(self, x: Any) -> Any:
-        """The probability of each class for x (rows, features): (rows, classes).
-
-        Raises
-        ------
-        DataError
-            The outputs for a row are NaN or infinite.
-        """
-        return self.loss.probabilities(self._outputs(x))
-
-    @underflowing
-    def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
-        """The outputs of a layer of the model for rows x given to this layer, for example the codes of an encoder."""
-        data, names = as_dataset(x), self.model.feature_names
-        if names is not None and {*names} & {*(data.feature_names or ())}:  # else these are not the model's columns
-            data = matched(data, names)
-        with self.turns:
-            self.model.parameters()  # gives names, by which the arena knows the layer's
-            predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
-            check_categories(predictor.program.graph, predictor.program.x, data)
-            return self._finite(predictor(data.x), data.x)
+        over, best = self.epoch >= self.epochs or self.stopped in ("patience", "loss"), self.early_stopping
+        if over and best.patience is not None and best.weights:
+            self.state.arena.unpack(self.state.arena.values, best.weights)
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint to continue training with bit-identical results; `gearshift.load` reads its model."""
@@ -483,53 +196,6 @@ class Trainer:
 
         with self.turns:
             load_trainer(self, path)
-
-    def to(self, backend: str) -> None:
-        """Moves the run to another backend and frees the memory on the old one.
-
-        Raises
-        ------
-        BackendUnavailable
-            That backend does not run here; nothing has moved.
-        ConfigurationError
-            It does not support the run's precision; nothing has moved.
-        DeviceMemoryError
-            The run does not fit there; nothing has moved.
-        """
-        target = backends.get(backend)
-        check_precision(self.precision, self.model.dtype, target)
-        with self.turns:
-            if self._fitting:
-                raise ConfigurationError("to: this trainer is being trained; move it when fit has ended")
-            state, made_for, self._predictor = self._state, self._made_for, None
-            before, self.backend, self.introduced = self.backend, target, False
-            if state is not None:
-                self._state, self._made_for = None, {}
-                try:
-                    self.state.unpack(state.pack(), state.step, state.cursor)
-                except BaseException:
-                    self.backend, self._state, self._made_for = before, state, made_for
-                    raise
-            del state
-            before.release()
-
-    def restart(self, seed: int) -> None:
-        """Draws new weights from `seed` and resets the optimizer's states. The step count continues.
-
-        So the optimizer's bias correction is not that of a first step.
-        """
-        with self.turns:
-            for parameter in self.model.parameters():
-                if parameter.trained:
-                    parameter.array = parameter.owner = None
-            self.model.ensure_initialized(seed)
-            state = self.state
-            for name in self.optimizer.states:
-                state.slots[name][...] = self.optimizer.initial.get(name, 0)
-            if self._fitting:
-                self.early_stopping.best_epoch = self.epoch  # the best weights stay; patience begins anew
-            else:
-                self.goes_on = False
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would need on the backend, by purpose; nothing is allocated."""
@@ -561,75 +227,3 @@ class Trainer:
         weighted = dataset is not None and dataset.weight is not None
         graph = training(self.spec, width, weighted=weighted).graph
         return explain(self.backend, graph, self.model, self.loss, self.optimizer, accumulate)
-
-    def totals(self) -> dict[str, float]:
-        """Means of the metrics over the epoch so far; reads from the device."""
-        with self.turns:
-            return means(self.backend.to_numpy(self.state.totals), self.loss, loss_unit(self.model, self.loss))
-
-    def _outputs(self, x: Any) -> np.ndarray:
-        data = matched(as_dataset(x), self.model.feature_names)
-        rows, width = data.x, flat(data.x).shape[1]
-        with self.turns:
-            arena = self.state.arena
-            if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
-                self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
-            check_categories(self._predictor.program.graph, self._predictor.program.x, data)
-            return self._finite(self._predictor(rows), rows)
-
-    def _finite(self, outputs: np.ndarray, rows: Any) -> np.ndarray:
-        if not np.isfinite(outputs).all():
-            check_finite(outputs, rows, self.model.state_dict())
-        return outputs
-
-    def evaluator(
-        self,
-        data: Dataset,
-        capacity: int = EVALUATION_ROWS,
-        streamed: bool | None = None,
-        program: Program | None = None,
-    ) -> Evaluator:
-        """Evaluates the current weights on a data set, again and again; its targets are as the model learns them.
-
-        `streamed` says whether the data stay on the host; None finds out whether they fit. `program` is the lowered
-        evaluation, where there is one already.
-        """
-        if streamed is None:
-            streamed = exceeds(self.backend, data)
-        unit = loss_unit(self.model, self.loss)
-        with self.turns:
-            rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
-            return Evaluator(self.spec, self.state.arena, rows, capacity, unit=unit, program=program)
-
-    def _restore_best(self) -> None:
-        if self.early_stopping.patience is not None and self.early_stopping.weights:
-            self.state.arena.unpack(self.state.arena.values, self.early_stopping.weights)
-
-    def _learned(self, data: Dataset) -> Dataset:
-        """The data set with columns in the model's order, and targets as the model learns them."""
-        return as_learned(self._matched(data), self.model, self.loss)
-
-    def _checked(self, data: Dataset) -> Dataset:
-        """The same, where it fits the model and the loss."""
-        data = self._learned(data)
-        graph, x, output = self._lowered(data)
-        self.loss.check(data, output.example_shape)
-        check_categories(graph, x, data)
-        return data
-
-    def _matched(self, data: Dataset) -> Dataset:
-        """The data set with columns and classes in the model's order."""
-        return matched(data, self.model.feature_names, None if self.loss.targets == "values" else self.model.classes)
-
-    def _lowered(self, data: Dataset) -> tuple[Graph, Value, Value]:
-        """The model's graph for rows of a data set, its input and its output."""
-        graph = Graph(self.model.dtype)
-        self.model.parameters()
-        x = graph.batch((flat(data.x).shape[1],))
-        return graph, x, graph.lower(self.model, x)
-
-    def _classes(self, data: Dataset) -> int:
-        """How many classes the model tells apart."""
-        if self.loss.targets == "values":
-            raise ConfigurationError(f"class_weight is given, but {self.loss!r} learns numbers and has no classes")
-        return 2 if self.loss.targets == "binary" else self._lowered(data)[2].example_shape[-1]

@@ -25,8 +25,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.machine import float_mode, prefetch, turn
+from ...backends.machine import float_mode, prefetch
 from ...backends.thread_pool import share, wait
+from ...backends.vectors import turn
 from ..accumulate_metrics import loop as accumulate_metrics
 from ..activations.activation import backward_loop as activation_backward
 from ..advance import loop as advance

@@ -5,8 +5,8 @@ Small batches use the vector units. A uint8 batch may be multiplied as integers,
 
 from __future__ import annotations
 
-from ...backends.machine import turn
 from ...backends.matrix_unit import ALL_PAIRS, DEEP, INTEGERS_LEFT, INTEGERS_RIGHT, STEP, begin, end
+from ...backends.vectors import turn
 from ..counters import CURSOR
 from .matrix_product import (
     ALL,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.machine import turn
 from ...backends.thread_pool import share
+from ...backends.vectors import turn
 from ..activations.activation import backward_loop as activation_backward
 from ..activations.activation import forward_loop as activation
 from ..batches.gather import loop as gather

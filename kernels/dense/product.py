@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.machine import tile
+from ...backends.vectors import tile
 from .parts import Matrix, Tools
 
 DEPTH = 200  # rows of b per block: with 3 vectors of 64 bytes, 38 of 48 KiB L1 cache

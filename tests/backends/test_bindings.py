@@ -18,7 +18,7 @@ from device_array import DeviceArray
 from fake_cublaslt import FakeCublasLt
 from fake_cupy import CudaOnCpu
 
-from gearshift.backends import cublaslt
+from gearshift.backends import cublaslt, cublaslt_product
 from gearshift.kernels.activations.activation import IDENTITY, RELU
 from gearshift.kernels.arrays import fused_products as joined_products
 from gearshift.kernels.arrays.fused_products import GELU, PRODUCT_BIAS, PRODUCT_BIAS_GRADIENT, PRODUCT_RELU_BACKWARD
@@ -30,7 +30,9 @@ lt = pytest.importorskip(
     reason="nvmath-python is not installed: enum numbers, struct sizes and signatures of cuBLASLt's bindings unchecked",
     exc_type=ImportError,
 )
-CALLS = sorted(set(re.findall(r"\blt\.([a-z]\w*)\(", inspect.getsource(cublaslt))))
+CALLS = sorted(
+    set(re.findall(r"\blt\.([a-z]\w*)\(", inspect.getsource(cublaslt) + inspect.getsource(cublaslt_product)))
+)
 ENUMS = ("MatmulDescAttribute", "MatrixLayoutAttribute", "MatmulPreferenceAttribute", "Epilogue")
 
 
@@ -48,13 +50,13 @@ def test_the_stand_ins_enums_have_the_bindings_numbers(name: str) -> None:
 
 def test_numbers_are_those_of_the_bindings() -> None:
     cublas, kinds = importlib.import_module("nvmath.bindings.cublas"), importlib.import_module("nvmath").CudaDataType
-    assert (cublas.Operation.N, cublas.Operation.T) == (0, cublaslt.TRANSPOSED)
-    assert cublas.ComputeType.COMPUTE_32F == cublaslt.COMPUTE_32F
-    assert cublas.ComputeType.COMPUTE_64F == cublaslt.COMPUTE_64F
-    assert cublas.ComputeType.COMPUTE_32F_FAST_TF32 == cublaslt.COMPUTE_32F_TF32
+    assert (cublas.Operation.N, cublas.Operation.T) == (0, cublaslt_product.TRANSPOSED)
+    assert cublas.ComputeType.COMPUTE_32F == cublaslt_product.COMPUTE_32F
+    assert cublas.ComputeType.COMPUTE_64F == cublaslt_product.COMPUTE_64F
+    assert cublas.ComputeType.COMPUTE_32F_FAST_TF32 == cublaslt_product.COMPUTE_32F_TF32
     assert cublas.Status.NOT_SUPPORTED == cublaslt.NOT_SUPPORTED
     assert cublas.Status.INVALID_VALUE == cublaslt.INVALID_VALUE
-    named = (cublaslt.R_32F, cublaslt.R_64F, cublaslt.R_16F, cublaslt.R_16BF)
+    named = (cublaslt_product.R_32F, cublaslt_product.R_64F, cublaslt_product.R_16F, cublaslt_product.R_16BF)
     assert named == (kinds.CUDA_R_32F, kinds.CUDA_R_64F, kinds.CUDA_R_16F, kinds.CUDA_R_16BF)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 OUTSIDE = """
 import numpy as np
-from gearshift.backends import host, machine
+from gearshift.backends import host, vectors
 from gearshift.backends.numba import compiled
 from gearshift.kernels.counters import COUNTERS, CURSOR
 from gearshift.kernels.batches.gather import loop
@@ -28,11 +28,11 @@ gather, counters = compiled(loop), np.zeros(COUNTERS, np.int64)
 for cursor in (3, 4):
     counters[CURSOR] = cursor
     attempt(gather, 0, 2, np.zeros((5, 3)), np.arange(5), counters, np.zeros((2, 3)))
-multiply, lanes, zeros = compiled(product), machine.lanes(np.float64), host.aligned_zeros
+multiply, lanes, zeros = compiled(product), vectors.lanes(np.float64), host.aligned_zeros
 a, b, c, scratch = (zeros(size, np.float64) for size in (48, 6 * lanes, 8 * lanes, SCRATCH + 4096))
 for place in (0, -64, 4000):
     attempt(
-        multiply, 8, 1, 6, a, 0, 6, 1, b, 0, lanes, c, place, lanes, 0, NEITHER, scratch, lanes, machine.tile_rows()
+        multiply, 8, 1, 6, a, 0, 6, 1, b, 0, lanes, c, place, lanes, 0, NEITHER, scratch, lanes, vectors.tile_rows()
     )
 """
 

@@ -20,7 +20,7 @@ from fuzzing import CASES, Fuzzer, command, mutated, scrambled
 import gearshift as gs
 from gearshift.dl.experiment import build as experiment
 from gearshift.dl.experiment.config import read
-from gearshift.dl.experiment.run import BEST, CONFIG, ENVIRONMENT, LAST, METRICS
+from gearshift.dl.experiment.run_files import BEST, CONFIG, ENVIRONMENT, LAST, METRICS
 
 RUNS = {
     "labels": ["model.hidden=[3]", "model.batch_norm=true", "train.patience=5"],

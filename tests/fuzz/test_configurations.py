@@ -19,8 +19,9 @@ if sys.platform != "linux":
 from fuzzing import CASES, VALUES, Fuzzer, command, mutated, scrambled
 
 from gearshift.dl.experiment import build as experiment
-from gearshift.dl.experiment.config import SearchConfiguration, parse, parse_as, read, write
+from gearshift.dl.experiment.config import parse, parse_as, read, write
 from gearshift.dl.experiment.search import prepare
+from gearshift.dl.experiment.sections import SearchConfiguration
 
 BASES = {
     "labels": """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....dl.data import Splits
-from ....dl.experiment.config import Configuration
+from ....dl.experiment.sections import Configuration
 from ..analysis.analyse import Advice, noise_scale
 from ..records import Document, Trainings
 from .sweep import Budget

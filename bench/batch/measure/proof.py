@@ -19,7 +19,7 @@ from ....backends.errors import ConfigurationError
 from ....backends.thread_pool import ThreadPool
 from ....dl.data import Splits
 from ....dl.experiment import build as experiment
-from ....dl.experiment.config import Configuration
+from ....dl.experiment.sections import Configuration
 from ....dl.step.dense_plan import plan_of
 from ....dl.step.plan import Plan
 from ....dl.training.trainer import Trainer

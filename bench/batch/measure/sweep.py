@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from .... import backends
-from ....backends import host
-from ....backends.errors import ConfigurationError, DeviceMemoryError
+from ....backends.errors import DeviceMemoryError
 from ....dl.data import Splits
 from ....dl.data.resident import Resident
 from ....dl.experiment import build as experiment
-from ....dl.experiment.config import Configuration
-from ....dl.layers import Layer, Linear
+from ....dl.experiment.sections import Configuration
 from ....dl.step.dense_plan import plan_of
 from ....dl.step.plan import Plan
 from ....dl.training.trainer import Trainer
 from ...peers.worker import fall_asleep
 from ..analysis.disturbed import mark
 from ..analysis.roofline import time_bounds
-from ..records import BackendRecord, Document, Point, Task
+from ..records import BackendRecord, Document, Point
 from . import peak_rates
 from .disturbance import DisturbanceWatch, ReferenceWork
 from .steps import TimedEpochs, TimedSteps
@@ -37,7 +31,6 @@ STABLE, WARM_UP = 0.05, 0.3  # relative difference of two blocks that counts as 
 EPOCHS = 3  # of a batch size
 FULL = (DeviceMemoryError, MemoryError)  # raised if a batch does not fit
 PARTS = {"products": (64, 256, 1024, 4096)}  # batch sizes at which products are timed, besides the largest
-PACKAGES = ("gearshift", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
 
 ProgressCallback = Callable[[str], None]
 """Progress callback."""
@@ -70,75 +63,6 @@ class Budget:
         if self.stopped:
             raise Stopped
         self.tell(text)
-
-
-def machine() -> dict[str, Any]:
-    """The machine and the versions of packages."""
-    versions = {}
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return {
-        "processor": host.processor(),
-        "cores": host.cores(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
-    }
-
-
-def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> Task:
-    """The task that is trained."""
-    section = configuration.train
-    return Task(
-        network=network_of(configuration, splits, trainer.model),
-        parameters=sum(parameter.size for parameter in trainer.model.parameters() if parameter.trained),
-        dtype=configuration.model.dtype,
-        optimizer=configuration.optimizer.name,
-        lr=configuration.optimizer.lr,
-        data=splits.name,
-        rows=len(splits.train),
-        batch_size=section.batch_size,
-        epochs=section.epochs,
-        schedule=configuration.schedule.name,
-        schedule_steps=configuration.schedule.steps,
-        warmup=configuration.schedule.warmup,
-    )
-
-
-def network_of(configuration: Configuration, splits: Splits, model: Layer) -> str:
-    """A short description of the network: its widths and activation, or the number of layers of its graph."""
-    section, own = configuration.model, configuration.autoencoder
-    kind, dropout = "", section.dropout if section.hidden else 0.0
-    if own.kind != "none":
-        half = [math.prod(splits.feature_shape), *section.hidden]
-        kind, widths, dropout = f"{own.kind} autoencoder ", [*half, own.code, *reversed(half)], own.dropout
-    elif section.layers:
-        return f"a graph of {len(section.layers)} layer" + "s" * (len(section.layers) > 1)
-    else:
-        layers = [layer for layer in model.children().values() if isinstance(layer, Linear)]
-        widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
-    text = f"{kind}{'-'.join(map(str, widths))} {section.activation}"
-    return f"{text}, dropout {dropout:g}" if dropout else text
-
-
-def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
-    """Raises ConfigurationError if `gearshift bench` cannot time the steps of this training."""
-    section, name = configuration.train, configuration.optimizer.name
-    if trainer.optimizer.on_host or trainer.optimizer.full_batch:
-        raise ConfigurationError(
-            f"{name!r} does not train on mini-batches, so `gearshift bench` cannot time it; set optimizer.name to "
-            "'Adam' or 'SGD', for example"
-        )
-    for key, value, least in (
-        ("accumulate", section.accumulate, 1),
-        ("class_weight", section.class_weight, "none"),
-    ):
-        if value != least:
-            raise ConfigurationError(
-                f"train.{key} is {value!r}, which `gearshift bench` does not support; use --set train.{key}={least}"
-            )
 
 
 class SweptBackend:

@@ -10,7 +10,7 @@ import numpy as np
 from ....backends.errors import ConfigurationError
 from ....dl.data import Splits
 from ....dl.experiment import build as experiment
-from ....dl.experiment.config import Configuration, ScheduleSection
+from ....dl.experiment.sections import Configuration, ScheduleSection
 from ..analysis import advice
 from ..records import Task, TrainingRun, Trainings
 from .descent import Arrival, SteppedTraining

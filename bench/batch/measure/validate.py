@@ -6,7 +6,7 @@ import math
 
 from ....backends.errors import ConfigurationError
 from ....dl.data import Splits
-from ....dl.experiment.config import Configuration
+from ....dl.experiment.sections import Configuration
 from ..analysis.analyse import Advice, critical_batch
 from ..analysis.trained import by_batch, median
 from ..records import Document, Validation

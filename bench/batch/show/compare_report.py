@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ..analysis.compare import Change, Comparison
 from ..records import ENOUGH
-from .report import duration
+from .numbers import duration
 
 STYLES = {"faster": "green", "slower": "red", "same": "dim", "disturbed": "yellow"}
 NOTICED = 0.02  # smaller differences in the machine's speed are not reported

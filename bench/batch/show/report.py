@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from statistics import median
 
@@ -24,13 +23,15 @@ from ..analysis.analyse import (
     noise_scale,
     two_digits,
 )
-from ..analysis.checked import AdviceCheck, check
+from ..analysis.checked import check
 from ..analysis.trained import by_batch, hyperbola
-from ..records import BOUNDS, BackendRecord, Bound, Document, Point, Proof, Validation
+from ..records import BOUNDS, BackendRecord, Bound, Document, Point, Proof
+from .checked_report import validation, verdict
 from .narrow import NarrowTable
+from .numbers import duration, number, sides, size
+from .text_plot import plot
 
 STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
-ROWS, MARKS = 12, "ox+*#@"
 
 
 def show(document: Document, console: Console) -> None:
@@ -146,33 +147,6 @@ def disturbances(points: Sequence[Point]) -> str:
     return (
         f"something else used the machine in nearly every round at batch {found}; run again without it" if found else ""
     )
-
-
-def plot(document: Document, width: int = 60) -> Text:
-    """A text plot of the throughput against the batch size, on logarithmic axes."""
-    curves = {record.name: document.of(record.name) for record in document.backends if document.of(record.name)}
-    batches = sorted({point.batch for points in curves.values() for point in points})
-    speeds = [point.samples_per_second for points in curves.values() for point in points]
-    low, high = math.log(min(speeds)), math.log(max(speeds))
-    left, right = math.log(batches[0]), math.log(batches[-1])
-    grid = [[" "] * width for _ in range(ROWS)]
-    for mark, points in zip(MARKS, curves.values(), strict=False):
-        for point in points:
-            across = round((math.log(point.batch) - left) / max(right - left, 1e-9) * (width - 1))
-            up = round((math.log(point.samples_per_second) - low) / max(high - low, 1e-9) * (ROWS - 1))
-            row = grid[ROWS - 1 - up]
-            row[across] = mark if row[across] == " " else "&"
-    labels = [
-        number(math.exp(high - (high - low) * row / (ROWS - 1))) if row % 4 == 0 or row == ROWS - 1 else ""
-        for row in range(ROWS)
-    ]
-    room = max(map(len, labels))
-    lines = [f"{label:>{room}} |{''.join(row)}" for label, row in zip(labels, grid, strict=True)]
-    ends = f"{batches[0]:,}"
-    lines.append(" " * room + " +" + "-" * width)
-    lines.append(" " * (room + 2) + ends + f"{batches[-1]:,}".rjust(width - len(ends)))
-    legend = "   ".join(f"{mark} {name}" for mark, name in zip(MARKS, curves, strict=False))
-    return Text(f"throughput (samples/s) vs batch size, log–log:   {legend}\n" + "\n".join(lines), no_wrap=True)
 
 
 def knees(analysis: Analysis) -> list[str]:
@@ -313,87 +287,3 @@ def proofs(found: Sequence[Proof]) -> Table:
         predicted = "a peak rate is wrong" if one.fault else f"{one.low:.2f} to {one.high:.2f}×"
         table.add_row(one.change, f"{one.batch:,}", bound, predicted, f"{one.measured:.2f}×")
     return table
-
-
-def validation(found: AdviceCheck) -> Table:
-    """Trainings to the target loss, with a row for each batch size."""
-    title = f"Trained to a loss of {found.target:.3g} (medians over the seeds)"
-    last = ("of the rule's", "seeds", "examples", "steps")
-    table = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
-    for name in ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted"):
-        table.add_column(name, justify="right")
-    for point in found.points:
-        table.add_row(
-            f"{point.batch:,}",
-            f"{point.lr:.2g}",
-            f"{point.factor:g}×",
-            f"{point.seeds}",
-            number(point.steps),
-            number(point.examples),
-            spread(point.seconds, point.low, point.high),
-            duration(point.predicted),
-            style="bold" if point.batch == found.best else "",
-        )
-    return table
-
-
-def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
-    """How far the predictions were off."""
-    lines = []
-    if found.hyperbola is not None:
-        critical = found.hyperbola.critical
-        after = found.best_batch_excess
-        ends = [max(1.0, rows) for rows in (critical.value, found.predicted_noise)]
-        apart = max(ends) / min(ends)
-        lines.append(
-            f"steps and examples follow the hyperbola of S = {number(found.hyperbola.steps)} and E = "
-            f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}, so the critical batch size is "
-            f"E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}). The "
-            f"noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times off; the advice used "
-            f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.best_batch:,}"
-            + (f", which took {after.value:.2f}× the time of the best" if after else "")
-        )
-    if found.excess is not None:
-        lines.append(
-            f"the advised batch size, {found.advised:,}, took {found.excess.value:.2f}× the time of the best, "
-            f"{found.best:,} ({found.excess.low:.2f} to {found.excess.high:.2f} with resampled seeds); "
-            f"the median error of the predicted times is {found.time_error:.0%}"
-        )
-    if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess.value:
-        lines.append(f"with the scaling rule's learning rate it took {found.as_ruled:.2g}× the time: try other rates")
-    if measured.ended:
-        lines.append(f"{measured.ended}; continue with --resume and --validate")
-    return lines
-
-
-def duration(seconds: float) -> str:
-    """Seconds, in a suitable unit."""
-    for factor, unit in ((1e6, "µs"), (1e3, "ms")):
-        if seconds * factor < 9995:
-            return f"{number(seconds * factor)} {unit}"
-    return f"{number(seconds)} s"
-
-
-def spread(middle: float, low: float, high: float) -> Text:
-    """A duration and its range, in one unit."""
-    return Text.assemble(duration(middle), (f" {sides(middle, low, high)}", "dim"))
-
-
-def sides(middle: float, low: float, high: float) -> str:
-    """The ends of a range, in the unit of the middle."""
-    factor = {"µs": 1e6, "ms": 1e3, "s": 1.0}[duration(middle).split()[-1]]
-    return f"{number(low * factor)}–{number(high * factor)}"
-
-
-def number(value: float) -> str:
-    """A number with at least three significant digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def size(count: float) -> str:
-    """Bytes, in powers of 1,024."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} GiB"

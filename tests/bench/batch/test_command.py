@@ -18,12 +18,14 @@ from gearshift.bench.batch import command, files, records
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.measure.proof import strongest
 from gearshift.bench.batch.measure.steps import TimedSteps
-from gearshift.bench.batch.measure.sweep import Budget, Stopped, SweptBackend, machine, task_of
+from gearshift.bench.batch.measure.sweep import Budget, Stopped, SweptBackend
+from gearshift.bench.batch.measure.task import machine, task_of
 from gearshift.bench.batch.show.report import show
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident
 from gearshift.dl.experiment import build as experiment
-from gearshift.dl.experiment.config import Configuration, parse
+from gearshift.dl.experiment.config import parse
+from gearshift.dl.experiment.sections import Configuration
 from gearshift.dl.training.loop import Loop
 
 TINY = ["--batch-sizes", "1,4,2000", "--budget", "2s", "--set", "model.hidden=[8]", "--set", "train.seed=1"]

@@ -18,9 +18,10 @@ from safetensors.numpy import load_file
 import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.backends import registry
-from gearshift.dl.experiment.config import Configuration, parse, write
-from gearshift.dl.experiment.run import RunWriter
+from gearshift.dl.experiment.config import parse, write
+from gearshift.dl.experiment.run_writer import RunWriter
 from gearshift.dl.experiment.sample import SAMPLE
+from gearshift.dl.experiment.sections import Configuration
 
 QUICK = ["--set", "train.epochs=3", "--set", "model.hidden=[8]", "--backend", "numpy", "--quiet"]
 

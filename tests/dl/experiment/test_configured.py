@@ -12,8 +12,9 @@ from built_in import built_in
 
 import gearshift as gs
 from gearshift.dl.experiment.build import build, build_callbacks
-from gearshift.dl.experiment.config import AutoencoderSection, ModelSection, parse
+from gearshift.dl.experiment.config import parse
 from gearshift.dl.experiment.sample import SAMPLE
+from gearshift.dl.experiment.sections import AutoencoderSection, ModelSection
 from gearshift.dl.layers import Layer
 from gearshift.dl.layers.activations import activations
 from gearshift.dl.optimizers.schedules import schedules

@@ -18,9 +18,10 @@ import pytest
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.dl.experiment import run as runs
-from gearshift.dl.experiment.config import Configuration, changes, parse
-from gearshift.dl.experiment.run import RunWriter
+from gearshift.dl.experiment import run_files as runs
+from gearshift.dl.experiment.config import changes, parse
+from gearshift.dl.experiment.run_writer import RunWriter
+from gearshift.dl.experiment.sections import Configuration
 
 QUICK = ["--set", "train.epochs=2", "--set", "model.hidden=[4]", "--backend", "numpy", "--quiet"]
 RESUME = ["--resume", "--backend", "numpy", "--quiet"]

@@ -12,8 +12,9 @@ import pytest
 from safetensors.numpy import load_file
 
 import gearshift as gs
-from gearshift.dl.experiment import run as run_module
-from gearshift.dl.experiment.run import BEST, LAST, METRICS, RunWriter
+from gearshift.dl.experiment import run_writer as run_module
+from gearshift.dl.experiment.run_files import BEST, LAST, METRICS
+from gearshift.dl.experiment.run_writer import RunWriter
 
 EPOCHS = 100
 RANDOM = np.random.default_rng(4)

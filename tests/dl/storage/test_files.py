@@ -123,7 +123,8 @@ def test_labels_beyond_64_signed_bits(last: int, tmp_path: Path) -> None:
 
 def test_a_history_without_the_measure_that_is_watched(tmp_path: Path) -> None:
     """Said before anything is trained."""
-    from gearshift.dl.experiment.run import LAST, RunWriter
+    from gearshift.dl.experiment.run_files import LAST
+    from gearshift.dl.experiment.run_writer import RunWriter
 
     x, y = np.zeros((6, 2)), np.arange(6) % 2
     trainer = gs.Trainer(gs.Sequential(gs.Linear(2, 2)), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")

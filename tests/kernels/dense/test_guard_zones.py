@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from gearshift.backends import machine
 from gearshift.backends import numba as numba_backend
+from gearshift.backends import vectors as registers
 from gearshift.backends.thread_pool import ThreadPool
 from gearshift.kernels.arrays.matmul import reference as matmul
 from gearshift.kernels.dense.parts import Matrix, Tools
@@ -63,7 +63,7 @@ def test_own_products_on_two_threads_write_their_outputs_alone() -> None:
     while time.monotonic() < until:
         works, checks = [], []
         dtype = str(random.choice(["float32", "float64"]))
-        lanes = machine.lanes(dtype)
+        lanes = registers.lanes(dtype)
         for _ in range(2):
             rows, k = (int(size) for size in np.exp(random.uniform(0, np.log(600), 2)))
             vectors, offset = int(random.integers(1, 12)), int(random.integers(0, 17))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import gearshift as gs
 from gearshift.backends import machine
 from gearshift.backends import numba as numba_backend
+from gearshift.backends import vectors as registers
 from gearshift.kernels.dense.parts import Matrix, Tools
 from gearshift.kernels.dense.product import LEFT, NEITHER, RIGHT, SCRATCH, product
 
@@ -40,7 +41,7 @@ def guarded(values: np.ndarray) -> np.ndarray:
 @example(rows=8, vectors=3, depth=2000, dtype="float32", copies=RIGHT, height=8, more=False, seed=0)
 @example(rows=16, vectors=3, depth=2000, dtype="float32", copies=LEFT, height=8, more=True, seed=0)
 def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> None:
-    random, lanes = np.random.default_rng(seed), machine.lanes(dtype)
+    random, lanes = np.random.default_rng(seed), registers.lanes(dtype)
     columns = vectors * lanes
     # a lies transposed where it is copied: rows one element apart
     a = random.normal(size=(depth, rows) if copies == LEFT else (rows, depth)).astype(dtype)
@@ -63,7 +64,7 @@ def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> No
 
 
 def test_the_text_uncompiled() -> None:
-    random, lanes = np.random.default_rng(0), machine.lanes(np.float64)
+    random, lanes = np.random.default_rng(0), registers.lanes(np.float64)
     for copies, height in ((NEITHER, 8), (RIGHT, 4), (LEFT, 8)):
         a, b = random.normal(size=(21, 13)), random.normal(size=(13, 4 * lanes))
         c = np.zeros((21, 4 * lanes))
@@ -78,12 +79,12 @@ def test_the_text_uncompiled() -> None:
 def test_transposition(dtype: str) -> None:
     import numba
 
-    n = machine.lanes(dtype)
+    n = registers.lanes(dtype)
     square = np.arange(n * n, dtype=dtype).reshape(n, n)
-    for instruction in (machine.turn, machine.intrinsic(machine.turn)):  # pyright: ignore[reportArgumentType]
+    for instruction in (registers.turn, machine.intrinsic(registers.turn)):  # pyright: ignore[reportArgumentType]
         out = np.zeros((n, n), dtype=dtype)
-        if instruction is machine.turn:
-            machine.turn(square.reshape(-1), 0, n, out.reshape(-1), 0, n)
+        if instruction is registers.turn:
+            registers.turn(square.reshape(-1), 0, n, out.reshape(-1), 0, n)
         else:
             loop = numba.njit(lambda a, b, n: instruction(a, 0, n, b, 0, n))  # noqa: B023
             loop(square.reshape(-1), out.reshape(-1), n)

@@ -13,7 +13,7 @@ from gearshift.bench.batch.analysis.analyse import advice, analyse, knee, most_b
 from gearshift.bench.batch.analysis.curve import Curve, crossover, curve, fit
 from gearshift.bench.batch.analysis.roofline import memory_seconds
 from gearshift.bench.batch.records import PeakRates, Point, Streams, TimeBound
-from gearshift.bench.batch.show import report
+from gearshift.bench.batch.show import numbers, report
 from gearshift.dl.step.costs import Cost
 
 TRIALS = 200
@@ -155,8 +155,8 @@ def test_backends_without_a_common_batch_size_are_not_compared() -> None:
 
 
 def test_durations_beside_each_other_have_one_unit() -> None:
-    assert report.spread(5e-3, 4.9e-3, 12e-3).plain == "5,000 µs 4,900–12,000"
-    assert report.spread(0.0123, 9e-4, 0.02).plain == "12.3 ms 0.9–20"
+    assert numbers.spread(5e-3, 4.9e-3, 12e-3).plain == "5,000 µs 4,900–12,000"
+    assert numbers.spread(0.0123, 9e-4, 0.02).plain == "12.3 ms 0.9–20"
 
 
 def test_stray_rounds_move_nothing() -> None:

@@ -17,7 +17,8 @@ from gearshift import backends
 from gearshift.bench.batch import records
 from gearshift.bench.batch.measure import noise, peak_rates, streams
 from gearshift.bench.batch.measure.steps import TimedSteps
-from gearshift.bench.batch.measure.sweep import Budget, Sweep, machine, task_of
+from gearshift.bench.batch.measure.sweep import Budget, Sweep
+from gearshift.bench.batch.measure.task import machine, task_of
 from gearshift.bench.gpu_proof.streams import STREAMS
 from gearshift.dl.data.resident import Resident
 from gearshift.dl.experiment import build as experiment

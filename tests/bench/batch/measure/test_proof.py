@@ -17,12 +17,14 @@ from gearshift.bench.batch.analysis.roofline import time_bounds
 from gearshift.bench.batch.measure import peak_rates, proof, streams, sweep
 from gearshift.bench.batch.measure.proof import variants
 from gearshift.bench.batch.measure.steps import TimedSteps
-from gearshift.bench.batch.measure.sweep import Budget, Sweep, task_of
+from gearshift.bench.batch.measure.sweep import Budget, Sweep
+from gearshift.bench.batch.measure.task import task_of
 from gearshift.bench.batch.records import Document, PeakRates, Rate
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident
 from gearshift.dl.experiment import build as experiment
-from gearshift.dl.experiment.config import Configuration, parse
+from gearshift.dl.experiment.config import parse
+from gearshift.dl.experiment.sections import Configuration
 from gearshift.dl.step.costs import FORWARD, Cost
 from gearshift.dl.step.dense_plan import plan_of
 from gearshift.dl.step.plan import Plan

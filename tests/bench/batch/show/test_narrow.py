@@ -10,7 +10,8 @@ from rich.console import Console
 
 from gearshift.bench.batch import files
 from gearshift.bench.batch.analysis.analyse import analyse
-from gearshift.bench.batch.show.report import duration, line, number, settings, show
+from gearshift.bench.batch.show.numbers import duration, number
+from gearshift.bench.batch.show.report import line, settings, show
 
 MEASURED = Path(__file__).parents[4] / "bench" / "results" / "batch-size-2-core-xeon.json"
 

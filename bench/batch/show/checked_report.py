@@ -1,0 +1,63 @@
+"""The report of trainings that check the advice."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from ..analysis.analyse import two_digits
+from ..analysis.checked import AdviceCheck
+from ..records import Validation
+from .narrow import NarrowTable
+from .numbers import duration, number, spread
+
+
+def validation(found: AdviceCheck) -> Table:
+    """Trainings to the target loss, with a row for each batch size."""
+    title = f"Trained to a loss of {found.target:.3g} (medians over the seeds)"
+    last = ("of the rule's", "seeds", "examples", "steps")
+    table = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
+    for name in ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted"):
+        table.add_column(name, justify="right")
+    for point in found.points:
+        table.add_row(
+            f"{point.batch:,}",
+            f"{point.lr:.2g}",
+            f"{point.factor:g}×",
+            f"{point.seeds}",
+            number(point.steps),
+            number(point.examples),
+            spread(point.seconds, point.low, point.high),
+            duration(point.predicted),
+            style="bold" if point.batch == found.best else "",
+        )
+    return table
+
+
+def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
+    """How far the predictions were off."""
+    lines = []
+    if found.hyperbola is not None:
+        critical = found.hyperbola.critical
+        after = found.best_batch_excess
+        ends = [max(1.0, rows) for rows in (critical.value, found.predicted_noise)]
+        apart = max(ends) / min(ends)
+        lines.append(
+            f"steps and examples follow the hyperbola of S = {number(found.hyperbola.steps)} and E = "
+            f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}, so the critical batch size is "
+            f"E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}). The "
+            f"noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times off; the advice used "
+            f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.best_batch:,}"
+            + (f", which took {after.value:.2f}× the time of the best" if after else "")
+        )
+    if found.excess is not None:
+        lines.append(
+            f"the advised batch size, {found.advised:,}, took {found.excess.value:.2f}× the time of the best, "
+            f"{found.best:,} ({found.excess.low:.2f} to {found.excess.high:.2f} with resampled seeds); "
+            f"the median error of the predicted times is {found.time_error:.0%}"
+        )
+    if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess.value:
+        lines.append(f"with the scaling rule's learning rate it took {found.as_ruled:.2g}× the time: try other rates")
+    if measured.ended:
+        lines.append(f"{measured.ended}; continue with --resume and --validate")
+    return lines

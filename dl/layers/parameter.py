@@ -1,0 +1,57 @@
+"""A tensor of a layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend
+from ...backends.errors import ConfigurationError
+from .initializers import Initializer
+
+LARGEST = 2**48  # elements of a tensor: more than processors can address
+
+
+class Parameter:
+    """A tensor of a layer, initialized when first needed.
+
+    Parameters
+    ----------
+    shape : of the tensor.
+    init : the initializer, see `gearshift.dl.layers.initializers`.
+    decay : whether weight decay applies; True for weights, False for biases.
+    trained : whether an optimizer updates it; False for statistics of the data, for example.
+
+    Raises
+    ------
+    ConfigurationError
+        The tensor is larger than any memory.
+    """
+
+    def __init__(self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True) -> None:
+        if any(isinstance(size, bool) for size in shape):
+            raise ConfigurationError(f"a parameter has shape {shape}; expected integers")
+        if math.prod(shape) >= LARGEST:
+            sizes = " × ".join(map(str, shape))
+            raise ConfigurationError(f"a tensor of {sizes} numbers is larger than any memory; use fewer features")
+        self.shape, self.init, self.decay, self.trained = shape, init, decay, trained
+        self.name = ""
+        self.array: Any = None
+        self.owner: Any = None  # an arena's `Place`, where the array is a view of the arena's
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has its own weights, on the host."""
+        array = None if self.array is None else np.array(self.numpy())
+        return {**vars(self), "array": array, "owner": None}
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def numpy(self) -> np.ndarray:
+        """The values on the host."""
+        backend: Backend | None = getattr(self.owner, "backend", None)
+        return self.array if backend is None else backend.to_numpy(self.array)

@@ -1,0 +1,149 @@
+"""What the present weights answer: evaluation of a data set, and prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import ConfigurationError
+from ..data import Dataset, as_dataset
+from ..data.names import matched
+from ..data.rows import flat
+from ..graph.graph import Graph, Value
+from ..layers.base import Layer
+from ..losses.answers import as_learned, check_finite, loss_unit
+from ..step.evaluation import Predictor, check_categories
+from ..step.plan import underflowing
+from .report import Report
+from .report import report as make_report
+from .training import Training
+
+
+class Answers(Training):
+    """A training run whose present weights evaluate and predict."""
+
+    @underflowing
+    def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:
+        """The mean loss over a data set (weighted, if there are sample weights), and the accuracy of a classifier.
+
+        With `MSELoss` and at least two rows, the result has R² as ``"r2"``: the mean over the outputs, as in
+        scikit-learn's `r2_score`. With a `target_scaling` of one column, ``"loss"`` has the target's squared units, as
+        in the history. With several columns, each squared error is divided by the column's squared scale, and
+        ``"mse"`` is the mean squared error. With `report`, the result has precision and recall, too: of the second
+        class if there are two, otherwise the means over the classes.
+
+        Raises
+        ------
+        DataError
+            The model's outputs for a row are NaN or infinite.
+        """
+        given = self._matched(as_dataset(data, y))
+        dataset = self._checked(given)
+        with self.turns:
+            found = self.evaluator(dataset)()
+        if not all(map(np.isfinite, found.values())):
+            self._outputs(dataset)  # raises, unless the loss alone overflows
+        if self.loss.compares:
+            weight = None if given.weight is None else given.on_host("weight")
+            scaled = self.model.target_scaling is not None
+            found |= self.loss.measures(given.on_host("y"), self.predict(given), weight, scaled=scaled)
+        return found | self.report(given).means if report else found
+
+    def baseline(self, data: Any, y: Any = None) -> float | None:
+        """The lowest loss of a constant prediction on a data set, such as the mean or the class frequencies.
+
+        A model whose loss is not lower has learned nothing from x. None if the loss does not define a baseline.
+        """
+        dataset = self._checked(as_dataset(data, y))
+        weight = np.ones(len(dataset)) if dataset.weight is None else dataset.on_host("weight")
+        found = self.loss.baseline(dataset.on_host("y"), weight / weight.sum())
+        return None if found is None else found * loss_unit(self.model, self.loss)
+
+    @underflowing
+    def report(self, data: Any, y: Any = None) -> Report:
+        """Precision and recall of each class on a data set."""
+        dataset = self._matched(as_dataset(data, y))
+        self._checked(dataset)
+        return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
+
+    @underflowing
+    def predict(self, x: Any) -> Any:
+        """Predictions for x (rows, features): int64 labels (rows,) for a classifier, otherwise outputs.
+
+        If the model has a `target_scaling`, predictions are float64 in the target's units. With `HingeLoss`, labels are
+        −1 and +1 if it was trained on these. With `JointLoss`, the result is a dictionary by heads.
+
+        Raises
+        ------
+        DataError
+            The outputs for a row are NaN or infinite, for example because its values are very large.
+        """
+        return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)
+
+    @underflowing
+    def predict_proba(self, x: Any) -> Any:
+        """The probability of each class for x (rows, features): (rows, classes).
+
+        Raises
+        ------
+        DataError
+            The outputs for a row are NaN or infinite.
+        """
+        return self.loss.probabilities(self._outputs(x))
+
+    @underflowing
+    def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
+        """The outputs of a layer of the model for rows x given to this layer, for example the codes of an encoder."""
+        data, names = as_dataset(x), self.model.feature_names
+        if names is not None and {*names} & {*(data.feature_names or ())}:  # else these are not the model's columns
+            data = matched(data, names)
+        with self.turns:
+            self.model.parameters()  # gives names, by which the arena knows the layer's
+            predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
+            check_categories(predictor.program.graph, predictor.program.x, data)
+            return self._finite(predictor(data.x), data.x)
+
+    def _outputs(self, x: Any) -> np.ndarray:
+        data = matched(as_dataset(x), self.model.feature_names)
+        rows, width = data.x, flat(data.x).shape[1]
+        with self.turns:
+            arena = self.state.arena
+            if self._predictor is None or self._predictor.width != width or self._predictor.plan.arena is not arena:
+                self._predictor = Predictor(self.model, self.backend, arena, width, self.precision)
+            check_categories(self._predictor.program.graph, self._predictor.program.x, data)
+            return self._finite(self._predictor(rows), rows)
+
+    def _finite(self, outputs: np.ndarray, rows: Any) -> np.ndarray:
+        if not np.isfinite(outputs).all():
+            check_finite(outputs, rows, self.model.state_dict())
+        return outputs
+
+    def _learned(self, data: Dataset) -> Dataset:
+        """The data set with columns in the model's order, and targets as the model learns them."""
+        return as_learned(self._matched(data), self.model, self.loss)
+
+    def _checked(self, data: Dataset) -> Dataset:
+        """The same, where it fits the model and the loss."""
+        data = self._learned(data)
+        graph, x, output = self._lowered(data)
+        self.loss.check(data, output.example_shape)
+        check_categories(graph, x, data)
+        return data
+
+    def _matched(self, data: Dataset) -> Dataset:
+        """The data set with columns and classes in the model's order."""
+        return matched(data, self.model.feature_names, None if self.loss.targets == "values" else self.model.classes)
+
+    def _lowered(self, data: Dataset) -> tuple[Graph, Value, Value]:
+        """The model's graph for rows of a data set, its input and its output."""
+        graph = Graph(self.model.dtype)
+        self.model.parameters()
+        x = graph.batch((flat(data.x).shape[1],))
+        return graph, x, graph.lower(self.model, x)
+
+    def _classes(self, data: Dataset) -> int:
+        """How many classes the model tells apart."""
+        if self.loss.targets == "values":
+            raise ConfigurationError(f"class_weight is given, but {self.loss!r} learns numbers and has no classes")
+        return 2 if self.loss.targets == "binary" else self._lowered(data)[2].example_shape[-1]
