@@ -1,7 +1,7 @@
 """The plan of a fused MLP: many steps on all cores in one compiled call, on backends that compile loops.
 
-A graph is a fused MLP if it loads a batch, applies Linear layers and activations in sequence and computes the loss; in
-training, also the backward pass and the update. Any other graph runs on a `Plan`.
+A graph is a fused MLP if it loads a batch, applies Linear layers, activations and dropout in sequence and computes the
+loss; in training, also the backward pass and the update. Any other graph runs on a `Plan`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,25 @@ from ...backends.machine import lanes, tile_rows
 from ...backends.thread_pool import Team, team
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.dense import chain as dense_chain
-from ...kernels.dense import matrix_product
+from ...kernels.dense import clipping, elementwise, matrix_product
 from ...kernels.dense.matrix_unit import NOT_INTEGERS, UNIT
-from ...kernels.dense.parts import Integers, Memory, Outputs, Source, ThreadCall, Tools, Update
+from ...kernels.dense.parts import (
+    DropoutStreams,
+    Integers,
+    Memory,
+    Options,
+    Outputs,
+    Source,
+    ThreadCall,
+    Tools,
+    Update,
+    skip,
+)
 from ...kernels.dense.update import EVERYTHING, SLICES
+from ...kernels.operation import Operation
+from ...kernels.updates.clip_values import CLIP_VALUES
+from ...kernels.updates.gradient_norm import CLIP_FACTOR
+from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
 from ...kernels.updates.update import SHARED
 from ..graph.graph import Graph, Node
 from . import plan
@@ -110,12 +125,40 @@ class DensePlan(Plan):
         bounds = np.array([[0, EVERYTHING]], dtype=np.int64)
         if mlp.update is None:
             ones = np.ones((1, 2), real)
-            self._update = Update(counters, (empty,) * 2, bounds, ones, ones, empty, (0,))
+            self._update = Update(counters, (empty,) * 2, bounds, ones, ones, empty, (0,), self._options(mlp))
         else:
             _, _, *slots, _, factors, table, _, clip = self._arrays(mlp.update)
             attributes = tuple(mlp.update.attributes[name] for name in _attribute_names(mlp.update))
-            self._update = Update(counters, tuple(slots), bounds, factors, table, clip, attributes)
+            options = self._options(mlp)
+            self._update = Update(counters, tuple(slots), bounds, factors, table, clip, attributes, options)
         self._learn = int(mlp.update is not None)
+        self._dropout = self._dropout_streams([layer.dropout for layer in mlp.layers if layer.dropout is not None])
+
+    def _dropout_streams(self, nodes: list[Node]) -> DropoutStreams:
+        """The arguments of the layers' dropouts."""
+        key = self._arrays(nodes[0])[1] if nodes else np.zeros(2, np.uint32)
+        attributes = {"threshold": np.int64, "stream": np.int64, "scale": self.arena.dtype}
+        found = (np.array([node.attributes[name] for node in nodes], kind) for name, kind in attributes.items())
+        return DropoutStreams(key, *found)
+
+    def _options(self, mlp: FusedMLP) -> Options:
+        """The arguments of the step's options; 0 and empty arrays for those that it does not have."""
+
+        def attribute(operation: Operation, name: str) -> float:
+            return float(mlp.options[operation].attributes[name]) if operation in mlp.options else 0.0
+
+        empty = np.zeros(0, self.arena.dtype)
+        clips = CLIP_FACTOR in mlp.options
+        return Options(
+            attribute(L1_SUBGRADIENT, "strength"),
+            attribute(SOFT_THRESHOLD, "strength"),
+            self._shared.get("weights", empty),
+            self._shared.get("learning rates", empty),
+            attribute(CLIP_VALUES, "bound"),
+            attribute(CLIP_FACTOR, "max_norm"),
+            self.arena.gradients if clips else empty,
+            np.zeros(self.parts * clipping.SUMS if clips else 0),
+        )
 
     def _arrays(self, node: Node) -> tuple[Any, ...]:
         return tuple(self.array(value, self.capacity) for value in node.values)
@@ -150,6 +193,7 @@ class DensePlan(Plan):
                 outputs,
                 totals[thread],
                 self._update._replace(counters=counters[thread]),
+                self._dropout,
                 self._tools[thread],
                 integers,
                 self._team.flags,
@@ -217,8 +261,17 @@ class DensePlan(Plan):
 def _functions(mlp: FusedMLP, unit: bool, bytes_: bool) -> dict[str, Any]:
     """Replacements, by name, for functions that the loop calls; unused functions are not compiled."""
     functions: dict[str, Any] = {"loss": mlp.loss.operation.loop}
+    activations, slopes = {layer.activation for layer in mlp.layers}, any(layer.slope for layer in mlp.layers)
+    functions |= elementwise.unused(activations, slopes, any(layer.dropout for layer in mlp.layers))
     if unit:
         functions |= UNIT | ({} if bytes_ else NOT_INTEGERS)
+    names = {L1_SUBGRADIENT: "add_l1", CLIP_VALUES: "clip_values", SOFT_THRESHOLD: "soft_threshold"}
+    functions |= {name: skip for operation, name in names.items() if operation not in mlp.options}
+    if CLIP_FACTOR in mlp.options:
+        functions["use_gradient"] = clipping.keep_gradient
+    else:
+        functions["update_clipped"] = skip
+    functions |= {"move_ahead": skip} if mlp.ahead is None else {"ahead": mlp.ahead.operation.loop}
     if mlp.update is None:
         return functions | dense_chain.NOT_LEARNING
     slots = len(mlp.update.inputs) - SHARED
