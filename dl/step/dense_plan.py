@@ -47,6 +47,7 @@ from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
 from .dense_layout import BytesAsIntegers, Layout
 from .fused_mlp import FusedMLP, recognize
 from .plan import Plan, quietly
+from .pooled_plan import PooledPlan
 
 BLOCK = 256  # rows of a block: its activations fit into an L2 cache of 2 MiB
 
@@ -65,8 +66,10 @@ def plan_of(
     `workers` run a fused MLP, instead of the threads of this process.
     """
     mlp = recognize(graph)
-    if mlp is None or backend.compiled(dense_chain.steps) is None:
+    if backend.compiled(dense_chain.steps) is None:
         return Plan(graph, backend, arena, shared, capacity)
+    if mlp is None:
+        return PooledPlan(graph, backend, arena, shared, capacity, workers)
     return DensePlan(mlp, graph, backend, arena, shared, capacity, workers=workers)
 
 
