@@ -25,7 +25,7 @@ from .costs import WAIT, Cost
 from .plan import Plan, quietly
 
 GRAIN = 16  # items of an operation that are not divided: elements of a cache line
-SMALL = 1 << 15  # bytes of arrays below which one thread runs an operation
+SMALL = 1 << 15  # bytes, and arithmetic operations, below which one thread runs an operation
 
 
 class PooledPlan(Plan):
@@ -102,10 +102,8 @@ class PooledPlan(Plan):
             return []
         names = loop.__code__.co_varnames[2 + len(arrays) : loop.__code__.co_argcount]
         arguments = (*arrays, *(call.node.attributes[name] for name in names))
-        small = (
-            sum(array.nbytes for array in arrays) < SMALL and operation.flops(*arrays, **call.node.attributes) < SMALL
-        )
-        return [self._task(loop, arguments, operation.extent(*arrays), 1 if small else self._team.threads)]
+        size = max(sum(array.nbytes for array in arrays), operation.flops(*arrays, **call.node.attributes))
+        return [self._task(loop, arguments, operation.extent(*arrays), 1 if size < SMALL else self._team.threads)]
 
     def _product(self, a: Any, b: Any, out: Any, transpose_a: int = 0, transpose_b: int = 0, **_: Any) -> list[Task]:
         """A matrix product: b is transposed first if it is stored transposed."""
@@ -145,14 +143,12 @@ class PooledPlan(Plan):
 
 
 class Task:
-    """A loop with its arguments, stored for `backends.tasks`."""
+    """A loop with its arguments, stored for `backends.tasks`; `division` is its items, grain and threads."""
 
-    def __init__(
-        self, bind: Callable[..., Any], arguments: tuple[Any, ...], items: int, grain: int, threads: int
-    ) -> None:
+    def __init__(self, bind: Callable[..., Any], arguments: tuple[Any, ...], *division: int) -> None:
         self._held, self._memory = arguments, np.zeros(tasks.WORDS * len(arguments), np.int64)
         place = self._memory.ctypes.data
-        self.row = [bind(place, arguments), place, items, grain, threads]
+        self.row = [bind(place, arguments), place, *division]
 
 
 class TaskList:

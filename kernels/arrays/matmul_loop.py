@@ -1,7 +1,7 @@
 """`matmul` as a compiled loop, for backends whose threads run operations together without a BLAS library.
 
-The sums of an element run in one order, so bits do not depend on the number of threads. The work is divided into chunks,
-each with scratch memory of its own; a chunk is a range of groups of `GROUP` rows of the stacked results.
+The sums of an element run in one order, so bits do not depend on the number of threads. The work is divided into
+chunks, each with scratch memory of its own; a chunk is a range of groups of `GROUP` rows of the stacked results.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def multiply(
 
 def transpose_loop(start: int, stop: int, b: Any, out: Any, lanes: int) -> None:
     """out (matrices, k, whole(n)) = b (matrices, n, k) transposed, over groups of `lanes` rows of out."""
-    matrices, n, k = b.shape
+    n, k = b.shape[1:]
     groups, stride = (k + lanes - 1) // lanes, out.shape[2]
     flat, turned = b.reshape(-1), out.reshape(-1)
     for item in range(start, stop):
