@@ -20,8 +20,7 @@ from ...backends.machine import lanes, tile_rows
 from ...backends.thread_pool import Team, team
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.dense import chain as dense_chain
-from ...kernels.dense import clipping, elementwise, matrix_product
-from ...kernels.dense.matrix_unit import NOT_INTEGERS, UNIT
+from ...kernels.dense import clipping, matrix_product
 from ...kernels.dense.parts import (
     DropoutStreams,
     Integers,
@@ -32,18 +31,17 @@ from ...kernels.dense.parts import (
     ThreadCall,
     Tools,
     Update,
-    skip,
 )
-from ...kernels.dense.update import EVERYTHING, SLICES
+from ...kernels.dense.update import EVERYTHING
 from ...kernels.operation import Operation
 from ...kernels.updates.clip_values import CLIP_VALUES
 from ...kernels.updates.gradient_norm import CLIP_FACTOR
 from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
-from ...kernels.updates.update import SHARED
 from ..graph.graph import Graph, Node
 from . import plan
 from .arena import Arena
 from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
+from .dense_functions import attribute_names, chosen
 from .dense_layout import BytesAsIntegers, Layout
 from .fused_mlp import FusedMLP, recognize
 from .plan import Plan, quietly
@@ -95,10 +93,12 @@ class DensePlan(Plan):
         self.team = self._team if self.parts > 1 else None
         unit = arena.dtype == np.float32 and matrix_unit.available()
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
-        self._functions = _functions(mlp, unit, bytes_)
-        self._steps: Any = backend.compiled(dense_chain.steps, **self._functions)
         self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
         self._bind_arrays(mlp, bytes_)
+        self._functions, self._update, self._dropout = chosen(
+            mlp, unit, bytes_, (self._source, self._outputs), self._update, self._dropout
+        )
+        self._steps: Any = backend.compiled(dense_chain.steps, **self._functions)
         self._step_seconds = 0.0
 
     def _allocate(self, layout: Layout, unit: bool) -> None:
@@ -131,7 +131,7 @@ class DensePlan(Plan):
             self._update = Update(counters, (empty,) * 2, bounds, ones, ones, empty, (0,), self._options(mlp))
         else:
             _, _, *slots, _, factors, table, _, clip = self._arrays(mlp.update)
-            attributes = tuple(mlp.update.attributes[name] for name in _attribute_names(mlp.update))
+            attributes = tuple(mlp.update.attributes[name] for name in attribute_names(mlp.update))
             options = self._options(mlp)
             self._update = Update(counters, tuple(slots), bounds, factors, table, clip, attributes, options)
         self._learn = int(mlp.update is not None)
@@ -259,29 +259,3 @@ class DensePlan(Plan):
             Product(name, FORWARD, 2 * some * int(places[0]) * int(places[1]), partial(run, level))
             for level, (name, places) in enumerate(zip(names, self._layers, strict=True))
         ]
-
-
-def _functions(mlp: FusedMLP, unit: bool, bytes_: bool) -> dict[str, Any]:
-    """Replacements, by name, for functions that the loop calls; unused functions are not compiled."""
-    functions: dict[str, Any] = {"loss": mlp.loss.operation.loop}
-    activations, slopes = {layer.activation for layer in mlp.layers}, any(layer.slope for layer in mlp.layers)
-    functions |= elementwise.unused(activations, slopes, any(layer.dropout for layer in mlp.layers))
-    if unit:
-        functions |= UNIT | ({} if bytes_ else NOT_INTEGERS)
-    names = {L1_SUBGRADIENT: "add_l1", CLIP_VALUES: "clip_values", SOFT_THRESHOLD: "soft_threshold"}
-    functions |= {name: skip for operation, name in names.items() if operation not in mlp.options}
-    if CLIP_FACTOR in mlp.options:
-        functions["use_gradient"] = clipping.keep_gradient
-    else:
-        functions["update_clipped"] = skip
-    functions |= {"move_ahead": skip} if mlp.ahead is None else {"ahead": mlp.ahead.operation.loop}
-    if mlp.update is None:
-        return functions | dense_chain.NOT_LEARNING
-    slots = len(mlp.update.inputs) - SHARED
-    return functions | {"update_parameters": mlp.update.operation.loop, "slice_states": SLICES[slots]}
-
-
-def _attribute_names(node: Node) -> tuple[str, ...]:
-    """The attributes of an operation in the order of its loop's arguments."""
-    loop: Any = node.operation.loop
-    return loop.__code__.co_varnames[2 + len(node.values) : loop.__code__.co_argcount]

@@ -92,7 +92,7 @@ class PooledPlan(Plan):
             self._lists[rows] = work
         return self._lists[rows]
 
-    def _tasks(self, call: Call) -> list[Task]:
+    def _tasks(self, call: Call) -> list[BoundLoop]:
         """The tasks of an operation; none if it has no loop."""
         operation, arrays = call.node.operation, call.arrays
         if operation.product:
@@ -105,7 +105,9 @@ class PooledPlan(Plan):
         size = max(sum(array.nbytes for array in arrays), operation.flops(*arrays, **call.node.attributes))
         return [self._task(loop, arguments, operation.extent(*arrays), 1 if size < SMALL else self._team.threads)]
 
-    def _product(self, a: Any, b: Any, out: Any, transpose_a: int = 0, transpose_b: int = 0, **_: Any) -> list[Task]:
+    def _product(
+        self, a: Any, b: Any, out: Any, transpose_a: int = 0, transpose_b: int = 0, **_: Any
+    ) -> list[BoundLoop]:
         """A matrix product: b is transposed first if it is stored transposed."""
         threads, width, found = self._team.threads, lanes(out.dtype), []
         a, b, out = (array.reshape(-1, *array.shape[-2:]) for array in (a, b, out))
@@ -120,10 +122,10 @@ class PooledPlan(Plan):
         used = 1 if 2 * out.size * depth < SMALL else threads
         return [*found, self._task(matmul_loop.loop, arguments, threads, used, 1)]
 
-    def _task(self, loop: Any, arguments: Sequence[Any], items: int, threads: int, grain: int = 0) -> Task:
+    def _task(self, loop: Any, arguments: Sequence[Any], items: int, threads: int, grain: int = 0) -> BoundLoop:
         bind = self.backend.compiled(tasks.bind, loop=loop)
         assert bind is not None
-        return Task(bind, tuple(arguments), items, grain or (GRAIN if items >= 2 * GRAIN else 1), threads)
+        return BoundLoop(bind, tuple(arguments), items, grain or (GRAIN if items >= 2 * GRAIN else 1), threads)
 
     @property
     def threads(self) -> int:
@@ -142,7 +144,7 @@ class PooledPlan(Plan):
         return [*found, Cost(WAIT, "", "step", launches=waits if self._team.threads > 1 else 0)]
 
 
-class Task:
+class BoundLoop:
     """A loop with its arguments, stored for `backends.tasks`; `division` is its items, grain and threads."""
 
     def __init__(self, bind: Callable[..., Any], arguments: tuple[Any, ...], *division: int) -> None:
@@ -154,11 +156,11 @@ class Task:
 class TaskList:
     """Tasks that run one after another, and the table that describes them."""
 
-    def __init__(self, found: list[Task]) -> None:
-        self._tasks: list[Task] = []
+    def __init__(self, found: list[BoundLoop]) -> None:
+        self._tasks: list[BoundLoop] = []
         self.add(found)
 
-    def add(self, found: list[Task]) -> None:
+    def add(self, found: list[BoundLoop]) -> None:
         """Appends tasks."""
         self._tasks += found
         self.table = np.array([task.row for task in self._tasks], np.int64)

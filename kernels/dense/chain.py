@@ -90,9 +90,10 @@ def steps(
     begin_products()
     last, no_integers = layers.shape[0] - 1, without(integers)
     for _ in range(run.count):
-        for part in range(run.thread, run.parts, run.threads):
-            for level in range(last + 1):
-                move_ahead(places_of(layers, level), BlockPart(part, run.parts, 0, 0, run.rows), memory, update)
+        if run.learn:
+            for part in range(run.thread, run.parts, run.threads):
+                for level in range(last + 1):
+                    move_ahead(places_of(layers, level), BlockPart(part, run.parts, 0, 0, run.rows), memory, update)
         for first in range(0, run.rows, run.block):
             rows = min(run.block, run.rows - first)
             for level in range(last + 1):
@@ -119,7 +120,8 @@ def steps(
                         update_layer(task, level, layers, memory, update, tools, here)
                     if level > 0:
                         wait(run.thread, run.threads, flags)
-        update_clipped(run, layers, memory, update, flags)
+        if run.learn:
+            update_clipped(run, layers, memory, update, flags)
         advance(0, 1, source.counters, outputs.scores)
     end_products()
     float_mode(mode)

@@ -87,6 +87,18 @@ def test_behind_the_last_layer(last: type[gs.Layer]) -> None:
         agree([gs.Linear(9, 12), gs.GELU(), gs.Linear(12, 4), last()], batch)
 
 
+def test_an_evaluation_uses_the_loop_of_the_training() -> None:
+    layers = [gs.Linear(9, 12), gs.GELU(), gs.Dropout(0.5), gs.Linear(12, 4)]
+    run, listed = trainer(deepcopy(layers), "numba"), trainer(deepcopy(layers), "numpy")
+    plan = Loop(run, DATA, None, 20).plan
+    evaluator = run.evaluator(DATA, 20)
+    assert isinstance(plan, DensePlan) and isinstance(evaluator.plan, DensePlan)
+    assert evaluator.plan._steps is plan._steps
+    before = run.model.state_dict()["0.weight"].copy()
+    assert evaluator() == pytest.approx(listed.evaluator(DATA, 20)(), rel=1e-12)
+    assert (run.model.state_dict()["0.weight"] == before).all()
+
+
 def test_several_kinds_in_one_network() -> None:
     agree(
         [
