@@ -15,7 +15,7 @@ import numpy as np
 
 from ...backends import Backend, host, tasks
 from ...backends.machine import lanes, tile_rows
-from ...backends.thread_pool import Team, team
+from ...backends.thread_pool import ThreadPool, thread_pool
 from ...kernels.arrays import matmul_loop
 from ..graph.graph import Graph
 from . import plan
@@ -34,7 +34,7 @@ class PooledPlan(Plan):
     `workers` run the operations, instead of the threads of this process.
     """
 
-    kind: Literal["list", "chain"] = "chain"
+    kind: Literal["graph", "fused_mlp"] = "fused_mlp"
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class PooledPlan(Plan):
         arena: Arena,
         shared: Mapping[str, Any],
         capacity: int,
-        workers: Team | None = None,
+        workers: ThreadPool | None = None,
     ) -> None:
         super().__init__(graph, backend, arena, shared, capacity)
-        self._team = workers or team()
-        self.team = self._team if self._team.threads > 1 else None
+        self._pool = workers or thread_pool()
+        self.thread_pool = self._pool if self._pool.threads > 1 else None
         self._run_tasks: Any = backend.compiled(tasks.run)
         self._lists: dict[int, list[TaskList | Call]] = {}
         self._step_seconds = 0.0
@@ -73,7 +73,7 @@ class PooledPlan(Plan):
 
     def _together(self, part: TaskList, count: int) -> None:
         threads = self.threads
-        self._team.run(lambda thread: self._run_tasks(thread, threads, count, part.table, self._team.flags), threads)
+        self._pool.run(lambda thread: self._run_tasks(thread, threads, count, part.table, self._pool.flags), threads)
 
     def _work(self, rows: int) -> list[TaskList | Call]:
         """A step of `rows` rows: lists of tasks, and the operations between them that have no loop."""
@@ -103,13 +103,13 @@ class PooledPlan(Plan):
         names = loop.__code__.co_varnames[2 + len(arrays) : loop.__code__.co_argcount]
         arguments = (*arrays, *(call.node.attributes[name] for name in names))
         size = max(sum(array.nbytes for array in arrays), operation.flops(*arrays, **call.node.attributes))
-        return [self._task(loop, arguments, operation.extent(*arrays), 1 if size < SMALL else self._team.threads)]
+        return [self._task(loop, arguments, operation.extent(*arrays), 1 if size < SMALL else self._pool.threads)]
 
     def _product(
         self, a: Any, b: Any, out: Any, transpose_a: int = 0, transpose_b: int = 0, **_: Any
     ) -> list[BoundLoop]:
         """A matrix product: b is transposed first if it is stored transposed."""
-        threads, width, found = self._team.threads, lanes(out.dtype), []
+        threads, width, found = self._pool.threads, lanes(out.dtype), []
         a, b, out = (array.reshape(-1, *array.shape[-2:]) for array in (a, b, out))
         if transpose_b:
             turned = host.aligned_zeros(matmul_loop.transposed_shape(b, width), b.dtype)
@@ -130,18 +130,18 @@ class PooledPlan(Plan):
     @property
     def threads(self) -> int:
         """The threads that run a step now."""
-        return self._team.threads_for(self._team.threads)
+        return self._pool.threads_for(self._pool.threads)
 
     @property
     def short_handed(self) -> bool:
         """Whether fewer threads than planned run a step for now, because other programs use the CPU."""
-        return self.threads < self._team.threads
+        return self.threads < self._pool.threads
 
     def costs(self, rows: int) -> list[Cost]:
         """The cost of each operation, as `Plan.costs`, and the number of thread synchronisations."""
         waits = sum(len(part.table) for part in self._work(rows) if isinstance(part, TaskList))
         found = [Cost(**{**vars(cost), "launches": 0}) for cost in super().costs(rows)]
-        return [*found, Cost(WAIT, "", "step", launches=waits if self._team.threads > 1 else 0)]
+        return [*found, Cost(WAIT, "", "step", launches=waits if self._pool.threads > 1 else 0)]
 
 
 class BoundLoop:

@@ -9,7 +9,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import NonFiniteLoss
-from gearshift.backends.thread_pool import Team
+from gearshift.backends.thread_pool import ThreadPool
 from gearshift.dl.step.dense_plan import BLOCK, DensePlan
 from gearshift.dl.training.loop import Loop
 
@@ -40,7 +40,7 @@ def weights(run: gs.Trainer, batch: int, epochs: int = 2) -> dict[str, np.ndarra
 def test_as_the_operations(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over one block of rows and over several, in one part and in several."""
     for batch, parts in ((13, 1), (13, 3), (ROWS, 2)):
-        monkeypatch.setattr(Team, "parts", lambda *_, parts=parts: parts)
+        monkeypatch.setattr(ThreadPool, "parts", lambda *_, parts=parts: parts)
         loop, listed = trainer("numba", **OPTIONS[case]), trainer("numpy", **OPTIONS[case])
         assert isinstance(Loop(loop, DATA, None, batch).plan, DensePlan)
         found, expected = weights(loop, batch), weights(listed, batch)
@@ -60,9 +60,9 @@ def test_float32(batch: int) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_bits_do_not_depend_on_the_number_of_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    for team in (Team(2), Team(threads)):
-        monkeypatch.setattr(Team, "parts", lambda *_: 2)
-        monkeypatch.setattr("gearshift.dl.step.dense_plan.team", lambda team=team: team)
+    for pool in (ThreadPool(2), ThreadPool(threads)):
+        monkeypatch.setattr(ThreadPool, "parts", lambda *_: 2)
+        monkeypatch.setattr("gearshift.dl.step.dense_plan.thread_pool", lambda team=pool: pool)
         run = trainer("numba", "float32", **OPTIONS["all"])
         found.append([value.tobytes() for value in weights(run, 37).values()])
     assert found[0] == found[1]

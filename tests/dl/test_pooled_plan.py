@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.backends.thread_pool import Team
+from gearshift.backends.thread_pool import ThreadPool
 from gearshift.dl.step.plan import Plan
 from gearshift.dl.step.pooled_plan import PooledPlan, TaskList
 from gearshift.dl.training.loop import Loop
@@ -77,8 +77,8 @@ def test_as_the_operations_of_numpy(case: str) -> None:
 def test_bits_do_not_depend_on_the_number_of_threads(case: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gearshift.dl.step.pooled_plan.SMALL", 0)  # every operation is divided
     found = []
-    for team in (Team(2), Team(threads)):
-        monkeypatch.setattr("gearshift.dl.step.pooled_plan.team", lambda team=team: team)
+    for pool in (ThreadPool(2), ThreadPool(threads)):
+        monkeypatch.setattr("gearshift.dl.step.pooled_plan.team", lambda team=pool: pool)
         found.append({name: value.tobytes() for name, value in trained(case, "numba", "float32")[1].items()})
     assert found[0] == found[1]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import gearshift as gs
 from gearshift.backends.philox import DROPOUT, key_of, words
-from gearshift.backends.thread_pool import Team
+from gearshift.backends.thread_pool import ThreadPool
 from gearshift.dl.step.dense_plan import BLOCK, DensePlan
 from gearshift.dl.training.loop import Loop
 from gearshift.kernels.dense.elementwise import GELU, unused
@@ -64,7 +64,7 @@ def agree(layers: list[gs.Layer], batch: int, dtype: str = "float64", epochs: in
 def test_any_shape(widths: list[int], hidden: type[gs.Layer] | None, p: float, batch: int, parts: int) -> None:
     """Rows whose elements do not start at a word of four, several blocks in a batch, parts without inputs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Team, "parts", lambda *_: parts)
+        patch.setattr(ThreadPool, "parts", lambda *_: parts)
         agree(mlp(tuple(widths), hidden, p), batch, epochs=1)
 
 
@@ -127,9 +127,9 @@ def test_the_mask_is_that_of_the_random_stream() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_bits_do_not_depend_on_the_number_of_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    for team in (Team(2), Team(threads)):
-        monkeypatch.setattr(Team, "parts", lambda *_: 2)
-        monkeypatch.setattr("gearshift.dl.step.dense_plan.team", lambda team=team: team)
+    for pool in (ThreadPool(2), ThreadPool(threads)):
+        monkeypatch.setattr(ThreadPool, "parts", lambda *_: 2)
+        monkeypatch.setattr("gearshift.dl.step.dense_plan.thread_pool", lambda team=pool: pool)
         run = trainer(mlp((41, 30), gs.GELU, 0.5), "numba", "float32")
         run.fit(DATA, epochs=2, batch_size=37, verbose=False)
         found.append([value.tobytes() for value in run.model.state_dict().values()])
