@@ -34,8 +34,8 @@ def _renamed(*names: str) -> Any:
     return Field(validation_alias=AliasChoices(*names))
 
 
-OLDER_LOOPS = {"list": "graph", "chain": "fused_mlp"}  # the names of older files
-Loop = Annotated[Literal["graph", "fused_mlp"], BeforeValidator(lambda name: OLDER_LOOPS.get(str(name), name))]
+OLDER_LOOPS = {"list": "graph", "chain": "compiled"}  # the names of older files
+Loop = Annotated[Literal["graph", "compiled"], BeforeValidator(lambda name: OLDER_LOOPS.get(str(name), name))]
 
 
 class Record(BaseModel):

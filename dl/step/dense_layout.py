@@ -16,17 +16,22 @@ from ...kernels.dense import parts as dense_parts
 from ...kernels.dense.parts import Integers, LayerPlaces
 from ...kernels.dense.product import SCRATCH
 from ...kernels.dense.update import HOT, ROWS
-from ..graph.graph import Value
+from ..graph.graph import Node, Value
 from .arena import Arena
 
 
 @dataclass
 class DenseLayer:
-    """A dense layer of a fused MLP: its weights, its bias and its activation."""
+    """A dense layer of a fused MLP: its weights, its bias, its activation and the dropout that follows.
+
+    `slope` is whether the backward pass needs the derivative of the outputs, see `kernels.dense.elementwise`.
+    """
 
     weight: Value
     bias: Value | None = None
     activation: int = IDENTITY
+    dropout: Node | None = None
+    slope: bool = False
 
 
 class Layout:
@@ -55,6 +60,7 @@ class Layout:
         rows = _whole(block)
         self.layers = np.zeros((len(layers), len(LayerPlaces._fields)), dtype=np.int64)
         x, x_stride = self._take(rows * _odd(widths[0])), _odd(widths[0])
+        dropouts = 0
         for number, layer in enumerate(layers):
             inputs, outputs = layer.weight.shape
             stride = _odd(outputs)
@@ -76,7 +82,10 @@ class Layout:
                 sums=self._take(parts * block * (outputs + 32 * parts)),
                 gradient=self._take(added_up if several else 0),
                 totals=self._take(parts * (outputs + dense_parts.LINE)),
+                slope=self._take(rows * stride) if layer.slope else -1,
+                dropout=dropouts if layer.dropout else -1,
             )
+            dropouts += layer.dropout is not None
             x, x_stride = self._take(rows * stride), stride
 
     def _take(self, elements: int) -> int:

@@ -7,25 +7,28 @@ from dataclasses import dataclass
 from ...kernels.accumulate_metrics import TALLY
 from ...kernels.activations.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
 from ...kernels.activations.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
+from ...kernels.activations.gelu import GELU, GELU_BACKWARD
+from ...kernels.activations.softplus import SOFTPLUS, SOFTPLUS_BACKWARD
 from ...kernels.advance import ADVANCE
 from ...kernels.arrays.matmul import MATMUL
 from ...kernels.batches.gather import GATHER
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
+from ...kernels.dense import elementwise
 from ...kernels.dense.update import SLICES
+from ...kernels.random.dropout import DROPOUT
 from ...kernels.updates.clip_values import CLIP_VALUES
-from ...kernels.updates.gradient_norm import SQUARES
+from ...kernels.updates.gradient_norm import CLIP_FACTOR, SQUARES
 from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
 from ...kernels.updates.update import SHARED
 from ..graph.graph import Graph, Node, Value
 
 LOADS = (GATHER, GATHER_STANDARDIZED)
-BACKWARD = (MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD)
-OPTIONS = {
-    CLIP_VALUES: "clip_value",
-    SQUARES: "clip_norm",
-    L1_SUBGRADIENT: "the regularizer L1",
-    SOFT_THRESHOLD: "the regularizer SoftThreshold",
-}
+ACTIVATIONS = {GELU: elementwise.GELU, SOFTPLUS: elementwise.SOFTPLUS}
+"""Activations that have an operation of their own, and their numbers in the loop."""
+FORWARD = (MATMUL, BIAS_ACTIVATION, ACTIVATION, DROPOUT, *ACTIVATIONS)
+BACKWARD = (MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD, GELU_BACKWARD, SOFTPLUS_BACKWARD, DROPOUT)
+BEFORE, AFTER = (L1_SUBGRADIENT, CLIP_VALUES, SQUARES, CLIP_FACTOR), (SOFT_THRESHOLD,)
+"""Options of a step, in the order in which the loop applies them before and after the update."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Obstacle:
 def obstacle(graph: Graph) -> Obstacle | None:
     """The first part of the graph that the compiled loop does not cover; None if it covers the whole graph.
 
-    The loop covers graphs that gather a batch, apply Linear layers and activations in sequence, and compute the loss;
-    in training, also the backward pass and the update.
+    The loop covers graphs that gather a batch, apply Linear layers, activations and dropout in sequence, and compute
+    the loss; in training, also the backward pass and the update.
     """
     phases: dict[str, list[Node]] = {name: [] for name in ("load", "forward", "metrics", "backward", "update")}
     for node in graph.nodes:
@@ -55,7 +58,7 @@ def obstacle(graph: Graph) -> Obstacle | None:
         phases[node.phase].append(node)
     return (
         _in_load(phases["load"])
-        or _in_forward(phases["forward"], *phases["load"])
+        or _in_forward(phases["forward"], *phases["load"][-2:])
         or _in_update(phases["update"], bool(phases["backward"]))
         or _in_backward(graph, phases["backward"], phases["forward"])
         or _in_metrics(phases["metrics"])
@@ -64,7 +67,9 @@ def obstacle(graph: Graph) -> Obstacle | None:
 
 def _in_load(nodes: list[Node]) -> Obstacle | None:
     if nodes and nodes[0].operation.role == "update":
-        return Obstacle("an optimizer that moves the weights before each gradient")
+        if not _sliced(nodes[0]):
+            return Obstacle("the optimizer")
+        nodes = nodes[1:]
     for place, node in enumerate(nodes):
         if node.operation not in (LOADS if place == 0 else LOADS[:1]):
             return _of(node)
@@ -74,13 +79,13 @@ def _in_load(nodes: list[Node]) -> Obstacle | None:
 
 
 def _in_forward(nodes: list[Node], x: Node, target: Node) -> Obstacle | None:
-    """Checks that the nodes form a sequence: products, biases and activations, then the loss."""
+    """Checks that the nodes form a sequence: products, biases, activations and dropout, then the loss."""
     if not nodes:
         return Obstacle("a graph without a loss")
     value, seen = x.outputs[0], set[Value]()
-    bias = activation = True  # neither may come before the first product
+    bias = activation = dropout = True  # none may come before the first product
     for node in nodes[:-1]:
-        if node.operation not in (MATMUL, BIAS_ACTIVATION, ACTIVATION) or len(node.outputs) != 1:
+        if node.operation not in FORWARD or len(node.outputs) != 1:
             return _of(node)
         if node.inputs[0] is not value:
             return Obstacle("layers that do not follow each other in one sequence", node.layer)
@@ -91,13 +96,17 @@ def _in_forward(nodes: list[Node], x: Node, target: Node) -> Obstacle | None:
             if weight in seen:
                 return Obstacle("a layer that is used twice", node.layer)
             seen.add(weight)
-            bias = activation = False
+            bias = activation = dropout = False
+        elif node.operation is DROPOUT:
+            if dropout:
+                return Obstacle("a dropout that does not follow a Linear or its activation", node.layer)
+            bias = activation = dropout = True
         else:
             adds = node.operation is BIAS_ACTIVATION
             if activation or (adds and bias):
                 return Obstacle("a bias or an activation that does not follow a Linear", node.layer)
             bias = bias or adds
-            activation = node.attributes["activation"] != IDENTITY
+            activation = node.attributes.get("activation") != IDENTITY
         value = node.outputs[0]
     if not seen:
         return Obstacle("a model without a Linear")
@@ -115,15 +124,22 @@ def _in_metrics(nodes: list[Node]) -> Obstacle | None:
 def _in_update(nodes: list[Node], learns: bool) -> Obstacle | None:
     if not nodes:
         return Obstacle("a graph without an update")
-    *update, advance = nodes
-    for node in update:
-        if node.operation.role != "update":
-            return Obstacle(OPTIONS[node.operation]) if node.operation in OPTIONS else _of(node)
-        if not node.operation.sliced or len(node.inputs) - SHARED not in SLICES:
-            return Obstacle("the optimizer")
+    *before, advance = nodes
+    for node in before:
+        if node.operation.role != "update" and node.operation not in BEFORE + AFTER:
+            return _of(node)
     if advance.operation is not ADVANCE:
         return _of(advance)
-    return None if len(update) == int(learns) else Obstacle("the optimizer")
+    updates, found = [node for node in before if node.operation.role == "update"], [node.operation for node in before]
+    if len(updates) != int(learns) or not all(map(_sliced, updates)):
+        return Obstacle("the optimizer")
+    order = (*BEFORE, *(node.operation for node in updates), *AFTER)
+    return None if found == [one for one in order if one in found] else Obstacle("the order of the regularizers")
+
+
+def _sliced(node: Node) -> bool:
+    """Whether the loop can run an optimizer's operation on a part of the parameters at a time."""
+    return node.operation.sliced and len(node.inputs) - SHARED in SLICES
 
 
 def _in_backward(graph: Graph, nodes: list[Node], forward: list[Node]) -> Obstacle | None:

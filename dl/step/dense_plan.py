@@ -1,7 +1,7 @@
 """The plan of a fused MLP: many steps on all cores in one compiled call, on backends that compile loops.
 
-A graph is a fused MLP if it loads a batch, applies Linear layers and activations in sequence and computes the loss; in
-training, also the backward pass and the update. Any other graph runs on a `Plan`.
+A graph is a fused MLP if it loads a batch, applies Linear layers, activations and dropout in sequence and computes the
+loss; in training, also the backward pass and the update. Any other graph runs on a `Plan`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,32 @@ from ...backends.thread_pool import ThreadPool, thread_pool
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.dense import chain as dense_chain
-from ...kernels.dense import matrix_product
-from ...kernels.dense.matrix_unit import NOT_INTEGERS, UNIT
-from ...kernels.dense.parts import Integers, Memory, Outputs, Source, ThreadCall, Tools, Update
-from ...kernels.dense.update import EVERYTHING, SLICES
-from ...kernels.updates.update import SHARED
+from ...kernels.dense import clipping, matrix_product
+from ...kernels.dense.parts import (
+    DropoutStreams,
+    Integers,
+    Memory,
+    Options,
+    Outputs,
+    Source,
+    ThreadCall,
+    Tools,
+    Update,
+)
+from ...kernels.dense.update import EVERYTHING
+from ...kernels.operation import Operation
+from ...kernels.updates.clip_values import CLIP_VALUES
+from ...kernels.updates.gradient_norm import CLIP_FACTOR
+from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
 from ..graph.graph import Graph, Node
 from . import plan
 from .arena import Arena
 from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
+from .dense_functions import attribute_names, chosen
 from .dense_layout import BytesAsIntegers, Layout
 from .fused_mlp import FusedMLP, recognize
 from .plan import Plan, quietly
+from .pooled_plan import PooledPlan
 
 BLOCK = 256  # rows of a block: its activations fit into an L2 cache of 2 MiB
 
@@ -50,15 +64,17 @@ def plan_of(
     `workers` run a fused MLP, instead of the threads of this process.
     """
     mlp = recognize(graph)
-    if mlp is None or backend.compiled(dense_chain.steps) is None:
+    if backend.compiled(dense_chain.steps) is None:
         return Plan(graph, backend, arena, shared, capacity)
+    if mlp is None:
+        return PooledPlan(graph, backend, arena, shared, capacity, workers)
     return DensePlan(mlp, graph, backend, arena, shared, capacity, workers=workers)
 
 
 class DensePlan(Plan):
     """Runs a fused MLP as one compiled loop on a thread pool."""
 
-    kind: Literal["graph", "fused_mlp"] = "fused_mlp"
+    kind: Literal["graph", "compiled"] = "compiled"
 
     def __init__(
         self,
@@ -77,10 +93,12 @@ class DensePlan(Plan):
         self.thread_pool = self._pool if self.parts > 1 else None
         unit = arena.dtype == np.float32 and matrix_unit.available()
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
-        self._functions = _functions(mlp, unit, bytes_)
-        self._steps: Any = backend.compiled(dense_chain.steps, **self._functions)
         self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
         self._bind_arrays(mlp, bytes_)
+        self._functions, self._update, self._dropout = chosen(
+            mlp, unit, bytes_, (self._source, self._outputs), self._update, self._dropout
+        )
+        self._steps: Any = backend.compiled(dense_chain.steps, **self._functions)
         self._step_seconds = 0.0
 
     def _allocate(self, layout: Layout, unit: bool) -> None:
@@ -110,12 +128,40 @@ class DensePlan(Plan):
         bounds = np.array([[0, EVERYTHING]], dtype=np.int64)
         if mlp.update is None:
             ones = np.ones((1, 2), real)
-            self._update = Update(counters, (empty,) * 2, bounds, ones, ones, empty, (0,))
+            self._update = Update(counters, (empty,) * 2, bounds, ones, ones, empty, (0,), self._options(mlp))
         else:
             _, _, *slots, _, factors, table, _, clip = self._arrays(mlp.update)
-            attributes = tuple(mlp.update.attributes[name] for name in _attribute_names(mlp.update))
-            self._update = Update(counters, tuple(slots), bounds, factors, table, clip, attributes)
+            attributes = tuple(mlp.update.attributes[name] for name in attribute_names(mlp.update))
+            options = self._options(mlp)
+            self._update = Update(counters, tuple(slots), bounds, factors, table, clip, attributes, options)
         self._learn = int(mlp.update is not None)
+        self._dropout = self._dropout_streams([layer.dropout for layer in mlp.layers if layer.dropout is not None])
+
+    def _dropout_streams(self, nodes: list[Node]) -> DropoutStreams:
+        """The arguments of the layers' dropouts."""
+        key = self._arrays(nodes[0])[1] if nodes else np.zeros(2, np.uint32)
+        attributes = {"threshold": np.int64, "stream": np.int64, "scale": self.arena.dtype}
+        found = (np.array([node.attributes[name] for node in nodes], kind) for name, kind in attributes.items())
+        return DropoutStreams(key, *found)
+
+    def _options(self, mlp: FusedMLP) -> Options:
+        """The arguments of the step's options; 0 and empty arrays for those that it does not have."""
+
+        def attribute(operation: Operation, name: str) -> float:
+            return float(mlp.options[operation].attributes[name]) if operation in mlp.options else 0.0
+
+        empty = np.zeros(0, self.arena.dtype)
+        clips = CLIP_FACTOR in mlp.options
+        return Options(
+            attribute(L1_SUBGRADIENT, "strength"),
+            attribute(SOFT_THRESHOLD, "strength"),
+            self._shared.get("weights", empty),
+            self._shared.get("learning rates", empty),
+            attribute(CLIP_VALUES, "bound"),
+            attribute(CLIP_FACTOR, "max_norm"),
+            self.arena.gradients if clips else empty,
+            np.zeros(self.parts * clipping.SUMS if clips else 0),
+        )
 
     def _arrays(self, node: Node) -> tuple[Any, ...]:
         return tuple(self.array(value, self.capacity) for value in node.values)
@@ -150,6 +196,7 @@ class DensePlan(Plan):
                 outputs,
                 totals[thread],
                 self._update._replace(counters=counters[thread]),
+                self._dropout,
                 self._tools[thread],
                 integers,
                 self._pool.flags,
@@ -212,20 +259,3 @@ class DensePlan(Plan):
             Product(name, FORWARD, 2 * some * int(places[0]) * int(places[1]), partial(run, level))
             for level, (name, places) in enumerate(zip(names, self._layers, strict=True))
         ]
-
-
-def _functions(mlp: FusedMLP, unit: bool, bytes_: bool) -> dict[str, Any]:
-    """Replacements, by name, for functions that the loop calls; unused functions are not compiled."""
-    functions: dict[str, Any] = {"loss": mlp.loss.operation.loop}
-    if unit:
-        functions |= UNIT | ({} if bytes_ else NOT_INTEGERS)
-    if mlp.update is None:
-        return functions | dense_chain.NOT_LEARNING
-    slots = len(mlp.update.inputs) - SHARED
-    return functions | {"update_parameters": mlp.update.operation.loop, "slice_states": SLICES[slots]}
-
-
-def _attribute_names(node: Node) -> tuple[str, ...]:
-    """The attributes of an operation in the order of its loop's arguments."""
-    loop: Any = node.operation.loop
-    return loop.__code__.co_varnames[2 + len(node.values) : loop.__code__.co_argcount]

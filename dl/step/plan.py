@@ -51,11 +51,11 @@ class Plan:
 
     Attributes
     ----------
-    kind : "graph" if a step runs operation by operation, "fused_mlp" if it is one compiled loop.
+    kind : "graph" if a step runs operation by operation, "compiled" if it is one compiled loop.
     thread_pool : the threads that run a step together; None if the calling thread runs it.
     """
 
-    kind: Literal["graph", "fused_mlp"] = "graph"
+    kind: Literal["graph", "compiled"] = "graph"
     thread_pool: ThreadPool | None = None
 
     def __init__(

@@ -122,17 +122,17 @@ def training(spec: StepSpec, width: int, *, weighted: bool = False) -> Program:
 def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool = False) -> Program:
     graph.phase = "load"
     x = graph.batch((width,), graph.dtype, name="x")
-    order, counters = graph.shared("order", (), "int64"), _counters(graph)
+    order, counters, first = graph.shared("order", (), "int64"), _counters(graph), len(graph.nodes)
     graph.apply(GATHER, (graph.shared("data x", (width,)), order, counters), (x,))
     graph.phase = "forward"
     program = _with_loss(graph, model, loss, x, weighted)
     assert program.target is not None and program.scores is not None
     graph.phase = "load"
     graph.apply(GATHER, (graph.shared("data y", ()), order, counters), (program.target,))
-    graph.nodes.insert(1, graph.nodes.pop())
+    graph.nodes.insert(first + 1, graph.nodes.pop())
     if program.weight is not None:
         graph.apply(GATHER, (graph.shared("data weight", (1,)), order, counters), (program.weight,))
-        graph.nodes.insert(2, graph.nodes.pop())
+        graph.nodes.insert(first + 2, graph.nodes.pop())
     graph.phase = "metrics"
     graph.apply(TALLY, (program.scores, counters, graph.shared("totals", (), "float64")), ())
     return program

@@ -12,11 +12,14 @@ rows of W and their optimizer states, which stay in that core's cache. For two p
          └────────┴────────┘      └───────────────────┘
 
 1. Forward: each part multiplies its columns of X by its rows of W. All threads wait for each other. Then each part
-   adds up its columns of all products, adds the bias and applies the activation: its columns of the next layer's X.
+   adds up its columns of all products, adds the bias and applies activation and dropout: its columns of the next
+   layer's X.
 2. Loss: here the rows of the batch are divided. Each part computes the outputs and losses of its rows, and D, the
    gradient before the activation.
 3. Backward and update, from the last layer to the first: each part computes its columns of the gradient of X (the D
    of the layer below), then the gradient of its rows of W, and updates them. Then all threads wait.
+4. Only if the gradient is clipped by its norm: 3 keeps the gradients, and each part updates its weights here, once the
+   norm is known.
 
 A batch is processed in blocks of rows that fit into cache. The bits depend on the number of parts, not of threads.
 """
@@ -29,13 +32,15 @@ from ...backends.machine import float_mode, prefetch
 from ...backends.thread_pool import share, wait
 from ...backends.vectors import turn
 from ..accumulate_metrics import loop as accumulate_metrics
-from ..activations.activation import backward_loop as activation_backward
 from ..advance import loop as advance
 from ..counters import CURSOR
-from .outputs import activate, output_layer, transpose
+from .clipping import update_clipped
+from .elementwise import activate, add_products, differentiate, drop_out
+from .outputs import output_layer, transpose
 from .parts import (
     GRAIN,
     BlockPart,
+    DropoutStreams,
     Integers,
     LayerPlaces,
     Memory,
@@ -60,7 +65,7 @@ from .products import (
     reads_transposed,
     update_weights,
 )
-from .update import update_bias
+from .update import move_ahead, update_bias
 
 FLUSH = 0x9FC0  # round to nearest, denormals are 0: decaying moments would make a step four times slower
 
@@ -73,6 +78,7 @@ def steps(
     outputs: Outputs,
     totals: Any,
     update: Update,
+    dropout: DropoutStreams,
     tools: Tools,
     integers: Integers,
     flags: Any,
@@ -85,17 +91,21 @@ def steps(
     begin_products()
     last, no_integers = layers.shape[0] - 1, without(integers)
     for _ in range(run.count):
+        if run.learn:
+            for part in range(run.thread, run.parts, run.threads):
+                for level in range(last + 1):
+                    move_ahead(places_of(layers, level), BlockPart(part, run.parts, 0, 0, run.rows), memory, update)
         for first in range(0, run.rows, run.block):
             rows = min(run.block, run.rows - first)
             for level in range(last + 1):
                 here = integers if level == 0 else no_integers
                 for part in range(run.thread, run.parts, run.threads):
                     task = BlockPart(part, run.parts, first, rows, run.rows)
-                    forward(task, level, layers, memory, source, tools, here)
+                    forward(task, level, layers, memory, source, dropout, tools, here)
                 wait(run.thread, run.threads, flags)
             for part in range(run.thread, run.parts, run.threads):
                 task = BlockPart(part, run.parts, first, rows, run.rows)
-                output_layer(task, places_of(layers, last), memory, source, outputs, tools)
+                output_layer(task, places_of(layers, last), memory, source, outputs, dropout, tools)
             wait(run.thread, run.threads, flags)
             if first + rows == run.rows:
                 accumulate_metrics(0, 1, outputs.scores, source.counters, totals)
@@ -111,6 +121,8 @@ def steps(
                         update_layer(task, level, layers, memory, update, tools, here)
                     if level > 0:
                         wait(run.thread, run.threads, flags)
+        if run.learn:
+            update_clipped(run, layers, memory, update, flags)
         advance(0, 1, source.counters, outputs.scores)
     end_products()
     float_mode(mode)
@@ -131,14 +143,21 @@ def forward_products(
 
 
 def forward(
-    task: BlockPart, level: int, layers: Any, memory: Memory, source: Source, tools: Tools, integers: Integers
+    task: BlockPart,
+    level: int,
+    layers: Any,
+    memory: Memory,
+    source: Source,
+    dropout: DropoutStreams,
+    tools: Tools,
+    integers: Integers,
 ) -> None:
     """The part's columns of the layer's X, and their product."""
     layer, into = places_of(layers, level), task.parts if level < layers.shape[0] - 1 else 1
     if level == 0:
         load_batch(task, layer, memory, source, integers)
     else:
-        add_up(task, places_of(layers, level - 1), layer, memory, tools)
+        add_up(task, places_of(layers, level - 1), layer, memory, source.counters, dropout, tools)
     forward_product(task, layer, into, memory, tools, integers)
 
 
@@ -148,18 +167,30 @@ def without(integers: Integers) -> Integers:
     return Integers(numbers[:0], stride, centre[:0], scale[:0], shift[:0])
 
 
-def add_up(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> None:
+def add_up(
+    task: BlockPart,
+    below: LayerPlaces,
+    layer: LayerPlaces,
+    memory: Memory,
+    counters: Any,
+    dropout: DropoutStreams,
+    tools: Tools,
+) -> None:
     """The part's columns of X, from the products of the layer below."""
     work, p = memory.work, memory.parameters
     start, stop = inputs_of(layer, task)
     width = whole(stop - start, tools.lanes)
     place = sums(below, task.rows, 0, task.parts, task.part, task.parts, tools.lanes)
     bias = p[below.bias + start : below.bias + stop] if below.bias >= 0 else p[:0]
+    z, strip = tools.scratch[: stop - start], tools.scratch[width:]
     for row in range(task.rows):
         at = layer.x + row * layer.x_stride + start
         y = work[at : at + stop - start]
-        products = place + row * width
-        activate(work, products, task.rows * width, task.parts, bias, tools.scratch, y, below.activation)
+        add_products(work, place + row * width, task.rows * width, task.parts, bias, z)
+        activate(z, y, below)
+        if below.slope >= 0:
+            at, element = below.slope + row * below.d_stride + start, (task.first + row) * below.outputs + start
+            drop_out(z, y, work[at : at + stop - start], element, below, dropout, counters, strip)
 
 
 def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools) -> None:
@@ -174,9 +205,10 @@ def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: To
         for i in range(0, width, lanes):
             turn(work, turned + i * stride + row, stride, strip, i, wide)
         for r in range(min(lanes, task.rows - row)):
-            at, y = below.d + (row + r) * below.d_stride + start, layer.x + (row + r) * layer.x_stride + start
-            dy = strip[r * wide : r * wide + width]
-            activation_backward(0, width, dy, work[y : y + width], work[at : at + width], below.activation)
+            at, y = (row + r) * below.d_stride + start, layer.x + (row + r) * layer.x_stride + start
+            slope = work[below.slope + at : below.slope + at + width] if below.slope >= 0 else work[:0]
+            dy, dz = strip[r * wide : r * wide + width], work[below.d + at : below.d + at + width]
+            differentiate(dy, work[y : y + width], slope, dz, below)
     if level > 1 or reads_transposed(task):
         transpose(work, below.d + start, below.d_stride, turned, stride, 0, task.rows, width, lanes)
 
@@ -203,4 +235,4 @@ def prefetch_next(task: BlockPart, source: Source) -> None:
             prefetch(flat, at)
 
 
-NOT_LEARNING = {"prefetch_next": skip, "backward": skip, "update_layer": skip}  # when only losses are computed
+NOT_LEARNING = dict.fromkeys(("prefetch_next", "backward", "update_layer"), skip)  # when only losses are computed

@@ -29,6 +29,8 @@ class LayerPlaces(NamedTuple):
     sums : the products X·W of the parts, to be added up.
     gradient : of the bias, then of the weights, added up over the blocks of a batch.
     totals : sums of D's rows for each part, only for `Integers`.
+    slope : the derivative of the outputs, see `elementwise`; -1 if the backward pass needs only the outputs.
+    dropout : the layer's row of `DropoutStreams`; -1 without dropout.
     """
 
     inputs: int
@@ -47,6 +49,8 @@ class LayerPlaces(NamedTuple):
     sums: int
     gradient: int
     totals: int
+    slope: int
+    dropout: int
 
 
 class ThreadCall(NamedTuple):
@@ -126,6 +130,28 @@ class Integers(NamedTuple):
     shift: Any
 
 
+class Options(NamedTuple):
+    """Options of a training step that change gradients, or weights after the update.
+
+    Attributes
+    ----------
+    l1, threshold : strength of the penalty `L1` or `SoftThreshold`.
+    weights, rates : their arrays (ranges,) and (steps,), see `l1.py`.
+    clip_value, clip_norm : the largest absolute value of a gradient's elements, and of its norm.
+    gradients : the complete gradient in the layout of the parameters, if it is clipped by its norm.
+    squares : float64 (parts · `update.SUMS`,), sums of its squares.
+    """
+
+    l1: float
+    threshold: float
+    weights: Any
+    rates: Any
+    clip_value: float
+    clip_norm: float
+    gradients: Any
+    squares: Any
+
+
 class Update(NamedTuple):
     """Arguments of the optimizer's update besides parameters and gradients, see `update.py`."""
 
@@ -136,6 +162,23 @@ class Update(NamedTuple):
     table: Any
     clip: Any
     attributes: tuple[Any, ...]
+    options: Options
+
+
+class DropoutStreams(NamedTuple):
+    """The dropouts behind layers, as the operation `dropout` defines it.
+
+    Attributes
+    ----------
+    key : uint32 (2,), the run's random key.
+    thresholds, streams : int64 (dropouts,).
+    scales : what kept elements are multiplied with (dropouts,).
+    """
+
+    key: Any
+    thresholds: Any
+    streams: Any
+    scales: Any
 
 
 class Outputs(NamedTuple):
@@ -178,7 +221,7 @@ def places_of(layers: Any, level: int) -> LayerPlaces:
     row = layers[level]
     return LayerPlaces(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7],
-        row[8], row[9], row[10], row[11], row[12], row[13], row[14], row[15],
+        row[8], row[9], row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17],
     )  # fmt: skip
 
 

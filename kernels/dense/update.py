@@ -1,7 +1,8 @@
 """Parameter updates of a layer of a fused MLP: the bias, and weights whose gradient has just been computed.
 
 Gradients of weights are computed some rows at a time and used while they are in cache. They are stored completely
-only if a batch has several blocks; then they are added up in the workspace.
+only if a batch has several blocks, which are added up in the workspace, or if the gradient is clipped by its norm (see
+`clipping`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from typing import Any
 
 from ..activations.bias_activation import CHUNK
 from ..updates.adam import loop as update_parameters
-from .parts import BlockPart, LayerPlaces, Memory, Tools, Update, outputs_of, whole
+from ..updates.clip_values import loop as clip_values
+from ..updates.l1 import subgradient_loop as add_l1
+from ..updates.l1 import threshold_loop as soft_threshold
+from ..updates.nesterov import ahead_loop as ahead
+from .parts import BlockPart, LayerPlaces, Memory, Tools, Update, inputs_of, outputs_of, whole
 from .product import SCRATCH
 
 HOT = 32768  # elements of the gradient that are computed before their update
@@ -57,11 +62,48 @@ def collected(layer: LayerPlaces, task: BlockPart, lanes: int) -> int:
 
 
 def apply(memory: Memory, g: Any, start: int, size: int, group: int, update: Update) -> None:
+    """Uses the gradient g of `size` parameters from `start`, which it may change."""
+    options = update.options
+    p, weights = memory.parameters[start : start + size], options.weights[group : group + 1]
+    add_l1(0, size, p, g, update.bounds, weights, options.l1)
+    clip_values(0, size, g, options.clip_value)
+    use_gradient(memory, g, start, size, group, update)
+
+
+def update_range(memory: Memory, g: Any, start: int, size: int, group: int, update: Update) -> None:
     """Updates `size` parameters from `start` with the gradient g."""
-    stop = start + size
-    shared = (update.bounds, update.factors[group : group + 1], update.table, update.counters, update.clip)
-    own = (0, size, memory.parameters[start:stop], g)
+    stop, options = start + size, update.options
+    p, factors = memory.parameters[start:stop], update.factors[group : group + 1]
+    shared = (update.bounds, factors, update.table, update.counters, update.clip)
+    own = (0, size, p, g)
     update_parameters(*(own + slice_states(update.slots, start, stop) + shared + update.attributes))
+    weights, strength = options.weights[group : group + 1], options.threshold
+    soft_threshold(0, size, p, update.bounds, factors, weights, options.rates, update.counters, strength)
+
+
+use_gradient = update_range  # `clipping.keep_gradient` if the gradient is clipped by its norm
+
+
+def move_ahead(layer: LayerPlaces, task: BlockPart, memory: Memory, update: Update) -> None:
+    """Moves the part's parameters of a layer ahead, for optimizers that take the gradient there."""
+    for biases in range(2):
+        start, size, group = range_of(layer, task, biases)
+        stop = start + size
+        shared = (update.bounds, update.factors[group : group + 1], update.table, update.counters, update.clip)
+        p = memory.parameters[start:stop]
+        own = (0, size, p, p)
+        ahead(*(own + slice_states(update.slots, start, stop) + shared))
+
+
+def range_of(layer: LayerPlaces, task: BlockPart, biases: int) -> tuple[int, int, int]:
+    """Start, size and range number of the part's weights of a layer, or of its part of the bias."""
+    if biases == 0:
+        start, stop = inputs_of(layer, task)
+        return layer.weight + start * layer.outputs, (stop - start) * layer.outputs, layer.weight_range
+    if layer.bias < 0:
+        return 0, 0, 0
+    start, stop = outputs_of(layer, task.part, task.parts)
+    return layer.bias + start, stop - start, layer.bias_range
 
 
 def slice_states(slots: Any, start: int, stop: int) -> Any:

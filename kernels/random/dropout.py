@@ -53,6 +53,29 @@ def loop(
             ys[first + lane] = xs[first + lane] * factor if keep else zero
 
 
+def factors(
+    first: int, count: int, key: Any, counters: Any, threshold: int, scale: float, stream: int, out: Any
+) -> int:
+    """What dropout multiplies elements `first` to `first` + `count` with, `scale` or 0, and their place in `out`.
+
+    Words come in fours, so up to six more are written.
+    """
+    keep, zero, limit = out.dtype.type(scale), out.dtype.type(0), np.uint64(threshold)
+    k0, k1 = np.uint64(key[0]), np.uint64(key[1])
+    c1 = np.uint64(PURPOSE | stream << 8)
+    c2, c3 = np.uint64(counters[STEP] & 0xFFFFFFFF), np.uint64(counters[STEP] >> 32)
+    before, block = first % 4, first // 4
+    size = (before + count + 3) // 4 * 4
+    written = out[:size]
+    for i in range(0, size, 4):
+        one, two, three, four = philox(np.uint64(block + i // 4), c1, c2, c3, k0, k1)
+        written[i] = keep if one >= limit else zero
+        written[i + 1] = keep if two >= limit else zero
+        written[i + 2] = keep if three >= limit else zero
+        written[i + 3] = keep if four >= limit else zero
+    return before
+
+
 def blocks(*arrays: Any) -> int:
     """Number of items of the loop: blocks of four elements."""
     return (arrays[0].size + 3) // 4

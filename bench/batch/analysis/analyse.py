@@ -17,11 +17,11 @@ from .trained import hyperbola
 DOUBTFUL = 0.25  # if this share of the batch sizes was disturbed, the advice is marked as doubtful
 WAITS = {
     ("compute", "graph"): "arithmetic",
-    ("compute", "fused_mlp"): "arithmetic",
+    ("compute", "compiled"): "arithmetic",
     ("memory", "graph"): "memory",
-    ("memory", "fused_mlp"): "memory",
+    ("memory", "compiled"): "memory",
     ("launch", "graph"): "calls from Python",
-    ("launch", "fused_mlp"): "thread synchronisation",
+    ("launch", "compiled"): "thread synchronisation",
     ("launch", "cupy"): "kernel launches",
 }
 

@@ -153,7 +153,7 @@ def _launches(plan: Plan) -> dict[str, float]:
     For a step that is one compiled loop: the seconds of a thread synchronisation.
     """
     backend = plan.backend
-    if plan.kind == "fused_mlp":
+    if plan.kind == "compiled":
         return {WAIT: _meeting(plan, plan.thread_pool) if plan.thread_pool and plan.threads > 1 else 0.0}
     replayed, seconds = plan.steps(plan.capacity).captured, {}
     for call in reversed(plan.bind(plan.capacity)):

@@ -61,7 +61,7 @@ def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list
         found += [Variant(name, {"train": {"precision": precision}}) for precision, name in known.items()]
     if plan.steps(plan.capacity).captured:
         found.append(Variant("launched call by call", {}, within=_eager))
-    if plan.kind == "fused_mlp":
+    if plan.kind == "compiled":
         found.append(Variant("operation by operation", {}, make=Plan))
     if plan.thread_pool is not None:
         found.append(Variant("one thread", {}, make=partial(plan_of, workers=ThreadPool(1))))

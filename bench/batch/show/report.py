@@ -81,7 +81,7 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
 
 def table(document: Document, record: BackendRecord, points: Sequence[Point], knee: Knee | None) -> Table:
     """A table with a row for each batch size."""
-    how = "one compiled loop" if record.loop == "fused_mlp" else "operation by operation"
+    how = "one compiled loop" if record.loop == "compiled" else "operation by operation"
     title, last = (
         f"{record.name}, {how}: {record.device}",
         ("epoch", "middle half", "share", "of peak", *BOUNDS, "lost"),
@@ -116,7 +116,7 @@ def peak_rates(record: BackendRecord, points: Sequence[Point]) -> RenderableType
     best = max(roof.products, key=lambda rate: rate.flops_per_second)
     small, large = roof.streams[0], roof.streams[-1]
     call = 1e6 * sorted(roof.launches.values())[len(roof.launches) // 2]
-    waits = "thread synchronisation" if record.loop == "fused_mlp" else "empty call"
+    waits = "thread synchronisation" if record.loop == "compiled" else "empty call"
     text = (
         f"peak rates: products {best.flops_per_second / 1e9:,.0f} GFLOP/s (layer {best.layer}, batch "
         f"{best.batch:,}); in-place memory updates {small.update / 1e9:,.0f} GB/s at {size(small.bytes)}, "

@@ -101,7 +101,7 @@ def test_file_has_the_documented_schema(measured: Path) -> None:
         assert one["batch"] <= 1258 or not one["epochs"], "epochs end at the data's size"
     assert any(one["epochs"] for one in tree["benchmarks"])
     document = files.read(measured)
-    assert [record.loop for record in document.backends] == ["graph", "fused_mlp"]
+    assert [record.loop for record in document.backends] == ["graph", "compiled"]
     assert document.task.network == "64-8-10 relu" and document.noise is not None
     assert tree["analysis"]["sentence"] and tree["analysis"]["advice"][0]["high"] <= 1258
 

@@ -37,12 +37,29 @@ def twice() -> list[gs.Layer]:
     return [shared, gs.ReLU(), shared, gs.Linear(4, 3)]
 
 
+class Twice(gs.L1):
+    def lower(self, graph: Any) -> None:
+        super().lower(graph)
+        super().lower(graph)
+
+
 CASES: dict[str, tuple[Callable[[], gs.Trainer], str]] = {
-    "dropout": (lambda: trainer(gs.Linear(4, 5), gs.ReLU(), gs.Dropout(0.5), gs.Linear(5, 3)), "Dropout (layer '2')"),
+    "dropout first": (
+        lambda: trainer(gs.Dropout(0.5), gs.Linear(4, 3)),
+        "a dropout that does not follow a Linear or its activation: Dropout (layer '0')",
+    ),
+    "two dropouts": (
+        lambda: trainer(gs.Linear(4, 5), gs.Dropout(0.5), gs.Dropout(0.5), gs.Linear(5, 3)),
+        "a dropout that does not follow a Linear or its activation: Dropout (layer '2')",
+    ),
+    "activation after dropout": (
+        lambda: trainer(gs.Linear(4, 5), gs.Dropout(0.5), gs.ReLU(), gs.Linear(5, 3)),
+        "a bias or an activation that does not follow a Linear: ReLU (layer '2')",
+    ),
     "batch norm": (lambda: trainer(gs.Linear(4, 5), gs.BatchNorm1d(5), gs.Linear(5, 3)), "BatchNorm1d (layer '1')"),
     "nested": (
-        lambda: trainer(gs.Sequential(gs.Linear(4, 5), gs.GELU()), gs.Linear(5, 3)),
-        "GELU (layer '0.1')",
+        lambda: trainer(gs.Sequential(gs.Linear(4, 6), gs.Maxout()), gs.Linear(3, 3)),
+        "Maxout (layer '0.1')",
     ),
     "two activations": (
         lambda: trainer(gs.Linear(4, 5), gs.ReLU(), gs.Tanh(), gs.Linear(5, 3)),
@@ -56,12 +73,8 @@ CASES: dict[str, tuple[Callable[[], gs.Trainer], str]] = {
     "skip": (lambda: trainer(skip()), "Add (layer '0.2')"),
     "twice": (lambda: trainer(*twice()), "a layer that is used twice: Linear (layer '2')"),
     "no weights": (lambda: trainer(gs.Standardize(4), gs.BatchNorm1d(4)), "BatchNorm1d (layer '1')"),
-    "nesterov": (lambda: trainer(optimizer=gs.Nesterov()), "the optimizer Nesterov"),
     "newton": (lambda: trainer(optimizer=gs.Newton()), "the optimizer Newton"),
-    "clip_norm": (lambda: trainer(clip_norm=1.0), "clip_norm"),
-    "clip_value": (lambda: trainer(clip_value=1.0), "clip_value"),
-    "L1": (lambda: trainer(regularizer=gs.L1(0.1)), "the regularizer L1"),
-    "soft threshold": (lambda: trainer(regularizer=gs.SoftThreshold(0.1)), "the regularizer SoftThreshold"),
+    "two regularizers": (lambda: trainer(regularizer=Twice(0.1)), "the order of the regularizers"),
     "heads": (
         lambda: trainer(loss=gs.JointLoss(a=gs.Head(gs.CrossEntropyLoss(), 2), b=gs.Head(gs.MSELoss(), 1))),
         "the loss JointLoss",
@@ -87,13 +100,19 @@ LOOP = "training runs as one compiled loop on backend numba"
 PLAIN: dict[str, Callable[[], gs.Trainer]] = {
     "two layers": trainer,
     "one layer": lambda: trainer(gs.Linear(4, 3, bias=False)),
+    "dropout": lambda: trainer(gs.Linear(4, 5), gs.ReLU(), gs.Dropout(0.5), gs.Linear(5, 3)),
+    "GELU": lambda: trainer(gs.Sequential(gs.Linear(4, 5), gs.GELU()), gs.Linear(5, 3), gs.Softplus()),
     "standardized": lambda: trainer(gs.Standardize(4), gs.Linear(4, 6), gs.Sigmoid(), gs.Linear(6, 3)),
     **{name: lambda kind=kind: trainer(loss=kind()) for name, kind in built_in(gs.Loss.registered).items()},
     **{
         name: lambda kind=kind: trainer(optimizer=kind())
         for name, kind in built_in(gs.Optimizer.registered).items()
-        if not kind.on_host and kind.before is None
+        if not kind.on_host
     },
+    "clip_norm": lambda: trainer(clip_norm=1.0),
+    "clip_value": lambda: trainer(clip_value=1.0),
+    "L1": lambda: trainer(regularizer=gs.L1(0.1), clip_norm=1.0, clip_value=1.0),
+    "soft threshold": lambda: trainer(regularizer=gs.SoftThreshold(0.1), optimizer=gs.Nesterov()),
 }
 
 
@@ -118,18 +137,18 @@ def test_another_backend_has_no_such_loop() -> None:
 
 def test_a_training_says_it_once_at_its_start(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "gearshift"):
-        trainer(optimizer=gs.Nesterov(), backend="numpy").fit(X, LABELS, epochs=2, verbose=False)
+        trainer(*twice(), backend="numpy").fit(X, LABELS, epochs=2, verbose=False)
         assert not caplog.records
-        trainer(optimizer=gs.Nesterov()).fit(X, LABELS, epochs=2, verbose=False)
+        trainer(*twice()).fit(X, LABELS, epochs=2, verbose=False)
     said = [record.getMessage() for record in caplog.records if "operation by operation" in record.getMessage()]
-    assert said == [f"{PREVENTED}the optimizer Nesterov"]
+    assert said == [f"{PREVENTED}a layer that is used twice: Linear (layer '2')"]
 
 
 def test_doctor_explains_a_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
-    (tmp_path / "a.toml").write_text('backend.name = "numba"\n')
+    (tmp_path / "a.toml").write_text('backend.name = "numba"\n[model]\nbatch_norm = true\n')
     main_of("doctor", str(tmp_path / "a.toml"))
-    assert f"{PREVENTED}Dropout (layer '3')" in capsys.readouterr().out
-    main_of("doctor", "--set", "model.dropout=0.0", "--backend", "numba", "--json")
+    assert f"{PREVENTED}BatchNorm1d (layer '2')" in capsys.readouterr().out
+    main_of("doctor", "--backend", "numba", "--json", "--set", "train.epochs=1")
     assert json.loads(capsys.readouterr().out)["training"] == LOOP
     main_of("doctor", "--json")
     assert "training" not in json.loads(capsys.readouterr().out)

@@ -1,0 +1,100 @@
+"""What a fused MLP does to a row of outputs between two products: bias, activation and dropout.
+
+The derivative of most activations follows from their outputs, which are the next layer's X. Where it does not (GELU,
+softplus, dropout), the forward pass also computes the slope, the derivative of activation and dropout together. The
+backward pass multiplies by it, so no random number is drawn twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..activations.activation import backward_loop as activation_backward
+from ..activations.activation import forward_loop as activation
+from ..activations.gelu import backward_loop as gelu_backward
+from ..activations.gelu import forward_loop as gelu
+from ..activations.softplus import backward_loop as softplus_backward
+from ..activations.softplus import forward_loop as softplus
+from ..random.dropout import factors
+from .parts import DropoutStreams, LayerPlaces, skip
+
+GELU, SOFTPLUS = 16, 17  # numbers of activations, besides those of `activation`
+LOOPS = {GELU: ("gelu", "gelu_backward"), SOFTPLUS: ("softplus", "softplus_backward")}
+
+
+def add_products(work: Any, at: int, step: int, parts: int, bias: Any, z: Any) -> None:
+    """z = the sum of the parts' products + bias for some columns of a row; `bias` may be empty."""
+    n = z.shape[0]
+    one = work[at : at + n]
+    if parts == 1:
+        for j in range(n):
+            z[j] = one[j]
+    else:
+        other = work[at + step : at + step + n]
+        for j in range(n):
+            z[j] = one[j] + other[j]
+    for part in range(2, parts):
+        other = work[at + part * step : at + part * step + n]
+        for j in range(n):
+            z[j] += other[j]
+    if bias.shape[0] > 0:
+        for j in range(n):
+            z[j] += bias[j]
+
+
+def activate(z: Any, y: Any, layer: LayerPlaces) -> None:
+    """y = activation(z) for some columns of a row."""
+    if layer.activation == GELU:
+        gelu(0, z.shape[0], z, y)
+    elif layer.activation == SOFTPLUS:
+        softplus(0, z.shape[0], z, y)
+    else:
+        activation(0, z.shape[0], z, y, layer.activation)
+
+
+def drop_out(
+    z: Any, y: Any, slope: Any, element: int, layer: LayerPlaces, dropout: DropoutStreams, counters: Any, scratch: Any
+) -> None:
+    """Dropout of y = activation(z), whose first element is number `element` of the batch, and the slope of both."""
+    n, one = y.shape[0], y.dtype.type(1)
+    at = 0
+    if layer.dropout >= 0:
+        threshold, stream = dropout.thresholds[layer.dropout], dropout.streams[layer.dropout]
+        scale = dropout.scales[layer.dropout]
+        at = factors(element, n, dropout.key, counters, threshold, scale, stream, scratch)
+    else:
+        for j in range(n):
+            scratch[j] = one
+    kept = scratch[at : at + n]
+    if layer.activation == GELU:
+        gelu_backward(0, n, kept, z, slope)
+    elif layer.activation == SOFTPLUS:
+        softplus_backward(0, n, kept, y, slope)
+    else:
+        activation_backward(0, n, kept, y, slope, layer.activation)
+    if layer.dropout >= 0:
+        multiply(kept, y)
+
+
+def multiply(factor: Any, y: Any) -> None:
+    """y *= factor; where the factor is 0 the result is 0, whatever y is."""
+    zero = y.dtype.type(0)
+    for j in range(y.shape[0]):
+        y[j] = y[j] * factor[j] if factor[j] != zero else zero
+
+
+def differentiate(dy: Any, y: Any, slope: Any, dz: Any, layer: LayerPlaces) -> None:
+    """dz = dy times the derivative of activation and dropout, given their result y and the slope if it is stored."""
+    n, zero = y.shape[0], y.dtype.type(0)
+    if layer.slope >= 0:
+        for j in range(n):
+            dz[j] = dy[j] * slope[j] if slope[j] != zero else zero
+    else:
+        activation_backward(0, n, dy, y, dz, layer.activation)
+
+
+def unused(activations: set[int], slopes: bool, dropout: bool) -> dict[str, Any]:
+    """Replacements for functions that layers with these activations never call, so that they are not compiled."""
+    names = [name for number, pair in LOOPS.items() if number not in activations for name in pair]
+    names += ([] if slopes else ["drop_out"]) + ([] if dropout else ["factors"])
+    return dict.fromkeys(names, skip)
