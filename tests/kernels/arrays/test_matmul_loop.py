@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gearshift.backends import host, machine
+from gearshift.backends import host, vectors
 from gearshift.backends.numba import compiled
 from gearshift.kernels.arrays import matmul_loop
 
@@ -22,7 +22,7 @@ def array(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 @pytest.mark.parametrize("chunks", [1, 3])
 def test_against_numpy(dtype: str, chunks: int) -> None:
     loop, transpose = compiled(matmul_loop.loop), compiled(matmul_loop.transpose_loop)
-    lanes, height = machine.lanes(dtype), machine.tile_rows()
+    lanes, height = vectors.lanes(dtype), vectors.tile_rows()
     for matrices, m, k, n in SHAPES:
         scratch = host.aligned_zeros((chunks, matmul_loop.scratch_size(lanes)), dtype)
         for left, right in ((0, 0), (0, 1), (1, 0)):
