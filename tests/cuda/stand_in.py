@@ -93,7 +93,7 @@ def symbols(path: Path) -> Iterator[Symbol]:
 
 def boot() -> None:
     """Puts the stand-in in place of CUDA in this process; CuPy must not be imported yet."""
-    if _loaded:
+    if _loaded:  # by sitecustomize
         return
     if "cupy" in sys.modules or obstacle():
         raise RuntimeError(obstacle() or "CuPy is imported already: the stand-in for CUDA comes too late")

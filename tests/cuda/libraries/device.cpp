@@ -24,6 +24,7 @@ Device& device() {
         made->most_pinned = setting("STAND_IN_PINNED", size_t(1) << 30);
         made->count = (int)setting("STAND_IN_DEVICES", 1);
         made->driver = (int)setting("STAND_IN_DRIVER", CUDART_VERSION);
+        made->used = size_t(1) << 20;  // CUDA's own
         return made;
     }();
     return *the;

@@ -7,5 +7,5 @@ sys.path.append(str(Path(__file__).parent.parent))
 
 import stand_in  # noqa: E402
 
-if stand_in.wanted():
+if stand_in.wanted() and not stand_in.obstacle():
     stand_in.boot()
