@@ -5,8 +5,6 @@ Work runs asynchronously on CuPy's current stream, except for conversions to Num
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,15 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import cublaslt, cuda
+from . import cublaslt, cuda, gpu
 from .base import Backend, Bindable, Status
 from .errors import DeviceMemoryError
 
-REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
 HOST_TO_DEVICE = 1  # cudaMemcpyKind
-OUT_OF_MEMORY = 2  # in cudaError_t and CUresult, returned by modules, graphs and pinned memory
+STAGED = 1 << 20  # bytes of the largest array that is copied through pinned memory, while the host goes on
 AHEAD = 4  # launches of a captured graph that may be queued
-_PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }'
 
 
 class CuPyBackend(Backend):
@@ -35,36 +31,13 @@ class CuPyBackend(Backend):
     """Bytes that plans must leave free for kernels, libraries and graphs."""
 
     def __init__(self) -> None:
-        self.xp: Any = _imported()
-        self.products, self.no_products = cublaslt.load(self.xp, self.seconds, _device(self.xp))
+        self.xp: Any = gpu.imported()
+        self.products, self.no_products = cublaslt.load(self.xp, self.seconds, gpu.device(self.xp))
         self._modules: dict[cuda.KernelProgram, Any] = {}
 
     @classmethod
     def status(cls) -> Status:
-        try:
-            cupy = _imported()
-        except ImportError as error:
-            reason = (
-                "CuPy is not installed" if isinstance(error, ModuleNotFoundError) else f"CuPy fails to load: {error}"
-            )
-            return Status(cls.name, runs=False, reason=reason, remedy=REMEDY)
-        versions = {"cupy": cupy.__version__, "nvmath-python": cublaslt.version()}
-        reason, remedy = _without_device(cupy.cuda.runtime)
-        if reason:
-            return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=remedy)
-        try:
-            _try_in_earnest(cupy)
-            device = _device(cupy)
-            memory = cupy.cuda.runtime.memGetInfo()
-            versions |= {
-                "CUDA runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
-                "CUDA driver": str(cupy.cuda.runtime.driverGetVersion()),
-            }
-        except Exception as error:  # whatever is missing, the GPU is not available
-            reason = f"the GPU fails a test product or kernel: {type(error).__name__}: {error}"
-            remedy = "free GPU memory; nvidia-smi lists the processes that use it" if _is_memory(error) else REMEDY
-            return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=remedy)
-        return Status(cls.name, runs=True, device=device, versions=versions, memory=memory)
+        return gpu.status(cls.name)
 
     def memory(self) -> tuple[int, int]:
         free, total = self.xp.cuda.runtime.memGetInfo()
@@ -72,6 +45,12 @@ class CuPyBackend(Backend):
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
         with self.naming_memory():
+            if isinstance(array, np.ndarray) and array.nbytes > STAGED:
+                # CuPy would pin the next power of two of as many bytes, and keep them
+                host = np.asarray(array, dtype=dtype, order="C")
+                there = self.xp.empty(host.shape, dtype=host.dtype)
+                there.set(host)
+                return there
             return self.xp.asarray(array, dtype=dtype, order="C")  # CuPy keeps Fortran order; kernels take C order
 
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
@@ -94,7 +73,7 @@ class CuPyBackend(Backend):
         try:
             yield
         except Exception as error:
-            if not _is_memory(error):
+            if not gpu.is_memory(error):
                 raise
             free, total = self.memory()
             raise DeviceMemoryError(
@@ -226,7 +205,7 @@ class Copies:
         try:
             memory = self.cuda.alloc_pinned_memory(size)
         except Exception as error:
-            if not _is_memory(error):
+            if not gpu.is_memory(error):
                 raise
             raise DeviceMemoryError(
                 f"the host cannot allocate {size / 2**30:.2f} GiB of pinned memory to stream data larger than the GPU; "
@@ -255,50 +234,6 @@ class Copies:
         self.cuda.get_current_stream().wait_event(end)
 
 
-def _imported() -> Any:
-    """Imports CuPy; without CuPy, type checkers would resolve the name to this file."""
-    return importlib.import_module("cupy")
-
-
-def _without_device(runtime: Any) -> tuple[str, str]:
-    """Why there is no usable GPU, and the remedy; both are empty if there is one."""
-    said = "it lists none"
-    try:
-        if runtime.getDeviceCount():
-            return "", ""
-    except Exception as error:  # an error of the driver, or no driver
-        said = str(error)
-    driver, hidden = runtime.driverGetVersion(), os.environ.get("CUDA_VISIBLE_DEVICES")
-    if not driver:
-        return "CuPy finds no NVIDIA driver", "install NVIDIA's driver; nvidia-smi then lists the GPU"
-    if "InsufficientDriver" in said:
-        versions = [f"{version // 1000}.{version % 1000 // 10}" for version in (driver, runtime.runtimeGetVersion())]
-        reason = "NVIDIA's driver is too old: it supports CUDA {}, CuPy needs CUDA {}".format(*versions)
-        return reason, f"install a newer driver, or {REMEDY}"
-    if hidden is not None:
-        return f"CUDA_VISIBLE_DEVICES={hidden!r} leaves no GPU ({said})", "unset CUDA_VISIBLE_DEVICES"
-    return f"NVIDIA's driver finds no GPU ({said})", "nvidia-smi lists the GPUs that the driver sees"
-
-
-def _is_memory(error: Exception) -> bool:
-    """Whether a CuPy error means that memory is exhausted."""
-    return type(error).__name__ == "OutOfMemoryError" or getattr(error, "status", 0) == OUT_OF_MEMORY
-
-
-def _device(cupy: Any) -> str:
-    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
-    return f"{properties['name'].decode()}, compute capability {properties['major']}.{properties['minor']}"
-
-
 def _nothing() -> None:
     """A launch that does nothing."""
 
-
-def _try_in_earnest(cupy: Any) -> None:
-    """Runs a real product and kernel on the device, since importing CuPy proves neither."""
-    ones = cupy.ones((2, 2), dtype=cupy.float32)
-    product = cupy.asnumpy(ones @ ones)
-    x = cupy.zeros(2, dtype=cupy.float32)
-    cupy.RawKernel(_PROBE, "probe")((1,), (2,), (x,))
-    if product.tolist() != [[2, 2], [2, 2]] or cupy.asnumpy(x).tolist() != [1, 1]:
-        raise RuntimeError(f"the results are {product.tolist()} and {x.tolist()} instead of twos and ones")

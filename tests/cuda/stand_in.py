@@ -6,8 +6,8 @@ NVRTC, cuBLAS and cuBLASLt are looked for by name, and found because libraries o
 
     GEARSHIFT_CUDA_STAND_IN=1 PYTHONPATH=tests/cuda/site python -m gearshift train --backend cupy …
 
-STAND_IN_DEVICES, STAND_IN_DRIVER (as 12090), STAND_IN_BYTES and STAND_IN_PINNED change the machine; STAND_IN_COUNTS
-names a file to which every process appends what it ran.
+STAND_IN_DEVICES, STAND_IN_DRIVER (as 12090), STAND_IN_BYTES and STAND_IN_PINNED change the machine, STAND_IN_HIDDEN has the
+names of libraries that it lacks, and STAND_IN_COUNTS names a file to which every process appends what it ran.
 """
 
 from __future__ import annotations
@@ -104,9 +104,10 @@ def boot() -> None:
     library = ctypes.CDLL(str(path))
     _loaded.append(library)
     provided = {symbol.name for symbol in symbols(path) if symbol.section != UNDEFINED}
+    hidden = os.environ.get("STAND_IN_HIDDEN", "").split()
     for name in NAMES:
         missing = sorted(_needed(NEEDING[name]) - provided) if name in NEEDING else []
-        if name != "libcuda.so.1" or os.environ.get("STAND_IN_DRIVER") != "0":
+        if name not in hidden:
             ctypes.CDLL(str(host_compiler.alias(name, path, missing)))
     _set_compiler(library, host_compiler.kernel)
     _patch_modules(library)

@@ -110,7 +110,7 @@ class OutOfMemoryError(MemoryError):
     """What an allocation raises for which there is no room."""
 
 
-class CUDAError(RuntimeError):
+class CUDADriverError(RuntimeError):
     """What CuPy raises where the driver or the runtime finds no memory."""
 
     status = 2
@@ -160,7 +160,7 @@ class Device:
     def check(self, what: str) -> None:
         """Fails where there is no memory for it."""
         if what == self.exhausted:
-            raise CUDAError
+            raise CUDADriverError
 
     def _give(self, size: int) -> None:
         self.held -= size
