@@ -14,7 +14,10 @@ import stand_in
 import gearshift as gs
 from gearshift import backends
 from gearshift.backends.cupy import Copies
+from gearshift.backends.philox import key_of
 from gearshift.dl.data import streamed
+from gearshift.dl.data.resident import Resident
+from gearshift.dl.data.rows import ORDERS, drawn
 from gearshift.dl.step import capture
 from gearshift.dl.step.memory import Demand
 
@@ -74,6 +77,16 @@ def test_replayed_steps_have_the_bits_of_launched_ones(precision: str, monkeypat
     assert fit(launched) == losses
     assert stand_in.counts()["cudaGraphLaunch"] == before
     assert weights(replayed) == weights(launched)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_epochs_order_is_numpys_and_takes_few_launches(order: Any) -> None:
+    rows, key = Resident(backends.get("cupy"), gs.Dataset(*data())), key_of(5)
+    for epoch in 1, 2:
+        before = stand_in.counts()["cuLaunchKernel"]
+        rows.shuffle(key, epoch, order)
+        assert stand_in.counts()["cuLaunchKernel"] - before <= 4  # words, a sort, and a copy
+        assert rows.backend.to_numpy(rows.order).tolist() == drawn(np, key, ROWS, epoch, order).tolist()
 
 
 def test_streamed_rows_have_the_bits_of_resident_ones(monkeypatch: pytest.MonkeyPatch) -> None:
