@@ -5,6 +5,8 @@ Work runs asynchronously on CuPy's current stream, except for conversions to Num
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,6 +18,9 @@ from . import cublaslt, cuda, gpu
 from .base import Backend, Bindable, Status
 from .errors import DeviceMemoryError
 
+logger = logging.getLogger(__name__)
+
+SLOW = 0.1  # seconds: loading a kernel takes longer where it is compiled, which CuPy does once on a machine
 HOST_TO_DEVICE = 1  # cudaMemcpyKind
 STAGED = 1 << 20  # bytes of the largest array that is copied through pinned memory, while the host goes on
 AHEAD = 4  # launches of a captured graph that may be queued
@@ -34,6 +39,7 @@ class CuPyBackend(Backend):
         self.xp: Any = gpu.imported()
         self.products, self.no_products = cublaslt.load(self.xp, self.seconds, gpu.device(self.xp))
         self._modules: dict[cuda.KernelProgram, Any] = {}
+        self._said = False  # that kernels are compiled
 
     @classmethod
     def status(cls) -> Status:
@@ -108,7 +114,7 @@ class CuPyBackend(Backend):
             call = cuda.prepare(operation, arrays, attributes)
             if call.empty:
                 return _nothing
-            kernel = self._module(call.program).get_function(call.entry)
+            kernel = self._kernel(call.program, call.entry)
             return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
 
     def _bind_joined(
@@ -144,10 +150,15 @@ class CuPyBackend(Backend):
         if self.products:
             self.products.restore(choices)
 
-    def _module(self, program: cuda.KernelProgram) -> Any:
+    def _kernel(self, program: cuda.KernelProgram, entry: str) -> Any:
         if program not in self._modules:
             self._modules[program] = self.xp.RawModule(code=program.source, options=program.options)
-        return self._modules[program]
+        start = time.perf_counter()
+        kernel = self._modules[program].get_function(entry)
+        if not self._said and time.perf_counter() - start > SLOW:
+            self._said = True
+            logger.info("compiling GPU kernels, which takes some seconds; CuPy keeps them for later runs")
+        return kernel
 
     def obstacle(self, operation: Bindable) -> str:
         if getattr(operation, "product", False) or getattr(operation, "parts", None) is not None:

@@ -277,7 +277,7 @@ class CudaOnCpu(CuPyBackend):
     def __init__(self, products: bool = True, file: Path | None = None) -> None:
         self.xp = fake = FakeCupy()
         self.device = device = fake.device
-        self._modules = {}
+        self._modules, self._said = {}, True
         self.products, self.no_products = None, "products use cupy.matmul, which cannot be captured"
         if products:
 
