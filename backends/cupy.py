@@ -247,4 +247,3 @@ class Copies:
 
 def _nothing() -> None:
     """A launch that does nothing."""
-

@@ -98,8 +98,8 @@ def _failed(error: Exception, runtime: Any) -> tuple[str, str]:
 def other_libraries(version: int) -> tuple[int, str]:
     """A later CUDA whose libraries hide those of this one, and their folder; 0 and "" if there is none.
 
-    PyTorch and JAX bring libraries of the CUDA for which they were built. Those since CUDA 13 lie in ``nvidia/cu13``, where
-    CuPy and nvmath-python look first.
+    PyTorch and JAX bring libraries of the CUDA for which they were built. Those since CUDA 13 lie in ``nvidia/cu13``,
+    where CuPy and nvmath-python look first.
     """
     package = importlib.util.find_spec("nvidia")
     for place in (package.submodule_search_locations or []) if package else []:
@@ -111,7 +111,7 @@ def other_libraries(version: int) -> tuple[int, str]:
 
 
 def is_memory(error: Exception) -> bool:
-    """Whether a CuPy error means that memory is exhausted. Arrays, kernels, graphs and pinned memory raise different ones."""
+    """Whether a CuPy error means that memory is exhausted; arrays, kernels, graphs and pinned memory raise several."""
     name = type(error).__name__
     return name == "OutOfMemoryError" or (
         name in ("CUDARuntimeError", "CUDADriverError") and getattr(error, "status", 0) == OUT_OF_MEMORY

@@ -30,8 +30,8 @@ def check_values(key: str, value: Any, *, finite: bool = True, most: int = 2**63
     Raises
     ------
     ConfigurationError
-        Values are nested more than 50 deep, a whole number is too large or less than -2**63, text has a NUL or half of a
-        character, a number is not finite, or there is a date.
+        Values are nested more than 50 deep, a whole number is too large or less than -2**63, text has a NUL or half of
+        a character, a number is not finite, or there is a date.
     """
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     if inner and depth == DEEPEST:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import gearshift as gs
 from gearshift.backends import Backend, Status, host, registry
 from gearshift.backends.base import Bindable
-from gearshift.backends.gpu import REMEDY
 from gearshift.backends.errors import BackendUnavailable, ConfigurationError
+from gearshift.backends.gpu import REMEDY
 from gearshift.backends.numpy import NumPyBackend
 
 BUILT_IN = ["cupy", "numba", "numpy"]

@@ -1,4 +1,4 @@
-"""Compiles the stand-in libraries, and kernels' texts for the host; results are kept in a cache by what they are made of."""
+"""Compiles the stand-in libraries, and kernels' texts for the host; results are kept by what they are made of."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ BARRIERS = ("__syncthreads", "__shfl_")
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(')
 SHARED = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-w"]
 STRICT = ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]  # a misaligned access is a trap
+EXPORT = 'extern "C" __attribute__((visibility("default")))'
 REFUSED = 6  # NVRTC_ERROR_COMPILATION
 EMPTY = "nothing"  # the binary of an empty text, by which CuPy tells versions of the compiler apart
 
@@ -101,11 +102,13 @@ def library(headers: Path) -> Path:
 
 
 def alias(name: str, core: Path, missing: Sequence[str]) -> Path:
-    """A library of this name whose functions are the stand-in's; those that are `missing` there answer: not supported."""
+    """A library of this name with the stand-in's functions; those that are `missing` there answer: not supported."""
     target = core.parent / key(missing) / name
     if not target.exists():
         target.parent.mkdir(exist_ok=True)
-        body = "".join(f'extern "C" __attribute__((visibility("default"))) int {f}() {{ return 15; }}\n' for f in missing)
+        body = "".join(
+            f'extern "C" __attribute__((visibility("default"))) int {f}() {{ return 15; }}\n' for f in missing
+        )
         link = ["-shared", *SHARED, f"-Wl,-soname,{name}", "-Wl,--no-as-needed", str(core)]
         source = target.parent / f"{name}.{os.getpid()}.cpp"
         source.write_text(body)

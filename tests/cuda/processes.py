@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 
-def run(*arguments: str, fails: bool = False, **settings: str) -> str:
-    """What ``python ARGUMENTS…`` prints on the stand-in; `settings` are environment variables, without those that are "".
-
-    It must succeed, or fail where that is expected.
-    """
-    environment = {name: value for name, value in {**os.environ, **settings}.items() if value or name not in settings}
+def run(*arguments: str, fails: bool = False, machine: Mapping[str, str] | None = None) -> str:
+    """What ``python ARGUMENTS…`` prints with these environment variables; it must succeed, or fail if `fails`."""
     done = subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *arguments],
+        env={**os.environ, **(machine or {})},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     said = done.stdout + done.stderr
     assert (done.returncode != 0) == fails, f"exit status {done.returncode}:\n{said[-4000:]}"

@@ -6,8 +6,8 @@ NVRTC, cuBLAS and cuBLASLt are looked for by name, and found because libraries o
 
     GEARSHIFT_CUDA_STAND_IN=1 PYTHONPATH=tests/cuda/site python -m gearshift train --backend cupy …
 
-STAND_IN_DEVICES, STAND_IN_DRIVER (as 12090), STAND_IN_BYTES and STAND_IN_PINNED change the machine, STAND_IN_HIDDEN has the
-names of libraries that it lacks, and STAND_IN_COUNTS names a file to which every process appends what it ran.
+STAND_IN_DEVICES, STAND_IN_DRIVER (as 12090), STAND_IN_BYTES and STAND_IN_PINNED change the machine, STAND_IN_HIDDEN has
+the names of libraries that it lacks, and STAND_IN_COUNTS names a file to which every process appends what it ran.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import os
 import platform
 import struct
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +121,9 @@ def _needed(module: str) -> set[str]:
     spec = importlib.util.find_spec(folder)
     assert spec and spec.submodule_search_locations
     (file,) = Path(spec.submodule_search_locations[0]).glob(f"{rest}.*.so")
-    return {s.name for s in symbols(file) if s.section == UNDEFINED and s.name.startswith(("cublas", "curand", "cufft"))}
+    return {
+        s.name for s in symbols(file) if s.section == UNDEFINED and s.name.startswith(("cublas", "curand", "cufft"))
+    }
 
 
 def _set_compiler(library: ctypes.CDLL, compile_kernel: Callable[[str, list[str]], tuple[int, str]]) -> None:
@@ -231,8 +234,27 @@ def counts() -> dict[str, int]:
     return {name: int(number) for name, _, number in lines}
 
 
+def summary(file: Path) -> str:
+    """What all processes ran that appended to a file, in one line."""
+    total: Counter[str] = Counter()
+    for line in file.read_text().splitlines():
+        total.update(json.loads(line))
+    launches = sum(number for name, number in total.items() if name.startswith(("kernel ", "cublasLtMatmul, ")))
+    kernels = sum(name.startswith("kernel ") for name in total)
+    calls = sum(number for name, number in total.items() if name.startswith(("cu", "nvrtc")) and "," not in name)
+    return (
+        f"{calls:,} calls of CUDA's libraries, {kernels} kernels and {launches:,} launches of kernels and products, "
+        f"{total['cudaGraphInstantiate']:,} graphs with {total['cudaGraphLaunch']:,} launches of {total['replayed']:,} "
+        f"nodes, {total['cudaMemcpyAsync']:,} copies, {total['nvrtcCompileProgram']:,} programs"
+    )
+
+
 def _append_counts() -> None:
     file = os.environ.get("STAND_IN_COUNTS")
     if file:
         with Path(file).open("a") as lines:
             lines.write(json.dumps(counts()) + "\n")
+
+
+if __name__ == "__main__":
+    print(summary(Path(sys.argv[1])))

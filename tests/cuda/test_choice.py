@@ -16,7 +16,11 @@ chosen = backends.get("auto")
 print(json.dumps([status.runs, status.reason, status.remedy, chosen.name, backends.registry.explain(chosen)]))
 """
 MACHINES: dict[str, tuple[dict[str, str], str, str]] = {
-    "no driver": ({"STAND_IN_DRIVER": "0", "STAND_IN_DEVICES": "0"}, "CuPy finds no NVIDIA driver", "install NVIDIA's driver"),
+    "no driver": (
+        {"STAND_IN_DRIVER": "0", "STAND_IN_DEVICES": "0"},
+        "CuPy finds no NVIDIA driver",
+        "install NVIDIA's driver",
+    ),
     "an old driver": (
         {"STAND_IN_DRIVER": "11080"},
         "NVIDIA's driver is too old: it supports CUDA 11.8, CuPy needs CUDA 12.9",
@@ -36,12 +40,12 @@ MACHINES: dict[str, tuple[dict[str, str], str, str]] = {
 }
 
 
-def asked(**settings: str) -> list[Any]:
-    return json.loads(run("-c", ASK, **settings).splitlines()[-1])
+def asked(settings: dict[str, str]) -> list[Any]:
+    return json.loads(run("-c", ASK, machine=settings).splitlines()[-1])
 
 
 def test_a_working_device_is_chosen() -> None:
-    runs, _, _, chosen, line = asked()
+    runs, _, _, chosen, line = asked({})
     assert runs and chosen == "cupy"
     assert line == "backend cupy on stand-in for an H100, compute capability 9.0"
 
@@ -49,17 +53,17 @@ def test_a_working_device_is_chosen() -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_device_that_cannot_be_used(machine: str) -> None:
     settings, reason, remedy = MACHINES[machine]
-    runs, said, help_, chosen, line = asked(**settings)
+    runs, said, help_, chosen, line = asked(settings)
     assert not runs and reason in said and remedy in help_
     assert chosen == "numba" and f"(no GPU: {said})" in line
 
 
 def test_the_command_line_says_why_in_one_line() -> None:
     arguments = ("-m", "gearshift", "train", "--backend", "cupy", "--set", "train.epochs=1")
-    said = run(*arguments, fails=True, STAND_IN_DRIVER="11080")
+    said = run(*arguments, fails=True, machine={"STAND_IN_DRIVER": "11080"})
     assert "driver is too old" in said and "Traceback" not in said
 
 
 def test_doctor_lists_the_device() -> None:
-    said = run("-m", "gearshift", "doctor", COLUMNS="200")
+    said = run("-m", "gearshift", "doctor", machine={"COLUMNS": "200"})
     assert "stand-in for an H100" in said and "nvmath-python" in said

@@ -39,7 +39,8 @@ class Runtime:
         (
             12080,
             13000,
-            "install a driver for CUDA 13 or later, or pip uninstall cupy-cuda13x, then pip install 'gearshift[cuda12]'",
+            "install a driver for CUDA 13 or later, or pip uninstall cupy-cuda13x, "
+            "then pip install 'gearshift[cuda12]'",
         ),
     ],
 )
@@ -53,11 +54,11 @@ def test_libraries_of_another_cuda_are_named(tmp_path: Path) -> None:
     library.parent.mkdir(parents=True)
     library.touch()
     path = f"{Path(__file__).with_name('site')}:{tmp_path}"
-    said = run("-c", ASK, PYTHONPATH=path, STAND_IN_HIDDEN="libcublas.so.12")
+    said = run("-c", ASK, machine={"PYTHONPATH": path, "STAND_IN_HIDDEN": "libcublas.so.12"})
     runs, reason, remedy = json.loads(said.splitlines()[-1])
     assert not runs and reason.startswith(f"libraries of CUDA 13 in {tmp_path / 'nvidia' / 'cu13'} are loaded instead")
     assert remedy.endswith("pip uninstall cupy-cuda12x, then pip install 'gearshift[cuda13]'")
-    runs, reason, _ = json.loads(run("-c", ASK, STAND_IN_HIDDEN="libcublas.so.12").splitlines()[-1])
+    runs, reason, _ = json.loads(run("-c", ASK, machine={"STAND_IN_HIDDEN": "libcublas.so.12"}).splitlines()[-1])
     assert not runs and reason.startswith("the GPU fails a test product or kernel: ImportError")
 
 
@@ -69,7 +70,7 @@ run = gs.Trainer(gs.Sequential(gs.Linear(4, 3)), gs.CrossEntropyLoss(), gs.Adam(
 print(run.fit(np.eye(4), np.array([0, 1, 2, 0]), epochs=5, batch_size=2, verbose=False)["loss"][-1])
 import sys; print([line.split()[-1] for line in open("/proc/self/maps") if "libcufft" in line or "libcurand" in line])
 """
-    assert run("-c", code, STAND_IN_HIDDEN="libcufft.so.11 libcurand.so.10").splitlines()[-1] == "[]"
+    assert run("-c", code, machine={"STAND_IN_HIDDEN": "libcufft.so.11 libcurand.so.10"}).splitlines()[-1] == "[]"
 
 
 def test_an_error_of_nvrtc_is_not_taken_for_memory() -> None:

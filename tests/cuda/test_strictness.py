@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,10 +100,15 @@ def test_copies_must_be_of_their_kind_and_inside_a_block(cp: Any) -> None:
 
 @pytest.mark.parametrize(
     ("grid", "block", "shared"),
-    [((1, 65536, 1), (1, 1, 1), 0), ((1, 1, 1), (1025, 1, 1), 0), ((1, 1, 1), (1, 1, 65), 0), ((1, 1, 1), (1, 1, 1), 1 << 16)],
+    [
+        ((1, 65536, 1), (1, 1, 1), 0),
+        ((1, 1, 1), (1025, 1, 1), 0),
+        ((1, 1, 1), (1, 1, 65), 0),
+        ((1, 1, 1), (1, 1, 1), 1 << 16),
+    ],
 )
 def test_launches_beyond_an_h100_are_refused(cp: Any, add: Any, grid: Any, block: Any, shared: int) -> None:
-    with pytest.raises(cp.cuda.driver.CUDADriverError, match="INVALID|Invalid"):
+    with pytest.raises(cp.cuda.driver.CUDADriverError, match=r"INVALID|Invalid"):
         add(grid, block, (cp.zeros(1, np.float32), np.float32(1)), shared_mem=shared)
 
 
@@ -187,7 +193,9 @@ def test_a_barrier_that_some_never_reach_is_an_error() -> None:
 
 def test_writes_beside_a_block_show_when_it_is_freed() -> None:
     """Blocks begin at multiples of 256 bytes, so the few bytes after one are mapped."""
-    code = "x = cp.zeros(60, 'f4'); get('add')((1,), (64,), (x, np.float32(1))); del x; print(status(lambda: cp.zeros(1)))"
+    code = (
+        "x = cp.zeros(60, 'f4'); get('add')((1,), (64,), (x, np.float32(1))); del x; print(status(lambda: cp.zeros(1)))"
+    )
     said = run("-c", START + code)
     assert "wrote beside the block of 240 bytes" in said
 

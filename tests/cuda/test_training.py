@@ -1,4 +1,4 @@
-"""Training on the real CuPy: losses near NumPy's in every precision, graphs and streams with equal bits, moves, limits."""
+"""Training on the real CuPy: losses near NumPy's in every precision, equal bits of graphs and streams, limits."""
 
 from __future__ import annotations
 

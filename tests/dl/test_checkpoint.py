@@ -127,7 +127,9 @@ def test_algorithms_of_products_have_words_of_64_bits(saved: Path, tmp_path: Pat
     """cuBLASLt's words may use every bit; those that no algorithm has are left out when the GPU is asked."""
     words = altered(saved, tmp_path / "words", lambda body: body["run"].update(choices={"a product": [2**64 - 1] * 8}))
     trainer().load(words)
-    refused(altered(saved, tmp_path / "more", lambda body: body["run"].update(choices={"": [2**64]})), trainer(), "65 bits")
+    refused(
+        altered(saved, tmp_path / "more", lambda body: body["run"].update(choices={"": [2**64]})), trainer(), "65 bits"
+    )
 
 
 def run_with(**values: Any) -> Edit:
