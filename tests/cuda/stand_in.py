@@ -4,6 +4,11 @@ The CUDA runtime is linked into CuPy's extension modules. As each is loaded, eve
 with a jump to the stand-in's; one that the stand-in does not have says its name and answers: not supported. The driver,
 NVRTC, cuBLAS and cuBLASLt are looked for by name, and found because libraries of these names are loaded already.
 
+What it does not see: races between threads and blocks, memory order, what an earlier block has left in shared memory,
+launch bounds, -ftz and rounding of the chip, lazy loading, and which arrays share a block of CuPy's pool, unless a test
+turns the pool off. It has one device and refuses what it does not know, as streams that join a capture. Thrust's sorts
+are NumPy's.
+
     GEARSHIFT_CUDA_STAND_IN=1 PYTHONPATH=tests/cuda/site python -m gearshift train --backend cupy …
 
 STAND_IN_DEVICES, STAND_IN_DRIVER (as 12090), STAND_IN_BYTES and STAND_IN_PINNED change the machine, STAND_IN_HIDDEN has

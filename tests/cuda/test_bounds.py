@@ -1,4 +1,4 @@
-"""Every array in a block of its own, between unmapped pages: kernels, products and copies touch their own arrays alone."""
+"""Every array in a block of its own, between unmapped pages: all work touches its own arrays alone."""
 
 from __future__ import annotations
 
