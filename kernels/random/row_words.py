@@ -38,4 +38,4 @@ def launch(out: Any, *, low: int, high: int, stream: int, epoch: int) -> Launch:
     return over_items(pairs(out), out, out.size, low, high, stream, epoch)
 
 
-ROW_WORDS = Operation("row_words", reference, loop, pairs, cuda=Cuda("row_words.cu", "row_words", launch))
+ROW_WORDS = Operation("row_words", reference, loop, pairs, cuda=Cuda("row_words.cu", "row_words", launch, types={}))

@@ -73,6 +73,30 @@ import sys; print([line.split()[-1] for line in open("/proc/self/maps") if "libc
     assert run("-c", code, machine={"STAND_IN_HIDDEN": "libcufft.so.11 libcurand.so.10"}).splitlines()[-1] == "[]"
 
 
+def test_without_nvmath_python_products_are_cupys_and_a_warning_says_so() -> None:
+    code = """
+import sys, warnings
+sys.modules["nvmath"] = None
+import numpy as np, gearshift as gs
+x = np.random.default_rng(0).integers(0, 5, (30, 5))
+def losses(backend, dtype):
+    layers = [gs.Embedding(5, 6, length=5), gs.TransformerBlock(6, 2), gs.Linear(6, 5)]
+    model = gs.Sequential(*layers, dtype=dtype)
+    run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(lr=0.1), backend=backend, seed=1)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run.fit(x, (x + 1) % 5, epochs=3, batch_size=8, verbose=False)
+    return list(run.history["loss"]), [str(warning.message) for warning in said]
+for dtype, bound in ("float32", 1e-4), ("float64", 1e-9):
+    (mine, said), (theirs, _) = losses("cupy", dtype), losses("numpy", dtype)
+    assert max(abs(a - b) / b for a, b in zip(mine, theirs)) < bound, (mine, theirs)
+    print(set(said))  # one for each size of batch
+"""
+    said = run("-c", code)
+    assert said.count("steps are launched call by call, not as a graph: products use cupy.matmul") == 2
+    assert "pip install nvmath-python" in said
+
+
 def test_an_error_of_nvrtc_is_not_taken_for_memory() -> None:
     nvrtc = importlib.import_module("cupy_backends.cuda.libs.nvrtc")
     cupy = importlib.import_module("cupy")

@@ -92,6 +92,7 @@ struct Opened {
     ~Opened() { close_memory(); }
 };
 
+cudaError_t returned(cudaError_t error);  // what a function of the runtime returns: that of a lost device comes first
 void say(const char* format, ...);  // why a call was refused, on stderr
 double now();
 

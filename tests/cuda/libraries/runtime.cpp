@@ -10,14 +10,11 @@ using namespace stand_in;
 
 static thread_local cudaError_t last_error = cudaSuccess;
 
-namespace stand_in {
-// What a call returns: the error of a lost device is everybody's.
-cudaError_t returned(cudaError_t error) {
+cudaError_t stand_in::returned(cudaError_t error) {
     if (device().lost != cudaSuccess) error = device().lost;
     if (error != cudaSuccess) last_error = error;
     return error;
 }
-}  // namespace stand_in
 
 struct Named {
     cudaError_t number;

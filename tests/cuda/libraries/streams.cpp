@@ -2,10 +2,6 @@
 #include "device.hpp"
 using namespace stand_in;
 
-namespace stand_in {
-cudaError_t returned(cudaError_t error);
-}
-
 // A capturing stream cannot be waited for; who tries breaks the capture.
 static bool breaks(Stream* stream) {
     if (stream->capture) stream->capture->broken = true;
