@@ -56,6 +56,12 @@ def command() -> list[str]:
     return found
 
 
+def outside(**more: str) -> dict[str, str]:
+    """The environment of a process without stand-ins: a compiler in Python would else start compilers without end."""
+    hidden = ("GEARSHIFT_CUDA_STAND_IN", "PYTHONPATH")
+    return {**{name: value for name, value in os.environ.items() if name not in hidden}, **more}
+
+
 def start(target: Path, arguments: Sequence[str], text: str = "") -> subprocess.Popen[str]:
     """A compiler that writes beside `target`; `finished` moves the result there."""
     fresh = target.with_suffix(f".{os.getpid()}{target.suffix}")
@@ -64,7 +70,7 @@ def start(target: Path, arguments: Sequence[str], text: str = "") -> subprocess.
         source = target.with_suffix(f".{os.getpid()}.cpp")
         source.write_text(text)
         call.append(str(source))
-    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(call, env=outside(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def finished(compiling: subprocess.Popen[str], target: Path) -> str:
@@ -156,11 +162,10 @@ if nvrtc.load() is not None:
 
 def refusal(source: str, options: Sequence[str]) -> str:
     """What NVRTC says against a text, in a process without stand-ins; empty where it accepts it or is not installed."""
-    given = {name: value for name, value in os.environ.items() if not name.startswith("GEARSHIFT_CUDA_STAND_IN")}
     done = subprocess.run(
         [sys.executable, "-c", NVRTC],
         input=json.dumps([source, list(options)]),
-        env={**given, "PYTHONPATH": str(BESIDE)},
+        env=outside(PYTHONPATH=str(BESIDE)),
         capture_output=True,
         text=True,
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from typing import Any
 
+import host_compiler
 import numpy as np
 import pytest
+import stand_in
 from processes import run
 
 KERNELS = r"""
@@ -255,3 +258,9 @@ def test_cublaslt_checks_alignment_and_range(cp: Any) -> None:
         plan.arguments = right
     plan()
     assert cp.asnumpy(arrays[2]).tolist() == [[4] * 4] * 4
+
+
+def test_compilers_run_without_the_stand_in() -> None:
+    """One that is written in Python would boot it, and so start compilers without end."""
+    assert os.environ[stand_in.VARIABLE] and "PYTHONPATH" in os.environ
+    assert {stand_in.VARIABLE, "PYTHONPATH"}.isdisjoint(host_compiler.outside())
