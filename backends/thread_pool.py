@@ -55,7 +55,7 @@ def share(count: int, thread: int, threads: int, grain: int) -> tuple[int, int]:
     return min(count, thread * grains // threads * grain), min(count, (thread + 1) * grains // threads * grain)
 
 
-class Team:
+class ThreadPool:
     """A pool of `threads` threads, including the calling one; the others sleep between calls of `run`.
 
     If another thread pool or process occupies the cores, threads at a barrier wait for each other for whole scheduler
@@ -157,10 +157,10 @@ class _Helper:
 
 
 @cache
-def team() -> Team:
+def thread_pool() -> ThreadPool:
     """The process's thread pool: one thread per core, or GEARSHIFT_THREADS threads if that is fewer."""
-    return Team(host.threads())
+    return ThreadPool(host.threads())
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=team.cache_clear)
+    os.register_at_fork(after_in_child=thread_pool.cache_clear)

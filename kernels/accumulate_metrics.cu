@@ -2,7 +2,7 @@
 #include "block.cuh"
 #include "counters.cuh"
 
-extern "C" __global__ void tally(
+extern "C" __global__ void accumulate_metrics(
     const REAL* scores, long long* counters, double* totals, long long rows, long long columns) {
     if (blockIdx.x > 0) return;
     for (long long column = 0; column < columns; ++column) {

@@ -45,5 +45,9 @@ def launch(scores: Any, counters: Any, totals: Any) -> Launch:
 
 
 TALLY = Operation(
-    "tally", reference, loop, cuda=Cuda("accumulate_metrics.cu", "tally", launch), flops=lambda scores, *_: scores.size
+    "accumulate_metrics",
+    reference,
+    loop,
+    cuda=Cuda("accumulate_metrics.cu", "accumulate_metrics", launch),
+    flops=lambda scores, *_: scores.size,
 )

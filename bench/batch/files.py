@@ -51,8 +51,8 @@ def read(path: Path) -> Document:
         return Document.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is no file of `gearshift bench`: {where}: {first['msg']}") from None
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path} is no file of `gearshift bench`: {place}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no file of `gearshift bench` (format {FORMAT}): {error}") from None
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FORMAT = 1
-SLACK = 1.05  # a share beyond it is a fault of the ceiling
+SLACK = 1.05  # a share beyond it means that a peak rate is wrong
 
 Bound = Literal["compute", "memory", "launch"]
 BOUNDS: tuple[Bound, ...] = ("compute", "memory", "launch")
@@ -24,7 +24,7 @@ Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 Seconds = Annotated[float, Field(ge=1e-12, le=1e12)]
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Rows = Annotated[int, Field(ge=1, lt=2**31)]
-YARDSTICK = ("calls", "arithmetic", "memory")
+REFERENCE_KINDS = ("calls", "arithmetic", "memory")
 ENOUGH = 3  # undisturbed rounds that a comparison needs
 
 
@@ -34,7 +34,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class Floor(Record):
+class TimeBound(Record):
     """One operation of a step, and the least time that it can take."""
 
     operation: str
@@ -42,27 +42,29 @@ class Floor(Record):
     phase: str
     flops: Count
     bytes: Count  # read and written at the least
-    compute: Number  # seconds, by each of the three ceilings
+    compute: Number  # seconds, by each of the three peak rates
     memory: Number
     launch: Number
     seconds: Number | None = None  # that it took inside a step; None if a step is one compiled loop
 
     @property
     def least(self) -> float:
-        """Seconds by the ceiling that holds it back most."""
+        """Seconds by the peak rate that holds it back most."""
         return max(self.compute, self.memory, self.launch)
 
     @property
     def bound(self) -> Bound:
-        """That ceiling."""
+        """That peak rate."""
         return max(BOUNDS, key=lambda name: getattr(self, name))
 
 
-class Witness(Record):
+class Disturbance(Record):
     """What else the machine did during a round."""
 
     waited: Number = 0.0  # time in which threads had no processor, those of all added up, by the round's
-    calls: Number = 0.0  # seconds of the yardstick's kinds, the greater of before and after; 0 if it was not timed
+    calls: Number = (
+        0.0  # seconds of each kind of reference work, the greater of before and after; 0 if it was not timed
+    )
     arithmetic: Number = 0.0
     memory: Number = 0.0
 
@@ -73,26 +75,26 @@ class Point(Record):
     backend: str
     batch: Rows
     rounds: list[Seconds] = []  # seconds per step, in each round
-    witnesses: list[Witness] = []  # of each round; empty in files of before there were any
+    disturbances: list[Disturbance] = []  # of each round; empty in files of before there were any
     disturbed: list[bool] = []  # which rounds do not count
     epochs: list[Seconds] = []  # seconds of whole epochs; empty beyond the data's rows, or beyond the time there was
-    floors: list[Floor] = []
+    time_bounds: list[TimeBound] = []
     memory_bytes: Count = 0  # activations and workspace
 
     @model_validator(mode="after")
     def _aligned(self) -> Self:
-        """Of rounds that nobody witnessed nothing is known; they count."""
-        missing = len(self.rounds) - len(self.witnesses)
-        self.witnesses = [Witness()] * missing + self.witnesses
+        """Rounds without a record of disturbances count as undisturbed."""
+        missing = len(self.rounds) - len(self.disturbances)
+        self.disturbances = [Disturbance()] * missing + self.disturbances
         self.disturbed = [False] * (len(self.rounds) - len(self.disturbed)) + self.disturbed
-        if not len(self.rounds) == len(self.witnesses) == len(self.disturbed):
-            raise ValueError("there are more witnesses than rounds")
+        if not len(self.rounds) == len(self.disturbances) == len(self.disturbed):
+            raise ValueError("there are more disturbances than rounds")
         return self
 
-    def add(self, seconds: float, witness: Witness) -> None:
+    def add(self, seconds: float, disturbance: Disturbance) -> None:
         """Another round."""
         self.rounds.append(seconds)
-        self.witnesses.append(witness)
+        self.disturbances.append(disturbance)
         self.disturbed.append(False)
 
     @property
@@ -127,24 +129,27 @@ class Point(Record):
 
     @property
     def attainable_seconds(self) -> float:
-        """The sum of the operations' floors."""
-        return sum(floor.least for floor in self.floors)
+        """The sum of the operations' time bounds."""
+        return sum(time_bound.least for time_bound in self.time_bounds)
 
     @property
     def bound_seconds(self) -> dict[Bound, float]:
         """Its parts by what holds the operations back."""
-        return {name: sum(floor.least for floor in self.floors if floor.bound == name) for name in BOUNDS}
+        return {
+            name: sum(time_bound.least for time_bound in self.time_bounds if time_bound.bound == name)
+            for name in BOUNDS
+        }
 
     @property
     def bound(self) -> Bound | None:
-        """The class with the most of the attainable time; None if no floors were measured."""
+        """The class with the most of the attainable time; None if no time bounds were measured."""
         parts = self.bound_seconds
-        return max(BOUNDS, key=lambda name: parts[name]) if self.floors else None
+        return max(BOUNDS, key=lambda name: parts[name]) if self.time_bounds else None
 
     @property
     def share(self) -> float | None:
         """Attainable time by the step's."""
-        return self.attainable_seconds / self.step_seconds if self.floors else None
+        return self.attainable_seconds / self.step_seconds if self.time_bounds else None
 
     @property
     def fault(self) -> str:
@@ -173,7 +178,7 @@ class Streams(Record):
     update: Number  # in place: every byte counts twice
 
 
-class Ceilings(Record):
+class PeakRates(Record):
     """What the device does at best, measured in the same process on the same call path."""
 
     products: list[Rate] = []
@@ -182,14 +187,14 @@ class Ceilings(Record):
     arithmetic: dict[str, Number] = {}  # FLOP/s of compiled updates on data in the first-level cache, by operation
 
 
-class Where(Record):
+class BackendRecord(Record):
     """A backend, and how far its sweep went."""
 
     name: str
     device: str = ""
     threads: dict[str, Count] = {}
-    loop: Literal["list", "chain"] = "list"  # operation by operation, or one compiled loop
-    ceilings: Ceilings = Ceilings()
+    loop: Literal["graph", "fused_mlp"] = "graph"  # operation by operation, or one compiled loop
+    peak_rates: PeakRates = PeakRates()
     limit: str = ""  # what ended the sweep before the last batch size
 
 
@@ -261,7 +266,7 @@ class Proof(Record):
     batch: Rows
     bound: Bound | None  # of the step as it was
     change: str
-    low: Number  # predicted by the ceilings of both: where what is lost beyond them stays, and where it changes alike
+    low: Number  # predicted by the peak rates of both: where what is lost beyond them stays, and where it changes alike
     high: Number
     measured: Number
     fault: str = ""  # why the prediction means nothing
@@ -294,7 +299,7 @@ class Document(Record):
     configuration: dict[str, Any] = {}
     asked: list[Rows] = []  # batch sizes
     spent_seconds: Number = 0.0
-    backends: list[Where] = []
+    backends: list[BackendRecord] = []
     benchmarks: list[Point] = []
     noise: Noise | None = None
     noise_absent: str = ""  # why there is none
@@ -308,9 +313,9 @@ class Document(Record):
         found = [point for point in self.benchmarks if point.backend == backend and point.rounds]
         return sorted(found, key=lambda point: point.batch)
 
-    def where(self, backend: str) -> Where:
+    def backend(self, name: str) -> BackendRecord:
         """A backend's record."""
-        return next(one for one in self.backends if one.name == backend)
+        return next(one for one in self.backends if one.name == name)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float]:

@@ -23,7 +23,7 @@ def steps_picture(path: Path, points: Mapping[str, Mapping[str, Mapping[int, flo
     for panel, (network, lines) in zip(panels, points.items(), strict=True):
         for name, times in lines.items():
             micro = [1e6 * seconds for seconds in times.values()]
-            line = "--" if name.startswith("floor") else "-"
+            line = "--" if name.startswith("time bound") else "-"
             panel.loglog(list(times), micro, line, marker="o", color=f"C{kinds.index(name)}", label=name)
         sizes = sorted({rows for times in lines.values() for rows in times})
         panel.set(title=network, xlabel="batch size")

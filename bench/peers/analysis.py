@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .contender import ENTRIES, OURS, YARDSTICK
+from .contender import ENTRIES, OURS, REFERENCE
 from .results import PeersPoint, quartiles
 
 TIE = 0.05  # ratios this near to 1 are ties
@@ -78,16 +78,16 @@ def spread(point: PeersPoint) -> float:
     return max(disagreement(losses).values(), default=0.0) if losses else 0.0
 
 
-def rivals(point: PeersPoint) -> list[str]:
+def others(point: PeersPoint) -> list[str]:
     """The contenders that count at a point, without Gearshift's and the reference workload."""
     return [
-        name for name, result in point.results.items() if result.counts and name != YARDSTICK and not ENTRIES[name].ours
+        name for name, result in point.results.items() if result.counts and name != REFERENCE and not ENTRIES[name].ours
     ]
 
 
-def best_rival(point: PeersPoint) -> str | None:
+def fastest_other(point: PeersPoint) -> str | None:
     """The fastest contender of another library; None if there is none."""
-    return min(rivals(point), key=lambda name: point.results[name].median, default=None)
+    return min(others(point), key=lambda name: point.results[name].median, default=None)
 
 
 def ratio(point: PeersPoint, other: str | None, ours: str = OURS) -> Ratio | None:
@@ -101,22 +101,22 @@ def ratio(point: PeersPoint, other: str | None, ours: str = OURS) -> Ratio | Non
 
 def against_best(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
     """Our ratio to the fastest other contender, at each point that has both."""
-    found = (ratio(point, best_rival(point), ours) for point in points)
+    found = (ratio(point, fastest_other(point), ours) for point in points)
     return [one for one in found if one is not None]
 
 
-def against_yardstick(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
-    """Our ratio to the reference workload, at each point that has both; step / yardstick is 1 / value."""
-    found = (ratio(point, YARDSTICK, ours) for point in points)
+def against_reference(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
+    """Our ratio to the reference workload, at each point that has both; step / reference is 1 / value."""
+    found = (ratio(point, REFERENCE, ours) for point in points)
     return [one for one in found if one is not None]
 
 
-def yardstick_beaten(point: PeersPoint) -> list[str]:
+def faster_than_reference(point: PeersPoint) -> list[str]:
     """The contenders that need less time than the reference workload."""
-    bare = point.results.get(YARDSTICK)
+    bare = point.results.get(REFERENCE)
     if bare is None or not bare.counts:
         return []
-    return [name for name in rivals(point) if point.results[name].median < bare.median]
+    return [name for name in others(point) if point.results[name].median < bare.median]
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -148,7 +148,7 @@ def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> Summa
 
 
 def step_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[SummaryLine]:
-    """Our ratio to the fastest other contender over batch ranges and networks, and step / yardstick."""
+    """Our ratio to the fastest other contender over batch ranges and networks, and step / reference."""
     best = against_best(points, ours)
     small = [one for one in best if one.point.batch <= SMALL]
     networks = dict.fromkeys(one.point.network for one in best)
@@ -158,7 +158,7 @@ def step_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[Summary
         lines.append(line(f"fastest other, {network}", here))
         few = [one for one in here if one.point.batch <= SMALL]
         lines.append(line(f"fastest other, {network}, batch ≤ {SMALL}", few))
-    lines.append(line("step / yardstick", against_yardstick(points, ours), inverse=True))
+    lines.append(line("step / reference", against_reference(points, ours), inverse=True))
     return [one for one in lines if one is not None]
 
 
@@ -166,6 +166,6 @@ def epoch_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[Summar
     """Our ratio to each other contender over all networks."""
     lines = []
     for name in ENTRIES:
-        ratios = [ratio(point, name, ours) for point in points if name in rivals(point)]
+        ratios = [ratio(point, name, ours) for point in points if name in others(point)]
         lines.append(line(f"{name}, epochs", [one for one in ratios if one is not None]))
     return [one for one in lines if one is not None]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...backends.errors import ConfigurationError
 from . import networks
-from .contender import ENTRIES, YARDSTICK
+from .contender import ENTRIES, REFERENCE
 from .results import Measurement, write
 
 MEASURES = ("step", "epoch", "both")
@@ -24,7 +24,7 @@ class PeersRequest:
     ----------
     steps : networks and batch sizes.
     epochs : networks.
-    contenders : names, including the reference workload `yardstick`.
+    contenders : names, including the reference workload `reference`.
     rounds : for each measure.
     """
 
@@ -55,7 +55,7 @@ def request(
         raise ConfigurationError(f"--rounds is {rounds}; expected at least 1")
     wanted = [networks.parse(name).name for name in items("--networks", names)] if names else None
     batches = [batch_size(text) for text in items("--batch-sizes", batch_sizes)] if batch_sizes else None
-    chosen = items("--contenders", contenders) if contenders else [name for name in ENTRIES if name != YARDSTICK]
+    chosen = items("--contenders", contenders) if contenders else [name for name in ENTRIES if name != REFERENCE]
     unknown = [name for name in chosen if name not in ENTRIES]
     if unknown:
         raise ConfigurationError(f"contender {unknown[0]!r} is not known; expected one of: {', '.join(ENTRIES)}")
@@ -65,7 +65,7 @@ def request(
     return PeersRequest(
         [(name, batch) for name in step_networks for batch in sizes] if measure != "epoch" else [],
         list(epoch_networks) if measure != "step" else [],
-        [name for name in ENTRIES if name in chosen or name == YARDSTICK],
+        [name for name in ENTRIES if name in chosen or name == REFERENCE],
         {name: rounds or (QUICK_ROUNDS if quick else default) for name, default in ROUNDS.items()},
     )
 

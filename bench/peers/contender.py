@@ -83,7 +83,7 @@ class Entry:
 
 
 TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
-YARDSTICK = "yardstick"
+REFERENCE = "reference"
 OURS = "numba"
 ENTRIES: dict[str, Entry] = {
     "numba": Entry("gearshift_contender", ("numba",), "numba", ours=True),
@@ -96,5 +96,5 @@ ENTRIES: dict[str, Entry] = {
     "jax": Entry("jax_contender", ("step",), "jax", "pip install jax"),
     "jax scan": Entry("jax_contender", ("scan",), "jax", "pip install jax"),
     "scikit-learn": Entry("sklearn_contender", (), "sklearn", "pip install scikit-learn"),
-    YARDSTICK: Entry("yardstick", (), "numba", measures=("step",)),
+    REFERENCE: Entry("reference", (), "numba", measures=("step",)),
 }

@@ -16,7 +16,7 @@ from .results import Measurement, PeersPoint, Result
 
 PACKAGES = ("gearshift", "numpy", "numba", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 
-Tell = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 """Progress callback."""
 
 
@@ -46,7 +46,7 @@ def machine() -> dict[str, Any]:
 class Crew:
     """The contenders' processes and their rounds. A context manager that ends the processes."""
 
-    def __init__(self, names: Sequence[str], rounds: dict[str, int], tell: Tell) -> None:
+    def __init__(self, names: Sequence[str], rounds: dict[str, int], tell: ProgressCallback) -> None:
         self.rounds, self.tell = rounds, tell
         self.measurement = Measurement(machine(), absent(names))
         self.processes = {name: Process(name) for name in names if name not in self.measurement.absent}

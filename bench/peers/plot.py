@@ -82,7 +82,7 @@ def by_network(points: Sequence[PeersPoint]) -> dict[str, list[PeersPoint]]:
 def relative_speeds(points: Sequence[PeersPoint]) -> list[float]:
     """Every other contender's speed at these points, divided by Gearshift's."""
     return [
-        1 / one.value for point in points for name in analysis.rivals(point) if (one := analysis.ratio(point, name))
+        1 / one.value for point in points for name in analysis.others(point) if (one := analysis.ratio(point, name))
     ]
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import analysis
-from .contender import ENTRIES, OURS, YARDSTICK
+from .contender import ENTRIES, OURS, REFERENCE
 from .results import Measurement, PeersPoint, Result
 
 STYLES = {"faster": "green", "tie": "yellow", "slower": "red"}
@@ -29,8 +29,8 @@ def render(measurement: Measurement) -> RenderableType:
     if steps:
         parts += [Text(), step_table(steps)]
         note = (
-            "µs per step, median (middle half). *: faster than the yardstick, a reference workload. × fastest other: "
-            f"its time divided by {OURS}'s; ÷ yardstick: {OURS}'s time divided by the yardstick's; losses agree: the "
+            "µs per step, median (middle half). *: faster than the reference workload. × fastest other: "
+            f"its time divided by {OURS}'s; ÷ reference: {OURS}'s time divided by the reference workload's; losses agree: the "
             "largest relative difference"
         )
         parts.append(Text(note, style="dim"))
@@ -56,15 +56,15 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
     for title in (*names, "× fastest\nother", "÷ yard-\nstick", "losses\nagree"):
         table.add_column(title, justify="right")
     for place, point in enumerate(points):
-        quicker = analysis.yardstick_beaten(point)
+        quicker = analysis.faster_than_reference(point)
         cells = [microseconds(point.results.get(name), mark=name in quicker) for name in names]
-        bare = analysis.ratio(point, YARDSTICK)
+        bare = analysis.ratio(point, REFERENCE)
         last = place + 1 == len(points) or points[place + 1].network != point.network
         table.add_row(
             point.network.replace(" ", "\n"),
             str(point.batch),
             *cells,
-            verdict(analysis.ratio(point, analysis.best_rival(point))),
+            verdict(analysis.ratio(point, analysis.fastest_other(point))),
             f"{1 / bare.value:.2f}" if bare else "",
             f"{analysis.spread(point):.0e}",
             end_section=last,
@@ -93,7 +93,7 @@ def epoch_table(points: Sequence[PeersPoint]) -> Table:
 
 def summary_table(measurement: Measurement) -> Table:
     """Geometric means of ratios, and the worst cases."""
-    table = Table(title=f"Times divided by {OURS}'s (and step / yardstick)", title_justify="left")
+    table = Table(title=f"Times divided by {OURS}'s (and step / reference)", title_justify="left")
     table.add_column("against")
     for title in ("geometric mean", "points", "worst"):
         table.add_column(title, justify="right")

@@ -15,7 +15,7 @@ The file holds one object:
   equal weights on equal batches; of an epoch one, that of the data set's first rows after all rounds), and ``fault``
   (why it does not count; empty if it does).
 
-The contender ``yardstick`` is the reference workload: only the matrix products and memory passes of a step.
+The contender ``reference`` is the reference workload: only the matrix products and memory passes of a step.
 """
 
 from __future__ import annotations

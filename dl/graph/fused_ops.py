@@ -84,7 +84,7 @@ class _Joining:
         if place is None or bias.attributes["activation"] != RELU or self.graph.activations != self.graph.dtype:
             return None
         forward = self.nodes[place]
-        mask = Value(f"mask {y.name}", (mask_bytes(y.shape[0]),), "uint8", "batch", y.each)
+        mask = Value(f"mask {y.name}", (mask_bytes(y.shape[0]),), "uint8", "batch", y.rows_per_example)
         self.nodes[place] = replace(forward, outputs=(*forward.outputs, mask))
         inputs = (*product.inputs, y, mask)
         return replace(

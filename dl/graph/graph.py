@@ -48,7 +48,7 @@ class Value:
     dtype : NumPy's name of the dtype.
     kind : ``"batch"`` values have the batch's rows as first dimension; ``"fixed"`` ones have `shape` alone.
         Both belong to the plan. ``"parameter"`` values lie in the arena, ``"shared"`` ones belong to the run.
-    each : rows per example of a ``"batch"`` value; a sequence has one row per token.
+    rows_per_example : rows per example of a ``"batch"`` value; a sequence has one row per token.
     mask : for sequences with padding, the value (rows, each) that is 1 for tokens and 0 for padding.
     """
 
@@ -56,13 +56,13 @@ class Value:
     shape: tuple[int, ...]
     dtype: str
     kind: Kind
-    each: int = 1
+    rows_per_example: int = 1
     mask: Value | None = None
 
     @property
     def example_shape(self) -> tuple[int, ...]:
         """The shape of one example; if it has several rows, they are the first dimension."""
-        return self.shape if self.each == 1 else (self.each, *self.shape)
+        return self.shape if self.rows_per_example == 1 else (self.rows_per_example, *self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Graph:
     phase: str = "forward"
     categories: dict[Value, int] = field(default_factory=dict)
     _layer: str = ""
-    _each: int = 1
+    _rows_per_example: int = 1
     _mask: Value | None = None
     _by_parameter: dict[int, Value] = field(default_factory=dict)
     _rounded: dict[Value, Value] = field(default_factory=dict)
@@ -130,13 +130,13 @@ class Graph:
         shape: tuple[int, ...],
         dtype: str | None = None,
         name: str = "",
-        each: int | None = None,
+        rows_per_example: int | None = None,
         mask: Value | None = None,
     ) -> Value:
-        """A new batch value with `each` rows per example; inside a layer, the default is that of the layer's input."""
-        if each is None:
-            each, mask = self._each, self._mask
-        return Value(name or self._layer, shape, dtype or self.activations, "batch", each, mask)
+        """A new batch value with `rows_per_example` rows per example; inside a layer, the default is that of the layer's input."""
+        if rows_per_example is None:
+            rows_per_example, mask = self._rows_per_example, self._mask
+        return Value(name or self._layer, shape, dtype or self.activations, "batch", rows_per_example, mask)
 
     def fixed(self, shape: tuple[int, ...], dtype: str) -> Value:
         """A new scratch value of the plan whose shape does not depend on the batch."""
@@ -164,7 +164,7 @@ class Graph:
         if value.kind == "parameter":
             return Value(f"d {value.name}", value.shape, self.dtype, "fixed")
         kind = "batch" if value.kind == "batch" else "fixed"
-        return Value(f"d {value.name}", value.shape, value.dtype, kind, value.each)
+        return Value(f"d {value.name}", value.shape, value.dtype, kind, value.rows_per_example)
 
     def apply(
         self, operation: Operation, inputs: tuple[Value, ...], outputs: tuple[Value, ...], **attributes: Attribute
@@ -187,26 +187,26 @@ class Graph:
 
     def lower(self, layer: Lowers, x: Value, name: str = "") -> Value:
         """Appends a layer's operations and returns its output; `name` is used in messages."""
-        outer, before = self._layer, (self._each, self._mask)
+        outer, before = self._layer, (self._rows_per_example, self._mask)
         self._layer = f"{outer}.{name}" if outer and name else outer or name
         given: Any = x
         if not layer.reads_data:
             given = self.rounded(x) if isinstance(x, Value) else tuple(map(self.rounded, x))
         first = x if isinstance(x, Value) else x[0]  # a layer with several inputs gets a tuple
-        self._each, self._mask = first.each, first.mask
+        self._rows_per_example, self._mask = first.rows_per_example, first.mask
         try:
             return layer.lower(self, given)
         except ShapeError as error:
             raise error if "layer " in str(error) else ShapeError(f"layer {self._layer or '0'}: {error}") from None
         finally:
-            self._layer, (self._each, self._mask) = outer, before
+            self._layer, (self._rows_per_example, self._mask) = outer, before
 
     def rounded(self, x: Value) -> Value:
         """x in the dtype of activations; x itself if it has that dtype."""
         if self.activations in (x.dtype, self.dtype):
             return x
         if x not in self._rounded:
-            self._rounded[x] = self.batch(x.shape, each=x.each, mask=x.mask)
+            self._rounded[x] = self.batch(x.shape, rows_per_example=x.rows_per_example, mask=x.mask)
             self.apply(CONVERT, (x,), (self._rounded[x],))
         return self._rounded[x]
 

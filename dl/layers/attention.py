@@ -48,15 +48,15 @@ class MultiHeadAttention(Layer):
     def lower(self, graph: Graph, x: Value) -> Value:
         if x.shape != (self.features,):
             raise ShapeError(f"MultiHeadAttention expects {self.features} features, but gets rows of shape {x.shape}")
-        length, width = x.each, self.features // self.heads
+        length, width = x.rows_per_example, self.features // self.heads
 
         def head(layer: Linear, name: str) -> Value:
-            heads = graph.batch((length, width), each=self.heads)
+            heads = graph.batch((length, width), rows_per_example=self.heads)
             graph.apply(SPLIT_HEADS, (graph.lower(layer, x, name),), (heads,))
             return heads
 
         q, k, v = head(self.query, "query"), head(self.key, "key"), head(self.value, "value")
-        scores, p = (graph.batch((length, length), each=self.heads) for _ in range(2))
+        scores, p = (graph.batch((length, length), rows_per_example=self.heads) for _ in range(2))
         graph.apply(MATMUL, (q, k), (scores,), transpose_a=0, transpose_b=1)
         seen = {"scale": 1 / math.sqrt(width), "causal": int(self.causal)}
         if x.mask is None:
@@ -64,7 +64,7 @@ class MultiHeadAttention(Layer):
         else:
             graph.apply(MASKED_SOFTMAX, (scores, x.mask), (p,), **seen)
         p = graph.lower(self.weights, p, "weights")
-        taken, joined = graph.batch((length, width), each=self.heads), graph.batch(x.shape)
+        taken, joined = graph.batch((length, width), rows_per_example=self.heads), graph.batch(x.shape)
         graph.apply(MATMUL, (p, v), (taken,), transpose_a=0, transpose_b=0)
         graph.apply(MERGE_HEADS, (taken,), (joined,))
         return graph.lower(self.output, joined, "output")

@@ -58,7 +58,7 @@ class Embedding(Layer):
         return self.length
 
     def lower(self, graph: Graph, x: Value) -> Value:
-        if len(x.shape) != 1 or x.each != 1:
+        if len(x.shape) != 1 or x.rows_per_example != 1:
             raise ShapeError(f"Embedding expects a row of tokens an example, but gets {x.example_shape}")
         (tokens,) = x.shape
         if self.length is not None and tokens > self.length:
@@ -68,11 +68,11 @@ class Embedding(Layer):
         if self.padding is not None:
             mask = graph.batch((tokens,), graph.dtype)
             graph.apply(PADDING, (x,), (mask,), padding=self.padding)
-        y = graph.batch((self.embedding_dim,), each=tokens, mask=mask)
+        y = graph.batch((self.embedding_dim,), rows_per_example=tokens, mask=mask)
         graph.apply(EMBEDDING, (x, graph.parameter(self.weight, graph.activations)), (y,))
         if self.position is None:
             return y
-        placed = graph.batch(y.shape, each=tokens, mask=mask)
+        placed = graph.batch(y.shape, rows_per_example=tokens, mask=mask)
         position = graph.parameter(self.position, graph.activations)
         graph.apply(POSITIONS, (y, position), (placed,), length=tokens)
         return placed

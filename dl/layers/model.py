@@ -47,8 +47,11 @@ class Concatenate(Layer):
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
-        if a.each != b.each:
-            raise ShapeError(f"Concatenate expects inputs with equal rows per example, but gets {a.each} and {b.each}")
+        if a.rows_per_example != b.rows_per_example:
+            raise ShapeError(
+                f"Concatenate expects inputs with equal rows per example, but gets {a.rows_per_example} "
+                f"and {b.rows_per_example}"
+            )
         y = graph.batch((a.shape[0] + b.shape[0],))
         graph.apply(JOIN, (a, b), (y,))
         return y

@@ -18,11 +18,11 @@ class Pooling(Layer, named=False):
     _operation: ClassVar[Operation]
 
     def lower(self, graph: Graph, x: Value) -> Value:
-        y, mask = graph.batch(x.shape, each=1), x.mask
-        if len(x.shape) != 1 or (x.each == 1 and mask is None):
+        y, mask = graph.batch(x.shape, rows_per_example=1), x.mask
+        if len(x.shape) != 1 or (x.rows_per_example == 1 and mask is None):
             raise ShapeError(f"{type(self).__name__} expects sequences of tokens, but gets rows of {x.example_shape}")
         if mask is None:
-            mask = graph.batch((x.each,), graph.dtype, each=1)
+            mask = graph.batch((x.rows_per_example,), graph.dtype, rows_per_example=1)
             graph.apply(ONES, (), (mask,))
         graph.apply(self._operation, (x, mask), (y,))
         return y

@@ -62,14 +62,14 @@ class Loss(Registered):
         ConfigurationError
             There are sample weights, and the model has several output rows per example.
         """
-        if weight is not None and prediction.each != weight.each:
+        if weight is not None and prediction.rows_per_example != weight.rows_per_example:
             raise ConfigurationError(
                 f"{type(self).__name__}: sample weights need one output row per example, but the model's outputs are "
                 f"{prediction.example_shape}; train sequences without sample weights"
             )
-        each, dtype = prediction.each, graph.dtype if graph.scaled else prediction.dtype
-        scores = graph.batch((len(self.metrics),), graph.dtype, each=each)
-        gradient = graph.batch(prediction.shape, dtype, each=each)
+        each, dtype = prediction.rows_per_example, graph.dtype if graph.scaled else prediction.dtype
+        scores = graph.batch((len(self.metrics),), graph.dtype, rows_per_example=each)
+        gradient = graph.batch(prediction.shape, dtype, rows_per_example=each)
         graph.apply(self.operation, (prediction, target), (scores, gradient), **self.attributes)
         if weight is not None:
             plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
@@ -158,7 +158,7 @@ class CrossEntropyLoss(Loss):
     operation = SOFTMAX_CROSS_ENTROPY
 
     def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch((prediction.each,), "int64", "labels")
+        return graph.batch((prediction.rows_per_example,), "int64", "labels")
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         if len(prediction) not in (1, 2):

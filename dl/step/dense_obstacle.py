@@ -48,7 +48,7 @@ def obstacle(graph: Graph) -> Obstacle | None:
     The loop covers graphs that gather a batch, apply Linear layers and activations in sequence, and compute the loss;
     in training, also the backward pass and the update.
     """
-    phases: dict[str, list[Node]] = {name: [] for name in ("load", "forward", "tally", "backward", "update")}
+    phases: dict[str, list[Node]] = {name: [] for name in ("load", "forward", "metrics", "backward", "update")}
     for node in graph.nodes:
         if node.phase not in phases:
             return Obstacle(f"the phase {node.phase!r}")
@@ -58,7 +58,7 @@ def obstacle(graph: Graph) -> Obstacle | None:
         or _in_forward(phases["forward"], *phases["load"])
         or _in_update(phases["update"], bool(phases["backward"]))
         or _in_backward(graph, phases["backward"], phases["forward"])
-        or _in_tally(phases["tally"])
+        or _in_metrics(phases["metrics"])
     )
 
 
@@ -108,7 +108,7 @@ def _in_forward(nodes: list[Node], x: Node, target: Node) -> Obstacle | None:
     return None if fits else Obstacle("the loss")
 
 
-def _in_tally(nodes: list[Node]) -> Obstacle | None:
+def _in_metrics(nodes: list[Node]) -> Obstacle | None:
     return None if [node.operation for node in nodes] == [TALLY] else Obstacle("metrics of its own")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...backends import Backend, host, matrix_unit
 from ...backends.machine import lanes, tile_rows
-from ...backends.thread_pool import Team, team
+from ...backends.thread_pool import ThreadPool, thread_pool
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.dense import chain as dense_chain
 from ...kernels.dense import matrix_product
@@ -43,7 +43,7 @@ def plan_of(
     shared: Mapping[str, Any],
     capacity: int,
     *,
-    workers: Team | None = None,
+    workers: ThreadPool | None = None,
 ) -> Plan:
     """The fastest plan that runs the graph on this backend; arguments and errors as `Plan`.
 
@@ -58,7 +58,7 @@ def plan_of(
 class DensePlan(Plan):
     """Runs a fused MLP as one compiled loop on a thread pool."""
 
-    kind: Literal["list", "chain"] = "chain"
+    kind: Literal["graph", "fused_mlp"] = "fused_mlp"
 
     def __init__(
         self,
@@ -69,12 +69,12 @@ class DensePlan(Plan):
         shared: Mapping[str, Any],
         capacity: int,
         block: int = BLOCK,
-        workers: Team | None = None,
+        workers: ThreadPool | None = None,
     ) -> None:
         super().__init__(graph, backend, arena, shared, capacity)
-        self.block, self._team = min(block, capacity), workers or team()
-        self.parts = self._team.parts([int(np.prod(layer.weight.shape)) for layer in mlp.layers], capacity)
-        self.team = self._team if self.parts > 1 else None
+        self.block, self._pool = min(block, capacity), workers or thread_pool()
+        self.parts = self._pool.parts([int(np.prod(layer.weight.shape)) for layer in mlp.layers], capacity)
+        self.thread_pool = self._pool if self.parts > 1 else None
         unit = arena.dtype == np.float32 and matrix_unit.available()
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
         self._functions = _functions(mlp, unit, bytes_)
@@ -94,7 +94,7 @@ class DensePlan(Plan):
                 tile_rows(),
                 host.aligned_zeros(layout.panels if unit else 0, np.int32),
             )
-            for _ in range(self._team.threads)
+            for _ in range(self._pool.threads)
         ]
 
     def _bind_arrays(self, mlp: FusedMLP, bytes_: bool) -> None:
@@ -152,10 +152,10 @@ class DensePlan(Plan):
                 self._update._replace(counters=counters[thread]),
                 self._tools[thread],
                 integers,
-                self._team.flags,
+                self._pool.flags,
             )
 
-        self._team.run(work, threads)
+        self._pool.run(work, threads)
         self._source.counters[...], self._totals[...] = counters[0], totals[0]
 
     def _integers(self, rows: int) -> Integers:
@@ -168,12 +168,12 @@ class DensePlan(Plan):
     @property
     def threads(self) -> int:
         """The threads that run a step now."""
-        return self._team.threads_for(self.parts)
+        return self._pool.threads_for(self.parts)
 
     @property
     def short_handed(self) -> bool:
         """Whether fewer threads than planned run a step for now, because other programs use the CPU."""
-        return self.threads < min(self._team.threads, self.parts)
+        return self.threads < min(self._pool.threads, self.parts)
 
     def costs(self, rows: int) -> list[Cost]:
         """The cost of each operation, as `Plan.costs`, and the number of thread synchronisations.
@@ -206,7 +206,7 @@ class DensePlan(Plan):
                 assert loop is not None
                 loop(share, level, self._layers, self._memory, self._tools[thread], integers)
 
-            self._team.run(work, threads)
+            self._pool.run(work, threads)
 
         return [
             Product(name, FORWARD, 2 * some * int(places[0]) * int(places[1]), partial(run, level))

@@ -70,7 +70,7 @@ class StepwisePlan(Plan):
 
     def _newton(self, rows: int) -> None:
         assert isinstance(self.optimizer, SecondOrder)
-        self.once(rows, "load", "forward", "tally", "backward")
+        self.once(rows, "load", "forward", "metrics", "backward")
         if int(self._shared["counters"][FAILED]) < 0:
             before, g = self._loss(rows), self._flat(self.arena.gradients)
             direction = self.optimizer.direction(g, lambda v: self._product(v, rows))
@@ -110,7 +110,7 @@ class StepwisePlan(Plan):
 
     def _try(self, rows: int) -> None:
         """Keeps a perturbation if it lowers the batch's loss. The update (gradient 0) advances the counters."""
-        self.once(rows, "load", "forward", "tally")
+        self.once(rows, "load", "forward", "metrics")
         before, counters = self._loss(rows), self.backend.to_numpy(self._shared["counters"])
         weights = self.arena.trained.copy()
         noise = normal(self.backend.to_numpy(self._shared["key"]), self._size, PERTURBATION, 0, int(counters[STEP]))

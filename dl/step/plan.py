@@ -12,7 +12,7 @@ import numpy as np
 
 from ...backends import Backend
 from ...backends.errors import DeviceMemoryError
-from ...backends.thread_pool import Team
+from ...backends.thread_pool import ThreadPool
 from ..graph.fused_ops import joined
 from ..graph.graph import Graph, Node, Value
 from ..graph.tangent import PHASE
@@ -51,12 +51,12 @@ class Plan:
 
     Attributes
     ----------
-    kind : "list" if a step runs operation by operation, "chain" if it is one compiled loop.
-    team : the threads that run a step together; None if the calling thread runs it.
+    kind : "graph" if a step runs operation by operation, "fused_mlp" if it is one compiled loop.
+    thread_pool : the threads that run a step together; None if the calling thread runs it.
     """
 
-    kind: Literal["list", "chain"] = "list"
-    team: Team | None = None
+    kind: Literal["graph", "fused_mlp"] = "graph"
+    thread_pool: ThreadPool | None = None
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Plan:
         if parameter is not None:
             return self.arena.view(self.arena.gradients, self._parameters[parameter])
         storage = self._storage[self._roots.get(value, value)]
-        return storage[: rows * value.each] if value.kind == "batch" else storage
+        return storage[: rows * value.rows_per_example] if value.kind == "batch" else storage
 
     def in_place(self, node: Node) -> bool:
         """Whether an operation writes in place: to the memory of an input, or to the optimizer's arrays."""
@@ -206,7 +206,7 @@ def own_values(graph: Graph, roots: Mapping[Value, Value]) -> list[Value]:
 
 def shape_of(value: Value, rows: int) -> tuple[int, ...]:
     """The shape of a plan's value for a batch of `rows` rows."""
-    return (rows * value.each, *value.shape) if value.kind == "batch" else value.shape
+    return (rows * value.rows_per_example, *value.shape) if value.kind == "batch" else value.shape
 
 
 def bytes_of(value: Value, rows: int) -> int:
@@ -235,7 +235,8 @@ def share_memory(graph: Graph) -> dict[Value, Value]:
             if (
                 value.kind == target.kind
                 and value.kind in ("batch", "fixed")
-                and (value.shape, value.dtype, value.each) == (target.shape, target.dtype, target.each)
+                and (value.shape, value.dtype, value.rows_per_example)
+                == (target.shape, target.dtype, target.rows_per_example)
                 and not in_arena & {value, target, root}
                 and last_read[root] <= position
                 and root in written

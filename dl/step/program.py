@@ -40,7 +40,7 @@ class Program:
 
     def rows_for(self, predictions: int) -> int:
         """Rows of a batch that make about as many rows of predictions, at least 1."""
-        return max(1, predictions // self.prediction.each)
+        return max(1, predictions // self.prediction.rows_per_example)
 
 
 def prediction(model: Layer, width: int, precision: str | None = None) -> Program:
@@ -133,7 +133,7 @@ def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool
     if program.weight is not None:
         graph.apply(GATHER, (graph.shared("data weight", (1,)), order, counters), (program.weight,))
         graph.nodes.insert(2, graph.nodes.pop())
-    graph.phase = "tally"
+    graph.phase = "metrics"
     graph.apply(TALLY, (program.scores, counters, graph.shared("totals", (), "float64")), ())
     return program
 
@@ -146,9 +146,10 @@ def _with_loss(graph: Graph, model: Layer, loss: Loss, x: Value, weighted: bool 
     weight = graph.batch((1,), graph.dtype, "weight") if weighted else None
     scores = loss.lower(graph, output, target, weight)
     for term, factor in graph.terms:
-        if term.kind == "batch" and term.each != scores.each:
+        if term.kind == "batch" and term.rows_per_example != scores.rows_per_example:
             raise ConfigurationError(
-                f"layer {term.name}: its penalty has {term.each} rows an example, and the loss {scores.each}; place it "
+                f"layer {term.name}: its penalty has {term.rows_per_example} rows an example, and the loss "
+                f"{scores.rows_per_example}; place it "
                 "where an example has as many rows as in the model's output"
             )
         plain, scores, dterm = scores, graph.like(scores), graph.like(term)

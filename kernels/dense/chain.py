@@ -27,7 +27,7 @@ from typing import Any
 
 from ...backends.machine import float_mode, prefetch, turn
 from ...backends.thread_pool import share, wait
-from ..accumulate_metrics import loop as tally
+from ..accumulate_metrics import loop as accumulate_metrics
 from ..activations.activation import backward_loop as activation_backward
 from ..advance import loop as advance
 from ..counters import CURSOR
@@ -97,7 +97,7 @@ def steps(
                 output_layer(task, places_of(layers, last), memory, source, outputs, tools)
             wait(run.thread, run.threads, flags)
             if first + rows == run.rows:
-                tally(0, 1, outputs.scores, source.counters, totals)
+                accumulate_metrics(0, 1, outputs.scores, source.counters, totals)
             if run.learn:
                 for level in range(last, -1, -1):
                     here = integers if level == 0 else no_integers

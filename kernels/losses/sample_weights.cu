@@ -2,7 +2,7 @@
 #include "value.cuh"
 #include "warp.cuh"
 
-extern "C" __global__ void weigh(
+extern "C" __global__ void apply_sample_weights(
     const REAL* weight, const REAL* scores, const GRADIENT* gradient, REAL* wscores, GRADIENT* wgradient,
     long long rows, long long m, long long n) {
     const int lane = threadIdx.x % WARP;

@@ -35,11 +35,11 @@ def launch(weight: Any, scores: Any, gradient: Any, wscores: Any, wgradient: Any
 
 
 WEIGH = Operation(
-    "weigh",
+    "apply_sample_weights",
     reference,
     loop,
     rows,
-    cuda=Cuda("sample_weights.cu", "weigh", launch, types={"REAL": 0, "GRADIENT": 2}),
+    cuda=Cuda("sample_weights.cu", "apply_sample_weights", launch, types={"REAL": 0, "GRADIENT": 2}),
     inplace=((0, 1), (1, 2)),
     flops=lambda weight, scores, gradient, *_: gradient.size + weight.size,
 )

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gearshift.bench.batch.analysis.roofline import floors
+from gearshift.bench.batch.analysis.roofline import time_bounds
 from gearshift.bench.batch.records import (
+    BackendRecord,
     Bound,
-    Ceilings,
     Document,
     Estimate,
-    Floor,
     Noise,
     NoiseAt,
+    PeakRates,
     Point,
     Rate,
     Streams,
     Task,
+    TimeBound,
     TrainingRun,
     Trainings,
-    Where,
 )
 from gearshift.dl.step.costs import FORWARD, INPUTS, WEIGHTS, Cost
 
@@ -63,7 +63,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Roof:
-    """The truth of a device with three ceilings, and a dense network on it.
+    """The truth of a device with three peak_rates, and a dense network on it.
 
     Attributes
     ----------
@@ -98,14 +98,14 @@ class Roof:
         costs.append(Cost("adam", "", "update", 14 * parameters, 16 * parameters, 12 * parameters, True))
         return costs
 
-    def ceilings(self, random: np.random.Generator | None = None) -> Ceilings:
-        """The ceilings as they would be measured: the truth, or a little less than it by chance."""
+    def peak_rates(self, random: np.random.Generator | None = None) -> PeakRates:
+        """The peak_rates as they would be measured: the truth, or a little less than it by chance."""
 
         def measured(rate: float) -> float:
             return rate if random is None else rate / (1 + 0.02 * random.exponential())
 
         sizes = [4**power for power in range(6, 15)]
-        return Ceilings(
+        return PeakRates(
             products=[
                 Rate(layer=str(place), product=product, batch=512, flops_per_second=measured(self.peak))
                 for place in range(len(self.widths) - 1)
@@ -123,17 +123,17 @@ class Roof:
 
     def bound(self, batch: int) -> Bound:
         """The truth."""
-        bound = Point(backend="", batch=batch, floors=self.floors(batch)).bound
+        bound = Point(backend="", batch=batch, time_bounds=self.time_bounds(batch)).bound
         assert bound is not None
         return bound
 
-    def floors(self, batch: int, random: np.random.Generator | None = None) -> list[Floor]:
-        """Of a step, by the true ceilings or by measured ones."""
-        return floors(self.costs(batch), self.ceilings(random))
+    def time_bounds(self, batch: int, random: np.random.Generator | None = None) -> list[TimeBound]:
+        """Of a step, by the true peak_rates or by measured ones."""
+        return time_bounds(self.costs(batch), self.peak_rates(random))
 
     def rounds(self, batch: int, count: int, random: np.random.Generator) -> list[float]:
-        """Seconds of a step as they would be measured, on a device that reaches its ceilings."""
-        return noisy(sum(floor.least for floor in self.floors(batch)), self, count, random)
+        """Seconds of a step as they would be measured, on a device that reaches its peak_rates."""
+        return noisy(sum(time_bound.least for time_bound in self.time_bounds(batch)), self, count, random)
 
 
 def noisy(seconds: float, device: Device | Roof, count: int, random: np.random.Generator) -> list[float]:
@@ -157,11 +157,13 @@ def simulate(
     for place, device in enumerate(devices):
         name = device.name if isinstance(device, Device) else f"simulated {place}"
         roof = isinstance(device, Roof)
-        ceilings = device.ceilings(random) if isinstance(device, Roof) else Ceilings()
-        backends.append(Where(name=name, device="SIMULATION", ceilings=ceilings))
+        peak_rates = device.peak_rates(random) if isinstance(device, Roof) else PeakRates()
+        backends.append(BackendRecord(name=name, device="SIMULATION", peak_rates=peak_rates))
         for batch in batches:
-            least = floors(device.costs(batch), ceilings) if roof else []
-            points.append(Point(backend=name, batch=batch, rounds=device.rounds(batch, rounds, random), floors=least))
+            least = time_bounds(device.costs(batch), peak_rates) if roof else []
+            points.append(
+                Point(backend=name, batch=batch, rounds=device.rounds(batch, rounds, random), time_bounds=least)
+            )
     return Document(
         simulated=True,
         machine={"processor": "SIMULATION"},

@@ -12,7 +12,7 @@ def advance(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([counters(), draw.normal(rows, n)], (0,))
 
 
-def tally(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+def accumulate_metrics(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     for columns in (1, 2):
         scores = draw.normal(rows, columns)
         for bad in (False, True):

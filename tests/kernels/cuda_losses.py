@@ -63,7 +63,7 @@ def squared_error(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([prediction, target, draw.junk(rows, 1), draw.junk(rows, n)], (2, 3), terms=terms)
 
 
-def weigh(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+def apply_sample_weights(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     for columns in (1, 2):
         weight, scores, gradient = draw.uniform(rows, 1), draw.normal(rows, columns), draw.normal(rows, n)
         yield Case([weight, scores, gradient, draw.junk(rows, columns), draw.junk(rows, n)], (3, 4))

@@ -72,7 +72,11 @@ def test_written_arrays_and_only_they_are_not_const(name: str) -> None:
 def test_no_work_is_no_launch() -> None:
     for name in ("activation", "adam", "dropout", "gather", "gradient_squares", "softmax_cross_entropy"):
         assert all(prepare(name, case).empty for case in cases(name, np.float32, 0, 3))
-    assert not any(prepare(name, case).empty for name in ("advance", "tally") for case in cases(name, np.float32, 0, 3))
+    assert not any(
+        prepare(name, case).empty
+        for name in ("advance", "accumulate_metrics")
+        for case in cases(name, np.float32, 0, 3)
+    )
     # no rows, and yet the bias gradient is to be set to 0
     assert not any(
         prepare("bias_activation_backward", c).empty for c in cases("bias_activation_backward", np.float32, 0, 3)

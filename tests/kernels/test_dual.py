@@ -20,7 +20,7 @@ FOLLOWING = {
     "l1_subgradient",
     "l1_scaled",
     "soft_threshold",
-    "tally",
+    "accumulate_metrics",
     "unscale",
 }
 NOT_DIFFERENTIATED = {*UPDATES, *FOLLOWING}  # they follow the gradient

@@ -20,7 +20,7 @@ GRID = 600
 
 
 @dataclass(frozen=True)
-class Soonest:
+class BestBatch:
     """The batch size that reaches the target fastest, and those within 5 % of it.
 
     Attributes
@@ -41,7 +41,7 @@ def cost(measured: Curve, noise: float, batch: Any) -> Any:
     return (1 + noise / batch) * measured.at(batch)
 
 
-def soonest(measured: Curve, noise: float, largest: int) -> Soonest:
+def best_batch(measured: Curve, noise: float, largest: int) -> BestBatch:
     """The best batch size on the measured curve, of at most `largest` rows."""
     first = measured.batches[0]
     last = max(first, min(measured.batches[-1], largest))
@@ -55,7 +55,7 @@ def soonest(measured: Curve, noise: float, largest: int) -> Soonest:
     while high + 1 < GRID and good[high + 1]:
         high += 1
     edge = "smallest" if best == 0 else "largest" if best == GRID - 1 else ""
-    return Soonest(round(grid[best]), round(grid[low]), round(grid[high]), float(costs[best]), edge)
+    return BestBatch(round(grid[best]), round(grid[low]), round(grid[high]), float(costs[best]), edge)
 
 
 def learning_rate(optimizer: str, lr: float, before: int, after: int, noise: float) -> float:
@@ -86,7 +86,7 @@ def rounded(number: float) -> float:
     return float(f"{number:.2g}")
 
 
-def pleasant(soon: Soonest) -> int:
+def pleasant(best: BestBatch) -> int:
     """The power of two nearest to the best batch size, if one is among the good ones."""
-    power = 2 ** round(math.log2(soon.batch))
-    return power if soon.low <= power <= soon.high else soon.batch
+    power = 2 ** round(math.log2(best.batch))
+    return power if best.low <= power <= best.high else best.batch

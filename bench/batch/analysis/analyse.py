@@ -16,12 +16,12 @@ from .trained import hyperbola
 
 DOUBTFUL = 0.25  # if this share of the batch sizes was disturbed, the advice is marked as doubtful
 WAITS = {
-    ("compute", "list"): "arithmetic",
-    ("compute", "chain"): "arithmetic",
-    ("memory", "list"): "memory",
-    ("memory", "chain"): "memory",
-    ("launch", "list"): "calls from Python",
-    ("launch", "chain"): "thread synchronisation",
+    ("compute", "graph"): "arithmetic",
+    ("compute", "fused_mlp"): "arithmetic",
+    ("memory", "graph"): "memory",
+    ("memory", "fused_mlp"): "memory",
+    ("launch", "graph"): "calls from Python",
+    ("launch", "fused_mlp"): "thread synchronisation",
     ("launch", "cupy"): "kernel launches",
 }
 
@@ -70,7 +70,7 @@ class Advice:
 
     Attributes
     ----------
-    batch : the advised batch size, a round number; `soonest` is the optimum, `low` to `high` are within 5 % of it.
+    batch : the advised batch size, a round number; `best_batch` is the optimum, `low` to `high` are within 5 % of it.
     critical : the critical batch size that the advice is based on.
     low_critical, high_critical : the best batch sizes for the ends of its confidence interval.
     explained : √(B·n½) if the linear fit is usable, otherwise None.
@@ -81,7 +81,7 @@ class Advice:
     backend: str
     critical: float
     batch: int
-    soonest: int
+    best_batch: int
     low: int
     high: int
     low_critical: int
@@ -110,7 +110,7 @@ class Analysis:
 
 def analyse(document: Document) -> Analysis:
     """Computes knees, crossings, advice and the summary sentence."""
-    curves = {where.name: measured for where in document.backends if (measured := curve_of(document, where.name))}
+    curves = {record.name: measured for record in document.backends if (measured := curve_of(document, record.name))}
     knees = {name: knee(measured) for name, measured in curves.items()}
     crossings = [found for pair in combinations(curves, 2) if (found := _crossing(curves, *pair))]
     given = sorted((_advice(document, name, curves[name], knees[name]) for name in curves), key=lambda one: one.cost)
@@ -181,9 +181,9 @@ def critical_batch(document: Document) -> Estimate | None:
 
 def _advice(document: Document, name: str, measured: Curve, knee: Knee) -> Advice:
     task, scale = document.task, critical_batch(document) or Estimate(value=0, low=0, high=0)
-    soon = advice.soonest(measured, scale.value, task.rows)
-    ends = [advice.soonest(measured, noise, task.rows).batch for noise in (scale.low, scale.high)]
-    batch, before = advice.pleasant(soon), min(task.batch_size, task.rows)
+    best = advice.best_batch(measured, scale.value, task.rows)
+    ends = [advice.best_batch(measured, noise, task.rows).batch for noise in (scale.low, scale.high)]
+    batch, before = advice.pleasant(best), min(task.batch_size, task.rows)
     inside = measured.batches[0] <= before <= measured.batches[-1]
     point = min(document.of(name), key=lambda point: abs(math.log(point.batch / batch)))
     epochs = advice.epochs(before, batch, scale.value, task.epochs)
@@ -192,15 +192,15 @@ def _advice(document: Document, name: str, measured: Curve, knee: Knee) -> Advic
         backend=name,
         critical=scale.value,
         batch=batch,
-        soonest=soon.batch,
-        low=soon.low,
-        high=soon.high,
+        best_batch=best.batch,
+        low=best.low,
+        high=best.high,
         low_critical=ends[0],
         high_critical=ends[1],
         explained=math.sqrt(scale.value * knee.t0 / knee.ts) if knee.fits and knee.ts > 0 else None,
-        edge=soon.edge,
-        cost=soon.cost,
-        gain=float(advice.cost(measured, scale.value, before) / soon.cost) if inside else None,
+        edge=best.edge,
+        cost=best.cost,
+        gain=float(advice.cost(measured, scale.value, before) / best.cost) if inside else None,
         lr=advice.rounded(advice.learning_rate(task.optimizer, task.lr, before, batch, scale.value)),
         epochs=epochs,
         schedule_steps=round(task.schedule_steps * stretch),
@@ -217,7 +217,7 @@ def sentence(
         return "Too little was measured for an analysis: it needs two batch sizes."
     parts = [*_doubt(document, best), _underuse(document, knees[best], best)]
     if given:
-        parts.append(_soonest(document, given))
+        parts.append(_best_batch(document, given))
     for crossing in crossings:
         if best in (crossing.below, crossing.above):
             parts.append(_faster(crossing, best))
@@ -258,8 +258,8 @@ def held_back(document: Document, point: Point) -> str:
     """What limits a step, in words."""
     if point.bound is None or point.fault:
         return ""
-    where = document.where(point.backend)
-    kind = where.name if (point.bound, where.name) in WAITS else where.loop
+    record = document.backend(point.backend)
+    kind = record.name if (point.bound, record.name) in WAITS else record.loop
     part = point.bound_seconds[point.bound] / point.step_seconds
     lost = 1 - min(1.0, point.share or 1.0)
     text = f"at batch {point.batch:,} it waits for {WAITS[point.bound, kind]} during {part:.0%} of each step"
@@ -274,9 +274,9 @@ def held_back(document: Document, point: Point) -> str:
 def most_bound(point: Point) -> str:
     """The operation with more than half of the compute or memory bound; empty if there is none."""
     parts: dict[str, float] = {}
-    for floor in point.floors:
-        if floor.bound == point.bound != "launch":
-            parts[floor.operation] = parts.get(floor.operation, 0.0) + floor.least
+    for time_bound in point.time_bounds:
+        if time_bound.bound == point.bound != "launch":
+            parts[time_bound.operation] = parts.get(time_bound.operation, 0.0) + time_bound.least
     name = max(parts, key=lambda one: parts[one], default="")
     return name if name and 2 * parts[name] > sum(parts.values()) else ""
 
@@ -284,14 +284,16 @@ def most_bound(point: Point) -> str:
 def lost_by_operation(point: Point) -> dict[str, float]:
     """The share of a step by which operations exceed their time bounds, largest first; empty for compiled loops."""
     lost: dict[str, float] = {}
-    total = sum(floor.seconds or 0.0 for floor in point.floors)
-    for floor in point.floors:
-        if floor.seconds is not None:
-            lost[floor.operation] = lost.get(floor.operation, 0.0) + max(0.0, floor.seconds - floor.least) / total
+    total = sum(time_bound.seconds or 0.0 for time_bound in point.time_bounds)
+    for time_bound in point.time_bounds:
+        if time_bound.seconds is not None:
+            lost[time_bound.operation] = (
+                lost.get(time_bound.operation, 0.0) + max(0.0, time_bound.seconds - time_bound.least) / total
+            )
     return dict(sorted(lost.items(), key=lambda item: -item[1]))
 
 
-def _soonest(document: Document, given: list[Advice]) -> str:
+def _best_batch(document: Document, given: list[Advice]) -> str:
     first = given[0]
     if first.low == first.high:
         text = f"On this data, batch {first.low:,} reaches the target fastest"
@@ -309,8 +311,8 @@ def _faster(crossing: Crossing, best: str) -> str:
     if crossing.batch is not None:
         side = "below" if best == crossing.above else "above"
         return f"{other} is faster {side} batch {two_digits(crossing.batch.value)}."
-    where = "at every batch size" if crossing.throughout else "at most batch sizes"
-    return f"{other} is {'slower' if best == crossing.above else 'faster'} {where}."
+    extent = "at every batch size" if crossing.throughout else "at most batch sizes"
+    return f"{other} is {'slower' if best == crossing.above else 'faster'} {extent}."
 
 
 def two_digits(number: float) -> str:

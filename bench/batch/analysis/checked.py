@@ -51,8 +51,8 @@ class AdviceCheck:
     excess : the advised batch size's time divided by that of the best, with a 95 % interval from resampled seeds; None
         if it did not reach the target.
     as_ruled : the same with the rule's learning rate.
-    soonest : the advice for the measured critical batch size.
-    soonest_excess : its time divided by that of the best; None if it was not trained.
+    best_batch : the advice for the measured critical batch size.
+    best_batch_excess : its time divided by that of the best; None if it was not trained.
     time_error : the median of |predicted / measured − 1| over the batch sizes.
     """
 
@@ -66,8 +66,8 @@ class AdviceCheck:
     best: int
     excess: Estimate | None
     as_ruled: float | None
-    soonest: int | None
-    soonest_excess: Estimate | None
+    best_batch: int | None
+    best_batch_excess: Estimate | None
     time_error: float
 
 
@@ -101,8 +101,8 @@ def check(document: Document) -> AdviceCheck | None:
     advised = next((point for point in points if point.batch == found.advised), None)
     ruled = [trial for trial in reaching(found, found.advised) if trial.factor == 1.0]
     shape = hyperbola(found)
-    better = advice.soonest(measured, shape.critical.value, document.task.rows) if shape else None
-    soonest = advice.pleasant(better) if better else None
+    better = advice.best_batch(measured, shape.critical.value, document.task.rows) if shape else None
+    best_batch = advice.pleasant(better) if better else None
     return AdviceCheck(
         backend=found.backend,
         target=found.target,
@@ -114,8 +114,8 @@ def check(document: Document) -> AdviceCheck | None:
         best=first.batch,
         excess=_excess(chosen[found.advised], chosen[first.batch]) if advised else None,
         as_ruled=median(ruled, "seconds") / first.seconds if ruled else None,
-        soonest=soonest,
-        soonest_excess=_excess(chosen[soonest], chosen[first.batch]) if soonest in chosen else None,
+        best_batch=best_batch,
+        best_batch_excess=_excess(chosen[best_batch], chosen[first.batch]) if best_batch in chosen else None,
         time_error=float(np.median([abs(point.predicted / point.seconds - 1) for point in points])),
     )
 

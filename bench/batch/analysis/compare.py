@@ -93,7 +93,7 @@ def compare(before: Document, after: Document) -> Comparison:
             raise DataError(
                 f"the two files are of different tasks: {name} is {one!r} in one and {other!r} in the other"
             )
-    common = {where.name: pairs for where in before.backends if (pairs := _common(before, after, where.name))}
+    common = {record.name: pairs for record in before.backends if (pairs := _common(before, after, record.name))}
     if not common:
         raise DataError("the two files have no backend and batch size in common")
     judged = {name: [pair for pair in pairs if not _unsure(pair)] for name, pairs in common.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from ..records import YARDSTICK, Document
+from ..records import REFERENCE_KINDS, Document
 
 LATE = 0.05  # if threads waited for this share of a round, it is disturbed
 
@@ -14,10 +14,12 @@ SLOW = 1.25  # likewise, if the reference workload is slower than its lower quar
 
 def pace(document: Document) -> dict[str, float]:
     """The lower quartile of the reference workload's time in this run, by kind. Empty if there was none."""
-    witnesses = [witness for point in document.benchmarks for witness in point.witnesses if witness.calls]
-    if len(witnesses) < 2:
+    disturbances = [
+        disturbance for point in document.benchmarks for disturbance in point.disturbances if disturbance.calls
+    ]
+    if len(disturbances) < 2:
         return {}
-    found = {kind: [getattr(witness, kind) for witness in witnesses] for kind in YARDSTICK}
+    found = {kind: [getattr(disturbance, kind) for disturbance in disturbances] for kind in REFERENCE_KINDS}
     paces = {kind: statistics.quantiles(seconds, n=4)[0] for kind, seconds in found.items()}
     return {kind: seconds for kind, seconds in paces.items() if seconds > 0}
 
@@ -27,6 +29,6 @@ def mark(document: Document) -> None:
     usual = {kind: seconds for kind, seconds in pace(document).items() if kind != "memory"}  # which varies by itself
     for point in document.benchmarks:
         point.disturbed = [
-            witness.waited > LATE or any(getattr(witness, kind) > SLOW * usual[kind] for kind in usual)
-            for witness in point.witnesses
+            disturbance.waited > LATE or any(getattr(disturbance, kind) > SLOW * usual[kind] for kind in usual)
+            for disturbance in point.disturbances
         ]

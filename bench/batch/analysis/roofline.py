@@ -11,46 +11,46 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....dl.step.costs import Cost
-from ..records import Ceilings, Floor
+from ..records import PeakRates, TimeBound
 
 
-def floors(costs: Sequence[Cost], ceilings: Ceilings) -> list[Floor]:
+def time_bounds(costs: Sequence[Cost], rates: PeakRates) -> list[TimeBound]:
     """The three time bounds of each operation."""
-    peaks = {(rate.layer, rate.product): rate.flops_per_second for rate in ceilings.products}
+    peaks = {(rate.layer, rate.product): rate.flops_per_second for rate in rates.products}
     best = max(peaks.values(), default=float("inf"))
 
     def peak(cost: Cost) -> float:
         own = peaks.get((cost.layer, cost.product))
-        return own or ceilings.arithmetic.get(cost.operation, best)
+        return own or rates.arithmetic.get(cost.operation, best)
 
-    cheapest = min(ceilings.launches.values(), default=0.0)
+    cheapest = min(rates.launches.values(), default=0.0)
     return [
-        Floor(
+        TimeBound(
             operation=cost.operation,
             layer=cost.layer,
             phase=cost.phase,
             flops=cost.flops,
             bytes=cost.read + cost.written,
             compute=cost.flops / peak(cost),
-            memory=memory_seconds(cost, ceilings),
-            launch=cost.launches * ceilings.launches.get(cost.operation, cheapest),
+            memory=memory_seconds(cost, rates),
+            launch=cost.launches * rates.launches.get(cost.operation, cheapest),
         )
         for cost in costs
     ]
 
 
-def memory_seconds(cost: Cost, ceilings: Ceilings) -> float:
+def memory_seconds(cost: Cost, rates: PeakRates) -> float:
     """Seconds to move an operation's bytes, at the rate measured for arrays of the same size."""
-    if not ceilings.streams:
+    if not rates.streams:
         return 0.0
     both = min(cost.read, cost.written) if cost.in_place else 0
     size = cost.read + cost.written - both
     if not size:
         return 0.0
-    sizes = np.log([stream.bytes for stream in ceilings.streams])
+    sizes = np.log([stream.bytes for stream in rates.streams])
 
     def rate(name: str) -> float:
-        known = np.log([getattr(stream, name) for stream in ceilings.streams])
+        known = np.log([getattr(stream, name) for stream in rates.streams])
         return float(np.exp(np.interp(np.log(size), sizes, known)))
 
     return (cost.read - both) / rate("read") + (cost.written - both) / rate("write") + 2 * both / rate("update")

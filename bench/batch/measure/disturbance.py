@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ....backends import host
-from ..records import YARDSTICK, Witness
+from ..records import REFERENCE_KINDS, Disturbance
 
 TASKS, PROCESSORS = Path("/proc/self/task"), Path("/proc/stat")
 
@@ -46,7 +46,7 @@ class ReferenceWork:
 
     def measure(self) -> dict[str, float]:
         """Seconds of each kind, the best of several tries, because caches may be cold in the first."""
-        return {kind: min(self._timed(kind) for _ in range(TRIES)) for kind in YARDSTICK}
+        return {kind: min(self._timed(kind) for _ in range(TRIES)) for kind in REFERENCE_KINDS}
 
     def _timed(self, kind: str) -> float:
         square, product, source, target = self._arrays
@@ -64,19 +64,21 @@ class ReferenceWork:
 
 
 class DisturbanceWatch:
-    """Monitors the machine from its creation until `witness` is called."""
+    """Monitors the machine from its creation until `stop` is called."""
 
-    def __init__(self, yardstick: ReferenceWork) -> None:
-        self.yardstick = yardstick
-        self.before = yardstick.measure()
+    def __init__(self, reference: ReferenceWork) -> None:
+        self.reference = reference
+        self.before = reference.measure()
         self.waited, self.start = waited(), time.perf_counter()
 
-    def witness(self) -> Witness:
+    def stop(self) -> Disturbance:
         """What was seen."""
         seconds = time.perf_counter() - self.start
         share = (waited() - self.waited) / seconds
-        after = self.yardstick.measure()
-        return Witness(waited=max(0.0, share), **{kind: max(after[kind], self.before[kind]) for kind in YARDSTICK})
+        after = self.reference.measure()
+        return Disturbance(
+            waited=max(0.0, share), **{kind: max(after[kind], self.before[kind]) for kind in REFERENCE_KINDS}
+        )
 
 
 def waited() -> float:

@@ -165,10 +165,10 @@ def ratio(draws: list[tuple[float, float]], seed: int = 0) -> Estimate:
     pairs = np.array(draws)
     random = np.random.default_rng(seed)
     means = pairs[random.integers(0, len(pairs), (RESAMPLES, len(pairs)))].mean(axis=1)
-    floor = 1e-3 * abs(pairs[:, 1].mean()) + 1e-300  # if the gradient is zero, the noise scale is infinite
+    least = 1e-3 * abs(pairs[:, 1].mean()) + 1e-300  # if the gradient is zero, the noise scale is infinite
     trace, square = pairs.mean(axis=0)
-    low, high = np.percentile(means[:, 0] / np.maximum(means[:, 1], floor), (2.5, 97.5))
-    return Estimate(value=float(trace / max(square, floor)), low=float(low), high=float(high))
+    low, high = np.percentile(means[:, 0] / np.maximum(means[:, 1], least), (2.5, 97.5))
+    return Estimate(value=float(trace / max(square, least)), low=float(low), high=float(high))
 
 
 def _gradients(node: Node) -> tuple[Any, ...]:

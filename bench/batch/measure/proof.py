@@ -16,7 +16,7 @@ from typing import Any
 
 from ....backends import Backend, host
 from ....backends.errors import ConfigurationError
-from ....backends.thread_pool import Team
+from ....backends.thread_pool import ThreadPool
 from ....dl.data import Splits
 from ....dl.experiment import build as experiment
 from ....dl.experiment.config import Configuration
@@ -24,8 +24,8 @@ from ....dl.step.dense_plan import plan_of
 from ....dl.step.plan import Plan
 from ....dl.training.trainer import Trainer
 from ...peers.worker import fall_asleep
-from ..records import BOUNDS, Document, Point, Proof, Where
-from .sweep import FULL, Budget, Contestant
+from ..records import BOUNDS, BackendRecord, Document, Point, Proof
+from .sweep import FULL, Budget, SweptBackend
 
 ROUNDS = 7
 VISIT = 0.1  # seconds of a round's steps
@@ -61,11 +61,11 @@ def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list
         found += [Variant(name, {"train": {"precision": precision}}) for precision, name in known.items()]
     if plan.steps(plan.capacity).captured:
         found.append(Variant("launched call by call", {}, within=_eager))
-    if plan.kind == "chain":
+    if plan.kind == "fused_mlp":
         found.append(Variant("operation by operation", {}, make=Plan))
-    if plan.team is not None:
-        found.append(Variant("one thread", {}, make=partial(plan_of, workers=Team(1))))
-    elif plan.kind == "list" and not backend.captures and host.threads() > 1:
+    if plan.thread_pool is not None:
+        found.append(Variant("one thread", {}, make=partial(plan_of, workers=ThreadPool(1))))
+    elif plan.kind == "graph" and not backend.captures and host.threads() > 1:
         found.append(Variant("one thread", {}, within=_one_blas_thread))
     return found
 
@@ -83,10 +83,10 @@ def prove(document: Document, configuration: Configuration, splits: Splits, name
     if not points:
         return
     try:
-        base = _contestant(configuration, splits, name, None)
+        base = _swept(configuration, splits, name, None)
         for point in points:
             base.prepare(point.batch, VISIT)
-        base.measure_ceilings()
+        base.measure_peak_rates()
     except FULL:
         return  # the plans of the sweep have taken the rest
     plan = base.steps[points[0].batch].plan
@@ -110,14 +110,14 @@ def strongest(points: list[Point]) -> list[Point]:
 
 
 def _proved(
-    base: Contestant, variant: Variant, configuration: Configuration, splits: Splits, points: list[Point]
+    base: SweptBackend, variant: Variant, configuration: Configuration, splits: Splits, points: list[Point]
 ) -> Iterator[Proof]:
-    changed = _contestant(configuration, splits, base.where.name, variant)
+    changed = _swept(configuration, splits, base.record.name, variant)
     backend = changed.trainer.backend
     with variant.within(backend):
         for point in points:
             changed.prepare(point.batch, VISIT)
-        changed.measure_ceilings()
+        changed.measure_peak_rates()
     times: dict[int, list[tuple[float, float]]] = {point.batch: [] for point in points}
     for _ in range(ROUNDS):
         for batch, pairs in times.items():
@@ -127,17 +127,17 @@ def _proved(
             with variant.within(backend):
                 pairs.append((before, changed.steps[batch].timed(changed.count[batch])))
     fall_asleep()
-    base.measure_ceilings()
+    base.measure_peak_rates()
     fall_asleep()
     with variant.within(backend):
-        changed.measure_ceilings()
+        changed.measure_peak_rates()
     for point in points:
         pairs = times[point.batch]
         one, other = (_explained(who, point, [pair[n] for pair in pairs]) for n, who in enumerate((base, changed)))
         stays = 1 + (other.attainable_seconds - one.attainable_seconds) / one.step_seconds
         alike = other.attainable_seconds / one.attainable_seconds
         yield Proof(
-            backend=base.where.name,
+            backend=base.record.name,
             batch=point.batch,
             bound=one.bound,
             change=variant.change,
@@ -148,13 +148,13 @@ def _proved(
         )
 
 
-def _explained(contestant: Contestant, point: Point, rounds: list[float]) -> Point:
+def _explained(swept: SweptBackend, point: Point, rounds: list[float]) -> Point:
     found = Point(backend=point.backend, batch=point.batch, rounds=rounds)
-    contestant.explain(found, 0.0)
+    swept.explain(found, 0.0)
     return found
 
 
-def _contestant(configuration: Configuration, splits: Splits, name: str, variant: Variant | None) -> Contestant:
+def _swept(configuration: Configuration, splits: Splits, name: str, variant: Variant | None) -> SweptBackend:
     changed = configuration.model_copy(
         update={
             section: getattr(configuration, section).model_copy(update=keys)
@@ -162,7 +162,7 @@ def _contestant(configuration: Configuration, splits: Splits, name: str, variant
         }
     )
     trainer: Trainer = experiment.build_trainer(changed, splits, name)
-    return Contestant(trainer, splits, Where(name=name), variant.make if variant else plan_of)
+    return SweptBackend(trainer, splits, BackendRecord(name=name), variant.make if variant else plan_of)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ....backends import Backend
-from ....backends.thread_pool import Team, wait
+from ....backends.thread_pool import ThreadPool, wait
 from ....kernels.launch import over_elements
 from ....kernels.operation import Cuda, Launch, Operation
 
@@ -79,15 +79,17 @@ PASSES = {
 }
 
 
-def stream(backend: Backend, kind: str, words: int, team: Team | None = None) -> tuple[Callable[[int], None], int]:
+def stream(
+    backend: Backend, kind: str, words: int, pool: ThreadPool | None = None
+) -> tuple[Callable[[int], None], int]:
     """A callable that repeats passes over `words` words, divided between the threads of a pool.
 
     Also returns the number of passes per repetition.
     """
     loop = backend.compiled(LOOPS[kind])
-    if team is not None and loop is not None:
-        parts = [backend.zeros(-(-words // team.threads), np.int64) for _ in range(team.threads)]
-        return lambda count: team.run(lambda thread: loop(count, parts[thread]), team.threads), 1
+    if pool is not None and loop is not None:
+        parts = [backend.zeros(-(-words // pool.threads), np.int64) for _ in range(pool.threads)]
+        return lambda count: pool.run(lambda thread: loop(count, parts[thread]), pool.threads), 1
     x = backend.zeros(words, np.int64)
     if loop is not None:
         return lambda count: loop(count, x), 1

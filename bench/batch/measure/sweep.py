@@ -24,9 +24,9 @@ from ....dl.step.plan import Plan
 from ....dl.training.trainer import Trainer
 from ...peers.worker import fall_asleep
 from ..analysis.disturbed import mark
-from ..analysis.roofline import floors
-from ..records import Document, Point, Task, Where
-from . import ceilings
+from ..analysis.roofline import time_bounds
+from ..records import BackendRecord, Document, Point, Task
+from . import peak_rates
 from .disturbance import DisturbanceWatch, ReferenceWork
 from .steps import TimedEpochs, TimedSteps
 
@@ -39,7 +39,7 @@ FULL = (DeviceMemoryError, MemoryError)  # raised if a batch does not fit
 PARTS = {"products": (64, 256, 1024, 4096)}  # batch sizes at which products are timed, besides the largest
 PACKAGES = ("gearshift", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
 
-Tell = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 """Progress callback."""
 
 
@@ -52,7 +52,7 @@ class Budget:
     """Seconds that may be spent, and whether Ctrl-C was pressed."""
 
     seconds: float
-    tell: Tell = lambda text: None
+    tell: ProgressCallback = lambda text: None
     start: float = field(default_factory=time.perf_counter)
     stopped: bool = False
 
@@ -141,11 +141,13 @@ def check_configuration(configuration: Configuration, trainer: Trainer) -> None:
             )
 
 
-class Contestant:
+class SweptBackend:
     """One backend with its plans and timed epochs by batch size."""
 
-    def __init__(self, trainer: Trainer, splits: Splits, where: Where, make: Callable[..., Plan] = plan_of) -> None:
-        self.trainer, self.splits, self.where, self.make = trainer, splits, where, make
+    def __init__(
+        self, trainer: Trainer, splits: Splits, record: BackendRecord, make: Callable[..., Plan] = plan_of
+    ) -> None:
+        self.trainer, self.splits, self.record, self.make = trainer, splits, record, make
         self.data = Resident(trainer.backend, splits.train)
         self.steps: dict[int, TimedSteps] = {}
         self.count: dict[int, int] = {}
@@ -154,7 +156,7 @@ class Contestant:
     def prepare(self, batch: int, visit: float) -> float:
         """Binds the plan, and warms up until two blocks of steps take the same time; returns seconds per step."""
         steps = TimedSteps(self.trainer, self.data, batch, self.make)
-        self.where.loop = steps.plan.kind
+        self.record.loop = steps.plan.kind
         steps.timed(1)  # compiles
         seconds, count, deadline = steps.timed(1), 1, time.perf_counter() + WARM_UP
         while time.perf_counter() < deadline:
@@ -165,25 +167,25 @@ class Contestant:
         self.steps[batch], self.count[batch] = steps, max(1, round(visit / seconds))
         return seconds
 
-    def visit(self, point: Point, yardstick: ReferenceWork, visit: float) -> None:
+    def visit(self, point: Point, reference: ReferenceWork, visit: float) -> None:
         """Measures another round of a point. If disturbed steps made its rounds too short, the next has more steps."""
         steps, count = self.steps[point.batch], self.count[point.batch]
         short_handed = steps.short_handed
-        watch = DisturbanceWatch(yardstick)
+        watch = DisturbanceWatch(reference)
         seconds = steps.timed(count)
-        witness = watch.witness()
-        witness.waited += short_handed or steps.short_handed
-        point.add(seconds, witness)
+        disturbance = watch.stop()
+        disturbance.waited += short_handed or steps.short_handed
+        point.add(seconds, disturbance)
         self.count[point.batch] = max(count, round(visit / seconds))
 
     def leave(self, batch: int, error: Exception) -> None:
         """Ends the sweep before a batch size that does not fit; smaller ones are kept."""
-        self.where.limit = f"batch {batch:,} does not fit: {str(error) or 'out of memory'}"
+        self.record.limit = f"batch {batch:,} does not fit: {str(error) or 'out of memory'}"
         for larger in [known for known in self.steps if known >= batch]:
             del self.steps[larger], self.count[larger]
             self.epochs.pop(larger, None)
 
-    def measure_ceilings(self) -> None:
+    def measure_peak_rates(self) -> None:
         """Measures the peak rates; keeps the better of the old and the new."""
         largest = max(self.steps)
         chosen = [batch for batch in self.steps if batch in PARTS["products"] or batch == largest]
@@ -191,19 +193,19 @@ class Contestant:
         for batch in plans:
             self.steps[batch].reset()
         size = max(cost.bytes for cost in plans[largest].costs(largest))
-        found = ceilings.measure(plans, size)
-        known = self.where.ceilings
-        self.where.ceilings = ceilings.merged(known, found) if known.streams else found
+        found = peak_rates.measure(plans, size)
+        known = self.record.peak_rates
+        self.record.peak_rates = peak_rates.merged(known, found) if known.streams else found
 
     def explain(self, point: Point, budget: float) -> None:
         """Computes the time bounds of a point; measures each operation if steps run operation by operation."""
         steps = self.steps[point.batch]
-        point.floors = floors(steps.plan.costs(point.batch), self.where.ceilings)
+        point.time_bounds = time_bounds(steps.plan.costs(point.batch), self.record.peak_rates)
         point.memory_bytes = steps.plan.bytes
-        if self.where.loop == "list" and point.step_seconds < budget:
+        if self.record.loop == "graph" and point.step_seconds < budget:
             tries = [steps.operations() for _ in range(5 if point.step_seconds < budget / 5 else 1)]
-            for floor, seconds in zip(point.floors, zip(*tries, strict=True), strict=True):
-                floor.seconds = sorted(seconds)[len(seconds) // 2]
+            for time_bound, seconds in zip(point.time_bounds, zip(*tries, strict=True), strict=True):
+                time_bound.seconds = sorted(seconds)[len(seconds) // 2]
 
 
 class Sweep:
@@ -212,14 +214,14 @@ class Sweep:
     def __init__(
         self, document: Document, configuration: Configuration, splits: Splits, names: Sequence[str], budget: Budget
     ) -> None:
-        self.document, self.budget, self.yardstick = document, budget, ReferenceWork()
-        self.crew: list[Contestant] = []
+        self.document, self.budget, self.reference = document, budget, ReferenceWork()
+        self.crew: list[SweptBackend] = []
         for name in names:
             status = backends.available()[name]
-            if not any(where.name == name for where in document.backends):
-                document.backends.append(Where(name=name, device=status.device, threads=dict(status.threads)))
+            if not any(record.name == name for record in document.backends):
+                document.backends.append(BackendRecord(name=name, device=status.device, threads=dict(status.threads)))
             trainer = experiment.build_trainer(configuration, splits, name)
-            self.crew.append(Contestant(trainer, splits, document.where(name)))
+            self.crew.append(SweptBackend(trainer, splits, document.backend(name)))
 
     def run(self, reserve: float = 0.0) -> None:
         """Measures until `reserve` of the budget is left.
@@ -233,57 +235,57 @@ class Sweep:
         batches = self.document.asked
         self.visit = min(VISIT, max(0.005, self.budget.left(share) / (2 * ROUNDS * len(batches) * len(self.crew))))
         try:
-            for contestant in self.crew:
-                self._prepare(contestant, batches)
-            self._ceilings()
+            for swept in self.crew:
+                self._prepare(swept, batches)
+            self._peak_rates()
             for turn in range(ROUNDS):
                 if turn >= FEWEST and self.budget.left(share) < self._expected():
                     break
                 self._round(turn, share)
             self._repeat()
-            self._ceilings()
+            self._peak_rates()
         finally:
             mark(self.document)
             self._explain()
 
-    def _prepare(self, contestant: Contestant, batches: Sequence[int]) -> None:
-        where, known = contestant.where, [(0, 0.0)]  # batch sizes and seconds of a step
-        where.limit = ""
+    def _prepare(self, swept: SweptBackend, batches: Sequence[int]) -> None:
+        record, known = swept.record, [(0, 0.0)]  # batch sizes and seconds of a step
+        record.limit = ""
         for batch in batches:
-            self.budget.note(f"{where.name}: warming up at batch {batch:,}")
+            self.budget.note(f"{record.name}: warming up at batch {batch:,}")
             (b1, t1), (b2, t2) = known[-2:] if len(known) > 2 else [(0, 0.0)] * 2
             expected = t2 + (batch - b2) * max(0.0, t2 - t1) / max(1, b2 - b1)
             if expected > self.budget.seconds / 40:
-                where.limit = f"batch {batch:,} was skipped: a step of about {expected:.2g} s is too long for --budget"
+                record.limit = f"batch {batch:,} was skipped: a step of about {expected:.2g} s is too long for --budget"
                 break
             try:
-                known.append((batch, contestant.prepare(batch, self.visit)))
+                known.append((batch, swept.prepare(batch, self.visit)))
             except FULL as error:
-                contestant.leave(batch, error)
+                swept.leave(batch, error)
                 break
-            self.point(where.name, batch)
+            self.point(record.name, batch)
         fall_asleep()
 
-    def _ceilings(self) -> None:
-        for contestant in self.crew:
-            if contestant.steps:
-                self.budget.note(f"{contestant.where.name}: measuring its peak rates")
+    def _peak_rates(self) -> None:
+        for swept in self.crew:
+            if swept.steps:
+                self.budget.note(f"{swept.record.name}: measuring its peak rates")
                 with suppress(*FULL):  # the time bounds are then missing, or use the earlier peak rates
-                    contestant.measure_ceilings()
+                    swept.measure_peak_rates()
                 fall_asleep()
 
     def _round(self, turn: int, share: float) -> None:
         """One round of each backend at each batch size; waits in between until thread pools stop spinning."""
         shifted = self.crew[turn % len(self.crew) :] + self.crew[: turn % len(self.crew)]
-        for contestant in shifted:
-            name = contestant.where.name
-            for batch in list(contestant.steps):
+        for swept in shifted:
+            name = swept.record.name
+            for batch in list(swept.steps):
                 self.budget.note(f"{name}, batch {batch:,}: round {turn + 1}")
                 point = self.point(name, batch)
-                if not self._visit(contestant, point):
+                if not self._visit(swept, point):
                     break
                 if turn == 0 or (turn < EPOCHS and self.budget.left(share) > 0):
-                    self._epoch(contestant, point)
+                    self._epoch(swept, point)
             fall_asleep()
 
     def _repeat(self) -> None:
@@ -297,53 +299,53 @@ class Sweep:
                 return
             self.budget.note("waiting for a quieter moment")
             time.sleep(PAUSE)
-            for contestant, point in lacking:
-                if point.batch in contestant.steps and time.perf_counter() < deadline:
-                    self.budget.note(f"{contestant.where.name}, batch {point.batch:,}: once more")
-                    self._visit(contestant, point)
+            for swept, point in lacking:
+                if point.batch in swept.steps and time.perf_counter() < deadline:
+                    self.budget.note(f"{swept.record.name}, batch {point.batch:,}: once more")
+                    self._visit(swept, point)
             fall_asleep()
 
-    def _visit(self, contestant: Contestant, point: Point) -> bool:
+    def _visit(self, swept: SweptBackend, point: Point) -> bool:
         """Measures another round of a point; returns False if it no longer fits."""
         try:
-            contestant.visit(point, self.yardstick, self.visit)
+            swept.visit(point, self.reference, self.visit)
         except FULL as error:
-            contestant.leave(point.batch, error)
+            swept.leave(point.batch, error)
             return False
         return True
 
-    def _points(self, contestant: Contestant) -> list[Point]:
+    def _points(self, swept: SweptBackend) -> list[Point]:
         """The measured points for which there are plans."""
-        return [point for point in self.document.of(contestant.where.name) if point.batch in contestant.steps]
+        return [point for point in self.document.of(swept.record.name) if point.batch in swept.steps]
 
-    def _epoch(self, contestant: Contestant, point: Point) -> None:
+    def _epoch(self, swept: SweptBackend, point: Point) -> None:
         rows = self.document.task.rows
         expected = rows / point.batch * point.step_seconds
         if point.batch > rows or expected > max(0.1, self.budget.seconds / 200):
             return
-        contestant.steps[point.batch].reset()
+        swept.steps[point.batch].reset()
         with suppress(*FULL):  # no epoch is timed there
-            if point.batch not in contestant.epochs:
-                epochs = TimedEpochs(contestant.trainer, contestant.splits.train, point.batch)
+            if point.batch not in swept.epochs:
+                epochs = TimedEpochs(swept.trainer, swept.splits.train, point.batch)
                 epochs.timed()
-                contestant.epochs[point.batch] = epochs
-            seconds = contestant.epochs[point.batch].timed()
+                swept.epochs[point.batch] = epochs
+            seconds = swept.epochs[point.batch].timed()
             point.epochs += [seconds] if seconds else []
 
     def _expected(self) -> float:
         """Expected seconds of another round and of the work after it."""
         return 2.5 + sum(
-            contestant.count[batch] * self.point(contestant.where.name, batch).step_seconds
-            for contestant in self.crew
-            for batch in contestant.steps
+            swept.count[batch] * self.point(swept.record.name, batch).step_seconds
+            for swept in self.crew
+            for batch in swept.steps
         )
 
     def _explain(self) -> None:
-        for contestant in self.crew:
-            for point in self._points(contestant):
-                if contestant.where.ceilings.streams:
+        for swept in self.crew:
+            for point in self._points(swept):
+                if swept.record.peak_rates.streams:
                     with suppress(*FULL):
-                        contestant.explain(point, self.budget.seconds / 200)
+                        swept.explain(point, self.budget.seconds / 200)
 
     def point(self, backend: str, batch: int) -> Point:
         """The record of a backend at a batch size; creates it if there is none."""

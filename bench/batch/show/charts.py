@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from ..analysis import advice
 from ..analysis.analyse import Analysis, critical_batch, curve_of, two_digits
 from ..analysis.checked import AdviceCheck
-from ..records import BOUNDS, Document, Where
+from ..records import BOUNDS, BackendRecord, Document
 from .plots import CEILINGS, INK, MEASURED, PARTS, colour, relative_times
 
 DASHES = {"--": "dash", "-.": "dashdot", ":": "dot"}
@@ -21,11 +21,11 @@ GRID = "#e6e6e6"
 def throughput(document: Document, analysis: Analysis) -> go.Figure:
     """Samples per second against batch size, with the middle half of the rounds, n½, crossings and limits."""
     figure = _figure("batch size", "samples/s")
-    for number, where in enumerate(document.backends):
-        points = document.of(where.name)
+    for number, record in enumerate(document.backends):
+        points = document.of(record.name)
         if not points:
             continue
-        ink = colour(document, where.name)
+        ink = colour(document, record.name)
         batches = [point.batch for point in points]
         low, high = zip(*(point.quartiles for point in points), strict=True)
         band = [b / s for b, s in zip(batches, high, strict=True)]
@@ -35,10 +35,10 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
             mode="lines", hoverinfo="skip", showlegend=False,
         )  # fmt: skip
         figure.add_scatter(
-            x=batches, y=[point.samples_per_second for point in points], name=where.name, mode="lines+markers",
+            x=batches, y=[point.samples_per_second for point in points], name=record.name, mode="lines+markers",
             line_color=ink, hovertemplate="batch %{x:,}: %{y:,.3s} samples/s",
         )  # fmt: skip
-        knee = analysis.knees.get(where.name)
+        knee = analysis.knees.get(record.name)
         if knee and knee.half_peak and batches[0] < knee.half_peak.value < batches[-1]:
             half = knee.half_peak.value
             figure.add_vline(half, line_color=ink, line_width=1)
@@ -46,10 +46,12 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
                 x=math.log10(half), y=0.08 * number, yref="paper", yanchor="bottom", xanchor="left", showarrow=False,
                 text=f"n½ {two_digits(half)}", font_color=ink,
             )  # fmt: skip
-        if where.name == analysis.best and points[0].floors:
+        if record.name == analysis.best and points[0].time_bounds:
             top = 30 * max(point.samples_per_second for point in points)
             for name, dash in CEILINGS.items():
-                pairs = [(p.batch, p.batch / s) for p in points if (s := sum(getattr(f, name) for f in p.floors)) > 0]
+                pairs = [
+                    (p.batch, p.batch / s) for p in points if (s := sum(getattr(f, name) for f in p.time_bounds)) > 0
+                ]
                 pairs = [pair for pair in pairs if pair[1] <= top]
                 if pairs:
                     x, y = zip(*pairs, strict=True)
@@ -61,9 +63,9 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
     return figure
 
 
-def bounds(document: Document, where: Where) -> go.Figure | None:
+def bounds(document: Document, record: BackendRecord) -> go.Figure | None:
     """A bar for each batch size of a backend: the share of the step that each bound explains; None without bounds."""
-    points = [point for point in document.of(where.name) if point.floors]
+    points = [point for point in document.of(record.name) if point.time_bounds]
     if not points:
         return None
     figure = _figure("batch size", "% of the step", logarithmic=False)

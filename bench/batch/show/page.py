@@ -93,12 +93,12 @@ def _charts(document: Document, analysis: Analysis) -> Iterator[str]:
         "memory and calls alone on the best backend. n½: half of the peak.",
         charts.throughput(document, analysis),
     )
-    for place, where in enumerate(document.backends):
+    for place, record in enumerate(document.backends):
         yield _chart(
             f"bounds-{place}",
-            f"Where a step goes: {where.name}",
+            f"Where a step goes: {record.name}",
             "The share of each step that the time bounds explain; the rest is lost.",
-            charts.bounds(document, where),
+            charts.bounds(document, record),
         )
     yield _chart(
         "steps",
@@ -139,13 +139,13 @@ def _details(document: Document, analysis: Analysis) -> Iterator[str]:
         yield _lines([report.noise(document).plain, report.critical(document)])
     absent = {"noise scale": document.noise_absent, "validation": document.validation_absent}
     yield _lines([f"no {what}: {why}" for what, why in absent.items() if why])
-    for where in document.backends:
-        points = document.of(where.name)
+    for record in document.backends:
+        points = document.of(record.name)
         if points:
-            table = report.table(document, where, points, analysis.knees.get(where.name))
-            lines = [str(report.ceilings(where, points)), where.limit, report.disturbances(points)]
+            table = report.table(document, record, points, analysis.knees.get(record.name))
+            lines = [str(report.peak_rates(record, points)), record.limit, report.disturbances(points)]
             lines += [f"FAULT, batch {point.batch:,}: {point.fault}" for point in points if point.fault]
-            yield f"<details open><summary>{escape(where.name)}</summary>{_table(table)}{_lines(lines)}</details>"
+            yield f"<details open><summary>{escape(record.name)}</summary>{_table(table)}{_lines(lines)}</details>"
     yield "</section>"
 
 

@@ -54,29 +54,29 @@ def draw(document: Document) -> Any:
 
 def colour(document: Document, name: str) -> str:
     """A backend's colour."""
-    others = [where.name for where in document.backends if where.name not in BACKENDS]
+    others = [record.name for record in document.backends if record.name not in BACKENDS]
     return BACKENDS.get(name) or OTHERS[others.index(name) % len(OTHERS)]
 
 
 def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
     """Samples per second against batch size, with each backend's middle half and the three limits of the best one."""
-    for number, where in enumerate(document.backends):
-        points = document.of(where.name)
+    for number, record in enumerate(document.backends):
+        points = document.of(record.name)
         if not points:
             continue
-        batches, ink = np.array([point.batch for point in points]), colour(document, where.name)
+        batches, ink = np.array([point.batch for point in points]), colour(document, record.name)
         low, high = np.array([point.quartiles for point in points]).T
         speeds = [point.samples_per_second for point in points]
         panel.fill_between(batches, batches / high, batches / low, color=ink, alpha=0.25, lw=0)
-        panel.plot(batches, speeds, color=ink, marker="o", ms=3, lw=1.8, label=where.name)
-        knee = analysis.knees.get(where.name)
+        panel.plot(batches, speeds, color=ink, marker="o", ms=3, lw=1.8, label=record.name)
+        knee = analysis.knees.get(record.name)
         if knee and knee.half_peak and batches[0] < knee.half_peak.value < batches[-1]:
             panel.axvline(knee.half_peak.value, color=ink, lw=0.8, alpha=0.6)
             text = f" n½ {two_digits(knee.half_peak.value)}"
             height = 0.02 + 0.05 * number  # above each other: they may be close
             panel.text(knee.half_peak.value, height, text, color=ink, transform=panel.get_xaxis_transform(), fontsize=8)
-        if where.name == analysis.best and points[0].floors:
-            _ceilings(panel, points, ink)
+        if record.name == analysis.best and points[0].time_bounds:
+            _peak_rates(panel, points, ink)
     for found in analysis.advice:
         if found.backend == analysis.best:
             panel.axvspan(found.low, found.high, color=colour(document, found.backend), alpha=0.12, lw=0)
@@ -89,11 +89,11 @@ def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
     panel.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.04))
 
 
-def _ceilings(panel: Any, points: list[Any], ink: str) -> None:
+def _peak_rates(panel: Any, points: list[Any], ink: str) -> None:
     """The throughput that each peak rate alone would allow, cut off far above the measurements."""
     top = 30 * max(point.samples_per_second for point in points)
     for name, style in CEILINGS.items():
-        seconds = [sum(getattr(floor, name) for floor in point.floors) for point in points]
+        seconds = [sum(getattr(time_bound, name) for time_bound in point.time_bounds) for point in points]
         pairs = [(point.batch, point.batch / s) for point, s in zip(points, seconds, strict=True) if s > 0]
         pairs = [(batch, speed) for batch, speed in pairs if speed <= top]
         if pairs:
@@ -102,7 +102,7 @@ def _ceilings(panel: Any, points: list[Any], ink: str) -> None:
 
 def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
     """A bar for each batch size of the best backend: the share of the step that each bound explains."""
-    points = [point for point in document.of(analysis.best) if point.floors] if analysis.best else []
+    points = [point for point in document.of(analysis.best) if point.time_bounds] if analysis.best else []
     panel.set_title(f"Where a step goes: {analysis.best}", loc="left", fontweight="bold")
     if not points:
         return _nothing(panel, "no peak rates were measured")

@@ -26,7 +26,7 @@ from ..analysis.analyse import (
 )
 from ..analysis.checked import AdviceCheck, check
 from ..analysis.trained import by_batch, hyperbola
-from ..records import BOUNDS, Bound, Document, Point, Proof, Validation, Where
+from ..records import BOUNDS, BackendRecord, Bound, Document, Point, Proof, Validation
 from .narrow import NarrowTable
 
 STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
@@ -46,16 +46,16 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         parts.append(Text("SIMULATION: these values were not measured", style="bold red"))
     what = f"{task.network}, {task.parameters:,} parameters, {task.optimizer}, {task.dtype}"
     parts.append(Text(f"{what}; {task.data}, {task.rows:,} rows; {machine.get('processor', '')}"))
-    for where in document.backends:
-        points = document.of(where.name)
+    for record in document.backends:
+        points = document.of(record.name)
         if points:
-            knee = analysis.knees.get(where.name)
-            parts += [Text(), table(document, where, points, knee), ceilings(where, points)]
-        if where.limit:
-            parts.append(Text(f"{where.name}: {where.limit}", style="yellow"))
-        parts += [Text(f"FAULT {where.name}, batch {p.batch:,}: {p.fault}", style="red") for p in points if p.fault]
+            knee = analysis.knees.get(record.name)
+            parts += [Text(), table(document, record, points, knee), peak_rates(record, points)]
+        if record.limit:
+            parts.append(Text(f"{record.name}: {record.limit}", style="yellow"))
+        parts += [Text(f"FAULT {record.name}, batch {p.batch:,}: {p.fault}", style="red") for p in points if p.fault]
         if unsure := disturbances(points):
-            parts.append(Text(f"{where.name}: {unsure}", style="yellow"))
+            parts.append(Text(f"{record.name}: {unsure}", style="yellow"))
     if analysis.knees:
         parts += [Text(), plot(document)]
     parts += [Text(), *(Text(line) for line in knees(analysis))]
@@ -78,10 +78,13 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
     return Group(*parts)
 
 
-def table(document: Document, where: Where, points: Sequence[Point], knee: Knee | None) -> Table:
+def table(document: Document, record: BackendRecord, points: Sequence[Point], knee: Knee | None) -> Table:
     """A table with a row for each batch size."""
-    how = "one compiled loop" if where.loop == "chain" else "operation by operation"
-    title, last = f"{where.name}, {how}: {where.device}", ("epoch", "middle half", "share", "of peak", *BOUNDS, "lost")
+    how = "one compiled loop" if record.loop == "fused_mlp" else "operation by operation"
+    title, last = (
+        f"{record.name}, {how}: {record.device}",
+        ("epoch", "middle half", "share", "of peak", *BOUNDS, "lost"),
+    )
     found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), dispensable=last)
     for title in ("batch", "step", "middle half", "samples/s", "of peak", "bound", "share", *BOUNDS, "lost", "epoch"):
         found.add_column(title, justify="left" if title == "bound" else "right")
@@ -104,22 +107,22 @@ def table(document: Document, where: Where, points: Sequence[Point], knee: Knee 
     return found
 
 
-def ceilings(where: Where, points: Sequence[Point]) -> RenderableType:
+def peak_rates(record: BackendRecord, points: Sequence[Point]) -> RenderableType:
     """The peak rates, and the operations that lose most (if steps run operation by operation)."""
-    roof = where.ceilings
+    roof = record.peak_rates
     if not (roof.streams and roof.products and roof.launches):
         return Text()
     best = max(roof.products, key=lambda rate: rate.flops_per_second)
     small, large = roof.streams[0], roof.streams[-1]
     call = 1e6 * sorted(roof.launches.values())[len(roof.launches) // 2]
-    waits = "thread synchronisation" if where.loop == "chain" else "empty call"
+    waits = "thread synchronisation" if record.loop == "fused_mlp" else "empty call"
     text = (
         f"peak rates: products {best.flops_per_second / 1e9:,.0f} GFLOP/s (layer {best.layer}, batch "
         f"{best.batch:,}); in-place memory updates {small.update / 1e9:,.0f} GB/s at {size(small.bytes)}, "
         f"{large.update / 1e9:,.0f} at {size(large.bytes)}; {waits} {call:.2g} µs"
     )
-    if where.threads:
-        text += "; threads: " + ", ".join(f"{name} {count}" for name, count in where.threads.items())
+    if record.threads:
+        text += "; threads: " + ", ".join(f"{name} {count}" for name, count in record.threads.items())
     found = losses(points)
     if found:
         text += "\nlost most, beyond the time bounds: " + "; ".join(found)
@@ -147,7 +150,7 @@ def disturbances(points: Sequence[Point]) -> str:
 
 def plot(document: Document, width: int = 60) -> Text:
     """A text plot of the throughput against the batch size, on logarithmic axes."""
-    curves = {where.name: document.of(where.name) for where in document.backends if document.of(where.name)}
+    curves = {record.name: document.of(record.name) for record in document.backends if document.of(record.name)}
     batches = sorted({point.batch for points in curves.values() for point in points})
     speeds = [point.samples_per_second for points in curves.values() for point in points]
     low, high = math.log(min(speeds)), math.log(max(speeds))
@@ -190,8 +193,8 @@ def knees(analysis: Analysis) -> list[str]:
         lines.append(text)
     for crossing in analysis.crossings:
         if crossing.batch is None:
-            where = "every batch size" if crossing.throughout else "most batch sizes, without a clear crossing"
-            lines.append(f"{crossing.above} is faster than {crossing.below} at {where}")
+            extent = "every batch size" if crossing.throughout else "most batch sizes, without a clear crossing"
+            lines.append(f"{crossing.above} is faster than {crossing.below} at {extent}")
         else:
             batch = crossing.batch
             lines.append(
@@ -292,7 +295,7 @@ def settings(document: Document, first: Advice) -> list[str]:
         lines.append(f"predicted: {first.gain:.2g}× faster than batch {task.batch_size:,} on {first.backend}")
     if first.explained is not None:
         lines.append(f"check: the linear fit gives √(B · n½) = {two_digits(max(1.0, first.explained))}")
-    if first.edge == "largest" and first.soonest >= task.rows:
+    if first.edge == "largest" and first.best_batch >= task.rows:
         lines.append(f"the best batch size is the whole data set, {task.rows:,} rows")
     elif first.edge:
         lines.append(f"the best batch size is the {first.edge} one that was measured")
@@ -339,7 +342,7 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
     lines = []
     if found.hyperbola is not None:
         critical = found.hyperbola.critical
-        after = found.soonest_excess
+        after = found.best_batch_excess
         ends = [max(1.0, rows) for rows in (critical.value, found.predicted_noise)]
         apart = max(ends) / min(ends)
         lines.append(
@@ -347,7 +350,7 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
             f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}, so the critical batch size is "
             f"E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}). The "
             f"noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times off; the advice used "
-            f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.soonest:,}"
+            f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.best_batch:,}"
             + (f", which took {after.value:.2f}× the time of the best" if after else "")
         )
     if found.excess is not None:

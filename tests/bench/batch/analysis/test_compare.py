@@ -22,7 +22,7 @@ from gearshift.bench.batch.analysis.analyse import analyse
 from gearshift.bench.batch.analysis.compare import Change, Comparison, compare
 from gearshift.bench.batch.analysis.disturbed import mark, pace
 from gearshift.bench.batch.measure.disturbance import DisturbanceWatch, ReferenceWork, waited
-from gearshift.bench.batch.records import YARDSTICK, Document, Witness
+from gearshift.bench.batch.records import REFERENCE_KINDS, Disturbance, Document
 
 
 def run(
@@ -31,7 +31,7 @@ def run(
     slower: dict[str, float] | None = None,
     wobble: float = 0.01,
     busy: float = 0.0,
-    yardstick: bool = True,
+    reference: bool = True,
     rounds: int = 7,
 ) -> Document:
     """A simulated run in which the machine is `machine` times as slow, and a backend `slower` times.
@@ -49,10 +49,10 @@ def run(
         met = random.random(rounds) < busy
         late = np.where(met, random.uniform(1.2, 30, rounds), 1)
         point.rounds = np.multiply(point.rounds, factor * late).tolist()
-        if yardstick:
+        if reference:
             work = machine * np.exp(0.02 * random.standard_normal((rounds, 3))) * [2e-4, 1e-4, 1e-3]
-            point.witnesses = [
-                Witness(
+            point.disturbances = [
+                Disturbance(
                     waited=float(out) * float(random.uniform(0.1, 1)), calls=calls, arithmetic=products, memory=pass_
                 )
                 for out, (calls, products, pass_) in zip(met, work.tolist(), strict=True)
@@ -117,10 +117,10 @@ def test_a_slower_backend_is_found(machine: float) -> None:
 
 
 def test_a_change_to_everything_is_found() -> None:
-    """Since the yardstick is no part of the code: where there is none, it could be the machine."""
+    """Since the reference is no part of the code: where there is none, it could be the machine."""
     after = {"numba": 1.2, "numpy": 1.2}
     assert {one.verdict for one in compare(run(1), run(2, 1.3, after)).backends} == {"slower"}
-    old = compare(run(1, yardstick=False), run(2, slower={"numba": 1.1, "numpy": 1.1}, yardstick=False))
+    old = compare(run(1, reference=False), run(2, slower={"numba": 1.1, "numpy": 1.1}, reference=False))
     assert not old.machine and not alarms(old) and old.low == pytest.approx(1.1, abs=0.03)
 
 
@@ -135,7 +135,7 @@ def test_one_slower_point_is_found() -> None:
 
 @settings(deadline=None)
 @given(paces=st.tuples(*[st.floats(0.3, 3)] * 3), place=st.floats(0, 1), seed=st.integers(0, 20))
-def test_the_machine_explains_what_its_yardstick_did(
+def test_the_machine_explains_what_its_reference_did(
     paces: tuple[float, float, float], place: float, seed: int
 ) -> None:
     """Times that moved by as much as any kind of its work are the same, whichever file comes first."""
@@ -143,29 +143,29 @@ def test_the_machine_explains_what_its_yardstick_did(
     factor = min(paces) * (max(paces) / min(paces)) ** place
     for point in after.benchmarks:
         point.rounds = [factor * seconds for seconds in point.rounds]
-        for witness in point.witnesses:
-            for kind, ratio in zip(YARDSTICK, paces, strict=True):
-                setattr(witness, kind, ratio * getattr(witness, kind))
+        for disturbance in point.disturbances:
+            for kind, ratio in zip(REFERENCE_KINDS, paces, strict=True):
+                setattr(disturbance, kind, ratio * getattr(disturbance, kind))
     mark(after)
     for found in (compare(before, after), compare(after, before)):
         assert {change.verdict for change in found.backends + found.changes} == {"same"}
 
 
-def test_files_without_witnesses_are_read(tmp_path: Path) -> None:
-    """All their rounds count; a round more than witnesses is a fault of the file."""
+def test_files_without_disturbances_are_read(tmp_path: Path) -> None:
+    """All their rounds count; a round more than disturbances is a fault of the file."""
     path = tmp_path / "old.json"
     files.write(run(1), path)
     tree = json.loads(path.read_text())
     for point in tree["benchmarks"]:
-        del point["witnesses"], point["disturbed"]
+        del point["disturbances"], point["disturbed"]
     path.write_text(json.dumps(tree))
     old = files.read(path)
     assert not any(point.unsure for point in old.benchmarks) and pace(old) == {}
-    old.benchmarks[0].add(1.0, Witness(calls=1.0))
+    old.benchmarks[0].add(1.0, Disturbance(calls=1.0))
     assert len(old.benchmarks[0].disturbed) == 8
-    tree["benchmarks"][0]["witnesses"] = [{}] * 8
+    tree["benchmarks"][0]["disturbances"] = [{}] * 8
     path.write_text(json.dumps(tree))
-    with pytest.raises(DataError, match="more witnesses than rounds"):
+    with pytest.raises(DataError, match="more disturbances than rounds"):
         files.read(path)
 
 
@@ -181,11 +181,11 @@ def test_another_program_on_the_processor_is_noticed() -> None:
             watch, start = DisturbanceWatch(ReferenceWork()), waited()
             while waited() < start + 0.02:
                 pass
-            witness = watch.witness()
+            disturbance = watch.stop()
         finally:
             os.sched_setaffinity(0, allowed)
             other.kill()
-    assert witness.waited > 0 and all(getattr(witness, kind) > 0 for kind in YARDSTICK)
+    assert disturbance.waited > 0 and all(getattr(disturbance, kind) > 0 for kind in REFERENCE_KINDS)
 
 
 def call(*arguments: object, code: int = 0) -> None:

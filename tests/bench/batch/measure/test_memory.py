@@ -46,10 +46,10 @@ def test_out_of_memory_ends_a_sweep(tmp_path: Path) -> None:
         out = tmp_path / f"{room}.json"
         assert f"--- 0 {out}" in shown
         tree = json.loads(out.read_text())
-        for where in tree["backends"]:
-            assert where["limit"].startswith("batch 4,194,304 does not fit: Unable to allocate "), where
-            assert f"{where['name']}: {where['limit']}" in shown
-            assert [one["batch"] for one in tree["benchmarks"] if one["backend"] == where["name"]] == [1]
+        for record in tree["backends"]:
+            assert record["limit"].startswith("batch 4,194,304 does not fit: Unable to allocate "), record
+            assert f"{record['name']}: {record['limit']}" in shown
+            assert [one["batch"] for one in tree["benchmarks"] if one["backend"] == record["name"]] == [1]
         assert all(len(one["rounds"]) >= 3 and one["bound"] for one in tree["benchmarks"])
 
 
@@ -61,7 +61,7 @@ def test_more_memory_than_there_is_is_not_tried(tmp_path: Path, capsys: pytest.C
         main(["bench", *options, "--set", "model.hidden=[16384]", "--out", str(out)])
     assert not ended.value.code
     document = files.read(out)
-    for where in document.backends:
-        assert "a batch of 4,194,304 rows needs" in where.limit and "the largest batch that fits is" in where.limit
-        assert [point.batch for point in document.of(where.name)] == [1]
+    for record in document.backends:
+        assert "a batch of 4,194,304 rows needs" in record.limit and "the largest batch that fits is" in record.limit
+        assert [point.batch for point in document.of(record.name)] == [1]
     assert "numpy: batch 4,194,304 does not fit" in capsys.readouterr().out

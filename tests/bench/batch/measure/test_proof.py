@@ -1,4 +1,4 @@
-"""What `--prove` changes about a step, and the ceilings that its predictions are made of."""
+"""What `--prove` changes about a step, and the peak_rates that its predictions are made of."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 import gearshift as gs
 from gearshift.backends import host
 from gearshift.backends.numba import compiled
-from gearshift.backends.thread_pool import PATIENCE, Team
-from gearshift.bench.batch.analysis.roofline import floors
-from gearshift.bench.batch.measure import ceilings, proof, streams, sweep
+from gearshift.backends.thread_pool import PATIENCE, ThreadPool
+from gearshift.bench.batch.analysis.roofline import time_bounds
+from gearshift.bench.batch.measure import peak_rates, proof, streams, sweep
 from gearshift.bench.batch.measure.proof import variants
 from gearshift.bench.batch.measure.steps import TimedSteps
 from gearshift.bench.batch.measure.sweep import Budget, Sweep, task_of
-from gearshift.bench.batch.records import Ceilings, Document, Rate
+from gearshift.bench.batch.records import Document, PeakRates, Rate
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident
 from gearshift.dl.experiment import build as experiment
@@ -45,7 +45,7 @@ def steps(backend: str, *options: str, **kinds: object) -> TimedSteps:
 
 def test_a_short_handed_team_is_noticed() -> None:
     """Two calls on end in which a thread was kept waiting make one thread do the work of both for a while."""
-    network, pair = ["model.hidden=[256]"], Team(2)
+    network, pair = ["model.hidden=[256]"], ThreadPool(2)
 
     timed = steps("numba", *network, make=partial(plan_of, workers=pair))
     assert not timed.short_handed
@@ -70,17 +70,17 @@ def test_passes_over_memory() -> None:
 
 def test_threads_meet() -> None:
     """The first goes on once the other has come, and one alone waits for nobody."""
-    meet, team, came = compiled(streams.meet), Team(2), []
-    meet(0, 1, 5, team.flags)
+    meet, pool, came = compiled(streams.meet), ThreadPool(2), []
+    meet(0, 1, 5, pool.flags)
 
     def work(thread: int) -> None:
         if thread:
             time.sleep(0.05)
             came.append(thread)
-        meet(thread, 2, 3, team.flags)
+        meet(thread, 2, 3, pool.flags)
         assert came
 
-    team.run(work, 2)
+    pool.run(work, 2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -101,7 +101,9 @@ def test_a_gpu_has_changes_of_its_own() -> None:
     """TF32, and launches in place of replayed graphs, which are switched on again afterwards."""
     made = steps("numpy")
     backend = SimpleNamespace(name="cupy", precisions=("float32", "tf32"), captures=True)
-    plan = SimpleNamespace(kind="list", team=None, capacity=4, steps=lambda rows: SimpleNamespace(captured=True))
+    plan = SimpleNamespace(
+        kind="graph", thread_pool=None, capacity=4, steps=lambda rows: SimpleNamespace(captured=True)
+    )
     configuration, _ = task()
     found = {variant.change: variant for variant in variants(configuration, backend, plan)}  # pyright: ignore[reportArgumentType]
     assert list(found) == ["float64", "TF32", "launched call by call"] and made.plan.capacity == 4
@@ -112,7 +114,7 @@ def test_a_gpu_has_changes_of_its_own() -> None:
 
 def test_a_chain_on_one_thread_takes_the_same_steps() -> None:
     """To the same weights as on all of them, but for the order of sums."""
-    made = [steps("numba", make=make) for make in (plan_of, partial(plan_of, workers=Team(1)), Plan)]
+    made = [steps("numba", make=make) for make in (plan_of, partial(plan_of, workers=ThreadPool(1)), Plan)]
     for one in made:
         one.reset()
         one.run(3)
@@ -135,7 +137,7 @@ def test_predictions_beside_measurements(monkeypatch: pytest.MonkeyPatch) -> Non
     """Of every change there is, where the bounds are strongest; nothing of points that were not made."""
     monkeypatch.setattr(proof, "ROUNDS", 2)
     monkeypatch.setattr(proof, "VISIT", 0.005)
-    monkeypatch.setattr(ceilings, "TRIES", 1)
+    monkeypatch.setattr(peak_rates, "TRIES", 1)
     monkeypatch.setattr(sweep, "ROUNDS", 3)
     configuration, splits = task()
     trainer = experiment.build_trainer(configuration, splits, "numba")
@@ -155,17 +157,17 @@ def test_predictions_beside_measurements(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_arithmetic_of_updates() -> None:
     """Each update that is compiled has its rate; array code has none."""
     for options in ((), ("model.dtype=float64",), ("optimizer.name=SGD",)):
-        found = ceilings._arithmetic(steps("numba", *options).plan)
+        found = peak_rates._arithmetic(steps("numba", *options).plan)
         assert len(found) == 1 and min(found.values()) > 1e6
-    assert ceilings._arithmetic(steps("numpy").plan) == {}
+    assert peak_rates._arithmetic(steps("numpy").plan) == {}
 
 
 def test_an_update_has_a_peak_of_its_own() -> None:
     """Products have theirs, other operations the best of them."""
     rates = [Rate(layer="1", product=FORWARD, batch=8, flops_per_second=1e9)]
-    given = Ceilings(products=rates, arithmetic={"adam": 1e7})
+    given = PeakRates(products=rates, arithmetic={"adam": 1e7})
     costs = [Cost("matmul", "1", "forward", 10**6, product=FORWARD), Cost("adam", "", "update", 10**6)]
     costs.append(Cost("bias_activation", "1", "forward", 10**6))
-    assert [floor.compute for floor in floors(costs, given)] == pytest.approx([1e-3, 0.1, 1e-3])
-    merged = ceilings.merged(given, Ceilings(arithmetic={"adam": 3e7}))
+    assert [time_bound.compute for time_bound in time_bounds(costs, given)] == pytest.approx([1e-3, 0.1, 1e-3])
+    merged = peak_rates.merged(given, PeakRates(arithmetic={"adam": 3e7}))
     assert merged.arithmetic == {"adam": 3e7}

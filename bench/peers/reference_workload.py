@@ -20,8 +20,8 @@ BOUNDARY = 64  # parameters: each array of an arena begins at a multiple of it
 
 
 def make() -> Contender:
-    """The yardstick."""
-    return YardstickContender()
+    """The bare products and memory passes."""
+    return ReferenceContender()
 
 
 @numba.njit(error_model="numpy", nogil=True)
@@ -31,14 +31,14 @@ def stream(p, g, m, v):  # pragma: no cover
         p[i], m[i], v[i] = v[i], p[i], max(m[i], g[i])
 
 
-class YardstickContender(Contender):
+class ReferenceContender(Contender):
     """Has steps only."""
 
     def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
         return Bare(network, layers, x)
 
     def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
-        raise NotImplementedError("the yardstick has no epochs")
+        raise NotImplementedError("the reference workload has no epochs")
 
     def settings(self) -> dict[str, Any]:
         return {"threads": host.blas_threads()}

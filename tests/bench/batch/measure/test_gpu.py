@@ -15,7 +15,7 @@ from fake_cupy import CudaOnCpu, stand_ins
 import gearshift as gs
 from gearshift import backends
 from gearshift.bench.batch import records
-from gearshift.bench.batch.measure import ceilings, noise, streams
+from gearshift.bench.batch.measure import noise, peak_rates, streams
 from gearshift.bench.batch.measure.steps import TimedSteps
 from gearshift.bench.batch.measure.sweep import Budget, Sweep, machine, task_of
 from gearshift.bench.gpu_proof.streams import STREAMS
@@ -48,7 +48,7 @@ def steps(batch: int, precision: str = "float32", *layers: gs.Layer) -> TimedSte
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_ceilings_of_launches_touch_their_own_arrays_alone(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peak_rates_of_launches_touch_their_own_arrays_alone(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels take sizes and places from arrays that were made small: each must still be true of the others."""
     plan = steps(8, precision).plan
     guarded: list[tuple[np.ndarray, int]] = []
@@ -61,7 +61,7 @@ def test_ceilings_of_launches_touch_their_own_arrays_alone(precision: str, monke
         return raw[GUARD : GUARD + size].view(dtype).reshape(shape).view(DeviceArray)
 
     monkeypatch.setattr(plan.backend, "zeros", zeros)
-    found = ceilings._launches(plan)
+    found = peak_rates._launches(plan)
     assert {call.node.operation.name for call in plan.bind(8)} == found.keys()
     assert len(guarded) > 20
     for raw, size in guarded:
@@ -72,10 +72,10 @@ def test_what_does_not_go_together_on_next_to_no_data_is_left_out(monkeypatch: p
     """Every array of the same size by itself: the definition says what is wrong before a kernel writes anywhere."""
     plan = steps(8).plan
     call = next(call for call in plan.bind(8) if call.node.operation.name == "adam")
-    assert ceilings._small(call, plan.backend) is not None
-    monkeypatch.setattr(ceilings, "KEPT", ceilings.KEPT - {"table"})  # eight rows then, of which the third is read
-    monkeypatch.setattr(ceilings, "SMALL", 1)
-    assert ceilings._small(call, plan.backend) is None
+    assert peak_rates._small(call, plan.backend) is not None
+    monkeypatch.setattr(peak_rates, "KEPT", peak_rates.KEPT - {"table"})  # eight rows then, of which the third is read
+    monkeypatch.setattr(peak_rates, "SMALL", 1)
+    assert peak_rates._small(call, plan.backend) is None
 
 
 def test_products_with_epilogues_count_as_products() -> None:
@@ -89,7 +89,7 @@ def test_products_with_epilogues_count_as_products() -> None:
         ("0", "weight gradient"),
     ]
     assert sorted(found) == sorted(kinds)
-    rates = ceilings._products({8: plan})
+    rates = peak_rates._products({8: plan})
     assert {(rate.layer, rate.product) for rate in rates} == set(kinds)
 
 
@@ -123,22 +123,22 @@ def test_a_sweep_ends_where_memory_does(stated: int) -> None:
     backend.device.limit, backend.device.stated = backend.device.held + (4 << 20), stated
     sweep = Sweep(found, configuration, splits, [CudaOnCpu.name], Budget(0.5))
     sweep.run()
-    where = found.where(CudaOnCpu.name)
-    assert "batch 65,536 does not fit" in where.limit
-    assert ("out of memory" if stated else "the largest batch that fits is") in where.limit
+    record = found.backend(CudaOnCpu.name)
+    assert "batch 65,536 does not fit" in record.limit
+    assert ("out of memory" if stated else "the largest batch that fits is") in record.limit
     assert [point.batch for point in found.benchmarks] == [4]
-    assert all(point.floors and point.rounds for point in found.benchmarks)
-    assert where.ceilings.streams and where.ceilings.launches and where.ceilings.products
+    assert all(point.time_bounds and point.rounds for point in found.benchmarks)
+    assert record.peak_rates.streams and record.peak_rates.launches and record.peak_rates.products
     del sweep
     gc.collect()
     assert backend.zeros(3 << 20, np.uint8) is not None
 
 
-def test_ceilings_do_without_passes_that_do_not_fit() -> None:
+def test_peak_rates_do_without_passes_that_do_not_fit() -> None:
     backend: Any = backends.get(CudaOnCpu.name)
     backend.device.limit = backend.device.held + (1 << 17)
-    found = ceilings._streams(backend, ceilings.SIZES, None)
-    assert [one.bytes for one in found] == ceilings.SIZES[: len(found)] and 1 <= len(found) < len(ceilings.SIZES)
+    found = peak_rates._streams(backend, peak_rates.SIZES, None)
+    assert [one.bytes for one in found] == peak_rates.SIZES[: len(found)] and 1 <= len(found) < len(peak_rates.SIZES)
 
 
 def test_the_noise_scale_is_that_of_any_backend() -> None:

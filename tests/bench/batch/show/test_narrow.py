@@ -12,7 +12,7 @@ from gearshift.bench.batch import files
 from gearshift.bench.batch.analysis.analyse import analyse
 from gearshift.bench.batch.show.report import duration, line, number, settings, show
 
-MEASURED = Path(__file__).parents[2] / "bench" / "results" / "batch-size-2-core-xeon.json"
+MEASURED = Path(__file__).parents[4] / "bench" / "results" / "batch-size-2-core-xeon.json"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])

@@ -213,7 +213,7 @@ STEP = [
     "bias_activation",
     "product",
     "softmax_cross_entropy",
-    "tally",
+    "accumulate_metrics",
     "product",
     "product",
     "bias_activation_backward",

@@ -16,13 +16,13 @@ import numpy as np
 from .... import backends
 from ....backends import Backend
 from ....backends.errors import DeviceMemoryError
-from ....backends.thread_pool import Team
+from ....backends.thread_pool import ThreadPool
 from ....dl.graph.graph import Value
 from ....dl.step.capture import Call
 from ....dl.step.costs import WAIT
 from ....dl.step.plan import Plan, quietly, repeat
 from ....kernels.counters import CURSOR
-from ..records import Ceilings, Rate, Streams
+from ..records import PeakRates, Rate, Streams
 from .streams import KINDS, meet, stream
 
 logger = logging.getLogger(__name__)
@@ -35,16 +35,16 @@ MEETINGS, TOGETHER = 2000, 64
 INNER = 8 << 10  # bytes of each array of an update; four of them fit into an L1 cache
 
 
-def measure(plans: dict[int, Plan], largest_bytes: int) -> Ceilings:
+def measure(plans: dict[int, Plan], largest_bytes: int) -> PeakRates:
     """The peak rates of a backend, measured with its plans by batch size.
 
     Products are timed in each plan; memory passes take up to `largest_bytes`.
     """
     plan = next(iter(plans.values()))
     sizes = [size for size in SIZES if size <= max(largest_bytes, SIZES[1])]
-    return Ceilings(
+    return PeakRates(
         products=fastest(_products(plans)),
-        streams=_streams(plan.backend, sizes, plan.team),
+        streams=_streams(plan.backend, sizes, plan.thread_pool),
         launches=_launches(plan),
         arithmetic=_arithmetic(plan),
     )
@@ -60,7 +60,7 @@ def fastest(rates: Sequence[Rate]) -> list[Rate]:
     return list(best.values())
 
 
-def merged(one: Ceilings, other: Ceilings) -> Ceilings:
+def merged(one: PeakRates, other: PeakRates) -> PeakRates:
     """The better of two measurements of each rate."""
     both = [*one.streams, *other.streams]
     streams = [
@@ -70,7 +70,7 @@ def merged(one: Ceilings, other: Ceilings) -> Ceilings:
     launches = {name: min(seconds) for name, seconds in _both(one.launches, other.launches)}
     arithmetic = {name: max(rates) for name, rates in _both(one.arithmetic, other.arithmetic)}
     products = fastest([*one.products, *other.products])
-    return Ceilings(products=products, streams=streams, launches=launches, arithmetic=arithmetic)
+    return PeakRates(products=products, streams=streams, launches=launches, arithmetic=arithmetic)
 
 
 def _both(one: dict[str, float], other: dict[str, float]) -> Iterator[tuple[str, list[float]]]:
@@ -100,12 +100,12 @@ def _products(plans: dict[int, Plan]) -> list[Rate]:
     return rates
 
 
-def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[Streams]:
-    start = {kind: _pass(backend, kind, 1, team) for kind in KINDS}
+def _streams(backend: Backend, sizes: Sequence[int], pool: ThreadPool | None) -> list[Streams]:
+    start = {kind: _pass(backend, kind, 1, pool) for kind in KINDS}
     found = []
     for size in sizes:
         try:
-            passes = {kind: _pass(backend, kind, size // 8, team) for kind in KINDS}
+            passes = {kind: _pass(backend, kind, size // 8, pool) for kind in KINDS}
         except (DeviceMemoryError, MemoryError):
             break  # the plans have taken the rest: the rates of smaller passes stand for these
         rates = {}
@@ -118,9 +118,9 @@ def _streams(backend: Backend, sizes: Sequence[int], team: Team | None) -> list[
     return found
 
 
-def _pass(backend: Backend, kind: str, words: int, team: Team | None) -> float:
+def _pass(backend: Backend, kind: str, words: int, pool: ThreadPool | None) -> float:
     """Seconds of one pass."""
-    work, passes = stream(backend, kind, words, team)
+    work, passes = stream(backend, kind, words, pool)
     return least(backend, work) / passes
 
 
@@ -153,8 +153,8 @@ def _launches(plan: Plan) -> dict[str, float]:
     For a step that is one compiled loop: the seconds of a thread synchronisation.
     """
     backend = plan.backend
-    if plan.kind == "chain":
-        return {WAIT: _meeting(plan, plan.team) if plan.team and plan.threads > 1 else 0.0}
+    if plan.kind == "fused_mlp":
+        return {WAIT: _meeting(plan, plan.thread_pool) if plan.thread_pool and plan.threads > 1 else 0.0}
     replayed, seconds = plan.steps(plan.capacity).captured, {}
     for call in reversed(plan.bind(plan.capacity)):
         name = call.node.operation.name
@@ -205,17 +205,17 @@ def _small_array(backend: Backend, value: Value, array: Any, scratch: bool) -> n
         return kept
     shape = [size if scratch else min(size, SMALL) for size in array.shape]
     if value.kind == "batch":
-        shape[0] = value.each
+        shape[0] = value.rows_per_example
     return np.zeros(shape, array.dtype)
 
 
-def _meeting(plan: Plan, team: Team) -> float:
+def _meeting(plan: Plan, pool: ThreadPool) -> float:
     """Seconds of one synchronisation of a step's threads."""
     threads, loop, best = plan.threads, plan.backend.compiled(meet), np.inf
     if loop is None:
         return 0.0
     for _ in range(TRIES + 1):
         start = time.perf_counter()
-        team.run(lambda thread: loop(thread, threads, MEETINGS, team.flags), threads)
+        pool.run(lambda thread: loop(thread, threads, MEETINGS, pool.flags), threads)
         best = min(best, (time.perf_counter() - start) / MEETINGS)
     return float(best)

@@ -177,7 +177,7 @@ STEP = [
     "dropout",
     "product BIAS",
     "softmax_cross_entropy",
-    "tally",
+    "accumulate_metrics",
     "product BGRADA",
     "product",
     "dropout",

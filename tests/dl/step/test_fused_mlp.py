@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gearshift as gs
-from gearshift.backends.thread_pool import Team
+from gearshift.backends.thread_pool import ThreadPool
 from gearshift.dl.step.dense_layout import Layout
 from gearshift.dl.step.dense_plan import BLOCK, DensePlan
 from gearshift.dl.step.fused_mlp import recognize
@@ -102,7 +102,7 @@ def test_float32_in_any_shape(widths, batch, parts) -> None:
     """Batches that a matrix unit takes, divided as larger networks are: some parts have nothing."""
     widths, data = tuple(widths), rows_of(tuple(widths), 400)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Team, "parts", lambda *_: parts)
+        patch.setattr(ThreadPool, "parts", lambda *_: parts)
         chain = fitted(trainer(widths, "numba", dtype="float32", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
     exact = fitted(trainer(widths, "numpy", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
     for name, value in exact.items():
@@ -168,9 +168,9 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, batch: int, m
     first = plan_of(trainer(widths, "numba", dtype="float32"), data, batch)
     assert isinstance(first, DensePlan)
     parts = first.parts
-    other = Team(threads)
-    monkeypatch.setattr(Team, "parts", lambda *_: parts)
-    monkeypatch.setattr("gearshift.dl.step.dense_plan.team", lambda: other)
+    other = ThreadPool(threads)
+    monkeypatch.setattr(ThreadPool, "parts", lambda *_: parts)
+    monkeypatch.setattr("gearshift.dl.step.dense_plan.thread_pool", lambda: other)
     found = fitted(trainer(widths, "numba", dtype="float32"), data, batch)
     for name, value in expected.items():
         assert found[name].tobytes() == value.tobytes(), name
@@ -180,7 +180,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, batch: int, m
 def test_a_layer_narrower_than_its_parts(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some parts of it have no inputs: what they add to the sums is 0."""
     widths, data = (10, 100, code, 100, 10), rows_of((10, 10), 56, classes=False)
-    monkeypatch.setattr(Team, "parts", lambda *_: 3)
+    monkeypatch.setattr(ThreadPool, "parts", lambda *_: 3)
     chain, listed = (trainer(widths, backend, loss=gs.MSELoss()) for backend in ("numba", "numpy"))
     found, expected = fitted(chain, data, 20), fitted(listed, data, 20)
     for name, value in expected.items():
@@ -195,7 +195,7 @@ def test_the_text_uncompiled() -> None:
     assert isinstance(plan, DensePlan)
     from gearshift.kernels.dense import chain as dense_chain
 
-    plan._steps, plan.parts, plan._team = dense_chain.steps, 1, Team(1)
+    plan._steps, plan.parts, plan._team = dense_chain.steps, 1, ThreadPool(1)
     for batch in (5, 5, 2):
         run.state.prepare(1)
         listed.state.prepare(1)
@@ -297,13 +297,13 @@ def test_what_a_plan_costs_and_what_limits_it() -> None:
     widths, data = (64, 48, 10), rows_of((64, 48, 10), 600)
     chain = plan_of(trainer(widths, "numba", dtype="float32"), data, 2 * BLOCK)
     listed = plan_of(trainer(widths, "numpy", dtype="float32"), data, 2 * BLOCK)
-    assert (chain.kind, listed.kind) == ("chain", "list")
-    assert listed.team is None and listed.threads == 1 and not listed.short_handed
+    assert (chain.kind, listed.kind) == ("fused_mlp", "graph")
+    assert listed.thread_pool is None and listed.threads == 1 and not listed.short_handed
     *costs, wait = chain.costs(BLOCK + 1)
     others = listed.costs(BLOCK + 1)
     assert [(cost.operation, cost.flops) for cost in costs] == [(cost.operation, cost.flops) for cost in others]
     assert {cost.launches for cost in costs} == {0} and {cost.launches for cost in others} == {1}
-    assert wait.operation == "wait" and wait.launches == (0 if chain.team is None else 2 * 2 * 2)  # layers, blocks
+    assert wait.operation == "wait" and wait.launches == (0 if chain.thread_pool is None else 2 * 2 * 2)
     gradients = {cost.layer: cost.written for cost in others if cost.product == "weight gradient"}
     assert gradients == {"0": 4 * 64 * 48, "2": 4 * 48 * 10}
     assert not any(cost.written for cost in costs if cost.product == "weight gradient")

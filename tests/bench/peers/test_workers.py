@@ -20,7 +20,7 @@ from gearshift.bench.peers.worker import CHECKED, SEEN
 CONTENDERS = [
     pytest.param(name, marks=[pytest.mark.long] * (name == "torch.compile"))  # it compiles for half a minute
     for name in ENTRIES
-    if name not in ("yardstick", "torch DataLoader")
+    if name not in ("reference", "torch DataLoader")
 ]
 CLASSIFIER, AUTOENCODER = "6-5-4-3", "autoencoder 6-4-6"
 
@@ -84,8 +84,8 @@ def test_contenders_do_the_same_work(process: Process) -> None:
     assert process.ask("loss")["loss"] < 0.9 * before
 
 
-@pytest.mark.parametrize("process", ["yardstick"], indirect=True)
-def test_yardstick_has_steps_only(process: Process) -> None:
+@pytest.mark.parametrize("process", ["reference"], indirect=True)
+def test_reference_workload_has_steps_only(process: Process) -> None:
     """It computes no loss, and says that it has no epochs."""
     assert process.ask("step", network=CLASSIFIER, batch=7)["losses"] == []
     assert process.ask("block")["seconds"] > 0
@@ -122,14 +122,14 @@ def test_an_interruption_keeps_the_rounds_before() -> None:
         if text.endswith("round 3"):
             raise KeyboardInterrupt
 
-    with Crew(["numba", "numpy", "yardstick"], {"step": 7}, tell) as crew:
+    with Crew(["numba", "numpy", "reference"], {"step": 7}, tell) as crew:
         with pytest.raises(KeyboardInterrupt):
             crew.measure("step", CLASSIFIER, 4)
         (point,) = crew.measurement.points
     assert {name: len(result.seconds) for name, result in point.results.items()} == {
         "numba": 2,
         "numpy": 2,
-        "yardstick": 2,
+        "reference": 2,
     }
     assert not any(result.fault for result in point.results.values())
     assert all(math.isfinite(result.median) for result in point.results.values())

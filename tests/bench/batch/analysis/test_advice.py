@@ -12,7 +12,7 @@ from simulation import BATCHES, Device, Roof
 from gearshift.bench.batch.analysis.analyse import advice, analyse, knee, most_bound, two_digits
 from gearshift.bench.batch.analysis.curve import Curve, crossover, curve, fit
 from gearshift.bench.batch.analysis.roofline import memory_seconds
-from gearshift.bench.batch.records import Ceilings, Floor, Point, Streams
+from gearshift.bench.batch.records import PeakRates, Point, Streams, TimeBound
 from gearshift.bench.batch.show import report
 from gearshift.dl.step.costs import Cost
 
@@ -71,7 +71,7 @@ def test_crossover_of_curves_that_are_no_lines() -> None:
     assert found.value == pytest.approx(1024, rel=0.02) and found.low < 1024 < found.high
 
 
-def test_soonest_batch_lies_in_the_true_band() -> None:
+def test_best_batch_lies_in_the_true_band() -> None:
     """b* of noisy measurements is within 5 % of the least true time, which √(B·n½) attains."""
     random, inside = np.random.default_rng(5), 0
     for seed, device in enumerate(devices(TRIALS)):
@@ -81,31 +81,31 @@ def test_soonest_batch_lies_in_the_true_band() -> None:
             return (1 + noise / batch) * (device.t0 + batch * device.ts)
 
         best = min(math.sqrt(noise * device.half_peak), BATCHES[-1])
-        found = advice.soonest(measured(device, seed), noise, BATCHES[-1])
+        found = advice.best_batch(measured(device, seed), noise, BATCHES[-1])
         inside += true(found.batch) <= 1.05 * true(best)
         assert found.low <= found.batch <= found.high
     assert inside >= 0.95 * TRIALS
 
 
-def test_band_of_the_soonest_batch() -> None:
+def test_band_of_the_best_batch() -> None:
     """The worked example: t0 = 200 µs, ts = 0.5 µs, B = 900 give 600, and 382 to 943."""
     batches = np.exp(np.linspace(0, math.log(65536), 2000))
     exact = Curve(batches, 200e-6 + 0.5e-6 * batches, np.zeros(2000))
-    found = advice.soonest(exact, 900, 65536)
+    found = advice.best_batch(exact, 900, 65536)
     assert (found.batch, found.low, found.high) == pytest.approx((600, 382, 943), rel=0.02)
     assert found.cost == pytest.approx((math.sqrt(200e-6) + math.sqrt(900 * 0.5e-6)) ** 2, rel=1e-4)
-    stopped = advice.soonest(exact, 900, 300)
+    stopped = advice.best_batch(exact, 900, 300)
     assert (stopped.batch, stopped.edge) == (300, "largest")
 
 
 def test_bound_labels() -> None:
-    """In at least 95 % of trials, with ceilings measured with errors; all three bounds occur."""
+    """In at least 95 % of trials, with peak_rates measured with errors; all three bounds occur."""
     random, right, seen, trials = np.random.default_rng(11), 0, set(), 0
     for _ in range(TRIALS):
         roof = Roof(10 ** random.uniform(-6.5, -5), 10 ** random.uniform(10, 12.5), 10 ** random.uniform(11, 14))
         for batch in random.choice(BATCHES, 3):
             truth = roof.bound(int(batch))
-            point = Point(backend="", batch=int(batch), floors=roof.floors(int(batch), random))
+            point = Point(backend="", batch=int(batch), time_bounds=roof.time_bounds(int(batch), random))
             right, trials = right + (point.bound == truth), trials + 1
             seen.add(truth)
     assert seen == {"compute", "memory", "launch"}
@@ -173,10 +173,10 @@ def test_stray_rounds_move_nothing() -> None:
 
 def test_share_above_one_is_a_fault() -> None:
     """Beyond 1.05 in the slower rounds too; within the noise it is none."""
-    floor = Floor(operation="matmul", layer="", phase="", flops=1, bytes=1, compute=1.2, memory=0, launch=0)
-    assert "peak rate" in Point(backend="", batch=1, rounds=[1.0, 1.01, 1.02], floors=[floor]).fault
-    assert not Point(backend="", batch=1, rounds=[0.9, 1.1, 1.3], floors=[floor]).fault
-    assert not Point(backend="", batch=1, rounds=[1.2, 1.2, 1.2], floors=[floor]).fault
+    time_bound = TimeBound(operation="matmul", layer="", phase="", flops=1, bytes=1, compute=1.2, memory=0, launch=0)
+    assert "peak rate" in Point(backend="", batch=1, rounds=[1.0, 1.01, 1.02], time_bounds=[time_bound]).fault
+    assert not Point(backend="", batch=1, rounds=[0.9, 1.1, 1.3], time_bounds=[time_bound]).fault
+    assert not Point(backend="", batch=1, rounds=[1.2, 1.2, 1.2], time_bounds=[time_bound]).fault
 
 
 def test_memory_floor() -> None:
@@ -185,11 +185,11 @@ def test_memory_floor() -> None:
         Streams(bytes=1000, read=1000, write=500, update=2000),
         Streams(bytes=4000, read=10, write=10, update=10),
     ]
-    ceilings = Ceilings(streams=streams)
-    assert memory_seconds(Cost("", "", "", 0, 600, 400), ceilings) == pytest.approx(600 / 1000 + 400 / 500)
+    peak_rates = PeakRates(streams=streams)
+    assert memory_seconds(Cost("", "", "", 0, 600, 400), peak_rates) == pytest.approx(600 / 1000 + 400 / 500)
     adam = Cost("", "", "", 0, 1000, 750, in_place=True)  # p, m, v of 250 bytes each, and g
-    assert memory_seconds(adam, ceilings) == pytest.approx(250 / 1000 + 1500 / 2000)
-    assert memory_seconds(Cost("", "", ""), ceilings) == 0
+    assert memory_seconds(adam, peak_rates) == pytest.approx(250 / 1000 + 1500 / 2000)
+    assert memory_seconds(Cost("", "", ""), peak_rates) == 0
 
 
 def test_learning_rates() -> None:
@@ -209,7 +209,7 @@ def test_sentence() -> None:
     gpu, cpu = Device("cupy", 200e-6, 0.05e-6), Device("numba", 30e-6, 5e-6)
     document = simulation.simulate([gpu, cpu], noise=900, seed=2)
     found = analyse(document)
-    assert found.best == "cupy" and found.advice[0].low < found.advice[0].soonest < found.advice[0].high
+    assert found.best == "cupy" and found.advice[0].low < found.advice[0].best_batch < found.advice[0].high
     assert "(Simulated.)" in found.sentence and "numba is faster below batch 34" in found.sentence, found.sentence
     assert "the target fastest" in found.sentence
     roof = simulation.simulate([Roof(5e-6, 2e12, 4e13)], noise=900)
@@ -220,13 +220,13 @@ def test_sentence() -> None:
 def test_what_a_bound_lies_in_is_named() -> None:
     """An update's arithmetic is another matter than that of products: it is the same for any batch size."""
     same = {"layer": "", "phase": "", "flops": 1, "bytes": 1, "memory": 0.1, "launch": 0.0}
-    floors = [Floor(operation="adam", compute=5, **same), Floor(operation="matmul", compute=2, **same)]
-    point = Point(backend="", batch=1, rounds=[8.0], floors=floors)
+    time_bounds = [TimeBound(operation="adam", compute=5, **same), TimeBound(operation="matmul", compute=2, **same)]
+    point = Point(backend="", batch=1, rounds=[8.0], time_bounds=time_bounds)
     assert point.bound == "compute" and most_bound(point) == "adam"
-    floors += [Floor(operation="gather", compute=4, **same)]
-    assert most_bound(Point(backend="", batch=1, rounds=[8.0], floors=floors)) == ""
-    waiting = Floor(operation="adam", layer="", phase="", flops=1, bytes=1, compute=0, memory=0, launch=1)
-    assert most_bound(Point(backend="", batch=1, rounds=[8.0], floors=[waiting])) == ""
+    time_bounds += [TimeBound(operation="gather", compute=4, **same)]
+    assert most_bound(Point(backend="", batch=1, rounds=[8.0], time_bounds=time_bounds)) == ""
+    waiting = TimeBound(operation="adam", layer="", phase="", flops=1, bytes=1, compute=0, memory=0, launch=1)
+    assert most_bound(Point(backend="", batch=1, rounds=[8.0], time_bounds=[waiting])) == ""
 
 
 def test_numbers_as_people_say_them() -> None:

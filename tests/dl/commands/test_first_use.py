@@ -109,7 +109,7 @@ def test_years_are_no_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_an_output_that_has_not_all_letters() -> None:
     """Windows redirects in an encoding without √, and a measurement shall not end in that."""
-    measured = Path(__file__).parents[2] / "bench" / "results" / "batch-size-2-core-xeon.json"
+    measured = Path(__file__).parents[3] / "bench" / "results" / "batch-size-2-core-xeon.json"
     path = os.pathsep.join(entry for entry in sys.path if entry)
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "cp1252"}
     command = [sys.executable, "-m", "gearshift", "bench", "--from", str(measured)]

@@ -11,7 +11,7 @@ import pytest
 
 from gearshift.backends import machine
 from gearshift.backends import numba as numba_backend
-from gearshift.backends.thread_pool import Team
+from gearshift.backends.thread_pool import ThreadPool
 from gearshift.kernels.arrays.matmul import reference as matmul
 from gearshift.kernels.dense.parts import Matrix, Tools
 from gearshift.kernels.dense.product import LEFT, NEITHER, RIGHT, SCRATCH, product
@@ -58,7 +58,7 @@ def test_the_blas_writes_its_output_alone() -> None:
 
 @pytest.mark.long
 def test_own_products_on_two_threads_write_their_outputs_alone() -> None:
-    compiled, team = numba_backend.compiled(product), Team(2)
+    compiled, pool = numba_backend.compiled(product), ThreadPool(2)
     random, until = np.random.default_rng(1), time.monotonic() + SECONDS / 2
     while time.monotonic() < until:
         works, checks = [], []
@@ -78,7 +78,7 @@ def test_own_products_on_two_threads_write_their_outputs_alone() -> None:
             tools = Tools(scratch.array.reshape(-1), lanes, 8, np.zeros(0, np.int32))
             works.append(partial(compiled, rows, vectors, k, left, right, target, 0, copies, tools))
             checks.append((out, scratch, a, b))
-        team.run(lambda thread: works[thread](), 2)  # noqa: B023
+        pool.run(lambda thread: works[thread](), 2)  # noqa: B023
         for out, scratch, a, b in checks:
             assert out.intact() and scratch.intact(), (a.shape, b.shape, dtype)
             assert close(out.array, a, b), (a.shape, b.shape, dtype)

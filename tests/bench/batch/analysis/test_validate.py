@@ -82,7 +82,9 @@ def test_check_says_how_far_off_the_prediction_was() -> None:
     assert excess.low <= excess.value <= excess.high < 1.1 * excess.low
     assert found.as_ruled == pytest.approx(2 * excess.value, rel=0.05)
     assert {point.factor for point in found.points} == {2.0} and {point.seeds for point in found.points} == {3}
-    assert found.soonest in (128, 256) and found.soonest_excess is not None and found.soonest_excess.value < 1.1
+    assert (
+        found.best_batch in (128, 256) and found.best_batch_excess is not None and found.best_batch_excess.value < 1.1
+    )
     right = check(simulated(300, 300, 256))
     assert right is not None and right.excess is not None and right.time_error < 0.05
     assert right.excess.value == pytest.approx(1, abs=0.05)

@@ -43,26 +43,26 @@ def test_ties(ours: list[float], other: list[float], verdict: str) -> None:
     assert found is not None and found.verdict == verdict
 
 
-def test_best_rival_is_no_yardstick_nor_ours_nor_faulty() -> None:
-    """Only rivals that count are compared with."""
-    here = point(numba=[1.0], numpy=[0.1], yardstick=[0.2], torch=[0.3], jax=[2.0], jax_scan=[3.0])
+def test_fastest_other_is_not_the_reference_nor_ours_nor_faulty() -> None:
+    """Only contenders that count are compared with."""
+    here = point(numba=[1.0], numpy=[0.1], reference=[0.2], torch=[0.3], jax=[2.0], jax_scan=[3.0])
     here.results["torch"].fault = "its losses differ"
-    assert analysis.best_rival(here) == "jax"
-    assert analysis.yardstick_beaten(here) == []
-    here.results["yardstick"].seconds = [2.5]
-    assert analysis.yardstick_beaten(here) == ["jax"]
+    assert analysis.fastest_other(here) == "jax"
+    assert analysis.faster_than_reference(here) == []
+    here.results["reference"].seconds = [2.5]
+    assert analysis.faster_than_reference(here) == ["jax"]
     here.results["numba"].fault = "died"
     assert analysis.against_best([here]) == []
 
 
 def test_losses_that_disagree_are_a_fault() -> None:
     """Against the middle contender, relative to the mean loss; what is not a number is a fault too."""
-    here = point(numba=[1.0], torch=[1.0], jax=[1.0], jax_scan=[1.0], yardstick=[1.0])
+    here = point(numba=[1.0], torch=[1.0], jax=[1.0], jax_scan=[1.0], reference=[1.0])
     here.results["numba"].losses = [2.0, 1.00001]
     here.results["torch"].losses = [2.0, 1.0]
     here.results["jax"].losses = [2.0, 1.01]
     here.results["jax scan"].losses = [2.0, math.nan]
-    here.results["yardstick"].losses = []
+    here.results["reference"].losses = []
     worst = analysis.mark_faults(here)
     assert worst == pytest.approx(1e-5 / 1.5, rel=1e-3)
     assert [name for name, result in here.results.items() if result.fault] == ["jax", "jax scan"]
@@ -77,9 +77,9 @@ def test_a_tiny_last_loss_is_no_measure() -> None:
 def test_summary() -> None:
     """Geometric means over batch ranges and networks, and the worst point of each."""
     points = [
-        point("4-3-2", 1, numba=[1.0], jax=[8.0], yardstick=[2.0]),
-        point("4-3-2", 128, numba=[1.0], jax=[2.0], yardstick=[0.5]),
-        point("4-5-2", 32, numba=[1.0], jax=[2.0], torch=[0.5], yardstick=[1.0]),
+        point("4-3-2", 1, numba=[1.0], jax=[8.0], reference=[2.0]),
+        point("4-3-2", 128, numba=[1.0], jax=[2.0], reference=[0.5]),
+        point("4-5-2", 32, numba=[1.0], jax=[2.0], torch=[0.5], reference=[1.0]),
     ]
     lines = {line.title: line for line in analysis.step_summary(points)}
     assert lines["fastest other, batch ≤ 32"].mean == pytest.approx(2.0)  # √(8 · ½)
@@ -87,13 +87,13 @@ def test_summary() -> None:
     assert lines["fastest other, all batches"].worst == pytest.approx(0.5)
     assert lines["fastest other, all batches"].where == "4-5-2, batch 32: torch"
     assert lines["fastest other, 4-3-2"].mean == pytest.approx(4.0)
-    yardstick = lines["step / yardstick"]
-    assert (yardstick.mean, yardstick.worst) == (pytest.approx(1.0), pytest.approx(2.0))
-    assert yardstick.where == "4-3-2, batch 128"
+    reference = lines["step / reference"]
+    assert (reference.mean, reference.worst) == (pytest.approx(1.0), pytest.approx(2.0))
+    assert reference.where == "4-3-2, batch 128"
 
 
 def test_epoch_summary_is_by_rival() -> None:
-    """Each rival on its own, over the networks it was measured at."""
+    """Each contender on its own, over the networks it was measured at."""
     points = [
         point("4-3-2", 128, "epoch", numba=[1.0], jax=[2.0], torch=[4.0]),
         point("4-5-2", 128, "epoch", numba=[1.0], jax=[8.0]),

@@ -18,7 +18,7 @@ from gearshift.bench.batch import command, files, records
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.measure.proof import strongest
 from gearshift.bench.batch.measure.steps import TimedSteps
-from gearshift.bench.batch.measure.sweep import Budget, Contestant, Stopped, machine, task_of
+from gearshift.bench.batch.measure.sweep import Budget, Stopped, SweptBackend, machine, task_of
 from gearshift.bench.batch.show.report import show
 from gearshift.dl.data import Splits
 from gearshift.dl.data.resident import Resident
@@ -43,7 +43,7 @@ def call(*arguments: object, code: int = 0) -> None:
         (["--batch-sizes", "64:8"], "'64:8' is not valid"),
         (["--batch-sizes", "0,8"], "'0' is not valid"),
         (["--batch-sizes", "8,,9"], "'' is not valid"),
-        (["--budget", "soon"], "--budget 'soon' is not valid"),
+        (["--budget", "best"], "--budget 'best' is not valid"),
         (["--budget", "0s"], "--budget '0s' is not valid"),
         (["--backends", "numbo"], "did you mean 'numba'?"),
         (["--out", "no/such/file.json"], "there is no folder no/such"),
@@ -93,13 +93,13 @@ def test_file_has_the_documented_schema(measured: Path) -> None:
     for one in tree["benchmarks"]:
         assert one["bound"] in ("compute", "memory", "launch") and one["share"] > 0
         assert one["step_seconds"] == one["stats"]["median"] > 0
-        assert len(one["rounds"]) == len(one["witnesses"]) == len(one["disturbed"]) >= 3 and one["memory_bytes"] > 0
-        assert all(witness["waited"] >= 0 and witness["calls"] > 0 for witness in one["witnesses"])
+        assert len(one["rounds"]) == len(one["disturbances"]) == len(one["disturbed"]) >= 3 and one["memory_bytes"] > 0
+        assert all(disturbance["waited"] >= 0 and disturbance["calls"] > 0 for disturbance in one["disturbances"])
         assert one["attainable_seconds"] == pytest.approx(one["share"] * one["step_seconds"])
         assert one["batch"] <= 1258 or not one["epochs"], "epochs end at the data's size"
     assert any(one["epochs"] for one in tree["benchmarks"])
     document = files.read(measured)
-    assert [where.loop for where in document.backends] == ["list", "chain"]
+    assert [record.loop for record in document.backends] == ["graph", "fused_mlp"]
     assert document.task.network == "64-8-10 relu" and document.noise is not None
     assert tree["analysis"]["sentence"] and tree["analysis"]["advice"][0]["high"] <= 1258
 
@@ -144,7 +144,7 @@ def test_networks_of_every_kind_are_named_and_timed(settings: list[str], network
     splits = experiment.load(configuration)
     trainer = experiment.build_trainer(configuration, splits, "numpy")
     assert task_of(configuration, splits, trainer).network == network
-    assert Contestant(trainer, splits, records.Where(name="numpy")).prepare(4, 1e-3) > 0
+    assert SweptBackend(trainer, splits, records.BackendRecord(name="numpy")).prepare(4, 1e-3) > 0
 
 
 @pytest.mark.parametrize("setting", ["train.l1=0.01", "train.soft_threshold=0.01", "train.clip_norm=1.0"])

@@ -10,7 +10,7 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends import host
-from gearshift.backends.thread_pool import team
+from gearshift.backends.thread_pool import thread_pool
 
 
 def multiply_with_numpy(stop: threading.Event) -> None:
@@ -43,7 +43,7 @@ def test_other_pools_are_noticed_and_change_no_bit() -> None:
     pytest.importorskip("torch")
     trained()
     expected, _ = trained()
-    stop, stalls = threading.Event(), team().stalls
+    stop, stalls = threading.Event(), thread_pool().stalls
     others = [threading.Thread(target=work, args=(stop,)) for work in (multiply_with_numpy, multiply_with_torch)]
     for other in others:
         other.start()
@@ -54,7 +54,7 @@ def test_other_pools_are_noticed_and_change_no_bit() -> None:
         stop.set()
         for other in others:
             other.join()
-    assert team().stalls > stalls
+    assert thread_pool().stalls > stalls
     assert all(found[name].tobytes() == value.tobytes() for name, value in expected.items())
     # scheduler ticks at each of 20 barriers a step would make minutes of the 1,200 steps
     assert seconds < 60

@@ -18,7 +18,7 @@ from cuda_on_cpu import unavailable
 from fake_cupy import CudaOnCpu, stand_ins
 
 from gearshift import backends
-from gearshift.bench.batch.measure import ceilings, noise_run, sweep
+from gearshift.bench.batch.measure import noise_run, peak_rates, sweep
 from gearshift.bench.batch.measure import proof as cause
 from gearshift.bench.gpu_proof import __main__ as proof
 from gearshift.bench.gpu_proof import contenders, epochs, rivals, stand_in
@@ -43,8 +43,8 @@ def on_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep whose times mean nothing takes none."""
     for module, name, value in (
-        (ceilings, "BLOCK", 1e-5),
-        (ceilings, "TRIES", 1),
+        (peak_rates, "BLOCK", 1e-5),
+        (peak_rates, "TRIES", 1),
         (cause, "VISIT", 1e-3),
         (cause, "ROUNDS", 1),
         (cause, "fall_asleep", lambda: None),
@@ -140,7 +140,7 @@ if "gearshift.bench.gpu_proof.part" in sys.orig_argv:
             raise ZeroDivisionError("a mistake")
         return right(operation, *given)
     agreement.worst_error = worst_error
-    cuda_cases.COVERED[:] = ["activation", "adam", "add", "dropout", "gather", "tally"]
+    cuda_cases.COVERED[:] = ["activation", "adam", "add", "dropout", "gather", "accumulate_metrics"]
     works.TRAININGS = {name: works.TRAININGS[name] for name in ("SGD", "Adam", "AdamW, clipped")}
     works.JOINED, works.usable = (), lambda backend: ["float32"]
 """
@@ -161,7 +161,7 @@ def test_what_ends_a_process_fails_one_check_and_the_part_goes_on(tmp_path: Path
         "add": ("failed", "Lost: cudaErrorIllegalAddress: the process ended here"),
         "dropout": ("failed", "it took too long: the process ended here"),
         "gather": ("failed", "ZeroDivisionError: a mistake"),
-        "tally": ("holds", ""),
+        "accumulate_metrics": ("holds", ""),
     }
     others = [c["state"] for c in checks if "kernel against" not in c["name"]]
     assert len(others) > 6 and set(others) == {"holds"}

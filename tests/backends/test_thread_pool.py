@@ -19,7 +19,7 @@ from gearshift.backends import host, machine
 from gearshift.backends import numba as numba_backend
 from gearshift.backends import thread_pool as module
 from gearshift.backends.machine import load
-from gearshift.backends.thread_pool import Team, share, wait
+from gearshift.backends.thread_pool import ThreadPool, share, wait
 
 
 @settings(deadline=None)
@@ -49,43 +49,43 @@ def test_after_the_barrier_every_write_is_seen(threads: int) -> None:
     compiled = numba_backend.compiled(wait)
     text = FunctionType(meet.__code__, {**meet.__globals__, "wait": compiled}, "meet")
     loop = numba.njit(nogil=True)(text)
-    team, seen, wrong = Team(threads), np.zeros(16 * threads, np.int64), np.zeros(threads, np.int64)
-    loop(0, 1, 1, team.flags, seen, wrong)
+    pool, seen, wrong = ThreadPool(threads), np.zeros(16 * threads, np.int64), np.zeros(threads, np.int64)
+    loop(0, 1, 1, pool.flags, seen, wrong)
     wrong[:] = 0
     rounds = 20_000 if threads <= host.cores() else 200
-    team.run(lambda thread: loop(thread, threads, rounds, team.flags, seen, wrong), threads)
+    pool.run(lambda thread: loop(thread, threads, rounds, pool.flags, seen, wrong), threads)
     assert not wrong.any()
 
 
 def test_an_error_in_a_thread_reaches_the_caller_and_the_team_goes_on() -> None:
-    team, ran = Team(2), []
+    pool, ran = ThreadPool(2), []
 
     def work(thread: int) -> None:
         if thread == 1:
             raise ValueError("in thread 1")
 
     with pytest.raises(ValueError, match="in thread 1"):
-        team.run(work, 2)
-    team.run(ran.append, 2)
+        pool.run(work, 2)
+    pool.run(ran.append, 2)
     assert sorted(ran) == [0, 1]
 
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_nobody_waits_for_a_thread_that_failed(failing: int) -> None:
     compiled: Any = numba_backend.compiled(wait)  # pyright: ignore[reportArgumentType]
-    team = Team(2)
-    compiled(0, 1, team.flags)
+    pool = ThreadPool(2)
+    compiled(0, 1, pool.flags)
 
     def work(thread: int) -> None:
         if thread == failing:
             raise ValueError("failed")
         for _ in range(3):
-            compiled(thread, 2, team.flags)
+            compiled(thread, 2, pool.flags)
 
     for _ in range(2):
         with pytest.raises(ValueError, match="failed"):
-            team.run(work, 2)
-    team.run(lambda thread: compiled(thread, 2, team.flags), 2)
+            pool.run(work, 2)
+    pool.run(lambda thread: compiled(thread, 2, pool.flags), 2)
 
 
 def test_two_spinning_pools_are_noticed_and_one_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -98,7 +98,7 @@ def test_two_spinning_pools_are_noticed_and_one_thread_goes_on(caplog: pytest.Lo
         while look(flag, 0) == 0:
             pass
 
-    team, stop, done = Team(2), np.zeros(1, np.int64), np.ones(1, np.int64)
+    pool, stop, done = ThreadPool(2), np.zeros(1, np.int64), np.ones(1, np.int64)
     spin(done)
     busy = numba.njit(nogil=True)(lambda: np.sum(np.ones(200_000)))
     busy()
@@ -114,15 +114,15 @@ def test_two_spinning_pools_are_noticed_and_one_thread_goes_on(caplog: pytest.Lo
     try:
         with caplog.at_level("INFO", logger="gearshift"):
             for _ in range(module.PATIENCE + 2):
-                team.run(work, team.threads_for(2))
+                pool.run(work, pool.threads_for(2))
     finally:
         stop[0] = 1
         for other in others:
             other.join()
-    assert team.stalls >= module.PATIENCE
+    assert pool.stalls >= module.PATIENCE
     assert "training on one thread" in caplog.text
-    team._alone_until = 0.0
-    assert team.threads_for(2) == 2
+    pool._alone_until = 0.0
+    assert pool.threads_for(2) == 2
 
 
 def test_the_number_of_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,13 +141,13 @@ def test_the_number_of_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_has_threads_of_its_own() -> None:
-    before = module.team()
+    before = module.thread_pool()
     before.run(lambda thread: None, before.threads)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         ran: list[int] = []
-        own = module.team()
+        own = module.thread_pool()
         own.run(ran.append, own.threads)
         os.write(write, b"y" if own is not before and len(ran) == own.threads else b"n")
         os._exit(0)
