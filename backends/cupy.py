@@ -5,8 +5,8 @@ Work runs asynchronously on CuPy's current stream, except for conversions to Num
 
 from __future__ import annotations
 
-import importlib
-import os
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,16 +14,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import cublaslt, cuda
+from . import cublaslt, cuda, gpu
 from .base import Backend, Bindable, Status
 from .cublaslt_product import address
 from .errors import DeviceMemoryError
 
-REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
+logger = logging.getLogger(__name__)
+
+SLOW = 0.1  # seconds: loading a kernel takes longer where it is compiled, which CuPy does once on a machine
 HOST_TO_DEVICE = 1  # cudaMemcpyKind
-OUT_OF_MEMORY = 2  # in cudaError_t and CUresult, returned by modules, graphs and pinned memory
+STAGED = 1 << 20  # bytes of the largest array that is copied through pinned memory, while the host goes on
 AHEAD = 4  # launches of a captured graph that may be queued
-_PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }'
 
 
 class CuPyBackend(Backend):
@@ -36,36 +37,14 @@ class CuPyBackend(Backend):
     """Bytes that plans must leave free for kernels, libraries and graphs."""
 
     def __init__(self) -> None:
-        self.xp: Any = _imported()
-        self.products, self.no_products = cublaslt.load(self.xp, self.seconds, _device(self.xp))
+        self.xp: Any = gpu.imported()
+        self.products, self.no_products = cublaslt.load(self.xp, self.seconds, gpu.device(self.xp))
         self._modules: dict[cuda.KernelProgram, Any] = {}
+        self._said = False  # that kernels are compiled
 
     @classmethod
     def status(cls) -> Status:
-        try:
-            cupy = _imported()
-        except ImportError as error:
-            reason = (
-                "CuPy is not installed" if isinstance(error, ModuleNotFoundError) else f"CuPy fails to load: {error}"
-            )
-            return Status(cls.name, runs=False, reason=reason, remedy=REMEDY)
-        versions = {"cupy": cupy.__version__, "nvmath-python": cublaslt.version()}
-        reason, remedy = _without_device(cupy.cuda.runtime)
-        if reason:
-            return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=remedy)
-        try:
-            _try_in_earnest(cupy)
-            device = _device(cupy)
-            memory = cupy.cuda.runtime.memGetInfo()
-            versions |= {
-                "CUDA runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
-                "CUDA driver": str(cupy.cuda.runtime.driverGetVersion()),
-            }
-        except Exception as error:  # whatever is missing, the GPU is not available
-            reason = f"the GPU fails a test product or kernel: {type(error).__name__}: {error}"
-            remedy = "free GPU memory; nvidia-smi lists the processes that use it" if _is_memory(error) else REMEDY
-            return Status(cls.name, runs=False, versions=versions, reason=reason, remedy=remedy)
-        return Status(cls.name, runs=True, device=device, versions=versions, memory=memory)
+        return gpu.status(cls.name)
 
     def memory(self) -> tuple[int, int]:
         free, total = self.xp.cuda.runtime.memGetInfo()
@@ -73,6 +52,12 @@ class CuPyBackend(Backend):
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
         with self.naming_memory():
+            if isinstance(array, np.ndarray) and array.nbytes > STAGED:
+                # CuPy would pin the next power of two of as many bytes, and keep them
+                host = np.asarray(array, dtype=dtype, order="C")
+                there = self.xp.empty(host.shape, dtype=host.dtype)
+                there.set(host)
+                return there
             return self.xp.asarray(array, dtype=dtype, order="C")  # CuPy keeps Fortran order; kernels take C order
 
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
@@ -95,7 +80,7 @@ class CuPyBackend(Backend):
         try:
             yield
         except Exception as error:
-            if not _is_memory(error):
+            if not gpu.is_memory(error):
                 raise
             free, total = self.memory()
             raise DeviceMemoryError(
@@ -130,7 +115,7 @@ class CuPyBackend(Backend):
             call = cuda.prepare(operation, arrays, attributes)
             if call.empty:
                 return _nothing
-            kernel = self._module(call.program).get_function(call.entry)
+            kernel = self._kernel(call.program, call.entry)
             return partial(kernel, call.grid, call.block, call.arguments, shared_mem=call.shared)
 
     def _bind_joined(
@@ -166,10 +151,15 @@ class CuPyBackend(Backend):
         if self.products:
             self.products.restore(choices)
 
-    def _module(self, program: cuda.KernelProgram) -> Any:
+    def _kernel(self, program: cuda.KernelProgram, entry: str) -> Any:
         if program not in self._modules:
             self._modules[program] = self.xp.RawModule(code=program.source, options=program.options)
-        return self._modules[program]
+        start = time.perf_counter()
+        kernel = self._modules[program].get_function(entry)
+        if not self._said and time.perf_counter() - start > SLOW:
+            self._said = True
+            logger.info("compiling GPU kernels, which takes some seconds; CuPy keeps them for later runs")
+        return kernel
 
     def obstacle(self, operation: Bindable) -> str:
         if getattr(operation, "product", False) or getattr(operation, "parts", None) is not None:
@@ -227,7 +217,7 @@ class Copies:
         try:
             memory = self.cuda.alloc_pinned_memory(size)
         except Exception as error:
-            if not _is_memory(error):
+            if not gpu.is_memory(error):
                 raise
             raise DeviceMemoryError(
                 f"the host cannot allocate {size / 2**30:.2f} GiB of pinned memory to stream data larger than the GPU; "
@@ -256,50 +246,5 @@ class Copies:
         self.cuda.get_current_stream().wait_event(end)
 
 
-def _imported() -> Any:
-    """Imports CuPy; without CuPy, type checkers would resolve the name to this file."""
-    return importlib.import_module("cupy")
-
-
-def _without_device(runtime: Any) -> tuple[str, str]:
-    """Why there is no usable GPU, and the remedy; both are empty if there is one."""
-    said = "it lists none"
-    try:
-        if runtime.getDeviceCount():
-            return "", ""
-    except Exception as error:  # an error of the driver, or no driver
-        said = str(error)
-    driver, hidden = runtime.driverGetVersion(), os.environ.get("CUDA_VISIBLE_DEVICES")
-    if not driver:
-        return "CuPy finds no NVIDIA driver", "install NVIDIA's driver; nvidia-smi then lists the GPU"
-    if "InsufficientDriver" in said:
-        versions = [f"{version // 1000}.{version % 1000 // 10}" for version in (driver, runtime.runtimeGetVersion())]
-        reason = "NVIDIA's driver is too old: it supports CUDA {}, CuPy needs CUDA {}".format(*versions)
-        return reason, f"install a newer driver, or {REMEDY}"
-    if hidden is not None:
-        return f"CUDA_VISIBLE_DEVICES={hidden!r} leaves no GPU ({said})", "unset CUDA_VISIBLE_DEVICES"
-    return f"NVIDIA's driver finds no GPU ({said})", "nvidia-smi lists the GPUs that the driver sees"
-
-
-def _is_memory(error: Exception) -> bool:
-    """Whether a CuPy error means that memory is exhausted."""
-    return type(error).__name__ == "OutOfMemoryError" or getattr(error, "status", 0) == OUT_OF_MEMORY
-
-
-def _device(cupy: Any) -> str:
-    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
-    return f"{properties['name'].decode()}, compute capability {properties['major']}.{properties['minor']}"
-
-
 def _nothing() -> None:
     """A launch that does nothing."""
-
-
-def _try_in_earnest(cupy: Any) -> None:
-    """Runs a real product and kernel on the device, since importing CuPy proves neither."""
-    ones = cupy.ones((2, 2), dtype=cupy.float32)
-    product = cupy.asnumpy(ones @ ones)
-    x = cupy.zeros(2, dtype=cupy.float32)
-    cupy.RawKernel(_PROBE, "probe")((1,), (2,), (x,))
-    if product.tolist() != [[2, 2], [2, 2]] or cupy.asnumpy(x).tolist() != [1, 1]:
-        raise RuntimeError(f"the results are {product.tolist()} and {x.tolist()} instead of twos and ones")

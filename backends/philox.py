@@ -59,10 +59,14 @@ def normal(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
 
 
-def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
-    """The order of an epoch: int64 (count,), the stable argsort of one 64-bit word a row."""
-    pairs = words(xp, key, 2 * count, SHUFFLE, 0, epoch).reshape(-1, 2)
-    drawn = pairs[:, 0] << _SHIFT | pairs[:, 1]
+def row_words(xp: Any, key: np.ndarray, count: int, stream: int, epoch: int) -> Any:
+    """One random 64-bit word a row, uint64 (count,), of an epoch; stream 0 orders rows and stream 1 chooses them."""
+    pairs = words(xp, key, 2 * count, SHUFFLE, stream, epoch).reshape(-1, 2)
+    return pairs[:, 0] << _SHIFT | pairs[:, 1]
+
+
+def in_order(xp: Any, drawn: Any) -> Any:
+    """The order of rows by their words: int64 (count,), a stable argsort."""
     if xp is np:
         order = np.argsort(drawn)  # several times as fast, with the same result if no two words are equal
         ordered = drawn[order]
@@ -71,7 +75,16 @@ def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
     return xp.argsort(drawn, kind="stable")
 
 
+def chosen(xp: Any, drawn: Any) -> Any:
+    """Row indices from words, with replacement: int64 (count,)."""
+    return (drawn % xp.uint64(drawn.shape[0])).astype(xp.int64)
+
+
+def permutation(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
+    """The order of an epoch: int64 (count,)."""
+    return in_order(xp, row_words(xp, key, count, 0, epoch))
+
+
 def draws(xp: Any, key: np.ndarray, count: int, epoch: int) -> Any:
-    """Row indices drawn with replacement: int64 (count,), each from one 64-bit word."""
-    pairs = words(xp, key, 2 * count, SHUFFLE, 1, epoch).reshape(-1, 2)
-    return ((pairs[:, 0] << _SHIFT | pairs[:, 1]) % xp.uint64(count)).astype(xp.int64)
+    """Row indices drawn with replacement: int64 (count,)."""
+    return chosen(xp, row_words(xp, key, count, 1, epoch))

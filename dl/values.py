@@ -17,7 +17,7 @@ _shown = reprlib.Repr()  # long values are cut short in messages
 _shown.maxstring = 100
 
 
-def check_values(key: str, value: Any, *, finite: bool = True, depth: int = 0) -> None:
+def check_values(key: str, value: Any, *, finite: bool = True, most: int = 2**63, depth: int = 0) -> None:
     """Check a value, and all values in it, before anything asks what they mean.
 
     Parameters
@@ -25,12 +25,13 @@ def check_values(key: str, value: Any, *, finite: bool = True, depth: int = 0) -
     key : the value's name, for messages.
     value : as TOML and JSON have them.
     finite : whether numbers must be finite.
+    most : whole numbers must be less than this.
 
     Raises
     ------
     ConfigurationError
-        Values are nested more than 50 deep, a whole number takes more than 64 bits, text has a NUL or half of a
-        character, a number is not finite, or there is a date.
+        Values are nested more than 50 deep, a whole number is too large or less than -2**63, text has a NUL or half of
+        a character, a number is not finite, or there is a date.
     """
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     if inner and depth == DEEPEST:
@@ -38,11 +39,12 @@ def check_values(key: str, value: Any, *, finite: bool = True, depth: int = 0) -
     for name, item in inner:
         if not isinstance(name, int):
             check_values("the name of a key", name)
-        check_values(f"{key}.{name}" if key else str(name), item, finite=finite, depth=depth + 1)
+        check_values(f"{key}.{name}" if key else str(name), item, finite=finite, most=most, depth=depth + 1)
     if isinstance(value, str) and ("\0" in value or SURROGATE.search(value)):
         raise ConfigurationError(f"{key} is {_shown.repr(value)}; expected text without NUL and halves of characters")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ConfigurationError(f"{key} is a whole number of {value.bit_length()} bits; expected at most 64")
+    if isinstance(value, int) and not -(2**63) <= value < most:
+        limit = f"expected -2**63 or more, and less than 2**{most.bit_length() - 1}"
+        raise ConfigurationError(f"{key} is a whole number of {value.bit_length()} bits; {limit}")
     if finite and isinstance(value, float) and not math.isfinite(value):
         raise ConfigurationError(f"{key} is {value}; expected a finite number")
     if isinstance(value, date | time):

@@ -1,7 +1,7 @@
 // Philox4x32-10 (Salmon et al. 2011): four random words, a pure function of counter and key; as backends/philox.py.
 #pragma once
 
-enum { PURPOSE_DROPOUT = 2, PURPOSE_NOISE = 3 };
+enum { PURPOSE_SHUFFLE = 1, PURPOSE_DROPOUT = 2, PURPOSE_NOISE = 3 };
 
 struct Words {
     unsigned int word[4];

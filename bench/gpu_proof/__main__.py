@@ -1,8 +1,9 @@
-"""The command: ``python -m gearshift.bench.gpu_proof --out DIR [--part N] [--rehearse]``."""
+"""The command: ``python -m gearshift.bench.gpu_proof --out DIR [--part N] [--minutes M] [--rehearse]``."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from pathlib import Path
 from .part import LOST, PARTS, UNAVAILABLE
 from .report import LIMIT, MARGIN, ProofReport
 
+LEAST = 1.0  # minutes
+SHARES = {1: 3, 2: 3, 3: 4, 4: 1, 5: 2}
+"""Of the time, where it is limited: how much each part gets beside the others."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the requested parts; returns 0 if every check holds, 1 if one failed, 2 if there is no GPU."""
@@ -20,23 +25,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for part-N.json, part-N.md and pictures")
     parser.add_argument("--part", type=int, choices=PARTS, action="append", help="run this part; by default all parts")
     parser.add_argument("--rehearse", action="store_true", help="run a reduced version on the CPU; needs a checkout")
+    parser.add_argument("--minutes", type=float, help="time for all parts together; what tells least is left out")
     given = parser.parse_args(arguments)
-    worst = 0
-    for number in given.part or PARTS:
+    if given.minutes is not None and not given.minutes >= LEAST:
+        parser.error(f"--minutes is {given.minutes:g}; expected {LEAST:g} or more")
+    options = ["--rehearse"] * given.rehearse + ["--brief"] * (given.minutes is not None)
+    ends = time.monotonic() + 60 * (given.minutes or math.inf)
+    worst, parts = 0, list(given.part or PARTS)
+    for index, number in enumerate(parts):
         print(f"part {number}: {PARTS[number][1]}", flush=True)
-        status = prove(number, given.out, ["--rehearse"] * given.rehearse)
+        status = prove(number, given.out, options, share(parts[index:], ends - time.monotonic()))
         if status == UNAVAILABLE:
             return 2
         worst = max(worst, status)
     return worst
 
 
-def prove(number: int, folder: Path, options: Sequence[str]) -> int:
+def share(parts: Sequence[int], seconds: float) -> float:
+    """The seconds of the first of these parts, where all of them have so many."""
+    return min(LIMIT, seconds * SHARES[parts[0]] / sum(SHARES[part] for part in parts))
+
+
+def prove(number: int, folder: Path, options: Sequence[str], seconds: float = LIMIT) -> int:
     """Runs a part in its own process, because a faulty kernel may crash it or lose the device.
 
     The running check is then marked failed, and the part is started again without it for the rest of its time.
     """
-    ends = time.monotonic() + LIMIT
+    ends, margin = time.monotonic() + seconds, min(MARGIN, seconds / 8)
     ProofReport(number, PARTS[number][1], folder, {}).clear()
     broken: list[str] = []
     while True:
@@ -58,7 +73,7 @@ def prove(number: int, folder: Path, options: Sequence[str]) -> int:
             return 1 if report.failed else 0
         check.state, check.error = "failed", f"{check.error or told(status)}: the process ended here"
         report.write()
-        if check.name in broken or ends - time.monotonic() < MARGIN:
+        if check.name in broken or ends - time.monotonic() < margin:
             return 1
         broken.append(check.name)
         print(f"  failed  {check.name}  {check.error}: once more without it", flush=True)

@@ -17,7 +17,7 @@ from ... import backends
 from ...backends import Backend
 from ...backends.errors import GearshiftError
 from .report import LIMIT, DeviceLost, NotRun, ProofReport, TimeUp
-from .scale import FULL, SMALL, Scale
+from .scale import BRIEF, FULL, SMALL, Scale
 from .stand_in import prepared
 
 PARTS = {
@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("number", type=int, choices=PARTS)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument("--brief", action="store_true", help="leave out what tells least")
     parser.add_argument("--seconds", type=float, default=LIMIT)
     parser.add_argument("--broken", action="append", default=[], help="a check in which an earlier process ended")
     given = parser.parse_args(arguments)
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GearshiftError, NotRun) as error:
         print(error, file=sys.stderr)
         return UNAVAILABLE
-    scale = SMALL if given.rehearse else FULL
+    scale = SMALL if given.rehearse else BRIEF if given.brief else FULL
     try:
         return 1 if run(given.number, given.out, backend, scale, given.seconds, given.broken).failed else 0
     except DeviceLost:

@@ -25,7 +25,7 @@ SMALL_BATCH = 256  # up to which steps are to be several times as fast as others
 
 
 def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
-    """All checks of the part; compiling takes PyTorch long, so that comes last."""
+    """All checks of the part, those that tell most first; compiling takes PyTorch long, so few points have that."""
     makers: dict[str, Make] = {
         "torch eager": torch_eager,
         "torch graph": torch_graph,
@@ -39,14 +39,17 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
     }
     timed: dict[str, dict[str, dict[int, float]]] = {}
     try:
+        first = [(text, rows) for text in scale.networks[:2] for rows in scale.batch_sizes[-6::3]]
+        for text, rows in first:
+            compare(report, backend, scale, text, rows, makers, timed)
+        epochs.run(report, backend, scale)
+        for text, rows in first:
+            compare(report, backend, scale, text, rows, {"torch compile": torch_compiled}, timed)
         for rows in scale.wide_batches:
             compare(report, backend, scale, scale.wide, rows, short, timed, "bfloat16")
         for text, rows in points(scale):
-            compare(report, backend, scale, text, rows, makers, timed)
-        epochs.run(report, backend, scale)
-        for text in scale.networks[:2]:
-            for rows in scale.batch_sizes[2:5:2]:
-                compare(report, backend, scale, text, rows, {"torch compile": torch_compiled}, timed)
+            if (text, rows) not in first:
+                compare(report, backend, scale, text, rows, makers, timed)
     finally:
         goals(report, scale, timed)
         with report.check("picture of the steps", late=True):

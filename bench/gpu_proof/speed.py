@@ -39,10 +39,11 @@ KINDS = {"float32": "captured", "tf32": "captured, tf32", "bfloat16": "captured,
 
 
 def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
-    """All checks of the part."""
+    """All checks of the part, those that tell most first."""
     rates: dict[str, float] = {}
     with report.check("copy rate") as check:
         check["bytes per second"] = rates["copy"] = copy_rate(backend, scale)
+    optimizer(report, rates, backend, scale)
     with report.check("launch and replay latency") as check:
         latency(check, rates, backend, scale)
     for dtype in usable(backend):
@@ -50,12 +51,6 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
             continue
         with report.check(f"product peak: {dtype}") as check:
             check["FLOP per second"] = rates[dtype] = product_rate(backend, scale, dtype)
-    optimizer(report, rates, backend, scale)
-    for name, (operation, arrays, attributes) in activations(backend, scale).items():
-        if f"kernel's rate: {name}" in report.broken:
-            continue
-        with report.check(f"kernel's rate: {name}") as check:
-            against_copy(check, rates, backend, scale, operation, arrays(), attributes)
     timed: dict[str, dict[str, dict[int, float]]] = {}
     try:
         for text, rows in points(scale):
@@ -65,6 +60,11 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
                 times = step(check, rates, backend, scale, parse(text), rows)
                 for name, seconds in times.items():
                     timed.setdefault(text, {}).setdefault(name, {})[rows] = seconds
+        for name, (operation, arrays, attributes) in activations(backend, scale).items():
+            if f"kernel's rate: {name}" in report.broken:
+                continue
+            with report.check(f"kernel's rate: {name}") as check:
+                against_copy(check, rates, backend, scale, operation, arrays(), attributes)
     finally:
         goals(report, rates, scale, timed)
         with report.check("picture of the steps", late=True):

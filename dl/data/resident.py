@@ -10,7 +10,7 @@ import numpy as np
 from ...backends import Backend
 from ...backends.errors import DataError
 from . import Dataset
-from .rows import Order, drawn, flat, scaled_weight
+from .rows import Order, drawn_on, flat, scaled_weight
 
 
 class Resident:
@@ -41,7 +41,7 @@ class Resident:
     def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
         """Draws the order of an epoch; the same key and epoch give the same order on every backend."""
         if not self._fixed:
-            self.order[...] = drawn(self.backend.xp, key, self.rows, epoch, order)
+            self.order[...] = drawn_on(self.backend, key, self.rows, epoch, order)
 
     def restart(self) -> None:
         """Called before a new pass over the rows; nothing to do, since all rows are on the device."""

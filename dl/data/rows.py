@@ -9,14 +9,12 @@ import numpy as np
 
 from ...backends import Backend
 from ...backends.errors import DataError
-from ...backends.philox import draws, permutation
+from ...backends.philox import chosen, draws, in_order, permutation
+from ...kernels.random.row_words import ROW_WORDS
 from . import Dataset
 
 Order = Literal["shuffled", "once", "replacement"]
-
-
 """How minibatches are drawn: from a new permutation each epoch, from a fixed one, or with replacement."""
-
 
 ORDERS = get_args(Order)
 
@@ -26,6 +24,21 @@ def drawn(xp: Any, key: np.ndarray, rows: int, epoch: int, order: Order) -> Any:
     if order == "replacement":
         return draws(xp, key, rows, epoch)
     return permutation(xp, key, rows, 0 if order == "once" else epoch)
+
+
+def drawn_on(backend: Backend, key: np.ndarray, rows: int, epoch: int, order: Order) -> Any:
+    """The same on a backend; on a GPU one kernel writes the words, because array code would be a hundred launches."""
+    if backend.xp is np:
+        return drawn(np, key, rows, epoch, order)
+    words = backend.zeros(rows, np.uint64)
+    attributes = {
+        "low": int(key[0]),
+        "high": int(key[1]),
+        "stream": int(order == "replacement"),
+        "epoch": 0 if order == "once" else epoch,
+    }
+    backend.bind(ROW_WORDS, [words], attributes)()
+    return (chosen if order == "replacement" else in_order)(backend.xp, words)
 
 
 class Rows(Protocol):

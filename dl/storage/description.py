@@ -63,7 +63,7 @@ RECORDS = TypeAdapter(list[EpochRecord])
 def check_description(body: Any) -> None:
     """Raises CheckpointError unless `body` is a valid `Description`; the message names the first fault."""
     try:
-        check_values("", body, finite=False)
+        check_values("", body, finite=False, most=2**64)  # seeds, and words of cuBLASLt's algorithms
         Description.model_validate(body)
     except ValidationError as error:
         raise CheckpointError(_first(error)) from None

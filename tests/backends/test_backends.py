@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import gearshift as gs
 from gearshift.backends import Backend, Status, host, registry
 from gearshift.backends.base import Bindable
-from gearshift.backends.cupy import REMEDY
 from gearshift.backends.errors import BackendUnavailable, ConfigurationError
+from gearshift.backends.gpu import REMEDY
 from gearshift.backends.numpy import NumPyBackend
 
 BUILT_IN = ["cupy", "numba", "numpy"]
@@ -159,7 +159,7 @@ def test_without_cupy_the_message_names_the_extra_to_install(monkeypatch: pytest
             "cudaErrorInsufficientDriver: ...",
             None,
             "too old: it supports CUDA 11.8, CuPy needs CUDA 12.9",
-            "newer",
+            "install a driver for CUDA 12 or later; Gearshift has no extra for CUDA 11",
         ),
         (
             12090,

@@ -62,3 +62,9 @@ def standardize(draw: Draw, rows: int, n: int) -> Iterator[Case]:
 def convert(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     for dtype in (np.float32, np.float64):
         yield Case([draw.normal(rows, n).astype(dtype), draw.junk(rows, n)], (1,))
+
+
+def row_words(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for stream, epoch in (0, 0), (1, 7), (0, (1 << 40) + 3):
+        attributes = {"low": 0x12345678, "high": 0xDEADBEEF, "stream": stream, "epoch": epoch}
+        yield Case([draw.junk(rows, dtype=np.uint64)], (0,), attributes)

@@ -24,6 +24,11 @@ class DeviceArray(np.ndarray):
         _refuse(value)
         super().__setitem__(key, value)
 
+    def set(self, host: np.ndarray) -> None:
+        """Copies an array of the host, of the same shape and dtype."""
+        assert host.shape == self.shape and host.dtype == self.dtype
+        self.view(np.ndarray)[...] = host
+
     def _look(self) -> np.ndarray:
         DeviceArray.looks += 1
         return self.view(np.ndarray)

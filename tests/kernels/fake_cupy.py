@@ -110,7 +110,7 @@ class OutOfMemoryError(MemoryError):
     """What an allocation raises for which there is no room."""
 
 
-class CUDAError(RuntimeError):
+class CUDADriverError(RuntimeError):
     """What CuPy raises where the driver or the runtime finds no memory."""
 
     status = 2
@@ -160,7 +160,7 @@ class Device:
     def check(self, what: str) -> None:
         """Fails where there is no memory for it."""
         if what == self.exhausted:
-            raise CUDAError
+            raise CUDADriverError
 
     def _give(self, size: int) -> None:
         self.held -= size
@@ -277,7 +277,7 @@ class CudaOnCpu(CuPyBackend):
     def __init__(self, products: bool = True, file: Path | None = None) -> None:
         self.xp = fake = FakeCupy()
         self.device = device = fake.device
-        self._modules = {}
+        self._modules, self._said = {}, True
         self.products, self.no_products = None, "products use cupy.matmul, which cannot be captured"
         if products:
 

@@ -25,7 +25,7 @@ from gearshift.bench.gpu_proof import contenders, epochs, rivals, stand_in
 from gearshift.bench.gpu_proof import part as parts
 from gearshift.bench.gpu_proof import report as reports
 from gearshift.bench.gpu_proof.report import DeviceLost, NotRun, ProofReport, TimeUp
-from gearshift.bench.gpu_proof.scale import SMALL
+from gearshift.bench.gpu_proof.scale import BRIEF, FULL, SMALL
 from gearshift.bench.peers import networks
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
@@ -96,7 +96,7 @@ for name in {ABSENT.split()}:
     sys.modules[name] = None
 import cuda_cases
 from gearshift.bench.gpu_proof import part, stand_in, works
-from gearshift.bench.gpu_proof.scale import SMALL
+from gearshift.bench.gpu_proof.scale import BRIEF, FULL, SMALL
 device = stand_in.prepared(rehearse=True)
 cuda_cases.COVERED[:] = ["adam", "gather_pair", "softmax_cross_entropy"]
 works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "SGD with momentum", "Adam", "AdamW, clipped")}}
@@ -247,12 +247,46 @@ def test_goals_are_met_or_missed_and_fail_nothing(tmp_path: Path) -> None:
 
 
 def test_a_part_ends_when_its_time_is_up(tmp_path: Path) -> None:
-    report = ProofReport(1, "", tmp_path, {}, seconds=reports.MARGIN)
+    report = ProofReport(1, "", tmp_path, {}, seconds=1)
+    report.ends -= 1
     with pytest.raises(TimeUp, match="before: the next"), report.check("the next"):
         pass
     with report.check("what is known is drawn all the same", late=True) as check:
         pass
     assert check.state == "holds"
+
+
+def test_limited_minutes_are_shared_and_what_is_left_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calls of six minutes: is it right and fast, and how does it compare."""
+    given: list[tuple[int, tuple[str, ...], float]] = []
+    monkeypatch.setattr(
+        proof, "prove", lambda number, _, options, seconds: given.append((number, options, seconds)) or 0
+    )
+    for numbers in ("12", "35"):
+        parts_ = [word for number in numbers for word in ("--part", number)]
+        assert proof.main(["--out", str(tmp_path), "--minutes", "6", *parts_]) == 0
+    assert [number for number, _, _ in given] == [1, 2, 3, 5]
+    assert {tuple(options) for _, options, _ in given} == {("--brief",)}
+    # nothing took any time here, so each later part has all that is left
+    assert [seconds for *_, seconds in given] == pytest.approx([180, 360, 240, 360], abs=5)
+    with pytest.raises(SystemExit):
+        proof.main(["--out", str(tmp_path), "--minutes", "nan"])
+
+
+def test_a_short_part_begins_checks_until_its_last_eighth(tmp_path: Path) -> None:
+    report = ProofReport(1, "", tmp_path, {}, seconds=80)
+    report.ends -= 69
+    with report.check("in time"):
+        pass
+    report.ends -= 2
+    with pytest.raises(TimeUp), report.check("too late"):
+        pass
+
+
+def test_a_brief_proof_leaves_out_and_adds_nothing() -> None:
+    for name in ("kernels", "products", "networks", "batch_sizes", "epochs_of", "wide_batches", "swept"):
+        assert set(getattr(BRIEF, name)) < set(getattr(FULL, name)), name
+    assert BRIEF.seconds * BRIEF.rounds < FULL.seconds * FULL.rounds and BRIEF.plans < FULL.plans
 
 
 def test_a_machine_without_a_gpu_is_told_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

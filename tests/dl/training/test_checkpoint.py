@@ -116,6 +116,22 @@ def test_a_model_alone_is_no_run(tmp_path: Path) -> None:
     refused(tmp_path / "model", trainer(), "only a model")
 
 
+def test_a_run_keeps_every_seed(tmp_path: Path) -> None:
+    trainer(seed=2**64 - 1).save(tmp_path / "run")
+    resumed = trainer(seed=2**64 - 1)
+    resumed.load(tmp_path / "run")
+    assert resumed.seed == 2**64 - 1
+
+
+def test_algorithms_of_products_have_words_of_64_bits(saved: Path, tmp_path: Path) -> None:
+    """cuBLASLt's words may use every bit; those that no algorithm has are left out when the GPU is asked."""
+    words = altered(saved, tmp_path / "words", lambda body: body["run"].update(choices={"a product": [2**64 - 1] * 8}))
+    trainer().load(words)
+    refused(
+        altered(saved, tmp_path / "more", lambda body: body["run"].update(choices={"": [2**64]})), trainer(), "65 bits"
+    )
+
+
 def run_with(**values: Any) -> Edit:
     return lambda body: body["run"].update(values)
 
