@@ -1,8 +1,9 @@
-"""The CPU backend with loops compiled by Numba; matrix products use NumPy's BLAS.
+"""The CPU backend with loops compiled by Numba.
 
-An operation's loop runs on the calling thread, because BLAS threads spin for a while after each product and a second
-thread pool would wait for a CPU for whole scheduler ticks. Code that does not call BLAS, such as the fused MLP
-(`kernels.dense.chain`), is compiled here and runs on the thread pool (`thread_pool`).
+A training step runs on the thread pool (`thread_pool`) without a BLAS library, as a fused MLP (`kernels.dense.chain`)
+or as a list of operations (`tasks`). An operation that is bound alone runs on the calling thread, and a matrix product
+that is bound alone uses NumPy's BLAS: its threads spin for a while after each product, and a second thread pool would
+wait for a CPU for whole scheduler ticks.
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ class NumbaBackend(NumPyBackend):
             device=host.processor() + (", with a matrix unit" if matrix_unit.available() else ""),
             versions={"numba": numba.__version__, "numpy": np.__version__},
             memory=host.memory(),
-            threads={"dense chains": host.threads(), "other kernels": 1, **host.blas_threads()},
+            threads={"dense chains": host.threads(), "other steps": host.threads(), **host.blas_threads()},
             remark=said,
         )
 

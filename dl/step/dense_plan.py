@@ -61,7 +61,7 @@ def plan_of(
 ) -> Plan:
     """The fastest plan that runs the graph on this backend; arguments and errors as `Plan`.
 
-    `workers` run a fused MLP, instead of the threads of this process.
+    `workers` run the step, instead of the threads of this process.
     """
     mlp = recognize(graph)
     if backend.compiled(dense_chain.steps) is None:

@@ -39,7 +39,7 @@ def recognize(graph: Graph) -> FusedMLP | None:
     *others, _ = (node for node in graph.nodes if node.phase == "update")
     update = next((node for node in others if node.operation.role == "update"), None)
     options = {node.operation: node for node in others if node is not update}
-    return FusedMLP(x, target, _layers(forward, update is not None), loss, update, *(ahead or [None]), options)
+    return FusedMLP(x, target, _layers(forward, update is not None), loss, update, ahead[0] if ahead else None, options)
 
 
 def _layers(nodes: list[Node], learns: bool) -> list[DenseLayer]:

@@ -22,6 +22,7 @@ from . import plan
 from .arena import Arena
 from .capture import Call
 from .costs import WAIT, Cost
+from .dense_functions import attribute_names
 from .plan import Plan, quietly
 
 GRAIN = 16  # items of an operation that are not divided: elements of a cache line
@@ -95,13 +96,12 @@ class PooledPlan(Plan):
     def _tasks(self, call: Call) -> list[BoundLoop]:
         """The tasks of an operation; none if it has no loop."""
         operation, arrays = call.node.operation, call.arrays
-        if operation.product:
+        if operation.product and all(array.flags.c_contiguous for array in arrays):
             return self._product(*arrays, **call.node.attributes)
         loop: Any = operation.loop
         if loop is None:
             return []
-        names = loop.__code__.co_varnames[2 + len(arrays) : loop.__code__.co_argcount]
-        arguments = (*arrays, *(call.node.attributes[name] for name in names))
+        arguments = (*arrays, *(call.node.attributes[name] for name in attribute_names(call.node)))
         size = max(sum(array.nbytes for array in arrays), operation.flops(*arrays, **call.node.attributes))
         return [self._task(loop, arguments, operation.extent(*arrays), 1 if size < SMALL else self._pool.threads)]
 
