@@ -19,6 +19,7 @@ from gearshift.dl.step.dense_layout import Layout
 from gearshift.dl.step.dense_plan import BLOCK, DensePlan
 from gearshift.dl.step.fused_mlp import recognize
 from gearshift.dl.step.plan import Plan
+from gearshift.dl.step.pooled_plan import PooledPlan
 from gearshift.dl.training.loop import Loop
 
 CPUS = ("numba", "numpy")
@@ -187,15 +188,19 @@ def test_a_layer_narrower_than_its_parts(code: int, monkeypatch: pytest.MonkeyPa
         np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-12)
 
 
-def test_the_text_uncompiled() -> None:
-    """The loop as plain Python, in parts that one thread does in turn."""
+def test_the_text_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop as plain Python, in parts that one thread does in turn; the plan's functions replace those it names."""
     widths, data = (20, 18, 9, 4), rows_of((20, 18, 9, 4), 12)
     run, listed = trainer(widths, "numba"), trainer(widths, "numpy")
     plan = plan_of(run, data, 5)
     assert isinstance(plan, DensePlan)
     from gearshift.kernels.dense import chain as dense_chain
 
-    plan._steps, plan.parts, plan._team = dense_chain.steps, 1, ThreadPool(1)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("gearshift.kernels.dense."):
+            for replaced in plan._functions.keys() & vars(module).keys():
+                monkeypatch.setattr(module, replaced, plan._functions[replaced])
+    plan._steps, plan.parts, plan._pool = dense_chain.steps, 1, ThreadPool(1)
     for batch in (5, 5, 2):
         run.state.prepare(1)
         listed.state.prepare(1)
@@ -237,7 +242,7 @@ def test_nothing_is_written_between_the_buffers(widths: tuple[int, ...], loss: g
     assert not arena.any()
 
 
-def test_what_is_not_a_chain_runs_on_the_list() -> None:
+def test_what_is_not_a_plain_mlp_runs_operation_by_operation() -> None:
     data = rows_of((8, 6, 4), 20)
     penalised = gs.Sequential(gs.Linear(8, 6), gs.L1Activity(), gs.Linear(6, 4))
     charged = gs.Trainer(penalised, gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
@@ -246,7 +251,7 @@ def test_what_is_not_a_chain_runs_on_the_list() -> None:
     shared = gs.Linear(8, 8)
     twice = gs.Trainer(gs.Sequential(shared, gs.ReLU(), shared), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
     for run in (charged, normalised, twice):
-        assert type(plan_of(run, data, 5)) is Plan
+        assert type(plan_of(run, data, 5)) is PooledPlan
 
 
 def test_evaluation_is_a_chain_too() -> None:
@@ -280,7 +285,7 @@ def test_memory_does_not_grow_and_calls_are_constant() -> None:
     for _ in range(100):
         step()
     plan._steps = steps
-    assert len(calls) <= 200 * plan._team.threads
+    assert len(calls) <= 200 * plan._pool.threads
     tracemalloc.start()
     try:
         step()
