@@ -82,7 +82,7 @@ class Sweeping:
         self.write(folder)
         found = analyse(document)
         check["says"] = found.sentence
-        check["limit"] = document.where(self.name).limit
+        check["limit"] = document.backend(self.name).limit
         for point in document.of(self.name):
             line = f"{1e6 * point.step_seconds:.4g} us, bound by {point.bound}, {point.share or 0:.0%} explained"
             check[f"batch {point.batch}"] = line
@@ -138,7 +138,7 @@ def exhausted(check: ProofCheck, backend: Backend, scale: Scale) -> None:
         del taken
         backend.release()
     document = sweeping.document
-    limit = document.where(backend.name).limit
+    limit = document.backend(backend.name).limit
     check["limit"] = limit
     check["batches measured"] = str([point.batch for point in document.benchmarks])
     check.require("does not fit" in limit, f"it ended otherwise: {limit or 'everything fitted'}")
