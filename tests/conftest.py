@@ -1,4 +1,4 @@
-"""With GEARSHIFT_CUDA_STAND_IN=1, the whole test process runs CuPy on the stand-in for CUDA, and so do its children."""
+"""Says how long the tests take. With GEARSHIFT_CUDA_STAND_IN=1, this process and its children run CuPy on a stand-in."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ import stand_in
 if stand_in.wanted() and not stand_in.obstacle():
     stand_in.boot()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stand_in.SITE), os.environ.get("PYTHONPATH")]))
+
+
+def pytest_report_header() -> list[str]:
+    return [
+        "all tests: about 10 minutes on 2 cores, the first time; a file alone starts faster with --numprocesses=0",
+        "the rest: pytest -m slow (some minutes), and .ci/long",
+    ]

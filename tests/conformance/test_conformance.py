@@ -108,7 +108,10 @@ def worst_weight(a: gs.Trainer, b: gs.Trainer) -> float:
     )
 
 
-@pytest.mark.parametrize("regression", [False, True], ids=["cross-entropy", "squared error"])
+@pytest.mark.parametrize(
+    "regression",
+    [pytest.param(False, id="cross-entropy"), pytest.param(True, marks=pytest.mark.slow, id="squared error")],
+)
 @pytest.mark.parametrize("case", CASES)
 def test_loss_curves_over_100_steps(case: str, regression: bool, backend: str) -> None:
     reference, run = (trainer(case, name, regression=regression) for name in ("numpy", backend))

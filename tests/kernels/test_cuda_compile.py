@@ -24,7 +24,15 @@ def program(entry: str) -> KernelProgram:
     )
 
 
-@pytest.fixture(params=resources.ARCHITECTURES)
+HOPPER = "90"  # compiled by .ci/run; the others by .ci/long, since one takes half a minute
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name == HOPPER else pytest.mark.long)
+        for name in resources.ARCHITECTURES
+    ]
+)
 def architecture(request: pytest.FixtureRequest) -> str:
     """Each architecture that this compiler knows."""
     if int(request.param.rstrip("a")) not in nvrtc.architectures():
