@@ -38,7 +38,7 @@ def chosen(
     functions, activations = functions_of(mlp, unit, bytes_), {layer.activation for layer in mlp.layers}
     found = [array for group in arrays for array in group if isinstance(array, np.ndarray)]
     kinds = [(array.dtype, array.ndim, array.flags.writeable, array.flags.c_contiguous) for array in found]
-    key = mlp.loss.operation.loop, unit, bytes_, *kinds
+    key = mlp.loss.operation.loop, *kinds
     if mlp.update is not None:
         _training[key] = activations, functions, emptied(update), emptied(dropout)
     elif key in _training and activations <= _training[key][0]:

@@ -91,7 +91,9 @@ class DensePlan(Plan):
         self.block, self._pool = min(block, capacity), workers or thread_pool()
         self.parts = self._pool.parts([int(np.prod(layer.weight.shape)) for layer in mlp.layers], capacity)
         self.thread_pool = self._pool if self.parts > 1 else None
-        unit = arena.dtype == np.float32 and matrix_unit.available()
+        # Small batches and evaluations do not use the matrix unit: to compile its products takes seconds.
+        learns, large = mlp.update is not None, capacity >= matrix_product.FEW
+        unit = learns and large and arena.dtype == np.float32 and matrix_unit.available()
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
         self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
         self._bind_arrays(mlp, bytes_)

@@ -78,8 +78,9 @@ def forward_product(
     """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs.
 
     (X · scale - shift) · W equals X · (scale · W) - shift · W, so X stays an integer matrix.
+    An evaluation has no panels and multiplies on the vector units.
     """
-    if task.batch < FEW:
+    if task.batch < FEW or tools.panels.shape[0] == 0:
         forward_product_on_vectors(task, layer, into, memory, tools, integers)
         return
     work, p, panels, lanes = memory.work, memory.parameters, tools.panels, tools.lanes
