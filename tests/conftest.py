@@ -1,4 +1,4 @@
-"""Says how long the tests take. GEARSHIFT_CUDA_STAND_IN=1 makes this process and its children run CuPy on a stand-in."""
+"""Says how long tests take. GEARSHIFT_CUDA_STAND_IN=1 makes this process and its children run CuPy on a stand-in."""
 
 from __future__ import annotations
 
