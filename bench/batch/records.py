@@ -55,7 +55,7 @@ class TimeBound(Record):
     compute: Number  # seconds, by each of the three peak rates
     memory: Number
     launch: Number
-    seconds: Number | None = None  # that it took inside a step; None if a step is one compiled loop
+    seconds: Number | None = None  # that it took inside a step; None if a step is compiled
 
     @property
     def least(self) -> float:
@@ -201,7 +201,7 @@ class BackendRecord(Record):
     name: str
     device: str = ""
     threads: dict[str, Count] = {}
-    loop: Loop = "graph"  # operation by operation, or one compiled loop
+    loop: Loop = "graph"  # operation by operation from Python, or compiled steps
     peak_rates: Annotated[PeakRates, _renamed("peak_rates", "ceilings")] = PeakRates()
     limit: str = ""  # what ended the sweep before the last batch size
 

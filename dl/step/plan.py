@@ -51,7 +51,7 @@ class Plan:
 
     Attributes
     ----------
-    kind : "graph" if a step runs operation by operation, "compiled" if it is one compiled loop.
+    kind : "graph" if Python calls each operation of a step, "compiled" if compiled code does.
     thread_pool : the threads that run a step together; None if the calling thread runs it.
     """
 

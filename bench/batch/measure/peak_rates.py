@@ -150,7 +150,7 @@ def _arithmetic(plan: Plan) -> dict[str, float]:
 def _launches(plan: Plan) -> dict[str, float]:
     """Seconds of each operation on almost empty arrays: per call, or within a graph if steps are replayed.
 
-    For a step that is one compiled loop: the seconds of a thread synchronisation.
+    For compiled steps: the seconds of a thread synchronisation.
     """
     backend = plan.backend
     if plan.kind == "compiled":

@@ -81,7 +81,7 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
 
 def table(document: Document, record: BackendRecord, points: Sequence[Point], knee: Knee | None) -> Table:
     """A table with a row for each batch size."""
-    how = "one compiled loop" if record.loop == "compiled" else "operation by operation"
+    how = "compiled steps" if record.loop == "compiled" else "operation by operation"
     title, last = (
         f"{record.name}, {how}: {record.device}",
         ("epoch", "middle half", "share", "of peak", *BOUNDS, "lost"),

@@ -80,7 +80,7 @@ def test_sizes_and_seconds() -> None:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of a tiny run on both processors' backends; numba's steps are one compiled loop."""
+    """A file of a tiny run on both processors' backends; numba's steps are compiled."""
     path = tmp_path_factory.mktemp("bench") / "tiny.json"
     call(*TINY, "--set", "model.dropout=0.0", "--backends", "numpy,numba", "--out", path)
     return path
@@ -117,7 +117,7 @@ def test_from_and_resume(measured: Path, capsys: pytest.CaptureFixture[str]) -> 
     """A file is shown again; going on adds rounds; another configuration is refused."""
     call("--from", measured)
     shown = capsys.readouterr().out
-    assert "numba, one compiled loop" in shown and "numpy, operation by operation" in shown
+    assert "numba, compiled steps" in shown and "numpy, operation by operation" in shown
     assert "the target fastest" in shown and "learning rate" in shown
     before = {(p.backend, p.batch): len(p.rounds) for p in files.read(measured).benchmarks}
     options = [*TINY, "--set", "model.dropout=0.0", "--backends", "numpy,numba", "--out", measured, "--resume"]
