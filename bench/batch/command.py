@@ -148,8 +148,8 @@ def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bo
     document = _begun(given, asked, task_of(configuration, splits, first))
     del first
     with (
-        _progress(asked.seconds * (1 + asked.validate)) as tell,
-        _interruptible(Budget(asked.seconds, tell)) as budget,
+        _progress(asked.seconds * (1 + asked.validate)) as progress,
+        _interruptible(Budget(asked.seconds, progress)) as budget,
     ):
         try:
             if asked.noise and document.noise is None:

@@ -23,7 +23,7 @@ from .stand_in import prepared
 PARTS = {
     1: ("works", "does it work?"),
     2: ("speed", "how fast is it?"),
-    3: ("rivals", "how fast are others?"),
+    3: ("others", "how fast are others?"),
     4: ("limits", "what happens at the limits?"),
     5: ("sweep", "which batch size?"),
 }

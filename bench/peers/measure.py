@@ -46,8 +46,8 @@ def machine() -> dict[str, Any]:
 class Crew:
     """The contenders' processes and their rounds. A context manager that ends the processes."""
 
-    def __init__(self, names: Sequence[str], rounds: dict[str, int], tell: ProgressCallback) -> None:
-        self.rounds, self.tell = rounds, tell
+    def __init__(self, names: Sequence[str], rounds: dict[str, int], progress: ProgressCallback) -> None:
+        self.rounds, self.progress = rounds, progress
         self.measurement = Measurement(machine(), absent(names))
         self.processes = {name: Process(name) for name in names if name not in self.measurement.absent}
 
@@ -61,7 +61,7 @@ class Crew:
     def settle(self) -> None:
         """Waits until all have started, and notes their settings."""
         for name, process in self.processes.items():
-            self.tell(f"starting {name}")
+            self.progress(f"starting {name}")
             try:
                 self.measurement.machine["settings"][name] = process.ask("settings")
             except WorkerFailed as error:
@@ -86,7 +86,7 @@ class Crew:
         return point
 
     def _prepare(self, name: str, point: PeersPoint) -> None:
-        self.tell(f"{point.measure} {point.network}, batch {point.batch}: preparing {name}")
+        self.progress(f"{point.measure} {point.network}, batch {point.batch}: preparing {name}")
         result = point.results[name] = Result()
         answer = self._ask(name, point, point.measure, network=point.network, batch=point.batch)
         result.losses, result.steps = answer.get("losses", []), answer.get("steps", 1)
@@ -94,7 +94,7 @@ class Crew:
 
     def _round(self, turn: int, point: PeersPoint) -> None:
         running = [name for name, result in point.results.items() if not result.fault]
-        self.tell(f"{point.measure} {point.network}, batch {point.batch}: round {turn + 1}")
+        self.progress(f"{point.measure} {point.network}, batch {point.batch}: round {turn + 1}")
         for place in range(len(running)):
             name = running[(place + turn) % len(running)]
             answer = self._ask(name, point, "block")

@@ -45,7 +45,7 @@ class Budget:
     """Seconds that may be spent, and whether Ctrl-C was pressed."""
 
     seconds: float
-    tell: ProgressCallback = lambda text: None
+    progress: ProgressCallback = lambda text: None
     start: float = field(default_factory=time.perf_counter)
     stopped: bool = False
 
@@ -62,7 +62,7 @@ class Budget:
         """Reports the next activity. Ctrl-C takes effect here."""
         if self.stopped:
             raise Stopped
-        self.tell(text)
+        self.progress(text)
 
 
 class SweptBackend:

@@ -21,7 +21,7 @@ from gearshift import backends
 from gearshift.bench.batch.measure import noise_run, peak_rates, sweep
 from gearshift.bench.batch.measure import proof as cause
 from gearshift.bench.gpu_proof import __main__ as proof
-from gearshift.bench.gpu_proof import contenders, epochs, rivals, stand_in
+from gearshift.bench.gpu_proof import contenders, epochs, others, stand_in
 from gearshift.bench.gpu_proof import part as parts
 from gearshift.bench.gpu_proof import report as reports
 from gearshift.bench.gpu_proof.report import DeviceLost, NotRun, ProofReport, TimeUp
@@ -65,8 +65,8 @@ def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.M
             raise ImportError("No module named 'torch'")
 
         for name in ("torch_eager", "torch_graph", "torch_compiled"):
-            monkeypatch.setattr(rivals, name, absent)
-        monkeypatch.setattr(rivals, "jax_steps", lambda *_, **__: lambda steps: None)
+            monkeypatch.setattr(others, name, absent)
+        monkeypatch.setattr(others, "jax_steps", lambda *_, **__: lambda steps: None)
         monkeypatch.setattr(epochs, "others", lambda: {"torch": absent, "jax": lambda *_: lambda: None})
     parts.run(part, tmp_path, backends.get(CudaOnCpu.name), SMALL)
     written = json.loads((tmp_path / f"part-{part}.json").read_text())
@@ -170,7 +170,7 @@ def test_what_ends_a_process_fails_one_check_and_the_part_goes_on(tmp_path: Path
 
 
 def test_a_part_that_breaks_outside_its_checks_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rivals, "points", None)
+    monkeypatch.setattr(others, "points", None)
     assert parts.run(3, tmp_path, backends.get(CudaOnCpu.name), SMALL).failed == 1
     checks = json.loads((tmp_path / "part-3.json").read_text())["checks"]
     assert checks[-1]["name"] == "the part itself" and "not callable" in checks[-1]["error"]
