@@ -120,6 +120,11 @@ class Backend(ABC):
         """Restores `choices` from this or another process; entries that do not apply here are ignored."""
         return
 
+    @property
+    def runs_tasks(self) -> bool:
+        """Whether compiled operations can run without Python between them (see `tasks`)."""
+        return False
+
     def compiled(self, text: Any, **functions: Any) -> Callable[..., Any] | None:
         """Compiles a plain Python function; None on a backend without a compiler.
 

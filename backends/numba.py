@@ -21,10 +21,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import host, kernel_cache, machine, matrix_unit
+from . import host, kernel_cache, machine, matrix_unit, tasks
 from .base import Backend, Bindable, Status
 from .errors import out_of_memory
 from .numpy import NumPyBackend
+from .thread_pool import thread_pool
 
 PACKAGE = __name__.split(".")[0]
 TESTED = "numba>=0.62,<0.69"
@@ -229,6 +230,22 @@ def _changes(text: FunctionType, name: str, function: FunctionType) -> bool:
     return called.get(name, function) is not function or any(_changes(f, name, function) for f in called.values())
 
 
+@cache
+def _tasks_run() -> bool:
+    """Whether `tasks` works here; it needs the intended mode, since it keeps arguments without counting references."""
+    if remark():
+        return False
+    x, memory = np.ones(3, np.float32), np.zeros(tasks.WORDS, np.int64)
+    try:
+        place = memory.ctypes.data
+        function = compiled(tasks.bind, loop=_probe)(place, (x,))
+        compiled(tasks.run)(0, 1, 1, np.array([[function, place, 3, 1, 1]]), thread_pool().flags)
+    except Exception as error:
+        logger.warning("Numba cannot run lists of compiled operations (%s), so Python calls each of them", error)
+        return False
+    return x.tolist() == [2, 2, 2]
+
+
 def _probe(start: int, stop: int, x: Any) -> None:
     """A test kernel that uses every private part: it calls another function with a constant."""
     for i in range(start, stop):
@@ -277,6 +294,10 @@ class NumbaBackend(NumPyBackend):
         # compiled loops take positional arguments only, and attributes may come in any order
         names = loop.__code__.co_varnames[2 + len(arrays) : loop.__code__.co_argcount]
         return partial(compiled(loop), 0, extent, *arrays, *(attributes[name] for name in names))
+
+    @property
+    def runs_tasks(self) -> bool:
+        return _tasks_run()
 
     def compiled(self, text: Any, **functions: Any) -> Callable[..., Any]:
         return compiled(text, **functions)

@@ -63,12 +63,12 @@ def plan_of(
 
     `workers` run the step, instead of the threads of this process.
     """
-    mlp = recognize(graph)
-    if backend.compiled(dense_chain.steps) is None:
-        return Plan(graph, backend, arena, shared, capacity)
-    if mlp is None:
+    mlp = recognize(graph) if backend.compiled(dense_chain.steps) is not None else None
+    if mlp is not None:
+        return DensePlan(mlp, graph, backend, arena, shared, capacity, workers=workers)
+    if backend.runs_tasks:
         return PooledPlan(graph, backend, arena, shared, capacity, workers)
-    return DensePlan(mlp, graph, backend, arena, shared, capacity, workers=workers)
+    return Plan(graph, backend, arena, shared, capacity)
 
 
 class DensePlan(Plan):
