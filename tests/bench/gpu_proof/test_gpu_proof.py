@@ -57,7 +57,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("part", parts.PARTS)
+@pytest.mark.parametrize(
+    "part", [pytest.param(1, marks=pytest.mark.long), *(part for part in parts.PARTS if part != 1)]
+)
 def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if part == 3:  # other libraries are heavy: one that is not there, and one that only waits
 
@@ -84,6 +86,7 @@ ABSENT = (
 )
 
 
+@pytest.mark.long
 def test_it_needs_little_more_than_numpy(tmp_path: Path) -> None:
     """On the GPU's machine hardly anything may be installed; here what it must do without is hidden."""
     text = f"""
