@@ -96,5 +96,5 @@ ENTRIES: dict[str, Entry] = {
     "jax": Entry("jax_contender", ("step",), "jax", "pip install jax"),
     "jax scan": Entry("jax_contender", ("scan",), "jax", "pip install jax"),
     "scikit-learn": Entry("sklearn_contender", (), "sklearn", "pip install scikit-learn"),
-    REFERENCE: Entry("reference", (), "numba", measures=("step",)),
+    REFERENCE: Entry("reference_workload", (), "numba", measures=("step",)),
 }
