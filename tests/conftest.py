@@ -17,6 +17,6 @@ if stand_in.wanted() and not stand_in.obstacle():
 
 def pytest_report_header() -> list[str]:
     return [
-        "all tests: about 10 minutes on 2 cores, the first time; a file alone starts faster with --numprocesses=0",
-        "the rest: pytest -m slow (some minutes), and .ci/long",
+        "all tests: about 15 minutes on 2 cores with -n auto, the first time",
+        "the rest: pytest -n auto -m slow (some minutes), and .ci/long",
     ]
