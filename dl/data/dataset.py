@@ -32,9 +32,8 @@ class Dataset:
     weight : None, or (n,) non-negative sample weights, not all 0. Losses are weighted means, so only the ratios
         matter.
     feature_names : names of the columns of x; by default those of the data frame that x is, if they are text.
-    classes : names of the labels 0, 1, … in y, as `load_dataset` returns them.
-
-    Training stores both kinds of names in the model; later data are matched to them.
+    classes : names of the labels 0, 1, … in y, as `load_dataset` returns them. Training stores both kinds of names in
+        the model; later data are matched to them.
 
     Raises
     ------
