@@ -19,6 +19,7 @@ NUMPY_ONLY = {
     "gather_standardized": "as gather",
     "gather_standardized_pair": "as gather",
     "normal": "as dropout",
+    "row_words": "as dropout",
     "matmul": "out=, which saves a copy of every product and which NumPy and CuPy share",
 }
 SIZES = [(0, 5), (1, 1), (5, 7), (64, 128)]
