@@ -28,7 +28,11 @@ def blocks(name: str) -> list[tuple[str, str]]:
 
 DOCUMENTS = [
     "README.md",
-    *(name for path in sorted((ROOT / "docs").rglob("*.md")) if blocks(name := path.relative_to(ROOT).as_posix())),
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for path in sorted((ROOT / "docs").rglob("*.md"))
+        if blocks(name := path.relative_to(ROOT).as_posix())
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import gearshift
 
+pytestmark = pytest.mark.slow
 SUITES = Path(str(gearshift.__file__)).parent / "bench" / "suites"
 
 

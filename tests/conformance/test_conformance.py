@@ -110,7 +110,7 @@ def worst_weight(a: gs.Trainer, b: gs.Trainer) -> float:
 
 @pytest.mark.parametrize(
     "regression",
-    [pytest.param(False, id="cross-entropy"), pytest.param(True, marks=pytest.mark.slow, id="squared error")],
+    [pytest.param(False, id="cross-entropy"), pytest.param(True, marks=pytest.mark.long, id="squared error")],
 )
 @pytest.mark.parametrize("case", CASES)
 def test_loss_curves_over_100_steps(case: str, regression: bool, backend: str) -> None:

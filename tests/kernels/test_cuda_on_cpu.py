@@ -21,7 +21,7 @@ from gearshift.kernels.operation import Cuda, Operation
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
 OPERATIONS = operations()
-REALS = (np.float32, pytest.param(np.float64, marks=pytest.mark.slow))
+REALS = (np.float32, pytest.param(np.float64, marks=pytest.mark.long))
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 SIZES = [(0, 0), (0, 5), (1, 1), (3, 0), (5, 7), (33, 65), (300, 31), (2, 1000)]
 HOST = HostCuda()

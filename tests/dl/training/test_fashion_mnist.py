@@ -23,7 +23,7 @@ def accuracy(backend: str, seed: int, epochs: int) -> float:
 
 
 @pytest.mark.fashion
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_seed_reaches_the_published_accuracy() -> None:
     """Ten epochs come within a seed's spread of scikit-learn's 0.871."""
     assert accuracy("numba", seed=0, epochs=10) >= 0.865

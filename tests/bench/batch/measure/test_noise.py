@@ -160,14 +160,14 @@ def scales_of(seed: int, draws: int) -> tuple[float, float]:
     return found.scale.value, found.adam.value
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_scale_is_stable_over_draws() -> None:
     """Of one run: within 20 % of the middle one, plain and in Adam's coordinates."""
     scales = np.array([scales_of(0, draws) for draws in range(2)])
     assert np.abs(scales / np.median(scales, axis=0) - 1).max() < 0.2, scales
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_scale_is_stable_over_seeds() -> None:
     """Of runs with their own split, weights and order: within 20 % of the middle one."""
     scales = np.array([scales_of(seed, 0) for seed in range(5)])

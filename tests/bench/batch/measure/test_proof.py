@@ -135,7 +135,7 @@ def test_blas_on_one_thread() -> None:
     assert host.blas_threads() == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_predictions_beside_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every change there is, where the bounds are strongest; nothing of points that were not made."""
     monkeypatch.setattr(proof, "ROUNDS", 2)
