@@ -16,7 +16,7 @@ extern "C" __global__ void multiclass_hinge(
         const VALUE* z = outputs + row * n;
         GRADIENT* d = doutputs + row * n;
         const LABEL given = labels[row];
-        const int label = given >= 0 && given < n ? (int)given : -1;  // -1: no class, which gives NaN
+        const int label = (long long)given >= 0 && given < n ? (int)given : -1;  // -1: no class, which gives NaN
         int other = -1;  // the best class beside the label
         for (int j = lane; j < n; j += WARP) {
             if (j != label) other = better(z, other, j);

@@ -43,7 +43,7 @@ extern "C" __global__ void softmax_cross_entropy(
         const REAL factor = scale / total;
         for (int j = lane; j < n; j += WARP) d[j] = exp(z[j] - top) * factor - (j == label ? scale : (REAL)0);
         if (lane == 0) {
-            const bool known = label >= 0 && label < n;
+            const bool known = (long long)label >= 0 && label < n;
             const REAL own = known ? (REAL)z[label] : (REAL)nan("");  // a label that is no class ends a training
             scores[2 * row] = log(total) - (own - top);
             scores[2 * row + 1] = best == label ? (REAL)1 : (REAL)0;
