@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,8 +16,12 @@ if stand_in.wanted() and not stand_in.obstacle():
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stand_in.SITE), os.environ.get("PYTHONPATH")]))
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs; tests of Ctrl-C would hang
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_report_header() -> list[str]:
     return [
-        "all tests: about 15 minutes on 2 cores with -n auto, the first time",
+        "all tests: up to 25 minutes on 2 cores with -n auto, most of it to compile kernels the first time",
         "the rest: pytest -n auto -m slow (some minutes), and .ci/long",
     ]

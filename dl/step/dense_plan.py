@@ -1,7 +1,7 @@
 """The plan of a fused MLP: many steps on all cores in one compiled call, on backends that compile loops.
 
 A graph is a fused MLP if it loads a batch, applies Linear layers, activations and dropout in sequence and computes the
-loss; in training, also the backward pass and the update. Any other graph runs on a `Plan`.
+loss; in training, also the backward pass and the update. Any other graph runs on a `PooledPlan`.
 """
 
 from __future__ import annotations

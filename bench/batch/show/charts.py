@@ -11,7 +11,7 @@ from ..analysis import advice
 from ..analysis.analyse import Analysis, critical_batch, curve_of, two_digits
 from ..analysis.checked import AdviceCheck
 from ..records import BOUNDS, BackendRecord, Document
-from .plots import CEILINGS, INK, MEASURED, PARTS, colour, relative_times
+from .plots import INK, MEASURED, PARTS, PEAKS, colour, relative_times
 
 DASHES = {"--": "dash", "-.": "dashdot", ":": "dot"}
 FONT = {"family": "system-ui, sans-serif", "size": 14, "color": INK}
@@ -48,7 +48,7 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
             )  # fmt: skip
         if record.name == analysis.best and points[0].time_bounds:
             top = 30 * max(point.samples_per_second for point in points)
-            for name, dash in CEILINGS.items():
+            for name, dash in PEAKS.items():
                 pairs = [
                     (p.batch, p.batch / s) for p in points if (s := sum(getattr(f, name) for f in p.time_bounds)) > 0
                 ]

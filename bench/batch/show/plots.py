@@ -16,7 +16,7 @@ from ..records import BOUNDS, Document
 BACKENDS = {"cupy": "#009E73", "numba": "#0072B2", "numpy": "#D55E00"}
 OTHERS = ("#CC79A7", "#56B4E9", "#E69F00")
 PARTS = {"compute": "#009E73", "memory": "#E69F00", "launch": "#CC79A7", "lost": "#DDDDDD"}
-CEILINGS = {"compute": "--", "memory": "-.", "launch": ":"}
+PEAKS = {"compute": "--", "memory": "-.", "launch": ":"}
 INK, FAINT, MEASURED = "#222222", "#DDDDDD", "#882255"
 
 
@@ -92,7 +92,7 @@ def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
 def _peak_rates(panel: Any, points: list[Any], ink: str) -> None:
     """The throughput that each peak rate alone would allow, cut off far above the measurements."""
     top = 30 * max(point.samples_per_second for point in points)
-    for name, style in CEILINGS.items():
+    for name, style in PEAKS.items():
         seconds = [sum(getattr(time_bound, name) for time_bound in point.time_bounds) for point in points]
         pairs = [(point.batch, point.batch / s) for point, s in zip(points, seconds, strict=True) if s > 0]
         pairs = [(batch, speed) for batch, speed in pairs if speed <= top]
