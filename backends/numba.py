@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import host, kernel_cache, machine, matrix_unit, tasks
+from . import addresses, host, kernel_cache, machine, matrix_unit, tasks
 from .base import Backend, Bindable, Status
 from .errors import out_of_memory
 from .numpy import NumPyBackend
@@ -235,7 +235,8 @@ def _tasks_run() -> bool:
     """Whether `tasks` works here; it needs the intended mode, since it keeps arguments without counting references."""
     if remark():
         return False
-    x, memory = np.ones(3, np.float32), np.zeros(tasks.WORDS, np.int64)
+    x = np.ones(3, np.float32)
+    memory = addresses.room((x,))
     try:
         place = memory.ctypes.data
         function = compiled(tasks.bind, loop=_probe)(place, (x,))

@@ -1,16 +1,31 @@
-"""Which functions the compiled loop of a fused MLP calls: those of its loss, optimizer, options and product engine."""
+"""The functions that the compiled loop of a fused MLP calls by address, bound to a plan's arrays.
+
+Each is compiled on its own, so another loss, optimizer, data type or product engine does not compile the loop again.
+"""
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from ...kernels.dense import chain as dense_chain
-from ...kernels.dense import clipping, elementwise
-from ...kernels.dense.matrix_unit import NOT_INTEGERS, UNIT
-from ...kernels.dense.parts import DropoutStreams, Update, skip
-from ...kernels.dense.update import SLICES
+from ...backends import Backend, addresses
+from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_functions
+from ...kernels.dense.engine import Engine
+from ...kernels.dense.parts import (
+    BlockPart,
+    Integers,
+    LayerPlaces,
+    Memory,
+    Outputs,
+    Source,
+    StepFunctions,
+    Targets,
+    ThreadCall,
+    Tools,
+    Update,
+    skip,
+)
+from ...kernels.dense.update import SLICES, not_ahead
 from ...kernels.updates.clip_values import CLIP_VALUES
 from ...kernels.updates.gradient_norm import CLIP_FACTOR
 from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
@@ -18,62 +33,75 @@ from ...kernels.updates.update import SHARED
 from ..graph.graph import Node
 from .fused_mlp import FusedMLP
 
-_training: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-"""By what an evaluation depends on: the activations and functions of a training, and arguments of their types."""
+RUN, TASK, LAYER = ThreadCall(*[0] * 7), BlockPart(*[0] * 5), LayerPlaces(*[0] * 18)
+"""Arguments that only show their types."""
 
 
-def chosen(
-    mlp: FusedMLP,
-    unit: bool,
-    bytes_: bool,
-    arrays: tuple[tuple[Any, ...], ...],
-    update: Update,
-    dropout: DropoutStreams,
-) -> tuple[dict[str, Any], Update, DropoutStreams]:
-    """The functions of a loop, and its arguments for update and dropout.
+class BoundFunctions:
+    """The functions of a step, and the memory that holds their arguments.
 
-    An evaluation uses those of a training of the same kind, so that the loop is not compiled for both. `arrays` are
-    those of the data and outputs.
+    Attributes
+    ----------
+    addresses : what the loop calls.
     """
-    functions, activations = functions_of(mlp, unit, bytes_), {layer.activation for layer in mlp.layers}
-    found = [array for group in arrays for array in group if isinstance(array, np.ndarray)]
-    kinds = [(array.dtype, array.ndim, array.flags.writeable, array.flags.c_contiguous) for array in found]
-    key = mlp.loss.operation.loop, *kinds
-    if mlp.update is not None:
-        _training[key] = activations, functions, emptied(update), emptied(dropout)
-    elif key in _training and activations <= _training[key][0]:
-        return _training[key][1:]
-    return functions, update, dropout
+
+    def __init__(self, backend: Backend, mlp: FusedMLP, memory: Memory, counters: Any) -> None:
+        self._backend, self._mlp, self._memory, self._counters = backend, mlp, memory, counters
+        self._held: list[Any] = []
+        self.addresses = StepFunctions(*[0] * len(StepFunctions._fields))
+
+    def source(self, source: Source, integers: Integers, uses_integers: bool) -> None:
+        """Binds the loading of batches."""
+        functions = {} if uses_integers else load.NO_INTEGERS
+        bind: Any = self._backend.compiled(step_functions.bind_source, **functions)
+        place = self._keep(source)
+        found = bind(place, source, TASK, LAYER, self._memory, integers, self._counters)
+        self.addresses = self.addresses._replace(load=found[0], prefetch=found[1], source=place)
+
+    def loss(self, targets: Targets, outputs: Outputs) -> None:
+        """Binds the loss."""
+        bind: Any = self._backend.compiled(step_functions.bind_loss, loss=self._mlp.loss.operation.loop)
+        place = self._keep(targets)
+        found = bind(place, targets, outputs, self._counters)
+        self.addresses = self.addresses._replace(loss=found, targets=place)
+
+    def update(self, update: Update, layers: Any, flags: Any) -> None:
+        """Binds the update of the parameters."""
+        bind: Any = self._backend.compiled(step_functions.bind_update, **update_functions(self._mlp))
+        place = self._keep(update)
+        found = bind(place, update, RUN, TASK, LAYER, layers, self._memory, self._counters, flags)
+        self.addresses = self.addresses._replace(apply=found[0], ahead=found[1], clipped=found[2], update=place)
+
+    def _keep(self, value: tuple[Any, ...]) -> int:
+        room = addresses.room(value)
+        self._held += [room, value]
+        return room.ctypes.data
 
 
-def emptied(value: Any) -> Any:
-    """The same nested tuples with arrays that are empty."""
-    if isinstance(value, np.ndarray):
-        return np.zeros((0,) * value.ndim, value.dtype)
-    if not isinstance(value, tuple):
-        return value
-    items = map(emptied, value)
-    return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-
-
-def functions_of(mlp: FusedMLP, unit: bool, bytes_: bool) -> dict[str, Any]:
-    """Replacements, by name, for functions that the loop calls; unused functions are not compiled."""
-    functions: dict[str, Any] = {"loss": mlp.loss.operation.loop}
-    activations, slopes = {layer.activation for layer in mlp.layers}, any(layer.slope for layer in mlp.layers)
-    functions |= elementwise.unused(activations, slopes, any(layer.dropout for layer in mlp.layers))
-    if unit:
-        functions |= UNIT | ({} if bytes_ else NOT_INTEGERS)
+def update_functions(mlp: FusedMLP) -> dict[str, Any]:
+    """Replacements, by name, for functions that an update calls; unused functions are not compiled."""
+    assert mlp.update is not None
     names = {L1_SUBGRADIENT: "add_l1", CLIP_VALUES: "clip_values", SOFT_THRESHOLD: "soft_threshold"}
-    functions |= {name: skip for operation, name in names.items() if operation not in mlp.options}
+    functions: dict[str, Any] = {name: skip for operation, name in names.items() if operation not in mlp.options}
     if CLIP_FACTOR in mlp.options:
         functions["use_gradient"] = clipping.keep_gradient
     else:
-        functions["update_clipped"] = skip
-    functions |= {"move_ahead": skip} if mlp.ahead is None else {"ahead": mlp.ahead.operation.loop}
-    if mlp.update is None:
-        return functions | dense_chain.NOT_LEARNING
+        functions["update_clipped"] = clipping.not_clipped
+    functions |= {"move_ahead": not_ahead} if mlp.ahead is None else {"ahead": mlp.ahead.operation.loop}
     slots = len(mlp.update.inputs) - SHARED
     return functions | {"update_parameters": mlp.update.operation.loop, "slice_states": SLICES[slots]}
+
+
+def bound_engine(
+    backend: Backend, module: ModuleType, tools: Tools, memory: Memory, integers: Integers, uses_integers: bool = False
+) -> Engine:
+    """The product engine of a file of `kernels.dense`."""
+    functions = engine.functions_of(module)
+    if module is matrix_unit_engine and not uses_integers:
+        functions |= matrix_unit_engine.NO_INTEGERS
+    find: Any = backend.compiled(engine.addresses, **functions)
+    found: list[int] = [*find(tools, memory, integers, TASK, LAYER), module.TRANSPOSED, module.GRAIN]
+    return Engine(*found)
 
 
 def attribute_names(node: Node) -> tuple[str, ...]:

@@ -10,12 +10,11 @@ import numpy as np
 
 from ...backends import host, matrix_unit
 from ...kernels.activations.activation import IDENTITY
-from ...kernels.dense import matrix_product
-from ...kernels.dense import matrix_unit as dense_matrix_unit
+from ...kernels.dense import matrix_product, matrix_unit_engine
 from ...kernels.dense import parts as dense_parts
+from ...kernels.dense.engine import HOT, ROWS
 from ...kernels.dense.parts import Integers, LayerPlaces
 from ...kernels.dense.product import SCRATCH
-from ...kernels.dense.update import HOT, ROWS
 from ..graph.graph import Node, Value
 from .arena import Arena
 
@@ -122,7 +121,7 @@ def panels(widths: Sequence[int], block: int, parts: int) -> int:
     shares = [-(-width // parts) + dense_parts.GRAIN for width in widths[:-2]] + [widths[-2]]
     deep = matrix_product.DEPTH
     split = [(block, deep)] + [(width, block) for width in widths[1:]]  # X, and DT for the weights' gradient
-    split += [(min(share, dense_matrix_unit.SPLIT), deep) for share in shares]  # weights, for the way back
+    split += [(min(share, matrix_unit_engine.SPLIT), deep) for share in shares]  # weights, for the way back
     return matrix_product.LEFT_PANELS + max(matrix_product.words(*shape) for shape in split)
 
 

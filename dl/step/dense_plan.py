@@ -20,7 +20,8 @@ from ...backends.thread_pool import ThreadPool, thread_pool
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.dense import chain as dense_chain
-from ...kernels.dense import clipping, matrix_product
+from ...kernels.dense import clipping, matrix_product, matrix_unit_engine, vector_engine
+from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
     DropoutStreams,
     Integers,
@@ -28,6 +29,7 @@ from ...kernels.dense.parts import (
     Options,
     Outputs,
     Source,
+    Targets,
     ThreadCall,
     Tools,
     Update,
@@ -41,7 +43,7 @@ from ..graph.graph import Graph, Node
 from . import plan
 from .arena import Arena
 from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
-from .dense_functions import attribute_names, chosen
+from .dense_functions import BoundFunctions, attribute_names, bound_engine
 from .dense_layout import BytesAsIntegers, Layout
 from .fused_mlp import FusedMLP, recognize
 from .plan import Plan, quietly
@@ -84,23 +86,24 @@ class DensePlan(Plan):
         arena: Arena,
         shared: Mapping[str, Any],
         capacity: int,
-        block: int = BLOCK,
         workers: ThreadPool | None = None,
     ) -> None:
         super().__init__(graph, backend, arena, shared, capacity)
-        self.block, self._pool = min(block, capacity), workers or thread_pool()
+        self.block, self._pool = min(BLOCK, capacity), workers or thread_pool()
         self.parts = self._pool.parts([int(np.prod(layer.weight.shape)) for layer in mlp.layers], capacity)
         self.thread_pool = self._pool if self.parts > 1 else None
-        # Small batches and evaluations do not use the matrix unit: to compile its products takes seconds.
+        self._counters, self._totals = shared["counters"], shared["totals"]
+        # Small batches and evaluations do not use the matrix unit: to compile its engine takes seconds.
         learns, large = mlp.update is not None, capacity >= matrix_product.FEW
         unit = learns and large and arena.dtype == np.float32 and matrix_unit.available()
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
         self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
+        self._functions = BoundFunctions(backend, mlp, self._memory, self._counters)
         self._bind_arrays(mlp, bytes_)
-        self._functions, self._update, self._dropout = chosen(
-            mlp, unit, bytes_, (self._source, self._outputs), self._update, self._dropout
-        )
-        self._steps: Any = backend.compiled(dense_chain.steps, **self._functions)
+        arguments = self._tools[0], self._memory, self._integers(capacity)
+        self._vectors = bound_engine(backend, vector_engine, *arguments)
+        self._unit = bound_engine(backend, matrix_unit_engine, *arguments, bytes_) if unit else None
+        self._steps: Any = backend.compiled(dense_chain.steps)
         self._step_seconds = 0.0
 
     def _allocate(self, layout: Layout, unit: bool) -> None:
@@ -118,24 +121,21 @@ class DensePlan(Plan):
         ]
 
     def _bind_arrays(self, mlp: FusedMLP, bytes_: bool) -> None:
-        """The arrays of the run and of the batch, as arguments of the compiled loop."""
-        real, empty = self.arena.dtype, np.zeros(0, self.arena.dtype)
-        counters, self._totals = self._shared["counters"], self._shared["totals"]
-        x = self._arrays(mlp.x)
+        """The arrays of the run and of the batch, as arguments of the compiled loop and its functions."""
+        empty = np.zeros(0, self.arena.dtype)
+        x, target = self._arrays(mlp.x), self._arrays(mlp.target)
         mean, scale = x[3:5] if mlp.x.operation is GATHER_STANDARDIZED else (empty, empty)
-        self._source = Source(x[0], self._arrays(mlp.target)[0], x[1], mean, scale, counters)
         self._bytes = BytesAsIntegers(self.parts, self.block, x[0].shape[1], mean, scale) if bytes_ else None
+        self._functions.source(Source(x[0], x[1], mean, scale), self._integers(self.capacity), bytes_)
         values, targets = (self.array(value, self.capacity) for value in mlp.loss.inputs[:2])
-        self._outputs = Outputs(values, np.zeros_like(values), targets, self.array(mlp.loss.outputs[0], self.capacity))
-        bounds = np.array([[0, EVERYTHING]], dtype=np.int64)
-        if mlp.update is None:
-            ones = np.ones((1, 2), real)
-            self._update = Update(counters, (empty,) * 2, bounds, ones, ones, empty, (0,), self._options(mlp))
-        else:
+        self._outputs = Outputs(values, np.zeros_like(values), self.array(mlp.loss.outputs[0], self.capacity))
+        self._functions.loss(Targets(target[0], x[1], targets), self._outputs)
+        if mlp.update is not None:
+            bounds = np.array([[0, EVERYTHING]], dtype=np.int64)
             _, _, *slots, _, factors, table, _, clip = self._arrays(mlp.update)
             attributes = tuple(mlp.update.attributes[name] for name in attribute_names(mlp.update))
-            options = self._options(mlp)
-            self._update = Update(counters, tuple(slots), bounds, factors, table, clip, attributes, options)
+            update = Update(tuple(slots), bounds, factors, table, clip, attributes, self._options(mlp))
+            self._functions.update(update, self._layers, self._pool.flags)
         self._learn = int(mlp.update is not None)
         self._dropout = self._dropout_streams([layer.dropout for layer in mlp.layers if layer.dropout is not None])
 
@@ -184,8 +184,8 @@ class DensePlan(Plan):
         return done
 
     def _run(self, rows: int, count: int) -> None:
-        threads, integers = self.threads, self._integers(rows)
-        counters = [self._source.counters.copy() for _ in range(threads)]
+        threads, integers, engine = self.threads, self._integers(rows), self._engine(rows)
+        counters = [self._counters.copy() for _ in range(threads)]
         totals = [self._totals.copy() for _ in range(threads)]
         outputs = Outputs(*(array[:rows] for array in self._outputs))
 
@@ -194,18 +194,23 @@ class DensePlan(Plan):
                 ThreadCall(thread, threads, self.parts, count, rows, self.block, self._learn),
                 self._layers,
                 self._memory,
-                self._source._replace(counters=counters[thread]),
                 outputs,
+                counters[thread],
                 totals[thread],
-                self._update._replace(counters=counters[thread]),
+                self._functions.addresses,
                 self._dropout,
                 self._tools[thread],
+                engine,
                 integers,
                 self._pool.flags,
             )
 
         self._pool.run(work, threads)
-        self._source.counters[...], self._totals[...] = counters[0], totals[0]
+        self._counters[...], self._totals[...] = counters[0], totals[0]
+
+    def _engine(self, rows: int) -> Engine:
+        """The product engine for batches of `rows` rows."""
+        return self._vectors if self._unit is None or rows < matrix_product.FEW else self._unit
 
     def _integers(self, rows: int) -> Integers:
         """The integers of a batch of `rows` rows; empty if it is not processed as integers."""
@@ -244,8 +249,8 @@ class DensePlan(Plan):
     def products(self, rows: int) -> list[Product]:
         """The forward product of each layer for one block of rows, by the loop's own functions and threads."""
         names = [cost.layer for cost in super().costs(rows) if cost.product == FORWARD]
-        loop, some = self.backend.compiled(dense_chain.forward_products, **self._functions), min(rows, self.block)
-        integers = self._integers(rows)
+        loop, some = self.backend.compiled(dense_chain.forward_products), min(rows, self.block)
+        integers, engine = self._integers(rows), self._engine(rows)
 
         def run(level: int, count: int) -> None:
             threads = self.threads
@@ -253,7 +258,7 @@ class DensePlan(Plan):
             def work(thread: int) -> None:
                 share = ThreadCall(thread, threads, self.parts, count, rows, self.block, 0)
                 assert loop is not None
-                loop(share, level, self._layers, self._memory, self._tools[thread], integers)
+                loop(share, level, self._layers, self._memory, self._tools[thread], engine, integers)
 
             self._pool.run(work, threads)
 

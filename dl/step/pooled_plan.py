@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...backends import Backend, host, tasks
+from ...backends import Backend, addresses, host, tasks
 from ...backends.thread_pool import ThreadPool, thread_pool
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.arrays import matmul_loop
@@ -148,7 +148,7 @@ class BoundLoop:
     """A loop with its arguments, stored for `backends.tasks`; `division` is its items, grain and threads."""
 
     def __init__(self, bind: Callable[..., Any], arguments: tuple[Any, ...], *division: int) -> None:
-        self._held, self._memory = arguments, np.zeros(tasks.WORDS * len(arguments), np.int64)
+        self._held, self._memory = arguments, addresses.room(arguments)
         place = self._memory.ctypes.data
         self.row = [bind(place, arguments), place, *division]
 

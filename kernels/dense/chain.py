@@ -28,44 +28,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.machine import float_mode, prefetch
-from ...backends.thread_pool import share, wait
+from ...backends.addresses import call
+from ...backends.machine import float_mode
+from ...backends.thread_pool import wait
 from ...backends.vectors import turn
 from ..accumulate_metrics import loop as accumulate_metrics
 from ..advance import loop as advance
-from ..counters import CURSOR
-from .clipping import update_clipped
 from .elementwise import activate, add_products, differentiate, drop_out
+from .engine import Engine
 from .outputs import output_layer, transpose
 from .parts import (
-    GRAIN,
     BlockPart,
     DropoutStreams,
     Integers,
     LayerPlaces,
     Memory,
     Outputs,
-    Source,
+    StepFunctions,
     ThreadCall,
     Tools,
-    Update,
     inputs_of,
     places_of,
-    skip,
     sums,
     whole,
 )
 from .product import SCRATCH
-from .products import (
-    begin_products,
-    end_products,
-    forward_product,
-    input_gradient,
-    load_batch,
-    reads_transposed,
-    update_weights,
-)
-from .update import move_ahead, update_bias
+from .update import update_bias, update_weights
 
 FLUSH = 0x9FC0  # round to nearest, denormals are 0: decaying moments would make a step four times slower
 
@@ -74,12 +62,13 @@ def steps(
     run: ThreadCall,
     layers: Any,
     memory: Memory,
-    source: Source,
     outputs: Outputs,
+    counters: Any,
     totals: Any,
-    update: Update,
+    functions: StepFunctions,
     dropout: DropoutStreams,
     tools: Tools,
+    engine: Engine,
     integers: Integers,
     flags: Any,
 ) -> None:
@@ -88,58 +77,62 @@ def steps(
     Each thread has its own counters and totals.
     """
     mode = float_mode(FLUSH)
-    begin_products()
+    call(engine.begin, 0, (tools,))
     last, no_integers = layers.shape[0] - 1, without(integers)
     for _ in range(run.count):
         if run.learn:
             for part in range(run.thread, run.parts, run.threads):
                 for level in range(last + 1):
-                    move_ahead(places_of(layers, level), BlockPart(part, run.parts, 0, 0, run.rows), memory, update)
+                    task = BlockPart(part, run.parts, 0, 0, run.rows)
+                    call(functions.ahead, functions.update, (places_of(layers, level), task, memory, counters))
         for first in range(0, run.rows, run.block):
             rows = min(run.block, run.rows - first)
             for level in range(last + 1):
                 here = integers if level == 0 else no_integers
                 for part in range(run.thread, run.parts, run.threads):
                     task = BlockPart(part, run.parts, first, rows, run.rows)
-                    forward(task, level, layers, memory, source, dropout, tools, here)
+                    forward(task, level, layers, memory, counters, functions, dropout, tools, engine, here)
                 wait(run.thread, run.threads, flags)
             for part in range(run.thread, run.parts, run.threads):
                 task = BlockPart(part, run.parts, first, rows, run.rows)
-                output_layer(task, places_of(layers, last), memory, source, outputs, dropout, tools)
+                output_layer(task, places_of(layers, last), memory, counters, outputs, functions, dropout, tools)
             wait(run.thread, run.threads, flags)
             if first + rows == run.rows:
-                accumulate_metrics(0, 1, outputs.scores, source.counters, totals)
+                accumulate_metrics(0, 1, outputs.scores, counters, totals)
             if run.learn:
                 for level in range(last, -1, -1):
                     here = integers if level == 0 else no_integers
                     for part in range(run.thread, run.parts, run.threads):
                         task = BlockPart(part, run.parts, first, rows, run.rows)
                         if level > 0:
-                            backward(task, level, layers, memory, tools)
+                            backward(task, level, layers, memory, tools, engine)
                         elif first + rows == run.rows:
-                            prefetch_next(task, source)
-                        update_layer(task, level, layers, memory, update, tools, here)
+                            call(functions.prefetch, functions.source, (task, counters))
+                        layer = places_of(layers, level)
+                        update_weights(task, layer, memory, counters, functions, tools, engine, here)
+                        if layer.bias >= 0:
+                            update_bias(task, layer, memory, counters, functions, tools)
                     if level > 0:
                         wait(run.thread, run.threads, flags)
         if run.learn:
-            update_clipped(run, layers, memory, update, flags)
-        advance(0, 1, source.counters, outputs.scores)
-    end_products()
+            call(functions.clipped, functions.update, (run, layers, memory, counters, flags))
+        advance(0, 1, counters, outputs.scores)
+    call(engine.end, 0, (tools,))
     float_mode(mode)
 
 
 def forward_products(
-    run: ThreadCall, level: int, layers: Any, memory: Memory, tools: Tools, integers: Integers
+    run: ThreadCall, level: int, layers: Any, memory: Memory, tools: Tools, engine: Engine, integers: Integers
 ) -> None:
     """A thread's part of one layer's forward product, `run.count` times, for a benchmark."""
     layer, into = places_of(layers, level), run.parts if level < layers.shape[0] - 1 else 1
     integers = integers if level == 0 else without(integers)
-    begin_products()
+    call(engine.begin, 0, (tools,))
     for _ in range(run.count):
         for part in range(run.thread, run.parts, run.threads):
             task = BlockPart(part, run.parts, 0, min(run.block, run.rows), run.rows)
-            forward_product(task, layer, into, memory, tools, integers)
-    end_products()
+            call(engine.forward, 0, (task, layer, into, memory, tools, integers))
+    call(engine.end, 0, (tools,))
 
 
 def forward(
@@ -147,18 +140,20 @@ def forward(
     level: int,
     layers: Any,
     memory: Memory,
-    source: Source,
+    counters: Any,
+    functions: StepFunctions,
     dropout: DropoutStreams,
     tools: Tools,
+    engine: Engine,
     integers: Integers,
 ) -> None:
     """The part's columns of the layer's X, and their product."""
     layer, into = places_of(layers, level), task.parts if level < layers.shape[0] - 1 else 1
     if level == 0:
-        load_batch(task, layer, memory, source, integers)
+        call(functions.load, functions.source, (task, layer, memory, integers, counters))
     else:
-        add_up(task, places_of(layers, level - 1), layer, memory, source.counters, dropout, tools)
-    forward_product(task, layer, into, memory, tools, integers)
+        add_up(task, places_of(layers, level - 1), layer, memory, counters, dropout, tools)
+    call(engine.forward, 0, (task, layer, into, memory, tools, integers))
 
 
 def without(integers: Integers) -> Integers:
@@ -193,10 +188,10 @@ def add_up(
             drop_out(z, y, work[at : at + stop - start], element, below, dropout, counters, strip)
 
 
-def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools) -> None:
+def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools, engine: Engine) -> None:
     """The part's columns of D of the layer below, and its rows of DT if they are read later."""
     layer, below, work, lanes = places_of(layers, level), places_of(layers, level - 1), memory.work, tools.lanes
-    input_gradient(task, below, layer, memory, tools)
+    call(engine.input_gradient, 0, (task, below, layer, memory, tools))
     start, stop = inputs_of(layer, task)
     width, stride = stop - start, below.dt_stride
     turned = below.dt + start * stride
@@ -209,30 +204,5 @@ def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: To
             slope = work[below.slope + at : below.slope + at + width] if below.slope >= 0 else work[:0]
             dy, dz = strip[r * wide : r * wide + width], work[below.d + at : below.d + at + width]
             differentiate(dy, work[y : y + width], slope, dz, below)
-    if level > 1 or reads_transposed(task):
+    if level > 1 or engine.transposed:
         transpose(work, below.d + start, below.d_stride, turned, stride, 0, task.rows, width, lanes)
-
-
-def update_layer(
-    task: BlockPart, level: int, layers: Any, memory: Memory, update: Update, tools: Tools, integers: Integers
-) -> None:
-    """Gradients of the part's rows of weights and columns of the bias; updates them after the last block."""
-    layer = places_of(layers, level)
-    update_weights(task, layer, memory, update, tools, integers)
-    if layer.bias >= 0:
-        update_bias(task, layer, memory, update, tools)
-
-
-def prefetch_next(task: BlockPart, source: Source) -> None:
-    """Prefetches the part's columns of the next batch (128 uint8 rows: 15 instead of 32 µs)."""
-    data, order = source.data, source.order
-    start, stop = share(data.shape[1], task.part, task.parts, GRAIN)
-    line, flat = max(1, 64 // data.itemsize), data.reshape(-1)
-    following = source.counters[CURSOR] + task.batch
-    for i in range(following, min(following + task.batch, order.shape[0])):
-        row = order[i] * data.shape[1]
-        for at in range(row + start, row + stop, line):
-            prefetch(flat, at)
-
-
-NOT_LEARNING = dict.fromkeys(("prefetch_next", "backward", "update_layer"), skip)  # when only losses are computed

@@ -15,14 +15,14 @@ from .update import range_of, update_range
 SUMS = 16  # partial sums of each part, which are computed together
 
 
-def keep_gradient(memory: Memory, g: Any, start: int, size: int, group: int, update: Update) -> None:
+def keep_gradient(memory: Memory, g: Any, start: int, size: int, group: int, counters: Any, update: Update) -> None:
     """Replaces `update.use_gradient`: keeps the gradient of `size` parameters from `start`."""
     kept = update.options.gradients[start : start + size]
     for i in range(size):
         kept[i] = g[i]
 
 
-def update_clipped(run: ThreadCall, layers: Any, memory: Memory, update: Update, flags: Any) -> None:
+def update_clipped(run: ThreadCall, layers: Any, memory: Memory, counters: Any, flags: Any, update: Update) -> int:
     """Clips the gradient of a batch, and updates the parameters of the thread's parts."""
     options = update.options
     for part in range(run.thread, run.parts, run.threads):
@@ -41,7 +41,13 @@ def update_clipped(run: ThreadCall, layers: Any, memory: Memory, update: Update,
         for level in range(layers.shape[0]):
             for biases in range(2):
                 start, size, group = range_of(places_of(layers, level), task, biases)
-                update_range(memory, options.gradients[start : start + size], start, size, group, update)
+                update_range(memory, options.gradients[start : start + size], start, size, group, counters, update)
+    return 0
+
+
+def not_clipped(run: ThreadCall, layers: Any, memory: Memory, counters: Any, flags: Any, update: Update) -> int:
+    """Replaces `update_clipped` if gradients are not clipped by their norm."""
+    return 0
 
 
 def add_squares(g: Any, sums: Any) -> None:

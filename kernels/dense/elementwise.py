@@ -16,10 +16,9 @@ from ..activations.gelu import forward_loop as gelu
 from ..activations.softplus import backward_loop as softplus_backward
 from ..activations.softplus import forward_loop as softplus
 from ..random.dropout import factors
-from .parts import DropoutStreams, LayerPlaces, skip
+from .parts import DropoutStreams, LayerPlaces
 
 GELU, SOFTPLUS = 16, 17  # numbers of activations, besides those of `activation`
-LOOPS = {GELU: ("gelu", "gelu_backward"), SOFTPLUS: ("softplus", "softplus_backward")}
 
 
 def add_products(work: Any, at: int, step: int, parts: int, bias: Any, z: Any) -> None:
@@ -91,10 +90,3 @@ def differentiate(dy: Any, y: Any, slope: Any, dz: Any, layer: LayerPlaces) -> N
             dz[j] = dy[j] * slope[j] if slope[j] != zero else zero
     else:
         activation_backward(0, n, dy, y, dz, layer.activation)
-
-
-def unused(activations: set[int], slopes: bool, dropout: bool) -> dict[str, Any]:
-    """Replacements for functions that layers with these activations never call, so that they are not compiled."""
-    names = [name for number, pair in LOOPS.items() if number not in activations for name in pair]
-    names += ([] if slopes else ["drop_out"]) + ([] if dropout else ["factors"])
-    return dict.fromkeys(names, skip)

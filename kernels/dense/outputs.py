@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backends.addresses import call
 from ...backends.thread_pool import share
 from ...backends.vectors import turn
 from ..batches.gather import loop as gather
 from ..losses.softmax_cross_entropy import loop as loss
 from .elementwise import activate, add_products, differentiate, drop_out
-from .parts import GRAIN, BlockPart, DropoutStreams, LayerPlaces, Memory, Outputs, Source, Tools, sums, whole
+from .parts import (
+    GRAIN,
+    BlockPart,
+    DropoutStreams,
+    LayerPlaces,
+    Memory,
+    Outputs,
+    StepFunctions,
+    Targets,
+    Tools,
+    sums,
+    whole,
+)
 
 NEAR = 4096  # outputs per block, which fit into the L1 cache
 
@@ -18,8 +31,9 @@ def output_layer(
     task: BlockPart,
     layer: LayerPlaces,
     memory: Memory,
-    source: Source,
+    counters: Any,
     outputs: Outputs,
+    functions: StepFunctions,
     dropout: DropoutStreams,
     tools: Tools,
 ) -> None:
@@ -41,15 +55,21 @@ def output_layer(
             activate(z, y, layer)
             if stored:
                 at, element = layer.slope + (row0 + row) * layer.d_stride, (task.first + row0 + row) * k
-                drop_out(z, y, work[at : at + k], element, layer, dropout, source.counters, strip)
-        gather(start, start + size, source.targets, source.order[later:], source.counters, outputs.targets)
-        loss(start, start + size, outputs.values, outputs.targets, outputs.scores[later:], outputs.gradients)
+                drop_out(z, y, work[at : at + k], element, layer, dropout, counters, strip)
+        call(functions.loss, functions.targets, (start, start + size, later, outputs, counters))
         for row in range(size):
             y, at = start + row, (row0 + row) * layer.d_stride
             slope = work[layer.slope + at : layer.slope + at + k] if stored else work[:0]
             dz = work[layer.d + at : layer.d + at + k]
             differentiate(outputs.gradients[y], outputs.values[y], slope, dz, layer)
     transpose(work, layer.d, layer.d_stride, layer.dt, layer.dt_stride, start, stop, k, tools.lanes)
+
+
+def score(start: int, stop: int, later: int, outputs: Outputs, counters: Any, targets: Targets) -> int:
+    """Losses and gradients of rows `start` to `stop` of the outputs, which are `later` rows later in the batch."""
+    gather(start, stop, targets.data, targets.order[later:], counters, targets.batch)
+    loss(start, stop, outputs.values, targets.batch, outputs.scores[later:], outputs.gradients)
+    return 0
 
 
 def transpose(

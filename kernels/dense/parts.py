@@ -100,14 +100,20 @@ class Memory(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The data set: `counters` has the start of the batch in `order`; `mean` and `scale` standardise, or are empty."""
+    """The data set and the order of its rows; `mean` and `scale` standardise, or are empty."""
 
     data: Any
-    targets: Any
     order: Any
     mean: Any
     scale: Any
-    counters: Any
+
+
+class Targets(NamedTuple):
+    """The targets of the data set, the order of its rows, and room for those of a batch."""
+
+    data: Any
+    order: Any
+    batch: Any
 
 
 class Integers(NamedTuple):
@@ -153,9 +159,8 @@ class Options(NamedTuple):
 
 
 class Update(NamedTuple):
-    """Arguments of the optimizer's update besides parameters and gradients, see `update.py`."""
+    """Arguments of the optimizer's update besides parameters, gradients and counters, see `update.py`."""
 
-    counters: Any
     slots: tuple[Any, ...]
     bounds: Any
     factors: Any
@@ -181,12 +186,33 @@ class DropoutStreams(NamedTuple):
     scales: Any
 
 
+class StepFunctions(NamedTuple):
+    """Addresses of the functions of a step that depend on its data, loss and optimizer, see `step_functions`.
+
+    Attributes
+    ----------
+    load, prefetch : `load.load_batch` and `load.prefetch_next`; `source` is the place of their `Source`.
+    loss : `outputs.score`; `targets` is the place of its `Targets`.
+    apply, ahead, clipped : `update.apply`, `update.move_ahead` and `clipping.update_clipped`; `update` is the place of
+        their `Update`.
+    """
+
+    load: int
+    prefetch: int
+    source: int
+    loss: int
+    targets: int
+    apply: int
+    ahead: int
+    clipped: int
+    update: int
+
+
 class Outputs(NamedTuple):
-    """The outputs of a batch, their gradients, the targets, and the loss and metrics of each row."""
+    """The outputs of a batch, their gradients, and the loss and metrics of each row."""
 
     values: Any
     gradients: Any
-    targets: Any
     scores: Any
 
 
@@ -239,6 +265,16 @@ def sums(layer: LayerPlaces, rows: int, part: int, parts: int, target: int, into
     """The place of a part's product for the outputs of part `target`; products that one thread adds up are adjacent."""
     low, high = outputs_of(layer, target, into)
     return layer.sums + parts * rows * (low + target * lanes) + part * rows * whole(high - low, lanes)
+
+
+def collected(layer: LayerPlaces, task: BlockPart, lanes: int) -> int:
+    """The place where gradients of the layer's weights are added up over blocks, after that of the bias.
+
+    After the last row of a part there are as many spare rows as a vector has elements; transposing blocks writes
+    them.
+    """
+    width = whole(layer.outputs, lanes)
+    return layer.gradient + width + task.part * lanes * width
 
 
 def whole(count: int, lanes: int) -> int:

@@ -15,19 +15,11 @@ from gearshift.backends.philox import DROPOUT, key_of, words
 from gearshift.backends.thread_pool import ThreadPool
 from gearshift.dl.step.dense_plan import BLOCK, DensePlan
 from gearshift.dl.training.loop import Loop
-from gearshift.kernels.dense.elementwise import GELU, unused
-from gearshift.kernels.dense.parts import skip
 
 RANDOM = np.random.default_rng(0)
 ROWS = BLOCK + 90
 DATA = gs.Dataset(RANDOM.normal(size=(ROWS, 9)), RANDOM.integers(0, 4, ROWS))
 HIDDEN = (gs.ReLU, gs.Tanh, gs.Sigmoid, gs.GELU, gs.Softplus, None)
-
-
-@pytest.fixture(autouse=True)
-def one_loop_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every network compiles the same functions, so that the tests compile one loop and not one for each activation."""
-    monkeypatch.setattr("gearshift.kernels.dense.elementwise.unused", lambda *_: {})
 
 
 def trainer(layers: list[gs.Layer], backend: str, dtype: str = "float64") -> gs.Trainer:
@@ -74,13 +66,6 @@ def test_float32(hidden: type[gs.Layer] | None, batch: int) -> None:
     agree(mlp((30, 21), hidden, 0.5), batch, "float32", 1)
 
 
-def test_what_is_not_used_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    found = unused({GELU, 1}, slopes=True, dropout=False)
-    assert found == dict.fromkeys(("softplus", "softplus_backward", "factors"), skip)
-    agree([gs.Linear(9, 12), gs.ReLU(), gs.Dropout(0.5), gs.Linear(12, 4)], 20, "float32", 1)
-
-
 @pytest.mark.parametrize("last", [gs.GELU, gs.Softplus, gs.ReLU, gs.Dropout])
 def test_behind_the_last_layer(last: type[gs.Layer]) -> None:
     for batch in (20, ROWS):
@@ -93,7 +78,7 @@ def test_an_evaluation_uses_the_loop_of_the_training() -> None:
     plan = Loop(run, DATA, None, 20).plan
     evaluator = run.evaluator(DATA, 20)
     assert isinstance(plan, DensePlan) and isinstance(evaluator.plan, DensePlan)
-    assert evaluator.plan._steps is plan._steps
+    assert evaluator.plan._steps is plan._steps  # of which one is compiled for all losses and optimizers
     before = run.model.state_dict()["0.weight"].copy()
     assert evaluator() == pytest.approx(listed.evaluator(DATA, 20)(), rel=1e-12)
     assert (run.model.state_dict()["0.weight"] == before).all()

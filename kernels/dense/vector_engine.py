@@ -1,0 +1,97 @@
+"""Matrix products of a fused MLP on vector units: a product engine, see `engine`."""
+
+from __future__ import annotations
+
+from .parts import (
+    BlockPart,
+    Integers,
+    LayerPlaces,
+    Matrix,
+    Memory,
+    Tools,
+    collected,
+    inputs_of,
+    outputs_of,
+    sums,
+    whole,
+)
+from .product import LEFT, NEITHER, RIGHT, SCRATCH, product
+
+MANY = 128  # rows from which copying the block of weights is faster
+GRAIN, TRANSPOSED = 8, 0
+
+
+def begin(tools: Tools) -> int:
+    """Called by each thread before its first step."""
+    return 0
+
+
+def end(tools: Tools) -> int:
+    """Called by each thread after its last step."""
+    return 0
+
+
+def forward_product(
+    task: BlockPart, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
+) -> int:
+    """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs."""
+    start, stop = inputs_of(layer, task)
+    x = Matrix(memory.work, layer.x + start, layer.x_stride, 1)
+    copies = RIGHT if task.rows >= MANY else NEITHER
+    for target in range(into):
+        low, high = outputs_of(layer, target, into)
+        width = whole(high - low, tools.lanes)
+        weights = Matrix(memory.parameters, layer.weight + start * layer.outputs + low, layer.outputs, 1)
+        place = sums(layer, task.rows, task.part, task.parts, target, into, tools.lanes)
+        out = Matrix(memory.work, place, width, 1)
+        product(task.rows, width // tools.lanes, stop - start, x, weights, out, 0, copies, tools)
+    return 0
+
+
+def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> int:
+    """The part's rows of W·Dᵀ, the transposed gradient of X, written to DT of the layer below."""
+    start, stop = inputs_of(layer, task)
+    weights = Matrix(memory.parameters, layer.weight + start * layer.outputs, layer.outputs, 1)
+    dt = Matrix(memory.work, layer.dt, layer.dt_stride, 1)
+    out = Matrix(memory.work, below.dt + start * below.dt_stride, below.dt_stride, 1)
+    vectors = whole(task.rows, tools.lanes) // tools.lanes
+    product(stop - start, vectors, layer.outputs, weights, dt, out, 0, NEITHER, tools)
+    return 0
+
+
+def start_weight_gradient(task: BlockPart, layer: LayerPlaces, memory: Memory, tools: Tools, integers: Integers) -> int:
+    """Called before the first `weight_gradient` of a block; returns its `state`."""
+    return 0
+
+
+def weight_gradient(
+    first: int,
+    size: int,
+    place: int,
+    state: int,
+    task: BlockPart,
+    layer: LayerPlaces,
+    memory: Memory,
+    tools: Tools,
+    integers: Integers,
+) -> int:
+    """The gradient Xᵀ·D of the weights' rows from `first`, `size` of them; returns the next call's `state`.
+
+    After the last block of a batch it is at `place` of the scratch memory, without spare elements.
+    """
+    work, scratch, width = memory.work, tools.scratch, layer.outputs
+    stride, last = whole(width, tools.lanes), task.first + task.rows == task.batch
+    gradient = SCRATCH if stride != width else place
+    g = Matrix(scratch, gradient, stride, 1)
+    if task.rows < task.batch:
+        g = Matrix(work, collected(layer, task, tools.lanes) + first * stride, stride, 1)
+    x, d = Matrix(work, layer.x + first, 1, layer.x_stride), Matrix(work, layer.d, layer.d_stride, 1)
+    copies = LEFT if task.rows >= 64 and stride > tools.lanes else NEITHER
+    product(size, stride // tools.lanes, task.rows, x, d, g, task.first, copies, tools)
+    if last and (stride != width or task.rows < task.batch):
+        for r in range(size):
+            row = g.values[g.start + r * stride : g.start + r * stride + width]
+            target = scratch[place + r * width : place + (r + 1) * width]
+            for j in range(width):
+                target[j] = row[j]
+    return 0
