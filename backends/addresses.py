@@ -36,7 +36,8 @@ def _keep_lowering() -> Any:
     def lowered(typing, place, arguments):
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kind = context.get_value_type(signature.args[1])
-            builder.store(values[1], builder.inttoptr(values[0], kind.as_pointer())).align = 8
+            value = _unowned(context, builder, signature.args[1], values[1])
+            builder.store(value, builder.inttoptr(values[0], kind.as_pointer())).align = 8
             return context.get_dummy_value()
 
         return types.void(types.int64, arguments), generate
@@ -44,9 +45,27 @@ def _keep_lowering() -> Any:
     return lowered
 
 
+def _unowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """A value whose arrays have no owner, so that compiled code does not count references to what may be gone."""
+    from numba import types
+
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo, array.parent = (getattr(array, name).type(None) for name in ("meminfo", "parent"))
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        for i, part in enumerate(kind):
+            one = _unowned(context, builder, part, builder.extract_value(value, i))
+            value = builder.insert_value(value, one, i)
+    return value
+
+
 @lowered_by(_keep_lowering)
 def keep(place: int, arguments: Any) -> None:
-    """Writes a tuple of arrays and numbers, as compiled code represents it, to an address."""
+    """Writes a tuple of arrays and numbers, as compiled code represents it, to an address.
+
+    The caller keeps the arrays alive.
+    """
     _stored[place] = arguments
 
 

@@ -161,6 +161,16 @@ class KernelCache:
         return self._folder / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.nbc"
 
 
+def holds(dispatcher: Any, arguments: tuple[Any, ...]) -> bool:
+    """Whether a compiled function needs no compilation for these arguments: it is in this process, or in the cache."""
+    from numba import typeof
+
+    signature, cache = tuple(map(typeof, arguments)), dispatcher._cache
+    if signature in dispatcher.overloads:
+        return True
+    return isinstance(cache, KernelCache) and cache._path(signature, dispatcher.targetctx.codegen()).exists()
+
+
 def _read(path: Path) -> Any:
     """The content of a file; it is unpickled only if it is intact and no other user can have written it."""
     with path.open("rb") as file:

@@ -232,9 +232,7 @@ def _changes(text: FunctionType, name: str, function: FunctionType) -> bool:
 
 @cache
 def _tasks_run() -> bool:
-    """Whether `tasks` works here; it needs the intended mode, since it keeps arguments without counting references."""
-    if remark():
-        return False
+    """Whether `tasks` works here, which uses Numba's private parts."""
     x = np.ones(3, np.float32)
     memory = addresses.room((x,))
     try:

@@ -12,15 +12,12 @@ from ...backends import Backend, addresses
 from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_functions
 from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
-    BlockPart,
     Integers,
-    LayerPlaces,
     Memory,
     Outputs,
     Source,
     StepFunctions,
     Targets,
-    ThreadCall,
     Tools,
     Update,
     skip,
@@ -31,10 +28,8 @@ from ...kernels.updates.gradient_norm import CLIP_FACTOR
 from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
 from ...kernels.updates.update import SHARED
 from ..graph.graph import Node
+from .dense_loop import LAYER, RUN, TASK
 from .fused_mlp import FusedMLP
-
-RUN, TASK, LAYER = ThreadCall(*[0] * 7), BlockPart(*[0] * 5), LayerPlaces(*[0] * 18)
-"""Arguments that only show their types."""
 
 
 class BoundFunctions:

@@ -45,6 +45,7 @@ from .arena import Arena
 from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
 from .dense_functions import BoundFunctions, attribute_names, bound_engine
 from .dense_layout import BytesAsIntegers, Layout
+from .dense_loop import loop_of, wait_for_loop
 from .fused_mlp import FusedMLP, recognize
 from .plan import Plan, quietly
 from .pooled_plan import PooledPlan
@@ -98,12 +99,12 @@ class DensePlan(Plan):
         unit = learns and large and arena.dtype == np.float32 and matrix_unit.available()
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
         self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
+        self._steps = loop_of(backend, arena.dtype.name)
         self._functions = BoundFunctions(backend, mlp, self._memory, self._counters)
         self._bind_arrays(mlp, bytes_)
         arguments = self._tools[0], self._memory, self._integers(capacity)
         self._vectors = bound_engine(backend, vector_engine, *arguments)
         self._unit = bound_engine(backend, matrix_unit_engine, *arguments, bytes_) if unit else None
-        self._steps: Any = backend.compiled(dense_chain.steps)
         self._step_seconds = 0.0
 
     def _allocate(self, layout: Layout, unit: bool) -> None:
@@ -184,6 +185,7 @@ class DensePlan(Plan):
         return done
 
     def _run(self, rows: int, count: int) -> None:
+        wait_for_loop(self.arena.dtype.name)
         threads, integers, engine = self.threads, self._integers(rows), self._engine(rows)
         counters = [self._counters.copy() for _ in range(threads)]
         totals = [self._totals.copy() for _ in range(threads)]

@@ -46,7 +46,7 @@ def test_doctor_says_nothing_where_all_is_there(tmp_path: Path) -> None:
 
 
 def test_a_training_runs_without_a_private_import(tmp_path: Path) -> None:
-    """Operation by operation, called from Python, as batch normalisation does then."""
+    """Also what the fused loop does not cover, such as batch normalisation."""
     hidden = ["--set", "model.hidden=[8]", "--set", "model.batch_norm=true"]
     done = command(BREAKS["another library"], tmp_path, *TRAIN, *hidden)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,73 @@
+"""The compiled loop of a fused MLP, which a second process compiles while this one compiles the functions it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend, compile_ahead
+from ...backends.compile_ahead import Ahead
+from ...kernels.counters import COUNTERS
+from ...kernels.dense import chain as dense_chain
+from ...kernels.dense.engine import Engine
+from ...kernels.dense.parts import (
+    BlockPart,
+    DropoutStreams,
+    Integers,
+    LayerPlaces,
+    Memory,
+    Outputs,
+    StepFunctions,
+    ThreadCall,
+    Tools,
+)
+
+RUN, TASK, LAYER = (kind(*[0] * len(kind._fields)) for kind in (ThreadCall, BlockPart, LayerPlaces))
+"""Arguments that only show their types."""
+_ahead: dict[str, Ahead] = {}
+
+
+def loop_of(backend: Backend, dtype: str) -> Callable[..., Any]:
+    """The compiled loop for parameters of this dtype; if it must be compiled first, another process begins with it."""
+    loop: Any = backend.compiled(dense_chain.steps)
+    if dtype not in _ahead and compile_ahead.pays(loop, arguments_of(dtype)):
+        _ahead[dtype] = Ahead(__name__, compile_loop.__name__, backend.name, dtype)
+    return loop
+
+
+def wait_for_loop(dtype: str) -> None:
+    """Waits until the other process, if there is one, has compiled the loop."""
+    if dtype in _ahead:
+        _ahead[dtype].wait()
+
+
+def compile_loop(name: str, dtype: str) -> None:
+    """Compiles the loop for parameters of this dtype, and keeps it in the cache."""
+    from numba import typeof
+
+    from ...backends import registry
+
+    loop: Any = registry.get(name).compiled(dense_chain.steps)
+    loop.compile(tuple(map(typeof, arguments_of(dtype))))
+
+
+def arguments_of(dtype: str) -> tuple[Any, ...]:
+    """Arguments of the types that a plan calls the loop with."""
+    real, matrix, whole = np.zeros(0, dtype), np.zeros((0, 0), dtype), np.zeros(0, np.int64)
+    short = np.zeros(0, np.int16)
+    return (
+        RUN,
+        np.zeros((0, 0), np.int64),
+        Memory(real, real),
+        Outputs(matrix, matrix, matrix),
+        np.zeros(COUNTERS, np.int64),
+        np.zeros(0),
+        StepFunctions(*[0] * len(StepFunctions._fields)),
+        DropoutStreams(np.zeros(2, np.uint32), whole, whole, real),
+        Tools(real, 0, 0, np.zeros(0, np.int32)),
+        Engine(*[0] * len(Engine._fields)),
+        Integers(short, 0, short, real, real),
+        whole,
+    )
