@@ -39,17 +39,17 @@ class Ahead:
             self._process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
 
     def wait(self) -> None:
-        """Waits until the other process has ended; whether it could compile shows in the cache."""
-        if self._process is None:
+        """Waits until the other process has ended; whether it could compile shows in the cache. For several threads."""
+        process = self._process
+        if process is None:
             return
         try:
-            self._process.wait(LONGEST)
+            process.wait(LONGEST)
         except subprocess.TimeoutExpired:
             logger.debug("the second compiling process took longer than %d s", LONGEST)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+            process.kill()
+            process.wait()
+        self._process = None
 
 
 def pays(compiled: Any, arguments: tuple[Any, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_a_process_that_fails_costs_nothing_but_time() -> None:
     ahead = Ahead("gearshift.dl.step.dense_loop", "compile_loop", "numba", "no dtype")
     ahead.wait()
     ahead.wait()
+
+
+def test_several_threads_wait() -> None:
+    ahead, ended = Ahead("time", "sleep", "a string"), []
+    threads = [threading.Thread(target=lambda: (ahead.wait(), ended.append(1))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ended) == 8
 
 
 def test_it_does_not_pay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
