@@ -54,7 +54,7 @@ def _unowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:
         array.meminfo, array.parent = (getattr(array, name).type(None) for name in ("meminfo", "parent"))
         return array._getvalue()
     if isinstance(kind, types.BaseTuple):
-        for i, part in enumerate(kind):
+        for i, part in enumerate(kind.types):  # pyright: ignore[reportAttributeAccessIssue]
             one = _unowned(context, builder, part, builder.extract_value(value, i))
             value = builder.insert_value(value, one, i)
     return value

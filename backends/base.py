@@ -120,6 +120,10 @@ class Backend(ABC):
         """Restores `choices` from this or another process; entries that do not apply here are ignored."""
         return
 
+    def chosen(self, name: str, measure: Callable[[], list[int]]) -> list[int]:
+        """The choice of this name, from this or another process; if there is none, `measure` makes it."""
+        return measure()
+
     @property
     def runs_tasks(self) -> bool:
         """Whether compiled operations can run without Python between them (see `tasks`)."""

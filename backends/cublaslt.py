@@ -11,11 +11,8 @@ a transposed operand stays transposed.
 from __future__ import annotations
 
 import importlib
-import json
 import logging
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from . import choices
+from .choices import Choices
 from .cublaslt_product import WORKSPACE, NoAlgorithm, PlannedProduct, address
 
 logger = logging.getLogger(__name__)
@@ -59,11 +58,11 @@ class Products:
     def __init__(
         self, lt: Any, xp: Any, seconds: Callable[[Callable[[], None]], float], device: str, file: Path | None = None
     ) -> None:
-        self.lt, self.xp, self.seconds, self.file = lt, xp, seconds, file
+        self.lt, self.xp, self.seconds = lt, xp, seconds
         self.machine = f"{device}, cuBLASLt {lt.get_version()}"
         self.handle = lt.create()
         self.workspace = xp.empty(WORKSPACE, dtype=np.uint8)
-        self.choices = _read(file)
+        self.choices = Choices(file, lambda words: len(words) in (0, WORDS))
         self.measured: dict[str, list[float]] = {}
         self.masks: set[int] = set()  # addresses of masks that a bound product writes
 
@@ -80,7 +79,7 @@ class Products:
         plan = PlannedProduct(self, (b, a, out), (transpose_b, transpose_a), bool(tf32))
         key = plan.key
         if not plan.takes(self.choices.get(key)):
-            self._choose(key, self._fastest(key, plan))
+            self.choices.choose(key, self._fastest(key, plan))
         plan.use(self.choices[key])
         return plan
 
@@ -98,7 +97,7 @@ class Products:
             return separate
         choice = self.choices.get(key)
         if choice != [] and not plan.takes(choice):
-            self._choose(key, self._faster(key, plan, separate))
+            self.choices.choose(key, self._faster(key, plan, separate))
         if mask is not None and not reads:
             (self.masks.add if self.choices[key] else self.masks.discard)(address(mask))
         if not self.choices[key]:
@@ -108,12 +107,7 @@ class Products:
 
     def restore(self, choices: Any) -> None:
         """Adds stored choices; invalid ones and those of another device are never used."""
-        self.choices |= _checked(choices)
-
-    def _choose(self, key: str, choice: list[int]) -> None:
-        self.choices[key] = choice
-        if self.file is not None:
-            _write(self.file, {**_read(self.file), key: choice})
+        self.choices.restore(choices)
 
     def _fastest(self, key: str, plan: PlannedProduct) -> list[int]:
         """The fastest algorithm; the first one if several are equally fast."""
@@ -150,7 +144,8 @@ class Products:
 def load(xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -> tuple[Products | None, str]:
     """The planner, or None and the reason why products use the array module."""
     try:
-        return Products(importlib.import_module("nvmath.bindings.cublasLt"), xp, seconds, device, _file()), ""
+        lt = importlib.import_module("nvmath.bindings.cublasLt")
+        return Products(lt, xp, seconds, device, choices.file("products.json")), ""
     except ImportError as error:
         reason = f"nvmath-python is not installed or does not load ({REMEDY}): {error}"
     except Exception as error:  # in any case CuPy's own products are available
@@ -164,48 +159,6 @@ def version() -> str:
         return metadata.version("nvmath-python")
     except metadata.PackageNotFoundError:
         return "not installed, so steps are not captured"
-
-
-def _file() -> Path | None:
-    """The file that stores this machine's choices."""
-    folder = os.environ.get("GEARSHIFT_CACHE_DIR")
-    if not folder:
-        try:
-            from platformdirs import user_cache_dir
-        except ImportError:
-            return None
-        folder = user_cache_dir("gearshift")
-    return Path(folder) / "products.json"
-
-
-def _read(file: Path | None) -> dict[str, list[int]]:
-    """The choices in a file; empty if it is missing or invalid."""
-    try:
-        return _checked(json.loads(file.read_text(encoding="utf-8"))) if file is not None else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def _write(file: Path, choices: dict[str, list[int]]) -> None:
-    """Replaces the file atomically; if it is not writable, later processes measure again."""
-    fresh = file.with_suffix(f".{os.getpid()}")
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(choices, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        fresh.replace(file)
-
-
-def _checked(choices: Any) -> dict[str, list[int]]:
-    """The valid entries of `choices`."""
-    if not isinstance(choices, dict):
-        return {}
-    return {
-        str(key): words
-        for key, words in choices.items()
-        if isinstance(words, list)
-        and len(words) in (0, WORDS)
-        and all(type(w) is int and 0 <= w < 1 << 64 for w in words)
-    }
 
 
 def _repeat(call: Callable[[], None], times: int) -> None:

@@ -21,8 +21,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import addresses, host, kernel_cache, machine, matrix_unit, tasks
+from . import addresses, choices, host, kernel_cache, machine, matrix_unit, tasks
 from .base import Backend, Bindable, Status
+from .choices import Choices
 from .errors import out_of_memory
 from .numpy import NumPyBackend
 from .thread_pool import thread_pool
@@ -293,6 +294,21 @@ class NumbaBackend(NumPyBackend):
         # compiled loops take positional arguments only, and attributes may come in any order
         names = loop.__code__.co_varnames[2 + len(arrays) : loop.__code__.co_argcount]
         return partial(compiled(loop), 0, extent, *arrays, *(attributes[name] for name in names))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._choices, self._used = Choices(choices.file("plans.json"), lambda words: len(words) == 2), set[str]()
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        return {name: self._choices[name] for name in sorted(self._used)}
+
+    def restore(self, choices: Any) -> None:
+        self._choices.restore(choices)
+
+    def chosen(self, name: str, measure: Callable[[], list[int]]) -> list[int]:
+        self._used.add(name)
+        return self._choices[name] if name in self._choices else self._choices.choose(name, measure())
 
     @property
     def runs_tasks(self) -> bool:

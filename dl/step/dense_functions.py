@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ...backends import Backend, addresses
-from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_functions
+from ...kernels.dense import clipping, engine, idle, load, matrix_unit_engine, step_functions
 from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
     Integers,
@@ -66,6 +66,12 @@ class BoundFunctions:
         place = self._keep(update)
         found = bind(place, update, RUN, TASK, LAYER, layers, self._memory, self._counters, flags)
         self.addresses = self.addresses._replace(apply=found[0], ahead=found[1], clipped=found[2], update=place)
+
+    def idle(self, layers: Any, flags: Any) -> StepFunctions:
+        """The addresses for steps that leave the parameters as they are."""
+        bind: Any = self._backend.compiled(idle.bind_idle)
+        found = bind(RUN, TASK, LAYER, layers, self._memory, self._counters, flags)
+        return self.addresses._replace(apply=found[0], ahead=found[1], clipped=found[2])
 
     def _keep(self, value: tuple[Any, ...]) -> int:
         room = addresses.room(value)

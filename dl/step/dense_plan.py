@@ -29,6 +29,7 @@ from ...kernels.dense.parts import (
     Options,
     Outputs,
     Source,
+    StepFunctions,
     Targets,
     ThreadCall,
     Tools,
@@ -43,6 +44,7 @@ from ..graph.graph import Graph, Node
 from . import plan
 from .arena import Arena
 from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
+from .dense_choice import MATRIX_UNIT, VECTORS, Choice, candidates, chosen
 from .dense_functions import BoundFunctions, attribute_names, bound_engine
 from .dense_layout import BytesAsIntegers, Layout
 from .dense_loop import loop_of, wait_for_loop
@@ -68,10 +70,32 @@ def plan_of(
     """
     mlp = recognize(graph) if backend.compiled(dense_chain.steps) is not None else None
     if mlp is not None:
-        return DensePlan(mlp, graph, backend, arena, shared, capacity, workers=workers)
+        return _dense_plan(mlp, graph, backend, arena, shared, capacity, workers or thread_pool())
     if backend.runs_tasks:
         return PooledPlan(graph, backend, arena, shared, capacity, workers)
     return Plan(graph, backend, arena, shared, capacity)
+
+
+def _dense_plan(
+    mlp: FusedMLP,
+    graph: Graph,
+    backend: Backend,
+    arena: Arena,
+    shared: Mapping[str, Any],
+    capacity: int,
+    pool: ThreadPool,
+) -> DensePlan:
+    """The plan of a fused MLP with the fastest product engine and number of threads."""
+    make = partial(DensePlan, mlp, graph, backend, arena, shared, capacity, pool)
+    sizes, learns = [int(np.prod(layer.weight.shape)) for layer in mlp.layers], mlp.update is not None
+    # Small batches and evaluations do not use the matrix unit: to compile its engine takes seconds.
+    large = learns and capacity >= matrix_product.FEW and arena.dtype == np.float32
+    unit = large and matrix_unit.available()
+    rule = Choice(pool.parts(sizes, capacity), MATRIX_UNIT if unit else VECTORS)
+    found = candidates(rule, pool.threads, unit) if learns else [rule]
+    widths = "-".join(str(size) for size in (mlp.layers[0].weight.shape[0], *(w.weight.shape[1] for w in mlp.layers)))
+    name = f"{widths}, batch {capacity}, {arena.dtype}, rows of {shared[mlp.x.inputs[0].name].dtype}"
+    return make(chosen(backend, name, found, pool.threads, make))
 
 
 class DensePlan(Plan):
@@ -87,16 +111,14 @@ class DensePlan(Plan):
         arena: Arena,
         shared: Mapping[str, Any],
         capacity: int,
-        workers: ThreadPool | None = None,
+        pool: ThreadPool,
+        choice: Choice,
     ) -> None:
         super().__init__(graph, backend, arena, shared, capacity)
-        self.block, self._pool = min(BLOCK, capacity), workers or thread_pool()
-        self.parts = self._pool.parts([int(np.prod(layer.weight.shape)) for layer in mlp.layers], capacity)
+        self.block, self._pool, self.choice, self.parts = min(BLOCK, capacity), pool, choice, choice.parts
         self.thread_pool = self._pool if self.parts > 1 else None
         self._counters, self._totals = shared["counters"], shared["totals"]
-        # Small batches and evaluations do not use the matrix unit: to compile its engine takes seconds.
-        learns, large = mlp.update is not None, capacity >= matrix_product.FEW
-        unit = learns and large and arena.dtype == np.float32 and matrix_unit.available()
+        unit = choice.engine == MATRIX_UNIT
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
         self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
         self._steps = loop_of(backend, arena.dtype.name)
@@ -125,6 +147,7 @@ class DensePlan(Plan):
         """The arrays of the run and of the batch, as arguments of the compiled loop and its functions."""
         empty = np.zeros(0, self.arena.dtype)
         x, target = self._arrays(mlp.x), self._arrays(mlp.target)
+        self._rows = len(x[1])
         mean, scale = x[3:5] if mlp.x.operation is GATHER_STANDARDIZED else (empty, empty)
         self._bytes = BytesAsIntegers(self.parts, self.block, x[0].shape[1], mean, scale) if bytes_ else None
         self._functions.source(Source(x[0], x[1], mean, scale), self._integers(self.capacity), bytes_)
@@ -185,10 +208,13 @@ class DensePlan(Plan):
         return done
 
     def _run(self, rows: int, count: int) -> None:
+        self._call(rows, count, self._counters, self._totals, self._functions.addresses)
+
+    def _call(self, rows: int, count: int, counters: Any, totals: Any, functions: StepFunctions) -> None:
+        """Runs `count` steps, which advance the counters and totals."""
         wait_for_loop(self.arena.dtype.name)
         threads, integers, engine = self.threads, self._integers(rows), self._engine(rows)
-        counters = [self._counters.copy() for _ in range(threads)]
-        totals = [self._totals.copy() for _ in range(threads)]
+        own = [(counters.copy(), totals.copy()) for _ in range(threads)]
         outputs = Outputs(*(array[:rows] for array in self._outputs))
 
         def work(thread: int) -> None:
@@ -197,9 +223,8 @@ class DensePlan(Plan):
                 self._layers,
                 self._memory,
                 outputs,
-                counters[thread],
-                totals[thread],
-                self._functions.addresses,
+                *own[thread],
+                functions,
                 self._dropout,
                 self._tools[thread],
                 engine,
@@ -208,7 +233,20 @@ class DensePlan(Plan):
             )
 
         self._pool.run(work, threads)
-        self._counters[...], self._totals[...] = counters[0], totals[0]
+        counters[...], totals[...] = own[0]
+
+    @quietly
+    def trial(self, count: int) -> float:
+        """Runs up to `count` steps of at most one block, without update; returns the seconds of one.
+
+        Parameters, states and counters do not change.
+        """
+        rows = min(self.capacity, self.block)
+        count = max(1, min(count, self._rows // rows))
+        functions = self._functions.idle(self._layers, self._pool.flags)
+        counters, start = np.zeros_like(self._counters), time.perf_counter()
+        self._call(rows, count, counters, np.zeros_like(self._totals), functions)
+        return (time.perf_counter() - start) / count
 
     def _engine(self, rows: int) -> Engine:
         """The product engine for batches of `rows` rows."""

@@ -15,6 +15,7 @@ from gearshift.backends import host, vectors
 from gearshift.backends.numba import compiled
 from gearshift.kernels.counters import COUNTERS, CURSOR
 from gearshift.kernels.batches.gather import loop
+from gearshift.kernels.dense.parts import Matrix, Tools
 from gearshift.kernels.dense.product import NEITHER, SCRATCH, product
 
 def attempt(function, *arguments):
@@ -29,11 +30,11 @@ for cursor in (3, 4):
     counters[CURSOR] = cursor
     attempt(gather, 0, 2, np.zeros((5, 3)), np.arange(5), counters, np.zeros((2, 3)))
 multiply, lanes, zeros = compiled(product), vectors.lanes(np.float64), host.aligned_zeros
+empty = np.zeros(0, np.int32)
 a, b, c, scratch = (zeros(size, np.float64) for size in (48, 6 * lanes, 8 * lanes, SCRATCH + 4096))
 for place in (0, -64, 4000):
-    attempt(
-        multiply, 8, 1, 6, a, 0, 6, 1, b, 0, lanes, c, place, lanes, 0, NEITHER, scratch, lanes, vectors.tile_rows()
-    )
+    left, right, out = Matrix(a, 0, 6, 1), Matrix(b, 0, lanes, 1), Matrix(c, place, lanes, 1)
+    attempt(multiply, 8, 1, 6, left, right, out, 0, NEITHER, Tools(scratch, lanes, vectors.tile_rows(), empty))
 """
 
 

@@ -180,7 +180,7 @@ def test_mistakes_are_not_taken_for_a_missing_epilogue() -> None:
 def test_choices_between_one_launch_and_several_are_kept_and_replayed(tmp_path: Path) -> None:
     for fused in (True, False):
         file, first = tmp_path / f"{fused}.json", backend(fused)
-        first.products.file = file
+        first.products.choices.file = file
         a, b, bias, y = drawn(4, 5, 6, np.float32)
         attributes = {**PLAIN, "activation": RELU}
         first.bind(PRODUCT_BIAS, [a, b, bias, y], attributes)

@@ -1,0 +1,77 @@
+"""Which product engine and how many threads run a fused MLP: measured once for each machine and shape.
+
+A rule makes the choice where nothing is measured. It stands unless another choice is clearly faster, because the bits
+of the results depend on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import NamedTuple, Protocol
+
+from ..._version import __version__
+from ...backends import Backend, host
+
+MEASURE = "GEARSHIFT_MEASURE"
+VECTORS, MATRIX_UNIT = range(2)
+logger = logging.getLogger(__name__)
+SECONDS, ROUNDS, SHORTEST = 0.15, 5, 5e-4  # for all trials; trials of each choice; of one trial
+CLEARLY = 1.1  # times as fast as the rule's choice
+
+
+class Choice(NamedTuple):
+    """In how many parts the layers are divided, one for each thread, and the product engine of large batches."""
+
+    parts: int
+    engine: int = VECTORS
+
+
+class Timed(Protocol):
+    """A plan that can be timed."""
+
+    def trial(self, count: int) -> float:
+        """Runs about `count` steps without update; returns the seconds of one."""
+        ...
+
+
+def candidates(rule: Choice, threads: int, unit: bool) -> list[Choice]:
+    """The choices to compare, the rule's first: numbers of threads that halve, and the engines that can run."""
+    counts = {max(1, threads >> halvings) for halvings in range(threads.bit_length())} | {rule.parts}
+    engines = [VECTORS, MATRIX_UNIT] if unit else [VECTORS]
+    others = {Choice(parts, engine) for parts in counts for engine in engines} - {rule}
+    return [rule, *sorted(others, reverse=True)]
+
+
+def chosen(
+    backend: Backend, name: str, found: Sequence[Choice], threads: int, make: Callable[[Choice], Timed]
+) -> Choice:
+    """The choice for a network called `name`, among those that were found; measured if this machine has none yet."""
+    if len(found) == 1 or os.environ.get(MEASURE) == "off":
+        return found[0]
+    machine = f"{host.processor()}, {threads} threads, numba {version('numba')}, gearshift {__version__}"
+    words = backend.chosen(f"{machine}: {name}", lambda: [*fastest(found, make)])
+    choice = Choice(*words) if tuple(words) in found else found[0]
+    units = ("vector units", "matrix unit")[choice.engine]
+    level = logging.DEBUG if choice == found[0] else logging.INFO
+    logger.log(level, "%s: %d threads and the %s are fastest here", name, choice.parts, units)
+    return choice
+
+
+def fastest(found: Sequence[Choice], make: Callable[[Choice], Timed]) -> Choice:
+    """The fastest choice by its shortest trial; the first one unless another is clearly faster."""
+    trials = {choice: make(choice) for choice in found}
+    times = {choice: trial.trial(1) for choice, trial in trials.items()}  # compiles, and warms caches
+    times = {choice: trial.trial(1) for choice, trial in trials.items()}
+    counts = {choice: max(1, int(SHORTEST / max(seconds, 1e-9))) for choice, seconds in times.items()}
+    until = time.perf_counter() + SECONDS
+    for _ in range(ROUNDS):
+        for choice, trial in trials.items():
+            times[choice] = min(times[choice], trial.trial(counts[choice]))
+        if time.perf_counter() > until:
+            break
+    best = min(times, key=times.__getitem__)
+    return best if times[found[0]] >= CLEARLY * times[best] else found[0]

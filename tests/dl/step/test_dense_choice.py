@@ -1,0 +1,129 @@
+"""The choice of product engine and threads: by measurement, kept for a machine and in a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.backends import registry
+from gearshift.backends.thread_pool import ThreadPool
+from gearshift.dl.step import dense_choice, dense_plan
+from gearshift.dl.step.dense_choice import MATRIX_UNIT, VECTORS, Choice, candidates, fastest
+from gearshift.dl.step.dense_plan import DensePlan
+from gearshift.dl.training.loop import Loop
+
+RANDOM = np.random.default_rng(0)
+DATA = gs.Dataset(RANDOM.normal(size=(60, 30)), RANDOM.integers(0, 4, 60))
+
+
+class Simulated:
+    """A plan that takes this long."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.steps = seconds, 0
+
+    def trial(self, count: int) -> float:
+        self.steps += count
+        return self.seconds
+
+
+def test_candidates() -> None:
+    assert candidates(Choice(1), 1, unit=False) == [Choice(1)]
+    assert candidates(Choice(6), 6, unit=False) == [Choice(6), Choice(3), Choice(1)]
+    both = candidates(Choice(2, MATRIX_UNIT), 2, unit=True)
+    assert both[0] == Choice(2, MATRIX_UNIT) and len(both) == 4
+    assert set(both) == {Choice(parts, engine) for parts in (1, 2) for engine in (VECTORS, MATRIX_UNIT)}
+
+
+@pytest.mark.parametrize("times, best", [((1, 2, 3), 0), ((3, 2, 1), 2), ((1.05, 1, 2), 0), ((1.2, 1, 1.1), 1)])
+def test_the_rule_stands_unless_another_is_clearly_faster(times: tuple[float, ...], best: int) -> None:
+    found = [Choice(parts) for parts in (4, 2, 1)]
+    devices = {choice: Simulated(seconds) for choice, seconds in zip(found, times, strict=True)}
+    assert fastest(found, devices.__getitem__) == found[best]
+
+
+def test_a_short_step_is_timed_many_times() -> None:
+    found, device = [Choice(2), Choice(1)], Simulated(1e-6)
+    fastest(found, lambda _: device)
+    assert device.steps > 500
+
+
+def trainer() -> gs.Trainer:
+    """With a backend that has chosen nothing yet, as in a new process."""
+    registry._forget()
+    model = gs.Sequential(gs.Linear(30, 20), gs.Tanh(), gs.Dropout(0.2), gs.Linear(20, 4), dtype="float64")
+    return gs.Trainer(model, gs.CrossEntropyLoss(), gs.Nesterov(lr=0.1), clip_norm=1.0, backend="numba")
+
+
+def plan_of(run: gs.Trainer) -> DensePlan:
+    plan = Loop(run, DATA, None, 20).plan
+    assert isinstance(plan, DensePlan)
+    return plan
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Choices are measured between one and two threads, and kept in a file of their own."""
+    monkeypatch.setenv(dense_choice.MEASURE, "on")
+    monkeypatch.setattr("gearshift.backends.choices.file", lambda name: tmp_path / name)
+    pool = ThreadPool(2)
+    monkeypatch.setattr(dense_plan, "thread_pool", lambda: pool)
+
+
+def test_a_trial_changes_nothing() -> None:
+    run = trainer()
+    plan = plan_of(run)
+    run.state.prepare(1)
+    plan.run(20, 1)
+    kept = [run.state.arena.values, *run.state.slots.values(), run.state.counters, run.state.totals, run.state.table]
+    before = [array.copy() for array in kept]
+    assert plan.trial(1) > 0 and plan.trial(1000) > 0
+    for array, was in zip(kept, before, strict=True):
+        assert (array == was).all()
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_choice_is_made_once_for_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(2))
+    first, second = (trainer() for _ in range(2))
+    assert plan_of(first).choice == Choice(2) and plan_of(second).choice == Choice(2)
+    assert first.backend.choices == second.backend.choices != {}
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(1))
+    assert plan_of(trainer()).choice == Choice(2)
+    monkeypatch.setenv(dense_choice.MEASURE, "off")
+    assert plan_of(trainer()).choice == Choice(1)  # the rule, for so small a network
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_run_keeps_its_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever was measured meanwhile, or elsewhere; the weights go on to the same bits."""
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(2))
+    whole = trainer()
+    whole.fit(DATA, epochs=2, batch_size=20, verbose=False)
+    whole.save(tmp_path / "run.safetensors")
+    (tmp_path / "plans.json").unlink()
+    whole.fit(DATA, epochs=2, batch_size=20, verbose=False)
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(1))
+    assert plan_of(trainer()).choice == Choice(1)
+    resumed = trainer()
+    resumed.load(tmp_path / "run.safetensors")
+    assert plan_of(resumed).choice == Choice(2)
+    resumed.fit(DATA, epochs=2, batch_size=20, verbose=False)
+    for name, value in whole.model.state_dict().items():
+        assert (resumed.model.state_dict()[name] == value).all()
+
+
+@pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize("text", ["[1, 0]", "3", "[[1, 2]]", '{"x": [99, 0]}', "{", "[" * 9999])
+def test_a_spoiled_file_is_no_choice(text: str, tmp_path: Path) -> None:
+    (tmp_path / "plans.json").write_text(text)
+    assert plan_of(trainer()).choice.parts in (1, 2)
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_choice_that_cannot_run_here_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(64, MATRIX_UNIT))
+    assert plan_of(trainer()).choice == Choice(1)
