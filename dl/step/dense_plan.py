@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...backends import Backend, host, matrix_unit
-from ...backends.thread_pool import ThreadPool, thread_pool
+from ...backends import Backend, host
+from ...backends.thread_pool import ThreadPool
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.dense import chain as dense_chain
@@ -44,58 +44,14 @@ from ..graph.graph import Graph, Node
 from . import plan
 from .arena import Arena
 from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
-from .dense_choice import MATRIX_UNIT, VECTORS, Choice, candidates, chosen
+from .dense_choice import MATRIX_UNIT, Choice
 from .dense_functions import BoundFunctions, attribute_names, bound_engine
 from .dense_layout import BytesAsIntegers, Layout
 from .dense_loop import loop_of, wait_for_loop
-from .fused_mlp import FusedMLP, recognize
+from .fused_mlp import FusedMLP
 from .plan import Plan, quietly
-from .pooled_plan import PooledPlan
 
 BLOCK = 256  # rows of a block: its activations fit into an L2 cache of 2 MiB
-
-
-def plan_of(
-    graph: Graph,
-    backend: Backend,
-    arena: Arena,
-    shared: Mapping[str, Any],
-    capacity: int,
-    *,
-    workers: ThreadPool | None = None,
-) -> Plan:
-    """The fastest plan that runs the graph on this backend; arguments and errors as `Plan`.
-
-    `workers` run the step, instead of the threads of this process.
-    """
-    mlp = recognize(graph) if backend.compiled(dense_chain.steps) is not None else None
-    if mlp is not None:
-        return _dense_plan(mlp, graph, backend, arena, shared, capacity, workers or thread_pool())
-    if backend.runs_tasks:
-        return PooledPlan(graph, backend, arena, shared, capacity, workers)
-    return Plan(graph, backend, arena, shared, capacity)
-
-
-def _dense_plan(
-    mlp: FusedMLP,
-    graph: Graph,
-    backend: Backend,
-    arena: Arena,
-    shared: Mapping[str, Any],
-    capacity: int,
-    pool: ThreadPool,
-) -> DensePlan:
-    """The plan of a fused MLP with the fastest product engine and number of threads."""
-    make = partial(DensePlan, mlp, graph, backend, arena, shared, capacity, pool)
-    sizes, learns = [int(np.prod(layer.weight.shape)) for layer in mlp.layers], mlp.update is not None
-    # Small batches and evaluations do not use the matrix unit: to compile its engine takes seconds.
-    large = learns and capacity >= matrix_product.FEW and arena.dtype == np.float32
-    unit = large and matrix_unit.available()
-    rule = Choice(pool.parts(sizes, capacity), MATRIX_UNIT if unit else VECTORS)
-    found = candidates(rule, pool.threads, unit) if learns else [rule]
-    widths = "-".join(str(size) for size in (mlp.layers[0].weight.shape[0], *(w.weight.shape[1] for w in mlp.layers)))
-    name = f"{widths}, batch {capacity}, {arena.dtype}, rows of {shared[mlp.x.inputs[0].name].dtype}"
-    return make(chosen(backend, name, found, pool.threads, make))
 
 
 class DensePlan(Plan):

@@ -15,8 +15,8 @@ from ..graph.graph import Graph, Value
 from ..layers.base import Layer
 from ..losses.losses import Loss
 from .arena import Arena
-from .dense_plan import plan_of
 from .plan import Plan
+from .plans import plan_of
 from .program import Program, evaluation, prediction
 from .spec import StepSpec
 from .state import new_counters

@@ -8,10 +8,10 @@ from ...backends.errors import ConfigurationError
 from ...kernels.counters import FAILED, STEP
 from ..data.rows import Order, Rows
 from .accumulating import AccumulatingPlan
-from .dense_plan import plan_of
 from .explanation import log_what_prevents
 from .on_host import StepwisePlan
 from .plan import Plan
+from .plans import plan_of
 from .program import Program, training
 from .shared import together
 from .spec import StepSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gearshift as gs
-from gearshift.backends.numba import TESTED
+from gearshift.backends.numba_compile import TESTED
 
 BREAKS = {
     "another library": "import numba.core.codegen as broken; del broken.JITCodeLibrary",

@@ -20,8 +20,8 @@ from ....backends.thread_pool import ThreadPool
 from ....dl.data import Splits
 from ....dl.experiment import build as experiment
 from ....dl.experiment.sections import Configuration
-from ....dl.step.dense_plan import plan_of
 from ....dl.step.plan import Plan
+from ....dl.step.plans import plan_of
 from ....dl.training.trainer import Trainer
 from ...peers.worker import fall_asleep
 from ..records import BOUNDS, BackendRecord, Document, Point, Proof

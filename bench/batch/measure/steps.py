@@ -9,8 +9,8 @@ import numpy as np
 from ....backends.errors import NonFiniteLoss
 from ....dl.data import Dataset
 from ....dl.data.resident import Resident
-from ....dl.step.dense_plan import plan_of
 from ....dl.step.plan import Plan, quietly
+from ....dl.step.plans import plan_of
 from ....dl.step.state import TABLE
 from ....dl.step.stepper import Stepper
 from ....dl.training.loop import Loop

@@ -10,7 +10,7 @@ import pytest
 import gearshift as gs
 from gearshift.backends import registry
 from gearshift.backends.thread_pool import ThreadPool
-from gearshift.dl.step import dense_choice, dense_plan
+from gearshift.dl.step import dense_choice, plans
 from gearshift.dl.step.dense_choice import MATRIX_UNIT, VECTORS, Choice, candidates, fastest
 from gearshift.dl.step.dense_plan import DensePlan
 from gearshift.dl.training.loop import Loop
@@ -70,7 +70,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(dense_choice.MEASURE, "on")
     monkeypatch.setattr("gearshift.backends.choices.file", lambda name: tmp_path / name)
     pool = ThreadPool(2)
-    monkeypatch.setattr(dense_plan, "thread_pool", lambda: pool)
+    monkeypatch.setattr(plans, "thread_pool", lambda: pool)
 
 
 def test_a_trial_changes_nothing() -> None:

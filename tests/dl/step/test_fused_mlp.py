@@ -173,7 +173,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, batch: int, m
     parts = first.parts
     other = ThreadPool(threads)
     monkeypatch.setattr(ThreadPool, "parts", lambda *_: parts)
-    monkeypatch.setattr("gearshift.dl.step.dense_plan.thread_pool", lambda: other)
+    monkeypatch.setattr("gearshift.dl.step.plans.thread_pool", lambda: other)
     found = fitted(trainer(widths, "numba", dtype="float32"), data, batch)
     for name, value in expected.items():
         assert found[name].tobytes() == value.tobytes(), name

@@ -114,7 +114,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, monkeypatch: 
     found = []
     for pool in (ThreadPool(2), ThreadPool(threads)):
         monkeypatch.setattr(ThreadPool, "parts", lambda *_: 2)
-        monkeypatch.setattr("gearshift.dl.step.dense_plan.thread_pool", lambda pool=pool: pool)
+        monkeypatch.setattr("gearshift.dl.step.plans.thread_pool", lambda pool=pool: pool)
         run = trainer(mlp((41, 30), gs.GELU, 0.5), "numba", "float32")
         run.fit(DATA, epochs=2, batch_size=37, verbose=False)
         found.append([value.tobytes() for value in run.model.state_dict().values()])

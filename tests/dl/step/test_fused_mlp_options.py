@@ -62,7 +62,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, monkeypatch: 
     found = []
     for pool in (ThreadPool(2), ThreadPool(threads)):
         monkeypatch.setattr(ThreadPool, "parts", lambda *_: 2)
-        monkeypatch.setattr("gearshift.dl.step.dense_plan.thread_pool", lambda pool=pool: pool)
+        monkeypatch.setattr("gearshift.dl.step.plans.thread_pool", lambda pool=pool: pool)
         run = trainer("numba", "float32", **OPTIONS["all"])
         found.append([value.tobytes() for value in weights(run, 37).values()])
     assert found[0] == found[1]

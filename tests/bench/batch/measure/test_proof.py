@@ -26,8 +26,8 @@ from gearshift.dl.experiment import build as experiment
 from gearshift.dl.experiment.config import parse
 from gearshift.dl.experiment.sections import Configuration
 from gearshift.dl.step.costs import FORWARD, Cost
-from gearshift.dl.step.dense_plan import plan_of
 from gearshift.dl.step.plan import Plan
+from gearshift.dl.step.plans import plan_of
 
 OPTIONS = ["model.hidden=[8]", "model.dropout=0.0"]
 
