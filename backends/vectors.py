@@ -14,11 +14,15 @@ ROWS, VECTORS = 8, 3  # of the largest register tile: 24 accumulators of the 32 
 
 @cache
 def vector_bytes() -> int:
-    """Bytes of the CPU's vector registers: 64, 32 or 16."""
+    """Bytes of the vector registers that Numba compiles for: 64, 32 or 16."""
     from llvmlite import binding
+    from numba.core import config
 
-    features = binding.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+    features = {name for name, there in binding.get_host_cpu_features().items() if there}
+    given = config.CPU_FEATURES  # pyright: ignore[reportAttributeAccessIssue]
+    if given is not None:  # NUMBA_CPU_FEATURES
+        features = {name.strip()[1:] for name in given.split(",") if name.strip().startswith("+")}
+    return 64 if "avx512f" in features else 32 if "avx" in features else 16
 
 
 @cache

@@ -86,6 +86,7 @@ def peers(
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds; default 7 for steps, 3 for epochs.")] = None,
     measure: Annotated[str, typer.Option("--measure", help="step, epoch or both.")] = "both",
     quick: Annotated[bool, typer.Option("--quick", help="A few points, in a minute.")] = False,
+    isa: Annotated[str, typer.Option("--isa", help="native, or avx2 to hold all libraries to AVX2.")] = "native",
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw a picture, .svg or .png.")] = None,
@@ -96,7 +97,7 @@ def peers(
     """
     from .peers import command, results
 
-    asked = command.request(networks, batch_sizes, contenders, rounds, measure, quick)
+    asked = command.request(networks, batch_sizes, contenders, rounds, measure, quick, isa)
     check_files(out=out, plot=plot)
     measurement, interrupted = (results.read(source), False) if source else command.run(asked)
     command.report(measurement, out, plot)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...backends.errors import ConfigurationError
 from . import networks
 from .contender import ENTRIES, REFERENCE
+from .isa import environment
 from .results import Measurement, write
 
 MEASURES = ("step", "epoch", "both")
@@ -26,12 +27,14 @@ class PeersRequest:
     epochs : networks.
     contenders : names, including the reference workload `reference`.
     rounds : for each measure.
+    isa : instruction set, one of `isa.ISAS`.
     """
 
     steps: list[tuple[str, int]]
     epochs: list[str]
     contenders: list[str]
     rounds: dict[str, int]
+    isa: str = "native"
 
 
 def request(
@@ -41,6 +44,7 @@ def request(
     rounds: int | None = None,
     measure: str = "both",
     quick: bool = False,
+    isa: str = "native",
 ) -> PeersRequest:
     """The request for these options, which are lists with commas.
 
@@ -53,6 +57,7 @@ def request(
         raise ConfigurationError(f"--measure {measure!r} is not known; expected one of: {', '.join(MEASURES)}")
     if rounds is not None and rounds < 1:
         raise ConfigurationError(f"--rounds is {rounds}; expected at least 1")
+    environment(isa)  # refuses a name that is not known
     wanted = [networks.parse(name).name for name in items("--networks", names)] if names else None
     batches = [batch_size(text) for text in items("--batch-sizes", batch_sizes)] if batch_sizes else None
     chosen = items("--contenders", contenders) if contenders else [name for name in ENTRIES if name != REFERENCE]
@@ -67,6 +72,7 @@ def request(
         list(epoch_networks) if measure != "step" else [],
         [name for name in ENTRIES if name in chosen or name == REFERENCE],
         {name: rounds or (QUICK_ROUNDS if quick else default) for name, default in ROUNDS.items()},
+        isa,
     )
 
 
@@ -105,7 +111,7 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
         refresh_per_second=2,
     ) as bar:
         task = bar.add_task("", total=len(points))
-        with Crew(asked.contenders, asked.rounds, lambda text: bar.update(task, description=text)) as crew:
+        with Crew(asked.contenders, asked.rounds, lambda text: bar.update(task, description=text), asked.isa) as crew:
             try:
                 crew.settle()
                 for measure, network, batch in points:

@@ -13,7 +13,14 @@ from .networks import DenseNetwork, Pixels, Weights
 
 
 class ContenderSteps(ABC):
-    """Training steps on one batch that stays in memory."""
+    """Training steps on one batch that stays in memory.
+
+    Attributes
+    ----------
+    how : threads and arithmetic units, if the contender chose them by measurement.
+    """
+
+    how: str = ""
 
     @abstractmethod
     def reset(self) -> None:

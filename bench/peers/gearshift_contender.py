@@ -60,6 +60,7 @@ class GearshiftSteps(ContenderSteps):
         rows = data.in_order(np.tile(np.arange(self.rows, dtype=np.int64), TABLE))
         self.stepper = Stepper(trainer.spec, self.state, rows, self.rows)
         self.plan = self.stepper.plan
+        self.how = self.plan.how
         self.initial = self.state.pack()
 
     def reset(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ...backends import host
 from . import analysis
 from .contender import ENTRIES
+from .isa import environment
 from .process import Process, WorkerFailed
 from .results import Measurement, PeersPoint, Result
 
@@ -46,10 +47,14 @@ def machine() -> dict[str, Any]:
 class Crew:
     """The contenders' processes and their rounds. A context manager that ends the processes."""
 
-    def __init__(self, names: Sequence[str], rounds: dict[str, int], progress: ProgressCallback) -> None:
+    def __init__(
+        self, names: Sequence[str], rounds: dict[str, int], progress: ProgressCallback, isa: str = "native"
+    ) -> None:
         self.rounds, self.progress = rounds, progress
-        self.measurement = Measurement(machine(), absent(names))
-        self.processes = {name: Process(name) for name in names if name not in self.measurement.absent}
+        self.measurement = Measurement(machine() | {"isa": isa}, absent(names))
+        self.processes = {
+            name: Process(name, environment(isa)) for name in names if name not in self.measurement.absent
+        }
 
     def __enter__(self) -> Crew:
         return self
@@ -90,6 +95,7 @@ class Crew:
         result = point.results[name] = Result()
         answer = self._ask(name, point, point.measure, network=point.network, batch=point.batch)
         result.losses, result.steps = answer.get("losses", []), answer.get("steps", 1)
+        result.how = answer.get("how", "")
         point.rows, point.real = answer.get("rows", point.rows), answer.get("real", point.real)
 
     def _round(self, turn: int, point: PeersPoint) -> None:

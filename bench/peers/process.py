@@ -21,8 +21,8 @@ class WorkerFailed(Exception):
 class Process:
     """A contender's process, started at once and again at the next request after it has died."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, environment: dict[str, str] | None = None) -> None:
+        self.name, self._environment = name, environment or {}
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = self._start()
 
@@ -82,7 +82,7 @@ class Process:
             stderr=self._errors,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **self._environment, "PYTHONPATH": path},
         )
 
     def _obituary(self) -> str:

@@ -23,8 +23,9 @@ def show(measurement: Measurement, console: Console) -> None:
 def render(measurement: Measurement) -> RenderableType:
     """The tables, missing contenders and faults."""
     machine = measurement.machine
+    isa = "" if machine.get("isa", "native") == "native" else f", held to {machine['isa']}"
     versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items())
-    parts: list[RenderableType] = [Text(f"{machine.get('processor')}; Python {machine.get('python')}, {versions}")]
+    parts: list[RenderableType] = [Text(f"{machine.get('processor')}{isa}; Python {machine.get('python')}, {versions}")]
     steps, epochs = measurement.at("step"), measurement.at("epoch")
     if steps:
         parts += [Text(), step_table(steps)]
@@ -53,6 +54,7 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
     table = Table(title="A training step", title_justify="left")
     for title in ("network", "batch"):
         table.add_column(title, overflow="fold", justify="right" if title == "batch" else "left")
+    table.add_column(f"{OURS} runs on", overflow="fold")
     for title in (*names, "× fastest\nother", "÷ yard-\nstick", "losses\nagree"):
         table.add_column(title, justify="right")
     for place, point in enumerate(points):
@@ -63,6 +65,7 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
         table.add_row(
             point.network.replace(" ", "\n"),
             str(point.batch),
+            point.results[OURS].how if OURS in point.results else "",
             *cells,
             verdict(analysis.ratio(point, analysis.fastest_other(point))),
             f"{1 / bare.value:.2f}" if bare else "",

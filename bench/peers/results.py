@@ -13,7 +13,7 @@ The file holds one object:
   ``seconds`` (of one step or one epoch, in each round; the same place is the same round in all contenders),
   ``median``, ``quartiles`` (of ``seconds``), ``steps`` (averaged over in a round), ``losses`` (of the first steps from
   equal weights on equal batches; of an epoch one, that of the data set's first rows after all rounds), and ``fault``
-  (why it does not count; empty if it does).
+  (why it does not count; empty if it does), and ``how`` (threads and units, if it chose them by measurement).
 
 The contender ``reference`` is the reference workload: only the matrix products and memory passes of a step.
 """
@@ -76,6 +76,7 @@ class Result:
     losses: list[Loss] = field(default_factory=list)
     steps: Rows = 1
     fault: str = ""
+    how: str = ""
 
     @property
     def counts(self) -> bool:

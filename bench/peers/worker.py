@@ -6,7 +6,7 @@ half a processor.
 
 =========================================  =====================================================================
 ``{"do": "settings"}``                     versions, threads and the like
-``{"do": "step", "network", "batch"}``     prepares; ``losses`` of the first steps, and ``steps`` of a block
+``{"do": "step", "network", "batch"}``     prepares; ``losses`` of the first steps, ``steps`` of a block, ``how``
 ``{"do": "epoch", "network", "batch"}``    prepares and runs one epoch; ``rows``, and whether the data are ``real``
 ``{"do": "block"}``                        runs a block of steps, or an epoch; ``seconds`` of a step or an epoch
 ``{"do": "loss"}``                         after epochs: the mean ``loss`` of the data set's first rows
@@ -62,7 +62,7 @@ class Worker:
         while spent < WARM_UP:
             work.reset()
             spent += self.count * self.timed(work.run, self.count)
-        return {"losses": losses, "steps": self.count}
+        return {"losses": losses, "steps": self.count, "how": work.how}
 
     def epoch(self, network: str, batch: int) -> dict[str, Any]:
         """Prepares epochs, and runs one."""

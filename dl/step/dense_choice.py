@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from ..._version import __version__
 from ...backends import Backend, host
+from ...backends.vectors import vector_bytes
 
 MEASURE = "GEARSHIFT_MEASURE"
 VECTORS, MATRIX_UNIT = range(2)
@@ -28,6 +29,12 @@ class Choice(NamedTuple):
 
     parts: int
     engine: int = VECTORS
+
+    @property
+    def how(self) -> str:
+        """Threads and units, in words."""
+        threads = f"{self.parts} thread{'s' if self.parts > 1 else ''}"
+        return f"{threads}, {('vector units', 'matrix unit')[self.engine]}"
 
 
 class Timed(Protocol):
@@ -52,12 +59,12 @@ def chosen(
     """The choice for a network called `name`, among those that were found; measured if this machine has none yet."""
     if len(found) == 1 or os.environ.get(MEASURE) == "off":
         return found[0]
-    machine = f"{host.processor()}, {threads} threads, numba {version('numba')}, gearshift {__version__}"
+    versions = f"numba {version('numba')}, gearshift {__version__}"
+    machine = f"{host.processor()}, {threads} threads, {8 * vector_bytes()}-bit vectors, {versions}"
     words = backend.chosen(f"{machine}: {name}", lambda: [*fastest(found, make)])
     choice = Choice(*words) if tuple(words) in found else found[0]
-    units = ("vector units", "matrix unit")[choice.engine]
     level = logging.DEBUG if choice == found[0] else logging.INFO
-    logger.log(level, "%s: %d threads and the %s are fastest here", name, choice.parts, units)
+    logger.log(level, "%s: fastest here on %s", name, choice.how)
     return choice
 
 

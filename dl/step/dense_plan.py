@@ -72,6 +72,7 @@ class DensePlan(Plan):
     ) -> None:
         super().__init__(graph, backend, arena, shared, capacity)
         self.block, self._pool, self.choice, self.parts = min(BLOCK, capacity), pool, choice, choice.parts
+        self.how = choice.how
         self.thread_pool = self._pool if self.parts > 1 else None
         self._counters, self._totals = shared["counters"], shared["totals"]
         unit = choice.engine == MATRIX_UNIT

@@ -52,10 +52,12 @@ class Plan:
     Attributes
     ----------
     kind : "graph" if Python calls each operation of a step, "compiled" if compiled code does.
+    how : the threads and arithmetic units of a step, if they were chosen by measurement.
     thread_pool : the threads that run a step together; None if the calling thread runs it.
     """
 
     kind: Literal["graph", "compiled"] = "graph"
+    how: str = ""
     thread_pool: ThreadPool | None = None
 
     def __init__(
