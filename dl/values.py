@@ -17,6 +17,11 @@ _shown = reprlib.Repr()  # long values are cut short in messages
 _shown.maxstring = 100
 
 
+def is_count(value: Any, least: int = 1) -> bool:
+    """Whether a value is an integer of at least `least`. A bool is none, though Python counts it as an integer."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def check_values(key: str, value: Any, *, finite: bool = True, most: int = 2**63, depth: int = 0) -> None:
     """Check a value, and all values in it, before anything asks what they mean.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
 from ..storage.files import expanded
+from ..values import is_count
 from .csv import read_csv
 from .dataset import Dataset
 from .idx import read_fashion_mnist
@@ -129,7 +130,7 @@ def _check_arguments(seed: int, validation: float, test: float, labels: str, len
             raise ConfigurationError(f"{name}={fraction!r}, expected a fraction from 0 to below 1")
     if validation + test >= 1:
         raise ConfigurationError(f"validation={validation} and test={test} leave nothing to train on")
-    if not isinstance(length, int) or length < 1:
+    if not is_count(length):
         raise ConfigurationError(f"length={length!r}, expected an integer of at least 1")
     if labels not in ("auto", "classes", "values"):
         raise ConfigurationError(f"labels={labels!r}, expected 'auto', 'classes' or 'values'")

@@ -67,7 +67,8 @@ class TargetScaling:
         Raises
         ------
         DataError
-            y has no rows or does not hold finite numbers, or the squares of its deviations overflow.
+            y has no rows or does not hold finite numbers, the squares of its deviations overflow, or `numbers` is for
+            another number of columns.
         """
         y = np.asarray(y)
         if y.ndim not in (1, 2) or not y.size or y.dtype.kind not in "biuf":
@@ -85,7 +86,9 @@ class TargetScaling:
             column = int(broken.argmax())
             raise DataError(f"y: column {column} has no finite mean and variance; expected smaller, finite numbers")
         scale = np.where(scale > 0, scale, 1.0)
-        numbers = np.broadcast_to(numbers, mean.shape)
+        numbers = np.asarray(numbers)
+        if numbers.ndim and numbers.shape != mean.shape:
+            raise DataError(f"y has {mean.size} columns; expected {numbers.size}, as the loss reads")
         return cls(np.where(numbers, mean, 0.0), np.where(numbers, scale, 1.0))
 
     def scaled(self, y: Any, dtype: str | np.dtype = "float64") -> np.ndarray:

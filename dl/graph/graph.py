@@ -33,6 +33,7 @@ class Lowers(Protocol):
     """What the graph needs of a layer."""
 
     reads_data: ClassVar[bool]
+    joins: ClassVar[int]
 
     def lower(self, graph: Graph, x: Any) -> Value: ...
 
@@ -192,6 +193,10 @@ class Graph:
         given: Any = x
         if not layer.reads_data:
             given = self.rounded(x) if isinstance(x, Value) else tuple(map(self.rounded, x))
+        given_count = 1 if isinstance(x, Value) else len(x)
+        if given_count != layer.joins:
+            what = f"{type(layer).__name__} reads {layer.joins} input{'s' if layer.joins > 1 else ''}"
+            raise ShapeError(f"layer {self._layer or '0'}: {what}, but gets {given_count}")
         first = x if isinstance(x, Value) else x[0]  # a layer with several inputs gets a tuple
         self._rows_per_example, self._mask = first.rows_per_example, first.mask
         try:

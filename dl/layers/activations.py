@@ -10,6 +10,7 @@ from ...kernels.activations.gelu import GELU as GELU_OPERATION
 from ...kernels.activations.maxout import MAXOUT
 from ...kernels.activations.softplus import SOFTPLUS
 from ..graph.graph import Graph, Value
+from ..values import is_count
 from .array_layer import ArrayLayer
 from .base import Layer
 
@@ -84,7 +85,7 @@ class Maxout(Activation):
     """
 
     def __init__(self, pieces: int = 2) -> None:
-        if not isinstance(pieces, int) or pieces < 1:
+        if not is_count(pieces):
             raise ConfigurationError(f"Maxout: pieces is {pieces!r}; expected an integer of at least 1")
         self.pieces = pieces
 

@@ -6,6 +6,7 @@ from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.counters import COUNTERS
 from ...kernels.norms.batch_norm import BATCH_NORM, BATCH_NORM_FIXED, RUNNING_STATISTICS
 from ..graph.graph import Graph, Value
+from ..values import is_count
 from .base import Layer
 from .initializers import ones, zeros
 from .parameter import Parameter
@@ -31,7 +32,7 @@ class BatchNorm1d(Layer):
     """
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        if not isinstance(features, int) or features < 1:
+        if not is_count(features):
             raise ConfigurationError(f"BatchNorm1d: features is {features!r}; expected an integer of at least 1")
         if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps > 0:
             raise ConfigurationError(f"BatchNorm1d: eps is {eps!r}; expected a number above 0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.norms.layer_norm import LAYER_NORM
 from ..graph.graph import Graph, Value
+from ..values import is_count
 from .base import Layer
 from .initializers import ones, zeros
 from .parameter import Parameter
@@ -25,7 +26,7 @@ class LayerNorm(Layer):
     """
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
-        if not isinstance(features, int) or features < 1:
+        if not is_count(features):
             raise ConfigurationError(f"LayerNorm: features is {features!r}; expected an integer of at least 1")
         if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps > 0:
             raise ConfigurationError(f"LayerNorm: eps is {eps!r}; expected a number above 0")

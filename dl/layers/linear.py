@@ -9,6 +9,7 @@ from ...kernels.activations.activation import IDENTITY
 from ...kernels.activations.bias_activation import BIAS_ACTIVATION
 from ...kernels.arrays.matmul import MATMUL
 from ..graph.graph import Graph, Value
+from ..values import is_count
 from .base import Layer
 from .initializers import named, zeros
 from .parameter import Parameter
@@ -32,7 +33,7 @@ class Linear(Layer):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, init: str = "glorot") -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(value, int) or value < 1:
+            if not is_count(value):
                 raise ConfigurationError(f"Linear: {name} is {value!r}; expected an integer of at least 1")
         self.in_features, self.out_features, self.init_name = in_features, out_features, init
         self.weight = Parameter((in_features, out_features), named(init))

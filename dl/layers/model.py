@@ -10,6 +10,7 @@ from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.arrays.add import ADD
 from ...kernels.arrays.concatenate import JOIN, SPLIT
 from ..graph.graph import Graph, Value
+from ..values import is_count
 from .base import Layer, Symbol
 
 
@@ -21,7 +22,7 @@ def Input(features: int) -> Symbol:
     ConfigurationError
         `features` is not an integer of at least 1.
     """
-    if not isinstance(features, int) or features < 1:
+    if not is_count(features):
         raise ConfigurationError(f"Input: features is {features!r}; expected an integer of at least 1")
     return Symbol(None, (), features)
 

@@ -11,6 +11,7 @@ import numpy as np
 from ...backends.errors import ConfigurationError, DataError, ShapeError
 from ...kernels.batches.standardize import STANDARDIZE
 from ..graph.graph import Graph, Value
+from ..values import is_count
 from .base import Layer
 from .initializers import given, ones, zeros
 from .parameter import Parameter
@@ -36,7 +37,7 @@ class Standardize(Layer):
     reads_data: ClassVar[bool] = True
 
     def __init__(self, features: int) -> None:
-        if not isinstance(features, int) or features < 1:
+        if not is_count(features):
             raise ConfigurationError(f"Standardize: features is {features!r}; expected an integer of at least 1")
         self.features = features
         self.mean = Parameter((features,), zeros, trained=False)

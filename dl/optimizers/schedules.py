@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ...backends.errors import ConfigurationError
 from ..registered import Registered
+from ..values import is_count
 
 
 class Schedule(Registered):
@@ -43,7 +44,7 @@ class Schedule(Registered):
 
     def _whole(self, name: str, least: int) -> None:
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_count(value, least):
             raise ConfigurationError(
                 f"{type(self).__name__}: {name} is {value!r}; expected an integer of at least {least}"
             )

@@ -503,3 +503,10 @@ def test_bench_works_on_targets_that_are_scaled_already(homes: Path) -> None:
     digits = parse({}, [])
     splits = experiment.load(digits)
     assert experiment.with_learned_targets(digits, splits) == (digits, splits)
+
+
+def test_a_scaling_of_other_columns_is_refused() -> None:
+    """As of a loss with several heads, whose targets have other columns than the data."""
+    with pytest.raises(gs.DataError, match="y has 1 columns; expected 2, as the loss reads"):
+        gs.TargetScaling.of(np.arange(6.0), numbers=[True, False])
+    assert gs.TargetScaling.of(np.arange(12.0).reshape(6, 2), numbers=[True, False]).mean.tolist() == [5, 0]
