@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .machine import lowered_by
+from .vectors import vector_bytes
 
 SIDE, DEEP = 16, 32  # rows or columns of a panel, and its depth per step
 TERMS = 3
@@ -42,7 +43,7 @@ def available() -> bool:
     features = binding.get_host_cpu_features()
     if sys.platform != "linux" or not (features.get("amx-bf16") and features.get("amx-tile")):
         return False
-    if os.environ.get("GEARSHIFT_MATRIX_UNIT", "on") == "off":
+    if os.environ.get("GEARSHIFT_MATRIX_UNIT", "on") == "off" or vector_bytes() < 64:  # NUMBA_CPU_FEATURES
         return False
     import ctypes
 
