@@ -55,7 +55,7 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
     for title in ("network", "batch"):
         table.add_column(title, overflow="fold", justify="right" if title == "batch" else "left")
     table.add_column(f"{OURS} runs on", overflow="fold")
-    for title in (*names, "× fastest\nother", "÷ yard-\nstick", "losses\nagree"):
+    for title in (*names, "× fastest\nother", "÷ refer-\nence", "losses\nagree"):
         table.add_column(title, justify="right")
     for place, point in enumerate(points):
         quicker = analysis.faster_than_reference(point)
