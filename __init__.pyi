@@ -32,6 +32,7 @@ from .dl.estimators.mlp import MLPClassifier as MLPClassifier
 from .dl.estimators.mlp import MLPRegressor as MLPRegressor
 from .dl.experiment import pictures as pictures
 from .dl.experiment.run import Run as Run
+from .dl.experiment.run import load as load
 from .dl.layers import initializers as initializers
 from .dl.layers.activations import GELU as GELU
 from .dl.layers.activations import Activation as Activation
@@ -47,7 +48,6 @@ from .dl.layers.base import Layer as Layer
 from .dl.layers.batch_norm import BatchNorm1d as BatchNorm1d
 from .dl.layers.dropout import Dropout as Dropout
 from .dl.layers.embedding import Embedding as Embedding
-from .dl.layers.files import load as load
 from .dl.layers.layer_norm import LayerNorm as LayerNorm
 from .dl.layers.linear import Linear as Linear
 from .dl.layers.model import Add as Add
@@ -103,6 +103,7 @@ from .dl.optimizers.schedules import StepDecay as StepDecay
 from .dl.optimizers.sgd import SGD as SGD
 from .dl.training.callbacks import Callback as Callback
 from .dl.training.history import History as History
+from .dl.training.inference import Inference as Inference
 from .dl.training.report import Report as Report
 from .dl.training.trainer import Trainer as Trainer
 

@@ -164,7 +164,7 @@ class RunWriter(Callback):
 
     def _save_best(self, trainer: Trainer) -> None:
         if self._best is not None:
-            save_model(trainer.model, self.path / BEST, self._best, type(trainer.loss).__name__)
+            save_model(trainer.model, self.path / BEST, self._best, trainer.loss)
             self._best = None
 
     def _check_place(self, trainer: Trainer) -> None:

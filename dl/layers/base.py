@@ -17,6 +17,7 @@ from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
 from ..registered import Registered
 from ..turns import at_rest
+from .answering import Answering
 from .parameter import Parameter
 from .summary import Summary
 
@@ -32,7 +33,7 @@ class Symbol:
     features: int = 0
 
 
-class Layer(Registered):
+class Layer(Answering, Registered):
     """Base class of all layers. A custom layer defines `lower`, or derives from `ArrayLayer`.
 
     Parameters and sub-layers are instance attributes; the attribute names are their names.
@@ -65,13 +66,21 @@ class Layer(Registered):
         """
         raise NotImplementedError(f"{type(self).__name__} has no lower()")
 
-    def __call__(self, *symbols: Symbol) -> Symbol:
-        """The symbolic output of the layer for these inputs; used to build a `Model`."""
+    def __call__(self, *symbols: Any) -> Any:
+        """The symbolic output of the layer for these symbols, to build a `Model`; for an array x, `outputs` of x.
+
+        Raises
+        ------
+        ConfigurationError
+            There are another number of symbols than the layer has inputs.
+        """
+        if len(symbols) == 1 and hasattr(symbols[0], "__len__"):
+            return self.outputs(symbols[0])
         if len(symbols) != self.joins or not all(isinstance(symbol, Symbol) for symbol in symbols):
             given = ", ".join(type(symbol).__name__ for symbol in symbols)
             raise ConfigurationError(
                 f"{type(self).__name__}: called on ({given}); expected {self.joins} outputs of gs.Input or of a layer "
-                "(to apply a model to arrays, use gs.Trainer(…).predict)"
+                "or one array of rows"
             )
         return Symbol(self, symbols)
 

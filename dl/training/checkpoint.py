@@ -70,7 +70,7 @@ def _packed(
         "goes_on": trainer.goes_on,
         **({"choices": trainer.backend.choices} if trainer.backend.choices else {}),
     }
-    return tensors, metadata_of(trainer.model, run) | ({CONFIGURATION: configuration} if configuration else {})
+    return tensors, metadata_of(trainer.model, run, trainer.loss) | ({CONFIGURATION: configuration} if configuration else {})
 
 
 def _settings(optimizer: Optimizer) -> dict[str, Any]:
@@ -126,4 +126,4 @@ def load_trainer(trainer: Training, path: str | Path) -> None:
     trainer.goes_on = bool(run.get("goes_on", True))
     model = trainer.model
     model.classes, model.feature_names, model.target_scaling = metadata["classes"], names, scaling
-    model.signed_targets = tuple(metadata["signed"])
+    model.signed_targets, model.loss = tuple(metadata["signed"]), trainer.loss

@@ -157,6 +157,7 @@ class Trainer(Answers):
             with unswallowed(), self.turns:
                 loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
                 self._begin(monitor, patience, int(epochs))
+            self.model.loss = self.loss
             self.model.feature_names = self.model.feature_names or names
             self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
             if self.loss.targets != "values":
