@@ -10,21 +10,44 @@ import typer
 from ...backends.errors import DataError
 from ..streams import say
 from .console import BackendName, Json, show
+from .rows import INPUTS, check_suffix, read_rows
 
 if TYPE_CHECKING:
-    from ..training.trainer import Trainer
+    from ..data import Dataset
+    from ..training.inference import Inference
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    run: Annotated[Path, typer.Argument(help="Directory of a run; with --input also a file of a model.")],
+    source: Annotated[
+        Path | None, typer.Option("--input", help="Rows with targets: .csv, .tsv, .parquet or .npz.")
+    ] = None,
     backend: BackendName = None,
     report: Annotated[bool, typer.Option("--report", help="Add precision and recall.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluates a run's best weights on the test split.
+    """Evaluates a run's best weights on the test split, or on a file.
 
     If there are no best weights, the last ones are used.
     """
+    if source is not None:
+        check_suffix("--input", source, INPUTS)
+        inference = predictor(run, backend)
+        x, y, weight = read_rows(source, inference.model)
+        if y is None:
+            raise DataError(f"{source}: it has no targets; expected those that the model was trained on")
+        data = (x.x if hasattr(x, "x") else x, y) if weight is None else (x, y, weight)
+        part, given = str(source), data
+    else:
+        inference, given = _test_part(run, backend)
+        part = "test"
+    show({"run": str(run), part: inference.evaluate(given, report=report)}, as_json)
+    if report and not as_json:
+        print(inference.report(given))
+
+
+def _test_part(run: Path, backend: str | None) -> tuple[Inference, Dataset]:
+    """A run's model, and the test part of its data."""
     from ..experiment import build as experiment
     from ..experiment.config import parse
     from ..experiment.run import Run
@@ -35,28 +58,27 @@ def evaluate(
     splits, _, changes = recognised(run, splits, targets=configuration.autoencoder.kind == "none")
     if splits.test is None:
         raise DataError(f"{run} was trained without a test split")
-    trainer = predictor(run, backend)
-    splits = splits.matched(trainer.model.feature_names, trainer.model.classes)
+    inference = predictor(run, backend)
+    splits = splits.matched(inference.model.feature_names, inference.model.classes)
     if changes:
         say(
             f"warning: the data have changed since {run} was trained ({'; '.join(changes)}): its test part was drawn "
             "from other rows, and may have been trained on"
         )
-    show({"run": str(run), "test": trainer.evaluate(splits.test, report=report)}, as_json)
-    if report and not as_json:
-        print(trainer.report(splits.test))
+    return inference, splits.test
 
 
-def predictor(run: Path, backend: str | None) -> Trainer:
-    """A trainer with a run's model and loss, on the run's backend or on the given one."""
+def predictor(run: Path, backend: str | None) -> Inference:
+    """The model of a run or a file, on the run's backend or on the given one."""
     from ...backends.registry import resolve
     from ..experiment.config import parse
-    from ..experiment.run import Run
-    from ..optimizers.sgd import SGD
-    from ..training.trainer import Trainer
+    from ..experiment.run import Run, load
+    from ..training.inference import Inference
 
-    found = Run(run)
     backend = resolve(backend)
+    if run.is_file():
+        return Inference(load(run), backend=backend)
+    found = Run(run)
     if backend == "auto":
         backend = parse(found.config).backend.name
-    return Trainer(found.model, found.loss, SGD(), backend=backend)
+    return Inference(found.model, backend=backend)

@@ -62,6 +62,8 @@ def train(
     configuration = experiment.settled(configuration, splits)
     introduce(trainer)
     say(splits.summary())
+    if splits.preparation is not None:
+        say(str(splits.preparation))
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
     path = run or fresh(Path("runs"))
@@ -96,7 +98,13 @@ def train(
         _draw(trainer, configuration, splits, path)
     if splits.test is not None:
         say(f"next: {command('evaluate', path, backend=backend)}")
-    say(f"next: {command('predict', path, '--input', 'X.npy', '--output', 'Y.npy', backend=backend)}")
+    files = "--input", _rows_of(configuration, splits), "--output", "answers.csv"
+    say(f"next: {command('predict', path, *files, backend=backend)}")
+
+
+def _rows_of(configuration: Configuration, splits: Splits) -> str:
+    """A file to predict, for the printed command: the table of the training, or one that is to be made."""
+    return configuration.data.source if splits.preparation is not None else "X.npy"
 
 
 def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: Path) -> None:

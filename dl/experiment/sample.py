@@ -7,12 +7,19 @@ SAMPLE = """\
 name = "auto"            # "auto", "numpy", "numba", "cupy"; GEARSHIFT_BACKEND and --backend override it
 
 [data]
-source = "digits"        # "digits", "fashion-mnist", "python-source", or a path: .npz, .csv, .txt, a folder with x.npy
+source = "digits"        # "digits", "fashion-mnist", "python-source", or a path: .npz, .csv, .parquet, .txt, a folder
 length = 64              # characters per row (text only)
 validation = 0.1         # fraction of the rows for validation
 test = 0.2               # fraction of the rows for the test
-target = ""              # .csv: column to predict; "" is the last one; or several, ["a", "b"]
-weight = ""              # .csv: column of the sample weights; "" means none
+target = ""              # tables: column to predict; "" is the last one; or several, ["a", "b"]
+weight = ""              # tables: column of the sample weights; "" means none
+drop = []                # tables: columns to leave out, such as ["id", "date"]
+categorical = []         # tables: columns of numbers that are categories, such as ["zip"]; text always is
+categories = 20          # tables: the most categories of a column
+missing = "error"        # tables: missing values: "error", "mean" (of the training rows), "drop" (the rows)
+separator = ""           # .csv: character between cells; "" is found
+decimal = ""             # .csv: "." or ","; "" is found
+encoding = ""            # .csv: such as "cp1252"; "" is UTF-8 (or UTF-16)
 labels = "auto"          # "classes", "values", or "auto": integers and text are classes
 folder = ""              # folder of the Fashion-MNIST files; "" searches the usual places
 fetch = false            # download Fashion-MNIST from OpenML if it is not found

@@ -60,6 +60,13 @@ class DataSection(Section):
     test: float = Field(default=0.2, ge=0, lt=1)
     target: str | list[str] = ""
     weight: str = ""
+    drop: list[str] = []
+    categorical: list[str] = []
+    categories: int = Field(default=20, ge=2, lt=2**31)
+    missing: Literal["error", "mean", "drop"] = "error"
+    separator: str = ""
+    decimal: Literal["", ".", ","] = ""
+    encoding: str = ""
     labels: Literal["auto", "classes", "values"] = "auto"
     folder: str = ""
     fetch: bool = False

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .base import Layer
+from typing import Any
 
 
 class Answering:
@@ -19,7 +16,7 @@ class Answering:
     """The loss that the model was trained with, which decides what its outputs mean; saved with the model."""
     _inference: Any = None
 
-    def outputs(self: Layer, x: Any, *, backend: str = "auto") -> Any:  # pyright: ignore[reportGeneralTypeIssues]
+    def outputs(self: Any, x: Any, *, backend: str = "auto") -> Any:
         """The network's raw outputs for x (rows, features): logits, or values as the network learned them.
 
         ``model(x)`` is the same with ``backend="auto"``. Dropout and noise are off.
@@ -37,7 +34,7 @@ class Answering:
         """
         return self._answering(backend).outputs(x)
 
-    def predict(self: Layer, x: Any, *, backend: str = "auto") -> Any:  # pyright: ignore[reportGeneralTypeIssues]
+    def predict(self: Any, x: Any, *, backend: str = "auto") -> Any:
         """Predictions for x (rows, features): class names (rows,) of a classifier, otherwise values (rows, n).
 
         Classes without names are integers 0, 1, …; values are in the targets' units. With a `JointLoss`, the result is
@@ -60,7 +57,7 @@ class Answering:
         """
         return self._answering(backend).predict(x)
 
-    def predict_proba(self: Layer, x: Any, *, backend: str = "auto") -> Any:  # pyright: ignore[reportGeneralTypeIssues]
+    def predict_proba(self: Any, x: Any, *, backend: str = "auto") -> Any:
         """The probability of each class for x (rows, features): (rows, classes), in the order of `classes`.
 
         Raises
@@ -72,8 +69,8 @@ class Answering:
         """
         return self._answering(backend).predict_proba(x)
 
-    def evaluate(  # pyright: ignore[reportGeneralTypeIssues]
-        self: Layer, data: Any, y: Any = None, *, backend: str = "auto", report: bool = False
+    def evaluate(
+        self: Any, data: Any, y: Any = None, *, backend: str = "auto", report: bool = False
     ) -> dict[str, float]:
         """The loss, and accuracy or R², of the model on a data set, as `Trainer.evaluate`.
 
@@ -90,7 +87,7 @@ class Answering:
         """
         return self._answering(backend).evaluate(data, y, report=report)
 
-    def _answering(self: Layer, backend: str) -> Any:  # pyright: ignore[reportGeneralTypeIssues]
+    def _answering(self: Any, backend: str) -> Any:
         """What answers for this model on a backend; made again if the model has changed other than in its weights."""
         from ... import Inference
 

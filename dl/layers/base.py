@@ -46,6 +46,8 @@ class Layer(Answering, Registered):
     feature_names: list[str] | None = None
     """Names of the feature columns in training, or None; saved with the model. Columns of data frames are matched by
     name."""
+    preparation: Any = None
+    """How the columns of tables become x (`load_dataset`); None for arrays. Saved with the model."""
     target_scaling: TargetScaling | None = None
     """Scaling of targets in training, and back in predictions; None for no scaling. Saved with the model."""
     signed_targets: tuple[int, ...] = ()

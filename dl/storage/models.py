@@ -35,6 +35,8 @@ class SavedModel(Protocol):
     def target_scaling(self) -> Any: ...
     @property
     def loss(self) -> Any: ...
+    @property
+    def preparation(self) -> Any: ...
     def describe(self) -> dict[str, Any]: ...
     def state_dict(self) -> dict[str, np.ndarray]: ...
 
@@ -67,11 +69,13 @@ def configuration_of(path: str | Path) -> str:
 
 
 def beside(model: SavedModel) -> dict[str, np.ndarray]:
-    """The tensors of a model besides its weights: feature names and target scaling."""
+    """The tensors of a model besides its weights: feature names, preparation and target scaling."""
     names, scaling = model.feature_names, model.target_scaling
     tensors = {} if scaling is None else {"target.mean": scaling.mean, "target.scale": scaling.scale}
     if names is not None:  # not in the header, whose size is limited
         tensors["feature_names"] = np.frombuffer(json.dumps(names).encode(), dtype=np.uint8)
+    if model.preparation is not None:
+        tensors["preparation"] = np.frombuffer(model.preparation.model_dump_json().encode(), dtype=np.uint8)
     return tensors
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -105,8 +106,17 @@ class Answers(Training):
             return self._finite(predictor(data.x), data.x)
 
     def _given(self, data: Any, y: Any = None) -> Dataset:
-        """What was given, as a data set."""
-        return as_dataset(data, y)
+        """What was given, as a data set; a data frame with the columns of the training's is prepared as they were."""
+        preparation = self.model.preparation
+        frame, *rest = data if isinstance(data, tuple) else (data,)
+        if preparation is None or not hasattr(frame, "columns") or {*frame.columns} == {*preparation.feature_names}:
+            return as_dataset(data, y)
+        from ..data.table_source import feature_rows
+
+        rows = feature_rows(frame, preparation)
+        for remark in rows.remarks:
+            warnings.warn(remark, stacklevel=4)
+        return as_dataset((rows.dataset.x, *rest) if rest else rows.dataset.x, y)
 
     def _answers(self, x: Any) -> Any:
         return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)

@@ -40,8 +40,8 @@ class Inference(Answers):
 
     def __init__(self, model: Layer, loss: Loss | None = None, *, backend: str = "auto") -> None:
         self._known = loss is not None or model.loss is not None or model.classes is not None
-        loss = loss or model.loss or (MSELoss() if model.classes is None else CrossEntropyLoss())
-        super().__init__(model, loss, SGD(), backend=backend)
+        usual: Loss = MSELoss() if model.classes is None else CrossEntropyLoss()
+        super().__init__(model, loss or model.loss or usual, SGD(), backend=backend)
         self._key = self._key_of(model, backend)
 
     def _key_of(self, model: Layer, backend: str) -> tuple[Any, ...]:

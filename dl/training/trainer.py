@@ -159,6 +159,7 @@ class Trainer(Answers):
                 self._begin(monitor, patience, int(epochs))
             self.model.loss = self.loss
             self.model.feature_names = self.model.feature_names or names
+            self.model.preparation = self.model.preparation or dataset.preparation
             self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
             if self.loss.targets != "values":
                 self.model.classes = self.model.classes or classes
