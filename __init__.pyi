@@ -30,6 +30,9 @@ from .dl.estimators.autoencoder import Autoencoder as Autoencoder
 from .dl.estimators.logistic import LogisticRegression as LogisticRegression
 from .dl.estimators.mlp import MLPClassifier as MLPClassifier
 from .dl.estimators.mlp import MLPRegressor as MLPRegressor
+from .dl.exchange.onnx import to_onnx as to_onnx
+from .dl.exchange.torch_weights import load_torch_state_dict as load_torch_state_dict
+from .dl.exchange.torch_weights import to_torch_state_dict as to_torch_state_dict
 from .dl.experiment import pictures as pictures
 from .dl.experiment.run import Run as Run
 from .dl.experiment.run import load as load

@@ -97,6 +97,7 @@ def application() -> Any:
     from .dl.commands.console import options
     from .dl.commands.doctor import doctor
     from .dl.commands.evaluate import evaluate
+    from .dl.commands.export import export
     from .dl.commands.init import init
     from .dl.commands.lr import lr
     from .dl.commands.predict import predict
@@ -111,7 +112,7 @@ def application() -> Any:
         help="Trains neural networks on NumPy, Numba or CuPy, chosen by configuration.",
     )
     app.callback(invoke_without_command=True)(options)
-    for command in (train, search, lr, evaluate, predict, doctor, bench, compare, peers, init):
+    for command in (train, search, lr, evaluate, predict, export, doctor, bench, compare, peers, init):
         app.command()(command)
     return app
 

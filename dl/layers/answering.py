@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Answering:
-    """Base of layers: `predict`, `predict_proba` and `evaluate`.
+    """Base of layers: `predict`, `predict_proba`, `evaluate` and `to_onnx`.
 
     The work is done by `gearshift.Inference`, which is found through the public names of the package when it is first
     needed: layers know nothing of steps and backends.
@@ -86,6 +86,12 @@ class Answering:
             The rows or targets do not fit the model.
         """
         return self._answering(backend).evaluate(data, y, report=report)
+
+    def to_onnx(self: Any, path: Any, *, features: int | None = None) -> None:
+        """Writes the model as an ONNX file; see `gearshift.to_onnx`."""
+        from ... import to_onnx
+
+        to_onnx(self, path, features=features)
 
     def _answering(self: Any, backend: str) -> Any:
         """What answers for this model on a backend; made again if the model has changed other than in its weights."""

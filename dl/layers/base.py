@@ -179,15 +179,35 @@ class Layer(Answering, Registered):
         with at_rest(parameters):
             return {parameter.name: np.array(parameter.numpy()) for parameter in parameters}
 
-    def load_state_dict(self, tensors: Mapping[str, Any]) -> None:
-        """Sets all weights from arrays of the same names and shapes.
+    def load_state_dict(self, tensors: Mapping[str, Any], *, strict: bool = True) -> list[str]:
+        """Sets weights from arrays of the same names and shapes.
+
+        Parameters
+        ----------
+        tensors : arrays by the names of parameters, as of `state_dict`.
+        strict : whether the names and shapes must be the model's. Otherwise those that fit are set, and the others
+            keep their values: to fine-tune a model with another last layer.
+
+        Returns
+        -------
+        list of str
+            The names of the model's tensors that were not set; none if `strict`.
 
         Raises
         ------
         CheckpointError
-            A name is missing or unknown, or a shape differs. No weight is changed then.
+            A name is missing or unknown, or a shape differs; or nothing fits. No weight is changed then.
         """
         parameters = {parameter.name: parameter for parameter in self.parameters()}
+        left: list[str] = []
+        if not strict:
+            left = [n for n, p in parameters.items() if n not in tensors or tuple(np.shape(tensors[n])) != p.shape]
+            for name in left:
+                del parameters[name]
+            if not parameters:
+                raise CheckpointError("no tensor has the name and the shape of one of the model's")
+            self.ensure_initialized()
+            tensors = {name: tensors[name] for name in parameters}
         missing, unknown = sorted(parameters.keys() - tensors.keys()), sorted(tensors.keys() - parameters.keys())
         if missing or unknown:
             raise CheckpointError(
@@ -200,6 +220,7 @@ class Layer(Answering, Registered):
         for name, parameter in parameters.items():
             parameter.array = np.array(tensors[name], dtype=self.dtype, order="C")
             parameter.owner = None
+        return left
 
     def save(self, path: str | Path) -> None:
         """Writes structure and weights to a safetensors file, which `gearshift.load` reads."""

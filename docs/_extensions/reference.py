@@ -21,7 +21,7 @@ import gearshift
 GROUPS = {
     "training": (
         "Training",
-        "dl.training.trainer dl.optimizers.groups dl.training dl.diagnostics.gradients dl.experiment",
+        "dl.training.trainer dl.optimizers.groups dl.training dl.diagnostics.gradients dl.experiment dl.exchange",
     ),
     "layers": ("Layers and models", "dl.layers"),
     "losses": ("Losses", "dl.losses dl.optimizers.regularizers"),

@@ -62,7 +62,8 @@ def test_every_container_gives_what_scikit_learn_makes_of_it(tmp_path: Path, kin
     rows = {part: getattr(data, part).x[:, 0].astype(int) for part in ("train", "validation", "test")}
     assert sorted(np.concatenate([*rows.values()])) == frame["id"].tolist()
     imputer: Any = SimpleImputer().fit(frame[["age"]].to_numpy()[rows["train"]])
-    encoder: Any = OneHotEncoder(categories=[["Oslo", "Paris", "Rome"]], handle_unknown="ignore")
+    categories: Any = [["Oslo", "Paris", "Rome"]]
+    encoder: Any = OneHotEncoder(categories=categories, handle_unknown="ignore")
     for part, chosen in rows.items():
         own = getattr(data, part)
         ages = imputer.transform(frame[["age"]].to_numpy()[chosen])

@@ -386,13 +386,16 @@ def test_balanced_weights_need_all_rows() -> None:
 
 @pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "coo_array"])
 def test_sparse_x_gives_what_dense_x_gives(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gearshift.backends import host
-
     import scipy.sparse
+
+    from gearshift.backends import host
 
     x, y = problem("digits")
     thin = getattr(scipy.sparse, kind)(x)
+    estimator: Any
     for estimator in (gs.MLPClassifier(max_iter=3, random_state=0), gs.Autoencoder(max_iter=3, random_state=0)):
+        ours: Any
+        other: Any
         ours, other = clone(estimator).fit(thin, y), clone(estimator).fit(x, y)
         for mine, theirs in zip(ours.coefs_, other.coefs_, strict=True):
             np.testing.assert_array_equal(mine, theirs)
