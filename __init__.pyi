@@ -104,6 +104,8 @@ from .dl.optimizers.schedules import Ramp as Ramp
 from .dl.optimizers.schedules import Schedule as Schedule
 from .dl.optimizers.schedules import StepDecay as StepDecay
 from .dl.optimizers.sgd import SGD as SGD
+from .dl.optimizers.watching import OneCycle as OneCycle
+from .dl.optimizers.watching import ReduceOnPlateau as ReduceOnPlateau
 from .dl.training.callbacks import Callback as Callback
 from .dl.training.history import History as History
 from .dl.training.inference import Inference as Inference

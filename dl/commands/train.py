@@ -67,7 +67,9 @@ def train(
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
     path = run or fresh(Path("runs"))
-    writer = RunWriter(path, configuration.checkpoint.every_seconds, configuration.train.monitor)
+    writer = RunWriter(
+        path, configuration.checkpoint.every_seconds, configuration.train.monitor, configuration.train.metrics
+    )
     with writer.opened():
         if writer.begun:
             splits, identity, changes = recognised(path, splits, targets=configuration.autoencoder.kind == "none")
@@ -172,6 +174,8 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
                 batch_size=section.batch_size,
                 patience=section.patience or None,
                 monitor=section.monitor,
+                min_delta=section.min_delta,
+                metrics=section.metrics,
                 loss_goal=section.loss_goal or None,
                 order=section.order,
                 accumulate=section.accumulate,

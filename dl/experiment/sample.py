@@ -32,7 +32,7 @@ activation = "relu"      # "relu", "tanh", "sigmoid", "gelu", "softplus", "maxou
 pieces = 2               # linear functions per unit (maxout only)
 batch_norm = false       # batch normalisation before each activation
 dropout = 0.2            # after each hidden layer
-init = "auto"            # "glorot", "he", "gaussian", "uniform", or "auto": he for relu
+init = "auto"            # "glorot", "he", "gaussian", "uniform", "normal(0, 0.02)", …; "auto": he for relu
 dtype = "float32"        # "float32", "float64"
 layers = []              # a graph instead of `hidden`: docs/algorithms.md, "Graphs"
 inputs = {}              # names and widths of the parts of a row, for a graph with several inputs
@@ -58,11 +58,11 @@ lr = 0.001               # if the key is missing: the optimizer's default
 groups = []              # separate learning rates, such as {names = "0.*", lr = 1e-4, weight_decay = 0.0}
 
 [schedule]
-name = "constant"        # "constant", "linear", "step", "cosine", "inverse", "power"
+name = "constant"        # "constant", "linear", "step", "cosine", "onecycle", "plateau", "inverse", "power"
 warmup = 0               # number of steps in which the learning rate rises from 0
-steps = 0                # length of the decay in steps; 0 is the original length of the run (linear, cosine)
-final = 0.01             # factor of the learning rate at the end (linear, cosine)
-gamma = 0.1              # factor after every `steps` steps, which must be set (step)
+steps = 0                # length of the decay in steps; 0 is the original length of the run (linear, cosine, onecycle)
+final = 0.01             # factor of the learning rate at the end (linear, cosine, onecycle, plateau)
+gamma = 0.1              # factor after every `steps` steps, which must be set (step), or of a reduction (plateau)
 delta = 0.001            # the learning rate is divided by 1 + delta · step (inverse)
 power = 1.0              # the learning rate is divided by step^power; above 0.5, at most 1 (power)
 hold = 0                 # steps before the decay begins (inverse, power)
@@ -72,7 +72,9 @@ seed = 0                 # seed of the split, the initial weights, shuffling and
 epochs = 60              # total, including resumed ones
 batch_size = 32
 patience = 0             # stop after so many epochs without improvement; 0 never stops
-monitor = "validation_loss"
+monitor = "validation_loss"  # what patience and the best weights are judged by
+min_delta = 0.0          # smaller changes of it are no improvements
+metrics = []             # further measures of the validation data: scikit-learn's, such as ["f1_macro"]
 order = "shuffled"       # rows: "shuffled" in each epoch, shuffled "once", or drawn with "replacement"
 accumulate = 1           # number of parts of a minibatch, to save memory
 loss_goal = 0.0          # stop when an epoch's training loss is at most this; 0 never stops

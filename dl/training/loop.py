@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..data import Dataset
 from ..data.mapped import MappedFiles
 from ..data.rows import Order
 from ..data.streamed import rows_of
+from ..optimizers.schedules import Schedule
 from ..step.evaluation import check_data
 from ..step.memory import Demand
 from ..step.plan import TICK, Plan
@@ -60,6 +61,7 @@ class Loop:
         if validation is not None:
             self.validate = trainer.evaluator(validation, capacity, streamed, demand.evaluation)
         self.order: Order = order
+        self.measure: Callable[[], dict[str, float]] | None = None  # further measures of the validation data
         self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def _follow(self) -> Stepper:
@@ -88,6 +90,8 @@ class Loop:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
             self.files.check()
+            if isinstance(trainer.schedule, Schedule):
+                trainer.schedule.observe(trainer.history.records)
             start, first = time.perf_counter(), state.cursor
             with trainer.turns:
                 self.stepper.begin_epoch(trainer.epoch, self.order)
@@ -134,6 +138,8 @@ class Loop:
         record = {"epoch": self.trainer.epoch, "step": self.state.step, **totals}
         if self.validate is not None:
             record |= {f"validation_{name}": value for name, value in self.validate().items()}
+        if self.measure is not None:
+            record |= self.measure()
         lr = self.state.lr(self.state.step - 1)
         return {**record, "lr": lr, "seconds": seconds, "samples_per_second": samples / seconds}
 

@@ -25,7 +25,7 @@ GROUPS = {
     ),
     "layers": ("Layers and models", "dl.layers"),
     "losses": ("Losses", "dl.losses dl.optimizers.regularizers"),
-    "schedules": ("Schedules", "dl.optimizers.schedules"),  # before the room that it is in
+    "schedules": ("Schedules", "dl.optimizers.schedules dl.optimizers.watching"),  # before the room that it is in
     "optimizers": ("Optimizers", "dl.optimizers.base dl.optimizers"),
     "diagnostics": ("Diagnostics", "dl.diagnostics"),
     "data": ("Data", "dl.data"),

@@ -394,9 +394,8 @@ def test_sparse_x_gives_what_dense_x_gives(kind: str, monkeypatch: pytest.Monkey
     thin = getattr(scipy.sparse, kind)(x)
     estimator: Any
     for estimator in (gs.MLPClassifier(max_iter=3, random_state=0), gs.Autoencoder(max_iter=3, random_state=0)):
-        ours: Any
-        other: Any
-        ours, other = clone(estimator).fit(thin, y), clone(estimator).fit(x, y)
+        copies: Any = clone(estimator), clone(estimator)
+        ours, other = copies[0].fit(thin, y), copies[1].fit(x, y)
         for mine, theirs in zip(ours.coefs_, other.coefs_, strict=True):
             np.testing.assert_array_equal(mine, theirs)
         assert ours.score(thin, y) == other.score(x, y)
