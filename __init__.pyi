@@ -107,6 +107,8 @@ from .dl.optimizers.sgd import SGD as SGD
 from .dl.optimizers.watching import OneCycle as OneCycle
 from .dl.optimizers.watching import ReduceOnPlateau as ReduceOnPlateau
 from .dl.training.callbacks import Callback as Callback
+from .dl.training.csv_logger import CSVLogger as CSVLogger
+from .dl.training.curves import Curves as Curves
 from .dl.training.history import History as History
 from .dl.training.inference import Inference as Inference
 from .dl.training.report import Report as Report

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...backends.errors import DataError
+from ...backends.errors import ConfigurationError, DataError
 from ..streams import say
 from .console import BackendName, Json, show
 from .rows import INPUTS, check_suffix, read_rows
@@ -23,7 +23,13 @@ def evaluate(
         Path | None, typer.Option("--input", help="Rows with targets: .csv, .tsv, .parquet or .npz.")
     ] = None,
     backend: BackendName = None,
-    report: Annotated[bool, typer.Option("--report", help="Add precision and recall.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Add precision, recall and confusion, class by class.")
+    ] = False,
+    plots: Annotated[
+        Path | None,
+        typer.Option("--plots", metavar="DIRECTORY", help="Draw confusion and ROC curves, or residuals, into it."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Evaluates a run's best weights on the test split, or on a file.
@@ -41,9 +47,45 @@ def evaluate(
     else:
         inference, given = _test_part(run, backend)
         part = "test"
-    show({"run": str(run), part: inference.evaluate(given, report=report)}, as_json)
-    if report and not as_json:
-        print(inference.report(given))
+    result = {"run": str(run), part: inference.evaluate(given, report=report)}
+    found = inference.report(given) if report else None
+    if found is not None and as_json:
+        result["classes"] = {
+            "names": [*found.classes],
+            **{name: getattr(found, name).tolist() for name in ("precision", "recall", "f1", "rows", "confusion")},
+        }
+    show(result, as_json)
+    if found is not None and not as_json:
+        print(found)
+    if plots is not None:
+        _draw(inference, given, plots, as_json)
+
+
+def _draw(inference: Inference, data: Any, folder: Path, as_json: bool) -> None:
+    """Draws what there is to draw of the answers."""
+    from importlib.util import find_spec
+
+    from ..diagnostics import plots
+
+    if find_spec("matplotlib") is None:
+        raise ConfigurationError("--plots needs Matplotlib: pip install 'gearshift[plot]'")
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {}
+    if "accuracy" in inference.loss.metrics:
+        pictures["confusion"] = lambda path: plots.confusion(inference.report(data), path)
+        try:
+            curves = inference.curves(data)
+            if not as_json:
+                print(curves)
+            pictures["roc"] = lambda path: plots.roc(curves, path)
+            pictures["precision-recall"] = lambda path: plots.precision_recall(curves, path)
+        except (ConfigurationError, DataError) as error:
+            say(f"no curves: {error}")
+    else:
+        pictures["residuals"] = lambda path: plots.residuals(inference, data, path=path)
+    for name, draw in pictures.items():
+        draw(folder / f"{name}.png")
+        say(f"{name}: {folder / f'{name}.png'}")
 
 
 def _test_part(run: Path, backend: str | None) -> tuple[Inference, Dataset]:

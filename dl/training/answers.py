@@ -16,6 +16,8 @@ from ..layers.base import Layer
 from ..losses.answers import as_learned, check_finite, loss_unit
 from ..step.evaluation import Predictor, check_categories
 from ..step.plan import underflowing
+from .curves import Curves
+from .curves import curves as make_curves
 from .report import Report
 from .report import report as make_report
 from .training import Training
@@ -67,6 +69,23 @@ class Answers(Training):
         dataset = self._matched(self._given(data, y))
         self._checked(dataset)
         return make_report(self.loss, dataset, self._answers(dataset), self.model.classes)
+
+    @underflowing
+    def curves(self, data: Any, y: Any = None) -> Curves:
+        """The ROC and precision-recall curves of each class against the others on a data set.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss has no probabilities, or a row has several labels.
+        DataError
+            A class has no rows, or all.
+        """
+        dataset = self._matched(self._given(data, y))
+        self._checked(dataset)
+        weight = None if dataset.weight is None else dataset.on_host("weight")
+        probabilities = self.loss.probabilities(self._outputs(dataset))
+        return make_curves(probabilities, dataset.on_host("y"), weight, self.model.classes)
 
     @underflowing
     def predict(self, x: Any) -> Any:
