@@ -33,7 +33,8 @@ class Curves:
 
     Attributes
     ----------
-    roc, precision_recall : a `ThresholdCurve` for each class against the others, by its name. Of two classes, the second only.
+    roc, precision_recall : a `ThresholdCurve` for each class against the others, by its name; of two classes, for the
+        second only.
     shares : the share of each class's rows: the average precision of a guess.
     """
 

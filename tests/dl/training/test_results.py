@@ -34,7 +34,9 @@ def test_confusion_and_f1(run: gs.Trainer, weighted: bool) -> None:
     report, answers = run.report((X, LABELS, weight)), run.predict(X)
     expected = metrics.confusion_matrix(LABELS, answers, sample_weight=weight)
     np.testing.assert_allclose(report.confusion, expected)
-    np.testing.assert_allclose(report.f1, metrics.f1_score(LABELS, answers, average=None, sample_weight=weight))
+    per_class: Any = None
+    f1 = metrics.f1_score(LABELS, answers, average=per_class, sample_weight=weight)
+    np.testing.assert_allclose(report.f1, f1)
     assert report.accuracy == pytest.approx(metrics.accuracy_score(LABELS, answers, sample_weight=weight))
     true, predicted, rows = report.confused[0]
     assert rows == pytest.approx((expected - np.diag(np.diag(expected))).max())
