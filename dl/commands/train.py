@@ -157,32 +157,13 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
 
 def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter, quiet: bool) -> int:
     """Trains to the configured number of epochs; returns 0, or the exit code if it ended early."""
-    from ..experiment import build as experiment
+    from ..experiment.fitting import fit, over
 
-    section = configuration.train
-    trainer.early_stopping.patience = section.patience or None
-    over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
-    over = over or bool(section.loss_goal and len(trainer.history) and trainer.history[-1]["loss"] <= section.loss_goal)
     try:
         if configuration.autoencoder.kind == "stacked" and not trainer.step:
             _pretrain(trainer, splits, configuration)
-        if not over:
-            trainer.fit(
-                splits.train,
-                validation=splits.validation,
-                epochs=section.epochs - trainer.epoch,
-                batch_size=section.batch_size,
-                patience=section.patience or None,
-                monitor=section.monitor,
-                min_delta=section.min_delta,
-                metrics=section.metrics,
-                loss_goal=section.loss_goal or None,
-                order=section.order,
-                accumulate=section.accumulate,
-                class_weight=experiment.class_weights(configuration, splits),
-                callbacks=[*experiment.build_callbacks(configuration, splits), writer],
-                verbose=not quiet,
-            )
+        if not over(trainer, configuration, configuration.train.epochs):
+            fit(trainer, splits, configuration, writer, verbose=not quiet)
         return _saved(trainer, writer, TERMINATED) if trainer.stopped == "SIGTERM" else 0
     except KeyboardInterrupt:
         return _saved(trainer, writer, INTERRUPTED)
