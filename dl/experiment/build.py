@@ -212,7 +212,7 @@ def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequentia
     section, own = configuration.model, configuration.autoencoder
     width = math.prod(splits.feature_shape)
     scale = Standardize(width).fit(*scale_of(splits, configuration.data.standardize))
-    return autoencoder(
+    model = autoencoder(
         width,
         own.code,
         section.hidden,
@@ -227,6 +227,8 @@ def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequentia
         first=[scale],
         dtype=section.dtype,
     )
+    model.preparation = splits.preparation
+    return model
 
 
 def build_optimizer(configuration: Configuration) -> Optimizer:
