@@ -112,6 +112,7 @@ from .dl.training.curves import Curves as Curves
 from .dl.training.history import History as History
 from .dl.training.inference import Inference as Inference
 from .dl.training.report import Report as Report
+from .dl.training.tensorboard import TensorBoard as TensorBoard
 from .dl.training.trainer import Trainer as Trainer
 
 __all__: list[str]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
+from .notebook import preformatted
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,9 @@ class Curves:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def curves(probabilities: Any, y: np.ndarray, weight: np.ndarray | None, names: list[Any] | None) -> Curves:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...backends.errors import ConfigurationError
+from .notebook import preformatted
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -68,6 +69,9 @@ class Report:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def report(loss: Loss, data: Dataset, answers: np.ndarray, names: list[int | str] | None) -> Report:

@@ -124,3 +124,25 @@ def test_the_command_draws_and_prints(tmp_path: Path, capsys: pytest.CaptureFixt
     confusion = np.array(found["classes"]["confusion"])
     assert found["classes"]["names"] == ["ape", "bat", "cow"] and confusion.sum() == 60
     assert np.trace(confusion) / 60 == pytest.approx(found["test"]["accuracy"])
+
+
+def test_tensorboard_reads_the_history(run: gs.Trainer, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    model = gs.Sequential(gs.Linear(4, 3))
+    trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(), backend="numpy")
+    board = gs.TensorBoard(tmp_path / "board")
+    history = trainer.fit(X, LABELS, validation=(X, LABELS), epochs=3, callbacks=[board], verbose=False)
+    events = reader.EventAccumulator(str(tmp_path / "board"))
+    events.Reload()
+    for name, column in (("loss", "loss"), ("validation/accuracy", "validation_accuracy"), ("lr", "lr")):
+        found = events.Scalars(name)
+        assert [event.step for event in found] == history["step"]
+        np.testing.assert_allclose([event.value for event in found], history[column], rtol=1e-6)
+
+
+def test_results_show_themselves_in_a_notebook(run: gs.Trainer) -> None:
+    pytest.importorskip("matplotlib")
+    assert "<svg" in run.history._repr_html_() and "loss" in run.history._repr_html_()
+    assert gs.History()._repr_html_() == "<pre>History(0 epochs)</pre>"
+    assert "<pre>class" in run.report(X, LABELS)._repr_html_() and "<pre>class" in run.curves(X, LABELS)._repr_html_()
