@@ -10,6 +10,7 @@ from .backends.errors import GearshiftError as GearshiftError
 from .backends.errors import NonFiniteLoss as NonFiniteLoss
 from .backends.errors import RunLocked as RunLocked
 from .backends.errors import ShapeError as ShapeError
+from .dl.data.batches import Batches as Batches
 from .dl.data.dataset import Dataset as Dataset
 from .dl.data.sources import load_dataset as load_dataset
 from .dl.data.splits import Splits as Splits

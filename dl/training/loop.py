@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..data import Dataset
+from ..data.batches import BatchRows
 from ..data.mapped import MappedFiles
 from ..data.rows import Order
 from ..data.streamed import rows_of
@@ -32,6 +33,7 @@ class Loop:
         loss_goal: float | None = None,
         order: Order = "shuffled",
         accumulate: int = 1,
+        batches: BatchRows | None = None,
     ) -> None:
         self.trainer, self.accumulate = trainer, accumulate
         spec, optimizer = trainer.spec, type(trainer.optimizer).__name__
@@ -42,7 +44,7 @@ class Loop:
         streamed = demand.must_stream(-(-batch_size // accumulate), started=trainer.started)
         self.state = state = trainer.state
         self.files = MappedFiles(data.x, None if validation is None else validation.x)
-        self.data = rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
+        self.data = batches or rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
         if state.cursor >= self.data.rows:
             raise DataError(
                 f"training was stopped at row {state.cursor} of an epoch, but the data set has {self.data.rows} rows: "

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...backends.errors import ConfigurationError
 from ..data import as_dataset
+from ..data.batches import Batches, BatchRows
 from ..data.names import matched
 from ..data.rows import Order
 from ..data.weights import with_class_weights
@@ -96,7 +98,8 @@ class Trainer(Answers):
         Parameters
         ----------
         data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight) with sample weights. If x has column
-            names, such as a data frame, the model stores them; later data frames are matched by name.
+            names, such as a data frame, the model stores them; later data frames are matched by name. Or `Batches`, a
+            stream of them: then `batch_size` and `order` are the stream's.
         validation : likewise; evaluated after each epoch.
         batch_size : rows per step, or all rows if there are fewer. The last batch of an epoch may be smaller.
         patience : stops after this many epochs without improvement, and restores the best weights. Each `fit` starts
@@ -151,6 +154,14 @@ class Trainer(Answers):
                 order=order,
                 accumulate=accumulate,
             )
+            stream = data if isinstance(data, Batches) else None
+            if stream is not None:
+                if y is not None or class_weight is not None:
+                    raise ConfigurationError(
+                        "fit: y and class_weight are not for Batches, which hold targets and weights"
+                    )
+                data = stream.first()
+                batch_size = len(data)
             given = as_dataset(data, y)  # labels are checked before they choose weights, else with the step's program
             dataset = self._learned(given) if class_weight is None else self._checked(given)
             names, classes = dataset.feature_names, dataset.classes
@@ -168,7 +179,8 @@ class Trainer(Answers):
                 introduce(self)
                 callbacks.append(progress())
             with unswallowed(), self.turns:
-                loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
+                rows = None if stream is None else BatchRows(self.backend, stream, self._checked)
+                loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate), rows)
                 if raw is not None and further.functions:
                     loop.measure = partial(further, self, raw)
                 self._begin(monitor, patience, int(epochs), min_delta)
