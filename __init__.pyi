@@ -10,6 +10,7 @@ from .backends.errors import GearshiftError as GearshiftError
 from .backends.errors import NonFiniteLoss as NonFiniteLoss
 from .backends.errors import RunLocked as RunLocked
 from .backends.errors import ShapeError as ShapeError
+from .dl.data.batches import Batches as Batches
 from .dl.data.dataset import Dataset as Dataset
 from .dl.data.sources import load_dataset as load_dataset
 from .dl.data.splits import Splits as Splits
@@ -30,8 +31,12 @@ from .dl.estimators.autoencoder import Autoencoder as Autoencoder
 from .dl.estimators.logistic import LogisticRegression as LogisticRegression
 from .dl.estimators.mlp import MLPClassifier as MLPClassifier
 from .dl.estimators.mlp import MLPRegressor as MLPRegressor
+from .dl.exchange.onnx import to_onnx as to_onnx
+from .dl.exchange.torch_weights import load_torch_state_dict as load_torch_state_dict
+from .dl.exchange.torch_weights import to_torch_state_dict as to_torch_state_dict
 from .dl.experiment import pictures as pictures
 from .dl.experiment.run import Run as Run
+from .dl.experiment.run import load as load
 from .dl.layers import initializers as initializers
 from .dl.layers.activations import GELU as GELU
 from .dl.layers.activations import Activation as Activation
@@ -47,7 +52,6 @@ from .dl.layers.base import Layer as Layer
 from .dl.layers.batch_norm import BatchNorm1d as BatchNorm1d
 from .dl.layers.dropout import Dropout as Dropout
 from .dl.layers.embedding import Embedding as Embedding
-from .dl.layers.files import load as load
 from .dl.layers.layer_norm import LayerNorm as LayerNorm
 from .dl.layers.linear import Linear as Linear
 from .dl.layers.model import Add as Add
@@ -101,9 +105,15 @@ from .dl.optimizers.schedules import Ramp as Ramp
 from .dl.optimizers.schedules import Schedule as Schedule
 from .dl.optimizers.schedules import StepDecay as StepDecay
 from .dl.optimizers.sgd import SGD as SGD
+from .dl.optimizers.watching import OneCycle as OneCycle
+from .dl.optimizers.watching import ReduceOnPlateau as ReduceOnPlateau
 from .dl.training.callbacks import Callback as Callback
+from .dl.training.csv_logger import CSVLogger as CSVLogger
+from .dl.training.curves import Curves as Curves
 from .dl.training.history import History as History
+from .dl.training.inference import Inference as Inference
 from .dl.training.report import Report as Report
+from .dl.training.tensorboard import TensorBoard as TensorBoard
 from .dl.training.trainer import Trainer as Trainer
 
 __all__: list[str]

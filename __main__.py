@@ -97,21 +97,22 @@ def application() -> Any:
     from .dl.commands.console import options
     from .dl.commands.doctor import doctor
     from .dl.commands.evaluate import evaluate
+    from .dl.commands.export import export
     from .dl.commands.init import init
     from .dl.commands.lr import lr
     from .dl.commands.predict import predict
+    from .dl.commands.schema import schema
     from .dl.commands.search import search
     from .dl.commands.train import train
 
     app = Typer(
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         help="Trains neural networks on NumPy, Numba or CuPy, chosen by configuration.",
     )
     app.callback(invoke_without_command=True)(options)
-    for command in (train, search, lr, evaluate, predict, doctor, bench, compare, peers, init):
+    for command in (train, search, lr, evaluate, predict, export, doctor, bench, compare, peers, init, schema):
         app.command()(command)
     return app
 

@@ -137,7 +137,8 @@ def _tile_function(module: Any, scalar: Any, lanes: int, height: int, width: int
     builder.cbranch(builder.icmp_signed(">", rest, word(0)), loop, done)
     builder.position_at_end(done)
     for row, column in cells:
-        builder.store(new[row, column], pointer(rows_c[row], column)).align = size
+        stored: Any = builder.store(new[row, column], pointer(rows_c[row], column))
+        stored.align = size
     builder.ret_void()
     return function
 

@@ -22,7 +22,9 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "sphinx_copybutton",
     "reference",
+    "command_pages",
     "links",
 ]
 exclude_patterns = ["_extensions", "tutorial/*.ipynb", "tutorial/*.py"]

@@ -23,6 +23,7 @@ ROOMS: tuple[str, ...] = (  # of dl/, likewise; they import from files that lie 
     "optimizers",
     "step",
     "training",
+    "exchange",
     "diagnostics",
     "estimators",
     "experiment",

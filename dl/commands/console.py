@@ -14,6 +14,7 @@ import typer
 
 from ..._version import __version__
 from ...backends.errors import ConfigurationError
+from . import completion
 
 if TYPE_CHECKING:
     from ..experiment.sections import Configuration
@@ -21,9 +22,17 @@ if TYPE_CHECKING:
 ConfigFile = Annotated[Path | None, typer.Argument(help="A TOML file; by default the digits and the default network.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as optimizer.lr=3e-4; repeat for more keys."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key, such as optimizer.lr=3e-4; repeat for more keys.",
+        autocompletion=completion.settings,
+    ),
 ]
-BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="auto, numpy, numba or cupy.")]
+BackendName = Annotated[
+    str | None,
+    typer.Option("--backend", metavar="NAME", help="auto, numpy, numba or cupy.", autocompletion=completion.backends),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 INTERRUPTED, TERMINATED = 130, 143  # exit codes

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ...backends.errors import CheckpointError, ConfigurationError
+from ...backends.errors import ConfigurationError
 from ..streams import say
 from .console import BackendName, check_files
 from .evaluate import predictor
+from .rows import INPUTS, OUTPUTS, as_csv, check_suffix, read_rows
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
-    source: Annotated[Path, typer.Option("--input", help="Rows, as .npy.")],
-    output: Annotated[Path, typer.Option("--output", help="The .npy file for the predictions.")],
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities, not labels.")] = False,
+    run: Annotated[Path, typer.Argument(help="Directory of a run, or a file of a model.")],
+    source: Annotated[Path, typer.Option("--input", help="Rows: .csv, .tsv, .parquet, .npz or .npy.")],
+    output: Annotated[Path, typer.Option("--output", help="The .csv or .npy file for the predictions.")],
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write probabilities, not labels (.npy; a .csv has both).")
+    ] = False,
     backend: BackendName = None,
 ) -> None:
     """Predicts rows of raw features with a trained run.
@@ -28,34 +31,23 @@ def predict(
 
     import numpy as np
 
-    from ..data.npy import read_npy
     from ..storage import write_atomically
 
-    for option, path in (("--input", source), ("--output", output)):
-        if path.suffix != ".npy":
-            raise ConfigurationError(f"{option} {path}: expected a .npy file, as numpy.save writes it")
+    check_suffix("--input", source, INPUTS)
+    check_suffix("--output", output, OUTPUTS)
     if output.exists() and output.samefile(source):
         raise ConfigurationError(f"--output {output} is the file of --input; give it another name")
     check_files(output=output)
-    trainer = predictor(run, backend)
-    x = read_npy(source, mmap=True)
-    if x.dtype not in (np.uint8, np.float32, np.float64):
-        x = read_npy(source)  # conversion needs the whole array
-    answers = trainer.predict_proba(x) if probabilities else trainer.predict(x)
-    if isinstance(answers, dict):  # side by side, as the heads' targets are
-        answers = np.column_stack(list(answers.values()))
-    elif trainer.model.classes is not None and not probabilities:
-        answers = _named(answers, trainer.model.classes)
-    buffer = io.BytesIO()
-    np.save(buffer, answers, allow_pickle=False)
-    write_atomically(output, buffer.getvalue())
-    say(f"{len(answers)} rows written to {output}")
-
-
-def _named(answers: Any, classes: list[int | str]) -> Any:
-    """The classes' names, of a model that may have been made elsewhere."""
-    import numpy as np
-
-    if answers.max() >= len(classes):
-        raise CheckpointError(f"the model answers with class {answers.max()}, but only {len(classes)} have names")
-    return np.array(classes)[answers]
+    inference = predictor(run, backend)
+    x, _, _ = read_rows(source, inference.model)
+    if output.suffix.lower() == ".csv":
+        content = as_csv(inference, x).encode()
+    else:
+        answers = inference.predict_proba(x) if probabilities else inference.predict(x)
+        if isinstance(answers, dict):  # side by side, as the heads' targets are
+            answers = np.column_stack(list(answers.values()))
+        buffer = io.BytesIO()
+        np.save(buffer, answers, allow_pickle=False)
+        content = buffer.getvalue()
+    write_atomically(output, content)
+    say(f"{len(x)} rows written to {output}")

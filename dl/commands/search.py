@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ...backends.errors import ConfigurationError
 from ..streams import say
-from .console import BackendName, Json, Quiet, Settings, check_files
+from .console import BackendName, Json, Quiet, Settings, check_files, command, directory
 
 
 def search(
@@ -17,14 +18,25 @@ def search(
     settings: Settings = None,
     backend: BackendName = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scores against each parameter.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run", metavar="DIRECTORY", parser=directory, help="Directory of the runs of a training search."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write every candidate's scores as .json.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Searches for an estimator's parameters by cross-validation.
+    """Searches for the best parameters of a training or an estimator.
 
-    Tries every point of a grid, or random points.
+    Tries every point of a grid, or random points. Keys of a training, such as optimizer.lr, make each candidate a run;
+    parameters of an estimator are compared by cross-validation.
     """
+    from ..experiment.training_search import searches_training
+
+    if searches_training(config):
+        return _training_search(config, settings or [], backend, run, plot, out, quiet, as_json)
     from ..experiment import search as searching
     from ..experiment.config import read_as
     from ..experiment.sections import SearchConfiguration
@@ -32,6 +44,8 @@ def search(
     from ..storage.strict_json import dumps
     from ..training.progress import candidates
 
+    if run is not None:
+        raise ConfigurationError("--run is for a search over keys of a training, such as optimizer.lr")
     check_files(plot=plot, out=out)
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # search.jobs are processes; they import nothing from this folder
     configuration = read_as(SearchConfiguration, config, settings or [])
@@ -50,4 +64,54 @@ def search(
         from ..experiment.search import search_scores
 
         search_scores(result, plot)
+        say(f"drawn: {plot}")
+
+
+def _training_search(
+    config: Path,
+    settings: list[str],
+    backend: str | None,
+    run: Path | None,
+    plot: Path | None,
+    out: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """A search whose candidates are runs."""
+    import tomllib
+
+    from ...backends.registry import resolve
+    from ..experiment.run_files import fresh
+    from ..experiment.search import scores_picture
+    from ..experiment.training_search import prepare_training_search
+    from ..storage import write_atomically
+    from ..storage.files import TEXT, read_bytes
+    from ..storage.strict_json import dumps
+    from ..training.progress import candidates
+
+    if settings:
+        raise ConfigurationError("--set is not for a search over keys of a training; change the file")
+    check_files(plot=plot, out=out)
+    table = tomllib.loads(read_bytes(config, TEXT).decode("utf-8-sig"))
+    folder = run or fresh(Path("runs"))
+    trials = prepare_training_search(table, folder, resolve(backend))
+    say(f"{len(trials.rows)} candidates, in {folder}; epochs: {', '.join(map(str, trials.rungs()))}")
+    try:
+        with candidates(trials.trainings(), quiet) as advance:
+            trials.run(advance)
+    except KeyboardInterrupt:
+        say(f"stopped; go on with: {command('search', config, '--run', folder, backend=backend)}")
+        raise
+    best = trials.rows[0]
+    if as_json:
+        print(dumps({"best": best.parameters, "run": str(folder / best.run), trials.monitor: best.score}))
+    else:
+        trials.show()
+        say(f"next: {command('evaluate', folder / best.run, backend=backend)}")
+    if out:
+        write_atomically(out, dumps(trials.as_json(), indent=1).encode())
+        say(f"written: {out}")
+    if plot:
+        rows = [(row.parameters, row.score, 0.0) for row in trials.rows if row.score == row.score]
+        scores_picture(rows, trials.monitor, plot)
         say(f"drawn: {plot}")

@@ -62,10 +62,14 @@ def train(
     configuration = experiment.settled(configuration, splits)
     introduce(trainer)
     say(splits.summary())
+    if splits.preparation is not None:
+        say(str(splits.preparation))
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
     path = run or fresh(Path("runs"))
-    writer = RunWriter(path, configuration.checkpoint.every_seconds, configuration.train.monitor)
+    writer = RunWriter(
+        path, configuration.checkpoint.every_seconds, configuration.train.monitor, configuration.train.metrics
+    )
     with writer.opened():
         if writer.begun:
             splits, identity, changes = recognised(path, splits, targets=configuration.autoencoder.kind == "none")
@@ -96,7 +100,13 @@ def train(
         _draw(trainer, configuration, splits, path)
     if splits.test is not None:
         say(f"next: {command('evaluate', path, backend=backend)}")
-    say(f"next: {command('predict', path, '--input', 'X.npy', '--output', 'Y.npy', backend=backend)}")
+    files = "--input", _rows_of(configuration, splits), "--output", "answers.csv"
+    say(f"next: {command('predict', path, *files, backend=backend)}")
+
+
+def _rows_of(configuration: Configuration, splits: Splits) -> str:
+    """A file to predict, for the printed command: the table of the training, or one that is to be made."""
+    return configuration.data.source if splits.preparation is not None else "X.npy"
 
 
 def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: Path) -> None:
@@ -147,30 +157,13 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
 
 def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter, quiet: bool) -> int:
     """Trains to the configured number of epochs; returns 0, or the exit code if it ended early."""
-    from ..experiment import build as experiment
+    from ..experiment.fitting import fit, over
 
-    section = configuration.train
-    trainer.early_stopping.patience = section.patience or None
-    over = trainer.epoch >= section.epochs or trainer.early_stopping.exhausted(trainer.epoch)
-    over = over or bool(section.loss_goal and len(trainer.history) and trainer.history[-1]["loss"] <= section.loss_goal)
     try:
         if configuration.autoencoder.kind == "stacked" and not trainer.step:
             _pretrain(trainer, splits, configuration)
-        if not over:
-            trainer.fit(
-                splits.train,
-                validation=splits.validation,
-                epochs=section.epochs - trainer.epoch,
-                batch_size=section.batch_size,
-                patience=section.patience or None,
-                monitor=section.monitor,
-                loss_goal=section.loss_goal or None,
-                order=section.order,
-                accumulate=section.accumulate,
-                class_weight=experiment.class_weights(configuration, splits),
-                callbacks=[*experiment.build_callbacks(configuration, splits), writer],
-                verbose=not quiet,
-            )
+        if not over(trainer, configuration, configuration.train.epochs):
+            fit(trainer, splits, configuration, writer, verbose=not quiet)
         return _saved(trainer, writer, TERMINATED) if trainer.stopped == "SIGTERM" else 0
     except KeyboardInterrupt:
         return _saved(trainer, writer, INTERRUPTED)

@@ -42,13 +42,15 @@ class Dataset:
         objects, text, dates or complex numbers. The message names the array, the value and what was expected.
     """
 
-    __slots__ = ("classes", "feature_names", "weight", "x", "y")
+    __slots__ = ("classes", "feature_names", "preparation", "weight", "x", "y")
 
     x: Any
     y: Any
     weight: Any
     feature_names: list[str] | None
     classes: list[int | str] | None
+    preparation: Any
+    """How x was made of a table's columns (`Preparation`), or None; training stores it in the model."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Dataset:
         array, names = read("x", x)
         self.feature_names = names if feature_names is None else list(feature_names)
         self.classes = None if classes is None else list(classes)
+        self.preparation = None
         self.x = _features(array)
         self.y = None if y is None else _targets(_side_by_side(y) if _are_parts(y) else read("y", y)[0])
         self.weight = None if weight is None else _weights(read("weight", weight)[0])
@@ -87,7 +90,7 @@ class Dataset:
         for name in ("x", "y", "weight"):
             array = getattr(self, name)
             setattr(part, name, None if array is None else plain(name, array[rows], array.dtype))
-        part.feature_names, part.classes = self.feature_names, self.classes
+        part.feature_names, part.classes, part.preparation = self.feature_names, self.classes, self.preparation
         if len(part) == 0:
             raise DataError(f"dataset[{rows}] has no rows, expected at least one of {len(self)}")
         return part

@@ -28,6 +28,8 @@ def reconstructing(splits: Splits, standardize: bool) -> Splits:
         x = np.asarray(part.x).reshape(len(part), -1)
         real = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
         scaled = (x - mean.astype(real)) / deviation.astype(real)
-        return Dataset(part.x, scaled, part.weight, feature_names=part.feature_names)
+        rows = Dataset(part.x, scaled, part.weight, feature_names=part.feature_names)
+        rows.preparation = part.preparation
+        return rows
 
     return Splits(own(splits.train), own(splits.validation), own(splits.test), None, splits.name)  # pyright: ignore

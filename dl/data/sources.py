@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
 from ..storage.files import expanded
 from ..values import is_count
-from .csv import read_csv
 from .dataset import Dataset
 from .idx import read_fashion_mnist
 from .npy import read_npy, read_npz
 from .splits import Splits
+from .splitting import check_order, split
 from .text import PYTHON, read_text
 
-MAX_CSV_CLASSES = 100  # integers in a .csv target with more different values are quantities, not labels
-SURE = 20  # expected rows of a class from which its absence means that the rows are sorted
+TABLES = (".csv", ".tsv", ".parquet")
 NAMED = ("digits", "fashion-mnist", PYTHON)
 _NAMES = tuple(f"{name}{part}" for part in ("", "_train", "_validation", "_test") for name in ("x", "y", "weight"))
 
 
 def load_dataset(
-    source: str | os.PathLike[str],
+    source: Any,
     *,
     seed: int = 0,
     validation: float = 0.1,
     test: float = 0.2,
     target: str | Sequence[str] | None = None,
     weight: str | None = None,
+    drop: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    categories: int = 20,
+    missing: Literal["error", "mean", "drop"] = "error",
+    separator: str = "",
+    decimal: str = "",
+    encoding: str = "",
     labels: str = "auto",
     folder: str | os.PathLike[str] | None = None,
     fetch: bool = False,
@@ -49,7 +55,8 @@ def load_dataset(
         - a ``.npz`` file with arrays ``x`` and ``y`` (or ``x_train`` and ``y_train``), and, where the parts are
           given, ``x_validation``, ``y_validation``, ``x_test``, ``y_test``; ``weight`` holds sample weights, and
           ``feature_names`` names the columns of x;
-        - a ``.csv`` file with a line of column names, numbers, and a target column; x is float64;
+        - a table: a ``.csv``, ``.tsv`` or ``.parquet`` file, or a data frame (pandas, Polars, PyArrow), with named
+          columns of numbers, truth values and categories, one of them the target; x is float64;
         - a ``.txt`` file, or ``"python-source"``, the source of Python's own module argparse: each row of x is a
           stretch of `length` characters as numbers, y the characters after them, `Splits.classes` the alphabet;
         - a folder with ``x.npy``, ``y.npy`` and the rest named as above, or its ``x.npy``: x stays memory-mapped.
@@ -57,11 +64,17 @@ def load_dataset(
     validation, test : the fractions of all rows to set aside, 0 for none. A part that the source has itself is
         taken as it is. The split is random, and stratified where y holds labels. Memory-mapped data are not
         shuffled, as that would copy them: the last rows are for testing and those before them for validation.
-    target : the name of the target column of a ``.csv`` file, by default the last; or the names of several, which hold
-        values.
-    weight : the name of the column of a ``.csv`` file that holds the rows' weights.
+    target : the name of the target column of a table, by default the last; or the names of several, which hold values.
+    weight : the name of the column of a table that holds the rows' weights.
+    drop : names of columns of a table to leave out, such as row numbers and dates.
+    categorical : names of columns of a table that hold categories although they look like numbers. Text is always
+        categories. Each category becomes a feature that is 0 or 1; `Splits.preparation` describes each column.
+    categories : the most categories of a column; more are refused.
+    missing : missing values of a table: ``"error"`` refuses them by row and column; ``"mean"`` replaces numbers with
+        the mean of the training rows, and counts missing categories as none; ``"drop"`` leaves such rows out.
+    separator, decimal, encoding : how a ``.csv`` file is written; by default found (`encoding`: UTF-8 or UTF-16).
     labels : ``"classes"`` takes y as labels, ``"values"`` as numbers to predict. ``"auto"`` takes strings and
-        integers (dtype bool or integer; in a ``.csv`` file at most 100 different ones) as labels. Labels
+        integers (dtype bool or integer; in a table at most 100 different ones) as labels. Labels
         become 0 … k-1 in sorted order, and `Splits.classes` holds what they were.
     folder, fetch : for Fashion-MNIST, where its files are, and whether to download them if they are nowhere.
     length : characters per row, for text sources.
@@ -75,12 +88,17 @@ def load_dataset(
     """
     _check_arguments(seed, validation, test, labels, length)
     _check_names(source, target, weight, folder)
-    source = os.fspath(source)
-    path = expanded(source)
+    frame = len(getattr(source, "shape", ())) == 2
+    path = Path("data frame") if frame else expanded(os.fspath(source))
+    given, source = source, "the data frame" if frame else os.fspath(source)
     kind = source if source in NAMED else "folder" if source and path.is_dir() else path.suffix.lower()
-    for name, column in (("target", target), ("weight", weight)):
-        if column is not None and kind != ".csv":
-            raise ConfigurationError(f"{name}={column!r} names a column of a .csv file, the source is {source!r}")
+    kind = "table" if frame or kind in TABLES else kind
+    of_tables = {"target": target, "weight": weight, "drop": drop, "categorical": categorical}
+    for name, column in of_tables.items():
+        if column and kind != "table":
+            raise ConfigurationError(
+                f"{name}={column!r} names a column of a .csv or .parquet file or data frame, the source is {source!r}"
+            )
     if (folder is not None or fetch) and kind != "fashion-mnist":
         raise ConfigurationError(f"folder= and fetch= are for 'fashion-mnist', the source is {source!r}")
 
@@ -89,25 +107,31 @@ def load_dataset(
             raise ConfigurationError(f"labels='values', but the characters of {source!r} are classes")
         whole, alphabet = read_text(source, length)
         whole.classes = alphabet.tolist()
-        parts = _split(source, whole, {"validation": validation, "test": test}, seed, stratified=False)
+        parts = split(source, whole, {"validation": validation, "test": test}, seed, stratified=False)
         return Splits(**parts, classes=alphabet, name=source if kind in NAMED else path.stem)
+    table = None
     if kind == "digits":
         arrays = _digits()
     elif kind == "fashion-mnist":
         arrays = read_fashion_mnist(folder, fetch)
     elif kind == ".npz":
         arrays = read_npz(path)
-    elif kind == ".csv":
-        arrays = read_csv(path, target, weight)
-        y = arrays["y"]
-        if labels == "auto" and y.dtype == np.int64 and len(np.unique(y)) > MAX_CSV_CLASSES:
+    elif kind == "table":
+        from .table_source import MAX_CLASSES, TableOptions, load_table
+
+        options = TableOptions(
+            **of_tables, categories=categories, missing=missing, separator=separator, decimal=decimal, encoding=encoding
+        )
+        table = load_table(given if frame else path, options)
+        arrays, y = table.arrays(), table.y
+        if labels == "auto" and y.dtype == np.int64 and len(np.unique(y)) > MAX_CLASSES:
             labels = "values"
     elif kind in ("folder", ".npy"):
         arrays = _mapped(path)
     else:
         raise DataError(
-            f"there is no data set {source!r}, expected {', '.join(map(repr, NAMED))}, a .npz, .csv or .txt file, "
-            "or a folder with x.npy and y.npy"
+            f"there is no data set {source!r}, expected {', '.join(map(repr, NAMED))}, a .npz, .csv, .parquet or .txt "
+            "file, a data frame, or a folder with x.npy and y.npy"
         )
     names = _feature_names(source, arrays.pop("feature_names", None))
     raw = _named_parts(source, arrays)
@@ -116,9 +140,11 @@ def load_dataset(
     fractions = {part: size for part, size in (("validation", validation), ("test", test)) if part not in parts}
     stratified = classes is not None and parts["train"].y.ndim == 1
     in_order = kind in ("folder", ".npy")
-    parts |= _split(source, parts["train"], fractions, seed, stratified=stratified, in_order=in_order)
+    parts |= split(source, parts["train"], fractions, seed, stratified=stratified, in_order=in_order)
     if stratified and classes is not None:
-        _check_order(source, parts, fractions, classes)
+        check_order(source, parts, fractions, classes)
+    if table is not None:
+        parts = table.parts(parts)
     return Splits(**parts, classes=classes, name=source if kind in NAMED else path.stem)
 
 
@@ -138,7 +164,8 @@ def _check_arguments(seed: int, validation: float, test: float, labels: str, len
 
 def _check_names(source: Any, target: Any, weight: Any, folder: Any) -> None:
     for name, value in (("source", source), ("folder", "" if folder is None else folder)):
-        if not isinstance(value, str | os.PathLike):
+        table = name == "source" and len(getattr(value, "shape", ())) == 2
+        if not table and not isinstance(value, str | os.PathLike):
             raise ConfigurationError(f"{name}={value!r}, expected a name or a path")
     for name, value in (("target", target), ("weight", weight)):
         several = value if name == "target" and isinstance(value, Sequence) else [value]
@@ -242,54 +269,3 @@ def _class_names(classes: np.ndarray) -> list[int | str] | None:
     """The class names, or None if they are 0, 1, …"""
     names = classes.tolist()
     return None if names == list(range(len(names))) else names
-
-
-def _check_order(source: str, parts: dict[str, Dataset], drawn: Iterable[str], classes: np.ndarray) -> None:
-    """Raises DataError if a part lacks a class that it would contain if the rows were shuffled."""
-    rows = {part: np.bincount(parts[part].y, minlength=len(classes)) for part in ("train", *drawn) if part in parts}
-    for part, found in rows.items():
-        expected = rows["train"] * (len(parts[part]) / len(parts["train"]))
-        missing = found == 0 if part == "train" else (found == 0) & (expected >= SURE)
-        if missing.any():
-            raise DataError(
-                f"{source}: no row of class {classes[missing.argmax()].item()!r} is in the "
-                f"{'training' if part == 'train' else part} part; are the rows sorted? "
-                "(memory-mapped rows are split in the order that they have)"
-            )
-
-
-def _split(
-    source: str, data: Dataset, fractions: dict[str, float], seed: int, stratified: bool, in_order: bool = False
-) -> dict[str, Any]:
-    """Splits the parts named in `fractions` off `data`; if `in_order`, they are the last rows.
-
-    What is left is the part ``train``.
-    """
-    sizes = {part: max(1, round(size * len(data))) for part, size in fractions.items() if size > 0}
-    if sum(sizes.values()) >= len(data):
-        aside = " and ".join(f"{size} for {part}" for part, size in sizes.items())
-        raise DataError(f"{source}: {len(data)} in all are too few rows to set aside {aside} and train on the rest")
-    if in_order:
-        parts, end = {}, len(data)
-        for part in reversed(sizes):  # the test part is the last
-            parts[part] = data[end - sizes[part] : end]
-            end -= sizes[part]
-        return {**parts, "train": data[:end]}
-
-    from sklearn.model_selection import train_test_split
-
-    rows, left = {}, np.arange(len(data))
-    for part, size in reversed(sizes.items()):
-        try:
-            left, rows[part] = train_test_split(
-                left, test_size=size, random_state=seed, stratify=data.y[left] if stratified else None
-            )
-        except ValueError as error:  # a class of one row, or fewer rows set aside than there are classes
-            counts = np.bincount(data.y)
-            rarest, classes = counts[counts > 0].min(), np.count_nonzero(counts)
-            raise DataError(
-                f"{source}: no split sets aside {size} rows for {part} with every class in each part: there are "
-                f"{classes} classes, and the rarest has {rarest} of {len(data)} rows; "
-                "if these are numbers to predict, set labels to 'values'"
-            ) from error
-    return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": left}.items()}

@@ -69,6 +69,11 @@ class Splits:
         return Splits(**parts, classes=names, name=self.name)
 
     @property
+    def preparation(self) -> Any:
+        """How the features were made of a table's columns; prints as a table. None for other data."""
+        return self.train.preparation
+
+    @property
     def feature_shape(self) -> tuple[int, ...]:
         """The shape of one row of x."""
         return self.train.x.shape[1:]

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ..training.history import History
     from .noise import GradientNoise
 from ..training.figures import panels, saved
+from .answers_plots import confusion as confusion
+from .answers_plots import precision_recall as precision_recall
+from .answers_plots import residuals as residuals
+from .answers_plots import roc as roc
 
 
 def gradient_norms(history: History, path: str | Path | None = None) -> Any:

@@ -11,10 +11,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from ...backends.errors import ShapeError
-from ..data.arrays import native
 from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
+from .rows import checked_weights, dense
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron):
@@ -78,14 +78,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         self.dtype = dtype
         self.dropout = dropout
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Trains on X (rows, features); y is ignored."""
-        return self._fit_rows(X, incremental=False)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Trains on X (rows, features); y is ignored. Rows may have weights (rows,)."""
+        return self._fit_rows(X, sample_weight, incremental=False)
 
     @available_if(checks.goes_stepwise)
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Trains for one more epoch on X."""
-        return self._fit_rows(X, incremental=True)
+        return self._fit_rows(X, sample_weight, incremental=True)
 
     def transform(self, X: Any) -> np.ndarray:
         """The codes of rows X: (rows, n_components)."""
@@ -100,15 +100,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
             The codes have the wrong width.
         """
         check_is_fitted(self)
-        X = check_array(native(X), dtype=self.coefs_[0].dtype, order="C")
+        X = check_array(dense(X), dtype=self.coefs_[0].dtype, order="C")
         if X.shape[1] != self._n_features_out:
             raise ShapeError(f"X has {X.shape[1]} columns; expected codes of {self._n_features_out}")
         return self._outputs(X, self._middle)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """R² of the reconstruction, averaged over features; 1 is best."""
         answers = self._outputs(X)
-        return float(r2_score(check_array(native(X), order="C"), answers))
+        return float(r2_score(check_array(dense(X), order="C"), answers, sample_weight=sample_weight))
 
     @property
     def _middle(self) -> int:
@@ -127,9 +127,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         return widths, activations
 
     @underflowing
-    def _fit_rows(self, X: Any, incremental: bool) -> Self:
+    def _fit_rows(self, X: Any, sample_weight: Any, incremental: bool) -> Self:
         first = self._first(incremental)
-        X = validate_data(self, native(X), dtype=self._dtypes(first), order="C", reset=first)
+        X = validate_data(self, dense(X), dtype=self._dtypes(first), order="C", reset=first)
         self.out_activation_ = "identity"
-        self._fit(X, X, X.shape[1], None, first, incremental)
+        self._fit(X, X, X.shape[1], checked_weights(sample_weight, X), first, incremental)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -18,7 +18,6 @@ from ... import backends
 from ...backends import Backend
 from ...backends.errors import ConfigurationError, NonFiniteLoss
 from ..data import Dataset
-from ..data.arrays import native
 from ..losses.answers import check_finite
 from ..losses.losses import MSELoss
 from ..step.plan import underflowing
@@ -27,7 +26,7 @@ from . import checks, lbfgs
 from .descent import Descent, PenalizedLoss
 from .network import Network
 from .optimizers import solver
-from .rows import batch_rows, split
+from .rows import batch_rows, dense, split
 
 
 class TrainingInterrupted(UserWarning):
@@ -288,7 +287,7 @@ class Perceptron(BaseEstimator):
         """The outputs of layers `first` to `last` for rows X, which are checked."""
         check_is_fitted(self)
         if first == 0:
-            X = validate_data(self, native(X), dtype=self.coefs_[0].dtype, order="C", reset=False)
+            X = validate_data(self, dense(X), dtype=self.coefs_[0].dtype, order="C", reset=False)
         _, activations = self._hidden()
         network = Network(self.coefs_, self.intercepts_ if self.fit_intercept else None, activations)
         with np.errstate(over="ignore", invalid="ignore"):  # rows too large are refused

@@ -12,13 +12,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from ...backends.errors import ConfigurationError
-from ..data.arrays import native
 from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
 from .descent import PenalizedLoss
 from .labels import Labels
-from .rows import checked_weights
+from .rows import checked_weights, dense
 
 
 class NetworkClassifier(ClassifierMixin, Perceptron):
@@ -68,7 +67,7 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
     @underflowing
     def _fit_classes(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Self:
         first = self._first(incremental)
-        X, y = validate_data(self, native(X), y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)
+        X, y = validate_data(self, dense(X), y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)
         if first:
             self._labels = Labels.of(y, classes)
             self.classes_ = self._labels.classes
@@ -110,5 +109,6 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags

@@ -9,12 +9,11 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from ..data.arrays import native
 from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
 from .classifier import NetworkClassifier
-from .rows import checked_weights
+from .rows import checked_weights, dense
 
 
 class MLPClassifier(NetworkClassifier):
@@ -180,9 +179,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
     def _fit_values(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = self._first(incremental)
         dtypes = self._dtypes(first)
-        X, y = validate_data(
-            self, native(X), y, multi_output=True, y_numeric=True, dtype=dtypes, order="C", reset=first
-        )
+        X, y = validate_data(self, dense(X), y, multi_output=True, y_numeric=True, dtype=dtypes, order="C", reset=first)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         targets = np.ascontiguousarray(y, X.dtype).reshape(len(y), -1)
@@ -192,5 +189,6 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight
 
+from ...backends import host
 from ...backends.errors import ConfigurationError, DataError
+from ..data.arrays import native
+
+
+def dense(X: Any) -> Any:
+    """X in native byte order, and sparse X (SciPy's matrices and arrays) as a dense array.
+
+    Raises
+    ------
+    DataError
+        Sparse X does not fit into memory.
+    """
+    if not issparse(X):
+        return native(X)
+    wanted, free = math.prod(X.shape) * max(4, X.dtype.itemsize), host.memory()[0]
+    if wanted > free:
+        raise DataError(
+            f"X is sparse with shape {X.shape}; training needs it dense, which takes {wanted:,} bytes of memory, and "
+            f"{free:,} are free. Reduce its features, as with sklearn.decomposition.TruncatedSVD"
+        )
+    return X.toarray()
 
 
 def checked_weights(sample_weight: Any, x: np.ndarray) -> np.ndarray | None:

@@ -34,7 +34,9 @@ from .sections import Configuration, DataSection
 
 def load_data(data: DataSection, seed: int) -> Splits:
     """The data set of a configuration, split by a seed."""
-    given: dict[str, Any] = data.model_dump(include={"length", "validation", "test", "labels", "fetch"})
+    given: dict[str, Any] = data.model_dump(
+        exclude={"source", "target", "weight", "folder", "standardize", "standardize_target"}
+    )
     absent: dict[str, Any] = {name: getattr(data, name) or None for name in ("target", "weight", "folder")}
     return load_dataset(data.source, seed=seed, **given, **absent)
 
@@ -126,7 +128,7 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
         layers.append(Linear(width, outputs))
     model = Sequential(*layers, dtype=section.dtype)
     model.classes = None if splits.classes is None else splits.classes.tolist()
-    model.target_scaling = scaling_of(configuration, splits, loss)
+    model.target_scaling, model.preparation = scaling_of(configuration, splits, loss), splits.preparation
     return model
 
 
@@ -210,7 +212,7 @@ def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequentia
     section, own = configuration.model, configuration.autoencoder
     width = math.prod(splits.feature_shape)
     scale = Standardize(width).fit(*scale_of(splits, configuration.data.standardize))
-    return autoencoder(
+    model = autoencoder(
         width,
         own.code,
         section.hidden,
@@ -225,6 +227,8 @@ def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequentia
         first=[scale],
         dtype=section.dtype,
     )
+    model.preparation = splits.preparation
+    return model
 
 
 def build_optimizer(configuration: Configuration) -> Optimizer:

@@ -10,10 +10,10 @@ from typing import Any
 from ...backends.errors import CheckpointError, ConfigurationError, DataError
 from ..data.identity import Identity
 from ..layers import Layer
-from ..layers.files import load
+from ..losses.described import load_model, loss_from
 from ..losses.joint import JointLoss
 from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
-from ..storage.files import TEXT, read_bytes
+from ..storage.files import TEXT, expanded, read_bytes
 from ..storage.models import loss_of
 from ..storage.strict_json import record
 from ..training.history import History
@@ -93,23 +93,58 @@ class Run:
 
     @property
     def model(self) -> Layer:
-        """The model with the best weights, or else the last ones."""
-        return load(self.checkpoint)
+        """The model with the best weights, or else the last ones; it predicts and evaluates."""
+        model = load_model(self.checkpoint)
+        if model.loss is None:
+            model.loss = self._loss_of(model)
+        return model
 
     @property
     def loss(self) -> Loss:
         """The loss that was minimised."""
-        name = loss_of(self.checkpoint)
-        if name is None and (self.path / LAST).exists():  # the best weights are those of an older version
-            name = loss_of(self.path / LAST)
-        if name in Loss.registered:
-            return Loss.registered[name]()
-        if name == JointLoss.__name__:
+        return self.model.loss
+
+    def _loss_of(self, model: Layer) -> Loss:
+        """The loss of a model whose file, of an older version, does not describe it."""
+        stored = loss_of(self.path / LAST) if (self.path / LAST).exists() else None
+        if stored is not None and stored["name"] == JointLoss.__name__ and not stored.get("heads"):
             from .build import build_heads
             from .config import parse
 
             return build_heads(parse(self.config))
-        return MSELoss() if self.model.classes is None else CrossEntropyLoss()
+        return loss_from(stored) or (MSELoss() if model.classes is None else CrossEntropyLoss())
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+
+def load(source: str | Path | Run) -> Layer:
+    """Loads a model that predicts: from a file, or from a run with its best weights.
+
+    Parameters
+    ----------
+    source : a safetensors file written by `Trainer.save` or `Layer.save`, the directory of a run, or a `Run`. No code
+        in a file is executed.
+
+    Returns
+    -------
+    Layer
+        With its weights, class names, column names and loss: `Layer.predict`, `Layer.predict_proba` and
+        `Layer.evaluate` work at once, and ``model(x)`` computes its outputs.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, truncated, foreign or malformed, or has a layer that is not registered.
+    ConfigurationError
+        The directory is not a run.
+
+    Examples
+    --------
+    >>> model = gs.load("runs/digits")
+    >>> model.predict(x)
+    """
+    if isinstance(source, Run):
+        return source.model
+    path = expanded(source)
+    return Run(path).model if path.is_dir() else load_model(path)

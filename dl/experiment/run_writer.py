@@ -6,7 +6,7 @@ import importlib.util
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...backends.errors import CheckpointError, ConfigurationError, RunMoved
 from ..data.identity import Identity
+from ..measures import falls
 from ..storage import write_atomically
 from ..storage.lock import RunLock
 from ..storage.models import save_model
@@ -38,6 +39,7 @@ class RunWriter(Callback):
     path : the directory.
     every_seconds : between two checkpoints inside an epoch.
     monitor : the measure whose best epoch `best.safetensors` keeps; without validation data, the training loss.
+    metrics : names of further measures of the validation data.
 
     Each finished epoch adds a line to the metrics. Checkpoints (best, then last) are written at the end of the training
     and after each epoch, except if writing would take more than `SHARE` of the time. A run that was killed continues
@@ -45,7 +47,10 @@ class RunWriter(Callback):
     before `best`, so that `best` never exists without `last`.
     """
 
-    def __init__(self, path: Path, every_seconds: float, monitor: str = "validation_loss") -> None:
+    def __init__(
+        self, path: Path, every_seconds: float, monitor: str = "validation_loss", metrics: Sequence[str] = ()
+    ) -> None:
+        self.metrics = metrics
         self.path, self.every_seconds, self.monitor = path, every_seconds, monitor
         self.saved, self._took = time.monotonic(), 0.0
         self.configuration = ""
@@ -89,7 +94,7 @@ class RunWriter(Callback):
             The run's checkpoint cannot be read, or none could be written, whatever the training does.
         """
         resumed = check_free(self.path, resume)
-        measured = [*trainer.loss.metrics, *(f"validation_{name}" for name in trainer.loss.metrics)]
+        measured = [*trainer.loss.metrics, *(f"validation_{name}" for name in (*trainer.loss.metrics, *self.metrics))]
         self._bar = None
         if self.monitor not in measured:
             raise ConfigurationError(
@@ -135,7 +140,7 @@ class RunWriter(Callback):
     def _improved(self, history: History, record: dict[str, float]) -> bool:
         """Whether the last epoch's measure is the best so far; NaN is only in the first epoch."""
         measure = self.monitor if self.monitor in record else "loss"
-        sign = -1 if measure.endswith("loss") else 1
+        sign = -1 if falls(measure) else 1
         if self._bar is None:
             known = [sign * value for earlier in history.records[:-1] if (value := earlier[measure]) == value]
             self._bar = max(known, default=-math.inf)
@@ -164,7 +169,7 @@ class RunWriter(Callback):
 
     def _save_best(self, trainer: Trainer) -> None:
         if self._best is not None:
-            save_model(trainer.model, self.path / BEST, self._best, type(trainer.loss).__name__)
+            save_model(trainer.model, self.path / BEST, self._best, trainer.loss)
             self._best = None
 
     def _check_place(self, trainer: Trainer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,19 @@ from .sections import SearchConfiguration, SearchRange
 
 def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
     """The candidates' scores against each parameter that was searched, the best one marked; returns the figure."""
-    names = list(result.best)
+    rows = [(row.parameters, row.mean, row.deviation) for row in result.rows]
+    return scores_picture(rows, f"{result.scoring}, mean and deviation of {result.folds} folds", path)
+
+
+def scores_picture(rows: Sequence[tuple[dict[str, Any], float, float]], what: str, path: str | Path | None) -> Any:
+    """Scores and their deviations against each parameter, those of the first row marked; returns the figure."""
+    names = list(rows[0][0])
     figure, all_axes = panels(len(names))
+    means, deviations = [row[1] for row in rows], [row[2] for row in rows]
     for number, (axes, name) in enumerate(zip(all_axes, names, strict=True)):
-        values = [row.parameters[name] for row in result.rows]
+        values = [row[0][name] for row in rows]
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         shown: list[Any] = values if numbers else [str(value) for value in values]
-        means, deviations = [row.mean for row in result.rows], [row.deviation for row in result.rows]
         axes.errorbar(shown, means, yerr=deviations, fmt="o", markersize=4, elinewidth=0.8, alpha=0.6)
         axes.plot(shown[:1], means[:1], "*", markersize=13, color="tab:red", label="best")
         if numbers and min(values) > 0 and max(values) > 30 * min(values):
@@ -44,7 +50,7 @@ def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
         axes.set_xlabel(name)
         axes.grid(alpha=0.3)
         if not number:
-            axes.set_ylabel(f"{result.scoring}, mean and deviation of {result.folds} folds")
+            axes.set_ylabel(what)
             axes.legend(frameon=False)
     return saved(figure, path)
 
@@ -174,7 +180,7 @@ def prepare(configuration: SearchConfiguration, backend: str | None = None) -> S
     section = configuration.search
     if section.scoring and section.scoring not in get_scorer_names():
         raise ConfigurationError(f"search.scoring is {section.scoring!r}; {hint(section.scoring, get_scorer_names())}")
-    drawn = _candidates(configuration)
+    drawn = candidates_of(section.parameters, section.method, section.candidates, section.seed)
     data = configuration.data.model_copy(update={"validation": 0.0})  # folds take its place
     splits = load_data(data, section.seed)
     if splits.train.y is None:
@@ -195,20 +201,27 @@ def prepare(configuration: SearchConfiguration, backend: str | None = None) -> S
     return Search(kind(**fixed), drawn, parts[0], weight, parts[1], configuration)
 
 
-def _candidates(configuration: SearchConfiguration) -> list[dict[str, Any]]:
-    """The parameters of every candidate."""
-    section = configuration.search
-    for name, values in section.parameters.items():
+def candidates_of(
+    parameters: Mapping[str, list[Any] | SearchRange], method: str, count: int, seed: int
+) -> list[dict[str, Any]]:
+    """The parameters of every candidate: a grid of lists, or `count` draws from lists and ranges.
+
+    Raises
+    ------
+    ConfigurationError
+        A list is empty, or a range cannot be searched.
+    """
+    for name, values in parameters.items():
         if isinstance(values, SearchRange):
-            _check_range(name, values, section.method)
+            _check_range(name, values, method)
         elif not values:
             raise ConfigurationError(f"search.parameters.{name} is an empty list; expected values to try")
-    if section.method == "grid":
-        return [dict(candidate) for candidate in ParameterGrid(section.parameters)]
-    spaces = {name: _distribution(v) if isinstance(v, SearchRange) else v for name, v in section.parameters.items()}
+    if method == "grid":
+        return [dict(candidate) for candidate in ParameterGrid(dict(parameters))]
+    spaces = {name: _distribution(v) if isinstance(v, SearchRange) else v for name, v in parameters.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a space with fewer candidates, all of which are taken
-        drawn = ParameterSampler(spaces, section.candidates, random_state=section.seed)
+        drawn = ParameterSampler(spaces, count, random_state=seed)
         return [{name: _plain(value) for name, value in candidate.items()} for candidate in drawn]
 
 

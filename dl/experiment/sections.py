@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..hints import hint
-from ..layers.activations import activations
-from ..losses.losses import Loss
 from ..optimizers.base import Optimizer
 from ..optimizers.schedules import schedules
+from .choices import ActivationName, InitName, LossChoice, LossName, OptimizerName, ScheduleName
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Whole = Annotated[int, Field(ge=0, lt=2**31)]
 
 STEPS = 2**40  # an upper limit for counts; larger ones do not fit into a float
-
-
-def one_of(known: Callable[[], Iterable[str]]) -> AfterValidator:
-    """A registered name; classes can be registered until the configuration is checked."""
-
-    def check(name: str) -> str:
-        if name not in (names := list(known())):
-            raise PydanticCustomError("unknown_name", "{hint}", {"hint": hint(name, names)})
-        return name
-
-    return AfterValidator(check)
-
-
-ActivationName = Annotated[str, one_of(activations)]
-LossName = Annotated[str, one_of(lambda: Loss.registered)]
-LossChoice = Annotated[str, one_of(lambda: ("auto", *Loss.registered, "JointLoss"))]
-OptimizerName = Annotated[str, one_of(lambda: Optimizer.registered)]
-ScheduleName = Annotated[str, one_of(schedules)]
 
 
 class Section(BaseModel):
@@ -60,6 +40,13 @@ class DataSection(Section):
     test: float = Field(default=0.2, ge=0, lt=1)
     target: str | list[str] = ""
     weight: str = ""
+    drop: list[str] = []
+    categorical: list[str] = []
+    categories: int = Field(default=20, ge=2, lt=2**31)
+    missing: Literal["error", "mean", "drop"] = "error"
+    separator: str = ""
+    decimal: Literal["", ".", ","] = ""
+    encoding: str = ""
     labels: Literal["auto", "classes", "values"] = "auto"
     folder: str = ""
     fetch: bool = False
@@ -86,7 +73,7 @@ class ModelSection(Section):
     pieces: Count = 2
     batch_norm: bool = False
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    init: Literal["auto", "glorot", "he", "gaussian", "uniform"] = "auto"
+    init: InitName = "auto"
     dtype: Literal["float32", "float64"] = "float32"
     inputs: dict[str, Count] = {}
     layers: list[LayerSection] = []
@@ -201,6 +188,8 @@ class TrainSection(Section):
     batch_size: Count = 32
     patience: Whole = 0
     monitor: str = "validation_loss"
+    min_delta: float = Field(default=0.0, ge=0)
+    metrics: list[str] = []
     order: Literal["shuffled", "once", "replacement"] = "shuffled"
     accumulate: Count = 1
     loss_goal: float = Field(default=0.0, ge=0)

@@ -17,6 +17,7 @@ from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
 from ..registered import Registered
 from ..turns import at_rest
+from .answering import Answering
 from .parameter import Parameter
 from .summary import Summary
 
@@ -32,7 +33,7 @@ class Symbol:
     features: int = 0
 
 
-class Layer(Registered):
+class Layer(Answering, Registered):
     """Base class of all layers. A custom layer defines `lower`, or derives from `ArrayLayer`.
 
     Parameters and sub-layers are instance attributes; the attribute names are their names.
@@ -45,6 +46,8 @@ class Layer(Registered):
     feature_names: list[str] | None = None
     """Names of the feature columns in training, or None; saved with the model. Columns of data frames are matched by
     name."""
+    preparation: Any = None
+    """How the columns of tables become x (`load_dataset`); None for arrays. Saved with the model."""
     target_scaling: TargetScaling | None = None
     """Scaling of targets in training, and back in predictions; None for no scaling. Saved with the model."""
     signed_targets: tuple[int, ...] = ()
@@ -65,13 +68,21 @@ class Layer(Registered):
         """
         raise NotImplementedError(f"{type(self).__name__} has no lower()")
 
-    def __call__(self, *symbols: Symbol) -> Symbol:
-        """The symbolic output of the layer for these inputs; used to build a `Model`."""
+    def __call__(self, *symbols: Any) -> Any:
+        """The symbolic output of the layer for these symbols, to build a `Model`; for an array x, `outputs` of x.
+
+        Raises
+        ------
+        ConfigurationError
+            There are another number of symbols than the layer has inputs.
+        """
+        if len(symbols) == 1 and hasattr(symbols[0], "__len__"):
+            return self.outputs(symbols[0])
         if len(symbols) != self.joins or not all(isinstance(symbol, Symbol) for symbol in symbols):
             given = ", ".join(type(symbol).__name__ for symbol in symbols)
             raise ConfigurationError(
                 f"{type(self).__name__}: called on ({given}); expected {self.joins} outputs of gs.Input or of a layer "
-                "(to apply a model to arrays, use gs.Trainer(…).predict)"
+                "or one array of rows"
             )
         return Symbol(self, symbols)
 
@@ -168,15 +179,35 @@ class Layer(Registered):
         with at_rest(parameters):
             return {parameter.name: np.array(parameter.numpy()) for parameter in parameters}
 
-    def load_state_dict(self, tensors: Mapping[str, Any]) -> None:
-        """Sets all weights from arrays of the same names and shapes.
+    def load_state_dict(self, tensors: Mapping[str, Any], *, strict: bool = True) -> list[str]:
+        """Sets weights from arrays of the same names and shapes.
+
+        Parameters
+        ----------
+        tensors : arrays by the names of parameters, as of `state_dict`.
+        strict : whether the names and shapes must be the model's. Otherwise those that fit are set, and the others
+            keep their values: to fine-tune a model with another last layer.
+
+        Returns
+        -------
+        list of str
+            The names of the model's tensors that were not set; none if `strict`.
 
         Raises
         ------
         CheckpointError
-            A name is missing or unknown, or a shape differs. No weight is changed then.
+            A name is missing or unknown, or a shape differs; or nothing fits. No weight is changed then.
         """
         parameters = {parameter.name: parameter for parameter in self.parameters()}
+        left: list[str] = []
+        if not strict:
+            left = [n for n, p in parameters.items() if n not in tensors or tuple(np.shape(tensors[n])) != p.shape]
+            for name in left:
+                del parameters[name]
+            if not parameters:
+                raise CheckpointError("no tensor has the name and the shape of one of the model's")
+            self.ensure_initialized()
+            tensors = {name: tensors[name] for name in parameters}
         missing, unknown = sorted(parameters.keys() - tensors.keys()), sorted(tensors.keys() - parameters.keys())
         if missing or unknown:
             raise CheckpointError(
@@ -189,6 +220,7 @@ class Layer(Registered):
         for name, parameter in parameters.items():
             parameter.array = np.array(tensors[name], dtype=self.dtype, order="C")
             parameter.owner = None
+        return left
 
     def save(self, path: str | Path) -> None:
         """Writes structure and weights to a safetensors file, which `gearshift.load` reads."""

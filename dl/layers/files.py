@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,21 @@ def load(path: str | Path) -> Layer:
         model = build(metadata["model"])
         model.load_state_dict(strip(tensors, "model."))
         model.feature_names, model.target_scaling = take_feature_names(tensors), take_scaling(tensors)
+        model.preparation = take_preparation(tensors)
     model.classes, model.signed_targets = metadata["classes"], tuple(metadata["signed"])
     return model
+
+
+def take_preparation(tensors: dict[str, np.ndarray]) -> Any:
+    """Removes a table's preparation from the tensors of a file and returns it, validated; None if there is none."""
+    stored = tensors.pop("preparation", None)
+    if stored is None:
+        return None
+    from ..data.preparation import Preparation  # pydantic, which models of arrays do without
+
+    found = Preparation.model_validate_json(stored.tobytes())
+    _ = found.dialect  # checks it
+    return found
 
 
 def take_scaling(tensors: dict[str, np.ndarray]) -> TargetScaling | None:

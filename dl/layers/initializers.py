@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,13 +62,131 @@ WEIGHTS: dict[str, Initializer] = {"glorot": glorot, "he": he, "gaussian": gauss
 ALIKE = ("zeros", "ones", "constant")
 
 
-def named(name: str) -> Initializer:
-    """The initialiser of weights called `name`."""
-    if name in ALIKE:
+@dataclass(frozen=True)
+class Normal:
+    """Normal initial weights; in configurations ``"normal(0, 0.02)"``.
+
+    Parameters
+    ----------
+    mean, std : of the distribution; `std` is above 0.
+
+    Raises
+    ------
+    ConfigurationError
+        They are not finite numbers, or `std` is not above 0.
+    """
+
+    mean: float = 0.0
+    std: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, self.mean, self.std)
+        if not self.std > 0:
+            raise ConfigurationError(f"Normal: std is {self.std!r}; expected a number above 0")
+
+    def __call__(self, key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+        """The weights of a parameter."""
+        return normal(key, math.prod(shape), INITIALIZE, stream).reshape(shape) * self.std + self.mean
+
+    def __str__(self) -> str:
+        return f"normal({self.mean!r}, {self.std!r})"
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform initial weights; in configurations ``"uniform(-0.1, 0.1)"``.
+
+    Parameters
+    ----------
+    low, high : the bounds; `low` is below `high`.
+
+    Raises
+    ------
+    ConfigurationError
+        They are not finite numbers, or `low` is not below `high`.
+    """
+
+    low: float = -0.1
+    high: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, self.low, self.high)
+        if not self.low < self.high:
+            raise ConfigurationError(f"Uniform: low is {self.low!r}; expected a number below high, {self.high!r}")
+
+    def __call__(self, key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+        """The weights of a parameter."""
+        drawn = uniform(key, math.prod(shape), INITIALIZE, stream).reshape(shape)
+        return self.low + (self.high - self.low) * drawn
+
+    def __str__(self) -> str:
+        return f"uniform({self.low!r}, {self.high!r})"
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Weights of a user's function of a random generator and a shape."""
+
+    function: Callable[[np.random.Generator, tuple[int, ...]], Any]
+
+    def __call__(self, key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+        random = np.random.default_rng([*(int(word) for word in key), stream])
+        drawn = np.asarray(self.function(random, shape), dtype=np.float64)
+        if drawn.shape != shape or not np.isfinite(drawn).all():
+            raise ConfigurationError(
+                f"init {self.function!r} returned an array of shape {drawn.shape} for {shape}; expected this shape, "
+                "and finite numbers"
+            )
+        return drawn
+
+
+WithNumbers = {"normal": Normal, "uniform": Uniform}
+Init = str | Normal | Uniform | Callable[[np.random.Generator, tuple[int, ...]], Any]
+"""What `Linear` accepts as ``init``."""
+
+
+def _check_numbers(init: Any, *numbers: Any) -> None:
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise ConfigurationError(f"{type(init).__name__}: {number!r} is given; expected a finite number")
+
+
+def spelled(init: Init) -> str:
+    """The initialiser as files of models name it. A function is not saved: the weights that it drew are."""
+    return str(init) if isinstance(init, str | Normal | Uniform) else "glorot"
+
+
+def named(init: Init) -> Initializer:
+    """The initialiser of weights: of a name, such as ``"he"`` or ``"normal(0, 0.02)"``, or of a function.
+
+    Raises
+    ------
+    ConfigurationError
+        The name is not known.
+    """
+    if isinstance(init, Normal | Uniform):
+        return init
+    if callable(init):
+        return _Drawn(init)
+    found = (
+        re.fullmatch(r"(normal|uniform)\(([^(),]+),([^(),]+)\)", init.replace(" ", ""))
+        if isinstance(init, str)
+        else None
+    )
+    if found is not None:
+        try:
+            numbers = float(found[2]), float(found[3])
+        except ValueError:
+            raise ConfigurationError(f"init {init!r} is not known; expected numbers, as in 'normal(0, 0.02)'") from None
+        return WithNumbers[found[1]](*numbers)
+    if init in ALIKE:
         raise ConfigurationError(
-            f"init {name!r} makes all units of a layer identical: they get the same gradient at every step and never "
+            f"init {init!r} makes all units of a layer identical: they get the same gradient at every step and never "
             f"differ, so the layer is worth one unit; expected one of: {', '.join(WEIGHTS)}"
         )
-    if name not in WEIGHTS:
-        raise ConfigurationError(f"init {name!r} is not known; expected one of: {', '.join(WEIGHTS)}")
-    return WEIGHTS[name]
+    if not isinstance(init, str) or init not in WEIGHTS:
+        raise ConfigurationError(
+            f"init {init!r} is not known; expected one of: {', '.join(WEIGHTS)}, 'normal(mean, std)', "
+            "'uniform(low, high)', or a function of a NumPy generator and a shape"
+        )
+    return WEIGHTS[init]

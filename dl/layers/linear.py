@@ -11,7 +11,7 @@ from ...kernels.arrays.matmul import MATMUL
 from ..graph.graph import Graph, Value
 from ..values import is_count
 from .base import Layer
-from .initializers import named, zeros
+from .initializers import Init, named, spelled, zeros
 from .parameter import Parameter
 
 
@@ -23,7 +23,8 @@ class Linear(Layer):
     in_features, out_features : number of input and output features.
     bias : whether to add b; it starts at 0, and weight decay does not apply to it.
     init : initializer of W: ``"glorot"`` (uniform), ``"he"`` (normal, for ReLU), ``"gaussian"`` (normal, std 0.01)
-        or ``"uniform"`` (±1 / √in_features).
+        or ``"uniform"`` (±1 / √in_features); with numbers, `gearshift.initializers.Normal` and `Uniform` or
+        ``"normal(0, 0.02)"``; or a function of a NumPy generator and the shape, which is not saved with the model.
 
     Raises
     ------
@@ -31,11 +32,11 @@ class Linear(Layer):
         A width is not an integer of at least 1, or `init` is not a known name.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, init: str = "glorot") -> None:
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, init: Init = "glorot") -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
             if not is_count(value):
                 raise ConfigurationError(f"Linear: {name} is {value!r}; expected an integer of at least 1")
-        self.in_features, self.out_features, self.init_name = in_features, out_features, init
+        self.in_features, self.out_features, self.init_name = in_features, out_features, spelled(init)
         self.weight = Parameter((in_features, out_features), named(init))
         self.bias = Parameter((out_features,), zeros, decay=False) if bias else None
 

@@ -27,10 +27,20 @@ def Input(features: int) -> Symbol:
     return Symbol(None, (), features)
 
 
-class Add(Layer):
-    """Sum of two inputs of equal shape, as in a skip connection: ``gs.Add()(x, h)``."""
+class Joining(Layer, named=False):
+    """Base class of layers that join two inputs, or more one after the other."""
 
     joins = 2
+
+    def __call__(self, *symbols: Any) -> Any:
+        """The symbolic output for two or more symbols; an own layer joins each further one."""
+        if len(symbols) <= self.joins:
+            return super().__call__(*symbols)
+        return reduce(lambda joined, symbol: type(self)()(joined, symbol), symbols[1:], symbols[0])
+
+
+class Add(Joining):
+    """Sum of two or more inputs of equal shape, as in a skip connection: ``gs.Add()(x, h)``."""
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
@@ -41,10 +51,8 @@ class Add(Layer):
         return y
 
 
-class Concatenate(Layer):
-    """Concatenates the columns of two inputs, (rows, m + n): ``gs.Concatenate()(a, b)``."""
-
-    joins = 2
+class Concatenate(Joining):
+    """Concatenates the columns of two or more inputs, (rows, m + n): ``gs.Concatenate()(a, b)``."""
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x

@@ -11,6 +11,7 @@ from ..graph.graph import Graph, Value
 from ..hints import hint
 from . import Embedding, Input, Layer, Linear, Model, Sequential
 from .base import Symbol
+from .model import Joining
 
 INPUT = "x"
 
@@ -89,9 +90,13 @@ class _Wiring:
             layer = self.layers[shares]
         else:
             layer = self.made(where, arguments, values[0], width)
-        if len(sources) != layer.joins:
+        joins = isinstance(layer, Joining) and len(sources) > layer.joins
+        if len(sources) != layer.joins and not joins:
             raise ConfigurationError(f"{where} reads {len(sources)} inputs; {type(layer).__name__} has {layer.joins}")
-        self.values[name] = self.lowered(where, layer, tuple(values) if layer.joins > 1 else values[0], name)
+        value = values[0]
+        for start in range(1, len(values)) if layer.joins > 1 else (0,):
+            value = self.lowered(where, layer, (value, values[start]) if layer.joins > 1 else value, name)
+        self.values[name] = value
         self.symbols[name] = layer(*(self.symbols[source] for source in sources))
         self.layers[name] = layer
 

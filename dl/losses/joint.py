@@ -201,5 +201,12 @@ class JointLoss(Loss, named=False):
         parts = np.split(outputs, ends[:-1], axis=1)
         return [(name, head, part) for (name, head), part in zip(self.heads.items(), parts, strict=True)]
 
+    def describe(self) -> dict[str, Any]:
+        heads = {
+            name: {"loss": head.loss.describe(), "outputs": head.outputs, "weight": float(head.weight)}
+            for name, head in self.heads.items()
+        }
+        return {"name": type(self).__name__, "heads": heads}
+
     def __repr__(self) -> str:
         return f"JointLoss({', '.join(f'{name}={head}' for name, head in self.heads.items())})"

@@ -141,6 +141,10 @@ class Loss(Registered):
         """
         return {}
 
+    def describe(self) -> dict[str, Any]:
+        """The loss as JSON values, which a file of the model keeps."""
+        return {"name": type(self).__name__}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from ...backends.errors import ConfigurationError
@@ -41,6 +42,9 @@ class Schedule(Registered):
         """The factor at step number `step`, from 0."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         return rise * self.factor(step)
+
+    def observe(self, records: Sequence[Mapping[str, float]]) -> None:
+        """Called before each epoch with the records of all finished ones; most schedules do nothing."""
 
     def _whole(self, name: str, least: int) -> None:
         value = getattr(self, name)

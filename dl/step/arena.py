@@ -108,6 +108,13 @@ class Arena:
                 self._take(parameter)
                 parameter.array, parameter.owner = self.view(self.values, parameter), self._place
 
+    def take(self) -> None:
+        """Copies the parameters' present values; they stay where they are."""
+        with at_rest(self.parameters):
+            for parameter in self.parameters:
+                self._take(parameter)
+        self.refresh()
+
     def refresh(self) -> None:
         """Updates the low-precision copy, if there is one."""
         if self.copy is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,7 @@ class StepSpec:
     model: Layer
     loss: Loss
     optimizer: Optimizer
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: Schedule | Callable[[int], float] = field(default_factory=Schedule)
     groups: tuple[ParameterGroup, ...] = ()
     clip_norm: float | None = None
     clip_value: float | None = None

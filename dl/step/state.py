@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,9 @@ class TrainingState:
         name = type(optimizer).__name__
         self.shared = together({f"{name}'s slots": self.slots, "the training state": own})
 
-    def follow(self, optimizer: Optimizer, schedule: Schedule, groups: Sequence[ParameterGroup]) -> bool:
+    def follow(
+        self, optimizer: Optimizer, schedule: Schedule | Callable[[int], float], groups: Sequence[ParameterGroup]
+    ) -> bool:
         """Applies changed settings from the next step on; returns whether there were any.
 
         Raises

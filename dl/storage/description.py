@@ -45,6 +45,7 @@ class Description(BaseModel):
     model: dict[str, Any]
     classes: list[Integer | str] | None
     run: RunState | None
+    loss: dict[str, Any] | None = None
     signed: list[Annotated[int, Field(ge=0, lt=2**31)]] = []
 
 

@@ -33,27 +33,34 @@ class SavedModel(Protocol):
 
     @property
     def target_scaling(self) -> Any: ...
+    @property
+    def loss(self) -> Any: ...
+    @property
+    def preparation(self) -> Any: ...
     def describe(self) -> dict[str, Any]: ...
     def state_dict(self) -> dict[str, np.ndarray]: ...
 
 
 def save_model(
-    model: SavedModel, path: str | Path, weights: Mapping[str, np.ndarray] | None = None, loss: str = ""
+    model: SavedModel, path: str | Path, weights: Mapping[str, np.ndarray] | None = None, loss: Any = None
 ) -> None:
     """Writes structure and weights, or those given, atomically: `path` holds the old file or the whole new one.
 
-    `loss` is the name of the loss that the model was trained with, if known.
+    `loss` is the loss that the model was trained with, by default the model's own.
     """
     weights = model.state_dict() if weights is None else weights
     tensors = {f"model.{name}": value for name, value in weights.items()}
-    save_tensors(path, tensors | beside(model), metadata_of(model, None) | ({LOSS: loss} if loss else {}))
+    save_tensors(path, tensors | beside(model), metadata_of(model, None, loss))
 
 
-def loss_of(path: str | Path) -> str | None:
-    """The name of the loss that a file's model was trained with, or None if not stored."""
+def loss_of(path: str | Path) -> dict[str, Any] | None:
+    """The description of the loss that a file's model was trained with, or None if not stored."""
     metadata = read_header(path, expected_format=FORMAT).metadata
-    run = described(path, metadata)["run"]
-    return metadata.get(LOSS) if run is None else run["loss"]
+    body = described(path, metadata)
+    if body.get("loss"):
+        return body["loss"]
+    name = metadata.get(LOSS) if body["run"] is None else body["run"]["loss"]  # of an older version
+    return {"name": name} if name else None
 
 
 def configuration_of(path: str | Path) -> str:
@@ -62,17 +69,22 @@ def configuration_of(path: str | Path) -> str:
 
 
 def beside(model: SavedModel) -> dict[str, np.ndarray]:
-    """The tensors of a model besides its weights: feature names and target scaling."""
+    """The tensors of a model besides its weights: feature names, preparation and target scaling."""
     names, scaling = model.feature_names, model.target_scaling
     tensors = {} if scaling is None else {"target.mean": scaling.mean, "target.scale": scaling.scale}
     if names is not None:  # not in the header, whose size is limited
         tensors["feature_names"] = np.frombuffer(json.dumps(names).encode(), dtype=np.uint8)
+    if model.preparation is not None:
+        tensors["preparation"] = np.frombuffer(model.preparation.model_dump_json().encode(), dtype=np.uint8)
     return tensors
 
 
-def metadata_of(model: SavedModel, run: dict[str, Any] | None) -> dict[str, str]:
-    """The metadata stored with a model's tensors."""
+def metadata_of(model: SavedModel, run: dict[str, Any] | None, loss: Any = None) -> dict[str, str]:
+    """The metadata stored with a model's tensors; `loss` is by default the model's."""
     body = {"model": model.describe(), "classes": model.classes, "run": run}
+    loss = model.loss if loss is None else loss
+    if loss is not None:
+        body["loss"] = loss.describe()
     if model.signed_targets:
         body["signed"] = list(model.signed_targets)
     return {"format": FORMAT, "version": __version__, "gearshift": dumps(body)}

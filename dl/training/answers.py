@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from ..layers.base import Layer
 from ..losses.answers import as_learned, check_finite, loss_unit
 from ..step.evaluation import Predictor, check_categories
 from ..step.plan import underflowing
+from .curves import Curves
+from .curves import curves as make_curves
 from .report import Report
 from .report import report as make_report
 from .training import Training
@@ -38,7 +41,7 @@ class Answers(Training):
         DataError
             The model's outputs for a row are NaN or infinite.
         """
-        given = self._matched(as_dataset(data, y))
+        given = self._matched(self._given(data, y))
         dataset = self._checked(given)
         with self.turns:
             found = self.evaluator(dataset)()
@@ -47,7 +50,7 @@ class Answers(Training):
         if self.loss.compares:
             weight = None if given.weight is None else given.on_host("weight")
             scaled = self.model.target_scaling is not None
-            found |= self.loss.measures(given.on_host("y"), self.predict(given), weight, scaled=scaled)
+            found |= self.loss.measures(given.on_host("y"), self._answers(given), weight, scaled=scaled)
         return found | self.report(given).means if report else found
 
     def baseline(self, data: Any, y: Any = None) -> float | None:
@@ -55,7 +58,7 @@ class Answers(Training):
 
         A model whose loss is not lower has learned nothing from x. None if the loss does not define a baseline.
         """
-        dataset = self._checked(as_dataset(data, y))
+        dataset = self._checked(self._given(data, y))
         weight = np.ones(len(dataset)) if dataset.weight is None else dataset.on_host("weight")
         found = self.loss.baseline(dataset.on_host("y"), weight / weight.sum())
         return None if found is None else found * loss_unit(self.model, self.loss)
@@ -63,9 +66,26 @@ class Answers(Training):
     @underflowing
     def report(self, data: Any, y: Any = None) -> Report:
         """Precision and recall of each class on a data set."""
-        dataset = self._matched(as_dataset(data, y))
+        dataset = self._matched(self._given(data, y))
         self._checked(dataset)
-        return make_report(self.loss, dataset, self.predict(dataset), self.model.classes)
+        return make_report(self.loss, dataset, self._answers(dataset), self.model.classes)
+
+    @underflowing
+    def curves(self, data: Any, y: Any = None) -> Curves:
+        """The ROC and precision-recall curves of each class against the others on a data set.
+
+        Raises
+        ------
+        ConfigurationError
+            The loss has no probabilities, or a row has several labels.
+        DataError
+            A class has no rows, or all.
+        """
+        dataset = self._matched(self._given(data, y))
+        self._checked(dataset)
+        weight = None if dataset.weight is None else dataset.on_host("weight")
+        probabilities = self.loss.probabilities(self._outputs(dataset))
+        return make_curves(probabilities, dataset.on_host("y"), weight, self.model.classes)
 
     @underflowing
     def predict(self, x: Any) -> Any:
@@ -79,7 +99,7 @@ class Answers(Training):
         DataError
             The outputs for a row are NaN or infinite, for example because its values are very large.
         """
-        return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)
+        return self._answers(x)
 
     @underflowing
     def predict_proba(self, x: Any) -> Any:
@@ -95,7 +115,7 @@ class Answers(Training):
     @underflowing
     def outputs_of(self, layer: Layer, x: Any) -> np.ndarray:
         """The outputs of a layer of the model for rows x given to this layer, for example the codes of an encoder."""
-        data, names = as_dataset(x), self.model.feature_names
+        data, names = self._given(x), self.model.feature_names
         if names is not None and {*names} & {*(data.feature_names or ())}:  # else these are not the model's columns
             data = matched(data, names)
         with self.turns:
@@ -104,8 +124,24 @@ class Answers(Training):
             check_categories(predictor.program.graph, predictor.program.x, data)
             return self._finite(predictor(data.x), data.x)
 
+    def _given(self, data: Any, y: Any = None) -> Dataset:
+        """What was given, as a data set; a data frame with the columns of the training's is prepared as they were."""
+        preparation = self.model.preparation
+        frame, *rest = data if isinstance(data, tuple) else (data,)
+        if preparation is None or not hasattr(frame, "columns") or {*frame.columns} == {*preparation.feature_names}:
+            return as_dataset(data, y)
+        from ..data.table_source import feature_rows
+
+        rows = feature_rows(frame, preparation)
+        for remark in rows.remarks:
+            warnings.warn(remark, stacklevel=4)
+        return as_dataset((rows.dataset.x, *rest) if rest else rows.dataset.x, y)
+
+    def _answers(self, x: Any) -> Any:
+        return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)
+
     def _outputs(self, x: Any) -> np.ndarray:
-        data = matched(as_dataset(x), self.model.feature_names)
+        data = matched(self._given(x), self.model.feature_names)
         rows, width = data.x, flat(data.x).shape[1]
         with self.turns:
             arena = self.state.arena

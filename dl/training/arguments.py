@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,12 @@ def check_trainer(trainer: Any) -> None:
             raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
     check_slots(optimizer)
     if schedule is not None and not isinstance(schedule, Schedule):
-        raise ConfigurationError(f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, or None")
+        factor = schedule(0) if callable(schedule) else None
+        if not isinstance(factor, int | float | np.number) or not 0 <= factor < np.inf:
+            raise ConfigurationError(
+                f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, a function of the step that "
+                "returns a factor of at least 0, or None"
+            )
     if regularizer is not None and not isinstance(regularizer, Regularizer):
         raise ConfigurationError(f"Trainer: regularizer is {regularizer!r}; expected a gearshift L1, or None")
     seed, clip_norm, clip_value = trainer.seed, trainer.clip_norm, trainer.clip_value
@@ -53,6 +59,8 @@ def check_fit(
     batch_size: Any,
     patience: Any,
     monitor: Any,
+    min_delta: Any,
+    metrics: Sequence[str],
     loss_goal: Any,
     order: Any,
     accumulate: Any,
@@ -64,7 +72,12 @@ def check_fit(
             raise ConfigurationError(f"fit: {name} is {value!r}; expected an integer of at least {least}")
     measured = [*loss.metrics]
     if validation is not None:
-        measured += [f"validation_{name}" for name in measured]
+        measured += [*(f"validation_{name}" for name in measured), *metrics]
+    elif metrics:
+        raise ConfigurationError("fit: metrics are computed on validation data, and there are none; give validation=")
+    number = isinstance(min_delta, int | float | np.number) and not isinstance(min_delta, bool)
+    if not number or not 0 <= min_delta < np.inf:
+        raise ConfigurationError(f"fit: min_delta is {min_delta!r}; expected a number of at least 0")
     if patience is not None and monitor not in measured:
         raise ConfigurationError(
             f"fit: patience watches {monitor!r}, which is not measured; expected one of: {', '.join(measured)}"

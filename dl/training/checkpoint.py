@@ -15,7 +15,7 @@ import numpy as np
 
 from ...backends.errors import CheckpointError
 from ..layers.architecture import build
-from ..layers.files import take_scaling
+from ..layers.files import take_preparation, take_scaling
 from ..optimizers.schedules import Schedule
 from ..storage import check_tensors, save_tensors
 from ..storage.models import CONFIGURATION, beside, metadata_of, naming, read_model, take_feature_names
@@ -70,7 +70,9 @@ def _packed(
         "goes_on": trainer.goes_on,
         **({"choices": trainer.backend.choices} if trainer.backend.choices else {}),
     }
-    return tensors, metadata_of(trainer.model, run) | ({CONFIGURATION: configuration} if configuration else {})
+    return tensors, metadata_of(trainer.model, run, trainer.loss) | (
+        {CONFIGURATION: configuration} if configuration else {}
+    )
 
 
 def _settings(optimizer: Optimizer) -> dict[str, Any]:
@@ -119,6 +121,7 @@ def load_trainer(trainer: Training, path: str | Path) -> None:
         records = [record(one) for one in json.loads(tensors.pop("history").tobytes())]
         check_records(records)
         names, scaling = take_feature_names(tensors), take_scaling(tensors)
+        preparation = take_preparation(tensors)
         own = {name: value for name, value in tensors.items() if not name.startswith(("best.", "target."))}
         trainer.backend.restore(run.get("choices"))
         trainer.state.unpack(own, step, cursor)
@@ -126,4 +129,5 @@ def load_trainer(trainer: Training, path: str | Path) -> None:
     trainer.goes_on = bool(run.get("goes_on", True))
     model = trainer.model
     model.classes, model.feature_names, model.target_scaling = metadata["classes"], names, scaling
-    model.signed_targets = tuple(metadata["signed"])
+    model.preparation = preparation
+    model.signed_targets, model.loss = tuple(metadata["signed"]), trainer.loss

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..measures import falls
+
 
 @dataclass
 class EarlyStopping:
@@ -15,7 +17,8 @@ class EarlyStopping:
     Parameters
     ----------
     patience : epochs without improvement after which training stops; None never stops.
-    monitor : the measure. For ``"…loss"`` lower is better, otherwise higher.
+    monitor : the measure. For ``"…loss"`` and ``"…error"`` lower is better, otherwise higher.
+    min_delta : smaller changes are no improvements.
     """
 
     patience: int | None = None
@@ -23,13 +26,14 @@ class EarlyStopping:
     best: float | None = None
     best_epoch: int = 0
     weights: dict[str, np.ndarray] = field(default_factory=dict)
+    min_delta: float = 0.0
 
     def improved(self, record: dict[str, float]) -> bool:
         """Adds an epoch's record; returns whether its measure is the best so far."""
         value = record[self.monitor]
-        falling = self.monitor.endswith("loss")
+        falling = falls(self.monitor)
         best = self.best if self.best is not None else math.inf if falling else -math.inf
-        if not (value < best if falling else value > best):
+        if not (value < best - self.min_delta if falling else value > best + self.min_delta):
             return False
         self.best, self.best_epoch = value, int(record["epoch"])
         return True

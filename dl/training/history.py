@@ -8,6 +8,7 @@ from typing import Any
 
 from ...backends.errors import DataError
 from .figures import panels, saved
+from .notebook import picture, preformatted
 
 
 class History:
@@ -35,6 +36,16 @@ class History:
 
     def __repr__(self) -> str:
         return f"History({len(self)} epochs{', last ' + repr(self[-1]) if self.records else ''})"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the learning curve and the last record."""
+        from importlib.util import find_spec
+
+        if not self.records:
+            return preformatted(repr(self))
+        last = "\n".join(f"{name:<24} {value:.6g}" for name, value in self.records[-1].items())
+        drawn = picture(self.plot()) if find_spec("matplotlib") is not None else ""
+        return drawn + preformatted(last)
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draws loss and metrics against epochs with Matplotlib; saves the picture where `path` is given.

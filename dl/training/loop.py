@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ..data import Dataset
+from ..data.batches import BatchRows
 from ..data.mapped import MappedFiles
 from ..data.rows import Order
 from ..data.streamed import rows_of
+from ..optimizers.schedules import Schedule
 from ..step.evaluation import check_data
 from ..step.memory import Demand
 from ..step.plan import TICK, Plan
@@ -31,6 +33,7 @@ class Loop:
         loss_goal: float | None = None,
         order: Order = "shuffled",
         accumulate: int = 1,
+        batches: BatchRows | None = None,
     ) -> None:
         self.trainer, self.accumulate = trainer, accumulate
         spec, optimizer = trainer.spec, type(trainer.optimizer).__name__
@@ -41,7 +44,7 @@ class Loop:
         streamed = demand.must_stream(-(-batch_size // accumulate), started=trainer.started)
         self.state = state = trainer.state
         self.files = MappedFiles(data.x, None if validation is None else validation.x)
-        self.data = rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
+        self.data = batches or rows_of(trainer.backend, data, min(batch_size, len(data)), streamed)
         if state.cursor >= self.data.rows:
             raise DataError(
                 f"training was stopped at row {state.cursor} of an epoch, but the data set has {self.data.rows} rows: "
@@ -60,6 +63,7 @@ class Loop:
         if validation is not None:
             self.validate = trainer.evaluator(validation, capacity, streamed, demand.evaluation)
         self.order: Order = order
+        self.measure: Callable[[], dict[str, float]] | None = None  # further measures of the validation data
         self.loss_goal = -math.inf if loss_goal is None else loss_goal
 
     def _follow(self) -> Stepper:
@@ -88,6 +92,8 @@ class Loop:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
             self.files.check()
+            if isinstance(trainer.schedule, Schedule):
+                trainer.schedule.observe(trainer.history.records)
             start, first = time.perf_counter(), state.cursor
             with trainer.turns:
                 self.stepper.begin_epoch(trainer.epoch, self.order)
@@ -134,6 +140,8 @@ class Loop:
         record = {"epoch": self.trainer.epoch, "step": self.state.step, **totals}
         if self.validate is not None:
             record |= {f"validation_{name}": value for name, value in self.validate().items()}
+        if self.measure is not None:
+            record |= self.measure()
         lr = self.state.lr(self.state.step - 1)
         return {**record, "lr": lr, "seconds": seconds, "samples_per_second": samples / seconds}
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...backends.errors import ConfigurationError
 from ..data import as_dataset
+from ..data.batches import Batches, BatchRows
 from ..data.names import matched
 from ..data.rows import Order
 from ..data.weights import with_class_weights
@@ -24,6 +27,7 @@ from .callbacks import Callback
 from .history import History
 from .interrupts import in_notebook, interrupts, unswallowed
 from .loop import Loop
+from .metrics import Metrics
 from .training import EVALUATION_ROWS
 
 
@@ -39,7 +43,8 @@ class Trainer(Answers):
     model : its weights are drawn from `seed` when they are first needed; existing weights are kept.
     loss : the loss to minimise.
     optimizer : its weight decay applies to weights, not to biases.
-    schedule : multiplies the optimizer's learning rate at each step; constant by default.
+    schedule : multiplies the optimizer's learning rate at each step: a `Schedule`, or a function of the step number,
+        from 0, that returns the factor; constant by default.
     clip_norm : maximum norm of the gradient; None does not clip.
     clip_value : each element of the gradient is clipped to ±clip_value, before `clip_norm`; None does not clip.
     precision : ``"float32"`` and ``"float64"`` for all numbers; None uses the model's dtype. On a GPU also
@@ -79,6 +84,8 @@ class Trainer(Answers):
         batch_size: int = 32,
         patience: int | None = None,
         monitor: str = "validation_loss",
+        min_delta: float = 0.0,
+        metrics: Any = (),
         loss_goal: float | None = None,
         order: Order = "shuffled",
         accumulate: int = 1,
@@ -91,12 +98,18 @@ class Trainer(Answers):
         Parameters
         ----------
         data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight) with sample weights. If x has column
-            names, such as a data frame, the model stores them; later data frames are matched by name.
+            names, such as a data frame, the model stores them; later data frames are matched by name. Or `Batches`, a
+            stream of them: then `batch_size` and `order` are the stream's.
         validation : likewise; evaluated after each epoch.
         batch_size : rows per step, or all rows if there are fewer. The last batch of an epoch may be smaller.
         patience : stops after this many epochs without improvement, and restores the best weights. Each `fit` starts
             counting anew, unless the previous one was stopped or resumed from a checkpoint within it.
-        monitor : the measure for `patience`: ``"validation_loss"``, ``"validation_accuracy"``, …
+        monitor : the measure for `patience`: ``"validation_loss"``, ``"validation_accuracy"``, … Lower is better if
+            its name ends in loss or error, otherwise higher.
+        min_delta : smaller changes of it are no improvements.
+        metrics : computed on the validation data after each epoch: names of scikit-learn's scorers, such as
+            ``"f1_macro"``, functions ``(y, predictions)``, or a dictionary of them by name. The history has them as
+            ``"validation_f1_macro"``, which may be the `monitor`.
         loss_goal : stops after the first epoch whose training loss is at most this.
         order : how rows are drawn: ``"shuffled"``, without replacement, anew in each epoch; ``"once"``, in the first
             epoch's order; ``"replacement"``, with replacement.
@@ -135,16 +148,27 @@ class Trainer(Answers):
                 batch_size=batch_size,
                 patience=patience,
                 monitor=monitor,
+                min_delta=min_delta,
+                metrics=(further := Metrics(metrics)).names,
                 loss_goal=loss_goal,
                 order=order,
                 accumulate=accumulate,
             )
+            stream = data if isinstance(data, Batches) else None
+            if stream is not None:
+                if y is not None or class_weight is not None:
+                    raise ConfigurationError(
+                        "fit: y and class_weight are not for Batches, which hold targets and weights"
+                    )
+                data = stream.first()
+                batch_size = len(data)
             given = as_dataset(data, y)  # labels are checked before they choose weights, else with the step's program
             dataset = self._learned(given) if class_weight is None else self._checked(given)
             names, classes = dataset.feature_names, dataset.classes
-            held_out = None
+            held_out = raw = None
             if validation is not None:
-                held_out = self._learned(matched(as_dataset(validation), names, classes))
+                raw = self._matched(matched(as_dataset(validation), names, classes))
+                held_out = self._learned(raw)
             if class_weight is not None:
                 names_of = self.model.classes or classes
                 dataset = with_class_weights(dataset, class_weight, self._classes(dataset), names_of)
@@ -155,9 +179,14 @@ class Trainer(Answers):
                 introduce(self)
                 callbacks.append(progress())
             with unswallowed(), self.turns:
-                loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
-                self._begin(monitor, patience, int(epochs))
+                rows = None if stream is None else BatchRows(self.backend, stream, self._checked)
+                loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate), rows)
+                if raw is not None and further.functions:
+                    loop.measure = partial(further, self, raw)
+                self._begin(monitor, patience, int(epochs), min_delta)
+            self.model.loss = self.loss
             self.model.feature_names = self.model.feature_names or names
+            self.model.preparation = self.model.preparation or dataset.preparation
             self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
             if self.loss.targets != "values":
                 self.model.classes = self.model.classes or classes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -50,7 +50,7 @@ class Training:
         loss: Loss,
         optimizer: Optimizer,
         *,
-        schedule: Schedule | None = None,
+        schedule: Schedule | Callable[[int], float] | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         precision: str | None = None,
@@ -211,11 +211,11 @@ class Training:
         finally:
             self._fitting = False
 
-    def _begin(self, monitor: str, patience: int | None, epochs: int) -> None:
+    def _begin(self, monitor: str, patience: int | None, epochs: int, min_delta: float) -> None:
         """Prepares a `fit`; early stopping starts anew unless this continues a stopped `fit`."""
         if not self.goes_on or monitor != self.early_stopping.monitor:
             self.early_stopping = EarlyStopping(monitor=monitor)
-        self.early_stopping.patience = patience
+        self.early_stopping.patience, self.early_stopping.min_delta = patience, float(min_delta)
         self._stopped = ""  # a stop asked for since the last `fit` holds
         self.epochs = self.epoch + epochs
         self.goes_on = epochs > 0

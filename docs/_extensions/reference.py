@@ -21,11 +21,11 @@ import gearshift
 GROUPS = {
     "training": (
         "Training",
-        "dl.training.trainer dl.optimizers.groups dl.training dl.diagnostics.gradients dl.layers.files dl.experiment",
+        "dl.training.trainer dl.optimizers.groups dl.training dl.diagnostics.gradients dl.experiment dl.exchange",
     ),
     "layers": ("Layers and models", "dl.layers"),
     "losses": ("Losses", "dl.losses dl.optimizers.regularizers"),
-    "schedules": ("Schedules", "dl.optimizers.schedules"),  # before the room that it is in
+    "schedules": ("Schedules", "dl.optimizers.schedules dl.optimizers.watching"),  # before the room that it is in
     "optimizers": ("Optimizers", "dl.optimizers.base dl.optimizers"),
     "diagnostics": ("Diagnostics", "dl.diagnostics"),
     "data": ("Data", "dl.data"),
@@ -84,7 +84,12 @@ def write_pages(app: Sphinx) -> None:
         tables += f":doc:`{title} <{group}>`\n{'-' * (len(title + group) + 10)}\n\n{table}"
         bodies = "\n".join(_entry(name) for name in names)
         _write(folder / f"{group}.rst", f"{title}\n{'=' * len(title)}\n\n{table}{bodies}")
-    tree = "\n".join([".. toctree::", "   :hidden:", "", *(f"   {group}" for group in groups)])
+    tables += (
+        "The program\n-----------\n\n:doc:`Command line <commands>`, :doc:`configuration keys <configuration>`\n\n"
+    )
+    tree = "\n".join(
+        [".. toctree::", "   :hidden:", "", *(f"   {group}" for group in (*groups, "commands", "configuration"))]
+    )
     _write(folder / "index.rst", f"Reference\n=========\n{HEADER}{tables}{tree}\n")
 
 

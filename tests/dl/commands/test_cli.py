@@ -474,7 +474,7 @@ def test_a_loss_of_two_classes_is_evaluated_as_itself_with_precision_and_recall(
     assert test["loss"] == pytest.approx(trained["test"]["loss"])
     assert trained["epochs"] < 40
     call("evaluate", tmp_path / "run", "--report")
-    assert "class  precision  recall  rows" in capsys.readouterr().out
+    assert "class  precision  recall      f1  rows" in capsys.readouterr().out
     call("train", "--resume", "--run", tmp_path / "run", "--quiet", "--json")  # its loss is small enough already
     assert json.loads(capsys.readouterr().out)["epochs"] == trained["epochs"]
 

@@ -89,11 +89,11 @@ def test_what_is_learned_is_said(tmp_path: Path, rows: Path, capsys: pytest.Capt
     assert "gearshift evaluate" not in capsys.readouterr().err, "there is nothing to evaluate it on"
 
 
-def test_predict_reads_and_writes_npy(tmp_path: Path, rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    call("predict", tmp_path, "--input", rows, "--output", tmp_path / "answers.npy", code=2)
+def test_predict_knows_files_by_their_suffix(tmp_path: Path, rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("predict", tmp_path, "--input", tmp_path / "x.xls", "--output", tmp_path / "answers.npy", code=2)
     assert "--input" in capsys.readouterr().err
-    call("predict", tmp_path, "--input", tmp_path / "x.npy", "--output", tmp_path / "answers.csv", code=2)
-    assert "expected a .npy file" in capsys.readouterr().err
+    call("predict", tmp_path, "--input", rows, "--output", tmp_path / "answers.json", code=2)
+    assert "expected a file .npy, .csv" in capsys.readouterr().err
 
 
 def test_years_are_no_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -336,7 +336,10 @@ def test_missing_files(tmp_path, name):
         ({"validation": float("nan")}, "validation=nan, expected a fraction"),
         ({"validation": 0.5, "test": 0.5}, "leave nothing to train on"),
         ({"labels": "text"}, "labels='text', expected 'auto', 'classes' or 'values'"),
-        ({"target": "y"}, r"target='y' names a column of a \.csv file, the source is 'digits'"),
+        (
+            {"target": "y"},
+            r"target='y' names a column of a \.csv or \.parquet file or data frame, the source is 'digits'",
+        ),
         ({"folder": "."}, "folder= and fetch= are for 'fashion-mnist', the source is 'digits'"),
         ({"length": 0}, "length=0, expected an integer of at least 1"),
         ({"fetch": True}, "folder= and fetch= are for 'fashion-mnist'"),

@@ -382,3 +382,36 @@ def test_balanced_weights_need_all_rows() -> None:
     weighted = gs.MLPClassifier(class_weight={1: 4.0}, random_state=0).partial_fit(x, y, classes=[0, 1])
     plain = gs.MLPClassifier(random_state=0).partial_fit(x, y, np.where(y == 1, 4.0, 1.0), classes=[0, 1])
     assert np.array_equal(weighted.predict_proba(x), plain.predict_proba(x))
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "coo_array"])
+def test_sparse_x_gives_what_dense_x_gives(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import scipy.sparse
+
+    from gearshift.backends import host
+
+    x, y = problem("digits")
+    thin = getattr(scipy.sparse, kind)(x)
+    estimator: Any
+    for estimator in (gs.MLPClassifier(max_iter=3, random_state=0), gs.Autoencoder(max_iter=3, random_state=0)):
+        copies: Any = clone(estimator), clone(estimator)
+        ours, other = copies[0].fit(thin, y), copies[1].fit(x, y)
+        for mine, theirs in zip(ours.coefs_, other.coefs_, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert ours.score(thin, y) == other.score(x, y)
+    monkeypatch.setattr(host, "memory", lambda: (1000, 1000))
+    with pytest.raises(DataError, match=r"X is sparse .* and 1,000 are free. Reduce its features"):
+        gs.MLPClassifier().fit(thin, y)
+
+
+def test_sample_weights_of_an_autoencoder_are_repeated_rows() -> None:
+    """One batch of all rows: a weight of 2 is a row given twice."""
+    x, _ = problem("digits")
+    x = x[:40]
+    weights = np.repeat([1.0, 2.0], 20)
+    options: dict[str, Any] = {"max_iter": 5, "random_state": 0, "shuffle": False}
+    ours = gs.Autoencoder(3, (8,), batch_size=40, **options).fit(x, sample_weight=weights)
+    other = gs.Autoencoder(3, (8,), batch_size=60, **options).fit(np.concatenate([x, x[20:]]))
+    for mine, theirs in zip(ours.coefs_, other.coefs_, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-9)
+    assert ours.score(x, sample_weight=weights) == pytest.approx(ours.score(np.concatenate([x, x[20:]])))

@@ -150,8 +150,8 @@ def test_refusals() -> None:
         gs.Model(x, gs.Add()(x, other))
     with pytest.raises(ConfigurationError, match="every item of inputs must be"):
         gs.Model([x, other], gs.Linear(3, 2)(x))
-    with pytest.raises(ConfigurationError, match=r"called on \(ndarray\); expected 1"):
-        gs.Linear(6, 3)(X)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigurationError, match=r"called on \(int\); expected 1"):
+        gs.Linear(6, 3)(3)
     with pytest.raises(ConfigurationError, match=r"called on \(Symbol\); expected 2"):
         gs.Add()(x)
     with pytest.raises(ConfigurationError, match="features is 0"):
@@ -167,3 +167,18 @@ def test_a_malformed_wiring_is_refused() -> None:
     description["wiring"]["calls"][1] = [99, 0]
     with pytest.raises(CheckpointError, match="malformed"):
         build(description)
+
+
+def test_weights_that_fit_are_taken_for_fine_tuning() -> None:
+    """The trunk is that of the trained model; the new head is drawn, and named."""
+    trained = gs.Sequential(gs.Linear(4, 3), gs.ReLU(), gs.Linear(3, 10)).init(1)
+    tuned = gs.Sequential(gs.Linear(4, 3), gs.ReLU(), gs.Linear(3, 2), gs.Tanh(), gs.Linear(2, 2))
+    left = tuned.load_state_dict(trained.state_dict(), strict=False)
+    assert left == ["2.weight", "2.bias", "4.weight", "4.bias"]
+    np.testing.assert_array_equal(tuned.state_dict()["0.weight"], trained.state_dict()["0.weight"])
+    assert tuned.state_dict()["2.weight"].any()
+    with pytest.raises(gs.CheckpointError, match="no tensor has the name and the shape"):
+        gs.Sequential(gs.Linear(9, 9)).load_state_dict(trained.state_dict(), strict=False)
+    with pytest.raises(gs.CheckpointError, match="missing"):
+        tuned.load_state_dict(trained.state_dict())
+    assert trained.load_state_dict(trained.state_dict()) == []

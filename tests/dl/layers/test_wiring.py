@@ -257,3 +257,20 @@ def test_the_transformer_of_the_examples_from_a_text_to_characters(tmp_path: Pat
     assert trainer.evaluate(splits.test)["loss"] < before - 0.5
     with pytest.raises(ConfigurationError, match="which reads tokens"):
         build(read(file, [*settings, "data.standardize=true"]), "numpy")
+
+
+def test_more_than_two_inputs_are_joined(tmp_path: Path) -> None:
+    """In Python and in a configuration: sums and columns in the order of the inputs, also after saving."""
+    x = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    parts = [x[:, :2], x[:, 2:4], x[:, 4:]]
+    inputs = [gs.Input(2), gs.Input(2), gs.Input(2)]
+    for join, expected in ((gs.Add(), sum(parts)), (gs.Concatenate(), x)):
+        model = gs.Model(inputs, join(*inputs))
+        np.testing.assert_allclose(model.outputs(x, backend="numpy"), expected, rtol=1e-6)
+        model.save(tmp_path / "m.safetensors")
+        np.testing.assert_allclose(gs.load(tmp_path / "m.safetensors")(x), expected, rtol=1e-6)
+    tables = [{"kind": "Concatenate", "inputs": ["a", "b", "c"]}, {"kind": "Linear", "init": "uniform(0, 1)"}]
+    wired = wire(tables, {"a": 2, "b": 2, "c": 2}, 3).init(0)
+    weights = wired.state_dict()
+    name = next(name for name in weights if name.endswith("weight"))
+    np.testing.assert_allclose(wired.outputs(x, backend="numpy"), x @ weights[name], rtol=1e-5, atol=1e-6)

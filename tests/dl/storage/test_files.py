@@ -144,11 +144,12 @@ def test_layers_nested_too_deeply_are_refused_both_ways(tmp_path: Path) -> None:
 
 
 def test_fewer_names_than_classes(tmp_path: Path) -> None:
-    from gearshift.dl.commands.predict import _named
-
+    model = gs.Sequential(gs.Linear(2, 3))
+    model.classes = ["a", "b"]
+    inference = gs.Inference(model, backend="numpy")
     with pytest.raises(gs.CheckpointError, match="answers with class 2, but only 2 have names"):
-        _named(np.array([0, 2]), ["a", "b"])
-    assert _named(np.array([1, 0]), ["a", "b"]).tolist() == ["b", "a"]
+        inference.named(np.array([0, 2]))
+    assert inference.named(np.array([1, 0])).tolist() == ["b", "a"]
 
 
 def test_widths_that_are_no_numbers() -> None:

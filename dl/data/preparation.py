@@ -1,0 +1,238 @@
+"""`Preparation`: how the columns of a table become the features of a model, in training and in prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...backends.errors import DataError
+from .csv import Dialect
+from .names import shown
+from .tables import Column, Table
+
+SHOWN = 40  # columns of the printed table
+
+Name = Annotated[str, Field(max_length=1 << 17)]
+
+
+class ColumnPreparation(BaseModel):
+    """How one column becomes features: a number as it is, or a category as one 0/1 feature for each category."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: Name
+    categories: list[Name] | None = None
+    fill: float | None = None
+    """What replaces a missing number; None refuses it."""
+    truth: bool = False
+
+    @property
+    def features(self) -> list[str]:
+        """The names of its features."""
+        return [self.name] if self.categories is None else [f"{self.name}={text}" for text in self.categories]
+
+    def described(self) -> str:
+        """What is done to the column, in a few words."""
+        filled = "" if self.fill is None else f", missing ones become {self.fill:.6g}"
+        if self.categories is None:
+            return ("0 for false, 1 for true" if self.truth else "numbers, as they are") + filled
+        return f"{len(self.categories)} categories, one feature each: {', '.join(self.categories)}"
+
+
+class Preparation(BaseModel):
+    """How the columns of a table become features; saved with the model and applied again at prediction.
+
+    `load_dataset` makes it for ``.csv`` and ``.parquet`` files and data frames. Printed, it is a table of the columns.
+
+    Attributes
+    ----------
+    columns : of the features, in their order.
+    left_out : names of columns that are no features (dropped, targets, weights); they may be there or not.
+    missing : ``"error"``, ``"mean"`` or ``"drop"``: what was done with missing values in training.
+    separator, decimal, encoding : of text files; empty where they are found.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    columns: list[ColumnPreparation] = Field(min_length=1)
+    left_out: dict[Name, Name] = {}
+    missing: Literal["error", "mean", "drop"] = "error"
+    target: list[Name] = []
+    separator: str = ""
+    decimal: str = ""
+    encoding: str = ""
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of all features, in order."""
+        return [feature for column in self.columns for feature in column.features]
+
+    @property
+    def dialect(self) -> Dialect:
+        """How text files are written."""
+        return Dialect(self.separator, self.decimal, self.encoding)
+
+    def __str__(self) -> str:
+        rows = [(column.name, column.described()) for column in self.columns] + [*self.left_out.items()]
+        width = min(30, max(len(name) for name, _ in rows))
+        lines = [f"{name:<{width}}  {what if len(what) <= 100 else what[:99] + '…'}" for name, what in rows[:SHOWN]]
+        return "\n".join([*lines, f"… and {len(rows) - SHOWN} more columns"] if len(rows) > SHOWN else lines)
+
+    __repr__ = __str__
+
+    def apply(self, table: Table, *, ready: bool = True) -> tuple[np.ndarray, list[str]]:
+        """The features (rows, features) float64 of a table, and remarks about categories that training has not seen.
+
+        Columns may be in any order. An unseen category, like a missing one that is allowed, has 0 in each feature.
+
+        Parameters
+        ----------
+        ready : whether missing numbers are filled or refused; otherwise they stay NaN.
+
+        Raises
+        ------
+        DataError
+            A column is missing, unknown or of another kind, or has a missing value that is not filled.
+        """
+        wanted = [column.name for column in self.columns]
+        lacking = [name for name in wanted if name not in table.columns]
+        unknown = [name for name in table.columns if name not in {*wanted, *self.left_out}]
+        if lacking or unknown:
+            problems = [f"the column {shown(lacking)} is missing"] if lacking else []
+            problems += [f"the column {shown(unknown)} is unknown"] if unknown else []
+            raise DataError(f"{table.name}: {' and '.join(problems)}; the model was trained on {shown(wanted)}")
+        x = np.zeros((table.rows, len(self.feature_names)))
+        place, remarks = 0, []
+        for own in self.columns:
+            column = table.columns[own.name]
+            if own.categories is None:
+                x[:, place] = self._numbers(table, own, column, ready)
+            else:
+                remarks += self._categories(table, own, column, x[:, place : place + len(own.categories)])
+            place += len(own.features)
+        return x, remarks
+
+    def _numbers(self, table: Table, own: ColumnPreparation, column: Column, ready: bool) -> np.ndarray:
+        if column.values.dtype.kind != "f" and not column.missing.all():
+            row = int((~column.missing).argmax())
+            raise DataError(
+                f"{table.place(row, own.name)}: the value is {column.values[row]!r}, expected a number as in training"
+            )
+        values, missing = column.values, column.missing
+        if missing.any() and ready:
+            if own.fill is None:
+                raise DataError(_missing(table, own.name, int(missing.argmax()), training=False))
+            values = np.where(missing, own.fill, values)
+        return values
+
+    def _categories(self, table: Table, own: ColumnPreparation, column: Column, x: np.ndarray) -> list[str]:
+        """Writes 1 where a row is of a category; returns a remark if there are unseen ones."""
+        categories, texts = {text: place for place, text in enumerate(own.categories or [])}, column.texts()
+        unseen: dict[str, int] = {}
+        for row, text in enumerate(texts):
+            if text is None:
+                if self.missing != "mean":
+                    raise DataError(_missing(table, own.name, row, training=False))
+            elif text in categories:
+                x[row, categories[text]] = 1
+            else:
+                unseen[text] = unseen.get(text, 0) + 1
+        if not unseen:
+            return []
+        rows = sum(unseen.values())
+        return [
+            f"column {own.name!r}: {rows} row{'s' if rows > 1 else ''} with categories that were not in training "
+            f"({shown([*unseen])}); they count as none of the {len(categories)} known ones"
+        ]
+
+
+def _missing(table: Table, name: str, row: int, *, training: bool) -> str:
+    remedy = "data.missing = 'mean' (the mean of the column; no category) or 'drop' (leaves the rows out)"
+    remedy = f"set {remedy}" if training else f"fill it, or train with {remedy.partition(' or ')[0]}"
+    return f"{table.place(row, name)}: the value is missing; {remedy}"
+
+
+def prepare(
+    table: Table,
+    features: Sequence[str],
+    *,
+    categorical: Sequence[str],
+    most: int,
+    missing: Literal["error", "mean", "drop"],
+    left_out: dict[str, str],
+    target: list[str],
+    dialect: Dialect,
+) -> Preparation:
+    """The preparation of these columns of a table; means are added by `with_means`, from the training rows.
+
+    Raises
+    ------
+    DataError
+        A column holds dates, or text with more than `most` categories, or nothing, or a value is missing and not
+        allowed to be.
+    """
+    columns = []
+    for name in features:
+        column = table.columns[name]
+        lacks = column.missing
+        if lacks.all():
+            raise DataError(f"{table.name}: column {name!r} has no values; leave it out: data.drop = [{name!r}]")
+        if lacks.any() and missing == "error":
+            raise DataError(_missing(table, name, int(lacks.argmax()), training=True))
+        if column.kind in ("date", "duration"):
+            shown_value = column.values[int((~lacks).argmax())]
+            raise DataError(
+                f"{table.name}: column {name!r} holds {column.kind}s ({shown_value!r}), which are no numbers; leave it "
+                f"out, data.drop = [{name!r}], or save numbers instead, such as days since the first date, the month "
+                "and the day of the week"
+            )
+        if column.kind == "text" or column.category or name in categorical:
+            found = {text: None for text in column.texts() if text is not None}
+            if len(found) > most:
+                raise DataError(
+                    f"{table.name}: column {name!r} has {len(found):,} different values ({shown([*found][:3])}, …); "
+                    f"data.categories allows {most}; leave it out if they identify rows, data.drop = [{name!r}], or "
+                    "allow more"
+                )
+            columns.append(ColumnPreparation(name=name, categories=sorted(found, key=_order)))
+        else:
+            columns.append(ColumnPreparation(name=name, truth=column.kind == "bool"))
+    return Preparation(
+        columns=columns,
+        left_out=left_out,
+        missing=missing,
+        target=target,
+        separator=dialect.separator,
+        decimal=dialect.decimal,
+        encoding=dialect.encoding,
+    )
+
+
+def _order(text: str) -> tuple[bool, int, str]:
+    """Integers come first and in their order."""
+    whole = text.isdecimal() and len(text) < 19
+    return not whole, int(text) if whole else 0, text
+
+
+def with_means(preparation: Preparation, x: np.ndarray) -> Preparation:
+    """The preparation that fills missing numbers with the means of the training rows x, which has NaN there.
+
+    Raises
+    ------
+    DataError
+        A column has no values in these rows.
+    """
+    columns, place = [], 0
+    for column in preparation.columns:
+        if column.categories is None:
+            values = x[:, place]
+            known = values[~np.isnan(values)]
+            if not len(known):
+                raise DataError(f"column {column.name!r} has no values in the training rows; leave it out: data.drop")
+            column = column.model_copy(update={"fill": float(known.mean())})
+        columns.append(column)
+        place += len(column.features)
+    return preparation.model_copy(update={"columns": columns})

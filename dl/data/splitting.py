@@ -1,0 +1,70 @@
+"""Splits the rows of a data set into training, validation and test parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ...backends.errors import DataError
+from .dataset import Dataset
+
+SURE = 20  # expected rows of a class from which its absence means that the rows are sorted
+
+
+def check_order(source: str, parts: dict[str, Dataset], drawn: Iterable[str], classes: np.ndarray) -> None:
+    """Raises DataError if a part lacks a class that it would contain if the rows were shuffled."""
+    rows = {part: np.bincount(parts[part].y, minlength=len(classes)) for part in ("train", *drawn) if part in parts}
+    for part, found in rows.items():
+        expected = rows["train"] * (len(parts[part]) / len(parts["train"]))
+        missing = found == 0 if part == "train" else (found == 0) & (expected >= SURE)
+        if missing.any():
+            raise DataError(
+                f"{source}: no row of class {classes[missing.argmax()].item()!r} is in the "
+                f"{'training' if part == 'train' else part} part; are the rows sorted? "
+                "(memory-mapped rows are split in the order that they have)"
+            )
+
+
+def split(
+    source: str, data: Dataset, fractions: dict[str, float], seed: int, stratified: bool, in_order: bool = False
+) -> dict[str, Any]:
+    """Splits the parts named in `fractions` off `data`; if `in_order`, they are the last rows.
+
+    What is left is the part ``train``. The rows of a few classes with fewer rows than parts are all in it.
+    """
+    sizes = {part: max(1, round(size * len(data))) for part, size in fractions.items() if size > 0}
+    if sum(sizes.values()) >= len(data):
+        aside = " and ".join(f"{size} for {part}" for part, size in sizes.items())
+        raise DataError(f"{source}: {len(data)} in all are too few rows to set aside {aside} and train on the rest")
+    if in_order:
+        parts, end = {}, len(data)
+        for part in reversed(sizes):  # the test part is the last
+            parts[part] = data[end - sizes[part] : end]
+            end -= sizes[part]
+        return {**parts, "train": data[:end]}
+
+    from sklearn.model_selection import train_test_split
+
+    rows, left = {}, np.arange(len(data))
+    alone = np.empty(0, np.int64)
+    if stratified:
+        counts = np.bincount(data.y)
+        rare = (counts > 0) & (counts <= len(sizes))
+        if 2 * np.count_nonzero(rare) < np.count_nonzero(counts):
+            alone, left = left[rare[data.y]], left[~rare[data.y]]  # too few to be in each part: they train
+    for part, size in reversed(sizes.items()):
+        try:
+            left, rows[part] = train_test_split(
+                left, test_size=size, random_state=seed, stratify=data.y[left] if stratified else None
+            )
+        except ValueError as error:  # a class of one row, or fewer rows set aside than there are classes
+            counts = np.bincount(data.y)
+            rarest, classes = counts[counts > 0].min(), np.count_nonzero(counts)
+            raise DataError(
+                f"{source}: no split sets aside {size} rows for {part} with every class in each part: there are "
+                f"{classes} classes, and the rarest has {rarest} of {len(data)} rows; "
+                "if these are numbers to predict, set labels to 'values'"
+            ) from error
+    return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": np.concatenate([left, alone])}.items()}

@@ -1,0 +1,1 @@
+"""Models for and from other libraries: ONNX files, and weights of PyTorch."""

@@ -1,0 +1,151 @@
+"""Files in and files out: `predict` and `evaluate` with tables, as a user calls them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.__main__ import main
+from gearshift.dl.data.csv import read_csv
+
+QUICK = ["--backend", "numpy", "--quiet", "--set", "model.hidden=[8]"]
+
+
+def call(*arguments: object, code: int = 0) -> None:
+    """Runs a command in this process and checks its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert (ended.value.code or 0) == code
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="") as file:
+        return [*csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as spreadsheets on the continent write it, with a date and missing numbers."""
+    path, random = tmp_path_factory.mktemp("data") / "people.csv", np.random.default_rng(0)
+    lines = ["id;age;city;joined;buys"]
+    for number in range(240):
+        age, city = random.uniform(18, 80), ("Oslo", "Rome")[number % 2]
+        buys = "yes" if age + 30 * (city == "Rome") > 60 else "no"
+        written = "" if number % 11 == 0 else f"{age:.2f}".replace(".", ",")
+        lines.append(f"{number};{written};{city};2024-02-{1 + number % 28:02d};{buys}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(table: Path) -> Path:
+    """A run on the table."""
+    path = table.parent / "run"
+    options = [f"data.source={table}", "data.drop=['id','joined']", "data.missing=mean", "train.epochs=8"]
+    call("train", "--run", path, *QUICK, *[word for option in options for word in ("--set", option)])
+    return path
+
+
+def test_what_became_of_the_columns_is_printed_once(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = ["--set", f"data.source={table}", "--run", table.parent / "other", "--set", "train.epochs=1", *QUICK]
+    call("train", *source, "--set", "data.missing=mean", code=2)
+    assert "'joined' holds dates" in capsys.readouterr().err
+    call("train", *source, "--set", "data.missing=mean", "--set", "data.drop=['joined']")
+    printed = capsys.readouterr().err
+    assert printed.count("2 categories, one feature each: Oslo, Rome") == 1
+    assert "joined  dropped" in printed and "buys    the target" in printed
+
+
+def test_csv_in_csv_out(run: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("predict", run, "--input", table, "--output", tmp_path / "answers.csv", "--backend", "numpy")
+    answers, model = rows_of(tmp_path / "answers.csv"), gs.load(run)
+    assert [*answers[0]] == ["row", "label", "probability_no", "probability_yes"]
+    assert [int(row["row"]) for row in answers] == [*range(240)]
+    x = model.preparation.apply(read_csv(table))[0]
+    proba = model.predict_proba(x, backend="numpy")
+    np.testing.assert_allclose([float(row["probability_yes"]) for row in answers], proba[:, 1], rtol=1e-6)
+    assert [row["label"] for row in answers] == np.array(["no", "yes"])[proba.argmax(axis=1)].tolist()
+
+    capsys.readouterr()
+    call("evaluate", run, "--input", table, "--backend", "numpy", "--json")
+    found = json.loads(capsys.readouterr().out)[str(table)]
+    truth = [row["buys"] for row in csv.DictReader(table.read_text().splitlines(), delimiter=";")]
+    assert found["accuracy"] == pytest.approx(np.mean([row["label"] for row in answers] == np.array(truth)))
+
+
+def test_other_suffixes_agree(run: Path, table: Path, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.read_csv(table, sep=";", decimal=",")
+    frame[["city", "age"]].to_parquet(tmp_path / "rows.parquet")
+    for source in (table, tmp_path / "rows.parquet"):
+        call("predict", run, "--input", source, "--output", tmp_path / f"{source.suffix[1:]}.npy", "--backend", "numpy")
+    labels = np.load(tmp_path / "csv.npy")
+    np.testing.assert_array_equal(labels, np.load(tmp_path / "parquet.npy"))
+    np.testing.assert_array_equal(labels, gs.load(run).predict(frame[["age", "city"]], backend="numpy"))
+    model = gs.load(run)
+    model.save(tmp_path / "model.safetensors")
+    call(
+        "predict",
+        tmp_path / "model.safetensors",
+        "--input",
+        table,
+        "--output",
+        tmp_path / "m.npy",
+        "--backend",
+        "numpy",
+    )
+    np.testing.assert_array_equal(labels, np.load(tmp_path / "m.npy"))
+
+
+def test_an_unseen_category_is_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "new.csv").write_text("age;city\n20,5;Bonn\n;Rome\n")
+    call("predict", run, "--input", tmp_path / "new.csv", "--output", tmp_path / "a.csv", "--backend", "numpy")
+    assert "column 'city': 1 row with categories that were not in training ('Bonn')" in capsys.readouterr().err
+    assert len(rows_of(tmp_path / "a.csv")) == 2
+
+
+def test_a_regression_with_names_of_its_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 2))
+    lines = ["a,b,price", *(f"{a},{b},{1000 + 300 * a - 100 * b}" for a, b in x)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    source = ["--set", f"data.source={tmp_path / 't.csv'}", "--set", "train.epochs=40", "--set", "model.dropout=0"]
+    call("train", "--run", tmp_path / "run", *QUICK, *source, "--set", "optimizer.lr=0.01", "--json")
+    assert json.loads(capsys.readouterr().out)["test"]["r2"] > 0.9
+    call(
+        "predict", tmp_path / "run", "--input", tmp_path / "t.csv", "--output", tmp_path / "a.csv", "--backend", "numpy"
+    )
+    answers = np.array([float(row["price"]) for row in rows_of(tmp_path / "a.csv")])
+    assert np.corrcoef(answers, 1000 + 300 * x[:, 0] - 100 * x[:, 1])[0, 1] > 0.95 and answers.mean() > 900
+
+
+def test_npz_rows_with_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    arrays: dict[str, Any] = {"x": x, "y": np.where(x[:, 0] > 0, "up", "down"), "weight": np.ones(90)}
+    np.savez(tmp_path / "t.npz", **arrays)
+    call(
+        "train",
+        "--run",
+        tmp_path / "run",
+        *QUICK,
+        "--set",
+        f"data.source={tmp_path / 't.npz'}",
+        "--set",
+        "train.epochs=2",
+    )
+    capsys.readouterr()
+    call("evaluate", tmp_path / "run", "--input", tmp_path / "t.npz", "--backend", "numpy", "--json")
+    found = json.loads(capsys.readouterr().out)[str(tmp_path / "t.npz")]
+    labels = gs.load(tmp_path / "run").predict(x, backend="numpy")
+    assert found["accuracy"] == pytest.approx(np.mean(labels == arrays["y"]))
+    np.save(tmp_path / "x.npy", x)
+    call("evaluate", tmp_path / "run", "--input", tmp_path / "x.npy", code=2)
+    assert "it has no targets" in capsys.readouterr().err

@@ -1,0 +1,179 @@
+"""ONNX files: ONNX Runtime computes for every layer what NumPy does, to 1e-5 in float32."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gearshift as gs
+from gearshift.__main__ import main
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+RANDOM = np.random.default_rng(0)
+ROWS = RANDOM.normal(size=(7, 6)).astype(np.float32)
+TOKENS = RANDOM.integers(0, 5, size=(7, 4)).astype(np.float32)
+TOKENS[:, 3] = 0
+TOKENS[2] = 0  # padding alone
+
+
+def randomized(model: gs.Layer) -> gs.Layer:
+    """The model with every tensor drawn, running variances above 0."""
+    model.ensure_initialized()
+    drawn = {
+        name: np.abs(RANDOM.normal(size=array.shape)) + 0.1 if "var" in name else RANDOM.normal(size=array.shape) * 0.6
+        for name, array in model.state_dict().items()
+    }
+    model.load_state_dict(drawn)
+    return model
+
+
+def graph_model() -> gs.Layer:
+    """Two inputs, a shared layer, a skip connection and two outputs."""
+    a, b = gs.Input(2), gs.Input(4)
+    shared = gs.Linear(2, 4)
+    h = gs.Add()(gs.Tanh()(shared(a)), b)
+    return gs.Model([a, b], [gs.Linear(4, 3)(gs.ReLU()(h)), gs.Linear(8, 2)(gs.Concatenate()(h, shared(a)))])
+
+
+def sequence(*layers: gs.Layer, padding: int | None = None) -> gs.Layer:
+    return gs.Sequential(gs.Embedding(5, 8, length=4, padding=padding), *layers)
+
+
+LAYERS: dict[str, tuple[Any, np.ndarray]] = {
+    **{
+        kind.__name__: (lambda kind=kind: gs.Sequential(gs.Linear(6, 5), kind(), gs.Linear(5, 3)), ROWS)
+        for kind in (gs.ReLU, gs.Tanh, gs.Sigmoid, gs.GELU, gs.Softplus)
+    },
+    "Maxout": (lambda: gs.Sequential(gs.Linear(6, 6), gs.Maxout(3)), ROWS),
+    "no bias": (lambda: gs.Sequential(gs.Linear(6, 6, bias=False)), ROWS),
+    "Standardize": (lambda: gs.Sequential(gs.Standardize(6), gs.Linear(6, 2)), ROWS),
+    "BatchNorm1d": (lambda: gs.Sequential(gs.Linear(6, 5), gs.BatchNorm1d(5)), ROWS),
+    "LayerNorm": (lambda: gs.Sequential(gs.Linear(6, 5), gs.LayerNorm(5)), ROWS),
+    "noise and dropout": (
+        lambda: gs.Sequential(gs.GaussianNoise(), gs.MaskingNoise(), gs.Dropout(0.5), gs.Linear(6, 2)),
+        ROWS,
+    ),
+    "penalties": (lambda: gs.Sequential(gs.Linear(6, 3), gs.Sigmoid(), gs.L1Activity(), gs.KLSparsity()), ROWS),
+    "Contractive": (lambda: gs.Sequential(gs.Contractive(6, 3)), ROWS),
+    "Variational": (lambda: gs.Sequential(gs.Variational(6, 3), gs.Linear(3, 6)), ROWS),
+    "Residual": (lambda: gs.Sequential(gs.Residual(gs.Linear(6, 6), gs.ReLU()), gs.Linear(6, 2)), ROWS),
+    "Model": (graph_model, ROWS),
+    "Embedding": (lambda: sequence(), TOKENS),
+    "Embedding without places": (lambda: gs.Sequential(gs.Embedding(5, 3), gs.Linear(3, 2)), TOKENS),
+    "attention": (lambda: sequence(gs.MultiHeadAttention(8, 2)), TOKENS),
+    "causal attention": (lambda: sequence(gs.MultiHeadAttention(8, 2, causal=True)), TOKENS),
+    "padded attention": (lambda: sequence(gs.MultiHeadAttention(8, 2), padding=0), TOKENS),
+    "padded causal attention": (lambda: sequence(gs.MultiHeadAttention(8, 2, causal=True), padding=0), TOKENS),
+    "MeanPooling": (lambda: sequence(gs.MeanPooling()), TOKENS),
+    "padded MeanPooling": (lambda: sequence(gs.MeanPooling(), padding=0), TOKENS),
+    "MaxPooling": (lambda: sequence(gs.MaxPooling()), TOKENS),
+    "padded MaxPooling": (lambda: sequence(gs.MaxPooling(), padding=0), TOKENS),
+    "transformer": (lambda: sequence(gs.TransformerBlock(8, 2), gs.LayerNorm(8), gs.Linear(8, 5)), TOKENS),
+    "autoencoder": (lambda: gs.autoencoder(6, 2, [4]), ROWS),
+}
+
+
+def run(path: Path, x: np.ndarray, *outputs: str) -> Any:
+    """What ONNX Runtime computes."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = session.run([*outputs] or ["outputs"], {"x": x})
+    return found if len(found) > 1 else found[0]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_layer(tmp_path: Path, name: str) -> None:
+    make, x = LAYERS[name]
+    model = randomized(make())
+    model.to_onnx(tmp_path / "m.onnx", features=x.shape[1])
+    expected = model.outputs(x, backend="numpy")
+    for rows in (slice(None), slice(0, 1)):
+        found = run(tmp_path / "m.onnx", x[rows])
+        assert found.dtype == np.float32 and found.shape == expected[rows].shape
+        np.testing.assert_allclose(found, expected[rows], rtol=1e-5, atol=1e-5)
+
+
+def test_every_layer_of_the_library_is_in_the_table() -> None:
+    """Operations that a layer lowers to in prediction, but for classes that users derive from."""
+    layers: set[str] = set()
+
+    def visit(layer: gs.Layer) -> None:
+        layers.add(type(layer).__name__)
+        for child in layer.children().values():
+            visit(child)
+
+    for make, _ in LAYERS.values():
+        visit(make())
+    own = {name for name, kind in gs.Layer.registered.items() if kind.__module__.startswith("gearshift.dl.layers")}
+    assert own <= layers
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_classifier_answers_with_names_and_probabilities(tmp_path: Path, dtype: str) -> None:
+    data = gs.load_dataset("digits", seed=0)
+    mean, std = data.standardization()
+    model = gs.Sequential(
+        gs.Standardize(64).fit(mean, std), gs.Linear(64, 16), gs.ReLU(), gs.Linear(16, 10), dtype=dtype
+    )
+    trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(lr=0.01), backend="numpy")
+    trainer.fit(data.train, epochs=2, verbose=False)
+    model.classes = [f"digit {number}" for number in range(10)]
+    model.feature_names = [f"p{number}" for number in range(64)]
+    gs.to_onnx(model, tmp_path / "m.onnx")
+    x = data.test.x.astype(dtype)
+    labels, probabilities = run(tmp_path / "m.onnx", x, "label", "probabilities")
+    assert labels.tolist() == model.predict(x, backend="numpy").tolist()
+    np.testing.assert_allclose(probabilities, model.predict_proba(x, backend="numpy"), rtol=1e-5, atol=1e-6)
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    stored = session.get_modelmeta().custom_metadata_map
+    assert json.loads(stored["classes"]) == model.classes and json.loads(stored["feature_names"]) == model.feature_names
+
+
+def test_other_losses(tmp_path: Path) -> None:
+    y = ROWS[:, 0] > 0
+    for loss, outputs, targets in (
+        (gs.BCEWithLogitsLoss(), 1, y.astype(int)),
+        (gs.HingeLoss(), 1, np.where(y, 1, -1)),
+        (gs.MulticlassHingeLoss(), 2, y.astype(int)),
+        (gs.MSELoss(), 2, 1e4 + 300 * ROWS[:, :2]),
+    ):
+        model = gs.Sequential(gs.Linear(6, outputs))
+        if isinstance(loss, gs.MSELoss):
+            model.target_scaling = gs.TargetScaling.of(targets)
+        gs.Trainer(model, loss, gs.Adam(lr=0.1), backend="numpy").fit(ROWS, targets, epochs=3, verbose=False)
+        gs.to_onnx(model, tmp_path / "m.onnx")
+        name = "prediction" if isinstance(loss, gs.MSELoss) else "label"
+        found, expected = run(tmp_path / "m.onnx", ROWS, name), model.predict(ROWS, backend="numpy")
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        if isinstance(loss, gs.BCEWithLogitsLoss):
+            expected = model.predict_proba(ROWS, backend="numpy")
+            np.testing.assert_allclose(run(tmp_path / "m.onnx", ROWS, "probabilities"), expected, rtol=1e-5)
+
+
+def test_a_layer_of_ones_own_is_refused_by_name(tmp_path: Path) -> None:
+    class Cube(gs.ArrayLayer):
+        """x³."""
+
+        def forward(self, xp: Any, x: Any) -> Any:
+            return x**3
+
+    with pytest.raises(gs.ConfigurationError, match="layer '0' computes 'Cube', which has no form in ONNX"):
+        gs.to_onnx(gs.Sequential(Cube(), gs.Linear(6, 2)), tmp_path / "m.onnx", features=6)
+    del gs.Layer.registered["Cube"]
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    randomized(gs.Sequential(gs.Linear(6, 2))).save(tmp_path / "m.safetensors")
+    for output, code in (("m.onnx", 0), ("m.pt", 2)):
+        with pytest.raises(SystemExit) as ended:
+            main(["export", str(tmp_path / "m.safetensors"), str(tmp_path / output)])
+        assert (ended.value.code or 0) == code
+    expected = gs.load(tmp_path / "m.safetensors")(ROWS)
+    np.testing.assert_allclose(run(tmp_path / "m.onnx", ROWS), expected, rtol=1e-5, atol=1e-6)
+    assert "expected a file .onnx" in capsys.readouterr().err
