@@ -96,7 +96,7 @@ class Arena:
                 position += padded(parameter.size, self.dtype)
         self.values = backend.zeros(position, self.dtype)
         self.copy = None if copy is None else backend.zeros(position, copy)
-        self._gradients: Any = None
+        self._message: Any = None
         with at_rest(self.parameters):
             for parameter in self.parameters:
                 self._take(parameter)
@@ -125,9 +125,14 @@ class Arena:
     @property
     def gradients(self) -> Any:
         """The gradients in the layout of `trained`; allocated when first needed."""
-        if self._gradients is None:
-            self._gradients = self.zeros()
-        return self._gradients
+        return self.message[: self.size]
+
+    @property
+    def message(self) -> Any:
+        """The gradients, with room behind them for what travels with them from rank to rank."""
+        if self._message is None:
+            self._message = self.backend.zeros(self.size + BOUNDARY // self.dtype.itemsize, self.dtype)
+        return self._message
 
     def zeros(self) -> Any:
         """A new buffer for a gradient or an optimizer's state."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ...backends.launch import ranks
 from ..data import as_dataset
 from ..data.names import matched
 from ..data.rows import Order
@@ -23,6 +24,7 @@ from .arguments import check_fit
 from .callbacks import Callback
 from .history import History
 from .interrupts import in_notebook, interrupts, unswallowed
+from .joining import joined
 from .loop import Loop
 from .training import EVALUATION_ROWS
 
@@ -149,19 +151,22 @@ class Trainer(Answers):
                 names_of = self.model.classes or classes
                 dataset = with_class_weights(dataset, class_weight, self._classes(dataset), names_of)
             callbacks = [*callbacks]
-            if verbose:
+            if verbose and ranks().rank == 0:
                 from .progress import introduce, progress
 
                 introduce(self)
                 callbacks.append(progress())
-            with unswallowed(), self.turns:
-                loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate))
-                self._begin(monitor, patience, int(epochs))
-            self.model.feature_names = self.model.feature_names or names
-            self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
-            if self.loss.targets != "values":
-                self.model.classes = self.model.classes or classes
-            self._run(loop, callbacks)
+            settings = {"batch_size": int(batch_size), "epochs": epochs, "accumulate": accumulate, "order": order}
+            settings |= {"monitor": monitor, "patience": patience, "loss_goal": loss_goal}
+            with joined(self, dataset, held_out, settings) as together:
+                with unswallowed(), self.turns:
+                    loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate), together)
+                    self._begin(monitor, patience, int(epochs))
+                self.model.feature_names = self.model.feature_names or names
+                self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
+                if self.loss.targets != "values":
+                    self.model.classes = self.model.classes or classes
+                self._run(loop, callbacks)
         if self.stopped == "interrupt" and not in_notebook():
             raise KeyboardInterrupt
         return self.history
@@ -174,6 +179,7 @@ class Trainer(Answers):
                 begun.append(callback)
             with interrupts(self.stop):
                 loop.run(callbacks)
+                self._stop = loop.stopped
         finally:
             self._end()
             with ExitStack() as ends:  # every callback, also if one raises
