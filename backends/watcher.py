@@ -73,7 +73,8 @@ class Watcher:
                         selector.unregister(key.fileobj)
                         del self.ranks[key.data.number]
                         if key.data.number not in self.left and not self.failures:
-                            return self.end(f"error: {self.name(key.data.number)} died, so all ranks end", 1)
+                            self.end(f"error: {self.name(key.data.number)} died, so all ranks end", 1)
+                            return
                     for message in messages or []:
                         self.take(key.data, *message)
                 if self.judge(time.monotonic()):

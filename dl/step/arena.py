@@ -55,6 +55,7 @@ class Arena:
     groups : parameters with a separate learning rate, which get separate ranges.
     copy : dtype of a low-precision copy for products, or None.
     turns : the lock held while the parameters are trained.
+    room : elements behind the gradients, for what travels with them from rank to rank.
 
     Attributes
     ----------
@@ -70,8 +71,9 @@ class Arena:
         groups: Sequence[ParameterGroup] = (),
         copy: str | None = None,
         turns: Turns | None = None,
+        room: int = 0,
     ) -> None:
-        self.backend, self._place = backend, Place(backend, turns)
+        self.backend, self._place, self._room = backend, Place(backend, turns), room
         self.dtype = np.dtype(dtype)
         parameters = list(parameters)
         group_of = dict(zip((p.name for p in parameters), members(groups, parameters), strict=True))
@@ -129,9 +131,9 @@ class Arena:
 
     @property
     def message(self) -> Any:
-        """The gradients, with room behind them for what travels with them from rank to rank."""
+        """The gradients, with `room` behind them."""
         if self._message is None:
-            self._message = self.backend.zeros(self.size + BOUNDARY // self.dtype.itemsize, self.dtype)
+            self._message = self.backend.zeros(self.size + padded(self._room, self.dtype), self.dtype)
         return self._message
 
     def zeros(self) -> Any:

@@ -92,7 +92,7 @@ class Exchange:
         behind[measures:] = 0
         wish = self.asked()
         if wish:
-            behind[measures + (REASONS.index(wish) if wish in REASONS else -1)] = 1
+            behind[measures:][REASONS.index(wish) if wish in REASONS else -1] = 1
         self.ranks.allreduce(self._message)
         totals += behind[:measures]
         if counters[FAILED] in (-1, counters[STEP]):  # a part without rows may have found another
