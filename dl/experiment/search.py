@@ -256,11 +256,13 @@ class _InTurns(GridSearchCV):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what tells the progress, which other processes need not know."""
-        return {name: value for name, value in super().__getstate__().items() if name != "advance"}
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "advance"}
 
     def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
         candidates = list(ParameterGrid(self.param_grid))
-        turn = max(1, effective_n_jobs(self.n_jobs))
+        jobs: Any = self.n_jobs
+        turn = max(1, effective_n_jobs(jobs))
         for start in range(0, len(candidates), turn):
             part = candidates[start : start + turn]
             try:
