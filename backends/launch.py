@@ -7,8 +7,6 @@ from functools import cache
 from importlib.util import find_spec
 from typing import NoReturn
 
-from threadpoolctl import threadpool_limits
-
 from . import host
 from .errors import BackendUnavailable
 from .ranks import SWITCH, Ranks, launched
@@ -31,6 +29,8 @@ def ranks() -> Ranks:
         return Ranks()
     if find_spec("mpi4py") is None:
         refuse(size, "mpi4py is not installed", "pip install 'gearshift[mpi]'")
+    from threadpoolctl import threadpool_limits
+
     try:
         from .mpi import MPIRanks
 
