@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
         with unswallowed():
             from .dl import streams
 
-            streams.prepare()
+            streams.prepare(silent=_follows())
             _check_memory()
             logger = logging.getLogger(__package__)
             logger.setLevel(logging.INFO)
@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
         finally:
             streams.finish()
     except KeyboardInterrupt:
+        _end_ranks("interrupted", INTERRUPTED)
         _interrupted()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
@@ -48,8 +49,23 @@ def main(arguments: list[str] | None = None) -> None:
         code = exit_code(error)
         if code is None:
             raise
+        _end_ranks(f"error: {described(error)}", code)
         streams.say(f"error: {described(error)}")
         sys.exit(code)
+
+
+def _follows() -> bool:
+    """Whether this is one of several ranks, and not the first, which speaks for all."""
+    from .backends.ranks import launched
+
+    return launched()[1] > 0
+
+
+def _end_ranks(text: str, code: int) -> None:
+    """Ends the other ranks of a training, which would wait for this one."""
+    launch = sys.modules.get(f"{__package__}.backends.launch")
+    if launch is not None and launch.ranks.cache_info().currsize:
+        launch.ranks().fail(text, code)
 
 
 def _check_memory() -> None:

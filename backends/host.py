@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ConfigurationError
+from .ranks import launched
 
 THREADS = "GEARSHIFT_THREADS"
 KEPT, MAPPED = 256 << 20, 32 << 20  # bytes: freed memory to keep; size from which an array is mapped
@@ -44,7 +45,8 @@ def cores() -> int:
 def threads() -> int:
     """Number of threads for compiled loops: GEARSHIFT_THREADS if it is set, at most `cores`.
 
-    Otherwise NUMBA_NUM_THREADS if it is set, as joblib does for processes that share the cores.
+    Otherwise NUMBA_NUM_THREADS if it is set, as joblib does for processes that share the cores. Ranks that share a
+    machine divide its cores, unless their launcher has done so.
 
     Raises
     ------
@@ -58,7 +60,13 @@ def threads() -> int:
         if not text.isdecimal() or int(text) < 1:
             raise ConfigurationError(f"{name} is {text!r}; expected an integer of at least 1")
         return min(int(text), cores())
-    return cores()
+    return max(1, cores() // sharing())
+
+
+def sharing() -> int:
+    """Number of ranks that share the cores which this process may use."""
+    divided = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < (os.cpu_count() or 1)
+    return 1 if divided else launched()[2]
 
 
 def memory() -> tuple[int, int]:

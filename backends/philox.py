@@ -33,16 +33,33 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, A
     return c0, c1, c2, c3
 
 
+def four_words(place: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
+    """Words number `place` (uint64) to `place` + 3 of a stream; a block of them if `place` is a multiple of 4."""
+    block, shift = place >> np.uint64(2), place & np.uint64(3)
+    a = philox(block, c1, c2, c3, k0, k1)
+    if shift == np.uint64(0):
+        return a
+    b = philox(block + np.uint64(1), c1, c2, c3, k0, k1)
+    if shift == np.uint64(1):
+        return a[1], a[2], a[3], b[0]
+    if shift == np.uint64(2):
+        return a[2], a[3], b[0], b[1]
+    return a[3], b[0], b[1], b[2]
+
+
 def key_of(seed: int) -> np.ndarray:
     """The key of a seed: uint32 (2,), low word first. Seeds are 0 to 2⁶⁴ − 1."""
     return np.array([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF], dtype=np.uint32)
 
 
-def words(xp: Any, key: np.ndarray, count: int, purpose: int, stream: int, step: int) -> Any:
-    """`count` random words, uint64 (count,) below 2³², of one stream at one step, computed with the array module xp."""
-    blocks = xp.arange((count + 3) // 4, dtype=xp.uint64)
+def words(xp: Any, key: np.ndarray, count: int, purpose: int, stream: int, step: int, first: int = 0) -> Any:
+    """`count` random words, uint64 (count,) below 2³², of one stream at one step, from word number `first` on.
+
+    They are computed with the array module xp.
+    """
+    blocks = xp.arange(first // 4, (first + count + 3) // 4, dtype=xp.uint64)
     fixed = (purpose | stream << 8, step & 0xFFFFFFFF, step >> 32, int(key[0]), int(key[1]))
-    return xp.reshape(xp.stack(philox(blocks, *map(np.uint64, fixed)), axis=1), (-1,))[:count]
+    return xp.reshape(xp.stack(philox(blocks, *map(np.uint64, fixed)), axis=1), (-1,))[first % 4 :][:count]
 
 
 def uniform(key: np.ndarray, count: int, purpose: int, stream: int, step: int = 0) -> np.ndarray:

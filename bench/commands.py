@@ -30,6 +30,12 @@ def bench(
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw four pictures, .svg or .png.")] = None,
     page: Annotated[Path | None, typer.Option("--html", help="Write one page with interactive charts.")] = None,
+    workers: Annotated[
+        str | None, typer.Option("--workers", help="Predict how many devices pay, for example 1:1024.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option("--network", help="Between them, for example 25us,100Gbit; measured by default.")
+    ] = None,
 ) -> None:
     """Explains why the device is idle, and recommends a batch size.
 
@@ -38,9 +44,13 @@ def bench(
     from ..dl.experiment.config import rooted
     from .batch import command, files
 
-    asked = command.request(batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove)
+    asked = command.request(
+        batch_sizes, names, budget, noise, quick, out, resume, plot, validate, page, prove, workers, network
+    )
     if source is not None:
-        command.report(files.read(source), asked)
+        document = files.read(source)
+        command.ask_again(document, asked)
+        command.report(document, asked)
         return
     configuration = rooted(configuration_of(config, settings))
     document, interrupted = command.run(configuration, asked)

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 
@@ -16,13 +17,17 @@ def say(text: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
 
-def prepare() -> None:
+def prepare(silent: bool = False) -> None:
     """Keeps the process's own streams from ending it; a stream that is another, as in a test, is left alone.
 
     A closed descriptor becomes the null device, so that no file is opened in its place. What is written to a pipe
     that nobody reads any more is dropped, and so is all that standard error cannot take; but a result that standard
-    output cannot take, as on a full disk, is an error. Letters that an encoding lacks become question marks.
+    output cannot take, as on a full disk, is an error. Letters that an encoding lacks become question marks. A
+    `silent` process says nothing at all.
     """
+    if silent:
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  until the process ends
+        return
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

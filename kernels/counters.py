@@ -8,4 +8,5 @@ CURSOR = 1  # position of the next batch in the order of the epoch, in rows
 ROW = 2  # row of the schedule table that this step reads
 FAILED = 3  # first step whose loss was not finite, or -1; updates are off from then on
 SKIP = 4  # 1 if this step does not update the parameters because its gradient is not finite
-COUNTERS = 5
+FIRST = 5  # row of the whole batch that this step's first row is; not 0 where a batch is processed in parts
+COUNTERS = 6

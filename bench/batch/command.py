@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ... import backends
-from ...backends.errors import BackendUnavailable, ConfigurationError
+import numpy as np
+
+from ...backends.errors import ConfigurationError
 from ...dl.commands.console import check_files
 from ...dl.experiment import build as experiment
 from ...dl.experiment.sections import Configuration
-from ...dl.hints import hint
 from . import files
+from .analysis.scaling import Link
 from .analysis.trained import hyperbola
 from .measure.sweep import FULL, Budget, Stopped, Sweep
 from .measure.task import check_configuration, machine, task_of
-from .records import Document, Task
+from .options import parse_backends, parse_seconds, parse_sizes, parse_workers
+from .records import Document, Task, Workers
 
 SIZES, BUDGET = "1:65536", "60s"
 QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
-LARGEST = 1 << 22
 NOISE, TRAININGS = 0.15, 0.3  # maximum shares of the budget: noise scale, critical batch size
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class BenchRequest:
     validate: bool = False
     page: Path | None = None
     prove: bool = False
+    workers: tuple[int, ...] = ()
+    network: Link | None = None
 
 
 def request(
@@ -66,6 +68,8 @@ def request(
     validate: bool = False,
     page: Path | None = None,
     prove: bool = False,
+    workers: str | None = None,
+    network: str | None = None,
 ) -> BenchRequest:
     """The request for these options.
 
@@ -82,53 +86,11 @@ def request(
         raise ConfigurationError("--resume continues the file of --out FILE" + (f"; there is no {out}" if out else ""))
     if validate and not noise:
         raise ConfigurationError("--validate compares with the noise scale, so it cannot be used with --no-noise")
+    counts, known = parse_workers(workers, network, noise)
     check_files(out=out, plot=plot, html=page)
-    return BenchRequest(sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page, prove)
-
-
-def parse_sizes(text: str) -> list[int]:
-    """Batch sizes of ``"1:64"``, the powers of two times the first, or ``"1,8,100"``, or both with commas."""
-    found: set[int] = set()
-    for item in (part.strip() for part in text.split(",")):
-        first, colon, last = item.partition(":")
-        ends = [first, last] if colon else [first]
-        if not all(end.isdecimal() and 0 < int(end) <= LARGEST for end in ends) or int(ends[-1]) < int(first):
-            raise ConfigurationError(
-                f"--batch-sizes {text!r}: {item!r} is not valid; expected integers from 1 to {LARGEST:,} such as "
-                "1,8,64, or a range of powers of two such as 1:65536"
-            )
-        size = int(first)
-        while size <= int(ends[-1]):
-            found.add(size)
-            size *= 2
-    return sorted(found)
-
-
-def parse_seconds(text: str) -> float:
-    """Seconds of ``"90"``, ``"90s"``, ``"1.5m"`` or ``"1h"``."""
-    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
-    try:
-        seconds = float(number) * UNITS[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 86_400:
-        raise ConfigurationError(f"--budget {text!r} is not valid; expected 1s to 24h, such as 60s or 5m")
-    return seconds
-
-
-def parse_backends(text: str | None) -> list[str]:
-    """Backends by name, or all available ones."""
-    statuses = backends.available()
-    if text in (None, "all"):
-        return [name for name, status in statuses.items() if status.runs]
-    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    for name in names:
-        if name not in statuses:
-            raise ConfigurationError(f"--backends: {name!r} is not known; {hint(name, ['all', *statuses])}")
-        if not statuses[name].runs:
-            remedy = f" To install what is missing: {statuses[name].remedy}" if statuses[name].remedy else ""
-            raise BackendUnavailable(f"backend {name!r} cannot run here: {statuses[name].reason}.{remedy}")
-    return names
+    return BenchRequest(
+        sizes, parse_backends(names), seconds, noise, out, resume, plot, validate, page, prove, counts, known
+    )
 
 
 def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bool]:
@@ -158,6 +120,8 @@ def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bo
             Sweep(document, configuration, splits, asked.names, budget).run(TRAININGS if training else 0.0)
             if training:
                 _train(document, configuration, splits, budget)
+            if asked.workers:
+                _separate(document, configuration, splits, asked, budget)
             if asked.prove:
                 _prove(document, configuration, splits, budget)
             if asked.validate:
@@ -169,6 +133,29 @@ def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bo
             if asked.out is not None and any(point.rounds for point in document.benchmarks):
                 files.write(document, asked.out)
         return document, budget.stopped
+
+
+def ask_again(document: Document, asked: BenchRequest) -> None:
+    """Asks a document for other numbers of devices, or another network, than those that it was measured for.
+
+    Raises
+    ------
+    ConfigurationError
+        Nothing is known of a network.
+    """
+    from .analysis.analyse import analyse
+
+    if not asked.workers:
+        return
+    known, network = document.workers, asked.network
+    if known is None and network is None:
+        raise ConfigurationError("--workers: the file has no measured network; give --network, as 25us,100Gbit")
+    if known is None:
+        size = document.task.parameters * np.dtype(document.task.dtype).itemsize
+        best = analyse(document).best
+        known = Workers(backend=best, workers=[1], bytes=size, latency=0, bytes_per_second=1, measured=False)
+    given = {} if network is None else {"latency": network.latency, "bytes_per_second": network.rate, "measured": False}
+    document.workers = known.model_copy(update={"workers": list(asked.workers), **given})
 
 
 def _begun(configuration: Configuration, asked: BenchRequest, task: Task) -> Document:
@@ -218,6 +205,17 @@ def _train(document: Document, configuration: Configuration, splits: Any, budget
             most = TRAININGS * budget.seconds
             seconds = min(most, max(most / 2, budget.left()))
             critical_run.measure(document, configuration, splits, given[0], budget, seconds)
+
+
+def _separate(
+    document: Document, configuration: Configuration, splits: Any, asked: BenchRequest, budget: Budget
+) -> None:
+    """Measures what `--workers` needs, on the best backend."""
+    from .analysis.analyse import analyse
+    from .measure.separated import measure
+
+    if best := analyse(document).best:
+        measure(document, configuration, splits, best, (asked.workers, asked.network), budget)
 
 
 def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:

@@ -280,6 +280,25 @@ class Proof(Record):
     fault: str = ""  # why the prediction means nothing
 
 
+class SeparatedStep(Record):
+    """A step whose update waits until all gradients are known, as on several devices."""
+
+    batch: Rows
+    seconds: Seconds
+
+
+class Workers(Record):
+    """What a forecast for several devices needs besides the step times and the critical batch size."""
+
+    backend: str
+    workers: list[Rows] = Field(min_length=1)  # numbers of devices
+    bytes: Annotated[int, Field(ge=1, lt=2**62)]  # of the gradients
+    latency: Annotated[float, Field(ge=0, le=1e3)]  # seconds of a message
+    bytes_per_second: Annotated[float, Field(ge=1, le=1e18)]
+    measured: bool  # between two processes of this machine, and not given by the user
+    steps: list[SeparatedStep] = []  # empty if steps of one device are of this kind, too
+
+
 class Task(Record):
     """What is trained."""
 
@@ -315,6 +334,7 @@ class Document(Record):
     validation: Validation | None = None
     validation_absent: str = ""  # why there is none, where it was asked for
     proofs: list[Proof] = []
+    workers: Workers | None = None
 
     def of(self, backend: str) -> list[Point]:
         """The points of a backend that were measured, by batch size."""

@@ -177,7 +177,7 @@ def activations(backend: Backend, scale: Scale) -> dict[str, tuple[Operation, Ca
 
     counters = backend.zeros(COUNTERS, np.int64)
     key = backend.asarray(np.array([1, 2], dtype=np.uint32))
-    dropped = {"threshold": 1 << 29, "scale": 8 / 7, "stream": 0}
+    dropped = {"threshold": 1 << 29, "scale": 8 / 7, "stream": 0, "width": n}
     return {
         "gather, bytes": (
             GATHER,

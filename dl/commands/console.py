@@ -14,6 +14,7 @@ import typer
 
 from ..._version import __version__
 from ...backends.errors import ConfigurationError
+from ...backends.ranks import launched
 from . import completion
 
 if TYPE_CHECKING:
@@ -39,8 +40,16 @@ INTERRUPTED, TERMINATED = 130, 143  # exit codes
 PICTURES = (".svg", ".png", ".pdf")
 
 
-def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+def options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
     """Options before the command."""
+    size, chosen = launched()[0], context.invoked_subcommand
+    if size > 1 and chosen not in (None, "train"):
+        raise ConfigurationError(
+            f"gearshift {chosen} runs in one process, and mpiexec started {size}; leave out mpiexec"
+        )
     if version:
         print(f"gearshift {__version__}")
         raise typer.Exit

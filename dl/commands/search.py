@@ -25,6 +25,10 @@ def search(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write every candidate's scores as .json.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; search.jobs by default.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="Of a Dask cluster that runs the fits, as tcp://10.0.0.1:8786.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -47,12 +51,15 @@ def search(
     if run is not None:
         raise ConfigurationError("--run is for a search over keys of a training, such as optimizer.lr")
     check_files(plot=plot, out=out)
+    if jobs is not None and scheduler is not None:
+        raise ConfigurationError(f"--jobs {jobs} are processes of this machine; leave it out with --scheduler")
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # search.jobs are processes; they import nothing from this folder
-    configuration = read_as(SearchConfiguration, config, settings or [])
+    given = [*(settings or []), *([] if jobs is None else [f"search.jobs={jobs}"])]
+    configuration = read_as(SearchConfiguration, config, given)
     plan = searching.prepare(configuration, backend)
     say(f"{len(plan.candidates)} candidates, {configuration.search.folds} folds each, on {plan.estimator}")
     with candidates(len(plan.candidates), quiet) as advance:
-        result = plan.run(advance)
+        result = plan.run(advance, scheduler)
     if as_json:
         print(dumps({"best": result.best, "score": result.rows[0].mean, "test": result.test}))
     else:

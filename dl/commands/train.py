@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,18 +46,19 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Trains a network, and tests its best weights."""
-    from ..data.identity import Identity
+    from ...backends.launch import ranks
     from ..experiment import build as experiment
-    from ..experiment.config import write
-    from ..experiment.run_files import fresh, recognised
+    from ..experiment.run_files import fresh
     from ..experiment.run_writer import RunWriter
     from ..training.interrupts import unswallowed
+    from ..training.joining import synchronize
     from ..training.progress import introduce
 
     if resume and run is None:
         raise ConfigurationError("--resume goes on with a run, and none is named; expected --run, as --run runs/first")
+    together = ranks()
     with unswallowed():
-        configuration = _configuration(config, settings or [], run, resume)
+        configuration = together.share(lambda: _configuration(config, settings or [], run, resume))
         splits, trainer = experiment.build(configuration, backend)
     configuration = experiment.settled(configuration, splits)
     introduce(trainer)
@@ -66,31 +67,28 @@ def train(
         say(str(splits.preparation))
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
-    path = run or fresh(Path("runs"))
-    writer = RunWriter(
-        path, configuration.checkpoint.every_seconds, configuration.train.monitor, configuration.train.metrics
-    )
-    with writer.opened():
-        if writer.begun:
-            splits, identity, changes = recognised(path, splits, targets=configuration.autoencoder.kind == "none")
-            if changes:
-                raise DataError(
-                    f"{path} was trained on other data: {'; '.join(changes)}. Bring the data back to go on, or train a "
-                    "new run on these (another --run)"
-                )
-        else:
-            identity = Identity.of(splits, targets=configuration.autoencoder.kind == "none")
-        patience = configuration.train.patience > 0
-        if writer.begin(write(configuration), trainer, resume=resume, data=identity, patience=patience):
-            say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
-        elif resume:
-            say("no checkpoint yet: starting afresh")
+    path = together.share(lambda: run or fresh(Path("runs")))
+    more = f"go on with: {_launch(together.size)}{command('train', '--resume', '--run', path, backend=backend)}"
+    together.remedy = more
+    writer = None
+    if together.rank == 0:  # which alone writes
+        section = configuration.train
+        writer = RunWriter(path, configuration.checkpoint.every_seconds, section.monitor, section.metrics)
+    with writer.opened() if writer else nullcontext():
+        if writer:
+            splits = _begin(writer, trainer, splits, configuration, resume)
+        if together.size > 1:
+            splits = splits.matched(*together.share(lambda: (splits.train.feature_names, _listed(splits.classes))))
+            synchronize(trainer, together)
         with _terminable(trainer):
             code = _fit(trainer, splits, configuration, writer, quiet)
-            say(writer.plot(trainer))
+            if writer:
+                say(writer.plot(trainer))
+    together.barrier()  # a launcher ends all ranks when the first one ends with an error
+    if together.rank:
+        return
     if code:
-        more = command("train", "--resume", "--run", path, backend=backend)
-        say(f"stopped at step {trainer.step}; go on with: {more}")
+        say(f"stopped at step {trainer.step}; {more}")
         raise typer.Exit(code)
     result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
     if splits.test is not None:
@@ -107,6 +105,39 @@ def train(
 def _rows_of(configuration: Configuration, splits: Splits) -> str:
     """A file to predict, for the printed command: the table of the training, or one that is to be made."""
     return configuration.data.source if splits.preparation is not None else "X.npy"
+
+
+def _begin(writer: RunWriter, trainer: Trainer, splits: Splits, configuration: Configuration, resume: bool) -> Splits:
+    """Starts or resumes a run on its data; returns these with columns and classes in the run's order."""
+    from ..data.identity import Identity
+    from ..experiment.config import write
+    from ..experiment.run_files import recognised
+
+    path, targets = writer.path, configuration.autoencoder.kind == "none"
+    if writer.begun:
+        splits, identity, changes = recognised(path, splits, targets=targets)
+        if changes:
+            raise DataError(
+                f"{path} was trained on other data: {'; '.join(changes)}. Bring the data back to go on, or train a "
+                "new run on these (another --run)"
+            )
+    else:
+        identity = Identity.of(splits, targets=targets)
+    patience = configuration.train.patience > 0
+    if writer.begin(write(configuration), trainer, resume=resume, data=identity, patience=patience):
+        say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+    elif resume:
+        say("no checkpoint yet: starting afresh")
+    return splits
+
+
+def _listed(classes: Any) -> list[int | str] | None:
+    return None if classes is None else classes.tolist()
+
+
+def _launch(size: int) -> str:
+    """How a command line begins that starts so many ranks."""
+    return f"mpiexec -n {size} " if size > 1 else ""
 
 
 def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: Path) -> None:
@@ -155,7 +186,7 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
     return wanted
 
 
-def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter, quiet: bool) -> int:
+def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: RunWriter | None, quiet: bool) -> int:
     """Trains to the configured number of epochs; returns 0, or the exit code if it ended early."""
     from ..experiment.fitting import fit, over
 
@@ -189,8 +220,8 @@ def _terminable(trainer: Trainer) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _saved(trainer: Trainer, writer: RunWriter, code: int) -> int:
+def _saved(trainer: Trainer, writer: RunWriter | None, code: int) -> int:
     """Saves a run that was stopped inside an epoch; at the end of an epoch it is saved already."""
-    if trainer.state.cursor:
+    if writer and trainer.state.cursor:
         writer.save(trainer)
     return code

@@ -46,7 +46,7 @@ class Identity(BaseModel):
         """The fingerprint of data; without `targets` if these were derived from the rows."""
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         return Identity(
-            parts={name: _part(data, targets) for name, data in parts.items() if data is not None},
+            parts={name: part_of(data, targets) for name, data in parts.items() if data is not None},
             feature_names=splits.train.feature_names,
             classes=None if splits.classes is None else splits.classes.tolist(),
         )
@@ -69,7 +69,8 @@ class Identity(BaseModel):
         return found + [f"the {name} part is new" for name in now.parts if name not in self.parts]
 
 
-def _part(data: Dataset, targets: bool) -> Part:
+def part_of(data: Dataset, targets: bool = True) -> Part:
+    """The fingerprint of one part."""
     digest, kinds = hashlib.blake2b(digest_size=16), {}
     for name in ("x", "y", "weight") if targets else ("x", "weight"):
         if getattr(data, name) is not None:

@@ -17,12 +17,12 @@ def fit(
     trainer: Trainer,
     splits: Splits,
     configuration: Configuration,
-    writer: RunWriter,
+    writer: RunWriter | None,
     *,
     epochs: int | None = None,
     verbose: bool = False,
 ) -> None:
-    """Trains up to `epochs` finished epochs, by default those of the configuration; `writer` writes the run.
+    """Trains up to `epochs` finished epochs, by default those of the configuration; `writer` writes the run, on one rank.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def fit(
         order=section.order,
         accumulate=section.accumulate,
         class_weight=experiment.class_weights(configuration, splits),
-        callbacks=[*experiment.build_callbacks(configuration, splits), writer],
+        callbacks=[*experiment.build_callbacks(configuration, splits), *([writer] if writer else [])],
         verbose=verbose,
     )
 

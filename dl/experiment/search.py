@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy.stats import loguniform, randint, uniform
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -23,8 +25,10 @@ from ...backends.registry import resolve
 from ..estimators.base import Perceptron, TrainingInterrupted
 from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..hints import hint
+from ..streams import say
 from ..training.figures import panels, saved
 from .build import load_data
+from .cluster import cluster
 from .sections import SearchConfiguration, SearchRange
 
 
@@ -116,15 +120,17 @@ class Search:
     test: tuple[np.ndarray, np.ndarray] | None
     configuration: SearchConfiguration
 
-    def run(self, advance: Advance) -> SearchResult:
+    def run(self, advance: Advance, scheduler: str | None = None) -> SearchResult:
         """Tries every candidate; `advance` is called with the number done and the best score.
+
+        `scheduler` is the address of a Dask cluster that runs the fits.
 
         Raises
         ------
         KeyboardInterrupt
             Ctrl-C, also within a fit.
         ConfigurationError
-            The folds or the scoring do not fit the data.
+            The folds or the scoring do not fit the data, or there is no cluster.
         """
         section = self.configuration.search
         scale = StandardScaler() if self.configuration.data.standardize else "passthrough"
@@ -135,13 +141,13 @@ class Search:
             Pipeline([("scale", scale), ("network", network)]),
             [{f"{path}{name}": [value] for name, value in candidate.items()} for candidate in self.candidates],
             scoring=section.scoring or None,
-            n_jobs=section.jobs,
+            n_jobs=section.jobs if scheduler is None else None,  # the cluster's
             cv=section.folds,
             error_score="raise",  # pyright: ignore[reportArgumentType]
             refit=self.test is not None,
         )
         found.advance = advance
-        with warnings.catch_warnings():
+        with cluster(scheduler, self.data), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # as many as fits
             warnings.simplefilter("error", TrainingInterrupted)
             try:
@@ -261,9 +267,20 @@ class _InTurns(GridSearchCV):
 
     advance: Advance
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what tells the progress, which other processes need not know."""
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "advance"}
+
     def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
         candidates = list(ParameterGrid(self.param_grid))
-        turn = int(self.n_jobs or 1)
+        jobs: Any = self.n_jobs
+        turn = max(1, effective_n_jobs(jobs))
         for start in range(0, len(candidates), turn):
-            results = evaluate_candidates(candidates[start : start + turn])
+            part = candidates[start : start + turn]
+            try:
+                results = evaluate_candidates(part)
+            except (BrokenExecutor, CancelledError):  # the latter by Dask, if it cannot repeat them itself
+                say("a worker process died; what it tried is tried again")
+                results = evaluate_candidates(part)
             self.advance(min(start + turn, len(candidates)), float(np.max(results["mean_test_score"])))

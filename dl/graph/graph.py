@@ -6,6 +6,7 @@ The graph holds no arrays: a `Plan` binds it to a backend.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,6 +65,11 @@ class Value:
     def example_shape(self) -> tuple[int, ...]:
         """The shape of one example; if it has several rows, they are the first dimension."""
         return self.shape if self.rows_per_example == 1 else (self.rows_per_example, *self.shape)
+
+    @property
+    def example_size(self) -> int:
+        """The elements of one example."""
+        return math.prod(self.example_shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,5 +39,6 @@ class Dropout(Layer):
             threshold=round(self.p * 2**32),
             scale=1 / (1 - self.p),
             stream=graph.next_dropout(),
+            width=x.example_size,
         )
         return y

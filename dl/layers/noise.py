@@ -53,13 +53,15 @@ class MaskingNoise(Layer):
             return x
         y = graph.batch(x.shape)
         stream = graph.next_dropout()
-        graph.apply(DROPOUT, (x, *_stream(graph)), (y,), threshold=round(self.p * 2**32), scale=1.0, stream=stream)
+        attributes = {"threshold": round(self.p * 2**32), "scale": 1.0, "stream": stream, "width": x.example_size}
+        graph.apply(DROPOUT, (x, *_stream(graph)), (y,), **attributes)
         return y
 
 
 def draw(graph: Graph, noise: Value, deviation: float) -> None:
     """Appends an operation that fills `noise` with normal numbers from the layer's own random stream."""
-    graph.apply(NORMAL, _stream(graph), (noise,), deviation=float(deviation), stream=graph.next_dropout())
+    attributes = {"deviation": float(deviation), "stream": graph.next_dropout(), "width": noise.example_size}
+    graph.apply(NORMAL, _stream(graph), (noise,), **attributes)
 
 
 def _stream(graph: Graph) -> tuple[Value, Value]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...backends import Backend
-from ...kernels.counters import CURSOR
+from ...kernels.counters import CURSOR, FIRST
 from ..graph.graph import Graph
 from .arena import Arena
 from .plan import TICK, Plan, quietly
@@ -17,7 +17,7 @@ class AccumulatingPlan(Plan):
     """Runs training steps in `parts`, with memory for the activations of one part only.
 
     The gradient is the mean over all rows of the batch, followed by one update. Batch normalisation and the batch
-    means of `KLSparsity` use each part separately. Dropout has one mask for all parts of a step.
+    means of `KLSparsity` use each part separately. Dropout and noise are those of the whole batch.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ class AccumulatingPlan(Plan):
 
     @quietly
     def run(self, rows: int, steps: int) -> int:
-        deadline, done = time.perf_counter() + TICK, 0
+        counters, done = self._shared["counters"], 0
+        deadline, place = time.perf_counter() + TICK, int(counters[FIRST])
         while done < steps and (not done or time.perf_counter() < deadline):
             self._total[...] = 0
             size = 0
@@ -48,16 +49,17 @@ class AccumulatingPlan(Plan):
                 self._differentiate(size, first)
                 self._total[...] += self.arena.gradients * (size / rows)
             self.arena.gradients[...] = self._total
-            self.once(size, "update")  # which moves the cursor past the last part
+            counters[FIRST] = place
+            self.once(size, "exchange", "update")  # which moves the cursor past the last part
             done += 1
         return done
 
     def first_not_finite(self, rows: int) -> str | None:
         counters = self._shared["counters"]
-        cursor = int(counters[CURSOR])
+        place = counters[[CURSOR, FIRST]]
         found = (super(AccumulatingPlan, self).first_not_finite(size) for _, size in self._parts(rows))
         layer = next((layer for layer in found if layer is not None), None)
-        counters[CURSOR] = cursor
+        counters[[CURSOR, FIRST]] = place
         return layer
 
     def _parts(self, rows: int) -> Iterator[tuple[bool, int]]:
@@ -66,10 +68,11 @@ class AccumulatingPlan(Plan):
         for start in range(0, rows, self.part):
             if start:
                 counters[CURSOR] += self.part
+                counters[FIRST] += self.part
             yield not start, min(self.part, rows - start)
 
     def _differentiate(self, rows: int, first: bool) -> None:
         for call in self.bind(rows):
             moves_weights = call.node.phase == "load" and not call.node.outputs  # ahead of the gradient, once a step
-            if call.node.phase != "update" and (first or not moves_weights):
+            if call.node.phase not in ("exchange", "update") and (first or not moves_weights):
                 call.run()

@@ -55,6 +55,7 @@ class Arena:
     groups : parameters with a separate learning rate, which get separate ranges.
     copy : dtype of a low-precision copy for products, or None.
     turns : the lock held while the parameters are trained.
+    room : elements behind the gradients, for what travels with them from rank to rank.
 
     Attributes
     ----------
@@ -70,8 +71,9 @@ class Arena:
         groups: Sequence[ParameterGroup] = (),
         copy: str | None = None,
         turns: Turns | None = None,
+        room: int = 0,
     ) -> None:
-        self.backend, self._place = backend, Place(backend, turns)
+        self.backend, self._place, self._room = backend, Place(backend, turns), room
         self.dtype = np.dtype(dtype)
         parameters = list(parameters)
         group_of = dict(zip((p.name for p in parameters), members(groups, parameters), strict=True))
@@ -96,7 +98,7 @@ class Arena:
                 position += padded(parameter.size, self.dtype)
         self.values = backend.zeros(position, self.dtype)
         self.copy = None if copy is None else backend.zeros(position, copy)
-        self._gradients: Any = None
+        self._message: Any = None
         with at_rest(self.parameters):
             for parameter in self.parameters:
                 self._take(parameter)
@@ -132,9 +134,14 @@ class Arena:
     @property
     def gradients(self) -> Any:
         """The gradients in the layout of `trained`; allocated when first needed."""
-        if self._gradients is None:
-            self._gradients = self.zeros()
-        return self._gradients
+        return self.message[: self.size]
+
+    @property
+    def message(self) -> Any:
+        """The gradients, with `room` behind them."""
+        if self._message is None:
+            self._message = self.backend.zeros(self.size + padded(self._room, self.dtype), self.dtype)
+        return self._message
 
     def zeros(self) -> Any:
         """A new buffer for a gradient or an optimizer's state."""

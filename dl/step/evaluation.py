@@ -9,7 +9,9 @@ import numpy as np
 
 from ...backends import Backend
 from ...backends.errors import ShapeError
+from ...backends.ranks import Ranks, share_of
 from ..data import Dataset
+from ..data.resident import Resident
 from ..data.rows import Rows, flat
 from ..graph.graph import Graph, Value
 from ..layers.base import Layer
@@ -23,7 +25,10 @@ from .state import new_counters
 
 
 class Evaluator:
-    """Runs a model over a data set and averages its scores."""
+    """Runs a model over a data set and averages its scores.
+
+    If `ranks` are given, each of them evaluates its part of the rows, all at once.
+    """
 
     def __init__(
         self,
@@ -34,15 +39,19 @@ class Evaluator:
         *,
         unit: float = 1.0,
         program: Program | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.backend, self.loss, self.data, self.unit = data.backend, spec.loss, data, unit
+        if ranks is not None and isinstance(data, Resident):
+            first, rows = share_of(data.rows, ranks.rank, ranks.size)
+            data = data.in_order(np.arange(first, first + rows))
+        self.backend, self.loss, self.data, self.unit, self._ranks = data.backend, spec.loss, data, unit, ranks
         backend = self.backend
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(self.loss.metrics), np.float64)
         if program is None:
             program = evaluation(spec, data.x.shape[1], weighted=data.weight is not None)
         shared = {**data.shared, "counters": self.counters, "totals": self.totals}
-        self.plan = plan_of(program.graph, backend, arena, shared, min(program.rows_for(capacity), data.rows))
+        self.plan = plan_of(program.graph, backend, arena, shared, max(1, min(program.rows_for(capacity), data.rows)))
 
     def __call__(self) -> dict[str, float]:
         """The mean of each metric over the data set."""
@@ -57,6 +66,8 @@ class Evaluator:
         if rest:
             self.data.ready(self.data.rows - rest, rest, 1)
             self.plan.run(rest, 1)
+        if self._ranks is not None:
+            self._ranks.allreduce(self.totals)
         return means(self.backend.to_numpy(self.totals), self.loss, self.unit)
 
 

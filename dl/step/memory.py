@@ -14,9 +14,11 @@ from ..data.rows import flat
 from ..data.streamed import block_rows, is_streamed
 from ..graph.fused_ops import joined
 from ..graph.graph import Graph
+from .arena import padded
 from .plan import bytes_of, own_values, share_memory
 from .program import Program, evaluation, training
 from .spec import StepSpec
+from .state import ROOM
 
 DRAWN = 64  # bytes a row while an epoch's order is drawn: random words, and a sort of them
 
@@ -63,7 +65,7 @@ class Demand:
         item = np.dtype(spec.model.dtype).itemsize
         stated = {
             "parameters": (trained + others) * (item + (2 if spec.precision in SHORT else 0)),
-            "gradients": trained * item,
+            "gradients": (trained + padded(ROOM + len(spec.loss.metrics), spec.model.dtype)) * item,
             "optimizer states": len(spec.optimizer.states) * trained * item,
             "data": self._held(self.data, rows, streamed),
             "shuffling": 0 if streamed and is_streamed(self.data, rows) else DRAWN * len(self.data),

@@ -12,6 +12,7 @@ from ...kernels.advance import ADVANCE
 from ...kernels.batches.gather import GATHER
 from ...kernels.counters import COUNTERS
 from ...kernels.losses.term import TERM
+from ...kernels.operation import Operation
 from ...kernels.updates.clip_values import CLIP_SCALED, CLIP_VALUES
 from ...kernels.updates.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
 from ...kernels.updates.loss_scale import UNSCALE
@@ -71,10 +72,12 @@ def evaluation(spec: StepSpec, width: int, *, weighted: bool = False) -> Program
     return program
 
 
-def training(spec: StepSpec, width: int, *, weighted: bool = False) -> Program:
+def training(spec: StepSpec, width: int, *, weighted: bool = False, exchange: Operation | None = None) -> Program:
     """A whole training step on the resident data set, whose rows have `width` features.
 
-    If `weighted`, each row's loss is multiplied by its weight in the run's array ``"data weight"``.
+    If `weighted`, each row's loss is multiplied by its weight in the run's array ``"data weight"``. `exchange` runs
+    between the backward pass and the update, given the gradients, the counters and the totals; metrics are then added
+    to the array ``"rank totals"``.
     """
     optimizer, regularizer = spec.optimizer, spec.regularizer
     graph = Graph(spec.model.dtype, train=True, precision=spec.precision)
@@ -89,8 +92,12 @@ def training(spec: StepSpec, width: int, *, weighted: bool = False) -> Program:
     if before is not None:
         graph.phase = "load"
         graph.apply(before, arguments, (), **optimizer.attributes)
-    program = _resident(graph, spec.model, spec.loss, width, weighted)
+    totals = "totals" if exchange is None else "rank totals"
+    program = _resident(graph, spec.model, spec.loss, width, weighted, totals)
     graph.differentiate()
+    if exchange is not None:
+        graph.phase = "exchange"
+        graph.apply(exchange, (g, _counters(graph), graph.shared("totals", (), "float64")), ())
     if isinstance(optimizer, SecondOrder):
         program = replace(program, changes=hessian_products(graph))
     graph.phase = "update"
@@ -119,7 +126,9 @@ def training(spec: StepSpec, width: int, *, weighted: bool = False) -> Program:
     return program
 
 
-def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool = False) -> Program:
+def _resident(
+    graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool = False, totals: str = "totals"
+) -> Program:
     graph.phase = "load"
     x = graph.batch((width,), graph.dtype, name="x")
     order, counters, first = graph.shared("order", (), "int64"), _counters(graph), len(graph.nodes)
@@ -134,7 +143,7 @@ def _resident(graph: Graph, model: Layer, loss: Loss, width: int, weighted: bool
         graph.apply(GATHER, (graph.shared("data weight", (1,)), order, counters), (program.weight,))
         graph.nodes.insert(first + 2, graph.nodes.pop())
     graph.phase = "metrics"
-    graph.apply(TALLY, (program.scores, counters, graph.shared("totals", (), "float64")), ())
+    graph.apply(TALLY, (program.scores, counters, graph.shared(totals, (), "float64")), ())
     return program
 
 

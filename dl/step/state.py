@@ -24,6 +24,7 @@ from .shared import together
 from .spec import StepSpec
 
 TABLE = 1024  # the constants of so many steps are computed at once, in blocks that start at multiples of it
+ROOM = 8  # elements behind the gradients that the exchange between ranks needs besides the metrics
 
 
 class TrainingState:
@@ -39,7 +40,9 @@ class TrainingState:
         self.backend, self.optimizer, self.schedule, self.groups = backend, optimizer, schedule, groups
         copy = spec.precision if spec.precision in SHORT else None
         self.key = key_of(spec.seed)
-        self.arena = Arena(backend, model.dtype, model.ensure_initialized(spec.seed).parameters(), groups, copy, turns)
+        parameters = model.ensure_initialized(spec.seed).parameters()
+        room = ROOM + len(spec.loss.metrics)
+        self.arena = Arena(backend, model.dtype, parameters, groups, copy, turns, room)
         real = self.arena.dtype
         self.step = self.cursor = self.skipped = 0
         self._block = -1

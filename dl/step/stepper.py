@@ -8,6 +8,7 @@ from ...backends.errors import ConfigurationError
 from ...kernels.counters import FAILED, STEP
 from ..data.rows import Order, Rows
 from .accumulating import AccumulatingPlan
+from .exchange import Exchange
 from .explanation import log_what_prevents
 from .on_host import StepwisePlan
 from .plan import Plan
@@ -33,6 +34,7 @@ class Stepper:
     accumulate : number of parts of a batch.
     program : the lowered step; by default it is lowered here.
     plan : makes the plan of a step that needs neither the host nor gradient accumulation.
+    exchange : connects the ranks that train together, if there are several; this one takes its part of each batch.
 
     Attributes
     ----------
@@ -49,15 +51,27 @@ class Stepper:
         accumulate: int = 1,
         program: Program | None = None,
         plan: Callable[..., Plan] = plan_of,
+        exchange: Exchange | None = None,
     ) -> None:
         self.state, self.data, self.batch_size = state, data, min(batch_size, data.rows)
-        self.before = spec.optimizer.before is not None
-        if program is None:
-            program = training(spec, data.x.shape[1], weighted=data.weight is not None)
-        shared = together({"the training state": state.shared, "the data set": data.shared})
-        given = data.backend, state.arena, shared, self.batch_size
-        log_what_prevents(data.backend, program.graph, spec.model, spec.loss, spec.optimizer, accumulate)
+        self.before, self.exchange = spec.optimizer.before is not None, exchange
+        arrays = {"the training state": state.shared, "the data set": data.shared}
+        if exchange is not None:
+            arrays["the exchange"] = {"rank totals": exchange.totals}
+        if program is None or exchange is not None:
+            operation = None if exchange is None else exchange.operation
+            program = training(spec, data.x.shape[1], weighted=data.weight is not None, exchange=operation)
+        shared = together(arrays)
+        given = data.backend, state.arena, shared, self._rows(self.batch_size)
+        if exchange is None:  # between ranks, the gradients are exchanged before the update
+            given_spec = spec.model, spec.loss, spec.optimizer
+            log_what_prevents(data.backend, program.graph, *given_spec, accumulate)
         if spec.optimizer.on_host:
+            if exchange is not None:
+                raise ConfigurationError(
+                    f"{type(spec.optimizer).__name__} computes its steps in one process, and mpiexec started "
+                    f"{exchange.ranks.size}; use an optimizer of gradients, such as Adam"
+                )
             if program.graph.activations != program.graph.dtype:
                 name = type(spec.optimizer).__name__
                 raise ConfigurationError(
@@ -73,6 +87,8 @@ class Stepper:
     def begin_epoch(self, epoch: int, order: Order = "shuffled") -> None:
         """Draws the row order of an epoch, and starts the epoch unless it has been started."""
         self.data.shuffle(self.state.key, epoch, order)
+        if self.exchange is not None:
+            self.exchange.arrange(self.data.shared["order"], self.state.cursor, self.batch_size)
         if not self.state.cursor:
             self.state.begin_epoch()
 
@@ -86,6 +102,10 @@ class Stepper:
         """Rows of the next step."""
         return min(self.batch_size, self.left)
 
+    def _rows(self, size: int) -> int:
+        """Rows that this process computes of a batch of `size` rows."""
+        return size if self.exchange is None else self.exchange.rows(size)
+
     def run(self, most: int | None = None) -> int:
         """Starts at most `most` steps of the epoch; returns how many.
 
@@ -93,7 +113,8 @@ class Stepper:
         """
         whole, size = max(1, self.left // self.batch_size), self.size
         steps = self.state.prepare(whole if most is None else min(most, whole))
-        done = self.plan.run(size, self.data.ready(self.state.cursor, size, steps))
+        steps = self.data.ready(self.state.cursor, size, steps)
+        done = self.plan.run(size, steps) if self.exchange is None else self.exchange.run(self.plan, size, steps)
         self.state.advanced(done, size)
         return done
 
@@ -114,7 +135,7 @@ class Stepper:
         done = int(state.counters[STEP]) - state.step
         if self.before:  # the update of a failed step puts moved weights back
             state.counters[FAILED] = state.counters[STEP]
-            self.plan.once(size, "update")
+            self.plan.once(self._rows(size), "update")
         state.rewind(state.step + done, state.cursor + done * size)
         self.data.restart()
 
@@ -130,6 +151,8 @@ class Stepper:
         self.data.restart()
         self.data.ready(cursor, rows, 1)
         weights = state.arena.values.copy()  # the look may move them ahead, as the step did
-        layer = self.plan.first_not_finite(rows) or "loss"
+        if self.exchange is not None:
+            self.exchange.begin(rows)
+        layer = self.plan.first_not_finite(self._rows(rows)) or "loss"
         state.arena.values[...] = weights
         return layer

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
+from ...backends.ranks import Ranks
 from ..data import Dataset
 from ..data.batches import BatchRows
 from ..data.mapped import MappedFiles
@@ -14,8 +15,11 @@ from ..data.rows import Order
 from ..data.streamed import rows_of
 from ..optimizers.schedules import Schedule
 from ..step.evaluation import check_data
+from ..step.exchange import Exchange
 from ..step.memory import Demand
 from ..step.plan import TICK, Plan
+from ..step.program import Program
+from ..step.spec import StepSpec
 from ..step.stepper import Stepper
 from .callbacks import Callback
 from .training import EVALUATION_ROWS, Training
@@ -34,8 +38,9 @@ class Loop:
         order: Order = "shuffled",
         accumulate: int = 1,
         batches: BatchRows | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.trainer, self.accumulate = trainer, accumulate
+        self.trainer, self.accumulate, self.ranks = trainer, accumulate, ranks
         spec, optimizer = trainer.spec, type(trainer.optimizer).__name__
         demand = Demand.of(spec, trainer.backend, data, validation, EVALUATION_ROWS)
         for part, program in ((data, demand.training), (validation, demand.evaluation)):
@@ -57,14 +62,19 @@ class Loop:
             )
         self.batch_size = batch_size
         self._bound_for = spec.bound_into_plan()
-        self.stepper = Stepper(spec, state, self.data, batch_size, accumulate=accumulate, program=demand.training)
+        self.exchange = None if ranks is None else Exchange(ranks, state, lambda: trainer.stopped)
+        self.stepper = self._stepper(spec, demand.training)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None
         if validation is not None:
-            self.validate = trainer.evaluator(validation, capacity, streamed, demand.evaluation)
+            self.validate = trainer.evaluator(validation, capacity, streamed, demand.evaluation, ranks)
         self.order: Order = order
         self.measure: Callable[[], dict[str, float]] | None = None  # further measures of the validation data
         self.loss_goal = -math.inf if loss_goal is None else loss_goal
+
+    def _stepper(self, spec: StepSpec, program: Program | None = None) -> Stepper:
+        given = {"accumulate": self.accumulate, "program": program, "exchange": self.exchange}
+        return Stepper(spec, self.state, self.data, self.batch_size, **given)
 
     def _follow(self) -> Stepper:
         """Applies settings that users changed since the last steps; returns the stepper for the next steps."""
@@ -75,7 +85,7 @@ class Loop:
         self.state.follow(spec.optimizer, spec.schedule, spec.groups)
         if now != self._bound_for:
             del self.stepper  # frees its memory for the next one
-            self.stepper = Stepper(spec, self.state, self.data, self.batch_size, accumulate=self.accumulate)
+            self.stepper = self._stepper(spec)
             self._bound_for = now
         return self.stepper
 
@@ -88,7 +98,8 @@ class Loop:
         """Trains up to ``trainer.epochs`` finished epochs, or until ``trainer.stopped``."""
         trainer, state = self.trainer, self.state
         trainer.samples = self.data.rows
-        while trainer.epoch < trainer.epochs and not trainer.stopped:
+        self._agree()
+        while trainer.epoch < trainer.epochs and not self.stopped:
             for callback in callbacks:
                 callback.on_epoch_begin(trainer)
             self.files.check()
@@ -103,15 +114,31 @@ class Loop:
                 trainer.epoch += 1
                 seconds, totals = time.perf_counter() - start, trainer.totals()
                 state.begin_epoch()  # before validation, so that training can continue if validation fails
+                if self.exchange is not None:
+                    self.exchange.synchronize()
                 record = self._record(totals, seconds, self.data.rows - first)
                 if trainer.early_stopping.patience is not None:
                     self._watch(record)
                 if record["loss"] <= self.loss_goal:
                     trainer.stop(trainer.stopped or "loss")
+                self._agree()
                 trainer.goes_on = trainer.epoch < trainer.epochs and trainer.stopped not in ("patience", "loss")
                 trainer.history.records.append(record)
             for callback in callbacks:
                 callback.on_epoch_end(trainer, record)
+
+    @property
+    def stopped(self) -> str:
+        """Why training ends: several ranks must have agreed on it."""
+        return self.trainer.stopped if self.exchange is None else self.exchange.agreed
+
+    def _agree(self) -> None:
+        """Between epochs, all ranks stop if one of them was asked to."""
+        if self.exchange is not None:
+            wishes = self.exchange.ranks.gather(self.trainer.stopped)
+            self.exchange.agreed = next(filter(None, wishes), "")
+            if self.exchange.agreed:
+                self.trainer.stop(self.exchange.agreed)
 
     def _epoch(self, callbacks: Sequence[Callback]) -> bool:
         """Runs to the end of the epoch; False if training was stopped before."""
@@ -125,12 +152,15 @@ class Loop:
                 except BaseException:
                     stepper.recover()
                     raise
+            if self.exchange is not None and (self.exchange.agreed or self.state.failed_step() >= 0):
+                self._check_finite()
+                self.trainer.stop(self.exchange.agreed)
             if time.perf_counter() - looked >= TICK and stepper.left:
                 looked = time.perf_counter()
                 self._check_finite()
                 for callback in callbacks:
                     callback.on_tick(self.trainer)
-            if self.trainer.stopped and stepper.left:
+            if self.stopped and stepper.left:
                 self._check_finite()  # the next checkpoint must not contain a failed step
                 return False
         self._check_finite()
@@ -143,7 +173,8 @@ class Loop:
         if self.measure is not None:
             record |= self.measure()
         lr = self.state.lr(self.state.step - 1)
-        return {**record, "lr": lr, "seconds": seconds, "samples_per_second": samples / seconds}
+        record |= {"lr": lr, "seconds": seconds, "samples_per_second": samples / seconds}
+        return record if self.ranks is None else self.ranks.share(lambda: record)
 
     def _watch(self, record: dict[str, float]) -> None:
         trainer, watch = self.trainer, self.trainer.early_stopping
@@ -159,6 +190,8 @@ class Loop:
             return
         with self.trainer.turns:
             layer = self.stepper.first_not_finite(failed, self._began)
+            if self.ranks is not None:
+                layer = next((found for found in self.ranks.gather(layer) if found != "loss"), layer)
         raise NonFiniteLoss(
             f"the loss is not finite at step {failed} (epoch {self.trainer.epoch + 1}), learning rate "
             f"{self.state.lr(failed):g}: it begins in layer {layer!r}. Weights are those before the step; try a lower "

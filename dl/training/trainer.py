@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...backends.errors import ConfigurationError
+from ...backends.launch import ranks
 from ..data import as_dataset
 from ..data.batches import Batches, BatchRows
 from ..data.names import matched
@@ -26,6 +27,7 @@ from .arguments import check_fit
 from .callbacks import Callback
 from .history import History
 from .interrupts import in_notebook, interrupts, unswallowed
+from .joining import joined
 from .loop import Loop
 from .metrics import Metrics
 from .training import EVALUATION_ROWS
@@ -173,24 +175,32 @@ class Trainer(Answers):
                 names_of = self.model.classes or classes
                 dataset = with_class_weights(dataset, class_weight, self._classes(dataset), names_of)
             callbacks = [*callbacks]
-            if verbose:
+            if verbose and ranks().rank == 0:
                 from .progress import introduce, progress
 
                 introduce(self)
                 callbacks.append(progress())
-            with unswallowed(), self.turns:
-                rows = None if stream is None else BatchRows(self.backend, stream, self._checked)
-                loop = Loop(self, dataset, held_out, int(batch_size), loss_goal, order, int(accumulate), rows)
-                if raw is not None and further.functions:
-                    loop.measure = partial(further, self, raw)
-                self._begin(monitor, patience, int(epochs), min_delta)
-            self.model.loss = self.loss
-            self.model.feature_names = self.model.feature_names or names
-            self.model.preparation = self.model.preparation or dataset.preparation
-            self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
-            if self.loss.targets != "values":
-                self.model.classes = self.model.classes or classes
-            self._run(loop, callbacks)
+            settings = {"batch_size": int(batch_size), "epochs": epochs, "accumulate": accumulate, "order": order}
+            settings |= {"monitor": monitor, "patience": patience, "min_delta": min_delta, "loss_goal": loss_goal}
+            with joined(self, dataset, held_out, settings) as together:
+                if stream is not None and together is not None:
+                    raise ConfigurationError(
+                        f"Batches train in one process, and mpiexec started {together.size}; use arrays or a Dataset"
+                    )
+                with unswallowed(), self.turns:
+                    rows = None if stream is None else BatchRows(self.backend, stream, self._checked)
+                    given_data = dataset, held_out, int(batch_size)
+                    loop = Loop(self, *given_data, loss_goal, order, int(accumulate), batches=rows, ranks=together)
+                    if raw is not None and further.functions:
+                        loop.measure = partial(further, self, raw)
+                    self._begin(monitor, patience, int(epochs), min_delta)
+                self.model.loss = self.loss
+                self.model.feature_names = self.model.feature_names or names
+                self.model.preparation = self.model.preparation or dataset.preparation
+                self.model.signed_targets = self.loss.signed(dataset.y, self.model.signed_targets)
+                if self.loss.targets != "values":
+                    self.model.classes = self.model.classes or classes
+                self._run(loop, callbacks)
         if self.stopped == "interrupt" and not in_notebook():
             raise KeyboardInterrupt
         return self.history
@@ -203,6 +213,7 @@ class Trainer(Answers):
                 begun.append(callback)
             with interrupts(self.stop):
                 loop.run(callbacks)
+                self._stop = loop.stopped
         finally:
             self._end()
             with ExitStack() as ends:  # every callback, also if one raises

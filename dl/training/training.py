@@ -10,6 +10,7 @@ from typing import Any, Self
 from ... import backends
 from ...backends import Backend
 from ...backends.errors import ConfigurationError
+from ...backends.ranks import Ranks
 from ..data import Dataset
 from ..data.streamed import rows_of
 from ..layers.base import Layer
@@ -282,15 +283,16 @@ class Training:
         capacity: int = EVALUATION_ROWS,
         streamed: bool | None = None,
         program: Program | None = None,
+        ranks: Ranks | None = None,
     ) -> Evaluator:
         """Evaluates the current weights on a data set, again and again; its targets are as the model learns them.
 
         `streamed` says whether the data stay on the host; None finds out whether they fit. `program` is the lowered
-        evaluation, where there is one already.
+        evaluation, where there is one already. If `ranks` are given, they evaluate it together.
         """
         if streamed is None:
             streamed = exceeds(self.backend, data)
         unit = loss_unit(self.model, self.loss)
         with self.turns:
             rows = rows_of(self.backend, data, min(capacity, len(data)), streamed)
-            return Evaluator(self.spec, self.state.arena, rows, capacity, unit=unit, program=program)
+            return Evaluator(self.spec, self.state.arena, rows, capacity, unit=unit, program=program, ranks=ranks)

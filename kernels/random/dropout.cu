@@ -11,15 +11,17 @@ extern "C" __global__ void dropout(
     long long size,
     long long threshold,
     double scale,
-    long long stream) {
+    long long stream,
+    long long width) {
     const unsigned int purpose = (unsigned int)(PURPOSE_DROPOUT | stream << 8);
     const unsigned long long step = counters[STEP];
+    const unsigned long long before = counters[FIRST] * width;
     const REAL factor = (REAL)scale;
     const bool packed = has_packs(x) && has_packs(y);
     for (long long block = first_item(); PACK * block < size; block += items_at_once()) {
-        const Words drawn = philox(
-            (unsigned int)block, purpose, (unsigned int)step, (unsigned int)(step >> 32), key[0], key[1]);
         const long long first = PACK * block;
+        const Words drawn =
+            four_words(before + first, purpose, (unsigned int)step, (unsigned int)(step >> 32), key[0], key[1]);
         const bool whole = packed && first + PACK <= size;
         Pack<VALUE> values;
         if (whole) values = load_pack(x, first);

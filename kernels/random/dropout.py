@@ -1,7 +1,8 @@
 """Inverted dropout (Srivastava et al. 2014): y = x / (1 − p) with probability 1 − p, else 0.
 
-The mask is never stored: element i keeps its value where word i of the step's Philox stream reaches the
-threshold p · 2³², so the backward pass is the same operation on the gradient.
+The mask is never stored: element i of the whole batch keeps its value where word i of the step's Philox stream reaches
+the threshold p · 2³², so the backward pass is the same operation on the gradient, and a part of a batch has its part of
+the mask.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from typing import Any
 import numpy as np
 
 from ...backends.philox import DROPOUT as PURPOSE
-from ...backends.philox import philox, words
-from ..counters import STEP
+from ...backends.philox import four_words, philox, words
+from ..counters import FIRST, STEP
 from ..launch import over_items
 from ..operation import VALUES, Cuda, Launch, Operation
 
 
-def reference(xp: Any, x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> None:
+def reference(
+    xp: Any, x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int, width: int
+) -> None:
     """y = x · scale where the element's word is at least `threshold`, else 0; any shape.
 
-    `key` is uint32 (2,), `counters` int64 (COUNTERS,), `stream` the number of the dropout layer.
+    `key` is uint32 (2,), `counters` int64 (COUNTERS,), `stream` the number of the dropout layer, `width` the
+    elements of an example.
     """
-    drawn = words(xp, key, x.size, PURPOSE, stream, int(counters[STEP]))
+    drawn = words(xp, key, x.size, PURPOSE, stream, int(counters[STEP]), int(counters[FIRST]) * width)
     kept = xp.reshape(drawn >= threshold, x.shape)
     y[...] = xp.where(kept, x * scale, xp.zeros_like(x))
 
@@ -37,6 +41,7 @@ def loop(
     threshold: int,
     scale: float,
     stream: int,
+    width: int,
 ) -> None:
     """`reference` over blocks of four elements, `start` to `stop`."""
     real = y.dtype.type
@@ -45,9 +50,10 @@ def loop(
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
     c1 = np.uint64(PURPOSE | stream << 8)
     c2, c3 = np.uint64(counters[STEP] & 0xFFFFFFFF), np.uint64(counters[STEP] >> 32)
+    before = counters[FIRST] * width
     for block in range(start, stop):
-        drawn = philox(np.uint64(block), c1, c2, c3, k0, k1)
         first = 4 * block
+        drawn = four_words(np.uint64(before + first), c1, c2, c3, k0, k1)
         for lane in range(min(4, xs.shape[0] - first)):
             keep = drawn[lane] >= np.uint64(threshold)
             ys[first + lane] = xs[first + lane] * factor if keep else zero
@@ -81,9 +87,9 @@ def blocks(*arrays: Any) -> int:
     return (arrays[0].size + 3) // 4
 
 
-def launch(x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int) -> Launch:
+def launch(x: Any, key: Any, counters: Any, y: Any, *, threshold: int, scale: float, stream: int, width: int) -> Launch:
     """One thread per four elements."""
-    return over_items(blocks(x), x, key, counters, y, x.size, threshold, scale, stream)
+    return over_items(blocks(x), x, key, counters, y, x.size, threshold, scale, stream, width)
 
 
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:

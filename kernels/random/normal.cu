@@ -11,20 +11,25 @@ extern "C" __global__ void normal(
     VALUE* out,
     long long size,
     double deviation,
-    long long stream) {
+    long long stream,
+    long long width) {
     const unsigned int purpose = (unsigned int)(PURPOSE_NOISE | stream << 8);
     const unsigned long long step = counters[STEP];
+    const unsigned long long before = counters[FIRST] * width;
+    const int odd = before % 2;  // then a block's first element is the second one of a pair
     const REAL unit = (REAL)1 / (REAL)(1 << 24);
     for (long long block = first_item(); 4 * block < size; block += items_at_once()) {
-        const Words drawn = philox(
-            (unsigned int)block, purpose, (unsigned int)step, (unsigned int)(step >> 32), key[0], key[1]);
-        for (int pair = 0; pair < 2; ++pair) {
-            const REAL u = (REAL)((drawn.word[2 * pair] >> 8) + 1) * unit;
-            const REAL v = (REAL)((drawn.word[2 * pair + 1] >> 8) + 1) * unit;
+        const long long behind = 4 * block + 4 < size ? 4 * block + 4 : size;
+        for (long long first = 4 * block - odd; first < behind; first += 2) {
+            const unsigned long long place = before + first;
+            const Words drawn = philox(
+                (unsigned int)(place / 4), purpose, (unsigned int)step, (unsigned int)(step >> 32), key[0], key[1]);
+            const bool upper = place & 2;
+            const REAL u = (REAL)(((upper ? drawn.word[2] : drawn.word[0]) >> 8) + 1) * unit;
+            const REAL v = (REAL)(((upper ? drawn.word[3] : drawn.word[1]) >> 8) + 1) * unit;
             const REAL radius = (REAL)deviation * sqrt((REAL)-2 * log(u)), angle = (REAL)2 * v;
-            const long long first = 4 * block + 2 * pair;
-            if (first < size) out[first] = radius * cospi(angle);
-            if (first + 1 < size) out[first + 1] = radius * sinpi(angle);
+            if (first >= 4 * block) out[first] = radius * cospi(angle);
+            if (first + 1 < behind) out[first + 1] = radius * sinpi(angle);
         }
     }
 }

@@ -66,10 +66,10 @@ def maxout_backward(draw: Draw, rows: int, n: int) -> Iterator[Case]:
 
 
 def dropout(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    for p, stream in ((0.0, 0), (0.1, 3), (0.5, 70_000)):
-        attributes = {"threshold": round(p * 2**32), "scale": 1 / (1 - p), "stream": stream}
+    for p, stream, first in ((0.0, 0, 0), (0.1, 3, 0), (0.5, 70_000, 5)):
+        attributes = {"threshold": round(p * 2**32), "scale": 1 / (1 - p), "stream": stream, "width": n}
         key = key_of(0xDEADBEEF12345678)
-        yield Case([draw.normal(rows, n), key, counters(), draw.junk(rows, n)], (3,), attributes)
+        yield Case([draw.normal(rows, n), key, counters(first=first), draw.junk(rows, n)], (3,), attributes)
 
 
 def add(draw: Draw, rows: int, n: int) -> Iterator[Case]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gearshift.backends.precision import is_short
 from gearshift.kernels.activations.activation import IDENTITY, RELU, SIGMOID, TANH
-from gearshift.kernels.counters import COUNTERS, CURSOR, FAILED, ROW, SKIP, STEP
+from gearshift.kernels.counters import COUNTERS, CURSOR, FAILED, FIRST, ROW, SKIP, STEP
 
 ACTIVATIONS = (IDENTITY, RELU, TANH, SIGMOID)
 JUNK = 77  # what lies in an output before it is written
@@ -52,7 +52,8 @@ def counters(**values: int) -> np.ndarray:
     array = np.zeros(COUNTERS, dtype=np.int64)
     array[[STEP, CURSOR, ROW, FAILED, SKIP]] = (1 << 33) + 5, 3, 2, -1, 0
     for name, value in values.items():
-        array[{"step": STEP, "cursor": CURSOR, "row": ROW, "failed": FAILED, "skip": SKIP}[name]] = value
+        places = {"step": STEP, "cursor": CURSOR, "row": ROW, "failed": FAILED, "skip": SKIP, "first": FIRST}
+        array[places[name]] = value
     return array
 
 

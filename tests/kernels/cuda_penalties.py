@@ -57,10 +57,10 @@ def contraction_backward(draw: Draw, rows: int, n: int) -> Iterator[Case]:
 
 
 def normal(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    for deviation, stream in ((1.0, 0), (0.3, 70_000)):
-        attributes = {"deviation": deviation, "stream": stream}
+    for deviation, stream, first in ((1.0, 0, 0), (0.3, 70_000, 5)):
+        attributes = {"deviation": deviation, "stream": stream, "width": n}
         key = key_of(0xDEADBEEF12345678)
-        yield Case([key, counters(), draw.junk(rows, n)], (2,), attributes, {2: 6 * deviation})
+        yield Case([key, counters(first=first), draw.junk(rows, n)], (2,), attributes, {2: 6 * deviation})
 
 
 def reparameterize(draw: Draw, rows: int, n: int) -> Iterator[Case]:

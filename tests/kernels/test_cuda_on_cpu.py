@@ -265,7 +265,7 @@ def test_dropout_draws_the_words_of_its_stream(bit: int) -> None:
     drawn = words(np, key, count, 2, stream, step)
     for threshold in (int(drawn[bit]), int(drawn[bit]) + 1, int(np.median(drawn))):
         y = np.empty(count)
-        attributes = {"threshold": threshold, "scale": 2.0, "stream": stream}
+        attributes = {"threshold": threshold, "scale": 2.0, "stream": stream, "width": 1}
         HOST.run(OPERATIONS["dropout"], [np.ones(count), key, counters(step=step), y], attributes)
         assert np.array_equal(y, np.where(drawn >= threshold, 2.0, 0.0))
 

@@ -152,9 +152,25 @@ def test_dropout_keeps_where_the_word_reaches_the_threshold(run: Callable[..., N
     drawn = words(np, key, 23, 2, stream, step)
     for threshold in (int(drawn[4]), int(drawn[4]) + 1, int(drawn[22])):
         y = np.empty(23)
-        attributes = {"threshold": threshold, "scale": 2.0, "stream": stream}
+        attributes = {"threshold": threshold, "scale": 2.0, "stream": stream, "width": 1}
         run(OPERATIONS["dropout"], [np.ones(23), key, counters(step=step), y], attributes)
         assert np.array_equal(y, np.where(drawn >= threshold, 2.0, 0.0))
+
+
+@pytest.mark.parametrize("run", [run_plain, run_compiled])
+@pytest.mark.parametrize("width", [1, 3, 4, 6])
+def test_parts_of_a_batch_draw_their_parts_of_its_random_numbers(width: int, run: Callable[..., None]) -> None:
+    key = key_of(9)
+    for name, inputs, attributes in (
+        ("dropout", [np.ones((7, width))], {"threshold": 1 << 31, "scale": 2.0, "stream": 5, "width": width}),
+        ("normal", [], {"deviation": 1.0, "stream": 5, "width": width}),
+    ):
+        whole = np.empty((7, width))
+        run(OPERATIONS[name], [*inputs, key, counters(), whole], attributes)
+        for first in range(7):
+            part = np.empty((7 - first, width))
+            run(OPERATIONS[name], [*(x[first:] for x in inputs), key, counters(first=first), part], attributes)
+            assert np.array_equal(part, whole[first:])
 
 
 @pytest.mark.parametrize("run", [run_plain, run_compiled])

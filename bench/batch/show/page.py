@@ -11,8 +11,9 @@ from rich.table import Table
 
 from ..analysis.analyse import Analysis, analyse
 from ..analysis.checked import check
+from ..analysis.scaling import of_document
 from ..records import Document
-from . import report
+from . import report, scaling_report
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -131,6 +132,10 @@ def _details(document: Document, analysis: Analysis) -> Iterator[str]:
     if checked is not None and document.validation is not None:
         lines = _lines(report.verdict(checked, document.validation))
         yield f"<section><h2>Checked by training</h2>{_table(report.validation(checked))}{lines}</section>"
+    scaling = of_document(document)
+    if scaling is not None and document.workers is not None:
+        lines = _lines(scaling_report.lines(scaling, document.workers))
+        yield f"<section><h2>How many devices</h2>{_table(scaling_report.table(scaling))}{lines}</section>"
     if document.proofs:
         yield f"<section><h2>Effect of single changes</h2>{_table(report.proofs(document.proofs))}</section>"
     yield "<section><h2>All numbers</h2>"

@@ -24,8 +24,10 @@ from ..analysis.analyse import (
     two_digits,
 )
 from ..analysis.checked import check
+from ..analysis.scaling import of_document
 from ..analysis.trained import by_batch, hyperbola
 from ..records import BOUNDS, BackendRecord, Bound, Document, Point, Proof
+from . import scaling_report
 from .checked_report import validation, verdict
 from .narrow import NarrowTable
 from .numbers import duration, number, sides, size
@@ -68,6 +70,9 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         tried, *rest = settings(document, analysis.advice[0])
         parts += [Text(), advice(analysis.advice), Text(tried, no_wrap=True, overflow="ignore"), *map(Text, rest)]
         parts.append(Text(f"next: {line(document, analysis.advice[0])}", no_wrap=True, overflow="ignore"))
+    scaling = of_document(document)
+    if scaling is not None and document.workers is not None:
+        parts += [Text(), scaling_report.table(scaling), *map(Text, scaling_report.lines(scaling, document.workers))]
     if document.proofs:
         parts += [Text(), proofs(document.proofs)]
     checked = check(document)

@@ -1,0 +1,107 @@
+"""A search on worker processes, of a real Dask cluster or of joblib: the same scores, also if a worker is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launched import descendants
+
+from gearshift.__main__ import main
+from gearshift.backends.errors import ConfigurationError
+from gearshift.dl.experiment.config import parse_as
+from gearshift.dl.experiment.search import Search, prepare
+from gearshift.dl.experiment.sections import SearchConfiguration
+
+distributed = pytest.importorskip("distributed")
+GRID: dict[str, Any] = {
+    "estimator": {"max_iter": 3},
+    "search": {"folds": 2, "parameters": {"hidden_layer_sizes": [[4], [8, 4]], "alpha": [1e-4, 1e-3, 1.0]}},
+}
+
+
+def search(jobs: int = 1) -> Search:
+    return prepare(parse_as(SearchConfiguration, {**GRID, "search": {**GRID["search"], "jobs": jobs}}), "numpy")
+
+
+def scores(found: Any) -> list[tuple[str, float, float]]:
+    return sorted((str(row.parameters), row.mean, row.deviation) for row in found.rows)
+
+
+@pytest.fixture(scope="module")
+def alone() -> Any:
+    """The scores of one process."""
+    return scores(search().run(lambda done, best: None))
+
+
+@pytest.fixture(scope="module")
+def dask() -> Iterator[Any]:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as found:
+        yield found
+
+
+def test_a_dask_cluster_finds_the_same_scores(dask: Any, alone: Any) -> None:
+    told: list[int] = []
+    found = search().run(lambda done, best: told.append(done), dask.scheduler_address)
+    assert scores(found) == alone
+    assert told == [2, 4, 6]
+    with distributed.Client(dask) as client:
+        assert set(client.run(lambda: os.environ["GEARSHIFT_THREADS"]).values()) == {"1"}
+
+
+def test_a_killed_dask_worker_loses_nothing(dask: Any, alone: Any) -> None:
+    with distributed.Client(dask) as client:
+        process = next(iter(client.run(os.getpid).values()))
+    killed: list[int] = []
+
+    def advance(done: int, best: float) -> None:
+        if not killed:
+            killed.append(process)
+            threading.Timer(0.05, os.kill, (process, signal.SIGKILL)).start()
+
+    assert scores(search().run(advance, dask.scheduler_address)) == alone
+    assert killed
+
+
+def loky_processes() -> list[int]:
+    """joblib's worker processes."""
+    found = []
+    for process in descendants(os.getpid()):
+        with suppress(OSError):
+            if b"popen_loky" in Path(f"/proc/{process}/cmdline").read_bytes():
+                found.append(process)
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_process_of_this_machine_loses_nothing(alone: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def advance(done: int, best: float) -> None:
+        if done == 2:
+            os.kill(loky_processes()[0], signal.SIGKILL)
+
+    assert scores(search(2).run(advance)) == alone
+    assert "a worker process died; what it tried is tried again" in capsys.readouterr().err
+
+
+def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigurationError, match="no Dask scheduler answers there"):
+        search().run(lambda done, best: None, "nonsense://here")
+    path = tmp_path / "grid.toml"
+    path.write_text("[search.parameters]\nalpha = [1.0]\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(path), "--jobs", "2", "--scheduler", "tcp://127.0.0.1:1"])
+    assert ended.value.code == 2 and "leave it out with --scheduler" in capsys.readouterr().err
+
+
+def test_a_scheduler_without_workers(tmp_path: Path) -> None:
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty,
+        pytest.raises(ConfigurationError, match="has no workers; start some with `dask worker"),
+    ):
+        search().run(lambda done, best: None, empty.scheduler_address)
