@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from .analysis.trained import hyperbola
 from .measure.sweep import FULL, Budget, Stopped, Sweep
 from .measure.task import check_configuration, machine, task_of
 from .options import parse_backends, parse_seconds, parse_sizes, parse_workers
+from .progress import interruptible, progress
 from .records import Document, Task, Workers
 
 SIZES, BUDGET = "1:65536", "60s"
@@ -110,8 +108,8 @@ def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bo
     document = _begun(given, asked, task_of(configuration, splits, first))
     del first
     with (
-        _progress(asked.seconds * (1 + asked.validate)) as progress,
-        _interruptible(Budget(asked.seconds, progress)) as budget,
+        progress(asked.seconds * (1 + asked.validate)) as bar,
+        interruptible(Budget(asked.seconds, bar)) as budget,
     ):
         try:
             if asked.noise and document.noise is None:
@@ -245,47 +243,6 @@ def _validate(document: Document, configuration: Configuration, splits: Any, bud
         document.validation_absent = str(error)
     except FULL as error:
         document.validation_absent = f"it does not fit into memory: {str(error) or 'out of memory'}"
-
-
-@contextmanager
-def _progress(seconds: float) -> Iterator[Any]:
-    """A progress bar on standard error: the current activity, and the used part of the budget."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    start = time.perf_counter()
-    with Progress(
-        BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} s"),
-        TextColumn("{task.description}"),
-        console=Console(file=sys.stderr),
-        transient=True,
-        refresh_per_second=2,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
-        task = bar.add_task("", total=seconds)
-        yield lambda text: bar.update(task, description=text, completed=min(seconds, time.perf_counter() - start))
-
-
-@contextmanager
-def _interruptible(budget: Budget) -> Iterator[Budget]:
-    """Lets Ctrl-C end the measuring between two measurements; pressed twice, it ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield budget
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(number: int, frame: Any) -> None:
-        if budget.stopped:
-            signal.signal(signal.SIGINT, before)
-            raise KeyboardInterrupt
-        budget.stopped = True
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield budget
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def report(document: Document, asked: BenchRequest) -> None:

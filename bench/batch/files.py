@@ -15,7 +15,8 @@ from ...dl.storage.files import MEASUREMENTS, read_bytes
 from ...dl.values import check_values
 from .analysis.analyse import analyse
 from .analysis.checked import check
-from .records import FORMAT, Document, Point, Record
+from .points import Point, Record
+from .records import FORMAT, Document
 
 
 def write(document: Document, path: Path) -> None:

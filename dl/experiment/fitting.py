@@ -22,7 +22,7 @@ def fit(
     epochs: int | None = None,
     verbose: bool = False,
 ) -> None:
-    """Trains up to `epochs` finished epochs, by default those of the configuration; `writer` writes the run, on one rank.
+    """Trains up to `epochs` finished epochs, by default those of the configuration; `writer`, if any, writes the run.
 
     Raises
     ------

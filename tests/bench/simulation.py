@@ -11,19 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from gearshift.bench.batch.analysis.roofline import time_bounds
+from gearshift.bench.batch.points import Bound, Point, TimeBound
 from gearshift.bench.batch.records import (
     BackendRecord,
-    Bound,
     Document,
     Estimate,
     Noise,
     NoiseAt,
     PeakRates,
-    Point,
     Rate,
     Streams,
     Task,
-    TimeBound,
     TrainingRun,
     Trainings,
 )

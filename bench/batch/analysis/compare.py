@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from ....backends.errors import DataError
-from ..records import Document, Point
+from ..points import Point
+from ..records import Document
 from .curve import curve
 from .disturbed import pace
 

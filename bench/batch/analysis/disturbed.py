@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-from ..records import REFERENCE_KINDS, Document
+from ..points import REFERENCE_KINDS
+from ..records import Document
 
 LATE = 0.05  # if threads waited for this share of a round, it is disturbed
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....dl.step.costs import Cost
-from ..records import PeakRates, TimeBound
+from ..points import TimeBound
+from ..records import PeakRates
 
 
 def time_bounds(costs: Sequence[Cost], rates: PeakRates) -> list[TimeBound]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ....dl.data import Splits
 from ....dl.experiment.sections import Configuration
-from ..analysis.analyse import Advice, noise_scale
+from ..analysis.analyse import noise_scale
+from ..analysis.findings import Advice
 from ..records import Document, Trainings
 from .sweep import Budget
 from .trials import TrainingRuns

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ....backends import host
-from ..records import REFERENCE_KINDS, Disturbance
+from ..points import REFERENCE_KINDS, Disturbance
 
 TASKS, PROCESSORS = Path("/proc/self/task"), Path("/proc/stat")
 

@@ -24,7 +24,8 @@ from ....dl.step.plan import Plan
 from ....dl.step.plans import plan_of
 from ....dl.training.trainer import Trainer
 from ...peers.worker import fall_asleep
-from ..records import BOUNDS, BackendRecord, Document, Point, Proof
+from ..points import BOUNDS, Point
+from ..records import BackendRecord, Document, Proof
 from .sweep import FULL, Budget, SweptBackend
 
 ROUNDS = 7

@@ -19,7 +19,8 @@ from ....dl.training.trainer import Trainer
 from ...peers.worker import fall_asleep
 from ..analysis.disturbed import mark
 from ..analysis.roofline import time_bounds
-from ..records import BackendRecord, Document, Point
+from ..points import Point
+from ..records import BackendRecord, Document
 from . import peak_rates
 from .disturbance import DisturbanceWatch, ReferenceWork
 from .steps import TimedEpochs, TimedSteps

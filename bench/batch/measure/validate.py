@@ -7,7 +7,8 @@ import math
 from ....backends.errors import ConfigurationError
 from ....dl.data import Splits
 from ....dl.experiment.sections import Configuration
-from ..analysis.analyse import Advice, critical_batch
+from ..analysis.analyse import critical_batch
+from ..analysis.findings import Advice
 from ..analysis.trained import by_batch, median
 from ..records import Document, Validation
 from .sweep import Budget

@@ -8,9 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..analysis import advice
-from ..analysis.analyse import Analysis, critical_batch, curve_of, two_digits
+from ..analysis.analyse import critical_batch, curve_of
 from ..analysis.checked import AdviceCheck
-from ..records import BOUNDS, BackendRecord, Document
+from ..analysis.findings import Analysis
+from ..analysis.sentences import two_digits
+from ..points import BOUNDS
+from ..records import BackendRecord, Document
 from .plots import INK, MEASURED, PARTS, PEAKS, colour, relative_times
 
 DASHES = {"--": "dash", "-.": "dashdot", ":": "dot"}

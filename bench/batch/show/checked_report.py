@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ..analysis.analyse import two_digits
 from ..analysis.checked import AdviceCheck
+from ..analysis.sentences import two_digits
 from ..records import Validation
 from .narrow import NarrowTable
 from .numbers import duration, number, spread

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..analysis.compare import Change, Comparison
-from ..records import ENOUGH
+from ..points import ENOUGH
 from .numbers import duration
 
 STYLES = {"faster": "green", "slower": "red", "same": "dim", "disturbed": "yellow"}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from ..analysis.analyse import Analysis, analyse
+from ..analysis.analyse import analyse
 from ..analysis.checked import check
+from ..analysis.findings import Analysis
 from ..analysis.scaling import of_document
 from ..records import Document
 from . import report, scaling_report

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..analysis import advice
-from ..analysis.analyse import Analysis, analyse, critical_batch, curve_of, two_digits
+from ..analysis.analyse import analyse, critical_batch, curve_of
 from ..analysis.checked import AdviceCheck, check
-from ..records import BOUNDS, Document
+from ..analysis.findings import Analysis
+from ..analysis.sentences import two_digits
+from ..points import BOUNDS
+from ..records import Document
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
 BACKENDS = {"cupy": "#009E73", "numba": "#0072B2", "numpy": "#D55E00"}

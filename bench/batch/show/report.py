@@ -13,20 +13,14 @@ from rich.text import Text
 from ....backends.errors import ConfigurationError
 from ....dl.commands.console import command
 from ....dl.experiment.config import changes, parse
-from ..analysis.analyse import (
-    Advice,
-    Analysis,
-    Knee,
-    analyse,
-    critical_batch,
-    lost_by_operation,
-    noise_scale,
-    two_digits,
-)
+from ..analysis.analyse import analyse, critical_batch, noise_scale
 from ..analysis.checked import check
+from ..analysis.findings import Advice, Analysis, Knee
 from ..analysis.scaling import of_document
+from ..analysis.sentences import lost_by_operation, two_digits
 from ..analysis.trained import by_batch, hyperbola
-from ..records import BOUNDS, BackendRecord, Bound, Document, Point, Proof
+from ..points import BOUNDS, Bound, Point
+from ..records import BackendRecord, Document, Proof
 from . import scaling_report
 from .checked_report import validation, verdict
 from .narrow import NarrowTable

@@ -9,10 +9,12 @@ import pytest
 import simulation
 from simulation import BATCHES, Device, Roof
 
-from gearshift.bench.batch.analysis.analyse import advice, analyse, knee, most_bound, two_digits
+from gearshift.bench.batch.analysis.analyse import advice, analyse, knee
 from gearshift.bench.batch.analysis.curve import Curve, crossover, curve, fit
 from gearshift.bench.batch.analysis.roofline import memory_seconds
-from gearshift.bench.batch.records import PeakRates, Point, Streams, TimeBound
+from gearshift.bench.batch.analysis.sentences import most_bound, two_digits
+from gearshift.bench.batch.points import Point, TimeBound
+from gearshift.bench.batch.records import PeakRates, Streams
 from gearshift.bench.batch.show import numbers, report
 from gearshift.dl.step.costs import Cost
 

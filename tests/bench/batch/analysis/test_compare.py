@@ -22,7 +22,8 @@ from gearshift.bench.batch.analysis.analyse import analyse
 from gearshift.bench.batch.analysis.compare import Change, Comparison, compare
 from gearshift.bench.batch.analysis.disturbed import mark, pace
 from gearshift.bench.batch.measure.disturbance import DisturbanceWatch, ReferenceWork, waited
-from gearshift.bench.batch.records import REFERENCE_KINDS, Disturbance, Document
+from gearshift.bench.batch.points import REFERENCE_KINDS, Disturbance
+from gearshift.bench.batch.records import Document
 
 
 def run(
