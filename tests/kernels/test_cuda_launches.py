@@ -189,7 +189,7 @@ def test_constants_are_the_same_in_both_languages() -> None:
                 following = values[name] + 1
         return values
 
-    names = ("STEP", "CURSOR", "ROW", "FAILED", "SKIP", "COUNTERS")
+    names = ("STEP", "CURSOR", "ROW", "FAILED", "SKIP", "FIRST", "COUNTERS")
     assert enumerators("counters.cuh") == {name: getattr(counters, name) for name in names}
     names = ("IDENTITY", "RELU", "TANH", "SIGMOID")
     assert enumerators("activation.cuh") == {name: getattr(activation, name) for name in names}
