@@ -99,10 +99,11 @@ def check_files(**files: Path | None) -> None:
     for name, path in files.items():
         if path is None:
             continue
+        option = name if name.isupper() else f"--{name}"  # a positional argument is in capitals
         if not path.parent.is_dir():
-            raise ConfigurationError(f"--{name} {path}: there is no folder {path.parent}")
+            raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}")
         if path.is_dir():
-            raise ConfigurationError(f"--{name} {path} is a folder; expected a file")
+            raise ConfigurationError(f"{option} {path} is a folder; expected a file")
         if not replaceable(path):  # devices and pipes are written to directly
             if not os.access(path, os.W_OK):
                 raise ConfigurationError(f"--{name} {path} cannot be written to")

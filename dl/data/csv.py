@@ -98,7 +98,7 @@ def read_csv(path: str | os.PathLike[str], dialect: Dialect | None = None, *, te
             kept |= late
     if not len(lines):
         raise DataError(f"{path}: it has column names and no rows, expected at least one row")
-    table = Table(str(path), {}, len(lines), np.frombuffer(lines, np.int64))
+    table = Table(str(path), {}, len(lines), np.frombuffer(lines, np.int64), dialect.decimal)
     for name, cells in zip(names, columns, strict=True):
         table.columns[name] = _column(table, name, cells, dialect.decimal, plain=name in texts)
     return table
@@ -155,8 +155,14 @@ def _found(path: Path, dialect: Dialect) -> Dialect:
     decimal = dialect.decimal
     if not decimal:
         cells = [cell.strip() for row in csv.reader(lines[1:], delimiter=separator) for cell in row]
-        commas = separator != "," and any(map(COMMA.fullmatch, cells)) and not any(map(POINT.fullmatch, cells))
-        decimal = "," if commas else "."
+        comma = None if separator == "," else next(filter(COMMA.fullmatch, cells), None)
+        point = next(filter(POINT.fullmatch, cells), None)
+        if comma is not None and point is not None:
+            raise DataError(
+                f"{path}: the cells {comma!r} and {point!r} have different decimal signs; "
+                "set data.decimal to ',' or '.'"
+            )
+        decimal = "." if comma is None else ","
     return Dialect(separator, decimal, dialect.encoding)
 
 
@@ -169,7 +175,10 @@ def _header(path: Path, dialect: Dialect) -> tuple[list[str], int]:
     seen = set()
     for position, name in enumerate(names, start=1):
         if not name:
-            raise DataError(f"{path}: column {position} has no name; is it an index that should not be a feature?")
+            raise DataError(
+                f"{path}: column {position} has no name; if it is an index, write the file with "
+                "to_csv(…, index=False), otherwise name it"
+            )
         if name in seen:
             raise DataError(f"{path}: the column name {name!r} occurs twice")
         seen.add(name)
@@ -191,7 +200,7 @@ def _read(path: Path, dialect: Dialect, names: list[str], kept: set[int]) -> tup
             for place, cells in enumerate(zip(*rows, strict=True)):
                 if place not in kept:
                     try:
-                        columns[place].extend([_number(cell, dialect.decimal) for cell in cells])
+                        columns[place].extend([number(cell, dialect.decimal) for cell in cells])
                         continue
                     except ValueError:
                         late.add(place)
@@ -219,7 +228,7 @@ def _rows(path: Path, reader: Any, width: int, lines: array) -> list[list[str]]:
     return rows
 
 
-def _number(cell: str, decimal: str) -> float:
+def number(cell: str, decimal: str) -> float:
     """A cell as a number, NaN if it is missing; raises ValueError if it is text."""
     text = cell.strip()
     if text in MISSING:
@@ -260,7 +269,7 @@ def _check_mixed(table: Table, name: str, cells: list[str], decimal: str) -> Non
     strange, numbers = -1, 0
     for row, cell in enumerate(cells):
         try:
-            numbers += cell not in MISSING and math.isfinite(_number(cell, decimal))
+            numbers += cell not in MISSING and math.isfinite(number(cell, decimal))
         except ValueError:
             strange = row if strange < 0 else strange
     if 2 * numbers > sum(cell not in MISSING for cell in cells):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -9,10 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...backends.errors import DataError
-from .csv import Dialect
+from .csv import BOOLS, Dialect
 from .names import shown
 from .tables import Column, Table
 
+WHOLE = re.compile(r"(?<=\d)\.0+$")  # of an integer that is written as a float
 SHOWN = 40  # columns of the printed table
 
 Name = Annotated[str, Field(max_length=1 << 17)]
@@ -116,6 +119,8 @@ class Preparation(BaseModel):
         return x, remarks
 
     def _numbers(self, table: Table, own: ColumnPreparation, column: Column, ready: bool) -> np.ndarray:
+        if column.kind == "text" and not column.missing.all():
+            column = _truth_values(column)
         if column.values.dtype.kind != "f" and not column.missing.all():
             row = int((~column.missing).argmax())
             raise DataError(
@@ -136,7 +141,7 @@ class Preparation(BaseModel):
             if text is None:
                 if self.missing != "mean":
                     raise DataError(_missing(table, own.name, row, training=False))
-            elif text in categories:
+            elif (text := text if text in categories else WHOLE.sub("", text)) in categories:  # 4.0 for 4
                 x[row, categories[text]] = 1
             else:
                 unseen[text] = unseen.get(text, 0) + 1
@@ -147,6 +152,14 @@ class Preparation(BaseModel):
             f"column {own.name!r}: {rows} row{'s' if rows > 1 else ''} with categories that were not in training "
             f"({shown([*unseen])}); they count as none of the {len(categories)} known ones"
         ]
+
+
+def _truth_values(column: Column) -> Column:
+    """A column of yes/no or true/false as numbers, as a file's is in training; any other unchanged."""
+    known = [str(text).lower() for text in column.values if text is not None]
+    if not all(text in BOOLS for text in known):
+        return column
+    return Column("bool", np.array([BOOLS.get(str(text).lower(), math.nan) for text in column.values]))
 
 
 def _missing(table: Table, name: str, row: int, *, training: bool) -> str:

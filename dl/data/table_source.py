@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
-from .csv import Dialect, read_csv
+from .csv import Dialect, number, read_csv
 from .dataset import Dataset
 from .names import shown
 from .preparation import Preparation, prepare, with_means
@@ -19,6 +20,8 @@ from .tables import Table, frame_table, is_frame, read_parquet
 
 Missing = Literal["error", "mean", "drop"]
 MAX_CLASSES = 100  # integers in a target column with more different values are quantities, not labels
+
+DIGITS = re.compile(r"[+-]?\d[\d.,]*")  # of a number, with whatever decimal sign
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,11 @@ def load_table(source: Any, options: TableOptions) -> PreparedTable:
         twice = next(name for name in taken if taken.count(name) > 1)
         raise DataError(f"{table.name}: target, weight and drop name a column twice: {twice!r}")
     if not targets:
+        if names[-1] in options.drop:
+            raise DataError(
+                f"{table.name}: drop names the last column, {names[-1]!r}, which is the target by default; give the "
+                "target (data.target)"
+            )
         targets = [next(name for name in reversed(names) if name not in taken)]
         taken += targets
         table = _as_text(source, table, targets[0], options)
@@ -162,9 +170,9 @@ def _check_header(table: Table, names: list[str], options: TableOptions) -> None
         )
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: str, decimal: str = ".") -> bool:
     try:
-        return "_" not in text and math.isfinite(float(text))
+        return math.isfinite(number(text, decimal))
     except ValueError:
         return False
 
@@ -207,22 +215,25 @@ def _target(table: Table, names: list[str]) -> np.ndarray:
         return column.texts().astype(str)
     if column.kind == "number":
         return column.values if column.whole is None else column.whole
-    return _target_array(column.texts().tolist())
+    return _target_array(table, names[0], column.texts().tolist())
 
 
-def _target_array(cells: list[str]) -> np.ndarray:
+def _target_array(table: Table, name: str, cells: list[str]) -> np.ndarray:
+    """Integers, numbers or text. Cells that look like numbers with another decimal sign are refused."""
     if any("_" in cell for cell in cells):
         return np.array(cells)
-    for dtype, parse in ((np.int64, int), (np.float64, lambda cell: float(_pointed(cell)))):
+    for dtype, parse in ((np.int64, int), (np.float64, lambda cell: number(cell, table.decimal))):
         try:
             return np.array([parse(cell) for cell in cells], dtype)
         except (ValueError, OverflowError):
             continue
+    if all(map(DIGITS.fullmatch, cells)):
+        row = next(row for row, cell in enumerate(cells) if not _is_number(cell, table.decimal))
+        raise DataError(
+            f"{table.place(row, name)}: the cell is {cells[row]!r}, which is no number with the decimal sign "
+            f"{table.decimal!r}; set data.decimal, or write numbers without separators of thousands"
+        )
     return np.array(cells)
-
-
-def _pointed(cell: str) -> str:
-    return cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell
 
 
 def _numbers(table: Table, name: str) -> np.ndarray:
@@ -233,9 +244,9 @@ def _numbers(table: Table, name: str) -> np.ndarray:
         return column.values
     values = np.empty(table.rows)
     for row, text in enumerate(column.values):
-        if not _is_number(_pointed(text)):
+        if not _is_number(text, table.decimal):
             raise DataError(f"{table.place(row, name)}: the cell is {text!r}, expected a finite number")
-        values[row] = float(_pointed(text))
+        values[row] = number(text, table.decimal)
     return values
 
 

@@ -60,12 +60,14 @@ class Table:
     ----------
     name : of the file or frame.
     lines : (rows,) the line of each row in its file, or None.
+    decimal : the decimal sign of its text.
     """
 
     name: str
     columns: dict[str, Column]
     rows: int
     lines: np.ndarray | None = field(default=None, repr=False)
+    decimal: str = "."
 
     def place(self, row: int, column: str) -> str:
         """Names a cell in a message."""
@@ -83,7 +85,7 @@ class Table:
             for name, c in self.columns.items()
         }
         size = int(rows.sum()) if rows.dtype == bool else len(rows)
-        return Table(self.name, columns, size, None if self.lines is None else self.lines[rows])
+        return Table(self.name, columns, size, None if self.lines is None else self.lines[rows], self.decimal)
 
     def check_names(self, wanted: Sequence[str], option: str) -> None:
         """Raises DataError if a column is not there."""

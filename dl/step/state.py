@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,6 +47,7 @@ class TrainingState:
         real = self.arena.dtype
         self.step = self.cursor = self.skipped = 0
         self._block = -1
+        self._faults: dict[int, str] = {}  # steps for which the schedule has no factor
         self._made, self._rates = -1, np.empty(0)  # the block of steps that the table was last made for, and its rates
         self._settings = snapshot((optimizer, schedule, self.groups))
         self._form = optimizer.states, optimizer.attributes
@@ -154,7 +156,7 @@ class TrainingState:
         block, row = divmod(self.step, TABLE)
         if block != self._block:
             first = block * TABLE
-            rates = [self.optimizer.lr * self.schedule(step) for step in range(first, first + TABLE)]
+            rates = [self.optimizer.lr * self._factor(step) for step in range(first, first + TABLE)]
             if self.scale is None:
                 rows = [self.optimizer.constants(step, lr) for step, lr in enumerate(rates, first)]
             else:
@@ -165,7 +167,23 @@ class TrainingState:
             self._block = self._made = block
             self._rates = np.array(rates, dtype=np.float64)
             self.counters[ROW] = row
-        return min(steps, TABLE - row)
+        steps = min(steps, TABLE - row)
+        faults = np.flatnonzero(np.isnan(self._rates[row : row + steps]))
+        if faults.size and not faults[0]:
+            raise ConfigurationError(self._faults[self.step])
+        return int(faults[0]) if faults.size else steps
+
+    def _factor(self, step: int) -> float:
+        """The schedule's factor; NaN if it has none, which is an error only where the step is taken."""
+        try:
+            factor = self.schedule(step)
+        except Exception as error:
+            self._faults[step] = f"the schedule fails at step {step}: {type(error).__name__}: {error}"
+            return math.nan
+        if not isinstance(factor, int | float | np.number) or not 0 <= factor < math.inf:
+            self._faults[step] = f"the schedule returned {factor!r} at step {step}; expected a number of at least 0"
+            return math.nan
+        return float(factor)
 
     def _scaled_rows(self, first: int, rates: list[float]) -> np.ndarray:
         """The table's rows from step `first` on, given the updates so far. Reads from the device.

@@ -75,12 +75,18 @@ def check_fit(
         measured += [*(f"validation_{name}" for name in measured), *metrics]
     elif metrics:
         raise ConfigurationError("fit: metrics are computed on validation data, and there are none; give validation=")
+    taken = [name for name in metrics if name in (f"validation_{own}" for own in loss.metrics)]
+    if taken:
+        raise ConfigurationError(
+            f"fit: metrics has {taken[0].removeprefix('validation_')!r}, which is measured anyway; give it another "
+            "name: metrics={'name': metric}"
+        )
     number = isinstance(min_delta, int | float | np.number) and not isinstance(min_delta, bool)
     if not number or not 0 <= min_delta < np.inf:
         raise ConfigurationError(f"fit: min_delta is {min_delta!r}; expected a number of at least 0")
-    if patience is not None and monitor not in measured:
+    if (patience is not None or monitor != "validation_loss") and monitor not in measured:
         raise ConfigurationError(
-            f"fit: patience watches {monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
+            f"fit: monitor is {monitor!r}, which is not measured; expected one of: {', '.join(measured)}"
             + (", or validation data" if validation is None else "")
         )
     if loss_goal is not None and not isinstance(loss_goal, int | float | np.number):

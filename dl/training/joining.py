@@ -16,6 +16,7 @@ from ...backends.ranks import Ranks
 from ..data import Dataset
 from ..data.identity import part_of
 from ..step.settings import snapshot
+from ..step.spec import StepSpec
 from .training import Training
 
 SHORT = 200  # letters of two descriptions that an error quotes
@@ -80,8 +81,6 @@ def synchronize(trainer: Training, found: Ranks) -> None:
 def _given(trainer: Training, data: Dataset, validation: Dataset | None, settings: Mapping[str, Any]) -> dict[str, str]:
     """What the ranks must have in common, in words; of data, a hash."""
     spec = trainer.spec
-    made_of = spec.optimizer, spec.schedule, spec.groups, spec.clip_norm, spec.clip_value, spec.regularizer
-    made_of = *made_of, spec.precision, spec.seed
     parts = {"the training data": data, "the validation data": validation}
     return {
         "the version of Gearshift": __version__,
@@ -89,9 +88,15 @@ def _given(trainer: Training, data: Dataset, validation: Dataset | None, setting
         "the backend": trainer.backend.name,
         "the model": _words(trainer.model),
         "the loss": _words(trainer.loss),
-        "the configuration": _words((snapshot(made_of), *sorted(settings.items()))),
+        "the configuration": _words((settings_of(spec), *sorted(settings.items()))),
         **{name: "none" if part is None else part_of(part).values for name, part in parts.items()},
     }
+
+
+def settings_of(spec: StepSpec) -> str:
+    """The settings that may be changed by hand, and those that a plan depends on, in words."""
+    made_of = spec.optimizer, spec.schedule, spec.groups, spec.clip_norm, spec.clip_value, spec.regularizer
+    return _words(snapshot((*made_of, spec.precision, spec.seed)))
 
 
 def _words(value: Any) -> str:

@@ -22,6 +22,7 @@ from ..step.program import Program
 from ..step.spec import StepSpec
 from ..step.stepper import Stepper
 from .callbacks import Callback
+from .joining import check_agreement, settings_of
 from .training import EVALUATION_ROWS, Training
 
 
@@ -135,6 +136,7 @@ class Loop:
     def _agree(self) -> None:
         """Between epochs, all ranks stop if one of them was asked to."""
         if self.exchange is not None:
+            check_agreement(self.exchange.ranks, {"a setting of the training": settings_of(self.trainer.spec)})
             wishes = self.exchange.ranks.gather(self.trainer.stopped)
             self.exchange.agreed = next(filter(None, wishes), "")
             if self.exchange.agreed:

@@ -175,6 +175,9 @@ class Trainer(Answers):
                 names_of = self.model.classes or classes
                 dataset = with_class_weights(dataset, class_weight, self._classes(dataset), names_of)
             callbacks = [*callbacks]
+            for callback in callbacks:
+                if isinstance(callback, type) or not hasattr(callback, "on_train_begin"):
+                    raise ConfigurationError(f"fit: callbacks has {callback!r}; expected a gearshift Callback object")
             if verbose and ranks().rank == 0:
                 from .progress import introduce, progress
 

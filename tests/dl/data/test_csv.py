@@ -93,7 +93,7 @@ def test_written_numbers_come_back_bit_for_bit(tmp_path, table):
         ("", "first line is empty, expected column names"),
         (",,\n1,2,3\n", "first line is empty, expected column names"),
         ("a:b:y\n1:2:3\n", "first line is 'a:b:y', expected at least two column names"),
-        (",a,y\n0,1,2\n", "column 1 has no name; is it an index"),
+        (",a,y\n0,1,2\n", "column 1 has no name; if it is an index"),
         ("a,a,y\n0,1,2\n", "the column name 'a' occurs twice"),
         ("a,b,y\n", "column names and no rows"),
         (b"a,y\n1,\xff\n", "cannot be read: .*utf-8"),
