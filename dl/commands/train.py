@@ -156,10 +156,6 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
     from ..experiment.config import parse_text, read, rooted
     from ..experiment.run_files import CONFIG, LAST, check_free
 
-    if resume and run is not None and path is None and not run.exists():
-        raise ConfigurationError(
-            f"--run {run}: there is no such run to resume; expected its folder, or a CONFIG to begin"
-        )
     if run is None or not check_free(run, resume):  # resumed nonetheless: stopped before its first checkpoint
         own = run / CONFIG if run is not None and resume and path is None and (run / CONFIG).exists() else path
         return rooted(configuration_of(own, settings))
