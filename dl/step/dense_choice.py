@@ -41,7 +41,7 @@ class Timed(Protocol):
     """A plan that can be timed."""
 
     def trial(self, count: int) -> float:
-        """Runs about `count` steps without update; returns the seconds of one."""
+        """Runs about `count` steps on copies; returns the seconds of one."""
         ...
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ...backends import Backend, addresses
-from ...kernels.dense import clipping, engine, idle, load, matrix_unit_engine, step_functions
+from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_functions
 from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
     Integers,
@@ -62,16 +62,19 @@ class BoundFunctions:
 
     def update(self, update: Update, layers: Any, flags: Any) -> None:
         """Binds the update of the parameters."""
-        bind: Any = self._backend.compiled(step_functions.bind_update, **update_functions(self._mlp))
+        self._update = update
+        self._bind_update: Any = self._backend.compiled(step_functions.bind_update, **update_functions(self._mlp))
         place = self._keep(update)
-        found = bind(place, update, RUN, TASK, LAYER, layers, self._memory, self._counters, flags)
+        found = self._bind_update(place, update, RUN, TASK, LAYER, layers, self._memory, self._counters, flags)
         self.addresses = self.addresses._replace(apply=found[0], ahead=found[1], clipped=found[2], update=place)
 
-    def idle(self, layers: Any, flags: Any) -> StepFunctions:
-        """The addresses for steps that leave the parameters as they are."""
-        bind: Any = self._backend.compiled(idle.bind_idle)
-        found = bind(RUN, TASK, LAYER, layers, self._memory, self._counters, flags)
-        return self.addresses._replace(apply=found[0], ahead=found[1], clipped=found[2])
+    def apart(self, memory: Memory, layers: Any, flags: Any) -> StepFunctions:
+        """The addresses for steps that update copies of the optimizer's states, with the parameters of `memory`."""
+        slots, clip = tuple(slot.copy() for slot in self._update.slots), self._update.clip.copy()
+        copied = self._update._replace(slots=slots, clip=clip)
+        place = self._keep(copied)
+        found = self._bind_update(place, copied, RUN, TASK, LAYER, layers, memory, self._counters, flags)
+        return self.addresses._replace(apply=found[0], ahead=found[1], clipped=found[2], update=place)
 
     def _keep(self, value: tuple[Any, ...]) -> int:
         room = addresses.room(value)

@@ -19,6 +19,7 @@ from ...backends import Backend, host
 from ...backends.thread_pool import ThreadPool
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
+from ...kernels.counters import FAILED
 from ...kernels.dense import chain as dense_chain
 from ...kernels.dense import clipping, matrix_product, matrix_unit_engine, vector_engine
 from ...kernels.dense.engine import Engine
@@ -194,16 +195,20 @@ class DensePlan(Plan):
 
     @quietly
     def trial(self, count: int) -> float:
-        """Runs up to `count` steps of at most one block, without update; returns the seconds of one.
-
-        Parameters, states and counters do not change.
-        """
+        """Runs up to `count` steps of at most one block, on copies of parameters and states; the seconds of one."""
         rows = min(self.capacity, self.block)
         count = max(1, min(count, self._rows // rows))
-        functions = self._functions.idle(self._layers, self._pool.flags)
-        counters, start = np.zeros_like(self._counters), time.perf_counter()
-        self._call(rows, count, counters, np.zeros_like(self._totals), functions)
-        return (time.perf_counter() - start) / count
+        own = self._memory
+        self._memory = own._replace(parameters=own.parameters.copy())
+        try:
+            functions = self._functions.apart(self._memory, self._layers, self._pool.flags)
+            counters = np.zeros_like(self._counters)
+            counters[FAILED] = -1
+            start = time.perf_counter()
+            self._call(rows, count, counters, np.zeros_like(self._totals), functions)
+            return (time.perf_counter() - start) / count
+        finally:
+            self._memory = own
 
     def _engine(self, rows: int) -> Engine:
         """The product engine for batches of `rows` rows."""

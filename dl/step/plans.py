@@ -20,6 +20,8 @@ from .fused_mlp import FusedMLP, recognize
 from .plan import Plan
 from .pooled_plan import PooledPlan
 
+MEASURED = 32  # rows of the smallest batch whose engine and threads are measured
+
 
 def plan_of(
     graph: Graph,
@@ -58,7 +60,8 @@ def _dense_plan(
     large = learns and capacity >= matrix_product.FEW and arena.dtype == np.float32
     unit = large and matrix_unit.available()
     rule = Choice(pool.parts(sizes, capacity), MATRIX_UNIT if unit else VECTORS)
-    found = candidates(rule, pool.threads, unit) if learns else [rule]
+    # The update decides the time of small batches, and a trial does not know how fast real numbers make it.
+    found = candidates(rule, pool.threads, unit) if learns and capacity >= MEASURED else [rule]
     widths = "-".join(str(size) for size in (mlp.layers[0].weight.shape[0], *(w.weight.shape[1] for w in mlp.layers)))
     name = f"{widths}, batch {capacity}, {arena.dtype}, rows of {shared[mlp.x.inputs[0].name].dtype}"
     return make(chosen(backend, name, found, pool.threads, make))

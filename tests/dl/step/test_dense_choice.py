@@ -59,7 +59,7 @@ def trainer() -> gs.Trainer:
 
 
 def plan_of(run: gs.Trainer) -> DensePlan:
-    plan = Loop(run, DATA, None, 20).plan
+    plan = Loop(run, DATA, None, 40).plan
     assert isinstance(plan, DensePlan)
     return plan
 
@@ -77,7 +77,7 @@ def test_a_trial_changes_nothing() -> None:
     run = trainer()
     plan = plan_of(run)
     run.state.prepare(1)
-    plan.run(20, 1)
+    plan.run(40, 1)
     kept = [run.state.arena.values, *run.state.slots.values(), run.state.counters, run.state.totals, run.state.table]
     before = [array.copy() for array in kept]
     assert plan.trial(1) > 0 and plan.trial(1000) > 0
@@ -102,16 +102,16 @@ def test_a_run_keeps_its_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     """Whatever was measured meanwhile, or elsewhere; the weights go on to the same bits."""
     monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(2))
     whole = trainer()
-    whole.fit(DATA, epochs=2, batch_size=20, verbose=False)
+    whole.fit(DATA, epochs=2, batch_size=40, verbose=False)
     whole.save(tmp_path / "run.safetensors")
     (tmp_path / "plans.json").unlink()
-    whole.fit(DATA, epochs=2, batch_size=20, verbose=False)
+    whole.fit(DATA, epochs=2, batch_size=40, verbose=False)
     monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(1))
     assert plan_of(trainer()).choice == Choice(1)
     resumed = trainer()
     resumed.load(tmp_path / "run.safetensors")
     assert plan_of(resumed).choice == Choice(2)
-    resumed.fit(DATA, epochs=2, batch_size=20, verbose=False)
+    resumed.fit(DATA, epochs=2, batch_size=40, verbose=False)
     for name, value in whole.model.state_dict().items():
         assert (resumed.model.state_dict()[name] == value).all()
 
