@@ -72,7 +72,8 @@ class BoundFunctions:
         """The addresses for steps that update copies of the optimizer's states, with the parameters of `memory`."""
         slots, clip = tuple(slot.copy() for slot in self._update.slots), self._update.clip.copy()
         copied = self._update._replace(slots=slots, clip=clip)
-        place = self._keep(copied)
+        self._apart = addresses.room(copied), copied  # only the last: states may be large
+        place = self._apart[0].ctypes.data
         found = self._bind_update(place, copied, RUN, TASK, LAYER, layers, memory, self._counters, flags)
         return self.addresses._replace(apply=found[0], ahead=found[1], clipped=found[2], update=place)
 
