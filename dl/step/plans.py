@@ -21,6 +21,7 @@ from .plan import Plan
 from .pooled_plan import PooledPlan
 
 MEASURED = 32  # rows of the smallest batch whose engine and threads are measured
+LARGEST = 64 << 20  # bytes of the largest parameters: trials copy them and the optimizer's states
 
 
 def plan_of(
@@ -61,7 +62,8 @@ def _dense_plan(
     unit = large and matrix_unit.available()
     rule = Choice(pool.parts(sizes, capacity), MATRIX_UNIT if unit else VECTORS)
     # The update decides the time of small batches, and a trial does not know how fast real numbers make it.
-    found = candidates(rule, pool.threads, unit) if learns and capacity >= MEASURED else [rule]
+    small = arena.values.nbytes <= LARGEST
+    found = candidates(rule, pool.threads, unit) if learns and small and capacity >= MEASURED else [rule]
     widths = "-".join(str(size) for size in (mlp.layers[0].weight.shape[0], *(w.weight.shape[1] for w in mlp.layers)))
     name = f"{widths}, batch {capacity}, {arena.dtype}, rows of {shared[mlp.x.inputs[0].name].dtype}"
     return make(chosen(backend, name, found, pool.threads, make))
