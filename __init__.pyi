@@ -52,6 +52,7 @@ from .dl.layers.base import Layer as Layer
 from .dl.layers.batch_norm import BatchNorm1d as BatchNorm1d
 from .dl.layers.dropout import Dropout as Dropout
 from .dl.layers.embedding import Embedding as Embedding
+from .dl.layers.formula import activation as activation
 from .dl.layers.layer_norm import LayerNorm as LayerNorm
 from .dl.layers.linear import Linear as Linear
 from .dl.layers.model import Add as Add
@@ -73,6 +74,7 @@ from .dl.layers.standardize import Standardize as Standardize
 from .dl.layers.variational import Variational as Variational
 from .dl.losses.binary import BCEWithLogitsLoss as BCEWithLogitsLoss
 from .dl.losses.binary import HingeLoss as HingeLoss
+from .dl.losses.formula import loss as loss
 from .dl.losses.joint import Head as Head
 from .dl.losses.joint import JointLoss as JointLoss
 from .dl.losses.losses import CrossEntropyLoss as CrossEntropyLoss
@@ -115,6 +117,7 @@ from .dl.training.inference import Inference as Inference
 from .dl.training.report import Report as Report
 from .dl.training.tensorboard import TensorBoard as TensorBoard
 from .dl.training.trainer import Trainer as Trainer
+from .kernels.tracing import xp as xp
 
 __all__: list[str]
 __version__: str

@@ -102,7 +102,8 @@ def prepare(operation: Bindable, arrays: Sequence[Any], attributes: Mapping[str,
                 "but CUDA kernels require C-contiguous arrays"
             )
     macros = tuple((name, _macro(name, arrays[index].dtype)) for name, index in cuda.types.items())
-    program = KernelProgram(source_text(folder(operation) / cuda.source), macros)
+    text = generated_text(cuda.text, operation.name) if cuda.text else source_text(folder(operation) / cuda.source)
+    program = KernelProgram(text, macros)
     kernels = signatures(program.source)
     if cuda.entry not in kernels:
         raise TypeError(f"{operation.name}: {cuda.source} has no kernel {cuda.entry!r}; it has {', '.join(kernels)}")
@@ -132,12 +133,22 @@ def type_name(dtype: Any) -> str:
 @cache
 def source_text(path: Path) -> str:
     """The source of a ``.cu`` file with its includes inlined once each; compiler messages name the original file."""
-    return "\n".join(_lines(path, set())) + "\n"
+    return "\n".join(_file(path, set())) + "\n"
 
 
-def _lines(path: Path, seen: set[str]) -> Iterator[str]:
-    yield f'#line 1 "{path.name}"'
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+@cache
+def generated_text(text: str, name: str) -> str:
+    """A generated source with its includes inlined once each."""
+    return "\n".join(_lines(text, name, SHARED, set())) + "\n"
+
+
+def _file(path: Path, seen: set[str]) -> Iterator[str]:
+    return _lines(path.read_text(encoding="utf-8"), path.name, path.parent, seen)
+
+
+def _lines(text: str, title: str, beside: Path, seen: set[str]) -> Iterator[str]:
+    yield f'#line 1 "{title}"'
+    for number, line in enumerate(text.splitlines(), 1):
         include = _INCLUDE.match(line)
         if include is None:
             yield "" if line == "#pragma once" else line
@@ -145,9 +156,9 @@ def _lines(path: Path, seen: set[str]) -> Iterator[str]:
         name = include.group(1)
         if name not in seen:
             seen.add(name)
-            beside = path.parent / name
-            yield from _lines(beside if beside.exists() else SHARED / name, seen)
-        yield f'#line {number + 1} "{path.name}"'
+            path = beside / name
+            yield from _file(path if path.exists() else SHARED / name, seen)
+        yield f'#line {number + 1} "{title}"'
 
 
 @cache

@@ -31,7 +31,8 @@ def compiled(text: FunctionType, **functions: FunctionType) -> Callable[..., Any
     """Compiles a function with Numba, with every function of this package that it calls.
 
     `functions` replace, by name, functions that are called at any depth.
-    Python's division check prevents vectorisation, hence ``error_model="numpy"``.
+    Python's division check prevents vectorisation, hence ``error_model="numpy"``. An attribute ``options`` of the
+    function adds Numba's options for it.
     """
     return _compiled(text, tuple(sorted(functions.items())), False, _way()[0])
 
@@ -95,6 +96,7 @@ def _compiled(
     digest = hashlib.sha256(f"{names}{foreign}".encode()).hexdigest()[:16]
     function.__module__, function.__qualname__ = text.__module__, f"{text.__qualname__}_{digest}"
     options: dict[str, Any] = _options(called) if way == TUNED else {}
+    options |= getattr(text, "options", {})
     dispatcher: Any = numba.njit(error_model="numpy", nogil=True, **options)(function)
     if way == TUNED:
         _forget_constants(dispatcher)

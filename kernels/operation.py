@@ -40,12 +40,14 @@ class Cuda:
     launch : maps the operation's arrays and attributes to a `Launch`.
     types : macro name to the index of the array whose dtype defines it, as ``{"REAL": 0}``. REAL is the type of
         computations: float for half-precision arrays. Kernels that accept half precision call the array's type VALUE.
+    text : the source itself, of a kernel that is generated; `source` is not read then.
     """
 
     source: str
     entry: str
     launch: Callable[..., Launch]
     types: Mapping[str, int] = field(default_factory=lambda: {"REAL": 0})
+    text: str = ""
 
 
 VALUES = {"VALUE": 0, "REAL": 0}

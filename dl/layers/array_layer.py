@@ -11,6 +11,7 @@ from ...kernels.operation import Operation
 from ..graph.graph import Graph, Value
 from .base import Layer
 from .parameter import Parameter
+from .traced import lower_array_code
 
 
 class ArrayLayer(Layer, named=False):
@@ -19,6 +20,8 @@ class ArrayLayer(Layer, named=False):
     ``forward(xp, x, *parameters)`` returns y. ``backward(xp, dy, x, y, *parameters)`` returns the gradient with
     respect to x, then one for each parameter. x and y are (rows, features); parameters are passed in the order in
     which they were created. Do not modify the arrays.
+
+    Without `backward`, `forward` is traced, as that of any `Layer`, and `xp` is `gearshift.xp`.
     """
 
     def forward(self, xp: Any, x: Any, *parameters: Any) -> Any:
@@ -33,7 +36,13 @@ class ArrayLayer(Layer, named=False):
         """The output shape without the batch dimension; the input shape unless overridden."""
         return shape
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls.joins = 1
+
     def lower(self, graph: Graph, x: Value) -> Value:
+        if type(self).backward is ArrayLayer.backward:
+            return lower_array_code(self, graph, x)
         parameters = tuple(graph.parameter(value) for value in vars(self).values() if isinstance(value, Parameter))
         y = graph.batch(self.output_shape(x.shape))
         graph.apply(self._operation(len(parameters)), (x, *parameters), (y,))

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...backends.errors import CheckpointError, ConfigurationError, ShapeError
 from ...backends.philox import key_of
+from ...kernels.tracing.traced_array import TracedArray
 from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
 from ..registered import Registered
@@ -20,6 +21,7 @@ from ..turns import at_rest
 from .answering import Answering
 from .parameter import Parameter
 from .summary import Summary
+from .traced import called, inputs_of, lower_forward
 
 DEEPEST = 50  # levels of nested layers
 
@@ -34,7 +36,11 @@ class Symbol:
 
 
 class Layer(Answering, Registered):
-    """Base class of all layers. A custom layer defines `lower`, or derives from `ArrayLayer`.
+    """Base class of all layers. A custom layer defines `forward`, a formula of arrays; or `lower`.
+
+    ``forward(self, x)`` is called once with traced arrays. It uses `gearshift.xp`, Python's operators, the layer's
+    parameters and other layers. The backward pass, the loops and the CUDA kernels are made from it. With two inputs,
+    as in ``forward(self, a, b)``, the layer joins two others, as `Add` does.
 
     Parameters and sub-layers are instance attributes; the attribute names are their names.
     A layer is saved as its class name and constructor arguments, which must be attributes too.
@@ -58,15 +64,26 @@ class Layer(Answering, Registered):
     """Whether, as the first layer, it reads data in their own dtype instead of the dtype of activations."""
     registered: ClassVar[dict[str, type[Layer]]]
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "forward" in vars(cls) and "joins" not in vars(cls):
+            cls.joins = inputs_of(vars(cls)["forward"])
+
     def lower(self, graph: Graph, x: Value) -> Value:
-        """Appends the layer's operations to `graph` and returns its output.
+        """Appends the layer's operations to `graph` and returns its output: by default, those of `forward`.
 
         Raises
         ------
         ShapeError
             The shape of x does not fit the layer.
+        ConfigurationError
+            The layer has neither `lower` nor `forward`, or `forward` does what cannot be traced.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no lower()")
+        if not hasattr(self, "forward"):
+            raise ConfigurationError(
+                f"{type(self).__name__}: the layer has no forward(x); expected one, or lower(graph, x)"
+            )
+        return lower_forward(self, graph, x)
 
     def __call__(self, *symbols: Any) -> Any:
         """The symbolic output of the layer for these symbols, to build a `Model`; for an array x, `outputs` of x.
@@ -76,6 +93,8 @@ class Layer(Answering, Registered):
         ConfigurationError
             There are another number of symbols than the layer has inputs.
         """
+        if any(isinstance(symbol, TracedArray) for symbol in symbols):
+            return called(self, symbols)
         if len(symbols) == 1 and hasattr(symbols[0], "__len__"):
             return self.outputs(symbols[0])
         if len(symbols) != self.joins or not all(isinstance(symbol, Symbol) for symbol in symbols):

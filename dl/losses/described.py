@@ -33,7 +33,7 @@ def loss_from(description: dict[str, Any] | None) -> Loss | None:
                     return None
                 heads[head] = Head(loss, one["outputs"], one["weight"])
             return JointLoss(**heads)
-        return Loss.registered[name]() if name in Loss.registered else None
+        return Loss.registered[name](**description.get("arguments", {})) if name in Loss.registered else None
     except (GearshiftError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"the checkpoint's loss is malformed: {error!r}") from None
 

@@ -60,18 +60,27 @@ class Loss(Registered):
         ConfigurationError
             There are sample weights, and the model has several output rows per example.
         """
+        self._check_weight(prediction, weight)
+        each, dtype = prediction.rows_per_example, graph.dtype if graph.scaled else prediction.dtype
+        scores = graph.batch((len(self.metrics),), graph.dtype, rows_per_example=each)
+        gradient = graph.batch(prediction.shape, dtype, rows_per_example=each)
+        graph.apply(self.operation, (prediction, target), (scores, gradient), **self.attributes)
+        return self._weighted(graph, weight, scores, gradient)
+
+    def _check_weight(self, prediction: Value, weight: Value | None) -> None:
         if weight is not None and prediction.rows_per_example != weight.rows_per_example:
             raise ConfigurationError(
                 f"{type(self).__name__}: sample weights need one output row per example, but the model's outputs are "
                 f"{prediction.example_shape}; train sequences without sample weights"
             )
-        each, dtype = prediction.rows_per_example, graph.dtype if graph.scaled else prediction.dtype
-        scores = graph.batch((len(self.metrics),), graph.dtype, rows_per_example=each)
-        gradient = graph.batch(prediction.shape, dtype, rows_per_example=each)
-        graph.apply(self.operation, (prediction, target), (scores, gradient), **self.attributes)
-        if weight is not None:
-            plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
-            graph.apply(WEIGH, (weight, *plain), (scores, gradient))
+
+    @staticmethod
+    def _weighted(graph: Graph, weight: Value | None, scores: Value, gradient: Value) -> tuple[Value, Value]:
+        """The scores and the gradient, times the weights of the rows."""
+        if weight is None:
+            return scores, gradient
+        plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
+        graph.apply(WEIGH, (weight, *plain), (scores, gradient))
         return scores, gradient
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:

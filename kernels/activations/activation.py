@@ -6,9 +6,9 @@ tanh' = 1 − y², σ' = y(1 − y).
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from ..elementary import sigmoid, tanh
 from ..launch import over_elements
 from ..operation import VALUES, Cuda, Launch, Operation, elements
 
@@ -18,11 +18,6 @@ IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
 def relu(z: Any, zero: Any) -> Any:
     """max(z, 0); NaN stays NaN."""
     return zero if z < zero else z
-
-
-def sigmoid(z: Any, one: Any) -> Any:
-    """1 / (1 + e⁻ᶻ)."""
-    return one / (one + math.exp(-z))
 
 
 def relu_backward(dy: Any, y: Any, zero: Any) -> Any:
@@ -71,17 +66,17 @@ def forward_reference(xp: Any, x: Any, y: Any, *, activation: int) -> None:
 
 def forward_loop(start: int, stop: int, x: Any, y: Any, activation: int) -> None:
     """`forward_reference` over elements `start` to `stop`."""
-    zero, one = y.dtype.type(0), y.dtype.type(1)
+    zero = y.dtype.type(0)
     xs, ys = x.reshape(-1)[start:stop], y.reshape(-1)[start:stop]
     if activation == RELU:
         for i in range(stop - start):
             ys[i] = relu(xs[i], zero)
     elif activation == TANH:
         for i in range(stop - start):
-            ys[i] = math.tanh(xs[i])
+            ys[i] = tanh(xs[i], y)
     elif activation == SIGMOID:
         for i in range(stop - start):
-            ys[i] = sigmoid(xs[i], one)
+            ys[i] = sigmoid(xs[i], y)
     else:
         for i in range(stop - start):
             ys[i] = xs[i]

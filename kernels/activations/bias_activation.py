@@ -5,10 +5,10 @@ Forward: y = activation(z + b). Backward: dz = dy · activation'(z + b), db = Σ
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
+from ..elementary import sigmoid, tanh
 from ..launch import column_tiles, over_columns, over_tiles, parts
 from ..operation import VALUES, Cuda, Launch, Operation, rows
 from .activation import (
@@ -19,7 +19,6 @@ from .activation import (
     differentiate,
     relu,
     relu_backward,
-    sigmoid,
     sigmoid_backward,
     tanh_backward,
 )
@@ -34,7 +33,7 @@ def forward_reference(xp: Any, z: Any, bias: Any, y: Any, *, activation: int) ->
 
 def forward_loop(start: int, stop: int, z: Any, bias: Any, y: Any, activation: int) -> None:
     """`forward_reference` over rows `start` to `stop`."""
-    zero, one = y.dtype.type(0), y.dtype.type(1)
+    zero = y.dtype.type(0)
     n = bias.shape[0]
     for row in range(start, stop):
         zs, ys = z[row], y[row]
@@ -43,10 +42,10 @@ def forward_loop(start: int, stop: int, z: Any, bias: Any, y: Any, activation: i
                 ys[j] = relu(zs[j] + bias[j], zero)
         elif activation == TANH:
             for j in range(n):
-                ys[j] = math.tanh(zs[j] + bias[j])
+                ys[j] = tanh(zs[j] + bias[j], y)
         elif activation == SIGMOID:
             for j in range(n):
-                ys[j] = sigmoid(zs[j] + bias[j], one)
+                ys[j] = sigmoid(zs[j] + bias[j], y)
         else:
             for j in range(n):
                 ys[j] = zs[j] + bias[j]

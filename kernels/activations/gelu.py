@@ -14,7 +14,7 @@ import numpy as np
 
 from ..launch import over_elements
 from ..operation import VALUES, Cuda, Launch, Operation, elements
-from .exponential import exp
+from ..single import exp
 
 SLOPE = math.sqrt(2 / math.pi)
 CUBE = 0.044715

@@ -5,9 +5,9 @@ Its derivative is the sigmoid σ(x) = 1 − e^−y with y the output, so the inp
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from ..elementary import exp, expm1, log1p
 from ..launch import over_elements
 from ..operation import VALUES, Cuda, Launch, Operation, elements
 
@@ -25,7 +25,7 @@ def forward_loop(start: int, stop: int, x: Any, y: Any) -> None:
     xs, ys = x.reshape(-1)[start:stop], y.reshape(-1)[start:stop]
     for i in range(stop - start):
         v = xs[i]
-        ys[i] = (zero if v < zero else v) + math.log1p(math.exp(-abs(v)))
+        ys[i] = (zero if v < zero else v) + log1p(exp(-abs(v), y), y)
 
 
 def backward_reference(xp: Any, dy: Any, y: Any, dx: Any) -> None:
@@ -37,7 +37,7 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any) -> None:
     """`backward_reference` over elements `start` to `stop`."""
     ds, ys, out = dy.reshape(-1)[start:stop], y.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
     for i in range(stop - start):
-        out[i] = -ds[i] * math.expm1(-ys[i])
+        out[i] = -ds[i] * expm1(-ys[i], dx)
 
 
 def forward_launch(x: Any, y: Any) -> Launch:

@@ -7,9 +7,10 @@ mean over the batch.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from ..compiling import sums_in_parts
+from ..elementary import exp, log1p
 from ..launch import over_rows
 from ..operation import Cuda, Launch
 from .loss import loss_operation
@@ -27,6 +28,7 @@ def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> N
     dlogits[...] = (xp.where(negative, e / (1 + e), 1 / (1 + e)) - target) * (1 / logits.size)
 
 
+@sums_in_parts
 def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
     """`reference` over rows `start` to `stop`."""
     real = logits.dtype.type
@@ -34,14 +36,15 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
     zero, one, half, scale = real(0), real(1), real(0.5), real(1) / real(count * n)
     for row in range(start, stop):
         z, t, d = logits[row], target[row], dlogits[row]
-        total = right = zero
+        total, right = zero, 0
         for j in range(n):
-            e = real(math.exp(-abs(z[j])))
-            total += (zero if z[j] < zero else z[j]) - z[j] * t[j] + math.log1p(e)
-            right += one if (z[j] > zero) == (t[j] > half) else zero
-            d[j] = ((e if z[j] < zero else one) / (one + e) - t[j]) * scale
+            v = z[j]
+            e = exp(-abs(v), d)
+            total += (zero if v < zero else v) - v * t[j] + log1p(e, d)
+            right += (v > zero) == (t[j] > half)
+            d[j] = ((e if v < zero else one) / (one + e) - t[j]) * scale
         scores[row, 0] = total / real(n)
-        scores[row, 1] = right / real(n)
+        scores[row, 1] = real(right) / real(n)
 
 
 def launch(logits: Any, target: Any, scores: Any, dlogits: Any) -> Launch:

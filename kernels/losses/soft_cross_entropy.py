@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..compiling import sums_in_parts
+from ..elementary import exp
 from ..launch import over_rows
 from ..operation import Cuda, Launch
 from .loss import loss_operation
@@ -30,6 +32,7 @@ def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> N
     dlogits[...] = (exps * (whole / totals) - target) * (1 / logits.shape[0])
 
 
+@sums_in_parts
 def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
     """`reference` over rows `start` to `stop`."""
     real = logits.dtype.type
@@ -46,8 +49,9 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
         top = z[best]
         total = whole = loss = zero
         for j in range(n):
-            d[j] = math.exp(z[j] - top)
-            total += d[j]
+            e = exp(z[j] - top, d)
+            d[j] = e
+            total += e
             whole += q[j]
         log_total, factor = math.log(total), whole / total
         for j in range(n):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..compiling import sums_in_parts
+from ..elementary import exp
 from ..launch import over_rows
 from ..operation import Cuda, Launch
 from .loss import loss_operation
@@ -35,6 +37,7 @@ def reference(xp: Any, logits: Any, labels: Any, scores: Any, dlogits: Any) -> N
     dlogits[...] = (exps / totals[:, None] - xp.where(hot, zero + 1, zero)) / count
 
 
+@sums_in_parts
 def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: Any) -> None:
     """`reference` over rows `start` to `stop`."""
     real = logits.dtype.type
@@ -50,9 +53,9 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
         top = z[best]
         total = real(0)
         for j in range(n):
-            e = math.exp(z[j] - top)
+            e = exp(z[j] - top, d)
             d[j] = e
-            total += d[j]
+            total += e
         label = targets[row]
         known = label >= 0 and label < n
         place = label if known else 0

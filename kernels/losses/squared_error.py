@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..compiling import sums_in_parts
 from ..launch import over_rows
 from ..operation import Cuda, Launch
 from .loss import loss_operation
@@ -22,6 +23,7 @@ def reference(xp: Any, prediction: Any, target: Any, scores: Any, dprediction: A
     dprediction[...] = difference * (2 / prediction.size)
 
 
+@sums_in_parts
 def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
     """`reference` over rows `start` to `stop`."""
     real = prediction.dtype.type
@@ -29,31 +31,12 @@ def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dpred
     scale = real(2) / real(count * n)
     for row in range(start, stop):
         p, t, d = prediction[row], target[row], dprediction[row]
+        total = real(0)
         for j in range(n):
-            d[j] = p[j] - t[j]
-        scores[row, 0] = sum_of_squares(d) / real(n)
-        for j in range(n):
-            d[j] *= scale
-
-
-def sum_of_squares(d: Any) -> Any:
-    """The sum of squares of d, in eight partial sums that fit into a vector register."""
-    zero = d.dtype.type(0)
-    a = b = c = e = f = g = h = i = zero
-    whole = d.shape[0] // 8 * 8
-    for j in range(0, whole, 8):
-        a += d[j] * d[j]
-        b += d[j + 1] * d[j + 1]
-        c += d[j + 2] * d[j + 2]
-        e += d[j + 3] * d[j + 3]
-        f += d[j + 4] * d[j + 4]
-        g += d[j + 5] * d[j + 5]
-        h += d[j + 6] * d[j + 6]
-        i += d[j + 7] * d[j + 7]
-    total = ((a + b) + (c + e)) + ((f + g) + (h + i))
-    for j in range(whole, d.shape[0]):
-        total += d[j] * d[j]
-    return total
+            difference = p[j] - t[j]
+            total += difference * difference
+            d[j] = difference * scale
+        scores[row, 0] = total / real(n)
 
 
 def launch(prediction: Any, target: Any, scores: Any, dprediction: Any) -> Launch:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..activations.exponential import exp
 from ..launch import over_rows
 from ..operation import VALUES, Cuda, Launch, Operation
+from ..single import exp
 
 
 def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> None:

@@ -1,0 +1,1 @@
+"""Traced functions: a formula in array code becomes operations, with their gradients, loops and CUDA kernels."""

@@ -1,0 +1,147 @@
+"""The kernel of a group in CUDA: a thread per four elements, or a warp per row."""
+
+from __future__ import annotations
+
+import math
+
+from .expression import Expression, ordered
+from .group import Role
+from .operators import Operator
+from .rows import Pass, passes
+from .text import ALIASES, KernelText
+
+KINDS = {"real": "REAL", "int": "long long", "bool": "bool"}
+
+
+class CudaText(KernelText):
+    """`source` is the text of a program with the kernel `name`; `types` its macros."""
+
+    @property
+    def types(self) -> dict[str, int]:
+        """The macro of each array's type, and the type that is computed in."""
+        found = {self._type(place): place for place in range(len(self.arrays))}
+        return {**found, "REAL": self.real}
+
+    def _type(self, place: int) -> str:
+        return f"VALUE{place}" if place else "VALUE"
+
+    @property
+    def source(self) -> str:
+        """The text."""
+        self.lines = []
+        inputs, restrict = len(self.group.inputs), "" if self.group.flat else "__restrict__ "
+        arrays = [
+            f"{'const ' * (place < inputs)}{self._type(place)}* {restrict}{name}"
+            for place, name in enumerate(self.parameters)
+        ]
+        extra = ["long long size"] if self.group.flat else ["long long lines", "int n"]
+        extra.append("long long rows")
+        self.add(0, f"// {self.name}, generated from a formula.")
+        self.add(0, '#include "elements.cuh"' if self.group.flat else '#include "rows.cuh"')
+        if any(one.operator == "constant" and not math.isfinite(one.value) for one in ordered(self.group.outputs)):
+            self.add(0, '#include "infinity.cuh"')
+        self.add(0, "")
+        self.add(0, f'extern "C" __global__ void {self.name}({", ".join([*arrays, *extra])}) {{')
+        if any(one.operator == "rows" for one in ordered(self.group.outputs)):
+            self.add(1, "const REAL count = (REAL)rows;")
+        body = CudaText._flat if self.group.flat else CudaText._rows
+        body(self)
+        self.add(0, "}")
+        return "\n".join(self.lines) + "\n"
+
+    def literal(self, value: float) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        if math.isfinite(value):
+            return f"(REAL){value!r}" if value >= 0 else f"(REAL)({value!r})"
+        return "not_a_number((REAL)0)" if value != value else f"{'-' * (value < 0)}infinity((REAL)0)"
+
+    def number(self, text: str) -> str:
+        return f"(REAL){text}"
+
+    def text_of(self, operator: Operator) -> str:
+        return operator.c
+
+    def _declare(self, depth: int, one: Expression, value: str) -> None:
+        self.add(depth, f"const {KINDS[one.kind]} {self.names[one]} = {value};")
+
+    def _flat(self) -> None:
+        inputs, outputs = self.group.inputs, self.group.outputs
+        names = self.parameters[len(inputs) :]
+        for name, one in zip(self.parameters, inputs, strict=False):
+            if self.group.role(one) is Role.ONE:
+                self._declare(1, one, f"{name}[0]")
+        pairs = zip(self.parameters, inputs, strict=False)
+        flat = [(name, one) for name, one in pairs if self.group.role(one) is not Role.ONE]
+        given = [f"{KINDS[one.kind]} {self.names[one]}" for _, one in flat]
+        given += [f"{self._type(len(inputs) + place)}& {name}_" for place, name in enumerate(names)]
+        self.add(1, f"const auto body = [&]({', '.join(given)}) {{")
+        for one in self._computed():
+            if one not in inputs:
+                self._declare(2, one, self.formula(one))
+        for name, one in zip(names, outputs, strict=True):
+            self.add(2, f"{name}_ = {self.operand(one, one.kind == 'real')};")
+        self.add(1, "};")
+        arrays = [f"reads({name})" for name, _ in flat] + [f"writes({name})" for name in names]
+        self.add(1, f"for_elements(0, size, body, {', '.join(arrays)});")
+
+    def _rows(self) -> None:
+        self.add(1, "const int lane = threadIdx.x % WARP;")
+        inputs = list(zip(self.parameters, self.group.inputs, strict=False))
+        for name, one in inputs:
+            if self.group.role(one) is Role.ONE:
+                self._declare(1, one, f"{name}[0]")
+        self.add(1, "for (long long row = first_row(); row < lines; row += rows_at_once()) {")
+        for name, one in inputs:
+            if self.group.role(one) is Role.ROW:
+                self._declare(2, one, f"{name}[row]")
+        for step in passes(self.group):
+            self._pass(step)
+        self.add(1, "}")
+
+    def _pass(self, step: Pass) -> None:
+        outputs = dict(zip(self.group.outputs, self.parameters[len(self.group.inputs) :], strict=True))
+        for one in step.of_row:
+            if one.operator not in ALIASES:
+                self._declare(2, one, self.formula(one))
+        self._store_rows(step.of_row, outputs)
+        if not (step.reductions or step.stored):
+            return
+        for one in step.reductions:
+            kind, start = {
+                "sum": ("REAL", "0"),
+                "max": ("REAL", "-infinity((REAL)0)"),
+                "argmax": ("Best", "none()"),
+            }[one.operator]
+            self.add(2, f"{kind} part_{self.names[one]} = {start};")
+        self.add(2, "for (int j = lane; j < n; j += WARP) {")
+        for one in step.of_element:
+            if one in self.names:
+                self._declare(3, one, self._element(one))
+        for one in step.reductions:
+            part, value = f"part_{self.names[one]}", self.operand(one.inputs[0], True)
+            text = {
+                "sum": f"{part} += {value};",
+                "max": f"{part} = greater({part}, {value});",
+                "argmax": f"{part} = better({part}, Best{{{value}, j}});",
+            }
+            self.add(3, text[one.operator])
+        for one in step.stored:
+            self.add(3, f"{outputs[one]}[row * n + j] = {self.operand(one, one.kind == 'real')};")
+        self.add(2, "}")
+        for one in step.reductions:
+            function = {"sum": "warp_sum({})", "max": "warp_max({})", "argmax": "warp_best({}).place"}[one.operator]
+            self._declare(2, one, function.format(f"part_{self.names[one]}"))
+        self._store_rows(step.reductions, outputs)
+
+    def _store_rows(self, ones: list[Expression], outputs: dict[Expression, str]) -> None:
+        for one in ones:
+            if one in outputs:
+                place = "row" if self.group.role(one) is Role.ROW else "0"
+                self.add(2, f"if (lane == 0) {outputs[one]}[{place}] = {self.operand(one, one.kind == 'real')};")
+
+    def _element(self, one: Expression) -> str:
+        if one not in self.group.inputs:
+            return self.formula(one)
+        name = self.parameters[self.group.inputs.index(one)]
+        return f"{name}[row * n + j]" if self.group.role(one) is Role.FULL else f"{name}[j]"

@@ -1,0 +1,44 @@
+"""Python functions from generated texts.
+
+A text is kept as a file in the cache folder, so that machine code that is compiled from it can be cached, and so that
+errors show its lines. What runs is always the text that was generated, never what the file holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...backends import kernel_cache
+from ..compiling import sums_in_parts
+
+
+@cache
+def function(name: str, source: str, sums: bool) -> Callable[..., Any]:
+    """The function called `name` that a module with this text defines.
+
+    `sums` allows sums in several parts at once, so that they vectorise.
+    """
+    digest = hashlib.sha256(source.encode()).hexdigest()[:32]
+    names: dict[str, Any] = {"__name__": f"{__name__}_{digest}"}  # tells kernels of one name apart in the cache
+    exec(compile(source, str(_file(name, digest, source)), "exec"), names)
+    return sums_in_parts(names[name]) if sums else names[name]
+
+
+def _file(name: str, digest: str, source: str) -> str | Path:
+    """The file that holds the text; a name alone if there is no folder for it."""
+    folder = kernel_cache.folder()
+    if folder is None:
+        return f"<{name}>"
+    path = folder / f"{name}-{digest}.py"
+    with suppress(OSError):
+        if not path.exists() or path.read_text(encoding="utf-8") != source:
+            fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+            fresh.write_text(source, encoding="utf-8")
+            fresh.replace(path)
+    return path

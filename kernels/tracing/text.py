@@ -1,0 +1,103 @@
+"""The text of a kernel that computes a group: what the two languages have in common."""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+from .expression import Expression, ordered
+from .group import Group, Role
+from .operators import OPERATORS, Operator
+
+TAKEN = frozenset(
+    """
+    y real zero one count n row lane lines start stop i j m k size math np exp expm1 log log1p sigmoid sign tanh
+    and or not bool char const double float for if int long short signed static struct switch template this unsigned
+    void
+    """.split()  # noqa: SIM905
+)
+"""Names that inputs must not have in a kernel."""
+
+
+ALIASES = ("broadcast", "reshape", "stop_gradient")
+"""Operators that leave each number as it is."""
+
+
+class KernelText:
+    """Names and texts of a group's expressions; a subclass writes them in its language.
+
+    Parameters
+    ----------
+    name : of the kernel.
+    group : what it computes.
+    """
+
+    indent = "    "
+
+    def __init__(self, name: str, group: Group) -> None:
+        self.name, self.group = name, group
+        self.arrays = [*group.inputs, *group.outputs]
+        self.names = {one: f"v{number}" for number, one in enumerate(self._computed())}
+        self.parameters = [*map(self._input_name, range(len(group.inputs)))]
+        self.parameters += [self._output_name(number) for number in range(len(group.outputs))]
+        self.lines: list[str] = []
+
+    def _computed(self) -> list[Expression]:
+        leaves = set(self.group.inputs)
+        every = ordered(self.group.outputs, leaves)
+        return [one for one in every if one in leaves or one.operator not in ("constant", "column", "rows", *ALIASES)]
+
+    def _input_name(self, number: int) -> str:
+        names = [self._given(one) for one in self.group.inputs]
+        own = names[number]
+        fine = re.fullmatch(r"[a-z][a-z_0-9]*", own) and own not in TAKEN and not keyword.iskeyword(own)
+        clear = names.count(own) == 1 and not re.fullmatch(r"(c|m?v|in|out)_?\d+", own)
+        return own if fine and clear else f"in_{number}"
+
+    @staticmethod
+    def _given(one: Expression) -> str:
+        return str(one.options[0]).replace(" ", "_") if one.operator == "input" else ""
+
+    def _output_name(self, number: int) -> str:
+        return f"out_{number}"
+
+    def literal(self, value: float) -> str:
+        """A number."""
+        raise NotImplementedError
+
+    def number(self, text: str) -> str:
+        """An integer as a number of the dtype that is computed in."""
+        raise NotImplementedError
+
+    def text_of(self, operator: Operator) -> str:
+        """The operator in this language."""
+        raise NotImplementedError
+
+    def operand(self, one: Expression, real: bool) -> str:
+        """An expression as the operand of another; `real` if integers must become real numbers."""
+        while one.operator in ALIASES and one not in self.group.inputs:
+            one = one.inputs[0]
+        if one.operator == "constant":
+            return self.literal(one.value)
+        text = {"column": "j", "rows": "count"}.get(one.operator) or self.names[one]
+        return self.number(text) if real and one.kind == "int" else text
+
+    def formula(self, one: Expression) -> str:
+        """The right-hand side of an element-wise expression."""
+        numbers = all(part.kind == "int" for part in one.inputs if part.operator != "constant")
+        texts = [self.operand(part, not numbers or one.kind == "real") for part in one.inputs]
+        return self.text_of(OPERATORS[one.operator]).format(*texts)
+
+    def add(self, depth: int, text: str) -> None:
+        """Appends a line."""
+        self.lines.append(self.indent * depth + text)
+
+    def first(self, role: Role) -> int | None:
+        """The place of the first array with this role."""
+        return next((place for place, one in enumerate(self.arrays) if self.group.role(one) is role), None)
+
+    @property
+    def real(self) -> int:
+        """The place of the first array of real numbers of the results, or of the inputs."""
+        places = [*range(len(self.group.inputs), len(self.arrays)), *range(len(self.group.inputs))]
+        return next(place for place in places if self.arrays[place].kind == "real")
