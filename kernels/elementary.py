@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from .compiling import inlined
-from .single import exp as clipped_exp32
 from .single import expm1 as expm1_32
 from .single import full_exp as exp32
 from .single import log as log32
@@ -58,7 +57,7 @@ def tanh(x: Any, like: Any) -> Any:
 def sigmoid(x: Any, like: Any) -> Any:
     """1 / (1 + e⁻ˣ)."""
     real = like.dtype.type
-    return real(1) / (real(1) + real(clipped_exp32(np.float32(-x)) if like.itemsize == 4 else math.exp(-x)))
+    return real(1) / (real(1) + real(exp32(np.float32(-x)) if like.itemsize == 4 else math.exp(-x)))
 
 
 @inlined

@@ -15,6 +15,8 @@ from .refusal import refuse, refuse_shape
 
 Kind = Literal["real", "int", "bool"]
 
+NO_ROWS = "the number of rows of a batch is not known while a function is traced; write a formula for any number"
+
 
 class RowCount:
     """The number of rows of a batch, which a traced function must not depend on."""
@@ -23,9 +25,7 @@ class RowCount:
         return "rows"
 
     def _refuse(self, *_: Any) -> Any:
-        refuse(
-            "the number of rows of a batch is not known while a function is traced; expected a formula for any number"
-        )
+        refuse(NO_ROWS)
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
     __floordiv__ = __rfloordiv__ = __mod__ = __neg__ = __int__ = __float__ = __index__ = _refuse
@@ -123,6 +123,8 @@ def as_expression(value: Any) -> Expression:
     """A value of a formula as an expression."""
     if isinstance(value, Expression):
         return value
+    if isinstance(value, RowCount):
+        refuse(NO_ROWS)
     if isinstance(value, bool | int | float) or (hasattr(value, "dtype") and value.shape == ()):
         return constant(value if isinstance(value, bool) else float(value))
     if hasattr(value, "shape"):

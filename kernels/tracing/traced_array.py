@@ -59,9 +59,7 @@ class TracedArray:
         refuse("a Python condition (if, and, or, not, while) on an array; write gs.xp.where(condition, a, b)")
 
     def _no_values(self, *_: Any) -> NoReturn:
-        refuse(
-            "a number, a loop or a NumPy array made of an array of a traced function, whose values are not known yet"
-        )
+        refuse("a number, a loop or a NumPy array of an array of a traced function; its values are not known yet")
 
     __float__ = __int__ = __index__ = __iter__ = __len__ = __array__ = __contains__ = _no_values
 

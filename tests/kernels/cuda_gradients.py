@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from cuda_draw import Case, Draw, counters, largest, update_arrays
 
+from gearshift.kernels.launch import column_tiles, parts
+
 
 def advance(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([counters(), draw.normal(rows, n)], (0,))
@@ -22,6 +24,12 @@ def accumulate_metrics(draw: Draw, rows: int, n: int) -> Iterator[Case]:
             for failed in (-1, 4):
                 arrays = [scores.copy(), counters(failed=failed), totals.copy()]
                 yield Case(arrays, (1, 2), terms={2: float(np.nansum(np.abs(scores))) + largest(totals) + rows})
+
+
+def sum_rows(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    x = draw.normal(rows, n)
+    arrays = [x, draw.junk(n), draw.junk(parts(n), n), np.zeros(column_tiles(n), dtype=np.uint32)]
+    yield Case(arrays, (1,), terms={1: float(np.max(np.sum(np.abs(x), axis=0), initial=0))})
 
 
 def clip_values(draw: Draw, rows: int, n: int) -> Iterator[Case]:
