@@ -17,7 +17,8 @@ def inlined(function: Function) -> Function:
 def sums_in_parts(loop: Function) -> Function:
     """Allows sums in several parts at once, in an order that the compiler chooses, so that they vectorise.
 
-    The order depends on the processor's vectors; on one machine the result has the same bits each time.
+    The order depends on the processor's vectors. A loop that adds must not store to arrays: whether it vectorises,
+    and so the bits of its result, would depend on where the arrays lie.
     """
     loop.options = {"fastmath": {"reassoc"}}  # pyright: ignore[reportFunctionMemberAccess]
     return loop

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Any, overload
 
-from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.arrays.concatenate import JOIN
-from ...kernels.operation import Operation
-from ...kernels.tracing import structure
-from ...kernels.tracing.derivatives import gradients
-from ...kernels.tracing.expression import ROWS, Expression, apply, array, broadcast, constant, row_count
-from ...kernels.tracing.group import Group, partition
-from ...kernels.tracing.lowering import lower, operation_of
-from ...kernels.tracing.traced_array import TracedArray, expression_of
+from ...backends.errors import ConfigurationError
 from ..graph.graph import Graph, Value
 from ..layers.formula import checked_constants, keywords
 from .binary import BCEWithLogitsLoss
 from .losses import CrossEntropyLoss, Loss, MSELoss
+from .traced import traced_score
 
 
 class FormulaLoss(Loss, named=False):
@@ -44,81 +37,15 @@ class FormulaLoss(Loss, named=False):
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
         self._check_weight(prediction, weight)
-        output = array("output", (ROWS, *prediction.shape))
-        wanted = array("target", (ROWS, *target.shape), "int" if target.dtype == "int64" else "real")
-        scores, slope = self._traced(output, wanted)
-        name, dtype = type(self).__name__, graph.dtype if graph.scaled else prediction.dtype
-        each = prediction.rows_per_example
-        totals = graph.batch((1,), graph.dtype, rows_per_example=each)
-        gradient = graph.batch(prediction.shape, dtype, rows_per_example=each)
-        values = {output: prediction, wanted: target}
-        one = one_pass(name, output, wanted, scores[0], slope)
-        if one is not None:
-            graph.apply(one, (prediction, target), (totals, gradient))
-        else:
-            lower(graph, name, [scores[0], slope], values, into={scores[0]: totals, slope: gradient})
-        for metric in scores[1:]:
-            own = graph.batch((1,), graph.dtype, rows_per_example=each)
-            before, totals = totals, graph.batch((2,), graph.dtype, rows_per_example=each)
-            lower(graph, f"{name}_accuracy", [metric], values, into={metric: own})
-            graph.apply(JOIN, (before, own), (totals,))
-        return self._weighted(graph, weight, totals, gradient)
-
-    def _traced(self, output: Expression, target: Expression) -> tuple[list[Expression], Expression]:
-        """The score of each row, a column each, and the gradient of their mean."""
-        given = target
-        if self.targets == "classes":
-            if len(output.shape) != 2 or target.shape != (ROWS, 1):
-                raise ShapeError(
-                    f"{type(self).__name__}: the model's outputs are {output.shape}; expected (rows, classes)"
-                )
-            given = structure.reshape(target, (ROWS,))
-        result = type(self).formula(TracedArray(output), TracedArray(given), **self.constants)
-        score = expression_of(result)
-        if not isinstance(score, Expression) or score.shape not in ((ROWS,), (ROWS, 1)):
-            said = score.shape if isinstance(score, Expression) else type(result).__name__
-            raise ShapeError(
-                f"{type(self).__name__}: the formula returns {said}; expected one number a row, (rows,), as "
-                ".mean(axis=-1) gives"
-            )
-        score = structure.reshape(structure.as_number(score), (ROWS, 1))
-        share = broadcast(constant(1.0) / row_count(), score.shape)
-        (slope,) = gradients({score: share}, [output])
-        if slope is None:
-            raise ConfigurationError(
-                f"{type(self).__name__}: the formula does not depend on the outputs; nothing is learned"
-            )
-        return [score, *self._metrics(output, target)], slope
-
-    def _metrics(self, output: Expression, target: Expression) -> list[Expression]:
-        """Whether each row is right, for classes and binary targets."""
-        if self.targets == "classes":
-            return [apply("number", apply("equal", structure.argmax(output), target))]
-        if self.targets == "binary":
-            answers = apply("number", apply("greater", output, 0.0)), apply("number", apply("greater", target, 0.5))
-            right = apply("equal", *answers)
-            count = structure.mean_count(output, (1,))
-            return [structure.reduce("sum", apply("number", right), (1,), True) / count]
-        return []
+        formula = partial(type(self).formula, **self.constants)
+        scored = traced_score(graph, type(self).__name__, formula, self.targets, prediction, target)
+        return self._weighted(graph, weight, *scored)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "arguments": dict(self.constants)}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.constants.items())})"
-
-
-def one_pass(
-    name: str, output: Expression, target: Expression, score: Expression, slope: Expression
-) -> Operation | None:
-    """The operation that computes scores and gradient in one pass, with the arguments of every loss; None if that needs
-    several."""
-    groups = partition([score, slope])
-    if len(groups) != 1 or not groups[0].fused or len(output.shape) != 2 or score is slope:
-        return None
-    found = groups[0]
-    whole = Group(found.outer, found.width, True, found.nodes, [output, target], [score, slope])
-    return replace(operation_of(name, whole), role="loss", sliced=True)
 
 
 class ValuesLoss(FormulaLoss, MSELoss, named=False):

@@ -38,11 +38,12 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
         z, t, d = logits[row], target[row], dlogits[row]
         total, right = zero, 0
         for j in range(n):
-            v = z[j]
-            e = exp(-abs(v), d)
-            total += (zero if v < zero else v) - v * t[j] + log1p(e, d)
-            right += (v > zero) == (t[j] > half)
-            d[j] = ((e if v < zero else one) / (one + e) - t[j]) * scale
+            d[j] = exp(-abs(z[j]), d)
+        for j in range(n):
+            total += (zero if z[j] < zero else z[j]) - z[j] * t[j] + log1p(d[j], d)
+            right += (z[j] > zero) == (t[j] > half)
+        for j in range(n):
+            d[j] = ((d[j] if z[j] < zero else one) / (one + d[j]) - t[j]) * scale
         scores[row, 0] = total / real(n)
         scores[row, 1] = real(right) / real(n)
 

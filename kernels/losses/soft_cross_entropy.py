@@ -49,13 +49,14 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
         top = z[best]
         total = whole = loss = zero
         for j in range(n):
-            e = exp(z[j] - top, d)
-            d[j] = e
-            total += e
+            d[j] = exp(z[j] - top, d)
+        for j in range(n):
+            total += d[j]
             whole += q[j]
         log_total, factor = math.log(total), whole / total
         for j in range(n):
             loss += q[j] * (log_total - (z[j] - top))
+        for j in range(n):
             d[j] = (d[j] * factor - q[j]) * scale
         scores[row, 0] = loss
         scores[row, 1] = one if best == likely else zero

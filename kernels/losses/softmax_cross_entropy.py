@@ -53,9 +53,9 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
         top = z[best]
         total = real(0)
         for j in range(n):
-            e = exp(z[j] - top, d)
-            d[j] = e
-            total += e
+            d[j] = exp(z[j] - top, d)
+        for j in range(n):
+            total += d[j]
         label = targets[row]
         known = label >= 0 and label < n
         place = label if known else 0

@@ -35,7 +35,8 @@ def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dpred
         for j in range(n):
             difference = p[j] - t[j]
             total += difference * difference
-            d[j] = difference * scale
+        for j in range(n):
+            d[j] = (p[j] - t[j]) * scale
         scores[row, 0] = total / real(n)
 
 

@@ -7,7 +7,7 @@ import math
 from .expression import Expression, ordered
 from .group import Role
 from .operators import Operator
-from .rows import Pass, passes
+from .rows import Pass, elements, passes
 from .text import ALIASES, KernelText
 
 KINDS = {"real": "REAL", "int": "long long", "bool": "bool"}
@@ -87,6 +87,8 @@ class CudaText(KernelText):
 
     def _rows(self) -> None:
         self.add(1, "const int lane = threadIdx.x % WARP;")
+        if any(one.operator == "width" for one in ordered(self.group.outputs)):
+            self.add(1, "const REAL width = (REAL)n;")
         inputs = list(zip(self.parameters, self.group.inputs, strict=False))
         for name, one in inputs:
             if self.group.role(one) is Role.ONE:
@@ -100,11 +102,10 @@ class CudaText(KernelText):
         self.add(1, "}")
 
     def _pass(self, step: Pass) -> None:
-        outputs = dict(zip(self.group.outputs, self.parameters[len(self.group.inputs) :], strict=True))
         for one in step.of_row:
-            if one.operator not in ALIASES:
+            if one in self.names and one.operator not in ALIASES:
                 self._declare(2, one, self.formula(one))
-        self._store_rows(step.of_row, outputs)
+        self._store_rows(step.of_row)
         if not (step.reductions or step.stored):
             return
         for one in step.reductions:
@@ -115,7 +116,7 @@ class CudaText(KernelText):
             }[one.operator]
             self.add(2, f"{kind} part_{self.names[one]} = {start};")
         self.add(2, "for (int j = lane; j < n; j += WARP) {")
-        for one in step.of_element:
+        for one in elements(self.group, [*(one.inputs[0] for one in step.reductions), *step.stored]):
             if one in self.names:
                 self._declare(3, one, self._element(one))
         for one in step.reductions:
@@ -127,18 +128,16 @@ class CudaText(KernelText):
             }
             self.add(3, text[one.operator])
         for one in step.stored:
-            self.add(3, f"{outputs[one]}[row * n + j] = {self.operand(one, one.kind == 'real')};")
+            self.add(3, f"{self.outputs[one]}[row * n + j] = {self.operand(one, one.kind == 'real')};")
         self.add(2, "}")
         for one in step.reductions:
             function = {"sum": "warp_sum({})", "max": "warp_max({})", "argmax": "warp_best({}).place"}[one.operator]
             self._declare(2, one, function.format(f"part_{self.names[one]}"))
-        self._store_rows(step.reductions, outputs)
+        self._store_rows(step.reductions)
 
-    def _store_rows(self, ones: list[Expression], outputs: dict[Expression, str]) -> None:
-        for one in ones:
-            if one in outputs:
-                place = "row" if self.group.role(one) is Role.ROW else "0"
-                self.add(2, f"if (lane == 0) {outputs[one]}[{place}] = {self.operand(one, one.kind == 'real')};")
+    def _store_rows(self, ones: list[Expression]) -> None:
+        for name, place, value in self.stores(ones):
+            self.add(2, f"if (lane == 0) {name}[{place}] = {value};")
 
     def _element(self, one: Expression) -> str:
         if one not in self.group.inputs:

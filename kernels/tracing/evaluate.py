@@ -76,6 +76,8 @@ ARRAY: dict[str, Callable[..., Any]] = {
     "column": lambda xp, node, shape: xp.arange(node.options[0]),
     "broadcast": lambda xp, node, shape, a: xp.broadcast_to(a, shape),
     "expand": lambda xp, node, shape, a: xp.broadcast_to(a, shape),
+    "width": lambda xp, node, shape: float(node.options[0]),
+    "stack": lambda xp, node, shape, *columns: xp.concatenate(columns, axis=1),
     "sum": lambda xp, node, shape, a: xp.sum(a, axis=-1, keepdims=True),
     "max": lambda xp, node, shape, a: xp.max(a, axis=-1, keepdims=True),
     "argmax": lambda xp, node, shape, a: xp.expand_dims(xp.argmax(a, axis=-1), -1),

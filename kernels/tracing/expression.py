@@ -33,6 +33,8 @@ class RowCount:
 
 
 ROWS = RowCount()
+LEAVES = ("constant", "column", "width", "rows")
+"""Leaves that a kernel has no array for."""
 Shape = tuple[Any, ...]
 """A shape: integers, and `ROWS` as the first dimension of arrays of the batch."""
 
@@ -42,8 +44,8 @@ _known: WeakValueDictionary[Any, Expression] = WeakValueDictionary()
 class Expression:
     """A node: `operator` of `inputs`, with options such as an axis. Leaves have no inputs.
 
-    The leaves are ``"input"`` (an array), ``"constant"`` (a number), ``"column"`` (the index along the last axis) and
-    ``"rows"`` (the number of rows of the batch).
+    The leaves are ``"input"`` (an array), ``"constant"`` (a number), ``"column"`` (the index along the last axis),
+    ``"width"`` (the size of the last axis) and ``"rows"`` (the number of rows of the batch).
     """
 
     __slots__ = ("__weakref__", "inputs", "kind", "operator", "options", "shape")

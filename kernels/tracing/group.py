@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .expression import ROWS, Expression, Shape, ordered
+from .expression import LEAVES, ROWS, Expression, Shape, ordered
 from .operators import OPERATORS
 
 REDUCTIONS = ("sum", "max", "argmax")
@@ -44,6 +44,8 @@ class Group:
 
     def role(self, one: Expression) -> Role:
         """What an expression of the group has a number for."""
+        if one.operator == "stack":
+            return Role.ROW
         full = self.outer if self.width is None else (*self.outer, self.width)
         if _leading(one.shape) == _leading(full):
             return Role.FULL
@@ -85,7 +87,7 @@ def _trailing(shape: Shape) -> Shape:
 def inline(one: Expression) -> bool:
     """Whether a group computes an expression itself, wherever it needs it: leaves that are no arrays, conditions, and
     cheap formulas of parameters alone."""
-    if one.operator in ("constant", "column", "rows"):
+    if one.operator in LEAVES:
         return True
     if one.operator not in OPERATORS and one.operator != "broadcast":
         return False
@@ -139,6 +141,8 @@ def _group_for(node: Expression, groups: list[Group], of: dict[Expression, Group
 
 def _place(node: Expression) -> tuple[Shape, int | None, bool]:
     """The rows and the width of the kernel that computes a node, and whether one can."""
+    if node.operator == "stack":
+        return (ROWS,), None, True
     reads = node.inputs[0] if node.operator in REDUCTIONS else node
     if node.operator == "reshape":
         dropped = (*node.shape, 1) == node.inputs[0].shape or (*node.inputs[0].shape, 1) == node.shape

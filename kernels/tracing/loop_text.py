@@ -6,8 +6,8 @@ import math
 
 from .expression import Expression, ordered
 from .group import Role
-from .operators import Operator
-from .rows import Pass, passes
+from .operators import OPERATORS, Operator
+from .rows import Pass, elements, passes
 from .text import ALIASES, KernelText
 
 HEADER = '''"""{what}, generated from a formula."""
@@ -22,6 +22,7 @@ from gearshift.kernels.elementary import {functions}
 '''
 
 ELEMENTARY = ("exp", "expm1", "log", "log1p", "sigmoid", "sign", "tanh")
+START = {"sum": "zero", "max": "real(-np.inf)", "argmax": "0"}
 
 
 class LoopText(KernelText):
@@ -30,7 +31,7 @@ class LoopText(KernelText):
     @property
     def source(self) -> str:
         """The text."""
-        self.lines, self._constants = [], dict[str, str]()
+        self.lines, self._constants, self._kept = [], dict[str, str](), dict[Expression, str]()
         body = LoopText._flat if self.group.flat else LoopText._rows
         body(self)
         written, self.lines = self.lines, []
@@ -82,6 +83,7 @@ class LoopText(KernelText):
     def _rows(self) -> None:
         """A loop over rows, with the passes over each."""
         self.add(1, f"n = {self._width()}")
+        self.add(1, "width = real(n)")
         for name, one in zip(self.parameters, self.arrays, strict=True):
             role = self.group.role(one)
             if role is Role.FULL:
@@ -97,8 +99,9 @@ class LoopText(KernelText):
                 self.add(2, f"{name}_row = {name}_[row]")
             elif self.group.role(one) is Role.ROW and one in self.group.inputs:
                 self.add(2, f"{self.names[one]} = {name}_[row]")
-        for step in passes(self.group):
-            self._pass(step)
+        steps = passes(self.group)
+        for number, step in enumerate(steps):
+            self._pass(step, steps[number + 1 :])
 
     def _width(self) -> str:
         full, column = self.first(Role.FULL), self.first(Role.COLUMN)
@@ -106,36 +109,64 @@ class LoopText(KernelText):
             return f"{self.parameters[full]}.shape[-1]"
         return str(self.group.width) if column is None else f"{self.parameters[column]}.size"
 
-    def _pass(self, step: Pass) -> None:
-        outputs = dict(zip(self.group.outputs, self.parameters[len(self.group.inputs) :], strict=True))
+    def _pass(self, step: Pass, later: list[Pass]) -> None:
+        """Sums, then maxima, then what is stored: loops that add do not store, or whether they vectorise, and so the
+        order of their sums, would depend on where the arrays lie."""
         for one in step.of_row:
-            if one.operator not in ALIASES:
+            if one in self.names and one.operator not in ALIASES:
                 self.add(2, f"{self.names[one]} = {self.formula(one)}")
-        self._store_rows(step.of_row, outputs)
-        if not (step.reductions or step.stored):
-            return
-        for one in step.reductions:
-            start = {"sum": "zero", "max": "real(-np.inf)", "argmax": "0"}[one.operator]
-            self.add(2, f"{self.names[one]} = {start}")
-            if one.operator == "argmax":
-                self.add(2, f"m{self.names[one]} = real(-np.inf)")
+        self._store_rows(step.of_row)
+        if step.reductions:
+            self._keep(step, later)
+        for operators in (("sum",), ("max", "argmax")):
+            some = [one for one in step.reductions if one.operator in operators]
+            for one in some:
+                self.add(2, f"{self.names[one]} = {START[one.operator]}")
+                if one.operator == "argmax":
+                    self.add(2, f"m{self.names[one]} = real(-np.inf)")
+            if some:
+                self._elements([one.inputs[0] for one in some])
+            for one in some:
+                self._reduce(one)
+        if step.stored:
+            self._elements(step.stored)
+        for one in step.stored:
+            self.add(3, f"{self.outputs[one]}_row[j] = {self.operand(one, one.kind == 'real')}")
+            self._kept = {known: name for known, name in self._kept.items() if name != self.outputs[one]}
+        self._store_rows(step.reductions)
+
+    def _keep(self, step: Pass, later: list[Pass]) -> None:
+        """Stores one expression that takes long to compute, and that another loop over the row needs, in an output that
+        is written later."""
+        free = [one for other in (step, *later) for one in other.stored if one.kind == "real"]
+        free = [one for one in free if self.outputs[one] not in self._kept.values()]
+        now = elements(self.group, [one.inputs[0] for one in step.reductions], self._kept)
+        ends = [end for other in later for end in (*other.stored, *(one.inputs[0] for one in other.reductions))]
+        again = set(elements(self.group, [*step.stored, *ends], self._kept))
+        costly = [
+            one for one in now if one in self.names and one.operator in OPERATORS and OPERATORS[one.operator].costly
+        ]
+        for one in costly if free else ():
+            if one in again:
+                self._elements([one])
+                self._kept[one] = self.outputs[free[0]]
+                self.add(3, f"{self._kept[one]}_row[j] = {self.names[one]}")
+                return
+
+    def _elements(self, needs: list[Expression]) -> None:
+        """A loop over the row's elements that computes some of them."""
         self.add(2, "for j in range(n):")
-        for one in step.of_element:
+        for one in elements(self.group, needs, self._kept):
             if one in self.names:
                 self.add(3, f"{self.names[one]} = {self._element(one)}")
-        for one in step.reductions:
-            self._reduce(one)
-        for one in step.stored:
-            self.add(3, f"{outputs[one]}_row[j] = {self.operand(one, one.kind == 'real')}")
-        self._store_rows(step.reductions, outputs)
 
-    def _store_rows(self, ones: list[Expression], outputs: dict[Expression, str]) -> None:
-        for one in ones:
-            if one in outputs:
-                place = "row" if self.group.role(one) is Role.ROW else "0"
-                self.add(2, f"{outputs[one]}_[{place}] = {self.operand(one, one.kind == 'real')}")
+    def _store_rows(self, ones: list[Expression]) -> None:
+        for name, place, value in self.stores(ones):
+            self.add(2, f"{name}_[{place}] = {value}")
 
     def _element(self, one: Expression) -> str:
+        if one in self._kept:
+            return f"{self._kept[one]}_row[j]"
         if one not in self.group.inputs:
             return self.formula(one)
         name = self.parameters[self.group.inputs.index(one)]

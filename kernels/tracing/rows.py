@@ -1,31 +1,30 @@
 """How a kernel goes through a row: passes over its elements, and what is computed between them from reductions.
 
-A pass computes all elements that its reductions and outputs need, from the arrays; what two passes need is computed in
+A pass computes the elements that its reductions and outputs need from the arrays; what two passes need is computed in
 both. Numbers that a row has one of are computed once, before the first pass that needs them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .expression import Expression, ordered
+from .expression import LEAVES, Expression, ordered
 from .group import REDUCTIONS, Group, Role
 
 
 @dataclass
 class Pass:
-    """One pass over a row: first numbers of the row, then elements, and what is made of these.
+    """One pass over a row: first numbers of the row, then what is made of its elements.
 
     Parameters
     ----------
     of_row : expressions with one number a row, computed before the elements.
-    of_element : expressions with a number for each element, in order.
-    reductions : of the elements.
-    stored : outputs among the elements.
+    reductions : of the row's elements.
+    stored : outputs with a number for each element.
     """
 
     of_row: list[Expression] = field(default_factory=list)
-    of_element: list[Expression] = field(default_factory=list)
     reductions: list[Expression] = field(default_factory=list)
     stored: list[Expression] = field(default_factory=list)
 
@@ -46,21 +45,17 @@ def passes(group: Group) -> list[Pass]:
             step.of_row.append(one)
         elif one in group.outputs:
             step.stored.append(one)
-    for step in found:
-        needs = [*(one.inputs[0] for one in step.reductions), *step.stored]
-        step.of_element = _elements(group, needs)
     return found
 
 
 def _all(group: Group) -> list[Expression]:
     """The expressions that the group computes, inputs first; what it reads are leaves."""
     known = set(group.inputs)
-    leaves = ("constant", "column", "rows")
-    return [one for one in ordered(group.outputs, known) if one not in known and one.operator not in leaves]
+    return [one for one in ordered(group.outputs, known) if one not in known and one.operator not in LEAVES]
 
 
-def _elements(group: Group, needs: list[Expression]) -> list[Expression]:
-    """The expressions with a number for each element that `needs` are computed from, the arrays included."""
+def elements(group: Group, needs: Sequence[Expression], kept: Iterable[Expression] = ()) -> list[Expression]:
+    """The expressions with a number for each element that `needs` are computed from, the arrays and `kept` included."""
     rows = {one for one in ordered(needs) if group.role(one) in (Role.ROW, Role.ONE) or one.operator == "constant"}
-    stops = rows | set(group.inputs)
+    stops = rows | set(group.inputs) | set(kept)
     return [one for one in ordered(needs, stops) if one not in rows]

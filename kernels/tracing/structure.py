@@ -175,8 +175,15 @@ def _all(index: tuple[Any, ...]) -> bool:
     return all(i == slice(None) for i in index)
 
 
+def stack(columns: Sequence[Expression]) -> Expression:
+    """Arrays (rows, 1) as the columns of one; only a result, not an operand."""
+    return make("stack", tuple(columns), (ROWS, len(columns)))
+
+
 def mean_count(a: Expression, axes: tuple[int, ...]) -> Expression:
     """The number of elements along some axes."""
+    if axes == (len(a.shape) - 1,):
+        return make("width", (), (), "real", a.shape[-1])
     return constant(float(math.prod(a.shape[place] for place in axes)))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import keyword
 import re
 
-from .expression import Expression, ordered
+from .expression import LEAVES, Expression, ordered
 from .group import Group, Role
 from .operators import OPERATORS, Operator
 
 TAKEN = frozenset(
     """
-    y real zero one count n row lane lines start stop i j m k size math np exp expm1 log log1p sigmoid sign tanh
+    y real zero one count width n row lane lines start stop i j m k size math np exp expm1 log log1p sigmoid sign tanh
     and or not bool char const double float for if int long short signed static struct switch template this unsigned
     void
     """.split()  # noqa: SIM905
@@ -40,12 +40,13 @@ class KernelText:
         self.names = {one: f"v{number}" for number, one in enumerate(self._computed())}
         self.parameters = [*map(self._input_name, range(len(group.inputs)))]
         self.parameters += [self._output_name(number) for number in range(len(group.outputs))]
+        self.outputs = dict(zip(group.outputs, self.parameters[len(group.inputs) :], strict=True))
         self.lines: list[str] = []
 
     def _computed(self) -> list[Expression]:
         leaves = set(self.group.inputs)
         every = ordered(self.group.outputs, leaves)
-        return [one for one in every if one in leaves or one.operator not in ("constant", "column", "rows", *ALIASES)]
+        return [one for one in every if one in leaves or one.operator not in (*LEAVES, "stack", *ALIASES)]
 
     def _input_name(self, number: int) -> str:
         names = [self._given(one) for one in self.group.inputs]
@@ -77,9 +78,9 @@ class KernelText:
         """An expression as the operand of another; `real` if integers must become real numbers."""
         while one.operator in ALIASES and one not in self.group.inputs:
             one = one.inputs[0]
-        if one.operator == "constant":
-            return self.literal(one.value)
-        text = {"column": "j", "rows": "count"}.get(one.operator) or self.names[one]
+        if one.operator == "constant" or (one.operator == "width" and one.options[0] != self.group.width):
+            return self.literal(one.options[0])
+        text = {"column": "j", "rows": "count", "width": "width"}.get(one.operator) or self.names[one]
         return self.number(text) if real and one.kind == "int" else text
 
     def formula(self, one: Expression) -> str:
@@ -91,6 +92,19 @@ class KernelText:
     def add(self, depth: int, text: str) -> None:
         """Appends a line."""
         self.lines.append(self.indent * depth + text)
+
+    def stores(self, ones: list[Expression]) -> list[tuple[str, str, str]]:
+        """What a row writes of some expressions: array, place and number."""
+        found = []
+        for one in ones:
+            if one in self.outputs and one.operator == "stack":
+                size = len(one.inputs)
+                parts = enumerate(self.operand(part, True) for part in one.inputs)
+                found += [(self.outputs[one], f"row * {size} + {place}", text) for place, text in parts]
+            elif one in self.outputs:
+                place = "row" if self.group.role(one) is Role.ROW else "0"
+                found.append((self.outputs[one], place, self.operand(one, one.kind == "real")))
+        return found
 
     def first(self, role: Role) -> int | None:
         """The place of the first array with this role."""
