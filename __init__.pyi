@@ -53,6 +53,10 @@ from .dl.layers.batch_norm import BatchNorm1d as BatchNorm1d
 from .dl.layers.dropout import Dropout as Dropout
 from .dl.layers.embedding import Embedding as Embedding
 from .dl.layers.formula import activation as activation
+from .dl.layers.formulas import ELU as ELU
+from .dl.layers.formulas import Hardtanh as Hardtanh
+from .dl.layers.formulas import LeakyReLU as LeakyReLU
+from .dl.layers.formulas import SiLU as SiLU
 from .dl.layers.layer_norm import LayerNorm as LayerNorm
 from .dl.layers.linear import Linear as Linear
 from .dl.layers.model import Add as Add
@@ -75,6 +79,11 @@ from .dl.layers.variational import Variational as Variational
 from .dl.losses.binary import BCEWithLogitsLoss as BCEWithLogitsLoss
 from .dl.losses.binary import HingeLoss as HingeLoss
 from .dl.losses.formula import loss as loss
+from .dl.losses.formulas import FocalLoss as FocalLoss
+from .dl.losses.formulas import HuberLoss as HuberLoss
+from .dl.losses.formulas import KLDivLoss as KLDivLoss
+from .dl.losses.formulas import L1Loss as L1Loss
+from .dl.losses.formulas import LogCoshLoss as LogCoshLoss
 from .dl.losses.joint import Head as Head
 from .dl.losses.joint import JointLoss as JointLoss
 from .dl.losses.losses import CrossEntropyLoss as CrossEntropyLoss

@@ -79,6 +79,7 @@ class Operation:
     fused : the description for a library that runs all parts in one launch, a `fused_products.Fused`.
     role : its role in a training step: ``"update"`` of an optimizer (arguments in update.py), ``"loss"`` (loss.py),
         or ``""`` for all others.
+    formula : for a traced function, its inputs and its results as expressions.
     sliced : for an update or a loss, whether `loop` accepts slices of its arrays: some elements of p, g and the
         states, or some rows of outputs, targets, scores and gradient. The fused MLP, which updates and scores a part
         at a time, requires this.
@@ -100,6 +101,7 @@ class Operation:
     fused: Callable[..., Any] | None = None
     role: Literal["", "update", "loss"] = ""
     sliced: bool = False
+    formula: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
         return f"Operation({self.name})"

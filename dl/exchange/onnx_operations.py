@@ -9,6 +9,7 @@ import numpy as np
 
 from ...backends.errors import ConfigurationError
 from ..graph.graph import Node, Value
+from .onnx_formulas import convert_formula
 
 ACTIVATIONS = {0: "Identity", 1: "Relu", 2: "Tanh", 3: "Sigmoid"}
 
@@ -45,6 +46,13 @@ class Builder:
         """A constant of integers, such as a shape or axes."""
         return self.constant(np.array(sizes, np.int64))
 
+    @property
+    def kind(self) -> int:
+        """ONNX's number of the dtype of computations."""
+        from onnx import helper
+
+        return helper.np_dtype_to_tensor_dtype(self.dtype)
+
     def name(self, value: Value) -> str:
         """The name of a value; parameters become constants where they are first read."""
         if value not in self.names:
@@ -69,11 +77,11 @@ class Builder:
         ConfigurationError
             The operation has no form in ONNX, as that of a layer in array code.
         """
-        converter = CONVERTERS.get(node.operation.name)
+        converter = convert_formula if node.operation.formula else CONVERTERS.get(node.operation.name)
         if converter is None:
             raise ConfigurationError(
                 f"to_onnx: layer {node.layer or '0'!r} computes {node.operation.name!r}, which has no form in ONNX; "
-                "only layers of the library can be exported"
+                "write its forward pass as a formula of gs.xp, without a backward()"
             )
         results = converter(self, node)
         results = results if isinstance(results, list) else [results]
@@ -140,6 +148,12 @@ def _standardize(b: Builder, node: Node) -> str:
 def _split(b: Builder, node: Node) -> list[str]:
     sizes = b.shape(*(value.shape[0] for value in node.outputs))
     return b.add("Split", *_inputs(b, node), sizes, outputs=2, axis=1)
+
+
+def _columns(b: Builder, node: Node) -> str:
+    first = int(node.attributes["first"])
+    (x,), last = _inputs(b, node), first + node.outputs[0].shape[0]
+    return b.add("Slice", x, b.shape(first), b.shape(last), b.shape(1))
 
 
 def _layer_norm(b: Builder, node: Node) -> str:
@@ -241,6 +255,7 @@ CONVERTERS: dict[str, Callable[[Builder, Node], Any]] = {
     "maxout": _maxout,
     "standardize": _standardize,
     "add": lambda b, node: b.add("Add", *_inputs(b, node)),
+    "columns": _columns,
     "concatenate": lambda b, node: b.add("Concat", *_inputs(b, node), axis=1),
     "split": _split,
     "layer_norm": _layer_norm,

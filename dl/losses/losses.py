@@ -15,11 +15,13 @@ from ...kernels.losses.soft_cross_entropy import SOFT_CROSS_ENTROPY
 from ...kernels.losses.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ...kernels.losses.squared_error import SQUARED_ERROR
 from ...kernels.operation import Operation
+from ...kernels.tracing import xp
 from ..data import Dataset
 from ..data.dataset import labels_of
 from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
 from ..registered import Registered
+from .traced import traced_score
 
 small_is_zero = np.errstate(under="ignore")  # a probability that underflows is 0, which is no error
 
@@ -163,10 +165,44 @@ class CrossEntropyLoss(Loss):
 
     Sequences have a row of logits and a label per token: labels (examples, tokens). Padding tokens count like any
     other token; there is no `ignore_index`.
+
+    Parameters
+    ----------
+    label_smoothing : the share of each target that is spread over all classes (Szegedy et al. 2016), below 1.
+
+    Raises
+    ------
+    ConfigurationError
+        `label_smoothing` is not a number of at least 0 and below 1.
     """
 
     metrics = ("loss", "accuracy")
     operation = SOFTMAX_CROSS_ENTROPY
+    label_smoothing = 0.0
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
+            raise ConfigurationError(
+                f"{type(self).__name__}: label_smoothing is {label_smoothing!r}; expected a number from 0 to below 1"
+            )
+        self.label_smoothing = float(label_smoothing)
+
+    def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
+        if not self.label_smoothing:
+            return super().score(graph, prediction, target, weight)
+        self._check_weight(prediction, weight)
+        scored = traced_score(graph, type(self).__name__, self._smoothed, self.targets, prediction, target)
+        return self._weighted(graph, weight, *scored)
+
+    def _smoothed(self, output: Any, target: Any) -> Any:
+        """The loss of each row with smoothed labels."""
+        right, share = xp.arange(output.shape[-1]) == target[:, None], self.label_smoothing
+        log_p = xp.log_softmax(output)
+        return -(1 - share) * xp.where(right, log_p, 0.0).sum(axis=-1) - share * log_p.mean(axis=-1)
+
+    def describe(self) -> dict[str, Any]:
+        arguments = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
+        return {**super().describe(), **({"arguments": arguments} if arguments else {})}
 
     def target(self, graph: Graph, prediction: Value) -> Value:
         return graph.batch((prediction.rows_per_example,), "int64", "labels")
@@ -238,6 +274,9 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
     operation = SOFT_CROSS_ENTROPY
     targets = "values"
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def target(self, graph: Graph, prediction: Value) -> Value:
         return graph.batch(prediction.shape, graph.dtype, "targets")
 
@@ -264,6 +303,9 @@ class MulticlassHingeLoss(CrossEntropyLoss):
     """
 
     operation = MULTICLASS_HINGE
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Not available: margins are not probabilities."""

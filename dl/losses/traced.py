@@ -10,7 +10,7 @@ from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.operation import Operation
 from ...kernels.tracing import structure
 from ...kernels.tracing.derivatives import gradients
-from ...kernels.tracing.expression import ROWS, Expression, apply, array, broadcast, constant, row_count
+from ...kernels.tracing.expression import ROWS, Expression, apply, array, as_number, broadcast, constant, row_count
 from ...kernels.tracing.group import Group, partition
 from ...kernels.tracing.lowering import lower, operation_of
 from ...kernels.tracing.traced_array import TracedArray, expression_of
@@ -62,7 +62,7 @@ def _traced(
         raise ShapeError(
             f"{name}: the formula returns {said}; expected one number a row, (rows,), as .mean(axis=-1) gives"
         )
-    score = structure.reshape(structure.as_number(score), (ROWS, 1))
+    score = structure.reshape(as_number(score), (ROWS, 1))
     share = broadcast(constant(1.0) / row_count(), score.shape)
     (slope,) = gradients({score: share}, [output])
     if slope is None:
@@ -74,11 +74,11 @@ def _traced(
 def _right(targets: str, output: Expression, target: Expression) -> Expression | None:
     """The share of a row's answers that are right, (rows, 1), for classes and binary targets."""
     if targets == "classes":
-        return apply("number", apply("equal", structure.argmax(output), target))
+        return as_number(apply("equal", structure.argmax(output), target))
     if targets == "binary":
-        answers = [apply("number", apply("greater", one, at)) for one, at in ((output, 0.0), (target, 0.5))]
+        answers = [as_number(apply("greater", one, at)) for one, at in ((output, 0.0), (target, 0.5))]
         same = apply("equal", *answers)
-        return structure.reduce("sum", apply("number", same), (1,), True) / structure.mean_count(output, (1,))
+        return structure.reduce("sum", as_number(same), (1,), True) / structure.mean_count(output, (1,))
     return None
 
 

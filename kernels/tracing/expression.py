@@ -140,6 +140,7 @@ def as_expression(value: Any) -> Expression:
 def apply(operator: str, *values: Any) -> Expression:
     """An element-wise operator, with NumPy's broadcasting."""
     inputs = tuple(as_expression(value) for value in values)
+    inputs = tuple(_of_kind(one, _takes_condition(operator, place)) for place, one in enumerate(inputs))
     simple = simplified(operator, inputs)
     if simple is not None:
         return simple
@@ -147,6 +148,24 @@ def apply(operator: str, *values: Any) -> Expression:
     inputs = tuple(_fitting(one, shape) for one in inputs)
     kind: Kind = OPERATORS[operator].kind
     return make(operator, inputs, shape, kind)
+
+
+def _takes_condition(operator: str, place: int) -> bool:
+    return operator.startswith("logical_") or (operator == "where" and place == 0)
+
+
+def _of_kind(one: Expression, condition: bool) -> Expression:
+    """A number where one is expected, 0 or 1 for a condition; a condition where one is expected, as NumPy does."""
+    if condition:
+        return one if one.kind == "bool" else apply("not_equal", one, 0.0)
+    return as_number(one)
+
+
+def as_number(one: Expression) -> Expression:
+    """1 where a condition holds, else 0; numbers as they are."""
+    if one.kind != "bool":
+        return one
+    return constant(float(one.value)) if one.operator == "constant" else make("number", (one,), one.shape)
 
 
 def simplified(operator: str, inputs: tuple[Expression, ...]) -> Expression | None:

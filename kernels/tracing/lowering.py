@@ -12,7 +12,7 @@ from ..operation import Cuda, Launch, Operation
 from .cuda_text import CudaText
 from .derivatives import gradients
 from .evaluate import evaluate
-from .expression import Expression, array, make, ordered, replaced
+from .expression import Expression, array, as_number, make, ordered, replaced
 from .generated import function
 from .group import REDUCTIONS, Group, Role, inline, partition
 from .library import operation_for
@@ -49,8 +49,7 @@ def lower(
 
 def _computed(end: Expression, into: Mapping[Expression, Any]) -> Expression:
     """The end, as a copy where it is an input that is to be written elsewhere; conditions as numbers."""
-    if end.kind == "bool":
-        return make("number", (end,), end.shape)
+    end = as_number(end)
     return make("broadcast", (end,), end.shape, end.kind) if end.operator == "input" and end in into else end
 
 
@@ -106,7 +105,7 @@ def _operation(
 
     reference.__name__ = name
     if not fused:
-        return Operation(name, reference, gradient=gradient)
+        return Operation(name, reference, gradient=gradient, formula=(leaves, ends))
     operators = [one for one in every if one.operator in OPERATORS or one.operator in REDUCTIONS]
     return Operation(
         name,
@@ -116,6 +115,7 @@ def _operation(
         cuda=_cuda(name, group),
         gradient=gradient,
         flops=lambda *arrays: len(operators) * _largest(arrays),
+        formula=(leaves, ends),
     )
 
 

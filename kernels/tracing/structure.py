@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .expression import ROWS, Expression, Shape, apply, broadcast, constant, make
+from .expression import ROWS, Expression, Shape, broadcast, constant, make
 from .refusal import refuse, refuse_shape
 
 
@@ -190,8 +190,3 @@ def mean_count(a: Expression, axes: tuple[int, ...]) -> Expression:
 def zeros_like(a: Expression) -> Expression:
     """Zeros of the shape of a."""
     return broadcast(constant(0.0), a.shape)
-
-
-def as_number(a: Expression) -> Expression:
-    """1 where a condition holds, else 0; numbers as they are."""
-    return apply("number", a) if a.kind == "bool" else a

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import structure
-from .expression import Expression, as_expression, broadcast, column
+from .expression import Expression, as_expression, as_number, broadcast, column
 from .expression import apply as elementwise
 from .operators import OPERATORS
 from .refusal import refuse, refuse_shape
@@ -146,14 +146,14 @@ def _axes(x: Expression, axis: int | Sequence[int] | None) -> tuple[int, ...]:
 @_function
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     """The sum along axes other than that of the rows."""
-    x = structure.as_number(x)
+    x = as_number(x)
     return structure.reduce("sum", x, _axes(x, axis), keepdims)
 
 
 @_function
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     """The mean along axes other than that of the rows."""
-    x = structure.as_number(x)
+    x = as_number(x)
     axes = _axes(x, axis)
     return structure.reduce("sum", x, axes, keepdims) / structure.mean_count(x, axes)
 

@@ -45,11 +45,33 @@ def sequence(*layers: gs.Layer, padding: int | None = None) -> gs.Layer:
     return gs.Sequential(gs.Embedding(5, 8, length=4, padding=padding), *layers)
 
 
+FORMULAS: dict[str, Any] = {
+    "functions": lambda x: gs.xp.expm1(gs.xp.tanh(x)) - gs.xp.log1p(x * x) / gs.xp.sqrt(gs.xp.abs(x) + 1.0) ** 1.5,
+    "waves": lambda x: gs.xp.sin(x) * gs.xp.cos(-x) + gs.xp.sign(x) * gs.xp.sigmoid(x) + gs.xp.stop_gradient(x),
+    "conditions": lambda x: gs.xp.where((x > 0.0) & ~(x >= 1.0) | (x <= -1.0), x, gs.xp.minimum(x, -x)) * (x != 0.0),
+    "rows": lambda x: gs.xp.softmax(x) + x.var(axis=-1, keepdims=True) - gs.xp.max(x, axis=-1)[:, None],
+    "columns": lambda x: gs.xp.where(gs.xp.arange(6) < 3, gs.xp.maximum(x, 0.25), x - gs.xp.mean(x, axis=-1)[:, None]),
+    "moved": lambda x: gs.xp.concat([x[:, 1:4], x[:, [5, -1, 0]], x[:, ::2]], axis=1),
+    "products": lambda x: (x[:, :, None] @ x[:, None, :]).reshape(-1, 2, 18).mean(axis=1)[:, :5],
+    "turned": lambda x: gs.xp.permute_dims(x.reshape(-1, 2, 3), (0, 2, 1)).sum(axis=2) + gs.xp.ones_like(x)[:, :3],
+}
+
+
+class Formula(gs.Layer):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.w, self.m = gs.Parameter((6,), gs.initializers.ones), gs.Parameter((6, 6), gs.initializers.ones)
+
+    def forward(self, x: Any) -> Any:
+        return FORMULAS[self.name](x * self.w + x @ self.m)
+
+
 LAYERS: dict[str, tuple[Any, np.ndarray]] = {
     **{
         kind.__name__: (lambda kind=kind: gs.Sequential(gs.Linear(6, 5), kind(), gs.Linear(5, 3)), ROWS)
-        for kind in (gs.ReLU, gs.Tanh, gs.Sigmoid, gs.GELU, gs.Softplus)
+        for kind in (gs.ReLU, gs.Tanh, gs.Sigmoid, gs.GELU, gs.Softplus, gs.SiLU, gs.LeakyReLU, gs.ELU, gs.Hardtanh)
     },
+    **{f"formula {name}": (lambda name=name: gs.Sequential(gs.Linear(6, 6), Formula(name)), ROWS) for name in FORMULAS},
     "Maxout": (lambda: gs.Sequential(gs.Linear(6, 6), gs.Maxout(3)), ROWS),
     "no bias": (lambda: gs.Sequential(gs.Linear(6, 6, bias=False)), ROWS),
     "Standardize": (lambda: gs.Sequential(gs.Standardize(6), gs.Linear(6, 2)), ROWS),
@@ -161,6 +183,9 @@ def test_a_layer_of_ones_own_is_refused_by_name(tmp_path: Path) -> None:
 
         def forward(self, xp: Any, x: Any) -> Any:
             return x**3
+
+        def backward(self, xp: Any, dy: Any, x: Any, y: Any) -> Any:
+            return (3 * dy * x**2,)
 
     with pytest.raises(gs.ConfigurationError, match="layer '0' computes 'Cube', which has no form in ONNX"):
         gs.to_onnx(gs.Sequential(Cube(), gs.Linear(6, 2)), tmp_path / "m.onnx", features=6)
