@@ -81,9 +81,7 @@ def test_a_fit_that_ends_every_dask_worker_is_given_up(dask: Any) -> None:
     def fatal(data: int, item: int) -> int:
         return os._exit(data) if item else item
 
-    with pytest.raises(
-        BackendUnavailable, match=r"one Dask worker after|all Dask workers"
-    ):
+    with pytest.raises(BackendUnavailable, match=r"one Dask worker after|all Dask workers"):
         assert [*on_cluster(dask.scheduler_address, fatal, 9, [0, 1])] == [(0, 0)]
 
 
