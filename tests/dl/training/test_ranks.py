@@ -107,7 +107,7 @@ TRAINED = "gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend=backend).f
 def test_a_rank_that_ends_early_ends_the_others(before: str, tmp_path: Path) -> None:
     """MPI alone would wait forever: one rank where it ends, the others for its gradients."""
     ended = run(2, script(tmp_path, before, "if rank == 1: sys.exit(0)"))
-    assert ended.returncode == 1
+    assert ended.returncode  # of either rank: MPICH's launcher kills the one that waits
     assert ended.stderr.count("error: rank 1 of 2 has ended while others train\n") == 1
     assert "trained" not in ended.stdout
 
