@@ -20,7 +20,6 @@ from contextlib import suppress
 BEAT = 0.5  # seconds between two signs of life
 SILENCE = 15.0  # seconds without one, after which a rank counts as stopped
 LEFT = 10.0  # seconds that a training may go on after a rank has ended
-LAST = 5.0  # seconds until a rank that was told to end is killed
 GRACE = 1.0  # seconds in which the same mistake on all ranks counts as one
 START = 300.0  # seconds that a rank waits for the others to begin to train
 
@@ -151,12 +150,11 @@ class Watcher:
         for rank in self.ranks.values():
             with suppress(OSError):
                 rank.connection.sendall(HEAD.pack(OVER, code, 0))
-        for _ in range(int(LAST / 0.05)):
+        if self.missing:  # rank 0 may wait inside MPI, which holds Python's lock; its launcher ends the others
+            time.sleep(GRACE)
             if os.getppid() == self.parent:
-                time.sleep(0.05)
-        if os.getppid() == self.parent:  # rank 0 waits inside MPI, or is stopped; its launcher ends the others
-            with suppress(OSError):
-                os.kill(self.parent, signal.SIGKILL)
+                with suppress(OSError):
+                    os.kill(self.parent, signal.SIGKILL)
         return True
 
 
