@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ...backends.reductions import larger, plus
+
 LEAST, MOST = -87.0, 88.0  # inputs are clipped to this range, which covers almost all normal numbers
 ROUNDER = 1.5 * 2**23  # a float32 that is added to another rounds it to an integer
 LN2_HIGH = 0.693359375  # has ten bits, so that its product with k is exact
@@ -34,3 +36,27 @@ def exp(x: Any) -> Any:
     y = y * r + real(1)
     # the last bits of `shifted` are k, and the exponent of a float begins at bit 23
     return y * np.int32((np.float32(shifted).view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+def exponentials(s: Any, e: Any, factor: Any) -> Any:
+    """e = exp(factor · (s − the largest s)) for vectors of at least one element; returns Σ e. e may be s itself."""
+    n, top, total = s.shape[0], largest(s), e.dtype.type(0)
+    for j in range(n):
+        e[j] = s[j]  # then only one array is read and written
+    if e.itemsize == 4:
+        for j in range(n):
+            e[j] = exp(np.float32((e[j] - top) * factor))
+    else:
+        for j in range(n):
+            e[j] = math.exp((e[j] - top) * factor)
+    for j in range(n):
+        total = plus(total, e[j])
+    return total
+
+
+def largest(s: Any) -> Any:
+    """The largest element of a vector of at least one; any number if one is NaN."""
+    top = s[0]
+    for j in range(1, s.shape[0]):
+        top = larger(top, s[j])
+    return top

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..activations.exponential import exponentials, largest
 from ..launch import over_rows
 from ..operation import Cuda, Launch
 from .loss import loss_operation
@@ -43,16 +44,10 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
     targets = labels.reshape(-1)
     for row in range(start, stop):
         z, d = logits[row], dlogits[row]
-        best = 0
-        for j in range(1, n):
-            if z[j] > z[best]:
-                best = j
-        top = z[best]
-        total = real(0)
-        for j in range(n):
-            e = math.exp(z[j] - top)
-            d[j] = e
-            total += d[j]
+        top, best = largest(z), 0
+        while z[best] != top and best < n - 1:
+            best += 1
+        total = exponentials(z, d, real(1))
         label = targets[row]
         known = label >= 0 and label < n
         place = label if known else 0
