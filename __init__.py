@@ -5,6 +5,9 @@ Every public name is importable from here. `__init__.pyi` lists them; each is im
 
 from __future__ import annotations
 
+import atexit
+import sys
+
 from ._version import __version__ as __version__
 
 _known: dict[str, str] = {}
@@ -41,3 +44,14 @@ def _homes() -> dict[str, str]:
             lines = [line for line in ast.parse(file.read()).body if isinstance(line, ast.ImportFrom)]
         _known.update({alias.name: line.module or "" for line in lines for alias in line.names})
     return _known
+
+
+def _leave() -> None:
+    """Ranks that train do not wait for one that ends without."""
+    if "mpi4py.MPI" in sys.modules:
+        from .backends.launch import leave
+
+        leave()
+
+
+atexit.register(_leave)

@@ -18,20 +18,35 @@ if "mpi4py.MPI" not in sys.modules:
 from mpi4py import MPI
 
 from . import host
+from .errors import BackendUnavailable
 from .ranks import Ranks
-from .watch import RankWatch
+from .watch import Door, RankWatch, leave
 
 T = TypeVar("T")
+TAG = 29_517  # of the only messages outside of a communicator of their own
+_kept: list[Any] = []  # what has been passed, and must stay open until this process has ended
 
 
 class MPIRanks(Ranks):
-    """All ranks of an MPI launch."""
+    """All ranks of an MPI launch; rank 0 gives the others the door to the process that watches them.
 
-    def __init__(self) -> None:
-        self._world: Any = MPI.COMM_WORLD.Dup()
-        self.rank, self.size = self._world.rank, self._world.size
+    Raises
+    ------
+    BackendUnavailable
+        Rank 0 has ended without training, or cannot be reached.
+    """
+
+    def __init__(self, door: Door | None) -> None:
+        world: Any = MPI.COMM_WORLD
+        self.rank, self.size = world.rank, world.size
         self._crowded = host.sharing() > host.cores()
-        self._watch = RankWatch(self)
+        door = _passed(door)
+        if door is None:
+            raise BackendUnavailable(f"rank 0 of {self.size} has ended without training, so no other rank can train")
+        self._watch = RankWatch(self, door.enter(self.rank))
+        self.training = True  # this rank waits for the others
+        self._world: Any = world.Dup()
+        self.training = False
         sys.excepthook = self._uncaught
 
     def allreduce(self, array: np.ndarray) -> None:
@@ -60,3 +75,29 @@ class MPIRanks(Ranks):
     def _uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """An error that ends a script ends all ranks: the others would wait for this one."""
         self.fail("".join(traceback.format_exception(kind, error, trace)).rstrip(), 1)
+
+
+def end_without_training() -> None:
+    """Tells the ranks that train, or will, that this one does not come: MPI would make both wait for each other."""
+    if not _kept and MPI.Is_initialized() and not MPI.Is_finalized():
+        door = _passed(None)
+        if door is not None:
+            connection = door.enter(MPI.COMM_WORLD.rank)
+            _kept.append(connection)
+            leave(connection)
+
+
+def _passed(door: Door | None) -> Door | None:
+    """What rank 0 gave, on every rank; each calls it once, when it trains first or ends. Waits for rank 0 alone."""
+    world: Any = MPI.COMM_WORLD
+    if world.rank:
+        door = world.recv(source=0, tag=TAG)
+    else:
+        _kept.extend(world.isend(door, dest=rank, tag=TAG) for rank in range(1, world.size))
+    _kept.append(door)
+    return door
+
+
+def world_size() -> int:
+    """Number of ranks that MPI sees."""
+    return MPI.COMM_WORLD.size

@@ -12,22 +12,47 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
+from .errors import BackendUnavailable
 from .ranks import Ranks, launched
-from .watcher import BEAT, BYE, FAILED, GRACE, HEAD, OVER, REMEDY, RESTS, START, TRAINS
+from .watcher import BEAT, BYE, FAILED, GRACE, HEAD, OVER, REMEDY, RESTS, TRAINS
 
 LONGEST = 1 << 16  # bytes of an error
+REACH = 15.0  # seconds in which an address of the watcher must answer
+
+
+class Door(NamedTuple):
+    """Where the watcher listens, and the secret that it asks for."""
+
+    addresses: list[str]
+    port: int
+    secret: bytes
+
+    def enter(self, rank: int) -> socket.socket:
+        """A connection of a rank to the watcher.
+
+        Raises
+        ------
+        BackendUnavailable
+            No address answers.
+        """
+        error: OSError | None = None
+        for address in self.addresses:
+            try:
+                found = socket.create_connection((address, self.port), timeout=REACH)
+                found.sendall(self.secret + rank.to_bytes(4, "big"))
+                return found
+            except OSError as problem:
+                error = problem
+        raise BackendUnavailable(f"rank 0 cannot be reached at {', '.join(self.addresses)}: {error}")
 
 
 class RankWatch:
-    """Ends this process when the watcher says so, or is gone; made on all `ranks` at once."""
+    """Ends this process when the watcher says so, or is gone."""
 
-    def __init__(self, ranks: Ranks) -> None:
-        self.ranks, self._lock, self._remedy = ranks, threading.Lock(), ""
-        addresses, port, secret = ranks.share(lambda: _start(ranks.size))
-        self._socket = _connect(addresses, port)
-        self._socket.sendall(secret + ranks.rank.to_bytes(4, "big"))
+    def __init__(self, ranks: Ranks, connection: socket.socket) -> None:
+        self.ranks, self._socket, self._lock, self._remedy = ranks, connection, threading.Lock(), ""
         self._process = os.getpid()
         atexit.register(self._leave)
         threading.Thread(target=self._listen, name="gearshift-listen", daemon=True).start()
@@ -67,13 +92,19 @@ class RankWatch:
             self._send(BYE)
 
 
-def _start(size: int) -> tuple[list[str], int, bytes]:
-    """Starts the watcher; returns its addresses, its port and the secret that ranks show it."""
+def leave(connection: socket.socket) -> None:
+    """Tells the watcher that a rank ends, which has not trained."""
+    with suppress(OSError):
+        connection.sendall(HEAD.pack(BYE, 0, 0))
+
+
+def start(size: int) -> Door:
+    """Starts the watcher, on rank 0."""
     secret, local = secrets.token_hex(16).encode(), launched()[2] == size
     host = "127.0.0.1" if local else "0.0.0.0"
     script = Path(__file__).with_name("watcher.py")
     watcher = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(script), str(size), host],
+        [sys.executable, "-I", "-S", str(script), str(size), host, str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # what ends the ranks does not end it
@@ -85,18 +116,8 @@ def _start(size: int) -> tuple[list[str], int, bytes]:
     watcher.stdout.close()
     watcher.returncode = 0  # it outlives this process, and nobody waits for it
     if not port:
-        raise RuntimeError("the process that watches the ranks does not start")
-    return ([host] if local else _addresses()), int(port), secret
-
-
-def _connect(addresses: list[str], port: int) -> socket.socket:
-    error: OSError | None = None
-    for address in addresses:
-        try:
-            return socket.create_connection((address, port), timeout=START / 4)
-        except OSError as found:
-            error = found
-    raise RuntimeError(f"rank 0 cannot be reached at {', '.join(addresses)}: {error}")
+        raise BackendUnavailable("the process that watches the ranks does not start")
+    return Door([host] if local else _addresses(), int(port), secret)
 
 
 def _addresses() -> list[str]:

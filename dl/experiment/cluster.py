@@ -1,44 +1,115 @@
-"""Where a search's fits run: in processes of this machine, or on a Dask cluster. joblib sends them there."""
+"""Where a search's fits run: in processes of this machine, or on a Dask cluster. What a lost one did is repeated."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
-from joblib import parallel_config
+from joblib import Parallel, delayed
 
 from ...backends.errors import BackendUnavailable, ConfigurationError
 from ...backends.host import THREADS
+from ..streams import say
 
-PATIENCE = 10  # seconds in which a scheduler must answer
+Data = TypeVar("Data")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+PATIENCE = 10  # seconds in which a scheduler must answer, and after which it is asked whether it has workers
+WORKERLESS = 60  # seconds in which a new worker must come when all are lost
+DEATHS = 3  # of worker processes, one after the other without a result
+MEMORY = "is there enough memory"
 
 
-@contextmanager
-def cluster(scheduler: str | None, data: Sequence[Any]) -> Iterator[None]:
-    """Within it joblib runs its jobs on the cluster of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``.
-
-    The arrays of `data` go to the workers once. Each worker process uses as many threads as Dask gave it. Without a
-    scheduler, nothing changes.
+def on_processes(
+    jobs: int | None, function: Callable[[Data, Item], Result], data: Data, items: Sequence[Item]
+) -> Iterator[tuple[int, Result]]:
+    """Yields the place of each item and ``function(data, item)`` as results come, from processes of this machine.
 
     Raises
     ------
     BackendUnavailable
-        Dask is not installed.
+        Worker processes died again and again.
+    """
+    left, deaths = dict(enumerate(items)), 0
+    while left:
+        calls = [delayed(_placed)(function, data, place, item) for place, item in left.items()]
+        try:
+            results: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+            for place, result in results:
+                del left[place]
+                deaths = 0
+                yield place, result
+        except BrokenExecutor:
+            deaths += 1
+            if deaths == DEATHS:
+                why = f"worker processes died {DEATHS} times without a result"
+                raise BackendUnavailable(f"{why}; {MEMORY}? fewer --jobs need less") from None
+            say("a worker process died; what it tried is tried again")
+
+
+def on_cluster(
+    scheduler: str, function: Callable[[Data, Item], Result], data: Data, items: Sequence[Item]
+) -> Iterator[tuple[int, Result]]:
+    """Yields the place of each item and ``function(data, item)`` as results come, from the workers of a Dask scheduler.
+
+    `scheduler` is an address such as ``"tcp://10.0.0.1:8786"``. The data go to each worker once. Each worker process
+    uses as many threads as Dask gave it.
+
+    Raises
+    ------
+    BackendUnavailable
+        Dask is not installed, all workers are lost, or an item ends one worker after the other.
     ConfigurationError
         No scheduler answers there, or it has no workers.
     """
-    if scheduler is None:
-        yield
-        return
+    where = f"the Dask scheduler at {scheduler}"
+    with _connected(scheduler) as client:
+        from distributed import CancelledError, KilledWorker, as_completed
+
+        left, deaths = dict(enumerate(items)), 0
+        while left:  # once more, if all workers that had the data are lost
+            try:
+                client.wait_for_workers(1, timeout=WORKERLESS)
+                shared = client.scatter(data, broadcast=True, hash=False)
+            except OSError:  # a timeout, too
+                raise BackendUnavailable(f"{where} has had no workers for {WORKERLESS} s") from None
+            futures = {client.submit(function, shared, item, pure=False): place for place, item in left.items()}
+            queue, deaths = as_completed(futures, loop=client.loop), deaths + 1
+            while queue.count():
+                _await(queue, client, where)
+                future = next(queue)
+                try:
+                    result = future.result()
+                except CancelledError:
+                    continue
+                except KilledWorker:
+                    raise BackendUnavailable(f"a fit ended one Dask worker after the other; {MEMORY}?") from None
+                place, deaths = futures.pop(future), 0
+                del left[place]
+                yield place, result
+            if deaths == DEATHS:
+                raise BackendUnavailable(f"all Dask workers were lost {DEATHS} times without a result; {MEMORY}?")
+
+
+def _placed(function: Callable[[Data, Item], Result], data: Data, place: int, item: Item) -> tuple[int, Result]:
+    return place, function(data, item)
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    """A client of the scheduler, which has workers."""
     if find_spec("distributed") is None:
         raise BackendUnavailable("--scheduler needs Dask: pip install 'gearshift[dask]'")
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout=PATIENCE, set_as_default=True)
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0] or type(error).__name__
         raise ConfigurationError(
@@ -51,8 +122,25 @@ def cluster(scheduler: str | None, data: Sequence[Any]) -> Iterator[None]:
                 f"--scheduler {scheduler} has no workers; start some with `dask worker {scheduler}`"
             )
         client.register_plugin(_threads())
-        with parallel_config(backend="dask", scatter=list(data)):
-            yield
+        yield client
+
+
+def _await(queue: Any, client: Any, where: str) -> None:
+    """Returns once a result is there; raises BackendUnavailable if there are no workers to send one."""
+    asked = served = time.monotonic()
+    while not queue.has_ready():
+        time.sleep(0.02)
+        now = time.monotonic()
+        if now - asked < PATIENCE:
+            continue
+        asked = now
+        try:
+            if client.ncores():
+                served = now
+        except OSError as error:
+            raise BackendUnavailable(f"{where} answers no more ({error})") from None
+        if now - served > WORKERLESS:
+            raise BackendUnavailable(f"{where} has had no workers for {WORKERLESS} s")
 
 
 def _threads() -> Any:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import effective_n_jobs
 from scipy.stats import loguniform, randint, uniform
+from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer_names
-from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -25,11 +24,11 @@ from ...backends.registry import resolve
 from ..estimators.base import Perceptron, TrainingInterrupted
 from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..hints import hint
-from ..streams import say
 from ..training.figures import panels, saved
 from .build import load_data
-from .cluster import cluster
+from .cluster import on_cluster, on_processes
 from .sections import SearchConfiguration, SearchRange
+from .trials import Trials, fitted, quiet
 
 
 def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
@@ -132,42 +131,52 @@ class Search:
         ConfigurationError
             The folds or the scoring do not fit the data, or there is no cluster.
         """
-        section = self.configuration.search
+        section, asked = self.configuration.search, self.configuration.search.scoring or None
+        network, names = self._network()
+        candidates = [{f"{names}{name}": value for name, value in row.items()} for row in self.candidates]
+        scores, seconds = np.full((2, len(candidates), section.folds), math.nan)
+        try:
+            splitter: Any = check_cv(section.folds, self.data[1], classifier=is_classifier(network))
+            trials = Trials(network, *self.data, self.weight, [*splitter.split(*self.data)], asked)
+            tried = [(candidate, fold) for candidate in candidates for fold in range(section.folds)]
+            jobs = partial(on_processes, section.jobs) if scheduler is None else partial(on_cluster, scheduler)
+            for place, result in jobs(fitted, trials, tried):
+                row, fold = divmod(place, section.folds)
+                scores[row, fold], seconds[row, fold] = result
+                if not np.isnan(scores[row]).any():
+                    means = scores.mean(1)
+                    advance(int(np.sum(~np.isnan(means))), float(np.nanmax(means)))
+            rows = self._rows(scores, seconds)
+            test = None
+            if self.test is not None:
+                best = network.set_params(**candidates[int(np.argmax(scores.mean(1)))])
+                with quiet():
+                    best.fit(*self.data, network__sample_weight=self.weight)
+                score: Any = check_scoring(best, asked)
+                test = float(score(best, *self.test))
+        except TrainingInterrupted:
+            raise KeyboardInterrupt from None
+        except GearshiftError:
+            raise
+        except ValueError as error:  # scikit-learn's: too many folds, or a score that does not fit the targets
+            chosen = f"{section.folds} folds, scoring {section.scoring or self._measure!r}"
+            raise ConfigurationError(f"search with {chosen}: {error}") from error
+        return SearchResult(rows, test, section.scoring or self._measure, section.folds)
+
+    def _network(self) -> tuple[Any, str]:
+        """The estimator behind what standardises its data, and what its parameters' names begin with."""
         scale = StandardScaler() if self.configuration.data.standardize else "passthrough"
-        network, path = self.estimator, "network__"
+        network, names = self.estimator, "network__"
         if isinstance(network, MLPRegressor) and self.configuration.data.standardize_target:
-            network, path = TransformedTargetRegressor(network, transformer=StandardScaler()), "network__regressor__"
-        found: Any = _InTurns(
-            Pipeline([("scale", scale), ("network", network)]),
-            [{f"{path}{name}": [value] for name, value in candidate.items()} for candidate in self.candidates],
-            scoring=section.scoring or None,
-            n_jobs=section.jobs if scheduler is None else None,  # the cluster's
-            cv=section.folds,
-            error_score="raise",  # pyright: ignore[reportArgumentType]
-            refit=self.test is not None,
-        )
-        found.advance = advance
-        with cluster(scheduler, self.data), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # as many as fits
-            warnings.simplefilter("error", TrainingInterrupted)
-            try:
-                found.fit(*self.data, network__sample_weight=self.weight)
-            except TrainingInterrupted:
-                raise KeyboardInterrupt from None
-            except GearshiftError:
-                raise
-            except ValueError as error:  # scikit-learn's: too many folds, or a score that does not fit the targets
-                asked = f"{section.folds} folds, scoring {section.scoring or self._measure!r}"
-                raise ConfigurationError(f"search with {asked}: {error}") from error
-            test = None if self.test is None else float(found.score(*self.test))
-        return SearchResult(self._rows(found.cv_results_), test, section.scoring or self._measure, section.folds)
+            network, names = TransformedTargetRegressor(network, transformer=StandardScaler()), "network__regressor__"
+        return Pipeline([("scale", scale), ("network", network)]), names
 
     @property
     def _measure(self) -> str:
         return "accuracy" if isinstance(self.estimator, MLPClassifier) else "r2"
 
-    def _rows(self, results: Any) -> list[Candidate]:
-        columns = (results[name] for name in ("mean_test_score", "std_test_score", "mean_fit_time"))
+    def _rows(self, scores: np.ndarray, seconds: np.ndarray) -> list[Candidate]:
+        columns = scores.mean(1), scores.std(1), seconds.mean(1)
         rows = [
             Candidate(candidate, *map(float, measured))
             for candidate, *measured in zip(self.candidates, *columns, strict=True)
@@ -260,27 +269,3 @@ def _plain(value: Any) -> Any:
 def _arrays(data: Any) -> tuple[np.ndarray, np.ndarray]:
     x = np.asarray(data.x).reshape(len(data), -1)
     return x if x.dtype.kind == "f" else x.astype(np.float32), np.asarray(data.y)
-
-
-class _InTurns(GridSearchCV):
-    """Evaluates candidates in turns of one for each job, so that progress can be told."""
-
-    advance: Advance
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what tells the progress, which other processes need not know."""
-        state: Any = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "advance"}
-
-    def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
-        candidates = list(ParameterGrid(self.param_grid))
-        jobs: Any = self.n_jobs
-        turn = max(1, effective_n_jobs(jobs))
-        for start in range(0, len(candidates), turn):
-            part = candidates[start : start + turn]
-            try:
-                results = evaluate_candidates(part)
-            except (BrokenExecutor, CancelledError):  # the latter by Dask, if it cannot repeat them itself
-                say("a worker process died; what it tried is tried again")
-                results = evaluate_candidates(part)
-            self.advance(min(start + turn, len(candidates)), float(np.max(results["mean_test_score"])))

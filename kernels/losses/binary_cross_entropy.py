@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..compiling import sums_in_parts
+from ...backends.reductions import plus
 from ..elementary import exp, log1p
 from ..launch import over_rows
 from ..operation import Cuda, Launch
@@ -28,7 +28,6 @@ def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> N
     dlogits[...] = (xp.where(negative, e / (1 + e), 1 / (1 + e)) - target) * (1 / logits.size)
 
 
-@sums_in_parts
 def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
     """`reference` over rows `start` to `stop`."""
     real = logits.dtype.type
@@ -40,7 +39,7 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
         for j in range(n):
             d[j] = exp(-abs(z[j]), d)
         for j in range(n):
-            total += (zero if z[j] < zero else z[j]) - z[j] * t[j] + log1p(d[j], d)
+            total = plus(total, (zero if z[j] < zero else z[j]) - z[j] * t[j] + log1p(d[j], d))
             right += (z[j] > zero) == (t[j] > half)
         for j in range(n):
             d[j] = ((d[j] if z[j] < zero else one) / (one + d[j]) - t[j]) * scale

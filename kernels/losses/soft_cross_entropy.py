@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..compiling import sums_in_parts
+from ...backends.reductions import plus
 from ..elementary import exp
 from ..launch import over_rows
 from ..operation import Cuda, Launch
@@ -32,7 +32,6 @@ def reference(xp: Any, logits: Any, target: Any, scores: Any, dlogits: Any) -> N
     dlogits[...] = (exps * (whole / totals) - target) * (1 / logits.shape[0])
 
 
-@sums_in_parts
 def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: Any) -> None:
     """`reference` over rows `start` to `stop`."""
     real = logits.dtype.type
@@ -51,11 +50,11 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
         for j in range(n):
             d[j] = exp(z[j] - top, d)
         for j in range(n):
-            total += d[j]
-            whole += q[j]
+            total = plus(total, d[j])
+            whole = plus(whole, q[j])
         log_total, factor = math.log(total), whole / total
         for j in range(n):
-            loss += q[j] * (log_total - (z[j] - top))
+            loss = plus(loss, q[j] * (log_total - (z[j] - top)))
         for j in range(n):
             d[j] = (d[j] * factor - q[j]) * scale
         scores[row, 0] = loss

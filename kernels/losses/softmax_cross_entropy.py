@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..compiling import sums_in_parts
-from ..elementary import exp
+from ..exponentials import exponentials, largest
 from ..launch import over_rows
 from ..operation import Cuda, Launch
 from .loss import loss_operation
@@ -37,7 +36,6 @@ def reference(xp: Any, logits: Any, labels: Any, scores: Any, dlogits: Any) -> N
     dlogits[...] = (exps / totals[:, None] - xp.where(hot, zero + 1, zero)) / count
 
 
-@sums_in_parts
 def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: Any) -> None:
     """`reference` over rows `start` to `stop`."""
     real = logits.dtype.type
@@ -46,16 +44,10 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
     targets = labels.reshape(-1)
     for row in range(start, stop):
         z, d = logits[row], dlogits[row]
-        best = 0
-        for j in range(1, n):
-            if z[j] > z[best]:
-                best = j
-        top = z[best]
-        total = real(0)
-        for j in range(n):
-            d[j] = exp(z[j] - top, d)
-        for j in range(n):
-            total += d[j]
+        top, best = largest(z), 0
+        while z[best] != top and best < n - 1:
+            best += 1
+        total = exponentials(z, d, real(1))
         label = targets[row]
         known = label >= 0 and label < n
         place = label if known else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..compiling import sums_in_parts
+from ...backends.reductions import plus
 from ..launch import over_rows
 from ..operation import Cuda, Launch
 from .loss import loss_operation
@@ -23,7 +23,6 @@ def reference(xp: Any, prediction: Any, target: Any, scores: Any, dprediction: A
     dprediction[...] = difference * (2 / prediction.size)
 
 
-@sums_in_parts
 def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dprediction: Any) -> None:
     """`reference` over rows `start` to `stop`."""
     real = prediction.dtype.type
@@ -34,7 +33,7 @@ def loop(start: int, stop: int, prediction: Any, target: Any, scores: Any, dpred
         total = real(0)
         for j in range(n):
             difference = p[j] - t[j]
-            total += difference * difference
+            total = plus(total, difference * difference)
         for j in range(n):
             d[j] = (p[j] - t[j]) * scale
         scores[row, 0] = total / real(n)

@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from ...backends.reductions import plus
 from ..launch import column_tiles, over_columns, over_rows, parts
 from ..operation import Cuda, Launch, Operation, rows
 
@@ -35,19 +36,21 @@ def forward_loop(start: int, stop: int, x: Any, scale: Any, shift: Any, y: Any, 
     n = x.shape[1]
     zero, one, share, small = real(0), real(1), real(1) / real(n), real(eps)
     for row in range(start, stop):
+        xs, ys = x[row], y[row]
         total = zero
         for j in range(n):
-            total += x[row, j]
+            total = plus(total, xs[j])
         mean = total * share
         total = zero
         for j in range(n):
-            d = x[row, j] - mean
-            total += d * d
-        r = one / math.sqrt(total * share + small)
+            total = plus(total, (xs[j] - mean) * (xs[j] - mean))
+        r = real(one / math.sqrt(total * share + small))
         statistics[row, 0] = mean
         statistics[row, 1] = r
         for j in range(n):
-            y[row, j] = (x[row, j] - mean) * r * scale[j] + shift[j]
+            ys[j] = xs[j]  # then only one array is read and written, even in place
+        for j in range(n):
+            ys[j] = (ys[j] - mean) * r * scale[j] + shift[j]
 
 
 def backward_reference(xp: Any, dy: Any, x: Any, scale: Any, statistics: Any, dx: Any) -> None:
@@ -66,16 +69,18 @@ def backward_loop(start: int, stop: int, dy: Any, x: Any, scale: Any, statistics
     n = x.shape[1]
     share = real(1) / real(n)
     for row in range(start, stop):
+        given, xs, out = dy[row], x[row], dx[row]
         mean, r = statistics[row, 0], statistics[row, 1]
         plain, product = real(0), real(0)
         for j in range(n):
-            g = dy[row, j] * scale[j]
-            plain += g
-            product += g * (x[row, j] - mean)
+            plain = plus(plain, given[j] * scale[j])
+            product = plus(product, given[j] * scale[j] * (xs[j] - mean))
         plain *= share
         product *= share * r
         for j in range(n):
-            dx[row, j] = r * (dy[row, j] * scale[j] - plain - (x[row, j] - mean) * r * product)
+            out[j] = given[j]
+        for j in range(n):
+            out[j] = r * (out[j] * scale[j] - plain - (xs[j] - mean) * r * product)
 
 
 def sums_reference(

@@ -10,8 +10,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from ...backends.reductions import larger, plus
 from ..launch import over_rows
 from ..operation import Cuda, Launch, Operation
+from ..single import exp
 from .softmax import SOFTMAX_BACKWARD, rows
 
 
@@ -33,25 +37,33 @@ def reference(xp: Any, s: Any, mask: Any, p: Any, *, scale: float, causal: int) 
 def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal: int) -> None:
     """`reference` over rows `start` to `stop` of all matrices."""
     real = p.dtype.type
-    n, factor = s.shape[1], real(scale)
+    n, factor, zero = s.shape[1], real(scale), real(0)
     heads = s.shape[0] // max(mask.shape[0], 1)
     for item in range(start, stop):
         matrix, row = item // n, item % n
-        counts, last = mask[matrix // heads], row + 1 if causal else n
-        top = real(-math.inf)
-        for j in range(last):
-            if counts[j] > 0 and s[matrix, row, j] > top:
-                top = s[matrix, row, j]
-        total = real(0)
+        seen, last = mask[matrix // heads], row + 1 if causal else n
+        out, top, total = p[matrix, row], real(-math.inf), zero
         for j in range(n):
-            share = real(0)
-            if j < last and counts[j] > 0:
-                share = real(math.exp((s[matrix, row, j] - top) * factor))
-            total += share
-            p[matrix, row, j] = share
-        share = real(1) / total if total > 0 else real(0)
+            out[j] = s[matrix, row, j]  # then only one array is read and written, even in place
         for j in range(last):
-            p[matrix, row, j] *= share
+            top = larger(top, out[j] if seen[j] > 0 else real(-math.inf))
+        for j in range(last):
+            out[j] = (out[j] - top) * factor if seen[j] > 0 else zero
+        if p.itemsize == 4:
+            for j in range(last):
+                out[j] = exp(np.float32(out[j]))
+        else:
+            for j in range(last):
+                out[j] = math.exp(out[j])
+        for j in range(last):
+            out[j] = out[j] if seen[j] > 0 else zero
+        for j in range(last, n):
+            out[j] = zero
+        for j in range(last):
+            total = plus(total, out[j])
+        share = real(1) / total if total > 0 else zero
+        for j in range(last):
+            out[j] *= share
 
 
 def launch(s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> Launch:

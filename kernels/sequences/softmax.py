@@ -6,14 +6,12 @@ Backward: ds = scale · p · (dp − Σ over the row of p · dp). A row's maximu
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
+from ...backends.reductions import plus
+from ..exponentials import exponentials
 from ..launch import over_rows
 from ..operation import VALUES, Cuda, Launch, Operation
-from ..single import exp
 
 
 def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> None:
@@ -30,31 +28,16 @@ def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> 
 
 def forward_loop(start: int, stop: int, s: Any, p: Any, scale: float, causal: int) -> None:
     """`forward_reference` over rows `start` to `stop` of all matrices."""
-    real = p.dtype.type
-    n, factor = s.shape[1], real(scale)
+    n, factor = s.shape[1], p.dtype.type(scale)
     for item in range(start, stop):
         matrix, row = item // n, item % n
         last = row + 1 if causal else n
-        top = s[matrix, row, 0]
-        for j in range(1, last):
-            if s[matrix, row, j] > top:
-                top = s[matrix, row, j]
+        out = p[matrix, row]
+        share = p.dtype.type(1) / exponentials(s[matrix, row, :last], out[:last], factor)
         for j in range(last):
-            p[matrix, row, j] = (s[matrix, row, j] - top) * factor
-        if p.itemsize == 4:
-            for j in range(last):
-                p[matrix, row, j] = exp(np.float32(p[matrix, row, j]))
-        else:
-            for j in range(last):
-                p[matrix, row, j] = math.exp(p[matrix, row, j])
-        total = real(0)
-        for j in range(last):
-            total += p[matrix, row, j]
-        share = real(1) / total
-        for j in range(last):
-            p[matrix, row, j] *= share
+            out[j] *= share
         for j in range(last, n):
-            p[matrix, row, j] = real(0)
+            out[j] = p.dtype.type(0)
 
 
 def backward_reference(xp: Any, dp: Any, p: Any, ds: Any, *, scale: float) -> None:
@@ -67,12 +50,14 @@ def backward_loop(start: int, stop: int, dp: Any, p: Any, ds: Any, scale: float)
     real = ds.dtype.type
     n, factor = p.shape[1], real(scale)
     for item in range(start, stop):
-        matrix, row = item // n, item % n
+        given, shares, out = dp[item // n, item % n], p[item // n, item % n], ds[item // n, item % n]
         total = real(0)
         for j in range(n):
-            total += p[matrix, row, j] * dp[matrix, row, j]
+            total = plus(total, shares[j] * given[j])
         for j in range(n):
-            ds[matrix, row, j] = factor * p[matrix, row, j] * (dp[matrix, row, j] - total)
+            out[j] = given[j]  # then only one array is read and written, even in place
+        for j in range(n):
+            out[j] = factor * shares[j] * (out[j] - total)
 
 
 def rows(*arrays: Any) -> int:

@@ -15,19 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ...backends import kernel_cache
-from ..compiling import sums_in_parts
 
 
 @cache
-def function(name: str, source: str, sums: bool) -> Callable[..., Any]:
-    """The function called `name` that a module with this text defines.
-
-    `sums` allows sums in several parts at once, so that they vectorise.
-    """
+def function(name: str, source: str) -> Callable[..., Any]:
+    """The function called `name` that a module with this text defines."""
     digest = hashlib.sha256(source.encode()).hexdigest()[:32]
     names: dict[str, Any] = {"__name__": f"{__name__}_{digest}"}  # tells kernels of one name apart in the cache
     exec(compile(source, str(_file(name, digest, source)), "exec"), names)
-    return sums_in_parts(names[name]) if sums else names[name]
+    return names[name]
 
 
 def _file(name: str, digest: str, source: str) -> str | Path:

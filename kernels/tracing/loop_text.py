@@ -16,6 +16,7 @@ import math
 
 import numpy as np
 
+from gearshift.backends.reductions import larger, plus
 from gearshift.kernels.elementary import {functions}
 
 
@@ -118,12 +119,13 @@ class LoopText(KernelText):
         self._store_rows(step.of_row)
         if step.reductions:
             self._keep(step, later)
-        for operators in (("sum",), ("max", "argmax")):
-            some = [one for one in step.reductions if one.operator in operators]
+        sums = [one for one in step.reductions if one.operator == "sum"]
+        for some in (sums, *([one] for one in step.reductions if one not in sums)):
             for one in some:
                 self.add(2, f"{self.names[one]} = {START[one.operator]}")
-                if one.operator == "argmax":
-                    self.add(2, f"m{self.names[one]} = real(-np.inf)")
+                if one.operator != "sum":
+                    start = "0" if one.operator == "max" else "real(-np.inf)"
+                    self.add(2, f"m{self.names[one]} = {start}")
             if some:
                 self._elements([one.inputs[0] for one in some])
             for one in some:
@@ -175,9 +177,11 @@ class LoopText(KernelText):
     def _reduce(self, one: Expression) -> None:
         name, value = self.names[one], self.operand(one.inputs[0], True)
         if one.operator == "sum":
-            self.add(3, f"{name} += {value}")
+            self.add(3, f"{name} = plus({name}, {value})")
         elif one.operator == "max":
-            self.add(3, f"{name} = {value} if {value} > {name} or {value} != {value} else {name}")
+            self.add(3, f"{name} = larger({name}, {value})")
+            self.add(3, f"m{name} += {value} != {value}")
+            self.add(2, f"{name} = real(np.nan) if m{name} else {name}")
         else:
             self.add(3, f"if {value} > m{name} or ({value} != {value} and m{name} == m{name}):")
             self.add(4, f"m{name}, {name} = {value}, j")

@@ -110,7 +110,7 @@ def _operation(
     return Operation(
         name,
         reference,
-        function(name, LoopText(name, group).source, any(one.operator == "sum" for one in nodes)),
+        function(name, LoopText(name, group).source),
         lambda *arrays: _items(group, arrays)[0],
         cuda=_cuda(name, group),
         gradient=gradient,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from launched import descendants
 
 from gearshift.__main__ import main
-from gearshift.backends.errors import ConfigurationError
+from gearshift.backends.errors import BackendUnavailable, ConfigurationError
+from gearshift.dl.experiment import cluster
+from gearshift.dl.experiment.cluster import on_cluster
 from gearshift.dl.experiment.config import parse_as
 from gearshift.dl.experiment.search import Search, prepare
 from gearshift.dl.experiment.sections import SearchConfiguration
@@ -50,24 +53,48 @@ def test_a_dask_cluster_finds_the_same_scores(dask: Any, alone: Any) -> None:
     told: list[int] = []
     found = search().run(lambda done, best: told.append(done), dask.scheduler_address)
     assert scores(found) == alone
-    assert told == [2, 4, 6]
+    assert told == [1, 2, 3, 4, 5, 6]
     with distributed.Client(dask) as client:
         assert set(client.run(lambda: os.environ["GEARSHIFT_THREADS"]).values()) == {"1"}
 
 
-@pytest.mark.long  # one run in three waited forever for the data that the killed worker had
-def test_a_killed_dask_worker_loses_nothing(dask: Any, alone: Any) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_killed_dask_worker_loses_nothing(most: int, dask: Any, alone: Any) -> None:
+    """Also if all are killed, and the data with them."""
     with distributed.Client(dask) as client:
-        process = next(iter(client.run(os.getpid).values()))
+        client.wait_for_workers(2)
+        processes = list(client.run(os.getpid).values())[:most]
     killed: list[int] = []
 
     def advance(done: int, best: float) -> None:
-        if not killed:
-            killed.append(process)
-            threading.Timer(0.05, os.kill, (process, signal.SIGKILL)).start()
+        while len(killed) < most:
+            killed.append(processes[len(killed)])
+            threading.Timer(0.05, os.kill, (killed[-1], signal.SIGKILL)).start()
 
     assert scores(search().run(advance, dask.scheduler_address)) == alone
-    assert killed
+    assert killed == processes
+
+
+@pytest.mark.slow
+def test_a_fit_that_ends_every_dask_worker_is_given_up(dask: Any) -> None:
+    def fatal(data: int, item: int) -> int:
+        return os._exit(data) if item else item
+
+    with pytest.raises(BackendUnavailable, match=r"one Dask worker after|all Dask workers"):
+        assert [*on_cluster(dask.scheduler_address, fatal, 9, [0, 1])] == [(0, 0)]
+
+
+@pytest.mark.slow
+def test_a_cluster_that_goes_away_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 2)
+    monkeypatch.setattr(cluster, "WORKERLESS", 2)
+    with distributed.LocalCluster(n_workers=1, dashboard_address=":0") as leaving:
+        results = on_cluster(leaving.scheduler_address, lambda data, item: time.sleep(item), None, [0, 600])
+        assert next(results) == (0, None)
+        leaving.scale(0)
+        with pytest.raises(BackendUnavailable, match="has had no workers for 2 s"):
+            next(results)
 
 
 def loky_processes() -> list[int]:

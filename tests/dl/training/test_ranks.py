@@ -99,10 +99,28 @@ def test_an_error_ends_all_ranks_and_is_told_once(ranks: str, said: str, tmp_pat
     assert "MemoryError: no room" in ended.stderr
 
 
-@pytest.mark.long  # not met with MPICH yet: both wait, the one that ended inside MPI_Finalize
-def test_a_rank_that_ends_early_ends_the_others(tmp_path: Path) -> None:
-    ended = run(2, script(tmp_path, "trainer = None", "if rank == 1: sys.exit(0)"))
-    assert ended.returncode == 1 or "has ended while others train" in ended.stderr
+TRAINED = "gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(), backend=backend).fit(x, y, epochs=1, verbose=False)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["", TRAINED], ids=["before the first training", "after a training"])
+def test_a_rank_that_ends_early_ends_the_others(before: str, tmp_path: Path) -> None:
+    """MPI alone would wait forever: one rank where it ends, the others for its gradients."""
+    ended = run(2, script(tmp_path, before, "if rank == 1: sys.exit(0)"))
+    assert ended.returncode  # of either rank: MPICH's launcher kills the one that waits
+    assert ended.stderr.count("error: rank 1 of 2 has ended while others train\n") == 1
+    assert "trained" not in ended.stdout
+
+
+def test_nothing_trains_once_rank_0_has_ended(tmp_path: Path) -> None:
+    ended = run(2, script(tmp_path, "if rank == 0: sys.exit(0)"))
+    assert ended.returncode == 1
+    assert ended.stderr.count("rank 0 of 2 has ended without training, so no other rank can train") == 1
+
+
+def test_ranks_that_train_nothing_end_alike(tmp_path: Path) -> None:
+    ended = run(2, script(tmp_path, "sys.exit(0)"))
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_all_ranks_stop_after_the_same_step(tmp_path: Path) -> None:
