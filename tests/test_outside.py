@@ -72,7 +72,7 @@ class Lion(gs.Optimizer):
         return lr, beta1, 1 - beta1, beta2, 1 - beta2
 
 
-class SiLU(gs.Activation):
+class Swish(gs.Activation):
     """y = x · sigmoid(x)."""
 
     def forward(self, xp: Any, x: Any, *parameters: Any) -> Any:
@@ -103,7 +103,7 @@ def huber_loop(start, stop, outputs, target, scores, gradient):
         scores[row, 0] = total / real(n)
 
 
-class HuberLoss(gs.MSELoss):
+class OwnHuber(gs.MSELoss):
     """Squared up to an error of 1, linear beyond (Huber 1964)."""
 
     operation = loss_operation("huber", huber, huber_loop)
@@ -123,10 +123,10 @@ def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def trainer(backend: str, activation: type[gs.Layer] = SiLU, precision: str | None = None, **given: Any) -> gs.Trainer:
+def trainer(backend: str, activation: type[gs.Layer] = Swish, precision: str | None = None, **given: Any) -> gs.Trainer:
     model = gs.Sequential(gs.Linear(5, 8), activation(), gs.Linear(8, 2), dtype=given.pop("dtype", "float32"))
     optimizer = given.pop("optimizer", Lion(lr=LR, weight_decay=0.125))
-    return gs.Trainer(model, HuberLoss(), optimizer, backend=backend, seed=1, precision=precision, **given)
+    return gs.Trainer(model, OwnHuber(), optimizer, backend=backend, seed=1, precision=precision, **given)
 
 
 def fitted(run: gs.Trainer, epochs: int = 12) -> list[float]:
@@ -163,11 +163,11 @@ def by_hand(weights: dict[str, np.ndarray], silu: bool, steps: int) -> tuple[lis
     return losses, w
 
 
-@pytest.mark.parametrize("activation", [SiLU, gs.ReLU])
+@pytest.mark.parametrize("activation", [Swish, gs.ReLU])
 def test_they_train_as_the_formulas_say(activation: type[gs.Layer], backend: str) -> None:
     run = trainer(backend, activation)
     run.model.ensure_initialized(1)
-    losses, weights = by_hand(run.model.state_dict(), activation is SiLU, 5)
+    losses, weights = by_hand(run.model.state_dict(), activation is Swish, 5)
     assert fitted(run, 5) == pytest.approx(losses, rel=1e-5)
     for name, value in run.model.state_dict().items():
         np.testing.assert_allclose(value, weights[name], rtol=0, atol=1e-5, err_msg=name)
@@ -190,7 +190,7 @@ def test_the_compiled_loop_takes_them(caplog: pytest.LogCaptureFixture) -> None:
     assert run.explain() == "training runs as one compiled loop on backend numba"
     with caplog.at_level(logging.INFO, "gearshift"):
         fitted(trainer("numba"), 1)
-    wanted = "training runs operation by operation: the compiled loop for plain MLPs does not cover SiLU (layer '1')"
+    wanted = "training runs operation by operation: the compiled loop for plain MLPs does not cover Swish (layer '1')"
     assert [record.message for record in caplog.records].count(wanted) == 1
     assert trainer("numba").explain() == wanted
 
@@ -203,26 +203,26 @@ def test_they_are_saved_and_loaded_by_name(backend: str, tmp_path: Path) -> None
     resumed.load(tmp_path / "run.safetensors")
     assert fitted(resumed, 3) == curve
     loaded = gs.load(tmp_path / "run.safetensors")
-    assert [type(layer) for layer in loaded.children().values()] == [gs.Linear, SiLU, gs.Linear]
+    assert [type(layer) for layer in loaded.children().values()] == [gs.Linear, Swish, gs.Linear]
     other = trainer(backend, optimizer=gs.SGD())
     with pytest.raises(gs.CheckpointError, match="optimizer Lion"):
         other.load(tmp_path / "run.safetensors")
 
 
 def test_a_configuration_knows_them() -> None:
-    table = {"optimizer": {"name": "Lion", "betas": [0.5, 0.6]}, "loss": {"name": "HuberLoss"}}
-    configuration = parse({**table, "model": {"activation": "silu", "hidden": [3], "dropout": 0.0}})
+    table = {"optimizer": {"name": "Lion", "betas": [0.5, 0.6]}, "loss": {"name": "OwnHuber"}}
+    configuration = parse({**table, "model": {"activation": "swish", "hidden": [3], "dropout": 0.0}})
     splits = gs.Splits(gs.Dataset(X, Y))
     optimizer, loss = build_optimizer(configuration), build_loss(configuration, splits)
     assert isinstance(optimizer, Lion) and (optimizer.lr, optimizer.betas) == (1e-4, [0.5, 0.6])
-    assert type(loss) is HuberLoss
+    assert type(loss) is OwnHuber
     kinds = [type(layer) for layer in build_model(configuration, splits, loss).children().values()]
-    assert kinds == [gs.Standardize, gs.Linear, SiLU, gs.Linear]
-    assert type(build_autoencoder().children()["0"].children()["0"].children()["1"]) is SiLU
+    assert kinds == [gs.Standardize, gs.Linear, Swish, gs.Linear]
+    assert type(build_autoencoder().children()["0"].children()["0"].children()["1"]) is Swish
 
 
 def build_autoencoder() -> gs.Sequential:
-    return gs.autoencoder(5, 2, [3], activation="silu")
+    return gs.autoencoder(5, 2, [3], activation="swish")
 
 
 FAMILIES = [(gs.Layer, "Linear"), (gs.Optimizer, "Adam"), (gs.Loss, "MSELoss"), (gs.Schedule, "Ramp")]
@@ -245,4 +245,4 @@ def test_every_class_of_the_library_that_has_a_name_is_public(family: type) -> N
 def test_families_do_not_mix() -> None:
     for a, b in itertools.combinations((gs.Layer, gs.Optimizer, gs.Loss, gs.Schedule), 2):
         assert not built_in(a.registered).keys() & built_in(b.registered).keys()
-    assert {"relu", "tanh", "sigmoid", "gelu", "softplus", "maxout", "silu"} <= activations().keys()
+    assert {"relu", "tanh", "sigmoid", "gelu", "softplus", "maxout", "swish"} <= activations().keys()

@@ -17,7 +17,7 @@ from ..estimators.base import TrainingInterrupted
 
 
 @dataclass(frozen=True)
-class Trials:
+class FoldedData:
     """What all fits have in common: they go to each worker once."""
 
     estimator: Any
@@ -28,7 +28,7 @@ class Trials:
     scoring: str | None
 
 
-def fitted(trials: Trials, tried: tuple[dict[str, Any], int]) -> tuple[float, float]:
+def fitted(trials: FoldedData, tried: tuple[dict[str, Any], int]) -> tuple[float, float]:
     """The score of some parameters on one fold, and the seconds of the fit."""
     parameters, fold = tried
     estimator: Any = clone(trials.estimator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from ...backends import Backend
 from ...kernels.dense import chain as dense_chain
@@ -23,6 +24,16 @@ def explain(backend: Backend, graph: Graph, model: Layer, loss: Loss, optimizer:
     if what:
         return f"training runs operation by operation: the compiled loop for plain MLPs does not cover {what}"
     return f"training runs as one compiled loop on backend {backend.name}"
+
+
+def sources(backend: Backend, graph: Graph) -> str:
+    """The kernels that are generated from formulas in this graph: CUDA on a GPU, loops for Numba elsewhere."""
+    found = {}
+    for node in graph.nodes:
+        operation: Any = node.operation
+        if operation.formula and operation.loop is not None:
+            found[operation.cuda.text if backend.name == "cupy" else operation.loop.source] = None
+    return "\n".join(found)
 
 
 def log_what_prevents(

@@ -18,7 +18,7 @@ from ..data.rows import Order
 from ..data.weights import with_class_weights
 from ..layers.base import input_shape_of
 from ..losses.answers import as_learned
-from ..step.explanation import explain
+from ..step.explanation import explain, sources
 from ..step.memory import Demand
 from ..step.plan import underflowing
 from ..step.program import training
@@ -251,13 +251,14 @@ class Trainer(Answers):
             return demand.bytes(batch_size, streamed=True)
         return stated
 
-    def explain(self, data: Any = None, *, accumulate: int = 1) -> str:
+    def explain(self, data: Any = None, *, accumulate: int = 1, kernels: bool = False) -> str:
         """One line that tells whether training runs as one compiled loop, and if not, what prevents it.
 
         Parameters
         ----------
         data : as for `fit`; by default, rows of the width that the model's first layer expects.
         accumulate : as for `fit`.
+        kernels : whether to add the kernels that are generated from formulas: CUDA on a GPU, Python for Numba elsewhere.
 
         Raises
         ------
@@ -269,4 +270,5 @@ class Trainer(Answers):
         self.model.parameters()  # gives names
         weighted = dataset is not None and dataset.weight is not None
         graph = training(self.spec, width, weighted=weighted).graph
-        return explain(self.backend, graph, self.model, self.loss, self.optimizer, accumulate)
+        said = explain(self.backend, graph, self.model, self.loss, self.optimizer, accumulate)
+        return f"{said}\n\n{sources(self.backend, graph)}" if kernels else said

@@ -23,6 +23,7 @@ def function(name: str, source: str) -> Callable[..., Any]:
     digest = hashlib.sha256(source.encode()).hexdigest()[:32]
     names: dict[str, Any] = {"__name__": f"{__name__}_{digest}"}  # tells kernels of one name apart in the cache
     exec(compile(source, str(_file(name, digest, source)), "exec"), names)
+    names[name].source = source
     return names[name]
 
 

@@ -174,3 +174,12 @@ def test_a_layer_without_a_forward_pass_says_so() -> None:
 
     with pytest.raises(gs.ConfigurationError, match=r"Empty: the layer has no forward\(x\)"):
         gs.value_and_grad(gs.Sequential(Empty(), gs.Linear(6, 2)), gs.MSELoss(), X, Y)
+
+
+def test_the_generated_kernels_are_shown() -> None:
+    trainer = gs.Trainer(model(), gs.MSELoss(), gs.SGD(), backend="numba", seed=0)
+    said = trainer.explain(kernels=True)
+    assert said.startswith("training runs operation by operation")
+    for name in ("Gated", "Gated_backward", "leaky", "Mix_backward"):
+        assert f"def {name}(start, stop, " in said
+    assert "def " not in trainer.explain()
