@@ -36,10 +36,6 @@ class ArrayLayer(Layer, named=False):
         """The output shape without the batch dimension; the input shape unless overridden."""
         return shape
 
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        cls.joins = 1
-
     def lower(self, graph: Graph, x: Value) -> Value:
         if type(self).backward is ArrayLayer.backward:
             return lower_array_code(self, graph, x)

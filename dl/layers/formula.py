@@ -53,6 +53,8 @@ def activation(formula: Callable[..., Any], /) -> type[FormulaActivation]:
     ConfigurationError
         The function takes other arguments than one array and keywords.
 
+    Examples
+    --------
     >>> @gs.activation
     ... def squared_relu(x, *, slope=1.0):
     ...     return slope * gs.xp.maximum(x, 0.0) ** 2

@@ -11,6 +11,8 @@ from .formula import FormulaActivation
 class SiLU(FormulaActivation):
     """x · sigmoid(x), also called swish (Elfwing et al. 2018).
 
+    Examples
+    --------
     >>> gs.Sequential(gs.Linear(4, 8), gs.SiLU(), gs.Linear(8, 1)).summary().parameters
     49
     """

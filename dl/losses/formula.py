@@ -94,6 +94,8 @@ def loss(formula: Any = None, /, *, targets: str = "values") -> Any:
     ConfigurationError
         `targets` is unknown, or a parameter after the second is not keyword-only.
 
+    Examples
+    --------
     >>> @gs.loss
     ... def quartic(output, target, *, scale=1.0):
     ...     return (scale * (output - target) ** 4).mean(axis=-1)

@@ -13,6 +13,8 @@ from .formula import ClassesLoss, ValuesLoss
 class L1Loss(ValuesLoss):
     """Mean over batch and outputs of |prediction − target|.
 
+    Examples
+    --------
     >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(3, 1)), gs.L1Loss(), gs.Adam())
     """
 

@@ -258,7 +258,7 @@ class Trainer(Answers):
         ----------
         data : as for `fit`; by default, rows of the width that the model's first layer expects.
         accumulate : as for `fit`.
-        kernels : whether to add the kernels that are generated from formulas: CUDA on a GPU, Python for Numba elsewhere.
+        kernels : whether to add the kernels made from formulas: CUDA on a GPU, Python for Numba elsewhere.
 
         Raises
         ------

@@ -18,7 +18,7 @@ class TracedArray:
     The first dimension of arrays of the batch is ``rows``, a size that is not known.
     """
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # equality makes an array
 
     def __init__(self, expression: Expression) -> None:
         self._expression = expression
@@ -63,6 +63,86 @@ class TracedArray:
 
     __float__ = __int__ = __index__ = __iter__ = __len__ = __array__ = __contains__ = _no_values
 
+    def __add__(self, other: Any) -> TracedArray:
+        return self._with("add", other)
+
+    def __radd__(self, other: Any) -> TracedArray:
+        return self._with("add", other, turned=True)
+
+    def __sub__(self, other: Any) -> TracedArray:
+        return self._with("subtract", other)
+
+    def __rsub__(self, other: Any) -> TracedArray:
+        return self._with("subtract", other, turned=True)
+
+    def __mul__(self, other: Any) -> TracedArray:
+        return self._with("multiply", other)
+
+    def __rmul__(self, other: Any) -> TracedArray:
+        return self._with("multiply", other, turned=True)
+
+    def __truediv__(self, other: Any) -> TracedArray:
+        return self._with("divide", other)
+
+    def __rtruediv__(self, other: Any) -> TracedArray:
+        return self._with("divide", other, turned=True)
+
+    def __and__(self, other: Any) -> TracedArray:
+        return self._with("logical_and", other)
+
+    def __rand__(self, other: Any) -> TracedArray:
+        return self._with("logical_and", other, turned=True)
+
+    def __or__(self, other: Any) -> TracedArray:
+        return self._with("logical_or", other)
+
+    def __ror__(self, other: Any) -> TracedArray:
+        return self._with("logical_or", other, turned=True)
+
+    def __lt__(self, other: Any) -> TracedArray:
+        return self._with("less", other)
+
+    def __le__(self, other: Any) -> TracedArray:
+        return self._with("less_equal", other)
+
+    def __gt__(self, other: Any) -> TracedArray:
+        return self._with("greater", other)
+
+    def __ge__(self, other: Any) -> TracedArray:
+        return self._with("greater_equal", other)
+
+    def __eq__(self, other: Any) -> TracedArray:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._with("equal", other)
+
+    def __ne__(self, other: Any) -> TracedArray:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._with("not_equal", other)
+
+    def __pow__(self, other: Any) -> TracedArray:
+        return METHODS["pow"](self, other)
+
+    def __rpow__(self, other: Any) -> TracedArray:
+        return METHODS["pow"](other, self)
+
+    def __matmul__(self, other: Any) -> TracedArray:
+        return METHODS["matmul"](self, other)
+
+    def __rmatmul__(self, other: Any) -> TracedArray:
+        return METHODS["matmul"](other, self)
+
+    def __neg__(self) -> TracedArray:
+        return METHODS["negative"](self)
+
+    def __abs__(self) -> TracedArray:
+        return METHODS["abs"](self)
+
+    def __invert__(self) -> TracedArray:
+        return METHODS["logical_not"](self)
+
+    def _with(self, operator: str, other: Any, turned: bool = False) -> TracedArray:
+        """An element-wise operator of this array and another operand."""
+        operands = self._expression, expression_of(other)
+        return TracedArray(apply(operator, *(operands[::-1] if turned else operands)))
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> TracedArray:
         name = NUMPY.get(ufunc.__name__, ufunc.__name__)
         if method != "__call__" or options or name not in METHODS:
@@ -96,30 +176,3 @@ def known() -> str:
 def expression_of(value: Any) -> Any:
     """The expression of a symbol; other values as they are."""
     return value._expression if isinstance(value, TracedArray) else value
-
-
-def _give_operators() -> None:
-    def give(name: str, operator: str) -> None:
-        def there(self: TracedArray, other: Any) -> TracedArray:
-            return TracedArray(apply(operator, expression_of(self), expression_of(other)))
-
-        def back(self: TracedArray, other: Any) -> TracedArray:
-            return TracedArray(apply(operator, expression_of(other), expression_of(self)))
-
-        setattr(TracedArray, f"__{name}__", there)
-        setattr(TracedArray, f"__r{name}__", back)
-
-    names = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "and": "logical_and"}
-    for name, operator in {**names, "or": "logical_or"}.items():
-        give(name, operator)
-    compared = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
-    for name, operator in {**compared, "eq": "equal", "ne": "not_equal"}.items():
-        give(name, operator)
-    named = {"neg": "negative", "abs": "abs", "invert": "logical_not", "pow": "pow", "matmul": "matmul"}
-    for name, method in named.items():
-        setattr(TracedArray, f"__{name}__", lambda self, *other, method=method: METHODS[method](self, *other))
-    for name in ("pow", "matmul"):
-        setattr(TracedArray, f"__r{name}__", lambda self, other, method=name: METHODS[method](other, self))
-
-
-_give_operators()

@@ -89,7 +89,8 @@ def test_array_code_without_a_backward_pass_is_traced() -> None:
 
 
 def test_a_named_class_is_found_by_configurations() -> None:
-    assert gs.Layer.registered["leaky"](slope=0.5).config() == {"slope": 0.5}
+    assert gs.Layer.registered["leaky"] is leaky
+    assert leaky(slope=0.5).config() == {"slope": 0.5}
     assert repr(leaky(slope=0.5)) == "leaky(slope=0.5)"
 
 

@@ -135,7 +135,10 @@ def test_files_hold_the_name_and_the_constants(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: huber_formula(delta="a"), "huber_formula: delta is 'a'; expected a number"),
+        (
+            lambda: huber_formula(delta=[]),  # pyright: ignore[reportArgumentType]
+            r"huber_formula: delta is \[\]; expected a number",
+        ),
         (lambda: huber_formula(beta=1.0), "huber_formula: beta is unknown; expected delta"),
         (lambda: gs.loss(targets="labels"), "targets is 'labels'; expected one of: values, classes, binary"),
         (lambda: gs.loss(lambda output: output), r"a loss takes two arrays, then keywords after \*"),
