@@ -17,10 +17,12 @@ class SiLU(FormulaActivation):
     49
     """
 
-    formula = staticmethod(lambda x: x * xp.sigmoid(x))
-
     def __init__(self) -> None:
         super().__init__()
+
+    @staticmethod
+    def formula(x: Any) -> Any:
+        return x * xp.sigmoid(x)
 
 
 class LeakyReLU(FormulaActivation):

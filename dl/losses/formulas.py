@@ -18,10 +18,12 @@ class L1Loss(ValuesLoss):
     >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(3, 1)), gs.L1Loss(), gs.Adam())
     """
 
-    formula = staticmethod(lambda output, target: xp.abs(output - target).mean(axis=-1))
-
     def __init__(self) -> None:
         super().__init__()
+
+    @staticmethod
+    def formula(output: Any, target: Any) -> Any:
+        return xp.abs(output - target).mean(axis=-1)
 
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
         rows = y.reshape(len(y), -1).astype(np.float64)
