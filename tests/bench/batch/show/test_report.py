@@ -68,3 +68,10 @@ def test_no_row_names_a_bound_that_explains_less_than_is_unexplained() -> None:
         shares = [int(word[:-1]) for word in row if word.endswith("%")][1:]  # the first is that of the peak
         parts: dict[str, int] = dict(zip(("compute", "memory", "launch", "other"), shares, strict=True))
         assert parts[name] >= max(parts.values()) - 2, row  # whole per cent
+
+
+def test_guide_shows_this_report() -> None:
+    """The block in the guide is what is printed of the file that it names."""
+    guide = (Path(__file__).parents[4] / "docs" / "batch-size.md").read_text(encoding="utf-8")
+    shown = guide.split("```text\n")[1].split("```")[0]
+    assert " ".join(shown.split()) == " ".join(" ".join(printed(files.read(MEASURED))[2:7]).split())
