@@ -225,3 +225,36 @@ def test_evaluation_without_a_target_says_which_column_it_needs() -> None:
     with pytest.raises(gs.DataError, match="is 'perhaps'; the model's classes are 'no', 'yes'"):
         model.evaluate(frame.assign(buys="perhaps"))
     assert len(model.predict(frame.assign(buys="perhaps"))) == len(frame), "a prediction needs no target"
+
+
+def described(**columns: Any) -> dict[str, str]:
+    """What the printed table says of each column."""
+    frame = pandas.DataFrame({**columns, "y": np.arange(len(next(iter(columns.values())))) % 2})
+    printed = str(gs.load_dataset(frame, validation=0, test=0).preparation)
+    return {line.split()[0]: line.partition("  ")[2].strip() for line in printed.splitlines()}
+
+
+def test_ids_and_codes_are_remarked_with_the_remedy() -> None:
+    """Integers that all differ, or whose name says that they are names; quantities are not."""
+    random = np.random.default_rng(0)
+    ids, towns = random.permutation(500)[:200] + 7000, random.choice([10115, 80331, 1067], 200)
+    found = described(
+        customer=ids, zip=towns, zipCode=towns, plz=towns, store_id=towns % 7,
+        weight=random.normal(size=200), width=towns, decoded=towns, paid=towns % 2, rooms=random.integers(1, 9, 200),
+    )  # fmt: skip
+    assert found["customer"].startswith("numbers, as they are")
+    assert "an id? then leave it out: data.drop = ['customer']" in found["customer"]
+    for name in ("zip", "zipCode", "plz", "store_id"):
+        assert f"a code? then leave it out: data.drop = ['{name}'], or data.categorical = ['{name}']" in found[name]
+    for name in ("weight", "width", "decoded", "paid", "rooms"):
+        assert "?" not in found[name], name
+
+
+def test_remarks_on_columns_are_saved_and_change_nothing(tmp_path: Path) -> None:
+    frame = people()
+    model, _ = trained(frame, gs.CrossEntropyLoss(), 2)
+    model.save(tmp_path / "m.safetensors")
+    loaded = gs.load(tmp_path / "m.safetensors")
+    assert "data.drop = ['id']" in str(loaded.preparation)
+    np.testing.assert_array_equal(loaded.predict(frame, backend="numpy"), model.predict(frame, backend="numpy"))
+    assert "?" not in described(few=np.arange(10))["few"], "ten rows may differ by chance"
