@@ -50,6 +50,7 @@ def train(
     from ..experiment import build as experiment
     from ..experiment.run_files import fresh
     from ..experiment.run_writer import RunWriter
+    from ..experiment.schedule import beyond_schedule, settled
     from ..training.interrupts import unswallowed
     from ..training.joining import synchronize
     from ..training.progress import introduce
@@ -60,13 +61,15 @@ def train(
     with unswallowed():
         configuration = together.share(lambda: _configuration(config, settings or [], run, resume))
         splits, trainer = experiment.build(configuration, backend)
-    configuration = experiment.settled(configuration, splits)
+    configuration = settled(configuration, splits)
     introduce(trainer)
     say(splits.summary())
     if splits.preparation is not None:
         say(str(splits.preparation))
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
+    if remark := beyond_schedule(configuration, splits):
+        say(remark)
     path = together.share(lambda: run or fresh(Path("runs")))
     more = f"go on with: {_launch(together.size)}{command('train', '--resume', '--run', path, backend=backend)}"
     together.remedy = more

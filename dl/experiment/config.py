@@ -17,7 +17,7 @@ from ..data.sources import NAMED
 from ..hints import hint
 from ..storage.files import TEXT, expanded, read_bytes
 from ..values import check_values
-from .sections import Configuration, OptimizerSection
+from .sections import Configuration, OptimizerSection, ScheduleSection
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -106,9 +106,10 @@ def write(configuration: Configuration) -> str:
 
 def changes(configuration: Configuration) -> list[str]:
     """The ``key=value`` settings that turn the defaults into this configuration; see `parse_as`."""
-    chosen = {"name": configuration.optimizer.name}
+    chosen, schedule = {"name": configuration.optimizer.name}, configuration.schedule
+    falling = ScheduleSection.model_validate({"name": schedule.name, "steps": schedule.steps})
     usual = Configuration(optimizer=OptimizerSection.model_validate(chosen)).model_dump()
-    usual["optimizer"]["name"] = OptimizerSection().name
+    usual["optimizer"]["name"], usual["schedule"]["final"] = OptimizerSection().name, falling.final
     return [
         f"{section}.{key}={_written(value)}"
         for section, keys in configuration.model_dump(exclude_none=True).items()

@@ -61,7 +61,8 @@ groups = []              # separate learning rates, such as {names = "0.*", lr =
 name = "constant"        # "constant", "linear", "step", "cosine", "onecycle", "plateau", "inverse", "power"
 warmup = 0               # number of steps in which the learning rate rises from 0
 steps = 0                # length of the decay in steps; 0 is the original length of the run (linear, cosine, onecycle)
-final = 0.01             # factor of the learning rate at the end (linear, cosine, onecycle, plateau)
+final = 0.0              # factor of the learning rate at the end (linear, cosine), or at the lowest (plateau);
+                         # if the key is missing, onecycle ends at 4e-6, as in PyTorch
 gamma = 0.1              # factor after every `steps` steps, which must be set (step), or of a reduction (plateau)
 delta = 0.001            # the learning rate is divided by 1 + delta · step (inverse)
 power = 1.0              # the learning rate is divided by step^power; above 0.5, at most 1 (power)

@@ -157,11 +157,22 @@ class ScheduleSection(BaseModel):
     name: ScheduleName = "constant"
     warmup: int = Field(default=0, ge=0, le=STEPS)
     steps: int = Field(default=0, ge=0, le=STEPS)
-    final: float = Field(default=0.01, ge=0)
+    final: float = Field(default=0.0, ge=0)
     gamma: float = Field(default=0.1, gt=0)
     delta: float = Field(default=1e-3, gt=0)
     power: float = Field(default=1.0, gt=0.5, le=1)
     hold: int = Field(default=0, ge=0, le=STEPS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_final(cls, given: Any) -> Any:
+        """Fills in the schedule's default if there is no final factor."""
+        name = given.get("name") if isinstance(given, dict) else None
+        if isinstance(name, str) and name in schedules() and "final" not in given:
+            final = inspect.signature(schedules()[name]).parameters.get("final")
+            if final is not None and final.default is not final.empty:
+                return {**given, "final": float(final.default)}
+        return given
 
     @model_validator(mode="after")
     def _takes_its_keys(self) -> ScheduleSection:
