@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..hints import hint
@@ -267,6 +267,18 @@ class SearchRange(Section):
     whole: bool = False
 
 
+SearchValues = Annotated[
+    Annotated[list[Any], Tag("<list>")] | Annotated[SearchRange, Tag("<range>")],
+    Discriminator(
+        lambda value: (
+            "<list>" if isinstance(value, list) else "<range>" if isinstance(value, dict | SearchRange) else None
+        ),
+        custom_error_type="search_values",
+        custom_error_message="expected a list, as [0.1, 0.01], or a range, as {low = 1e-4, high = 0.1}",
+    ),
+]
+
+
 class SearchSection(Section):
     """The candidates, and how they are compared."""
 
@@ -276,7 +288,7 @@ class SearchSection(Section):
     scoring: str = ""
     jobs: Count = 1
     seed: int = Field(default=0, ge=0, lt=2**32)
-    parameters: dict[str, list[Any] | SearchRange] = Field(min_length=1)
+    parameters: dict[str, SearchValues] = Field(min_length=1)
 
 
 class SearchConfiguration(Section):

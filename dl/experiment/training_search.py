@@ -26,7 +26,7 @@ from .run_files import CONFIG
 from .run_writer import RunWriter
 from .schedule import settled
 from .search import candidates_of
-from .sections import Configuration, Count, SearchRange, Section
+from .sections import Configuration, Count, SearchValues, Section
 
 TRIALS = "search.json"
 Advance = Callable[[int, float], None]
@@ -39,7 +39,7 @@ class TrainingSearchSection(Section):
     candidates: Count = 20
     factor: int = Field(default=3, ge=2, lt=100)
     seed: int = Field(default=0, ge=0, lt=2**32)
-    parameters: dict[str, list[Any] | SearchRange] = Field(min_length=1)
+    parameters: dict[str, SearchValues] = Field(min_length=1)
 
 
 @dataclass
