@@ -76,6 +76,7 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
         seed=configuration.train.seed,
         groups=[ParameterGroup(**group.model_dump()) for group in configuration.optimizer.groups],
         regularizer=build_regularizer(configuration),
+        ema=configuration.train.ema or None,
     )
 
 

@@ -84,6 +84,7 @@ clip_norm = 0.0          # maximum norm of the gradient; 0 does not clip
 clip_value = 0.0         # maximum magnitude of each element of the gradient; 0 does not clip
 l1 = 0.0                 # L1 penalty: adds l1 · sign w to the weights' gradient
 soft_threshold = 0.0     # L1 penalty by soft-thresholding, which sets weights to exactly 0
+ema = 0.0                # decay of the moving average of the weights, such as 0.999; 0 takes none
 precision = "auto"       # "auto" (the model's dtype), "float32", "float64"; on a GPU "tf32", "bfloat16", "float16"
 
 [watch]                  # values to add to each epoch's record

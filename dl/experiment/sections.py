@@ -209,6 +209,7 @@ class TrainSection(Section):
     clip_value: float = Field(default=0.0, ge=0)
     l1: float = Field(default=0.0, ge=0)
     soft_threshold: float = Field(default=0.0, ge=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
 
     @model_validator(mode="after")
@@ -267,12 +268,11 @@ class SearchRange(Section):
     whole: bool = False
 
 
+KINDS = {list: "<list>", dict: "<range>", SearchRange: "<range>"}  # tags of a union
 SearchValues = Annotated[
     Annotated[list[Any], Tag("<list>")] | Annotated[SearchRange, Tag("<range>")],
     Discriminator(
-        lambda value: (
-            "<list>" if isinstance(value, list) else "<range>" if isinstance(value, dict | SearchRange) else None
-        ),
+        lambda value: KINDS.get(type(value)),
         custom_error_type="search_values",
         custom_error_message="expected a list, as [0.1, 0.01], or a range, as {low = 1e-4, high = 0.1}",
     ),

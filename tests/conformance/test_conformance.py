@@ -56,6 +56,7 @@ CASES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "Adam": (lambda: gs.Adam(lr=0.01, weight_decay=0.01), {}),
     "SGD with L1": (lambda: gs.SGD(lr=0.05, momentum=0.5), {"regularizer": gs.L1(0.01)}),
     "Adam, soft-thresholded": (lambda: gs.Adam(lr=0.01), {"regularizer": gs.SoftThreshold(0.05)}),
+    "Adam, averaged": (lambda: gs.Adam(lr=0.01), {"ema": 0.95}),
     "AdamW, clipped": (lambda: gs.AdamW(lr=0.01, weight_decay=0.1), {"clip_norm": 0.5}),
 }
 _TRIED = {type(make()) for make, _ in CASES.values()}
