@@ -41,6 +41,7 @@ class Bindings:
     used : the numbers of the algorithms that products were run with.
     epilogues : of each product that was run.
     refused : epilogues that `matmul_algo_get_heuristic` refuses with `status`.
+    sizes : the attributes that were set, of which descriptions, and their sizes in bytes.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Bindings:
         self.used: list[int] = []
         self.epilogues: list[str] = []
         self.refused: set[str] = set()
+        self.sizes: set[tuple[str, int, int]] = set()
         self.status, self._of = 15, dict[int, str]()
 
     def __getattr__(self, name: str) -> Any:
@@ -56,7 +58,16 @@ class Bindings:
     def matmul_desc_set_attribute(self, description: int, attribute: int, place: int, size: int) -> None:
         if attribute == self.real.MatmulDescAttribute.EPILOGUE:
             self._of[description] = EPILOGUES[ctypes.c_int32.from_address(place).value]
+        self.sizes.add(("matmul_desc", attribute, size))
         self.real.matmul_desc_set_attribute(description, attribute, place, size)
+
+    def matrix_layout_set_attribute(self, layout: int, attribute: int, place: int, size: int) -> None:
+        self.sizes.add(("matrix_layout", attribute, size))
+        self.real.matrix_layout_set_attribute(layout, attribute, place, size)
+
+    def matmul_preference_set_attribute(self, preference: int, attribute: int, place: int, size: int) -> None:
+        self.sizes.add(("matmul_preference", attribute, size))
+        self.real.matmul_preference_set_attribute(preference, attribute, place, size)
 
     def matmul_desc_destroy(self, description: int) -> None:
         self._of.pop(description, None)
