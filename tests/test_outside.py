@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from built_in import built_in
-from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
@@ -28,7 +26,7 @@ RANDOM = np.random.default_rng(5)
 X, Y = RANDOM.normal(size=(40, 5)), RANDOM.normal(size=(40, 2))
 BETAS = 0.9, 0.99
 LR = 2.0**-8
-BACKENDS = ["numpy", "numba", "cuda-on-cpu", pytest.param("cupy", marks=pytest.mark.gpu)]
+BACKENDS = ["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)]
 
 
 def sign(c: Any, one: Any) -> Any:
@@ -107,12 +105,6 @@ class OwnHuber(gs.MSELoss):
     """Squared up to an error of 1, linear beyond (Huber 1964)."""
 
     operation = loss_operation("huber", huber, huber_loop)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def third_party() -> Iterator[None]:
-    with stand_ins(CudaOnCpu):
-        yield
 
 
 @pytest.fixture(params=BACKENDS)

@@ -82,7 +82,7 @@ def exchanged(point: Point) -> dict[str, Any]:
         "step_seconds": point.step_seconds,
         "samples_per_second": point.samples_per_second,
         "attainable_seconds": point.attainable_seconds,
-        "bound": point.bound,
+        "bound": point.limit,
         "share": point.share,
         "fault": point.fault,
         "group": f"batch {point.batch}",
@@ -90,7 +90,7 @@ def exchanged(point: Point) -> dict[str, Any]:
         "fullname": f"gearshift bench::{name}",
         "params": {"backend": point.backend, "batch": point.batch},
         "param": f"{point.backend}-{point.batch}",
-        "extra_info": {"bound": point.bound, "share": point.share},
+        "extra_info": {"bound": point.limit, "share": point.share},
         "options": {},
         "stats": {
             "min": min(seconds), "max": max(seconds), "mean": mean, "stddev": deviation, "rounds": len(seconds),

@@ -13,6 +13,7 @@ SLACK = 1.05  # a share beyond it means that a peak rate is wrong
 
 Bound = Literal["compute", "memory", "launch"]
 BOUNDS: tuple[Bound, ...] = ("compute", "memory", "launch")
+OTHER = "other"  # the time of a step beyond its time bounds
 Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 Seconds = Annotated[float, Field(ge=1e-12, le=1e12)]
 Count = Annotated[int, Field(ge=0, lt=2**62)]
@@ -145,6 +146,14 @@ class Point(Record):
         """The class with the most of the attainable time; None if no time bounds were measured."""
         parts = self.bound_seconds
         return max(BOUNDS, key=lambda name: parts[name]) if self.time_bounds else None
+
+    @property
+    def limit(self) -> str | None:
+        """What takes most of a step: a bound, or `OTHER`; None if no time bounds were measured."""
+        if self.bound is None:
+            return None
+        rest = self.step_seconds - self.attainable_seconds
+        return self.bound if self.bound_seconds[self.bound] > rest else OTHER
 
     @property
     def share(self) -> float | None:

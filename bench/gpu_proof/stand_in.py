@@ -1,6 +1,6 @@
 """The backends of the proof, and the one place where it looks into a checkout's tests.
 
-The tests hold every kernel to cases in float64, and can run kernels on the CPU. An installed package has neither.
+The tests hold every kernel to cases in float64, and can run CuPy without a GPU. An installed package has neither.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ...backends import Backend, Status
 from ...backends.numpy import NumPyBackend
 from .report import NotRun
 
-TESTS = Path(__file__).parents[2] / "tests" / "kernels"
+TESTS = Path(__file__).parents[2] / "tests"
 
 
 class PlainNumPy(NumPyBackend):
@@ -29,27 +29,26 @@ class PlainNumPy(NumPyBackend):
 
 
 def prepared(rehearse: bool) -> Backend:
-    """The backend to prove: CuPy's, or the tests' stand-in for it, which runs kernels on the CPU.
+    """The backend to prove: CuPy's, on a GPU or, in a rehearsal, on the tests' stand-in for CUDA.
 
     Raises
     ------
     BackendUnavailable
-        There is no GPU, or no compiler for the stand-in.
+        There is no GPU.
     NotRun
-        A rehearsal outside a checkout.
+        A rehearsal outside a checkout, or without CuPy, nvmath-python or a compiler.
     """
     backends.register(PlainNumPy.name, PlainNumPy)
-    if not rehearse:
-        return backends.get("cupy")
-    kind = from_tests("fake_cupy").CudaOnCpu
-    backends.register(kind.name, kind)
-    device = backends.get(kind.name)
-    device.device.limit = 1 << 28  # so that memory can run out  # pyright: ignore[reportAttributeAccessIssue]
-    return device
+    if rehearse:
+        stand_in = from_tests("stand_in")
+        if reason := stand_in.obstacle():
+            raise NotRun(f"--rehearse: {reason}")
+        stand_in.boot()
+    return backends.get("cupy")
 
 
 def from_tests(name: str) -> ModuleType:
-    """A module of the tests of kernels.
+    """A module of the tests of kernels, or of their stand-in for CUDA.
 
     Raises
     ------
@@ -57,7 +56,8 @@ def from_tests(name: str) -> ModuleType:
         This package does not lie in a checkout.
     """
     if not TESTS.is_dir():
-        raise NotRun(f"needs a checkout: {name} is in tests/kernels")
-    if str(TESTS) not in sys.path:
-        sys.path.insert(0, str(TESTS))
+        raise NotRun(f"needs a checkout: {name} is in tests")
+    for folder in (str(TESTS / "kernels"), str(TESTS / "cuda")):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     return importlib.import_module(name)

@@ -81,10 +81,10 @@ class Sweeping:
         self.sweep(self.document.asked)
         self.write(folder)
         found = analyse(document)
-        check["says"] = found.sentence
+        check["says"] = " ".join(found.summary)
         check["limit"] = document.backend(self.name).limit
         for point in document.of(self.name):
-            line = f"{1e6 * point.step_seconds:.4g} us, bound by {point.bound}, {point.share or 0:.0%} explained"
+            line = f"{1e6 * point.step_seconds:.4g} us, limited by {point.limit}, {point.share or 0:.0%} explained"
             check[f"batch {point.batch}"] = line
         faults = [f"batch {point.batch}: {point.fault}" for point in document.of(self.name) if point.fault]
         check.require(not faults or not must_hold, "; ".join(faults))

@@ -43,7 +43,7 @@ def read_rows(path: Path, model: Layer) -> tuple[Any, Any, Any]:
             raise DataError(f"{path}: it holds {', '.join(arrays) or 'nothing'}, expected an array x")
         part = "" if "x" in arrays else "_test"
         return x, arrays.get(f"y{part}"), arrays.get(f"weight{part}")
-    from ..data.table_source import feature_rows
+    from ..data.model_rows import feature_rows
 
     rows = feature_rows(path, model.preparation, model.feature_names)
     for remark in rows.remarks:

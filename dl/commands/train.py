@@ -48,25 +48,47 @@ def train(
     """Trains a network, and tests its best weights."""
     from ...backends.launch import ranks
     from ..experiment import build as experiment
-    from ..experiment.run_files import fresh
-    from ..experiment.run_writer import RunWriter
     from ..training.interrupts import unswallowed
-    from ..training.joining import synchronize
-    from ..training.progress import introduce
 
     if resume and run is None:
         raise ConfigurationError("--resume goes on with a run, and none is named; expected --run, as --run runs/first")
-    together = ranks()
     with unswallowed():
-        configuration = together.share(lambda: _configuration(config, settings or [], run, resume))
+        configuration = ranks().share(lambda: _configuration(config, settings or [], run, resume))
         splits, trainer = experiment.build(configuration, backend)
-    configuration = experiment.settled(configuration, splits)
+    carry_out(configuration, splits, trainer, run, backend, resume=resume, quiet=quiet, as_json=as_json)
+
+
+def carry_out(
+    configuration: Configuration,
+    splits: Splits,
+    trainer: Trainer,
+    run: Path | None,
+    backend: str | None,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Trains as configured, writes the run, and tests its best weights; `backend` is for the commands that it prints.
+
+    A trainer that has taken steps begins with its weights.
+    """
+    from ...backends.launch import ranks
+    from ..experiment.run_files import fresh
+    from ..experiment.run_writer import RunWriter
+    from ..experiment.schedule import beyond_schedule, settled
+    from ..training.joining import synchronize
+    from ..training.progress import introduce
+
+    together, configuration, begun = ranks(), settled(configuration, splits), trainer.step > 0
     introduce(trainer)
     say(splits.summary())
     if splits.preparation is not None:
         say(str(splits.preparation))
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
+    if remark := beyond_schedule(configuration, splits):
+        say(remark)
     path = together.share(lambda: run or fresh(Path("runs")))
     more = f"go on with: {_launch(together.size)}{command('train', '--resume', '--run', path, backend=backend)}"
     together.remedy = more
@@ -77,6 +99,8 @@ def train(
     with writer.opened() if writer else nullcontext():
         if writer:
             splits = _begin(writer, trainer, splits, configuration, resume)
+            if begun:
+                writer.save(trainer)  # else a run that is killed in its first epoch would begin with other weights
         if together.size > 1:
             splits = splits.matched(*together.share(lambda: (splits.train.feature_names, _listed(splits.classes))))
             synchronize(trainer, together)

@@ -17,6 +17,13 @@ from .tables import Column, Table
 
 WHOLE = re.compile(r"(?<=\d)\.0+$")  # of an integer that is written as a float
 SHOWN = 40  # columns of the printed table
+FEW = 20  # rows, of which all may differ by chance
+CODES = re.compile(  # words in the names of columns whose numbers are names
+    r"(?<![a-z])(ids?|code|zip|zipcode|plz|postal|postcode|postleitzahl|sku|isbn|iban|phone|telephone|account|uuid)"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
+WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")  # ends of words in a name such as zipCode
 
 Name = Annotated[str, Field(max_length=1 << 17)]
 
@@ -31,6 +38,8 @@ class ColumnPreparation(BaseModel):
     fill: float | None = None
     """What replaces a missing number; None refuses it."""
     truth: bool = False
+    looks: Literal["", "id", "code"] = ""
+    """What a column of integers may be instead of quantities."""
 
     @property
     def features(self) -> list[str]:
@@ -41,7 +50,10 @@ class ColumnPreparation(BaseModel):
         """What is done to the column, in a few words."""
         filled = "" if self.fill is None else f", missing ones become {self.fill:.6g}"
         if self.categories is None:
-            return ("0 for false, 1 for true" if self.truth else "numbers, as they are") + filled
+            remedy = f"then leave it out: data.drop = [{self.name!r}]"
+            remedy += f", or data.categorical = [{self.name!r}]" if self.looks == "code" else ""
+            remark = f"; {'an id' if self.looks == 'id' else 'a code'}? {remedy}" if self.looks else ""
+            return ("0 for false, 1 for true" if self.truth else "numbers, as they are") + filled + remark
         return f"{len(self.categories)} categories, one feature each: {', '.join(self.categories)}"
 
 
@@ -81,7 +93,7 @@ class Preparation(BaseModel):
     def __str__(self) -> str:
         rows = [(column.name, column.described()) for column in self.columns] + [*self.left_out.items()]
         width = min(30, max(len(name) for name, _ in rows))
-        lines = [f"{name:<{width}}  {what if len(what) <= 100 else what[:99] + '…'}" for name, what in rows[:SHOWN]]
+        lines = [f"{name:<{width}}  {what if len(what) <= 120 else what[:119] + '…'}" for name, what in rows[:SHOWN]]
         return "\n".join([*lines, f"… and {len(rows) - SHOWN} more columns"] if len(rows) > SHOWN else lines)
 
     __repr__ = __str__
@@ -212,7 +224,8 @@ def prepare(
                 )
             columns.append(ColumnPreparation(name=name, categories=sorted(found, key=_order)))
         else:
-            columns.append(ColumnPreparation(name=name, truth=column.kind == "bool"))
+            looks = "" if column.kind == "bool" else looks_like(name, column.values)
+            columns.append(ColumnPreparation(name=name, truth=column.kind == "bool", looks=looks))
     return Preparation(
         columns=columns,
         left_out=left_out,
@@ -222,6 +235,16 @@ def prepare(
         decimal=dialect.decimal,
         encoding=dialect.encoding,
     )
+
+
+def looks_like(name: str, values: np.ndarray) -> Literal["", "id", "code"]:
+    """What the numbers of a column may be: names of rows, if all are integers and differ, or of places and things."""
+    known = values[~np.isnan(values)]
+    if not (known == np.floor(known)).all():
+        return ""
+    if len(known) > FEW and len(np.unique(known)) == len(known):
+        return "id"
+    return "code" if CODES.search(WORDS.sub(" ", name)) else ""
 
 
 def _order(text: str) -> tuple[bool, int, str]:

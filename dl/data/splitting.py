@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.errors import DataError
+from ...backends.errors import ConfigurationError, DataError
 from .dataset import Dataset
 
 SURE = 20  # expected rows of a class from which its absence means that the rows are sorted
@@ -25,6 +25,29 @@ def check_order(source: str, parts: dict[str, Dataset], drawn: Iterable[str], cl
                 f"{'training' if part == 'train' else part} part; are the rows sorted? "
                 "(memory-mapped rows are split in the order that they have)"
             )
+
+
+def set_aside(data: Dataset, fraction: Any, seed: int, labels: bool) -> tuple[Dataset, Dataset]:
+    """The rows to train on and a fraction of them for validation, drawn as `load_dataset` draws them.
+
+    The draw is random, and stratified if y holds `labels`; of memory-mapped rows, it is the last ones.
+
+    Raises
+    ------
+    ConfigurationError
+        `fraction` is not above 0 and below 1.
+    DataError
+        There are too few rows, or too few of a class.
+    """
+    if isinstance(fraction, bool | np.bool_) or not 0 < fraction < 1:
+        raise ConfigurationError(
+            f"validation is {fraction!r}; expected a fraction of the rows above 0 and below 1, such as 0.2, a Dataset, "
+            "or (x, y)"
+        )
+    mapped = isinstance(data.x, np.memmap)
+    stratified = labels and data.y is not None and data.y.ndim == 1 and data.y.dtype.kind == "i" and data.y.min() >= 0
+    parts = split("validation", data, {"validation": float(fraction)}, seed % 2**32, bool(stratified), in_order=mapped)
+    return parts["train"], parts["validation"]
 
 
 def split(

@@ -7,14 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
 from .csv import Dialect, number, read_csv
 from .dataset import Dataset
-from .names import shown
 from .preparation import Preparation, prepare, with_means
 from .tables import Table, frame_table, is_frame, read_parquet
 
@@ -136,8 +135,8 @@ def load_table(source: Any, options: TableOptions) -> PreparedTable:
     if strange:
         raise DataError(f"{table.name}: categorical names {strange[0]!r}, which is no feature")
     table = _complete(table, [*features, *targets, *([options.weight] if options.weight else [])], options.missing)
-    y = _target(table, targets)
-    weight = None if options.weight is None else _numbers(table, options.weight)
+    y = target_array(table, targets)
+    weight = None if options.weight is None else column_numbers(table, options.weight)
     left_out = dict.fromkeys(options.drop, "dropped") | dict.fromkeys(targets, "the target")
     if options.weight is not None:
         left_out[options.weight] = "the weight of the row"
@@ -197,9 +196,10 @@ def _complete(table: Table, names: list[str], missing: Missing) -> Table:
     return table if whole.all() else table.take(whole)
 
 
-def _target(table: Table, names: list[str]) -> np.ndarray:
+def target_array(table: Table, names: list[str]) -> np.ndarray:
+    """The target (rows,), or (rows, n) of several columns: labels as integers or text, or numbers."""
     if len(names) > 1:
-        return np.column_stack([_numbers(table, name) for name in names])
+        return np.column_stack([column_numbers(table, name) for name in names])
     column = table.columns[names[0]]
     lacks = column.missing
     if lacks.any():
@@ -215,10 +215,10 @@ def _target(table: Table, names: list[str]) -> np.ndarray:
         return column.texts().astype(str)
     if column.kind == "number":
         return column.values if column.whole is None else column.whole
-    return _target_array(table, names[0], column.texts().tolist())
+    return _parsed(table, names[0], column.texts().tolist())
 
 
-def _target_array(table: Table, name: str, cells: list[str]) -> np.ndarray:
+def _parsed(table: Table, name: str, cells: list[str]) -> np.ndarray:
     """Integers, numbers or text. Cells that look like numbers with another decimal sign are refused."""
     if any("_" in cell for cell in cells):
         return np.array(cells)
@@ -236,7 +236,8 @@ def _target_array(table: Table, name: str, cells: list[str]) -> np.ndarray:
     return np.array(cells)
 
 
-def _numbers(table: Table, name: str) -> np.ndarray:
+def column_numbers(table: Table, name: str) -> np.ndarray:
+    """A column (rows,) of finite float64 numbers; missing values and other text are refused."""
     column = table.columns[name]
     if column.missing.any():
         raise DataError(f"{table.place(int(column.missing.argmax()), name)}: the value is missing, expected a number")
@@ -248,48 +249,3 @@ def _numbers(table: Table, name: str) -> np.ndarray:
             raise DataError(f"{table.place(row, name)}: the cell is {text!r}, expected a finite number")
         values[row] = number(text, table.decimal)
     return values
-
-
-class PreparedRows(NamedTuple):
-    """The rows of a table as a model expects them."""
-
-    dataset: Dataset
-    """The features, without targets."""
-    y: np.ndarray | None
-    """Class names or values, if the table has the target columns of the training."""
-    remarks: list[str]
-
-
-def feature_rows(
-    source: Any, preparation: Preparation | None, feature_names: Sequence[str] | None = None
-) -> PreparedRows:
-    """The rows of a table as a model expects them.
-
-    Parameters
-    ----------
-    source : a file or a data frame.
-    preparation : of the model; None for one that was trained on arrays, which takes the columns of numbers.
-    feature_names : the model's, where it has no preparation; other columns are then left out.
-
-    Raises
-    ------
-    DataError
-        The table does not have the columns of the training.
-    """
-    if preparation is None:
-        table = read_table(source, Dialect())
-        names = [*table.columns] if feature_names is None else [*feature_names]
-        lacking = [name for name in names if name not in table.columns]
-        if lacking:
-            raise DataError(
-                f"{table.name}: the column {shown(lacking)} is missing; the model was trained on {shown(names)}"
-            )
-        x = np.column_stack([_numbers(table, name) for name in names])
-        return PreparedRows(Dataset(x, feature_names=feature_names), None, [])
-    targets = preparation.target
-    categorical = [column.name for column in preparation.columns if column.categories is not None]
-    table = read_table(source, preparation.dialect, texts=[*targets, *categorical])
-    x, remarks = preparation.apply(table)
-    known = targets and all(name in table.columns and not table.columns[name].missing.any() for name in targets)
-    y = _target(table, targets) if known else None
-    return PreparedRows(Dataset(x, feature_names=preparation.feature_names), y, remarks)

@@ -86,6 +86,22 @@ class Trials:
         """Whether a trial ended below the initial loss and below the baseline."""
         return row.loss < self.before and (self.baseline is None or row.loss < self.baseline)
 
+    @property
+    def further(self) -> tuple[float, ...]:
+        """Rates to try next, if the best is the largest or the smallest that was tried; otherwise empty."""
+        rates, best = [row.lr for row in self.rows], self.best
+        if best == rates[-1]:
+            return best, 3 * best, 10 * best
+        return (best / 10, best / 3, best) if best == rates[0] else ()
+
+    @property
+    def remark(self) -> str:
+        """That the best rate is the largest or the smallest that was tried; otherwise empty."""
+        if not self.further:
+            return ""
+        end, side = ("largest", "larger") if self.further[0] == self.best else ("smallest", "smaller")
+        return f"the best learning rate, {self.best:g}, is the {end} that was tried; a {side} one may be better"
+
     def as_json(self) -> dict[str, Any]:
         """All results as JSON values, with None for an infinite loss."""
         table = asdict(self)
@@ -116,7 +132,10 @@ class Trials:
         console.print(f"before the first step: {measure(self.before)}", highlight=False)
 
     def __str__(self) -> str:
-        return "\n".join(f"lr {row.lr:<8g} loss {row.loss:.4f}" for row in self.rows)
+        lines = [f"lr {row.lr:<8g} loss {row.loss:.4f}" for row in self.rows]
+        if any(map(self.learned, self.rows)) and self.remark:
+            lines.append(self.remark)
+        return "\n".join(lines)
 
     __repr__ = __str__
 

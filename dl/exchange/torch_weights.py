@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.errors import CheckpointError, ConfigurationError
+from ...backends.errors import ConfigurationError
 from ..layers.attention import MultiHeadAttention
 from ..layers.base import Layer
 from ..layers.batch_norm import BatchNorm1d
 from ..layers.linear import Linear
+from .torch_names import check_fit
 
 IGNORED = "num_batches_tracked"  # a count of PyTorch's that no result depends on
 
@@ -70,27 +71,27 @@ def load_torch_state_dict(model: Layer, state: Mapping[str, Any], names: Mapping
     Raises
     ------
     CheckpointError
-        A tensor is missing, left over, or of another shape; no weight is changed then.
+        Tensors are missing, left over, or of another shape; the message has them all, with the shapes that are
+        expected. No weight is changed then.
 
     Examples
     --------
     >>> gs.load_torch_state_dict(model, module.state_dict())
     """
-    left = {name: _array(value) for name, value in state.items() if name.rpartition(".")[2] != IGNORED}
-    found: dict[str, np.ndarray] = {}
+    given = {name: _array(value) for name, value in state.items() if name.rpartition(".")[2] != IGNORED}
+    shapes = {parameter.name: parameter.shape for parameter in model.parameters()}
+    expected: dict[str, dict[str, tuple[int, ...]]] = {}  # by the beginning of a layer's names
+    layers = []
     for path, layer in _leaves(model, ""):
         renamed = _renamed(path, names or {})
-        expected = [renamed + name for name in _theirs(layer, _blank(layer))]
-        missing = [name for name in expected if name not in left]
-        if missing:
-            raise CheckpointError(
-                f"the state dict has no tensor {missing[0]!r}, the weights of {layer!r}; its tensors are "
-                f"{', '.join(map(repr, [*left][:10]))}. Give the names of layers that differ: names={{'0': 'fc1'}}"
-            )
-        own = {name.removeprefix(renamed): left.pop(name) for name in expected}
+        blank = {name: np.broadcast_to(np.float32(0), shapes[path + name]) for name in _parameters(layer)}
+        expected[renamed] = {name: array.shape for name, array in _theirs(layer, blank).items()}
+        layers.append((path, renamed, layer))
+    check_fit(expected, {name: array.shape for name, array in given.items()})
+    found: dict[str, np.ndarray] = {}
+    for path, renamed, layer in layers:
+        own = {name: given[renamed + name] for name in expected[renamed]}
         found |= {path + name: array for name, array in _ours(layer, own).items()}
-    if left:
-        raise CheckpointError(f"the state dict has a tensor {next(iter(left))!r}, which the model has no layer for")
     model.load_state_dict(found)
 
 
@@ -128,11 +129,6 @@ def _parameters(layer: Layer) -> list[str]:
     return [name for name, value in vars(layer).items() if isinstance(value, Parameter)]
 
 
-def _blank(layer: Layer) -> dict[str, np.ndarray]:
-    """Arrays of no elements under the names of a layer's weights, to learn their names in PyTorch."""
-    return {name: np.empty((0, 0)) for name in _parameters(layer)}
-
-
 def _theirs(layer: Layer, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A layer's weights as PyTorch has them."""
     if isinstance(layer, MultiHeadAttention):
@@ -151,8 +147,6 @@ def _theirs(layer: Layer, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 def _ours(layer: Layer, theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The inverse of `_theirs`."""
     if isinstance(layer, MultiHeadAttention):
-        if theirs["in_proj_weight"].ndim != 2 or len(theirs["in_proj_weight"]) % 3:
-            raise CheckpointError(f"in_proj_weight has shape {theirs['in_proj_weight'].shape}; expected (3 n, n)")
         found = {"output.weight": theirs["out_proj.weight"].T, "output.bias": theirs["out_proj.bias"]}
         weights, biases = np.split(theirs["in_proj_weight"], 3), np.split(theirs["in_proj_bias"], 3)
         for part, weight, bias in zip(("query", "key", "value"), weights, biases, strict=True):

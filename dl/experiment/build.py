@@ -26,9 +26,9 @@ from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
 from ..optimizers.base import Optimizer
 from ..optimizers.groups import ParameterGroup
 from ..optimizers.regularizers import L1, Regularizer, SoftThreshold
-from ..optimizers.schedules import Schedule, schedules
 from ..training.callbacks import Callback
 from ..training.trainer import Trainer
+from .schedule import build_schedule, settled
 from .sections import Configuration, DataSection
 
 
@@ -76,6 +76,7 @@ def build_trainer(configuration: Configuration, splits: Splits, backend: str) ->
         seed=configuration.train.seed,
         groups=[ParameterGroup(**group.model_dump()) for group in configuration.optimizer.groups],
         regularizer=build_regularizer(configuration),
+        ema=configuration.train.ema or None,
     )
 
 
@@ -276,23 +277,3 @@ def build_regularizer(configuration: Configuration) -> Regularizer | None:
     if section.l1:
         return L1(section.l1)
     return SoftThreshold(section.soft_threshold) if section.soft_threshold else None
-
-
-def settled(configuration: Configuration, splits: Splits) -> Configuration:
-    """The configuration with the schedule's length in steps; by default that of the whole run.
-
-    A run stores this length, so a run resumed for more epochs keeps its original schedule.
-    """
-    section = configuration.schedule
-    takes_steps = "steps" in inspect.signature(schedules()[section.name]).parameters
-    if section.steps or section.name == "step" or not takes_steps:
-        return configuration
-    steps = configuration.train.epochs * math.ceil(len(splits.train) / configuration.train.batch_size)
-    return configuration.model_copy(update={"schedule": section.model_copy(update={"steps": steps})})
-
-
-def build_schedule(configuration: Configuration) -> Schedule:
-    """The named schedule, with the keys of the section that it accepts."""
-    section = configuration.schedule
-    kind, keys = schedules()[section.name], section.model_dump()
-    return kind(**{name: keys[name] for name in inspect.signature(kind).parameters if name in keys})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import reprlib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from ...backends.errors import ConfigurationError
 from ..data.sources import NAMED
-from ..hints import hint
 from ..storage.files import TEXT, expanded, read_bytes
 from ..values import check_values
-from .sections import Configuration, OptimizerSection
+from .faults import described, shown
+from .sections import Configuration, OptimizerSection, ScheduleSection
 
 Kind = TypeVar("Kind", bound=BaseModel)
-
-_shown = reprlib.Repr()  # long values are cut short in messages
-_shown.maxstring = _shown.maxother = 100
 
 
 def parse(table: dict[str, Any], settings: Sequence[str] = ()) -> Configuration:
@@ -52,7 +48,7 @@ def parse_as(kind: type[Kind], table: dict[str, Any], settings: Sequence[str] = 
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_message(kind, fault) for fault in error.errors())) from None
+        raise ConfigurationError(described(kind, error, merged)) from None
 
 
 def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:
@@ -106,9 +102,10 @@ def write(configuration: Configuration) -> str:
 
 def changes(configuration: Configuration) -> list[str]:
     """The ``key=value`` settings that turn the defaults into this configuration; see `parse_as`."""
-    chosen = {"name": configuration.optimizer.name}
+    chosen, schedule = {"name": configuration.optimizer.name}, configuration.schedule
+    falling = ScheduleSection.model_validate({"name": schedule.name, "steps": schedule.steps})
     usual = Configuration(optimizer=OptimizerSection.model_validate(chosen)).model_dump()
-    usual["optimizer"]["name"] = OptimizerSection().name
+    usual["optimizer"]["name"], usual["schedule"]["final"] = OptimizerSection().name, falling.final
     return [
         f"{section}.{key}={_written(value)}"
         for section, keys in configuration.model_dump(exclude_none=True).items()
@@ -135,24 +132,4 @@ def _value(key: str, text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text  # a bare word is a string, as on any command line
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{key} is {_shown.repr(text)}, which cannot be read: {error}") from None
-
-
-def _message(kind: type[BaseModel], fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "missing":
-        what = f"the section [{key}]" if len(fault["loc"]) == 1 else key
-        return f"{what} is missing"
-    if fault["type"] == "literal_error" and isinstance(fault["input"], str):
-        words = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
-        return f"{key} is {fault['input']!r}; {hint(fault['input'], words)}"
-    if fault["type"] == "unknown_key":
-        return fault["msg"]
-    if fault["type"] == "unknown_name":
-        return f"{key} is {fault['input']!r}; {fault['msg']}"
-    if fault["type"] != "extra_forbidden":
-        return f"{key} is {_shown.repr(fault['input'])}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-    section = kind.model_fields.get(str(fault["loc"][0]))
-    model = section.annotation if section is not None and len(fault["loc"]) > 1 else kind
-    known = list(getattr(model, "model_fields", {}))
-    return f"{key} is not a known key; {hint(str(fault['loc'][-1]), known)}"
+        raise ConfigurationError(f"{key} is {shown(text)}, which cannot be read: {error}") from None

@@ -61,7 +61,8 @@ groups = []              # separate learning rates, such as {names = "0.*", lr =
 name = "constant"        # "constant", "linear", "step", "cosine", "onecycle", "plateau", "inverse", "power"
 warmup = 0               # number of steps in which the learning rate rises from 0
 steps = 0                # length of the decay in steps; 0 is the original length of the run (linear, cosine, onecycle)
-final = 0.01             # factor of the learning rate at the end (linear, cosine, onecycle, plateau)
+final = 0.0              # factor of the learning rate at the end (linear, cosine), or at the lowest (plateau);
+                         # if the key is missing, onecycle ends at 4e-6, as in PyTorch
 gamma = 0.1              # factor after every `steps` steps, which must be set (step), or of a reduction (plateau)
 delta = 0.001            # the learning rate is divided by 1 + delta · step (inverse)
 power = 1.0              # the learning rate is divided by step^power; above 0.5, at most 1 (power)
@@ -83,6 +84,7 @@ clip_norm = 0.0          # maximum norm of the gradient; 0 does not clip
 clip_value = 0.0         # maximum magnitude of each element of the gradient; 0 does not clip
 l1 = 0.0                 # L1 penalty: adds l1 · sign w to the weights' gradient
 soft_threshold = 0.0     # L1 penalty by soft-thresholding, which sets weights to exactly 0
+ema = 0.0                # decay of the moving average of the weights, such as 0.999; 0 takes none
 precision = "auto"       # "auto" (the model's dtype), "float32", "float64"; on a GPU "tf32", "bfloat16", "float16"
 
 [watch]                  # values to add to each epoch's record

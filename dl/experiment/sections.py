@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..hints import hint
@@ -157,11 +157,22 @@ class ScheduleSection(BaseModel):
     name: ScheduleName = "constant"
     warmup: int = Field(default=0, ge=0, le=STEPS)
     steps: int = Field(default=0, ge=0, le=STEPS)
-    final: float = Field(default=0.01, ge=0)
+    final: float = Field(default=0.0, ge=0)
     gamma: float = Field(default=0.1, gt=0)
     delta: float = Field(default=1e-3, gt=0)
     power: float = Field(default=1.0, gt=0.5, le=1)
     hold: int = Field(default=0, ge=0, le=STEPS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_final(cls, given: Any) -> Any:
+        """Fills in the schedule's default if there is no final factor."""
+        name = given.get("name") if isinstance(given, dict) else None
+        if isinstance(name, str) and name in schedules() and "final" not in given:
+            final = inspect.signature(schedules()[name]).parameters.get("final")
+            if final is not None and final.default is not final.empty:
+                return {**given, "final": float(final.default)}
+        return given
 
     @model_validator(mode="after")
     def _takes_its_keys(self) -> ScheduleSection:
@@ -198,6 +209,7 @@ class TrainSection(Section):
     clip_value: float = Field(default=0.0, ge=0)
     l1: float = Field(default=0.0, ge=0)
     soft_threshold: float = Field(default=0.0, ge=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16", "float64"] = "auto"
 
     @model_validator(mode="after")
@@ -256,6 +268,17 @@ class SearchRange(Section):
     whole: bool = False
 
 
+KINDS = {list: "<list>", dict: "<range>", SearchRange: "<range>"}  # tags of a union
+SearchValues = Annotated[
+    Annotated[list[Any], Tag("<list>")] | Annotated[SearchRange, Tag("<range>")],
+    Discriminator(
+        lambda value: KINDS.get(type(value)),
+        custom_error_type="search_values",
+        custom_error_message="expected a list, as [0.1, 0.01], or a range, as {low = 1e-4, high = 0.1}",
+    ),
+]
+
+
 class SearchSection(Section):
     """The candidates, and how they are compared."""
 
@@ -265,7 +288,7 @@ class SearchSection(Section):
     scoring: str = ""
     jobs: Count = 1
     seed: int = Field(default=0, ge=0, lt=2**32)
-    parameters: dict[str, list[Any] | SearchRange] = Field(min_length=1)
+    parameters: dict[str, SearchValues] = Field(min_length=1)
 
 
 class SearchConfiguration(Section):

@@ -24,8 +24,9 @@ from .config import parse_as, rooted, write
 from .fitting import fit, over
 from .run_files import CONFIG
 from .run_writer import RunWriter
+from .schedule import settled
 from .search import candidates_of
-from .sections import Configuration, Count, SearchRange, Section
+from .sections import Configuration, Count, SearchValues, Section
 
 TRIALS = "search.json"
 Advance = Callable[[int, float], None]
@@ -38,7 +39,7 @@ class TrainingSearchSection(Section):
     candidates: Count = 20
     factor: int = Field(default=3, ge=2, lt=100)
     seed: int = Field(default=0, ge=0, lt=2**32)
-    parameters: dict[str, list[Any] | SearchRange] = Field(min_length=1)
+    parameters: dict[str, SearchValues] = Field(min_length=1)
 
 
 @dataclass
@@ -147,7 +148,7 @@ class TrainingSearch:
         splits = self._splits(configuration)
         if splits.validation is None:
             raise ConfigurationError("a search compares validation data, and there are none; set data.validation")
-        configuration = experiment.settled(configuration, splits)
+        configuration = settled(configuration, splits)
         path, section = self.folder / trial.run, configuration.train
         name = self.backend if self.backend not in (None, "auto") else configuration.backend.name
         trainer = experiment.build_trainer(configuration, splits, name or "auto")

@@ -76,14 +76,15 @@ class Answering:
 
         Parameters
         ----------
-        data, y : a `Dataset`, or arrays x and y. In arrays, y holds class names as `predict` returns them.
+        data, y : a `Dataset`, or arrays x and y. In arrays, y holds class names as `predict` returns them. A model
+            trained on a table finds the target in a data frame that has it, and y can be left out.
         backend : ``"auto"``, or a name of `gearshift.backends.available`.
         report : add precision and recall.
 
         Raises
         ------
         DataError
-            The rows or targets do not fit the model.
+            The rows or targets do not fit the model, or there are no targets.
         """
         return self._answering(backend).evaluate(data, y, report=report)
 

@@ -155,7 +155,7 @@ class Ramp(Schedule):
 
 
 class LinearDecay(Ramp):
-    """Linear decay from 1 to `final` over `steps`, then constant: (1 − a) + a · final with a = step / steps.
+    """Linear decay from 1 to `final`, by default 0: (1 − a) + a · final with a = step / steps, then constant.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ class LinearDecay(Ramp):
 
     alias = "linear"
 
-    def __init__(self, steps: int, final: float = 0.01, warmup: int = 0) -> None:
+    def __init__(self, steps: int, final: float = 0.0, warmup: int = 0) -> None:
         super().__init__(1.0, final, steps, warmup)
         self.final = final
         self._above("final", 0, or_at=True)
@@ -208,7 +208,7 @@ class StepDecay(Schedule):
 
 
 class CosineDecay(Schedule):
-    """Cosine decay from 1 to `final` over `steps` (Loshchilov and Hutter 2017), then constant.
+    """Cosine decay from 1 to `final`, by default 0, over `steps` (Loshchilov and Hutter 2017), then constant.
 
     Parameters
     ----------

@@ -103,12 +103,16 @@ class Arena:
             for parameter in self.parameters:
                 self._take(parameter)
 
-    def attach(self) -> None:
-        """Makes every parameter's array a view of `values`; first copies arrays that were replaced meanwhile."""
-        for parameter in self.parameters:
-            if parameter.owner is not self._place:
-                self._take(parameter)
-                parameter.array, parameter.owner = self.view(self.values, parameter), self._place
+    def attach(self) -> bool:
+        """Makes every parameter's array a view of `values`; first copies arrays that were replaced meanwhile.
+
+        Returns whether there were any.
+        """
+        replaced = [parameter for parameter in self.parameters if parameter.owner is not self._place]
+        for parameter in replaced:
+            self._take(parameter)
+            parameter.array, parameter.owner = self.view(self.values, parameter), self._place
+        return bool(replaced)
 
     def take(self) -> None:
         """Copies the parameters' present values; they stay where they are."""

@@ -23,6 +23,7 @@ from ...kernels.dense.parts import (
     skip,
 )
 from ...kernels.dense.update import SLICES, not_ahead
+from ...kernels.updates.average import AVERAGE
 from ...kernels.updates.clip_values import CLIP_VALUES
 from ...kernels.updates.gradient_norm import CLIP_FACTOR
 from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
@@ -71,7 +72,8 @@ class BoundFunctions:
     def apart(self, memory: Memory, layers: Any, flags: Any) -> StepFunctions:
         """The addresses for steps that update copies of the optimizer's states, with the parameters of `memory`."""
         slots, clip = tuple(slot.copy() for slot in self._update.slots), self._update.clip.copy()
-        copied = self._update._replace(slots=slots, clip=clip)
+        options = self._update.options._replace(average=self._update.options.average.copy())
+        copied = self._update._replace(slots=slots, clip=clip, options=options)
         self._apart = addresses.room(copied), copied  # only the last: states may be large
         place = self._apart[0].ctypes.data
         found = self._bind_update(place, copied, RUN, TASK, LAYER, layers, memory, self._counters, flags)
@@ -87,6 +89,7 @@ def update_functions(mlp: FusedMLP) -> dict[str, Any]:
     """Replacements, by name, for functions that an update calls; unused functions are not compiled."""
     assert mlp.update is not None
     names = {L1_SUBGRADIENT: "add_l1", CLIP_VALUES: "clip_values", SOFT_THRESHOLD: "soft_threshold"}
+    names |= {AVERAGE: "update_average"}
     functions: dict[str, Any] = {name: skip for operation, name in names.items() if operation not in mlp.options}
     if CLIP_FACTOR in mlp.options:
         functions["use_gradient"] = clipping.keep_gradient

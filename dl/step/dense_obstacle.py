@@ -16,6 +16,7 @@ from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.dense import elementwise
 from ...kernels.dense.update import SLICES
 from ...kernels.random.dropout import DROPOUT
+from ...kernels.updates.average import AVERAGE
 from ...kernels.updates.clip_values import CLIP_VALUES
 from ...kernels.updates.gradient_norm import CLIP_FACTOR, SQUARES
 from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
@@ -27,7 +28,7 @@ ACTIVATIONS = {GELU: elementwise.GELU, SOFTPLUS: elementwise.SOFTPLUS}
 """Activations that have an operation of their own, and their numbers in the loop."""
 FORWARD = (MATMUL, BIAS_ACTIVATION, ACTIVATION, DROPOUT, *ACTIVATIONS)
 BACKWARD = (MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD, GELU_BACKWARD, SOFTPLUS_BACKWARD, DROPOUT)
-BEFORE, AFTER = (L1_SUBGRADIENT, CLIP_VALUES, SQUARES, CLIP_FACTOR), (SOFT_THRESHOLD,)
+BEFORE, AFTER = (L1_SUBGRADIENT, CLIP_VALUES, SQUARES, CLIP_FACTOR), (SOFT_THRESHOLD, AVERAGE)
 """Options of a step, in the order in which the loop applies them before and after the update."""
 
 

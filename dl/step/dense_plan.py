@@ -145,6 +145,8 @@ class DensePlan(Plan):
             attribute(CLIP_FACTOR, "max_norm"),
             self.arena.gradients if clips else empty,
             np.zeros(self.parts * clipping.SUMS if clips else 0),
+            self._shared.get("average", empty),
+            self._shared.get("average rates", empty),
         )
 
     def _arrays(self, node: Node) -> tuple[Any, ...]:

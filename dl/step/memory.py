@@ -67,6 +67,7 @@ class Demand:
             "parameters": (trained + others) * (item + (2 if spec.precision in SHORT else 0)),
             "gradients": (trained + padded(ROOM + len(spec.loss.metrics), spec.model.dtype)) * item,
             "optimizer states": len(spec.optimizer.states) * trained * item,
+            **({} if spec.ema is None else {"average of the weights": trained * item}),
             "data": self._held(self.data, rows, streamed),
             "shuffling": 0 if streamed and is_streamed(self.data, rows) else DRAWN * len(self.data),
             "activations": self._activations(self.training.graph, rows),
@@ -94,7 +95,7 @@ class Demand:
         def needed(rows: int, streamed: bool = streams) -> int:
             return sum(bytes_ for name, bytes_ in self.bytes(rows, streamed).items() if name not in there)
 
-        there = ("parameters", "gradients", "optimizer states") if started else ()
+        there = ("parameters", "gradients", "optimizer states", "average of the weights") if started else ()
         free, total = self.backend.memory()
         if needed(batch_size, streamed=False) <= free:
             return False

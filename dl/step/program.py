@@ -13,6 +13,7 @@ from ...kernels.batches.gather import GATHER
 from ...kernels.counters import COUNTERS
 from ...kernels.losses.term import TERM
 from ...kernels.operation import Operation
+from ...kernels.updates.average import AVERAGE
 from ...kernels.updates.clip_values import CLIP_SCALED, CLIP_VALUES
 from ...kernels.updates.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
 from ...kernels.updates.loss_scale import UNSCALE
@@ -121,6 +122,9 @@ def training(spec: StepSpec, width: int, *, weighted: bool = False, exchange: Op
     graph.apply(update, arguments, (), **optimizer.attributes)
     if regularizer is not None and not regularizer.before_update:
         regularizer.lower(graph)
+    if spec.ema is not None:
+        average, rates = graph.shared("average", ()), graph.shared("average rates", ())
+        graph.apply(AVERAGE, (p, average, rates, _counters(graph)), ())
     graph.nodes.extend(graph.deferred)
     _advance(graph, program)
     return program

@@ -29,6 +29,7 @@ class StepSpec:
     regularizer : added to the gradient of weights, or None.
     precision : as in `Trainer`; None means the model's dtype.
     seed : seed of the initial weights, shuffling and dropout.
+    ema : decay of the moving average of the weights, or None.
     """
 
     model: Layer
@@ -41,6 +42,7 @@ class StepSpec:
     regularizer: Regularizer | None = None
     precision: str | None = None
     seed: int = 0
+    ema: float | None = None
 
     def elements(self, trained: bool = True) -> int:
         """Elements of the arena for the trained parameters, or for the others, including padding."""
@@ -49,5 +51,5 @@ class StepSpec:
 
     def bound_into_plan(self) -> Any:
         """The settings that a plan depends on; if they change, a new plan is needed."""
-        settings = self.clip_norm, self.clip_value, self.regularizer, self.seed, self.precision
+        settings = self.clip_norm, self.clip_value, self.regularizer, self.seed, self.precision, self.ema
         return snapshot(settings), *map(id, (self.model, self.loss, self.optimizer, self.schedule, self.groups))

@@ -20,6 +20,7 @@ from ..optimizers.schedules import Schedule
 from ..storage.tensors import strip
 from ..turns import Turns
 from .arena import Arena
+from .averaging import WeightAverage, with_average
 from .settings import recheck, snapshot
 from .shared import together
 from .spec import StepSpec
@@ -74,6 +75,9 @@ class TrainingState:
             "learning rates": self.rates,
             "clip": backend.asarray(np.ones(1, dtype=real)),
         }
+        self.average = None if spec.ema is None else WeightAverage(self.arena, spec.ema, TABLE)
+        if self.average is not None:
+            own |= {"average": self.average.other, "average rates": self.average.rates}
         if self.arena.copy is not None:
             own["copy"] = self.arena.copy[: self.arena.size]
         self.scale = None
@@ -146,6 +150,12 @@ class TrainingState:
             decay = group.weight_decay
         return rate, decay if decayed else 0.0
 
+    def attach(self) -> None:
+        """Makes the model's parameters those of the run; the average begins anew if they were set from outside."""
+        if self.arena.attach() and self.average is not None:
+            self.average.begin(self.step)
+            self._block = -1
+
     def lr(self, step: int) -> float:
         """The learning rate of step number `step`; from the table, if it still has this step."""
         block, row = divmod(step, TABLE)
@@ -164,6 +174,8 @@ class TrainingState:
             for array, values in ((self.table, rows), (self.rates, rates)):
                 with np.errstate(over="ignore", under="ignore"):  # the former ends in a loss that is reported
                     array[...] = self.backend.asarray(np.array(values).astype(self.arena.dtype))
+            if self.average is not None:
+                self.average.prepare(block * TABLE)
             self._block = self._made = block
             self._rates = np.array(rates, dtype=np.float64)
             self.counters[ROW] = row
@@ -232,7 +244,8 @@ class TrainingState:
             tensors |= {f"optimizer.{slot}.{name}": value for name, value in packed.items()}
         if self.scale is not None:
             tensors["loss scale"] = self.backend.to_numpy(self.scale) + np.array([0, 0, self.skipped], self.arena.dtype)
-        return tensors | {"totals": np.array(self.backend.to_numpy(self.totals))}
+        tensors |= {"totals": np.array(self.backend.to_numpy(self.totals))}
+        return tensors if self.average is None else self.average.pack(tensors, self.step)
 
     def unpack(self, tensors: dict[str, np.ndarray], step: int, cursor: int) -> None:
         """Loads what `pack` returned. Names, shapes and dtypes of the tensors must match, or nothing changes.
@@ -243,6 +256,7 @@ class TrainingState:
             They do not match.
         """
         expected = self.pack()
+        tensors = with_average(tensors, expected, step)
         if "loss scale" not in expected.keys() & tensors.keys():  # a run may go on in another precision
             expected, tensors = ({k: v for k, v in t.items() if k != "loss scale"} for t in (expected, tensors))
         missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
@@ -263,6 +277,8 @@ class TrainingState:
             prefix = f"optimizer.{slot}."
             self.arena.unpack(self.slots[slot], strip(tensors, prefix))
         self.arena.unpack(self.arena.values, strip(tensors, "model."))
+        if self.average is not None:
+            self.average.unpack(tensors, step)
         self.totals[...] = self.backend.asarray(tensors["totals"])
         if self.scale is not None and "loss scale" in tensors:
             self.scale[...] = self.backend.asarray(tensors["loss scale"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.errors import ConfigurationError
+from ...backends.errors import ConfigurationError, DataError
 from ..data import Dataset, as_dataset
 from ..data.names import matched
 from ..data.rows import flat
@@ -36,12 +36,17 @@ class Answers(Training):
         ``"mse"`` is the mean squared error. With `report`, the result has precision and recall, too: of the second
         class if there are two, otherwise the means over the classes.
 
+        Parameters
+        ----------
+        data, y : a `Dataset`, arrays x and y, or a tuple of them. A model of a table (`load_dataset`) takes its target
+            columns from a data frame if y is not given.
+
         Raises
         ------
         DataError
-            The model's outputs for a row are NaN or infinite.
+            The model's outputs for a row are NaN or infinite, or a data frame lacks the target and y is not given.
         """
-        given = self._matched(self._given(data, y))
+        given = self._matched(self._given_targets(data, y))
         dataset = self._checked(given)
         with self.turns:
             found = self.evaluator(dataset)()
@@ -58,7 +63,7 @@ class Answers(Training):
 
         A model whose loss is not lower has learned nothing from x. None if the loss does not define a baseline.
         """
-        dataset = self._checked(self._given(data, y))
+        dataset = self._checked(self._given_targets(data, y))
         weight = np.ones(len(dataset)) if dataset.weight is None else dataset.on_host("weight")
         found = self.loss.baseline(dataset.on_host("y"), weight / weight.sum())
         return None if found is None else found * loss_unit(self.model, self.loss)
@@ -66,7 +71,7 @@ class Answers(Training):
     @underflowing
     def report(self, data: Any, y: Any = None) -> Report:
         """Precision and recall of each class on a data set."""
-        dataset = self._matched(self._given(data, y))
+        dataset = self._matched(self._given_targets(data, y))
         self._checked(dataset)
         return make_report(self.loss, dataset, self._answers(dataset), self.model.classes)
 
@@ -81,7 +86,7 @@ class Answers(Training):
         DataError
             A class has no rows, or all.
         """
-        dataset = self._matched(self._given(data, y))
+        dataset = self._matched(self._given_targets(data, y))
         self._checked(dataset)
         weight = None if dataset.weight is None else dataset.on_host("weight")
         probabilities = self.loss.probabilities(self._outputs(dataset))
@@ -130,12 +135,42 @@ class Answers(Training):
         frame, *rest = data if isinstance(data, tuple) else (data,)
         if preparation is None or not hasattr(frame, "columns") or {*frame.columns} == {*preparation.feature_names}:
             return as_dataset(data, y)
-        from ..data.table_source import feature_rows
+        from ..data.model_rows import feature_rows
 
         rows = feature_rows(frame, preparation)
         for remark in rows.remarks:
             warnings.warn(remark, stacklevel=4)
         return as_dataset((rows.dataset.x, *rest) if rest else rows.dataset.x, y)
+
+    def _given_targets(self, data: Any, y: Any = None) -> Dataset:
+        """What was given, as a data set; without y, with the target columns of a data frame of the training's."""
+        preparation = self.model.preparation
+        if y is not None or preparation is None or not preparation.target or not hasattr(data, "columns"):
+            return self._given(data, y)
+        from ..data.model_rows import targets_of
+
+        found = targets_of(data, preparation)
+        return as_dataset(self._given(data).x, self._labels(found) if self._names else found)
+
+    @property
+    def _names(self) -> list[int | str]:
+        """The class names that labels stand for; none where predictions are values, or already −1 and 1."""
+        signed = self.model.signed_targets or self.loss.targets == "values"
+        return [] if signed else self.model.classes or []
+
+    def _labels(self, y: Any) -> np.ndarray:
+        """The labels 0, 1, … of class names."""
+        names = np.array(self._names)
+        y = np.asarray(y)
+        if (y.dtype.kind == "O") or (y.dtype.kind in "UT") != (names.dtype.kind == "U"):
+            y = y.astype(names.dtype)
+        order = np.argsort(names)
+        places = order[np.searchsorted(names, y, sorter=order).clip(max=len(names) - 1)]
+        strange = names[places] != y
+        if strange.any():
+            known = ", ".join(map(repr, names[:10].tolist()))
+            raise DataError(f"y[{int(strange.argmax())}] is {y[strange][0].item()!r}; the model's classes are {known}")
+        return places
 
     def _answers(self, x: Any) -> Any:
         return self.loss.answers(self._outputs(x), self.model.target_scaling, self.model.signed_targets)

@@ -43,10 +43,16 @@ def check_trainer(trainer: Any) -> None:
     for group in groups:
         if not isinstance(group, ParameterGroup):
             raise ConfigurationError(f"Trainer: groups has {group!r}; expected gearshift ParameterGroups")
-    if optimizer.on_host and (clip_norm or clip_value or groups or regularizer):
+    ema = trainer.ema
+    if ema is not None and (isinstance(ema, bool) or not isinstance(ema, int | float | np.number) or not 0 <= ema < 1):
         raise ConfigurationError(
-            f"Trainer: {type(optimizer).__name__} finds its own step; clip_norm, clip_value, groups and "
-            "regularizer are for optimizers of the gradient"
+            f"Trainer: ema is {ema!r}; expected the decay of the average of the weights, a number of at least 0 and "
+            "below 1 such as 0.999, or None"
+        )
+    if optimizer.on_host and (clip_norm or clip_value or groups or regularizer or ema is not None):
+        raise ConfigurationError(
+            f"Trainer: {type(optimizer).__name__} finds its own step; clip_norm, clip_value, groups, "
+            "regularizer and ema are for optimizers of the gradient"
         )
 
 

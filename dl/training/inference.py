@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.errors import CheckpointError, ConfigurationError, DataError
+from ...backends.errors import CheckpointError, ConfigurationError
 from ..data import Dataset
 from ..layers.base import Layer
 from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
@@ -95,12 +95,6 @@ class Inference(Answers):
             raise CheckpointError(f"the model answers with class {labels.max()}, but only {len(classes)} have names")
         return np.array(classes)[labels]
 
-    @property
-    def _names(self) -> list[int | str]:
-        """The class names that labels stand for; none where predictions are values, or already −1 and 1."""
-        signed = self.model.signed_targets or self.loss.targets == "values"
-        return [] if signed else self.model.classes or []
-
     def _given(self, data: Any, y: Any = None) -> Dataset:
         """A data set; class names in y become labels, except in a `Dataset`, which has labels."""
         if self._names and not isinstance(data, Dataset):
@@ -109,17 +103,3 @@ class Inference(Answers):
                 return super()._given((x, self._labels(y), *weight))
             return super()._given(x)
         return super()._given(data, y)
-
-    def _labels(self, y: Any) -> np.ndarray:
-        """The labels 0, 1, … of class names."""
-        names = np.array(self._names)
-        y = np.asarray(y)
-        if (y.dtype.kind == "O") or (y.dtype.kind in "UT") != (names.dtype.kind == "U"):
-            y = y.astype(names.dtype)
-        order = np.argsort(names)
-        places = order[np.searchsorted(names, y, sorter=order).clip(max=len(names) - 1)]
-        strange = names[places] != y
-        if strange.any():
-            known = ", ".join(map(repr, names[:10].tolist()))
-            raise DataError(f"y[{int(strange.argmax())}] is {y[strange][0].item()!r}; the model's classes are {known}")
-        return places

@@ -96,7 +96,7 @@ def _given(trainer: Training, data: Dataset, validation: Dataset | None, setting
 def settings_of(spec: StepSpec) -> str:
     """The settings that may be changed by hand, and those that a plan depends on, in words."""
     made_of = spec.optimizer, spec.schedule, spec.groups, spec.clip_norm, spec.clip_value, spec.regularizer
-    return _words(snapshot((*made_of, spec.precision, spec.seed)))
+    return _words(snapshot((*made_of, spec.precision, spec.seed, spec.ema)))
 
 
 def _words(value: Any) -> str:

@@ -108,8 +108,14 @@ class Loop:
                 trainer.schedule.observe(trainer.history.records)
             start, first = time.perf_counter(), state.cursor
             with trainer.turns:
+                self._show_average(False)
                 self.stepper.begin_epoch(trainer.epoch, self.order)
-            if not self._epoch(callbacks):
+            try:
+                whole = self._epoch(callbacks)
+            finally:
+                with trainer.turns:
+                    self._show_average(True)
+            if not whole:
                 return
             with trainer.turns:
                 trainer.epoch += 1
@@ -177,6 +183,11 @@ class Loop:
         lr = self.state.lr(self.state.step - 1)
         record |= {"lr": lr, "seconds": seconds, "samples_per_second": samples / seconds}
         return record if self.ranks is None else self.ranks.share(lambda: record)
+
+    def _show_average(self, shown: bool) -> None:
+        """Puts the average of the weights into the model, or the weights themselves, if there is an average."""
+        if self.state.average is not None:
+            self.state.average.show(shown)
 
     def _watch(self, record: dict[str, float]) -> None:
         trainer, watch = self.trainer, self.trainer.early_stopping

@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from ...backends.errors import ConfigurationError
 from ...backends.launch import ranks
-from ..data import as_dataset
+from ..data import Dataset, as_dataset
 from ..data.batches import Batches, BatchRows
 from ..data.names import matched
 from ..data.rows import Order
+from ..data.splitting import set_aside
 from ..data.weights import with_class_weights
 from ..layers.base import input_shape_of
 from ..losses.answers import as_learned
@@ -56,6 +58,9 @@ class Trainer(Answers):
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
     groups : parameters with a separate learning rate or weight decay.
+    ema : decay β of the exponential moving average of the weights, such as 0.999; None takes none. The average of the
+        steps so far, Σ βⁿ⁻ᵏ pₖ / Σ βⁿ⁻ᵏ, is what the model has between epochs and after `fit`: it is validated, saved
+        and predicts. Training goes on from the weights of the last step, which checkpoints keep, too.
     regularizer : `L1` or `SoftThreshold`, for weights, not for biases; the reported loss does not include it.
 
     Raises
@@ -102,7 +107,9 @@ class Trainer(Answers):
         data, y : a `Dataset`, arrays x and y, or a tuple (x, y) or (x, y, weight) with sample weights. If x has column
             names, such as a data frame, the model stores them; later data frames are matched by name. Or `Batches`, a
             stream of them: then `batch_size` and `order` are the stream's.
-        validation : likewise; evaluated after each epoch.
+        validation : likewise; evaluated after each epoch. Or a fraction of the rows, such as 0.2, which are set aside:
+            at random by the trainer's seed, the same in each `fit`, in proportion to the classes; of memory-mapped
+            data, the last rows.
         batch_size : rows per step, or all rows if there are fewer. The last batch of an epoch may be smaller.
         patience : stops after this many epochs without improvement, and restores the best weights. Each `fit` starts
             counting anew, unless the previous one was stopped or resumed from a checkpoint within it.
@@ -165,6 +172,13 @@ class Trainer(Answers):
                 data = stream.first()
                 batch_size = len(data)
             given = as_dataset(data, y)  # labels are checked before they choose weights, else with the step's program
+            if isinstance(validation, Real):
+                if stream is not None:
+                    raise ConfigurationError(
+                        f"fit: validation is {validation}, and of Batches no part can be set aside; give a Dataset, or "
+                        "(x, y)"
+                    )
+                given, validation = self._set_aside(given, validation)
             dataset = self._learned(given) if class_weight is None else self._checked(given)
             names, classes = dataset.feature_names, dataset.classes
             held_out = raw = None
@@ -208,6 +222,9 @@ class Trainer(Answers):
             raise KeyboardInterrupt
         return self.history
 
+    def _set_aside(self, data: Dataset, fraction: Any) -> tuple[Dataset, Dataset]:
+        return set_aside(data, fraction, self.seed, self.loss.targets != "values")
+
     def _run(self, loop: Loop, callbacks: list[Callback]) -> None:
         begun: list[Callback] = []
         try:
@@ -242,9 +259,12 @@ class Trainer(Answers):
 
     def memory(self, data: Any, *, validation: Any = None, batch_size: int = 32) -> dict[str, int]:
         """Bytes that `fit` would need on the backend, by purpose; nothing is allocated."""
+        given = as_dataset(data)
+        if isinstance(validation, Real):
+            given, validation = self._set_aside(given, validation)
         held_out = None if validation is None else as_learned(as_dataset(validation), self.model, self.loss)
         self.model.ensure_initialized(self.seed)
-        learned = as_learned(as_dataset(data), self.model, self.loss)
+        learned = as_learned(given, self.model, self.loss)
         demand = Demand.of(self.spec, self.backend, learned, held_out, EVALUATION_ROWS)
         stated = demand.bytes(batch_size)
         if self.backend.streams and sum(stated.values()) > self.backend.memory()[0]:

@@ -38,6 +38,7 @@ FIXED = {
     "seed": "draw other weights with trainer.restart(seed), or make a new Trainer",
     "precision": "save, and load into a Trainer of the other precision",
     "backend": "move with trainer.to(name)",
+    "ema": "make a new Trainer of trainer.model",
 }
 """Attributes that cannot be replaced during a run, and what to do instead."""
 
@@ -59,11 +60,12 @@ class Training:
         seed: int = 0,
         groups: Sequence[ParameterGroup] = (),
         regularizer: Regularizer | None = None,
+        ema: float | None = None,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule = Schedule() if schedule is None else schedule
         self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.groups, self.regularizer, self.seed = tuple(groups), regularizer, seed
+        self.groups, self.regularizer, self.seed, self.ema = tuple(groups), regularizer, seed, ema
         check_trainer(self)
         self.seed = int(seed)
         self.backend: Backend = backends.get(backend)
@@ -116,6 +118,7 @@ class Training:
             self.regularizer,
             self.precision,
             self.seed,
+            self.ema,
         )
 
     @property
@@ -131,7 +134,7 @@ class Training:
         if self._state is None:
             self._state = TrainingState(self.spec, self.backend, self.turns)
             self._made_for = {name: getattr(self, name) for name in FIXED}
-        self._state.arena.attach()
+        self._state.attach()
         self._state.arena.refresh()
         return self._state
 
@@ -218,8 +221,7 @@ class Training:
             self.early_stopping = EarlyStopping(monitor=monitor)
         self.early_stopping.patience, self.early_stopping.min_delta = patience, float(min_delta)
         self._stopped = ""  # a stop asked for since the last `fit` holds
-        self.epochs = self.epoch + epochs
-        self.goes_on = epochs > 0
+        self.epochs, self.goes_on = self.epoch + epochs, epochs > 0
 
     def _end(self) -> None:
         """Ends a `fit`: a stop that was asked for has been obeyed."""

@@ -146,6 +146,7 @@ class Options(NamedTuple):
     clip_value, clip_norm : the largest absolute value of a gradient's elements, and of its norm.
     gradients : the complete gradient in the layout of the parameters, if it is clipped by its norm.
     squares : float64 (parts · `update.SUMS`,), sums of its squares.
+    average, average_rates : of the weights, in their layout, and its (steps,) rates; see `average.py`.
     """
 
     l1: float
@@ -156,6 +157,8 @@ class Options(NamedTuple):
     clip_norm: float
     gradients: Any
     squares: Any
+    average: Any
+    average_rates: Any
 
 
 class Update(NamedTuple):

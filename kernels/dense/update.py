@@ -11,6 +11,7 @@ from typing import Any
 
 from ...backends.addresses import call
 from ..updates.adam import loop as update_parameters
+from ..updates.average import loop as update_average
 from ..updates.clip_values import loop as clip_values
 from ..updates.l1 import subgradient_loop as add_l1
 from ..updates.l1 import threshold_loop as soft_threshold
@@ -91,6 +92,7 @@ def update_range(memory: Memory, g: Any, start: int, size: int, group: int, coun
     update_parameters(*(own + slice_states(update.slots, start, stop) + shared + update.attributes))
     weights, strength = options.weights[group : group + 1], options.threshold
     soft_threshold(0, size, p, update.bounds, factors, weights, options.rates, counters, strength)
+    update_average(0, size, p, options.average[start:stop], options.average_rates, counters)
 
 
 use_gradient = update_range  # `clipping.keep_gradient` if the gradient is clipped by its norm

@@ -350,3 +350,13 @@ def test_temporary_arrays_cost_no_page_faults() -> None:
         pytest.skip("the C library is not glibc, or is told otherwise")
     assert faults("keep") < 100 < 1000 < faults()
     assert faults("keep", MALLOC_MMAP_THRESHOLD_="131072") > 1000, "whoever sets a variable is left alone"
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_backends_of_the_cpu_say_that_they_do_not_capture_or_copy_beside(name: str) -> None:
+    backend = gs.backends.get(name)
+    assert not backend.captures and not backend.streams
+    with pytest.raises(NotImplementedError, match=f"'{name}' does not support capture"):
+        backend.capture(lambda: None)
+    with pytest.raises(NotImplementedError, match=f"'{name}' does not support concurrent copies"):
+        backend.copies()

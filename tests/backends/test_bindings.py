@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import enum
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu import unavailable
-from device_array import DeviceArray
-from fake_cublaslt import FakeCublasLt
-from fake_cupy import CudaOnCpu
 
 from gearshift.backends import cublaslt, cublaslt_product
-from gearshift.kernels.activations.activation import IDENTITY, RELU
-from gearshift.kernels.arrays import fused_products as joined_products
-from gearshift.kernels.arrays.fused_products import GELU, PRODUCT_BIAS, PRODUCT_BIAS_GRADIENT, PRODUCT_RELU_BACKWARD
-from gearshift.kernels.arrays.matmul import MATMUL
-from gearshift.kernels.launch import column_tiles, parts
 
 lt = pytest.importorskip(
     "nvmath.bindings.cublasLt",
@@ -33,7 +22,14 @@ lt = pytest.importorskip(
 CALLS = sorted(
     set(re.findall(r"\blt\.([a-z]\w*)\(", inspect.getsource(cublaslt) + inspect.getsource(cublaslt_product)))
 )
-ENUMS = ("MatmulDescAttribute", "MatrixLayoutAttribute", "MatmulPreferenceAttribute", "Epilogue")
+ENUMS = {
+    "MatmulDescAttribute": (
+        "TRANSA", "TRANSB", "EPILOGUE", "BIAS_POINTER", "EPILOGUE_AUX_POINTER", "EPILOGUE_AUX_LD"
+    ),
+    "MatrixLayoutAttribute": ("BATCH_COUNT", "STRIDED_BATCH_OFFSET"),
+    "MatmulPreferenceAttribute": ("MAX_WORKSPACE_BYTES", *(f"MIN_ALIGNMENT_{operand}_BYTES" for operand in "ABCD")),
+    "Epilogue": ("BIAS", "RELU_BIAS", "GELU_BIAS", "RELU_AUX_BIAS", "DRELU_BGRAD", "BGRADA"),
+}  # fmt: skip
 
 
 def parameters(function: Any) -> list[str]:
@@ -42,10 +38,9 @@ def parameters(function: Any) -> list[str]:
     return [word.split()[0] for word in inside.split(",") if word]
 
 
-@pytest.mark.parametrize("name", ENUMS)
-def test_the_stand_ins_enums_have_the_bindings_numbers(name: str) -> None:
-    fake, real = getattr(FakeCublasLt, name), getattr(lt, name)
-    assert {member.name: int(real[member.name]) for member in fake} == {member.name: int(member) for member in fake}
+@pytest.mark.parametrize("kind", ENUMS)
+def test_the_bindings_have_the_names_that_are_used(kind: str) -> None:
+    assert set(ENUMS[kind]) <= {member.name for member in getattr(lt, kind)}
 
 
 def test_numbers_are_those_of_the_bindings() -> None:
@@ -81,80 +76,11 @@ def test_a_proposal_is_laid_out_as_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_call_has_the_bindings_signature(name: str) -> None:
-    """Addresses and handles are whole numbers; the stand-in, which all tests call, takes as many of them."""
-    real, fake = getattr(lt, name), getattr(FakeCublasLt, name, None)
+def test_every_call_takes_addresses_and_whole_numbers(name: str) -> None:
+    real = getattr(lt, name)
     if isinstance(real, type):
         assert name == "MatmulHeuristicResult"
         return
     taken = parameters(real)
     assert set(taken) <= {"intptr_t", "int", "int32_t", "int64_t", "uint64_t", "size_t"}, taken
-    assert fake is not None
-    arguments = list(inspect.signature(fake).parameters.values())[1:]
-    if arguments and arguments[-1].kind is inspect.Parameter.VAR_POSITIONAL:
-        assert name == "matmul" and len(taken) == 16
-    else:
-        assert len(arguments) == len(taken)
-
-
-class Spied(FakeCublasLt):
-    """Notes the attributes that are set, with their sizes in bytes."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.sizes: set[tuple[str, str, int]] = set()
-
-    def matmul_desc_set_attribute(self, description: int, attribute: int, buffer: int, size: int) -> None:
-        self._note(lt.MatmulDescAttribute, "matmul_desc", attribute, size)
-        super().matmul_desc_set_attribute(description, attribute, buffer, size)
-
-    def matrix_layout_set_attribute(self, layout: int, attribute: int, buffer: int, size: int) -> None:
-        self._note(lt.MatrixLayoutAttribute, "matrix_layout", attribute, size)
-        super().matrix_layout_set_attribute(layout, attribute, buffer, size)
-
-    def matmul_preference_set_attribute(self, preference: int, attribute: int, buffer: int, size: int) -> None:
-        self._note(lt.MatmulPreferenceAttribute, "matmul_preference", attribute, size)
-        super().matmul_preference_set_attribute(preference, attribute, buffer, size)
-
-    def _note(self, kind: type[enum.IntEnum], of: str, attribute: int, size: int) -> None:
-        self.sizes.add((of, kind(attribute).name, size))
-
-
-@pytest.fixture
-def spied() -> Iterator[Any]:
-    """A backend on which every kind of product has been bound."""
-    device: Any = CudaOnCpu()
-    device.lt = device.products.lt = Spied(device.lt.launch)
-    device.products.handle = device.lt.create()
-    a, b = np.ones((3, 4), np.float32), np.ones((4, 5), np.float32)
-    bias, y = np.ones(5, np.float32), np.ones((3, 5), np.float32)
-    mask = np.zeros((3, joined_products.mask_bytes(5)), np.uint8)
-    scratch = [np.zeros((parts(5), 5), np.float32), np.zeros(column_tiles(5), np.uint32)]
-
-    def bind(operation: Any, arrays: list[np.ndarray], attributes: dict[str, int]) -> None:
-        device.bind(operation, [array.view(DeviceArray) for array in arrays], attributes)
-
-    plain = {"transpose_a": 0, "transpose_b": 0}
-    bind(MATMUL, [np.stack([a, a]), np.stack([b, b]), np.stack([y, y])], plain)
-    for activation in (IDENTITY, RELU, GELU):
-        bind(PRODUCT_BIAS, [a, b, bias, y], {**plain, "activation": activation})
-    bind(PRODUCT_BIAS, [a, b, bias, y, mask], {**plain, "activation": RELU})
-    arrays = [y, np.ones((5, 5), np.float32), y, mask, y.copy(), bias.copy(), *scratch]
-    bind(PRODUCT_RELU_BACKWARD, arrays, {"transpose_a": 0, "transpose_b": 1})
-    arrays = [a, y, np.ones((4, 5), np.float32), bias.copy(), *scratch]
-    bind(PRODUCT_BIAS_GRADIENT, arrays, {"transpose_a": 1, "transpose_b": 0})
-    yield device.lt
-
-
-@pytest.mark.skipif(bool(unavailable()), reason=unavailable())
-def test_attributes_have_the_sizes_that_the_bindings_know(spied: Spied) -> None:
-    known = {of for of, _, _ in spied.sizes}
-    assert known == {"matmul_desc", "matrix_layout", "matmul_preference"} and len(spied.sizes) >= 13
-    kinds = {
-        "matmul_desc": lt.MatmulDescAttribute,
-        "matrix_layout": lt.MatrixLayoutAttribute,
-        "matmul_preference": lt.MatmulPreferenceAttribute,
-    }
-    for of, name, size in spied.sizes:
-        dtype = getattr(lt, f"get_{of}_attribute_dtype")(kinds[of][name])
-        assert np.dtype(dtype).itemsize == size, f"{of} {name}"
+    assert name != "matmul" or len(taken) == 16

@@ -13,8 +13,11 @@ import pytest
 
 import gearshift as gs
 from gearshift import backends
+from gearshift.bench.batch.measure import peak_rates
+from gearshift.bench.batch.measure.steps import TimedSteps
 from gearshift.bench.gpu_proof import part
 from gearshift.bench.gpu_proof.scale import SMALL
+from gearshift.dl.data.resident import Resident
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,20 @@ def test_a_transformer() -> None:
         run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(lr=0.1), backend=name, seed=1)
         losses.append(list(run.fit(x, (x + 1) % 5, epochs=3, batch_size=8, verbose=False)["loss"]))
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_peak_rates_of_launches(precision: str) -> None:
+    """Kernels take sizes and places from arrays that were made small: each must still be true of the others."""
+    random = np.random.default_rng(0)
+    data = gs.Dataset(random.standard_normal((40, 30)).astype(np.float32), random.integers(0, 12, 40))
+    model = gs.Sequential(gs.Linear(30, 40), gs.ReLU(), gs.Linear(40, 12))
+    run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(), backend="cupy", precision=precision, clip_norm=1.0)
+    timed = TimedSteps(run, Resident(run.backend, data), 8)
+    timed.timed(3)
+    found = peak_rates._launches(timed.plan)
+    run.backend.synchronize()
+    assert {call.node.operation.name for call in timed.plan.bind(8)} == found.keys()
 
 
 @pytest.mark.long

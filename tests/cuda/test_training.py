@@ -217,6 +217,14 @@ def test_rows_may_lie_in_any_order(layout: str) -> None:
     assert weights(run) == weights(plain)
 
 
+def test_the_gpu_backend_lays_rows_out_in_c_order() -> None:
+    backend: Any = backends.get("cupy")
+    numbers = np.asfortranarray(data()[0])
+    there = backend.xp.asarray(numbers)
+    assert not there.flags.c_contiguous, "CuPy keeps the order"
+    assert backend.asarray(numbers).flags.c_contiguous and backend.asarray(there).flags.c_contiguous
+
+
 def test_estimators_score_as_on_the_cpu() -> None:
     x, y = data()
     scores = []

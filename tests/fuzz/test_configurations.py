@@ -20,6 +20,7 @@ from fuzzing import CASES, VALUES, Fuzzer, command, mutated, scrambled
 
 from gearshift.dl.experiment import build as experiment
 from gearshift.dl.experiment.config import parse, parse_as, read, write
+from gearshift.dl.experiment.schedule import settled
 from gearshift.dl.experiment.search import prepare
 from gearshift.dl.experiment.sections import SearchConfiguration
 
@@ -161,7 +162,7 @@ def test_configurations(folder: Path, tmp_path: Path) -> None:
         splits, trainer = experiment.build(configuration)
         assert read_back(configuration, file) == configuration
         if random.random() < 0.2:
-            experiment.settled(configuration, splits)
+            settled(configuration, splits)
             train = configuration.train
             trainer.fit(
                 splits.train,

@@ -65,6 +65,13 @@ def soft_threshold(draw: Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case(arrays, (0,), {"strength": 0.5}, {0: largest(p) + 1})
 
 
+def average(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for changes in {}, {"failed": 4}, {"skip": 1}:
+        p, *_, table, _, _ = update_arrays(draw, rows * n, 0, [0.125])
+        arrays = [p, draw.normal(rows * n), table.reshape(-1), counters(**changes)]
+        yield Case(arrays, (1,), {}, {1: largest(p) + largest(arrays[1])})
+
+
 def scale_gradient(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     scale = np.array([1024, 3, 0], dtype=draw.real)
     yield Case([draw.normal(rows, n), scale, draw.junk(rows, n)], (2,))

@@ -20,6 +20,7 @@ FOLLOWING = {
     "l1_subgradient",
     "l1_scaled",
     "soft_threshold",
+    "average",
     "accumulate_metrics",
     "unscale",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,14 +13,12 @@ from . import advice
 from .curve import Curve, crossover, curve, fit, half_peak
 from .findings import Advice, Analysis, Crossing, Knee
 from .hyperbola import OFF
-from .sentences import (
-    sentence,
-)
+from .sentences import doubted, summary
 from .trained import hyperbola
 
 
 def analyse(document: Document) -> Analysis:
-    """Computes knees, crossings, advice and the summary sentence."""
+    """Computes knees, crossings, advice and the summary."""
     curves = {record.name: measured for record in document.backends if (measured := curve_of(document, record.name))}
     knees = {name: knee(measured) for name, measured in curves.items()}
     crossings = [found for pair in combinations(curves, 2) if (found := _crossing(curves, *pair))]
@@ -28,7 +27,8 @@ def analyse(document: Document) -> Analysis:
     if not document.noise:
         best = max(knees, key=lambda name: knees[name].peak, default="")
         given = []
-    return Analysis(knees, crossings, given, best, sentence(document, knees, crossings, given, best))
+    found = Analysis(knees, crossings, given, best, bool(best) and doubted(document, best))
+    return replace(found, summary=summary(document, found))
 
 
 def curve_of(document: Document, backend: str) -> Curve | None:

@@ -80,10 +80,18 @@ class Advice:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The whole analysis. `best` is the recommended backend; its advice comes first."""
+    """The whole analysis.
+
+    Attributes
+    ----------
+    best : the recommended backend; its advice comes first.
+    doubted : whether other programs disturbed too much for advice to be shown.
+    summary : what to use, why, and what it gains, a line each; or why there is no advice.
+    """
 
     knees: dict[str, Knee] = field(default_factory=dict)
     crossings: list[Crossing] = field(default_factory=list)
     advice: list[Advice] = field(default_factory=list)
     best: str = ""
-    sentence: str = ""
+    doubted: bool = False
+    summary: list[str] = field(default_factory=list)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import plotly.graph_objects as go
 
@@ -12,9 +10,10 @@ from ..analysis.analyse import critical_batch, curve_of
 from ..analysis.checked import AdviceCheck
 from ..analysis.findings import Analysis
 from ..analysis.sentences import two_digits
-from ..points import BOUNDS
+from ..points import BOUNDS, OTHER
 from ..records import BackendRecord, Document
-from .plots import INK, MEASURED, PARTS, PEAKS, colour, relative_times
+from .plots import INK, MEASURED, PARTS, PEAKS, advised, colour, relative_times
+from .ticks import log_ticks
 
 DASHES = {"--": "dash", "-.": "dashdot", ":": "dot"}
 FONT = {"family": "system-ui, sans-serif", "size": 14, "color": INK}
@@ -24,7 +23,7 @@ GRID = "#e6e6e6"
 def throughput(document: Document, analysis: Analysis) -> go.Figure:
     """Samples per second against batch size, with the middle half of the rounds, n½, crossings and limits."""
     figure = _figure("batch size", "samples/s")
-    for number, record in enumerate(document.backends):
+    for record in document.backends:
         points = document.of(record.name)
         if not points:
             continue
@@ -44,11 +43,9 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
         knee = analysis.knees.get(record.name)
         if knee and knee.half_peak and batches[0] < knee.half_peak.value < batches[-1]:
             half = knee.half_peak.value
-            figure.add_vline(half, line_color=ink, line_width=1)
-            figure.add_annotation(
-                x=math.log10(half), y=0.08 * number, yref="paper", yanchor="bottom", xanchor="left", showarrow=False,
-                text=f"n½ {two_digits(half)}", font_color=ink,
-            )  # fmt: skip
+            figure.add_vline(
+                half, line_color=ink, line_width=1, name=f"{record.name}: n½ {two_digits(half)}", showlegend=True
+            )
         if record.name == analysis.best and points[0].time_bounds:
             top = 30 * max(point.samples_per_second for point in points)
             for name, dash in PEAKS.items():
@@ -63,7 +60,7 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
     for crossing in analysis.crossings:
         if crossing.batch is not None:
             figure.add_vrect(crossing.batch.low, crossing.batch.high, fillcolor=INK, opacity=0.15, line_width=0)
-    return figure
+    return _ticked(figure)
 
 
 def bounds(document: Document, record: BackendRecord) -> go.Figure | None:
@@ -73,8 +70,8 @@ def bounds(document: Document, record: BackendRecord) -> go.Figure | None:
         return None
     figure = _figure("batch size", "% of the step", logarithmic=False)
     names, left = [f"{point.batch:,}" for point in points], np.full(len(points), 100.0)
-    for name in (*BOUNDS, "lost"):
-        if name == "lost":
+    for name in (*BOUNDS, OTHER):
+        if name == OTHER:
             part = np.maximum(0, left)
         else:
             part = np.array([100 * point.bound_seconds[name] / point.step_seconds for point in points])
@@ -99,7 +96,7 @@ def steps_and_examples(document: Document, analysis: Analysis, checked: AdviceCh
         x=[1 + batch / scale.value for batch in batches], y=[1 + scale.value / batch for batch in batches],
         customdata=batches, mode="markers", name="predicted", marker={"color": INK, "size": 8}, hovertemplate=hover,
     )  # fmt: skip
-    for one in analysis.advice[:1]:
+    for one in [] if analysis.doubted else analysis.advice[:1]:
         marker = {"symbol": "circle-open", "size": 18, "line": {"width": 3}, "color": colour(document, one.backend)}
         figure.add_scatter(
             x=[1 + one.batch / scale.value], y=[1 + scale.value / one.batch], mode="markers", marker=marker,
@@ -115,7 +112,7 @@ def steps_and_examples(document: Document, analysis: Analysis, checked: AdviceCh
             textfont={"color": MEASURED, "size": 12}, hovertemplate=hover,
             marker={"color": MEASURED, "size": 9, "symbol": "square"},
         )  # fmt: skip
-    return figure
+    return _ticked(figure)
 
 
 def time_to_target(document: Document, analysis: Analysis, checked: AdviceCheck | None) -> go.Figure | None:
@@ -130,14 +127,24 @@ def time_to_target(document: Document, analysis: Analysis, checked: AdviceCheck 
         batches = measured.batches[measured.batches <= max(document.task.rows, measured.batches[0])]
         figure.add_scatter(
             x=batches.tolist(), y=(advice.cost(measured, scale.value, batches) / least).tolist(),
-            mode="lines+markers", line_color=ink, name=f"{one.backend}: take {one.batch:,}",
+            mode="lines+markers", line_color=ink, name=advised(analysis, one),
             hovertemplate="batch %{x:,}: %{y:.3g}× the least",
         )  # fmt: skip
-        figure.add_vrect(one.low, one.high, fillcolor=ink, opacity=0.12, line_width=0)
+        if not analysis.doubted:
+            figure.add_vrect(one.low, one.high, fillcolor=ink, opacity=0.12, line_width=0)
     if checked is not None:
         x, y = zip(*relative_times(document, checked, least), strict=True)
         marker = {"color": MEASURED, "size": 9, "symbol": "square"}
         figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name="measured")
+    return _ticked(figure)
+
+
+def _ticked(figure: go.Figure) -> go.Figure:
+    """The figure with ticks on its logarithmic axes."""
+    for name in ("x", "y"):
+        values = np.concatenate([np.asarray(trace[name], dtype=float) for trace in figure.data])  # type: ignore[index]
+        found = log_ticks(0.9 * float(values.min()), 1.1 * float(values.max()))
+        figure.update_layout({f"{name}axis": {"tickvals": list(found), "ticktext": list(found.values())}})
     return figure
 
 
@@ -145,7 +152,7 @@ def _figure(x: str, y: str, logarithmic: bool = True) -> go.Figure:
     figure = go.Figure()
     axis = {"showgrid": True, "gridcolor": GRID, "zeroline": False, "linecolor": INK, "ticks": "outside"}
     if logarithmic:
-        axis |= {"type": "log", "dtick": 1, "tickformat": "~s", "minor": {"ticks": "outside", "ticklen": 3}}
+        axis |= {"type": "log"}
     figure.update_layout(
         font=FONT, margin={"l": 60, "r": 12, "t": 12, "b": 52}, paper_bgcolor="white", plot_bgcolor="white",
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, xaxis=axis | {"title": x},

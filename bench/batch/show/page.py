@@ -61,7 +61,7 @@ def render(document: Document) -> str:
         f"<title>{escape(title)}</title><style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body><main>",
         f'<h1>{escape(title)}</h1><p class="what">{escape(what)}</p>',
         '<p class="warning">SIMULATION: these values were not measured</p>' if document.simulated else "",
-        f'<p class="lead">{escape(analysis.sentence)}</p>',
+        f'<p class="lead{" warning" if analysis.doubted else ""}">{"<br>".join(map(escape, analysis.summary))}</p>',
         *_advised(document, analysis),
         f'<section class="charts" aria-label="Charts">{"".join(_charts(document, analysis))}</section>',
         *_details(document, analysis),
@@ -75,13 +75,11 @@ def _machine(document: Document) -> str:
 
 
 def _advised(document: Document, analysis: Analysis) -> Iterator[str]:
-    if not analysis.advice:
+    if analysis.doubted or not analysis.advice:
         return
-    _, *rest = report.settings(document, analysis.advice[0])
-    yield f"<section>{_table(report.advice(analysis.advice))}"
-    yield "<p>To try it:</p>"
-    yield f'<pre tabindex="0">{escape(report.line(document, analysis.advice[0]))}</pre>'
-    yield f"{_lines(rest)}</section>"
+    first = analysis.advice[0]
+    yield f'<section><pre tabindex="0">{escape(report.line(document, first))}</pre>'
+    yield f"{_table(report.advice(analysis.advice))}</section>"
 
 
 def _charts(document: Document, analysis: Analysis) -> Iterator[str]:
@@ -99,7 +97,7 @@ def _charts(document: Document, analysis: Analysis) -> Iterator[str]:
         yield _chart(
             f"bounds-{place}",
             f"Where a step goes: {record.name}",
-            "The share of each step that the time bounds explain; the rest is lost.",
+            "The share of each step that the time bounds explain.",
             charts.bounds(document, record),
         )
     yield _chart(

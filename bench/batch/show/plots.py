@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,17 @@ import numpy as np
 from ..analysis import advice
 from ..analysis.analyse import analyse, critical_batch, curve_of
 from ..analysis.checked import AdviceCheck, check
-from ..analysis.findings import Analysis
+from ..analysis.findings import Advice, Analysis
 from ..analysis.sentences import two_digits
-from ..points import BOUNDS
+from ..points import BOUNDS, OTHER
 from ..records import Document
+from .ticks import log_ticks
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
 BACKENDS = {"cupy": "#009E73", "numba": "#0072B2", "numpy": "#D55E00"}
 OTHERS = ("#CC79A7", "#56B4E9", "#E69F00")
-PARTS = {"compute": "#009E73", "memory": "#E69F00", "launch": "#CC79A7", "lost": "#DDDDDD"}
+PARTS = {"compute": "#009E73", "memory": "#E69F00", "launch": "#CC79A7", OTHER: "#DDDDDD"}
+COLUMNS = 3  # of a legend
 PEAKS = {"compute": "--", "memory": "-.", "launch": ":"}
 INK, FAINT, MEASURED = "#222222", "#DDDDDD", "#882255"
 
@@ -47,6 +50,7 @@ def draw(document: Document) -> Any:
     steps_and_examples(panels[1, 0], document, analysis)
     time_to_target(panels[1, 1], document, analysis)
     for panel in panels.flat:
+        _finish(panel)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(color=FAINT)
     marked = "SIMULATION, nothing was measured. " if document.simulated else ""
@@ -63,7 +67,7 @@ def colour(document: Document, name: str) -> str:
 
 def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
     """Samples per second against batch size, with each backend's middle half and the three limits of the best one."""
-    for number, record in enumerate(document.backends):
+    for record in document.backends:
         points = document.of(record.name)
         if not points:
             continue
@@ -74,22 +78,18 @@ def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
         panel.plot(batches, speeds, color=ink, marker="o", ms=3, lw=1.8, label=record.name)
         knee = analysis.knees.get(record.name)
         if knee and knee.half_peak and batches[0] < knee.half_peak.value < batches[-1]:
-            panel.axvline(knee.half_peak.value, color=ink, lw=0.8, alpha=0.6)
-            text = f" n½ {two_digits(knee.half_peak.value)}"
-            height = 0.02 + 0.05 * number  # above each other: they may be close
-            panel.text(knee.half_peak.value, height, text, color=ink, transform=panel.get_xaxis_transform(), fontsize=8)
+            label = f"{record.name}: n½ {two_digits(knee.half_peak.value)}"
+            panel.axvline(knee.half_peak.value, color=ink, lw=0.8, alpha=0.6, label=label)
         if record.name == analysis.best and points[0].time_bounds:
             _peak_rates(panel, points, ink)
-    for found in analysis.advice:
-        if found.backend == analysis.best:
-            panel.axvspan(found.low, found.high, color=colour(document, found.backend), alpha=0.12, lw=0)
-            panel.text(found.batch, 0.95, f"take {found.batch:,}", transform=panel.get_xaxis_transform(), ha="center")
+    for found in [] if analysis.doubted else analysis.advice[:1]:
+        ink, label = colour(document, found.backend), f"take {found.batch:,}"
+        panel.axvspan(found.low, found.high, color=ink, alpha=0.12, lw=0, label=label)
     for crossing in analysis.crossings:
         if crossing.batch is not None:
             panel.axvspan(crossing.batch.low, crossing.batch.high, color=INK, alpha=0.15, lw=0)
     panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="samples/s")
     panel.set_title("Throughput and its time bounds", loc="left", fontweight="bold")
-    panel.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.04))
 
 
 def _peak_rates(panel: Any, points: list[Any], ink: str) -> None:
@@ -110,8 +110,8 @@ def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
     if not points:
         return _nothing(panel, "no peak rates were measured")
     bottom = np.zeros(len(points))
-    for name in (*BOUNDS, "lost"):
-        if name == "lost":
+    for name in (*BOUNDS, OTHER):
+        if name == OTHER:
             part = np.maximum(0, 1 - bottom)
         else:
             part = np.array([point.bound_seconds[name] / point.step_seconds for point in points])
@@ -119,7 +119,6 @@ def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
         bottom += part
     panel.set_xticks(range(len(points)), [f"{point.batch:,}" for point in points], rotation=60, fontsize=7)
     panel.set(xlabel="batch size", ylabel="% of the step", ylim=(0, max(100, 100 * float(bottom.max()))))
-    panel.legend(framealpha=0.9, edgecolor="none", fontsize=8, ncols=4, loc="upper center")
     return None
 
 
@@ -148,11 +147,10 @@ def steps_and_examples(panel: Any, document: Document, analysis: Analysis) -> No
                 f"{point.batch:,}", place, (-4, -4), textcoords="offset points", fontsize=8, color=MEASURED,
                 ha="right", va="top",
             )  # fmt: skip
-        panel.legend(frameon=False, fontsize=8)
-    for one in analysis.advice[:1]:
+    for one in [] if analysis.doubted else analysis.advice[:1]:
         place = (1 + one.batch / scale.value, 1 + scale.value / one.batch)
         panel.plot(*place, "o", ms=10, mfc="none", color=colour(document, one.backend), label=f"take {one.batch:,}")
-        panel.legend(frameon=False, fontsize=8)
+    panel.margins(0.1)
     panel.set(xscale="log", yscale="log", xlabel="examples / least", ylabel="steps / least")
     return None
 
@@ -169,15 +167,20 @@ def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
         assert measured is not None
         batches = measured.batches[measured.batches <= max(document.task.rows, measured.batches[0])]
         costs = [advice.cost(measured, noise, batches) / least for noise in (scale.low, scale.value, scale.high)]
-        panel.plot(batches, costs[1], color=ink, marker="o", ms=3, lw=1.8, label=f"{one.backend}: take {one.batch:,}")
-        panel.axvspan(one.low, one.high, color=ink, alpha=0.12, lw=0)
+        panel.plot(batches, costs[1], color=ink, marker="o", ms=3, lw=1.8, label=advised(analysis, one))
+        if not analysis.doubted:
+            panel.axvspan(one.low, one.high, color=ink, alpha=0.12, lw=0)
     checked = check(document)
     if checked is not None:
         batches, times = zip(*relative_times(document, checked, least), strict=True)
         panel.plot(batches, times, "s", color=MEASURED, ms=5, label="measured")
     panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="time / least")
-    panel.legend(frameon=False, fontsize=8, loc="upper center")
     return None
+
+
+def advised(analysis: Analysis, one: Advice) -> str:
+    """A backend's label, with its advised batch size unless that is doubted."""
+    return one.backend if analysis.doubted else f"{one.backend}: take {one.batch:,}"
 
 
 def relative_times(document: Document, checked: AdviceCheck, least: float) -> list[tuple[int, float]]:
@@ -188,6 +191,24 @@ def relative_times(document: Document, checked: AdviceCheck, least: float) -> li
         (point.batch, float(point.seconds / point.predicted * advice.cost(measured, scale.value, point.batch) / least))
         for point in checked.points
     ]
+
+
+def _finish(panel: Any) -> None:
+    """Ticks of logarithmic axes, and the legend between the title and the panel, where it covers nothing."""
+    from matplotlib.ticker import NullLocator
+
+    for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
+        if axis.get_scale() == "log":
+            found = log_ticks(low, high)
+            axis.set_ticks(list(found), list(found.values()))
+            axis.set_minor_locator(NullLocator())
+    handles, labels = panel.get_legend_handles_labels()
+    if labels:
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "ncols": COLUMNS}
+        place |= {"columnspacing": 1.2, "handlelength": 1.6, "handletextpad": 0.5}
+        panel.legend(handles, labels, frameon=False, fontsize=8, **place).set_in_layout(False)  # the title has its room
+        title = panel.get_title(loc="left")
+        panel.set_title(title, loc="left", fontweight="bold", pad=6 + 14 * math.ceil(len(labels) / COLUMNS))
 
 
 def _nothing(panel: Any, why: str) -> None:

@@ -19,7 +19,7 @@ from ..analysis.findings import Advice, Analysis, Knee
 from ..analysis.scaling import of_document
 from ..analysis.sentences import lost_by_operation, two_digits
 from ..analysis.trained import by_batch, hyperbola
-from ..points import BOUNDS, Bound, Point
+from ..points import BOUNDS, OTHER, Point
 from ..records import BackendRecord, Document, Proof
 from . import scaling_report
 from .checked_report import validation, verdict
@@ -27,11 +27,11 @@ from .narrow import NarrowTable
 from .numbers import duration, number, sides, size
 from .text_plot import plot
 
-STYLES: dict[Bound | None, str] = {"compute": "green", "memory": "yellow", "launch": "red", None: ""}
+STYLES: dict[str | None, str] = {"compute": "green", "memory": "yellow", "launch": "red"}
 
 
 def show(document: Document, console: Console) -> None:
-    """Prints the measurements, the analysis, and last the summary sentence."""
+    """Prints the summary, the command to train with, and then what was measured."""
     console.print(render(document, analyse(document)), crop=False)  # a command to copy is one line, however long
 
 
@@ -43,6 +43,10 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         parts.append(Text("SIMULATION: these values were not measured", style="bold red"))
     what = f"{task.network}, {task.parameters:,} parameters, {task.optimizer}, {task.dtype}"
     parts.append(Text(f"{what}; {task.data}, {task.rows:,} rows; {machine.get('processor', '')}"))
+    parts += [Text(), *(Text(one, style="yellow bold" if analysis.doubted else "bold") for one in analysis.summary)]
+    shown = [] if analysis.doubted else analysis.advice
+    if shown:
+        parts += [Text(), pasted(line(document, shown[0])), Text(), advice(shown)]
     for record in document.backends:
         points = document.of(record.name)
         if points:
@@ -58,12 +62,10 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
     parts += [Text(), *(Text(line) for line in knees(analysis))]
     if document.noise is not None:
         parts += [Text(), noise(document), Text(critical(document))]
+        if shown and shown[0].explained is not None:
+            parts.append(Text(f"check: the linear fit gives √(B · n½) = {two_digits(max(1.0, shown[0].explained))}"))
     elif document.noise_absent:
         parts.append(Text(f"no noise scale: {document.noise_absent}", style="yellow"))
-    if analysis.advice:
-        tried, *rest = settings(document, analysis.advice[0])
-        parts += [Text(), advice(analysis.advice), Text(tried, no_wrap=True, overflow="ignore"), *map(Text, rest)]
-        parts.append(Text(f"next: {line(document, analysis.advice[0])}", no_wrap=True, overflow="ignore"))
     scaling = of_document(document)
     if scaling is not None and document.workers is not None:
         parts += [Text(), scaling_report.table(scaling), *map(Text, scaling_report.lines(scaling, document.workers))]
@@ -74,8 +76,14 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         parts += [Text(), validation(checked), *(Text(line) for line in verdict(checked, document.validation))]
     if document.validation_absent:
         parts.append(Text(f"no validation: {document.validation_absent}", style="yellow"))
-    parts += [Text(), Text(analysis.sentence, style="bold")]
+    if shown:
+        parts += [Text(), pasted(f"next: {line(document, shown[0])}")]
     return Group(*parts)
+
+
+def pasted(text: str) -> Text:
+    """A command on one line, however long it is."""
+    return Text(text, no_wrap=True, overflow="ignore")
 
 
 def table(document: Document, record: BackendRecord, points: Sequence[Point], knee: Knee | None) -> Table:
@@ -83,10 +91,13 @@ def table(document: Document, record: BackendRecord, points: Sequence[Point], kn
     how = "compiled steps" if record.loop == "compiled" else "operation by operation"
     title, last = (
         f"{record.name}, {how}: {record.device}",
-        ("epoch", "middle half", "share", "of peak", *BOUNDS, "lost"),
+        ("epoch", "middle half", "share", "of peak", *BOUNDS, OTHER),
     )
-    found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), dispensable=last)
-    for title in ("batch", "step", "middle half", "samples/s", "of peak", "bound", "share", *BOUNDS, "lost", "epoch"):
+    found = NarrowTable(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, dispensable=last
+    )
+    columns = ("batch", "step", "middle half", "samples/s", "of peak", "bound", "share", *BOUNDS, OTHER, "epoch")
+    for title in columns:
         found.add_column(title, justify="left" if title == "bound" else "right")
     best = knee.peak if knee else max(point.samples_per_second for point in points)
     for point in points:
@@ -98,7 +109,7 @@ def table(document: Document, record: BackendRecord, points: Sequence[Point], kn
             Text(sides(point.step_seconds, *point.quartiles), style="dim"),
             number(point.samples_per_second),
             f"{point.samples_per_second / best:.0%}",
-            Text(point.bound or "", style=STYLES[point.bound]),
+            Text(point.limit or "", style=STYLES.get(point.limit, "")),
             Text(f"{share:.2f}" if share else "", style="red" if point.fault else ""),
             *split,
             f"{max(0.0, 1 - share):.0%}" if share else "",
@@ -125,7 +136,7 @@ def peak_rates(record: BackendRecord, points: Sequence[Point]) -> RenderableType
         text += "; threads: " + ", ".join(f"{name} {count}" for name, count in record.threads.items())
     found = losses(points)
     if found:
-        text += "\nlost most, beyond the time bounds: " + "; ".join(found)
+        text += "\nmost other time: " + "; ".join(found)
     return Text(text, style="dim")
 
 
@@ -141,10 +152,12 @@ def losses(points: Sequence[Point]) -> list[str]:
 
 
 def disturbances(points: Sequence[Point]) -> str:
-    """The batch sizes at which something else used the machine in nearly every round; empty if there are none."""
+    """The batch sizes at which other programs used the machine in nearly every round; empty if there are none."""
     found = ", ".join(f"{point.batch:,}" for point in points if point.unsure)
     return (
-        f"something else used the machine in nearly every round at batch {found}; run again without it" if found else ""
+        f"other programs used the machine in nearly every round at batch {found}; run again without them"
+        if found
+        else ""
     )
 
 
@@ -258,23 +271,6 @@ def line(document: Document, first: Advice) -> str:
     return command("train", settings=[*kept, *changed], backend=first.backend)
 
 
-def settings(document: Document, first: Advice) -> list[str]:
-    """What to change, and the predicted effect."""
-    task = document.task
-    lines = [f"to try it: --backend {first.backend} " + " ".join(f"--set {one}" for one in advised(document, first))]
-    if first.gain is not None and first.low <= task.batch_size <= first.high:
-        lines.append(f"the configured batch size, {task.batch_size:,}, is within 5 % of the best")
-    elif first.gain is not None:
-        lines.append(f"predicted: {first.gain:.2g}× faster than batch {task.batch_size:,} on {first.backend}")
-    if first.explained is not None:
-        lines.append(f"check: the linear fit gives √(B · n½) = {two_digits(max(1.0, first.explained))}")
-    if first.edge == "largest" and first.best_batch >= task.rows:
-        lines.append(f"the best batch size is the whole data set, {task.rows:,} rows")
-    elif first.edge:
-        lines.append(f"the best batch size is the {first.edge} one that was measured")
-    return lines
-
-
 def proofs(found: Sequence[Proof]) -> Table:
     """The predicted and the measured effect of single changes to a step."""
     title = f"Effect of single changes to a step of {found[0].backend}"
@@ -282,7 +278,7 @@ def proofs(found: Sequence[Proof]) -> Table:
     for name in ("change", "batch", "bound before", "predicted", "measured"):
         table.add_column(name, justify="left" if name in ("change", "bound before") else "right")
     for one in found:
-        bound = Text(one.bound or "", style=STYLES[one.bound])
+        bound = Text(one.bound or "", style=STYLES.get(one.bound, ""))
         predicted = "a peak rate is wrong" if one.fault else f"{one.low:.2f} to {one.high:.2f}×"
         table.add_row(one.change, f"{one.batch:,}", bound, predicted, f"{one.measured:.2f}×")
     return table

@@ -32,8 +32,20 @@ def plot(document: Document, width: int = 60) -> Text:
     ]
     room = max(map(len, labels))
     lines = [f"{label:>{room}} |{''.join(row)}" for label, row in zip(labels, grid, strict=True)]
-    ends = f"{batches[0]:,}"
     lines.append(" " * room + " +" + "-" * width)
-    lines.append(" " * (room + 2) + ends + f"{batches[-1]:,}".rjust(width - len(ends)))
+    lines.append(" " * (room + 2) + _batch_labels(batches, width).rstrip())
     legend = "   ".join(f"{mark} {name}" for mark, name in zip(MARKS, curves, strict=False))
     return Text(f"throughput (samples/s) vs batch size, log–log:   {legend}\n" + "\n".join(lines), no_wrap=True)
+
+
+def _batch_labels(batches: list[int], width: int) -> str:
+    """The batch sizes below their places: the ends, and those between that have room."""
+    found, left, right = [" "] * width, math.log(batches[0]), math.log(batches[-1])
+    for batch in (batches[0], batches[-1], *batches[1:-1]):
+        text = f"{batch:,}"
+        place = round((math.log(batch) - left) / max(right - left, 1e-9) * (width - 1)) - len(text) // 2
+        place = min(max(place, 0), width - len(text))
+        around = found[max(0, place - 2) : place + len(text) + 2]
+        if not "".join(around).strip():
+            found[place : place + len(text)] = text
+    return "".join(found)

@@ -93,7 +93,7 @@ def test_file_has_the_documented_schema(measured: Path) -> None:
         (backend, batch) for backend in ("numpy", "numba") for batch in (1, 4, 2000)
     ]
     for one in tree["benchmarks"]:
-        assert one["bound"] in ("compute", "memory", "launch") and one["share"] > 0
+        assert one["bound"] in ("compute", "memory", "launch", "other") and one["share"] > 0
         assert one["step_seconds"] == one["stats"]["median"] > 0
         assert len(one["rounds"]) == len(one["disturbances"]) == len(one["disturbed"]) >= 3 and one["memory_bytes"] > 0
         assert all(disturbance["waited"] >= 0 and disturbance["calls"] > 0 for disturbance in one["disturbances"])
@@ -103,7 +103,7 @@ def test_file_has_the_documented_schema(measured: Path) -> None:
     document = files.read(measured)
     assert [record.loop for record in document.backends] == ["graph", "compiled"]
     assert document.task.network == "64-8-10 relu" and document.noise is not None
-    assert tree["analysis"]["sentence"] and tree["analysis"]["advice"][0]["high"] <= 1258
+    assert tree["analysis"]["summary"] and tree["analysis"]["advice"][0]["high"] <= 1258
 
 
 def test_pytest_benchmark_compares_it(measured: Path) -> None:
@@ -115,6 +115,10 @@ def test_pytest_benchmark_compares_it(measured: Path) -> None:
 
 def test_from_and_resume(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file is shown again; going on adds rounds; another configuration is refused."""
+    document = files.read(measured)
+    for point in document.benchmarks:  # what else the machine did meanwhile is not the matter here
+        point.disturbed = [False] * len(point.rounds)
+    files.write(document, measured)
     call("--from", measured)
     shown = capsys.readouterr().out
     assert "numba, compiled steps" in shown and "numpy, operation by operation" in shown

@@ -223,14 +223,17 @@ def test_data_that_teach_nothing_are_refused(
     assert error.startswith("error: ") and all(word in error for word in words), error
 
 
-def test_a_schedule_keeps_the_length_that_it_began_with(tmp_path: Path) -> None:
-    """More epochs on --resume do not stretch it; a length that is given does."""
+def test_a_schedule_keeps_the_length_that_it_began_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More epochs on --resume do not stretch it, which is said; a length that is given does."""
     falling = [*QUICK, "--set", "schedule.name=linear", "--set", "schedule.final=0.5", "--set", "train.epochs=2"]
     call("train", "--run", tmp_path, *falling)
     begun = gs.Run(tmp_path).config["schedule"]["steps"]
     assert begun == gs.Run(tmp_path).history[-1]["step"]
     more = ["train", "--run", tmp_path, "--resume", "--backend", "numpy", "--quiet"]
+    assert "schedule 'linear' ends" not in capsys.readouterr().err
     call(*more, "--set", "train.epochs=3")
+    said = f"schedule 'linear' ends at step {begun:,} of {begun // 2 * 3:,}; the learning rate is 0.0005 from there on"
+    assert f"{said}; to stretch it: --set schedule.steps={begun // 2 * 3}" in capsys.readouterr().err
     assert gs.Run(tmp_path).config["schedule"]["steps"] == begun
     assert gs.Run(tmp_path).history[-1]["lr"] == pytest.approx(0.5e-3)
     call(*more, "--set", "train.epochs=4", "--set", f"schedule.steps={2 * begun}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_cupy import CudaOnCpu, stand_ins
 
 import gearshift as gs
 from gearshift.backends.errors import DataError
@@ -228,20 +227,6 @@ def test_other_entries_answer_the_same_bits_for_every_layout(asked: Callable[[An
             if asked is estimated and kind == "DLPack":
                 continue  # scikit-learn takes none
             assert asked(LAYOUTS[kind](x), LAYOUTS[kind](LABELS)) == want, (dtype, kind)
-
-
-@pytest.mark.skipif(not CudaOnCpu.status().runs, reason=CudaOnCpu.status().reason)
-def test_the_gpu_backend_lays_rows_out_in_c_order() -> None:
-    with stand_ins(CudaOnCpu):
-        want = trained(dropout, CudaOnCpu.name, rows("f4"), LABELS, np.abs(NUMBERS[:, 0]))
-        for kind in ("Fortran", "Fortran map"):
-            layout = LAYOUTS[kind]
-            found = trained(dropout, CudaOnCpu.name, layout(rows("f4")), layout(LABELS), layout(np.abs(NUMBERS[:, 0])))
-            assert found == want, kind
-    backend = CudaOnCpu()
-    there = backend.asarray(np.asfortranarray(NUMBERS))
-    assert there.flags.c_contiguous and not backend.xp.asarray(np.asfortranarray(NUMBERS)).flags.c_contiguous
-    assert backend.asarray(backend.xp.asarray(np.asfortranarray(NUMBERS))).flags.c_contiguous
 
 
 # ---- data frames -----------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_whole_categories_that_a_file_writes_as_floats(tmp_path: Path) -> None:
     path = table(tmp_path, "zone,size,label\n" + "".join(f"{i % 4},{i / 7},{i % 2}\n" for i in range(60)))
     data = gs.load_dataset(path, seed=0, categorical=["zone"])
     assert data.preparation is not None
-    from gearshift.dl.data.table_source import feature_rows
+    from gearshift.dl.data.model_rows import feature_rows
 
     floats = tmp_path / "floats.csv"
     floats.write_text("zone,size\n" + "".join(f"{i % 4}.0,{i / 7}\n" for i in range(8)))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl.data.table_source import TableOptions, feature_rows, load_table
+from gearshift.dl.data.model_rows import feature_rows
+from gearshift.dl.data.table_source import TableOptions, load_table
 
 pandas = pytest.importorskip("pandas")
 
@@ -187,3 +188,73 @@ def test_damaged_parquet(tmp_path: Path, content: bytes) -> None:
         gs.load_dataset(tmp_path / "t.parquet")
     with pytest.raises(gs.DataError, match="no such file"):
         gs.load_dataset(tmp_path / "none.parquet")
+
+
+def trained(frame: Any, loss: Any, outputs: int, **options: Any) -> tuple[Any, Any]:
+    """A model of a table after two epochs, and its trainer."""
+    data = gs.load_dataset(frame, missing="mean", **options)
+    width = data.train.x.shape[1]
+    model = gs.Sequential(gs.Standardize(width).fit(*data.standardization()), gs.Linear(width, outputs))
+    trainer = gs.Trainer(model, loss, gs.Adam(lr=0.01), backend="numpy")
+    trainer.fit(data.train, epochs=2, verbose=False)
+    return model, trainer
+
+
+def test_evaluation_finds_the_target_in_the_frame(tmp_path: Path) -> None:
+    """The same as with y given; the model knows the column's name, also after saving. Values, and classes as names."""
+    frame = people()
+    model, trainer = trained(frame, gs.MSELoss(), 1, target="income", drop=["buys"])
+    expected = model.evaluate(frame, frame["income"].to_numpy(), backend="numpy")
+    assert model.evaluate(frame, backend="numpy") == trainer.evaluate(frame) == expected
+    assert model.evaluate(frame[["income", "city", "age", "member", "id"]], backend="numpy") == expected
+    model, trainer = trained(frame, gs.CrossEntropyLoss(), 2)
+    expected = model.evaluate(frame, frame["buys"].to_numpy(), backend="numpy", report=True)
+    trainer.save(tmp_path / "run.safetensors")
+    loaded = gs.load(tmp_path / "run.safetensors")
+    assert loaded.evaluate(frame, backend="numpy", report=True) == trainer.evaluate(frame, report=True) == expected
+
+
+def test_evaluation_without_a_target_says_which_column_it_needs() -> None:
+    frame = people()
+    model, trainer = trained(frame, gs.CrossEntropyLoss(), 2)
+    for evaluate in (model.evaluate, trainer.evaluate):
+        with pytest.raises(
+            gs.DataError, match=r"no column 'buys', which the model was trained to predict.*evaluate\(x, y"
+        ):
+            evaluate(frame.drop(columns="buys"))
+    with pytest.raises(gs.DataError, match="is 'perhaps'; the model's classes are 'no', 'yes'"):
+        model.evaluate(frame.assign(buys="perhaps"))
+    assert len(model.predict(frame.assign(buys="perhaps"))) == len(frame), "a prediction needs no target"
+
+
+def described(**columns: Any) -> dict[str, str]:
+    """What the printed table says of each column."""
+    frame = pandas.DataFrame({**columns, "y": np.arange(len(next(iter(columns.values())))) % 2})
+    printed = str(gs.load_dataset(frame, validation=0, test=0).preparation)
+    return {line.split()[0]: line.partition("  ")[2].strip() for line in printed.splitlines()}
+
+
+def test_ids_and_codes_are_remarked_with_the_remedy() -> None:
+    """Integers that all differ, or whose name says that they are names; quantities are not."""
+    random = np.random.default_rng(0)
+    ids, towns = random.permutation(500)[:200] + 7000, random.choice([10115, 80331, 1067], 200)
+    found = described(
+        customer=ids, zip=towns, zipCode=towns, plz=towns, store_id=towns % 7,
+        weight=random.normal(size=200), width=towns, decoded=towns, paid=towns % 2, rooms=random.integers(1, 9, 200),
+    )  # fmt: skip
+    assert found["customer"].startswith("numbers, as they are")
+    assert "an id? then leave it out: data.drop = ['customer']" in found["customer"]
+    for name in ("zip", "zipCode", "plz", "store_id"):
+        assert f"a code? then leave it out: data.drop = ['{name}'], or data.categorical = ['{name}']" in found[name]
+    for name in ("weight", "width", "decoded", "paid", "rooms"):
+        assert "?" not in found[name], name
+
+
+def test_remarks_on_columns_are_saved_and_change_nothing(tmp_path: Path) -> None:
+    frame = people()
+    model, _ = trained(frame, gs.CrossEntropyLoss(), 2)
+    model.save(tmp_path / "m.safetensors")
+    loaded = gs.load(tmp_path / "m.safetensors")
+    assert "data.drop = ['id']" in str(loaded.preparation)
+    np.testing.assert_array_equal(loaded.predict(frame, backend="numpy"), model.predict(frame, backend="numpy"))
+    assert "?" not in described(few=np.arange(10))["few"], "ten rows may differ by chance"

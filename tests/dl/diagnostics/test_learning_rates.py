@@ -102,6 +102,66 @@ def test_the_command_prints_the_choice_and_draws(tmp_path: Path, capsys: pytest.
     assert "--rates is 'fast'; expected numbers" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("losses", "further", "said"),
+    [
+        (
+            [3.0, 2.0, 1.0],
+            (10.0, 30.0, 100.0),
+            "the best learning rate, 10, is the largest that was tried; a larger one",
+        ),
+        (
+            [1.0, 2.0, 3.0],
+            (0.01, 0.1 / 3, 0.1),
+            "the best learning rate, 0.1, is the smallest that was tried; a smaller",
+        ),
+        ([2.0, 1.0, math.inf], (), ""),
+    ],
+)
+def test_a_best_rate_at_the_edge_is_remarked(losses: list[float], further: tuple[float, ...], said: str) -> None:
+    rows = tuple(Trial(rate, loss, (), ()) for rate, loss in zip((0.1, 1.0, 10.0), losses, strict=True))
+    trials = Trials(rows, 5.0, 10)
+    assert trials.further == pytest.approx(further) and said in str(trials) and bool(trials.remark) == bool(said)
+
+
+def test_the_command_says_so_and_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--set", "model.hidden=[8]", "--backend", "numpy", "--quiet", "--iterations", "30"]
+    call("lr", *small, "--rates", "1e-3,1e-2")
+    said = capsys.readouterr().err
+    assert (
+        "0.01, is the largest that was tried; a larger one may be better; try: gearshift lr --rates 0.01,0.03,0.1"
+        in said
+    )
+    call("lr", *small, "--rates", "1e-4,1e-2,1e3")
+    assert "that was tried" not in capsys.readouterr().err
+
+
+def test_continue_trains_on_from_the_best_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run begins with the trial's weights, optimizer's states and step; resumed, it goes on to the same bits."""
+    small = ["--set", "model.hidden=[8]", "--backend", "numba", "--quiet"]
+    trials = [*small, "--set", "train.epochs=2", "--iterations", "30", "--rates", "1e-4,1e-2,1e3", "--continue"]
+    call("lr", *trials, "--run", tmp_path / "whole")
+    assert "going on from step 30 of the trial with learning rate 0.01" in capsys.readouterr().err
+    run = gs.Run(tmp_path / "whole")
+    steps = run.history[0]["step"] - 30
+    assert run.config["optimizer"]["lr"] == 0.01 and run.history[-1]["step"] == 30 + 2 * steps
+    fresh = gs.Run(trained(tmp_path / "fresh", *small, "--set", "optimizer.lr=0.01", "--set", "train.epochs=1"))
+    assert run.history[0]["loss"] < fresh.history[0]["loss"], "the trial's steps are not lost"
+    call("lr", *[one if one != "train.epochs=2" else "train.epochs=1" for one in trials], "--run", tmp_path / "parts")
+    call("train", "--resume", "--run", tmp_path / "parts", "--set", "train.epochs=2", "--quiet", "--backend", "numba")
+    ends = [gs.Run(tmp_path / name).history[-1]["loss"] for name in ("whole", "parts")]
+    assert ends[0] == ends[1]
+    call("lr", *trials, "--run", tmp_path / "whole", code=2)
+    assert "holds a run already" in capsys.readouterr().err
+    call("lr", *small, "--run", tmp_path / "other", code=2)
+    assert "--run is for --continue" in capsys.readouterr().err
+
+
+def trained(path: Path, *options: str) -> Path:
+    call("train", "--run", path, *options)
+    return path
+
+
 def test_a_batch_above_the_data_takes_as_many_steps() -> None:
     trials = gs.learning_rate_trials(trainer, X, Y, rates=[0.1], iterations=20, batch_size=100)
     whole = gs.learning_rate_trials(trainer, X, Y, rates=[0.1], iterations=20, batch_size=40)

@@ -74,14 +74,40 @@ def test_attention() -> None:
 
 
 def test_what_does_not_fit_changes_nothing() -> None:
+    """The message has all tensors that do not fit, with PyTorch's shapes, and what is expected."""
     ours, theirs, _ = perceptron()
     before = ours.state_dict()
     state = theirs.state_dict()
     for changed, message in (
-        ({name: value for name, value in state.items() if name != "4.weight"}, "no tensor '4.weight'"),
-        ({**state, "5.weight": state["4.weight"]}, "a tensor '5.weight', which the model has no layer for"),
-        ({**state, "4.weight": state["4.weight"].T}, r"tensor '4.weight' has shape \(3, 8\)"),
+        (
+            {name: value for name, value in state.items() if name not in ("4.weight", "1.running_mean")},
+            "does not fit the model: missing are '1.running_mean' (8,), '4.weight' (3, 8); the module must have",
+        ),
+        (
+            {**state, "5.weight": state["4.weight"], "6.bias": torch.zeros(2)},
+            "without a layer in the model are '5.weight' (3, 8), '6.bias' (2,); ",
+        ),
+        (
+            {**state, "4.weight": state["4.weight"].T, "0.bias": torch.zeros(9)},
+            "'0.bias' has shape (9,), expected (8,); '4.weight' has shape (8, 3), expected (3, 8); ",
+        ),
     ):
-        with pytest.raises(gs.CheckpointError, match=message):
+        with pytest.raises(gs.CheckpointError) as raised:
             gs.load_torch_state_dict(ours, changed)
+        assert message in str(raised.value)
     assert all(np.array_equal(value, before[name]) for name, value in ours.state_dict().items())
+
+
+def test_names_that_would_fit_are_suggested() -> None:
+    """Where the layers are alike in their order; otherwise the error says how names are given."""
+    ours, theirs, names = named()
+    with pytest.raises(gs.CheckpointError) as raised:
+        gs.load_torch_state_dict(ours, theirs.state_dict())
+    assert str(raised.value).endswith("did you mean names={'0': 'first', '2': 'second'}?")
+    gs.load_torch_state_dict(ours, theirs.state_dict(), names)
+    other = gs.Sequential(gs.Linear(6, 5), gs.Linear(5, 2))
+    with pytest.raises(gs.CheckpointError, match="give the names of layers that differ, as names="):
+        gs.load_torch_state_dict(other, theirs.state_dict())
+    attention = gs.Sequential(gs.Embedding(5, 8), gs.MultiHeadAttention(8, 2))
+    with pytest.raises(gs.CheckpointError, match=r"missing are .*'1.in_proj_weight' \(24, 8\)"):
+        gs.load_torch_state_dict(attention, {"0.weight": torch.zeros(5, 8)})

@@ -2,96 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu, stand_ins
+from half_precision import CODES, KINDS, LABELS, OFF, PRECISIONS, RANDOM, X, fit, trainer
 
 import gearshift as gs
 from gearshift.dl.graph.graph import Graph
 from gearshift.kernels.operation import Cuda, Operation
-
-PRECISIONS = ("bfloat16", "float16")
-OFF = {"bfloat16": 0.03, "float16": 0.02}
-"""How far, of float32's, the loss of any epoch may be."""
-RANDOM = np.random.default_rng(0)
-X = RANDOM.standard_normal((200, 8)).astype(np.float32)
-LABELS = (X[:, :3] + X[:, 3:6] ** 2).argmax(axis=1)
-CODES = (1 / (1 + np.exp(-X[:, :4] @ RANDOM.standard_normal((4, 8))))).astype(np.float32)
-TOKENS = np.cumsum(RANDOM.integers(0, 2, (80, 5)), axis=1)
-NEXT = np.roll(TOKENS, -1, axis=1)
-
-
-@pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    with stand_ins(CudaOnCpu):
-        yield
-
-
-Kind = tuple[Callable[[], gs.Layer], Callable[[], gs.Loss], Any, Any]
-
-
-def heads() -> gs.Loss:
-    return gs.JointLoss(kind=gs.Head(gs.CrossEntropyLoss(), 3), size=gs.Head(gs.MSELoss(), 8, weight=0.5))
-
-
-def branches() -> gs.Layer:
-    """Two inputs, of which one is standardised: it reads data as they are."""
-    a, b = gs.Input(2), gs.Input(6)
-    h = gs.Concatenate()(gs.Tanh()(gs.Linear(2, 5)(gs.Standardize(2)(a))), gs.Linear(6, 4)(b))
-    return gs.Model((a, b), gs.Linear(9, 3)(gs.ReLU()(h)))
-
-
-def variational() -> gs.Layer:
-    return gs.Sequential(
-        gs.MaskingNoise(0.1), gs.Linear(8, 12), gs.Tanh(), gs.Variational(12, 3, 0.02), gs.Linear(3, 8)
-    )
-
-
-KINDS: dict[str, Kind] = {
-    "batch normalisation": (
-        lambda: gs.Sequential(
-            gs.Linear(8, 24), gs.BatchNorm1d(24), gs.ReLU(), gs.Linear(24, 12), gs.BatchNorm1d(12), gs.Linear(12, 3)
-        ),
-        gs.CrossEntropyLoss, X, LABELS,
-    ),
-    "sparse and contractive code": (
-        lambda: gs.Sequential(
-            gs.Contractive(8, 12, weight=1e-2), gs.KLSparsity(1e-2, 0.2), gs.L1Activity(1e-3), gs.Linear(12, 8)
-        ),
-        gs.BCEWithLogitsLoss, CODES, CODES,
-    ),
-    "transformer": (
-        lambda: gs.Sequential(
-            gs.Embedding(6, 8, 5), gs.TransformerBlock(8, 2, 12, dropout=0.1), gs.LayerNorm(8), gs.Linear(8, 6)
-        ),
-        gs.CrossEntropyLoss, TOKENS, NEXT,
-    ),
-    "variational": (variational, gs.MSELoss, CODES, CODES),
-    "maxout, noise, two heads": (
-        lambda: gs.Sequential(gs.GaussianNoise(0.1), gs.Linear(8, 24), gs.Maxout(2), gs.Linear(12, 11)),
-        heads, X, (LABELS, CODES),
-    ),
-    "two inputs": (branches, gs.MulticlassHingeLoss, X, LABELS),
-}  # fmt: skip
-
-
-def trainer(name: str, precision: str, seed: int = 0, backend: str = "numpy", **given: Any) -> gs.Trainer:
-    model, loss, _, _ = KINDS[name]
-    optimizer = given.pop("optimizer", None) or gs.Adam(lr=0.01)
-    return gs.Trainer(model(), loss(), optimizer, seed=seed, backend=backend, precision=precision, **given)
-
-
-def fit(run: gs.Trainer, name: str, epochs: int = 4, rows: int | None = None, **given: Any) -> np.ndarray:
-    _, _, x, y = KINDS[name]
-    if rows is not None:
-        x, y = x[:rows], tuple(part[:rows] for part in y) if isinstance(y, tuple) else y[:rows]
-    history = run.fit((x, y), validation=(x, y), epochs=epochs, batch_size=32, verbose=False, **given)
-    return np.array([record[key] for record in history.records for key in ("loss", "validation_loss")])
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -102,17 +21,6 @@ def test_losses_are_near_those_of_float32(name: str) -> None:
         for precision in PRECISIONS:
             short = fit(trainer(name, precision, seed), name)
             assert np.any(short != wide) and np.max(np.abs(short - wide) / wide) < OFF[precision], (seed, precision)
-
-
-@pytest.mark.skipif(bool(unavailable()), reason=unavailable())
-@pytest.mark.parametrize(("name", "precision"), list(zip(KINDS, cycle(PRECISIONS), strict=False)))
-def test_the_kernels_learn_as_numpys_definition_and_parameters_stay_float32(name: str, precision: str) -> None:
-    run = trainer(name, precision, backend=CudaOnCpu.name)
-    mine, defined = fit(run, name, 2, rows=64), fit(trainer(name, precision), name, 2, rows=64)
-    assert np.max(np.abs(mine - defined) / defined) < OFF[precision]
-    assert run.backend.device.graphs > 0  # pyright: ignore[reportAttributeAccessIssue]
-    arrays = run.state.shared
-    assert all(arrays[key].dtype == np.float32 for key in ("p", "g", *run.state.slots))
 
 
 def test_numbers_of_tokens_are_not_rounded() -> None:

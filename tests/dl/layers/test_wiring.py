@@ -225,7 +225,7 @@ def test_two_outputs_with_two_losses_from_a_file_to_answers(tmp_path: Path) -> N
     [
         (["loss.name=JointLoss"], "JointLoss needs heads"),
         (["loss.name=HingeLoss", "loss.heads={a={}}"], "a loss, HingeLoss, and there are heads"),
-        (["loss.heads={a={outputs=0}}"], "loss.heads.a.outputs is 0: input should be greater"),
+        (["loss.heads={a={outputs=0}}"], "loss.heads.a.outputs is 0; expected a number of at least 1"),
         (["loss.heads={a={loss='MSLoss'}}"], "loss.heads.a.loss is 'MSLoss'; did you mean 'MSELoss'"),
         (["model.inputs={a=3}", "model.layers=[{kind='Linear'}]"], r"model.inputs are .*, together 3 wide; .* 64"),
         (["model.layers=[{kind='Embedding', embedding_dim=10}]"], r"gives \(10,\)|set data.standardize to false"),

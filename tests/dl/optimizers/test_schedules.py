@@ -10,8 +10,8 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
-from gearshift.dl.experiment.build import build_schedule
-from gearshift.dl.experiment.config import parse
+from gearshift.dl.experiment.config import changes, parse, write
+from gearshift.dl.experiment.schedule import build_schedule
 from gearshift.dl.layers.initializers import WEIGHTS
 
 
@@ -65,6 +65,24 @@ def test_from_a_configuration(table: dict[str, object], kind: type) -> None:
     made = build_schedule(parse({"schedule": {"steps": 100, **table}}))
     assert type(made) is kind
     assert all(getattr(made, key) == value for key, value in table.items() if key != "name")
+
+
+@pytest.mark.parametrize(
+    ("name", "final"), [("cosine", 0.0), ("linear", 0.0), ("plateau", 0.0), ("onecycle", 1 / (25 * 1e4))]
+)
+def test_the_final_factor_of_a_configuration_is_pytorch_s(name: str, final: float) -> None:
+    """CosineAnnealingLR's eta_min and ReduceOnPlateau's min_lr are 0, OneCycleLR ends at lr / (25 · 1e4).
+
+    It is written into the run's configuration, and left out of the changes to the defaults.
+    """
+    configuration = parse({"schedule": {"name": name, "steps": 100}})
+    made: Any = build_schedule(configuration)
+    assert made.final == configuration.schedule.final == pytest.approx(final)
+    assert f"final = {configuration.schedule.final}" in write(configuration)
+    assert changes(configuration) == [f"schedule.name={name}", "schedule.steps=100"]
+    if name in ("cosine", "linear"):
+        assert made(100) == made(10**6) == 0.0
+    assert parse({"schedule": {"name": name, "steps": 100, "final": 0.25}}).schedule.final == 0.25
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def trainer(kind: str, backend: str, optimizer: gs.Optimizer | None = None) -> g
         schedule=gs.CosineDecay(40),
         backend=backend,
         seed=4,
+        ema=0.8 if kind == "graph" else None,
     )
 
 

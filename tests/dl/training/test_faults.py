@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_cupy import stand_ins
+from registering import registered
 
 import gearshift as gs
 from gearshift.dl.layers import Standardize
@@ -309,7 +309,7 @@ def test_a_run_that_does_not_fit_elsewhere_has_not_moved() -> None:
     run, whole = trainer(optimizer=gs.Adam()), trainer(optimizer=gs.Adam())
     for each in (run, whole):
         each.fit(data(), batch_size=5, verbose=False)
-    with stand_ins(Small), pytest.raises(gs.DeviceMemoryError, match="no room"):
+    with registered(Small), pytest.raises(gs.DeviceMemoryError, match="no room"):
         run.to("small")
     assert run.backend.name == "numpy"
     for each in (run, whole):

@@ -20,6 +20,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "momentum": (lambda: gs.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01), {}),
     "rmsprop": (lambda: gs.RMSprop(0.01, momentum=0.5, centered=True), {"schedule": gs.StepDecay(4, warmup=3)}),
     "adam": (lambda: gs.Adam(0.01), {"clip_norm": 0.1, "schedule": gs.CosineDecay(12, warmup=4)}),
+    "average": (lambda: gs.Nesterov(0.02), {"ema": 0.9, "regularizer": gs.SoftThreshold(0.01), "clip_norm": 0.5}),
     "adamw": (lambda: gs.AdamW(0.01), {"schedule": gs.LinearDecay(12)}),
 }
 
@@ -71,7 +72,7 @@ def fit(trained: gs.Trainer, epochs: int, stop: int | None = None, rows: int = R
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("case", CASES)
 def test_stopping_at_every_step(case: str, backend: str, tmp_path: Path) -> None:
-    options = {"patience": 2, "monitor": "validation_loss"} if case == "adam" else {}
+    options = {"patience": 2, "monitor": "validation_loss"} if case in ("adam", "average") else {}
     whole = trainer(case, backend)
     fit(whole, EPOCHS, **options)
     assert whole.step == STEPS

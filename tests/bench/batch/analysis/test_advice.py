@@ -130,7 +130,7 @@ def test_throughput_that_still_grows_is_said(seed: int) -> None:
     document = simulation.simulate([Device("cupy", 2e-4, 1e-12)], batches=[1, 8, 64, 512], seed=seed)
     found = analyse(document)
     assert found.knees["cupy"].grows and found.knees["cupy"].half_peak is None
-    assert "cupy is underused up to batch 512, the largest" in found.sentence, found.sentence
+    assert "the GPU is underused up to batch 512, the largest that was measured" in found.summary[1], found.summary
     assert "so n½ is larger" in report.knees(found)[0]
     whole = knee(measured(Device("cupy", 2e-4, 1e-6), seed))
     assert not whole.grows and whole.half_peak is not None
@@ -153,7 +153,7 @@ def test_backends_without_a_common_batch_size_are_not_compared() -> None:
     ))  # fmt: skip
     one.backends += other.backends
     one.benchmarks += other.benchmarks
-    assert analyse(one).crossings == [] and analyse(one).sentence
+    assert analyse(one).crossings == [] and analyse(one).summary
 
 
 def test_durations_beside_each_other_have_one_unit() -> None:
@@ -206,17 +206,44 @@ def test_learning_rates() -> None:
     assert advice.epochs(32, 512, 480, 10) == 19
 
 
-def test_sentence() -> None:
-    """What a person would say, of the notes' own example."""
+def test_summary() -> None:
+    """Three lines: what to use, why, and what it gains."""
     gpu, cpu = Device("cupy", 200e-6, 0.05e-6), Device("numba", 30e-6, 5e-6)
     document = simulation.simulate([gpu, cpu], noise=900, seed=2)
     found = analyse(document)
     assert found.best == "cupy" and found.advice[0].low < found.advice[0].best_batch < found.advice[0].high
-    assert "(Simulated.)" in found.sentence and "numba is faster below batch 34" in found.sentence, found.sentence
-    assert "the target fastest" in found.sentence
+    use, why, gain = found.summary
+    assert use.startswith(f"(Simulated.) Use: batch size {found.advice[0].batch:,} on cupy, learning rate "), use
+    assert why.startswith("Why: below batch ") and "the GPU is underused" in why and "Above batch 900" in why, why
+    ratio = found.advice[1].cost / found.advice[0].cost
+    assert f"{ratio:.2g} times as fast as numba" in gain and "numba has faster steps below batch 34" in gain, gain
+    assert f"Gain: {found.advice[0].gain:.2g} times as fast to the same training loss as batch 32" in gain, gain
     roof = simulation.simulate([Roof(5e-6, 2e12, 4e13)], noise=900)
-    text = analyse(roof).sentence
-    assert "it waits for calls from Python" in text, text
+    assert "a step spends 78% of its time" in (text := analyse(roof).summary[1]) and "on calls from Python" in text, (
+        text
+    )
+
+
+def test_summary_without_a_noise_scale() -> None:
+    """The fastest backend, and why no batch size is advised."""
+    document = simulation.simulate([Device("cupy", 200e-6, 0.05e-6), Device("numba", 30e-6, 5e-6)])
+    document.noise_absent = "the noise scale can only be measured for models of Linear layers"
+    use, why, gain = analyse(document).summary
+    assert "Use: cupy, the fastest backend here (1" in use and document.noise_absent in use, use
+    assert "below batch" in why and "critical" not in why and gain.startswith("Gain: batch 65,536 has "), (why, gain)
+    short = simulation.simulate([Device("numba", 30e-6, 5e-6)], batches=[8])
+    assert analyse(short).summary == [
+        "(Simulated.) No advice: too little was measured. It needs at least two batch sizes."
+    ]
+
+
+def test_a_bound_is_named_only_if_it_explains_the_step() -> None:
+    """A step of which the bounds explain a tenth is limited by none of them."""
+    same = {"layer": "", "phase": "", "flops": 1, "bytes": 1, "memory": 0.1, "launch": 0.0}
+    time_bounds = [TimeBound(operation="matmul", compute=1.0, **same)]
+    limits = [Point(backend="", batch=1, rounds=[took], time_bounds=time_bounds).limit for took in (1.0, 1.9, 2.1, 9.0)]
+    assert limits == ["compute", "compute", "other", "other"]
+    assert Point(backend="", batch=1, rounds=[1.0]).limit is None
 
 
 def test_what_a_bound_lies_in_is_named() -> None:

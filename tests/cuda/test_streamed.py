@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,20 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu import unavailable
-from fake_cupy import CudaOnCpu, stand_ins
+import stand_in
+from registering import registered
 
 import gearshift as gs
 from gearshift import backends
+from gearshift.backends.cupy import CuPyBackend
 from gearshift.dl.data import streamed
 from gearshift.dl.data.streamed import Streamed, block_rows
 from gearshift.dl.training.loop import Loop
+from gearshift.kernels.arrays.add import ADD
 
 ROWS = 1003
 ROOM = {"bytes": 1 << 40}
 
 
-class Small(CudaOnCpu):
+class Small(CuPyBackend):
     """A device whose memory a test sets, onto which all data must be copied."""
 
     name = "small-device"
@@ -35,10 +38,8 @@ class Small(CudaOnCpu):
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    if unavailable():
-        pytest.skip(unavailable())
-    with stand_ins(Small):
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with registered(Small):
         monkeypatch.setattr(streamed, "BLOCK", 4096)  # some 100 rows
         monkeypatch.setitem(ROOM, "bytes", 1 << 40)
         yield
@@ -74,9 +75,9 @@ def test_streamed_training_has_the_bits_of_resident_training(batch_size: int, mo
     given: Any = {"validation": held_out, "epochs": 2, "batch_size": batch_size, "verbose": False}
     resident.fit(whole, **given)
     tighten(monkeypatch, run, batch_size, data=whole, validation=held_out)
+    before = stand_in.counts()["cudaMemcpyAsync"]
     run.fit(whole, **given)
-    device: Any = run.backend
-    assert device.device.copied >= 2 * whole.x.nbytes
+    assert stand_in.counts()["cudaMemcpyAsync"] - before >= 2 * whole.x.nbytes // 4096
     assert bits(run) == bits(resident)
     assert run.evaluate(held_out) == resident.evaluate(held_out)
 
@@ -108,9 +109,18 @@ def test_a_batch_that_does_not_fit_even_so_is_refused_with_one_that_does(monkeyp
 def test_a_host_without_pinned_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer()
     tighten(monkeypatch, run, 8, data=data())
-    monkeypatch.setattr(run.backend.device, "exhausted", "pinned memory")  # pyright: ignore[reportAttributeAccessIssue]
+    cupy = importlib.import_module("cupy")
+
+    def exhausted(size: int) -> Any:
+        raise cupy.cuda.runtime.CUDARuntimeError(2)
+
+    monkeypatch.setattr(cupy.cuda, "alloc_pinned_memory", exhausted)
     with pytest.raises(gs.DeviceMemoryError, match=r"the host cannot allocate .* GiB of pinned memory to stream data"):
         run.fit(data(), batch_size=8, verbose=False)
+
+
+def here(array: Any) -> np.ndarray:
+    return backends.get(Small.name).to_numpy(array)
 
 
 def test_batches_may_lie_across_the_edges_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,8 +131,9 @@ def test_batches_may_lie_across_the_edges_of_blocks(monkeypatch: pytest.MonkeyPa
     for cursor, size in batches:
         assert rows.ready(cursor, size, 1) == 1
         places = rows.places[cursor : cursor + size]
-        assert np.array_equal(rows.x[places], given.x[rows.order[cursor : cursor + size]])
-        assert np.array_equal(rows.y[places, 0], given.y[rows.order[cursor : cursor + size]])
+        order = rows.order[cursor : cursor + size]
+        assert np.array_equal(here(rows.x[places]), given.x[order])
+        assert np.array_equal(here(rows.y[places, 0]), given.y[order])
 
 
 def test_the_next_block_is_begun_before_the_steps_of_this_one() -> None:
@@ -131,14 +142,14 @@ def test_the_next_block_is_begun_before_the_steps_of_this_one() -> None:
     given = data()
     rows = Streamed(backend, given, 8)
     for number in range(ROWS // rows.block):
-        here = rows.ready(number * rows.block, 8, 1000)
-        assert here == rows.block // 8 and number in rows.arrived
+        steps = rows.ready(number * rows.block, 8, 1000)
+        assert steps == rows.block // 8 and number in rows.arrived
         last = (number + 1) * rows.block >= ROWS
         assert last or (number + 1 in rows.fills and number + 1 not in rows.arrived)
         if not last:
             rows.fills[number + 1].result()  # gathered, and given to the stream of copies
-            assert rows.copies.stream.pending
-        assert np.array_equal(rows.x[rows.places[number * rows.block :][:8]], given.x[number * rows.block :][:8])
+        places = rows.places[number * rows.block :][:8]
+        assert np.array_equal(here(rows.x[places]), given.x[number * rows.block :][:8])
 
 
 def test_a_failed_step_is_found_though_its_block_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,29 +173,24 @@ def test_a_memory_map_is_read_block_by_block(tmp_path: Path, monkeypatch: pytest
     assert bits(run) == bits(resident)
 
 
-def test_backends_without_streams_say_so() -> None:
-    with pytest.raises(NotImplementedError, match="'numpy' does not support concurrent copies"):
-        backends.get("numpy").copies()
-
-
 def test_a_block_may_be_copied_while_a_step_is_captured() -> None:
     """The thread that fills blocks does not wait for captures: it copies and waits on a stream of its own."""
     backend: Any = backends.get(Small.name)
     copies = backend.copies()
-    pinned, here = copies.pinned((4,), np.float32), backend.zeros((4,), np.float32)
+    pinned, there = copies.pinned((4,), np.float32), backend.zeros((4,), np.float32)
+    total = backend.zeros((4,), np.float32)
     pinned[:] = [1, 2, 3, 4]
     before = copies.now()
-    replayed = []
-
-    def fill() -> None:
-        copies.start([(here, pinned)], before).synchronize()
+    add = backend.bind(ADD, [there, there, total], {})
+    add()  # so that it is compiled
+    backend.synchronize()
 
     def work() -> None:
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(fill).result()
-        backend.device.launch(backend.device.stream, "a step", lambda: replayed.append(here.tolist()))
+            thread.submit(lambda: copies.start([(there, pinned)], before).synchronize()).result()
+        add()
 
     replay = backend.capture(work)
-    assert here.tolist() == [1, 2, 3, 4] and not replayed
+    assert here(there).tolist() == [1, 2, 3, 4] and not here(total).any()
     replay()
-    assert replayed == [[1, 2, 3, 4]]
+    assert here(total).tolist() == [2, 4, 6, 8]
