@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.reductions import larger, plus
+from ...backends.reductions import larger, multiply_add, plus
 
 LEAST, MOST = -87.0, 88.0  # inputs are clipped to this range, which covers almost all normal numbers
 ROUNDER = 1.5 * 2**23  # a float32 that is added to another rounds it to an integer
@@ -24,16 +24,16 @@ def exp(x: Any) -> Any:
     real = np.float32
     x = real(LEAST) if x < real(LEAST) else x
     x = real(MOST) if x > real(MOST) else x
-    shifted = x * real(1 / math.log(2)) + real(ROUNDER)
+    shifted = multiply_add(x, real(1 / math.log(2)), real(ROUNDER))
     k = shifted - real(ROUNDER)
-    r = x - k * real(LN2_HIGH) - k * real(LN2_LOW)
-    y = r * real(1 / 5040) + real(1 / 720)
-    y = y * r + real(1 / 120)
-    y = y * r + real(1 / 24)
-    y = y * r + real(1 / 6)
-    y = y * r + real(0.5)
-    y = y * r + real(1)
-    y = y * r + real(1)
+    r = multiply_add(k, real(-LN2_LOW), multiply_add(k, real(-LN2_HIGH), x))
+    y = multiply_add(r, real(1 / 5040), real(1 / 720))
+    y = multiply_add(y, r, real(1 / 120))
+    y = multiply_add(y, r, real(1 / 24))
+    y = multiply_add(y, r, real(1 / 6))
+    y = multiply_add(y, r, real(0.5))
+    y = multiply_add(y, r, real(1))
+    y = multiply_add(y, r, real(1))
     # the last bits of `shifted` are k, and the exponent of a float begins at bit 23
     return y * np.int32((np.float32(shifted).view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
 
@@ -43,15 +43,22 @@ def exponentials(s: Any, e: Any, factor: Any) -> Any:
     n, top, total = s.shape[0], largest(s), e.dtype.type(0)
     for j in range(n):
         e[j] = s[j]  # then only one array is read and written
-    if e.itemsize == 4:
-        for j in range(n):
-            e[j] = exp(np.float32((e[j] - top) * factor))
-    else:
-        for j in range(n):
-            e[j] = math.exp((e[j] - top) * factor)
+    for j in range(n):
+        e[j] = (e[j] - top) * factor
+    exponentiate(e)
     for j in range(n):
         total = plus(total, e[j])
     return total
+
+
+def exponentiate(x: Any) -> None:
+    """x = exp(x) for a vector."""
+    if x.itemsize == 4:
+        for j in range(x.shape[0]):
+            x[j] = exp(np.float32(x[j]))
+    else:
+        for j in range(x.shape[0]):
+            x[j] = math.exp(x[j])
 
 
 def largest(s: Any) -> Any:
