@@ -36,7 +36,9 @@ def masked_softmax(draw: Draw, rows: int, n: int) -> Iterator[Case]:
         yield Case([s, mask, draw.junk(*s.shape)], (2,), {"scale": 0.7, "causal": causal}, {2: 1})
 
 
-def _attention(draw: Draw, rows: int, n: int, inputs: int) -> Iterator[tuple[list[np.ndarray], np.ndarray, Any, int]]:
+def _attention(
+    draw: Draw, rows: int, n: int, inputs: int
+) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray, dict[str, Any]]]:
     """Inputs (tokens, heads · width), p, the scratch memory of three chunks, and the attributes."""
     size, length = lanes(draw.real), min(n, 70)
     for heads, width, causal in (1, 5, 0), (3, 16, 1), (2, 33, 1):
