@@ -1,7 +1,8 @@
-"""Steps of a sum or a maximum whose order the compiler may choose, so that it keeps one part in each vector lane.
+"""Arithmetic in which the compiler has more freedom: sums and maxima in an order that suits it, fused multiply-adds.
 
-Without this permission it takes one element after the other, each of which waits for the one before. The order depends
-on the CPU and on the number of elements alone, so the bits are the same in every run and with any number of threads.
+In a sum in order, each element waits for the one before; in an order of its own, the compiler keeps a part in each lane
+of a vector. The order depends on the CPU and on the number of elements alone, so the bits are the same in every run and
+with any number of threads.
 """
 
 from __future__ import annotations
@@ -49,3 +50,27 @@ def _larger_lowering() -> Any:
 def larger(most: Any, value: Any) -> Any:
     """The larger of two numbers, for a loop that looks for the largest; any number if one of them is NaN."""
     return most if most > value else value
+
+
+def _multiply_add_lowering() -> Any:
+    from llvmlite import ir
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def lowered(typing, a, b, c):
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            real = arguments[0].type
+            kind, bits = ir.FunctionType(real, [real] * 3), signature.args[0].bitwidth
+            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.f{bits}")
+            return builder.call(function, arguments)
+
+        return a(a, a, a), generate
+
+    return lowered
+
+
+@lowered_by(_multiply_add_lowering)
+def multiply_add(a: Any, b: Any, c: Any) -> Any:
+    """a · b + c of three floats of one type, with one rounding where the CPU has an instruction for it."""
+    return a * b + c

@@ -16,15 +16,22 @@ def exponentials(s: Any, e: Any, factor: Any) -> Any:
     n, top, total = s.shape[0], largest(s), e.dtype.type(0)
     for j in range(n):
         e[j] = s[j]  # then only one array is read and written
-    if e.itemsize == 4:
-        for j in range(n):
-            e[j] = exp(np.float32((e[j] - top) * factor))
-    else:
-        for j in range(n):
-            e[j] = math.exp((e[j] - top) * factor)
+    for j in range(n):
+        e[j] = (e[j] - top) * factor
+    exponentiate(e)
     for j in range(n):
         total = plus(total, e[j])
     return total
+
+
+def exponentiate(x: Any) -> None:
+    """x = exp(x) for a vector."""
+    if x.itemsize == 4:
+        for j in range(x.shape[0]):
+            x[j] = exp(np.float32(x[j]))
+    else:
+        for j in range(x.shape[0]):
+            x[j] = math.exp(x[j])
 
 
 def largest(s: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.reductions import multiply_add
 from .compiling import inlined
 
 LEAST, MOST = -87.0, 88.0  # inputs of `exp` are clipped to this range, which covers almost all normal numbers
@@ -31,16 +32,16 @@ def exp(x: Any) -> Any:
     real = np.float32
     x = real(LEAST) if x < real(LEAST) else x
     x = real(MOST) if x > real(MOST) else x
-    shifted = x * real(1 / math.log(2)) + real(ROUNDER)
+    shifted = multiply_add(x, real(1 / math.log(2)), real(ROUNDER))
     k = shifted - real(ROUNDER)
-    r = x - k * real(LN2_HIGH) - k * real(LN2_LOW)
-    y = r * real(1 / 5040) + real(1 / 720)
-    y = y * r + real(1 / 120)
-    y = y * r + real(1 / 24)
-    y = y * r + real(1 / 6)
-    y = y * r + real(0.5)
-    y = y * r + real(1)
-    y = y * r + real(1)
+    r = multiply_add(k, real(-LN2_LOW), multiply_add(k, real(-LN2_HIGH), x))
+    y = multiply_add(r, real(1 / 5040), real(1 / 720))
+    y = multiply_add(y, r, real(1 / 120))
+    y = multiply_add(y, r, real(1 / 24))
+    y = multiply_add(y, r, real(1 / 6))
+    y = multiply_add(y, r, real(0.5))
+    y = multiply_add(y, r, real(1))
+    y = multiply_add(y, r, real(1))
     # the last bits of `shifted` are k
     return y * np.int32((np.float32(shifted).view(np.int32) + np.int32(127)) << np.int32(EXPONENT)).view(np.float32)
 

@@ -27,8 +27,8 @@ from ..hints import hint
 from ..training.figures import panels, saved
 from .build import load_data
 from .cluster import on_cluster, on_processes
+from .fits import Fits, fitted, quiet
 from .sections import SearchConfiguration, SearchRange
-from .trials import FoldedData, fitted, quiet
 
 
 def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
@@ -137,10 +137,10 @@ class Search:
         scores, seconds = np.full((2, len(candidates), section.folds), math.nan)
         try:
             splitter: Any = check_cv(section.folds, self.data[1], classifier=is_classifier(network))
-            trials = FoldedData(network, *self.data, self.weight, [*splitter.split(*self.data)], asked)
+            fits = Fits(network, *self.data, self.weight, [*splitter.split(*self.data)], asked)
             tried = [(candidate, fold) for candidate in candidates for fold in range(section.folds)]
             jobs = partial(on_processes, section.jobs) if scheduler is None else partial(on_cluster, scheduler)
-            for place, result in jobs(fitted, trials, tried):
+            for place, result in jobs(fitted, fits, tried):
                 row, fold = divmod(place, section.folds)
                 scores[row, fold], seconds[row, fold] = result
                 if not np.isnan(scores[row]).any():

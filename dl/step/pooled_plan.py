@@ -17,6 +17,8 @@ from ...backends import Backend, addresses, host, tasks
 from ...backends.thread_pool import ThreadPool, thread_pool
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.arrays import matmul_loop
+from ...kernels.sequences.attention import ATTENTIONS
+from ..graph.fused_attention import with_attention
 from ..graph.graph import Graph
 from . import plan
 from .arena import Arena
@@ -46,8 +48,8 @@ class PooledPlan(Plan):
         capacity: int,
         workers: ThreadPool | None = None,
     ) -> None:
-        super().__init__(graph, backend, arena, shared, capacity)
         self._pool = workers or thread_pool()
+        super().__init__(with_attention(graph, self._pool.threads), backend, arena, shared, capacity)
         self.thread_pool = self._pool if self._pool.threads > 1 else None
         self._run_tasks: Any = backend.compiled(tasks.run)
         self._lists: dict[int, list[TaskList | Call]] = {}
@@ -103,7 +105,8 @@ class PooledPlan(Plan):
             return []
         arguments = (*arrays, *(call.node.attributes[name] for name in attribute_names(call.node)))
         size = max(sum(array.nbytes for array in arrays), operation.flops(*arrays, **call.node.attributes))
-        return [self._task(loop, arguments, operation.extent(*arrays), 1 if size < SMALL else self._pool.threads)]
+        used, items = 1 if size < SMALL else self._pool.threads, operation.extent(*arrays)
+        return [self._task(loop, arguments, items, used, 1 if operation in ATTENTIONS else 0)]
 
     def _product(
         self, a: Any, b: Any, out: Any, transpose_a: int = 0, transpose_b: int = 0, **_: Any

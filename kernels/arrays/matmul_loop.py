@@ -16,7 +16,8 @@ from ..dense.product import LEFT, NEITHER, RIGHT, SCRATCH, product
 GROUP = 8  # rows of a register tile
 ROWS = 96  # rows of a transposed a that are copied at once, see `product`
 MANY = 128  # rows from which copying b is faster
-DEEP = 64  # terms of a sum from which copying a transposed a is faster
+DEEP = 64  # terms of a sum from which copying a transposed a is faster, if they are FAR apart
+FAR = 2048  # bytes: such strides use few sets of the cache
 EDGE = 512  # rows of columns that do not fill a vector, computed at once
 
 
@@ -66,12 +67,13 @@ def multiply(
     """out (rows, n) = left (rows, depth) · right (depth, n)."""
     lanes = tools.lanes
     vectors = n // lanes
-    most = min(ROWS, EDGE) if transposed else EDGE
-    copies = RIGHT if rows >= MANY else NEITHER
+    copies, some = RIGHT if rows >= MANY else NEITHER, rows
     if transposed:
-        copies = LEFT if depth >= DEEP and n > lanes else NEITHER
+        copies = NEITHER
+        if depth >= DEEP and n > lanes and left.column * left.values.itemsize >= FAR:
+            copies, some = LEFT, ROWS
+    most = ROWS if copies == LEFT else EDGE
     if vectors > 0:
-        some = ROWS if transposed else rows
         for row in range(0, rows, some):
             a = Matrix(left.values, left.start + row * left.row, left.row, left.column)
             c = Matrix(out.values, out.start + row * out.row, out.row, 1)
@@ -98,14 +100,21 @@ def transpose_loop(start: int, stop: int, b: Any, out: Any, lanes: int) -> None:
     flat, turned = b.reshape(-1), out.reshape(-1)
     for item in range(start, stop):
         matrix, row = item // groups, item % groups * lanes
-        for i in range(0, n, lanes):
-            at, to = (matrix * n + i) * k + row, (matrix * k + row) * stride + i
-            if row + lanes <= k and i + lanes <= n:
-                turn(flat, at, k, turned, to, stride)
-            else:
-                for r in range(min(lanes, k - row)):
-                    for j in range(min(lanes, n - i)):
-                        turned[to + r * stride + j] = flat[at + j * k + r]
+        given = Matrix(flat, matrix * n * k, k, 1)
+        transpose_rows(row, n, k, given, Matrix(turned, matrix * k * stride, stride, 1), lanes)
+
+
+def transpose_rows(row: int, n: int, k: int, b: Matrix, out: Matrix, lanes: int) -> None:
+    """Up to `lanes` rows from `row` of out (k, n) = b (n, k) transposed; the columns of both are contiguous."""
+    flat, turned = b.values, out.values
+    for i in range(0, n, lanes):
+        at, to = b.start + i * b.row + row, out.start + row * out.row + i
+        if row + lanes <= k and i + lanes <= n:
+            turn(flat, at, b.row, turned, to, out.row)
+        else:
+            for r in range(min(lanes, k - row)):
+                for j in range(min(lanes, n - i)):
+                    turned[to + r * out.row + j] = flat[at + j * b.row + r]
 
 
 def transposed_shape(b: Any, lanes: int) -> tuple[int, int, int]:

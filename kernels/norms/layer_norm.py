@@ -98,23 +98,26 @@ def sums_loop(
     start: int, stop: int, dy: Any, x: Any, statistics: Any, dscale: Any, dshift: Any, partial: Any, arrived: Any
 ) -> None:
     """`sums_reference` over columns `start` to `stop`, rows in chunks of `CHUNK` in order."""
-    zero = dy.dtype.type(0)
-    for j in range(start, stop):
-        dscale[j] = zero
-        dshift[j] = zero
+    zero, n = dy.dtype.type(0), stop - start
+    scales, shifts = dscale[start:stop], dshift[start:stop]
+    products, plain = partial[0, 0, start:stop], partial[1, 0, start:stop]
+    for j in range(n):
+        scales[j] = zero
+        shifts[j] = zero
     for first in range(0, dy.shape[0], CHUNK):
-        for j in range(start, stop):
-            partial[0, 0, j] = zero
-            partial[1, 0, j] = zero
+        for j in range(n):
+            products[j] = zero
+            plain[j] = zero
         for row in range(first, min(first + CHUNK, dy.shape[0])):
             mean, r = statistics[row, 0], statistics[row, 1]
-            for j in range(start, stop):
-                d = dy[row, j]
-                partial[0, 0, j] += d * ((x[row, j] - mean) * r)
-                partial[1, 0, j] += d
-        for j in range(start, stop):
-            dscale[j] += partial[0, 0, j]
-            dshift[j] += partial[1, 0, j]
+            given, xs = dy[row, start:stop], x[row, start:stop]
+            for j in range(n):
+                products[j] += given[j] * ((xs[j] - mean) * r)
+            for j in range(n):
+                plain[j] += given[j]
+        for j in range(n):
+            scales[j] += products[j]
+            shifts[j] += plain[j]
 
 
 def columns(*arrays: Any) -> int:

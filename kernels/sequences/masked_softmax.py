@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ...backends.reductions import larger, plus
+from ..exponentials import exponentiate
 from ..launch import over_rows
 from ..operation import Cuda, Launch, Operation
-from ..single import exp
-from .softmax import SOFTMAX_BACKWARD, rows
+from ..single import LEAST
+from .softmax import BLOCK, SOFTMAX_BACKWARD, rows
 
 
 def reference(xp: Any, s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> None:
@@ -35,35 +34,32 @@ def reference(xp: Any, s: Any, mask: Any, p: Any, *, scale: float, causal: int) 
 
 
 def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal: int) -> None:
-    """`reference` over rows `start` to `stop` of all matrices."""
+    """`reference` over rows `start` to `stop` of all matrices, in blocks that stay in the fastest cache."""
     real = p.dtype.type
-    n, factor, zero = s.shape[1], real(scale), real(0)
+    n, factor, zero, low = s.shape[1], real(scale), real(0), real(-math.inf)
     heads = s.shape[0] // max(mask.shape[0], 1)
-    for item in range(start, stop):
-        matrix, row = item // n, item % n
-        seen, last = mask[matrix // heads], row + 1 if causal else n
-        out, top, total = p[matrix, row], real(-math.inf), zero
-        for j in range(n):
-            out[j] = s[matrix, row, j]  # then only one array is read and written, even in place
-        for j in range(last):
-            top = larger(top, out[j] if seen[j] > 0 else real(-math.inf))
-        for j in range(last):
-            out[j] = (out[j] - top) * factor if seen[j] > 0 else zero
-        if p.itemsize == 4:
-            for j in range(last):
-                out[j] = exp(np.float32(out[j]))
-        else:
-            for j in range(last):
-                out[j] = math.exp(out[j])
-        for j in range(last):
-            out[j] = out[j] if seen[j] > 0 else zero
-        for j in range(last, n):
-            out[j] = zero
-        for j in range(last):
-            total = plus(total, out[j])
-        share = real(1) / total if total > 0 else zero
-        for j in range(last):
-            out[j] *= share
+    given, shares, some = s.reshape(-1), p.reshape(-1), max(1, BLOCK // max(n, 1))
+    for begin in range(start, stop, some):
+        end = min(begin + some, stop)
+        source, target = given[begin * n : end * n], shares[begin * n : end * n]
+        for j in range(target.shape[0]):
+            target[j] = source[j]  # then only one array is read and written, even in place
+        for row in range(begin, end):
+            seen, last = mask[row // n // heads], row % n + 1 if causal else n
+            top, out = low, shares[row * n : row * n + n]
+            for j in range(n):
+                top = larger(top, out[j] if seen[j] > 0 and j < last else low)
+            for j in range(n):
+                out[j] = (out[j] - top) * factor if seen[j] > 0 and j < last else real(LEAST)
+        exponentiate(target)
+        for row in range(begin, end):
+            seen, last = mask[row // n // heads], row % n + 1 if causal else n
+            total, out = zero, shares[row * n : row * n + n]
+            for j in range(n):
+                total = plus(total, out[j] if seen[j] > 0 and j < last else zero)
+            share = real(1) / total if total > 0 else zero
+            for j in range(n):
+                out[j] = out[j] * share if seen[j] > 0 and j < last else zero
 
 
 def launch(s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> Launch:

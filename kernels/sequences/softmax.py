@@ -6,12 +6,16 @@ Backward: ds = scale · p · (dp − Σ over the row of p · dp). A row's maximu
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from ...backends.reductions import plus
-from ..exponentials import exponentials
+from ...backends.reductions import larger, plus
+from ..exponentials import exponentiate
 from ..launch import over_rows
 from ..operation import VALUES, Cuda, Launch, Operation
+from ..single import LEAST
+
+BLOCK = 4096  # elements
 
 
 def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> None:
@@ -27,17 +31,29 @@ def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> 
 
 
 def forward_loop(start: int, stop: int, s: Any, p: Any, scale: float, causal: int) -> None:
-    """`forward_reference` over rows `start` to `stop` of all matrices."""
-    n, factor = s.shape[1], p.dtype.type(scale)
-    for item in range(start, stop):
-        matrix, row = item // n, item % n
-        last = row + 1 if causal else n
-        out = p[matrix, row]
-        share = p.dtype.type(1) / exponentials(s[matrix, row, :last], out[:last], factor)
-        for j in range(last):
-            out[j] *= share
-        for j in range(last, n):
-            out[j] = p.dtype.type(0)
+    """`forward_reference` over rows `start` to `stop` of all matrices, in blocks that stay in the fastest cache."""
+    real = p.dtype.type
+    n, factor, low = s.shape[1], real(scale), real(-math.inf)
+    given, shares, some = s.reshape(-1), p.reshape(-1), max(1, BLOCK // max(n, 1))
+    for begin in range(start, stop, some):
+        end = min(begin + some, stop)
+        source, target = given[begin * n : end * n], shares[begin * n : end * n]
+        for j in range(target.shape[0]):
+            target[j] = source[j]  # then only one array is read and written, even in place
+        for row in range(begin, end):
+            last, top, out = row % n + 1 if causal else n, low, shares[row * n : row * n + n]
+            for j in range(n):
+                top = larger(top, out[j] if j < last else low)
+            for j in range(n):
+                out[j] = (out[j] - top) * factor if j < last else real(LEAST)
+        exponentiate(target)
+        for row in range(begin, end):
+            last, total, out = row % n + 1 if causal else n, real(0), shares[row * n : row * n + n]
+            for j in range(n):
+                total = plus(total, out[j] if j < last else real(0))
+            share = real(1) / total
+            for j in range(n):
+                out[j] = out[j] * share if j < last else real(0)
 
 
 def backward_reference(xp: Any, dp: Any, p: Any, ds: Any, *, scale: float) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from cuda_draw import Case, Draw, largest
+
+from gearshift.backends.vectors import lanes, tile_rows
+from gearshift.kernels.sequences.attention import elements
 
 
 def _matrices(rows: int, n: int) -> tuple[int, int, int]:
@@ -30,6 +34,43 @@ def masked_softmax(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     for heads, causal in (1, 0), (3, 1):
         s, mask = draw.normal(matrices * heads, n, n) * 4, (draw.random.random((matrices, n)) < 0.5).astype(draw.real)
         yield Case([s, mask, draw.junk(*s.shape)], (2,), {"scale": 0.7, "causal": causal}, {2: 1})
+
+
+def _attention(
+    draw: Draw, rows: int, n: int, inputs: int
+) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray, dict[str, Any]]]:
+    """Inputs (tokens, heads · width), p, the scratch memory of three chunks, and the attributes."""
+    size, length = lanes(draw.real), min(n, 70)
+    for heads, width, causal in (1, 5, 0), (3, 16, 1), (2, 33, 1):
+        sequences = -(-rows // 100)
+        attributes = {"scale": 0.7, "causal": causal, "lanes": size, "height": tile_rows()}
+        given = [draw.normal(sequences * length, heads * width) / 2 for _ in range(inputs)]
+        p = draw.junk(sequences * heads, length, length)
+        yield [*given], p, draw.junk(3, elements(length, width, size)), attributes
+
+
+def attention(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for (q, k, v), p, scratch, attributes in _attention(draw, rows, n, 3):
+        terms = {3: largest(v), 4: 1.0 + largest(q) * largest(k)}
+        yield Case([q, k, v, draw.junk(*q.shape), p, scratch], (3, 4), attributes, terms)
+
+
+def masked_attention(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for (q, k, v), p, scratch, attributes in _attention(draw, rows, n, 3):
+        mask = (draw.random.random((-(-rows // 100), p.shape[1])) < 0.5).astype(draw.real)
+        terms = {4: largest(v), 5: 1.0 + largest(q) * largest(k)}
+        yield Case([q, k, v, mask, draw.junk(*q.shape), p, scratch], (4, 5), attributes, terms)
+
+
+def attention_backward(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for given, p, scratch, attributes in _attention(draw, rows, n, 4):
+        p = draw.uniform(*p.shape) / max(p.shape[1], 1)
+        p = np.tril(p) if attributes["causal"] else p
+        dy, q, k, v = given
+        products = 20 * largest(dy) * largest(v)
+        terms = {5: products * largest(k), 6: products * largest(q), 7: 2 * largest(dy)}
+        outputs = [draw.junk(*q.shape) for _ in range(3)]
+        yield Case([*given, p, *outputs, scratch], (5, 6, 7), attributes, terms)
 
 
 def padding(draw: Draw, rows: int, n: int) -> Iterator[Case]:

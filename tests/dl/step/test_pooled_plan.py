@@ -31,6 +31,10 @@ def transformer() -> list[gs.Layer]:
     return [gs.Embedding(9, 16, 12), gs.TransformerBlock(16, 2, dropout=0.1), gs.LayerNorm(16), gs.Linear(16, 9)]
 
 
+def attention() -> list[gs.Layer]:
+    return [gs.Embedding(9, 16, 12, padding=0), gs.TransformerBlock(16, 2), gs.LayerNorm(16), gs.Linear(16, 9)]
+
+
 class Cube(gs.ArrayLayer):
     """A layer without a loop: its operations run in Python."""
 
@@ -49,6 +53,7 @@ NETWORKS: dict[str, tuple[Callable[[], list[gs.Layer]], gs.Dataset]] = {
     "residual": (residual, ROWS),
     "normalised": (normalised, ROWS),
     "transformer": (transformer, TOKENS),
+    "attention": (attention, TOKENS),
     "partly in Python": (partly_in_python, ROWS),
 }
 
@@ -73,7 +78,7 @@ def test_as_the_operations_of_numpy(case: str) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("case", ["residual", "normalised", "transformer"])
+@pytest.mark.parametrize("case", ["residual", "normalised", "transformer", "attention"])
 def test_bits_do_not_depend_on_the_number_of_threads(case: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gearshift.dl.step.pooled_plan.SMALL", 0)  # every operation is divided
     found = []

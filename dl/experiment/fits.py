@@ -17,7 +17,7 @@ from ..estimators.base import TrainingInterrupted
 
 
 @dataclass(frozen=True)
-class FoldedData:
+class Fits:
     """What all fits have in common: they go to each worker once."""
 
     estimator: Any
@@ -28,18 +28,18 @@ class FoldedData:
     scoring: str | None
 
 
-def fitted(trials: FoldedData, tried: tuple[dict[str, Any], int]) -> tuple[float, float]:
+def fitted(fits: Fits, tried: tuple[dict[str, Any], int]) -> tuple[float, float]:
     """The score of some parameters on one fold, and the seconds of the fit."""
     parameters, fold = tried
-    estimator: Any = clone(trials.estimator)
+    estimator: Any = clone(fits.estimator)
     with quiet():
         found = cross_validate(
             estimator.set_params(**parameters),
-            trials.x,
-            trials.y,
-            cv=[trials.folds[fold]],
-            scoring=trials.scoring,
-            params={"network__sample_weight": trials.weight},
+            fits.x,
+            fits.y,
+            cv=[fits.folds[fold]],
+            scoring=fits.scoring,
+            params={"network__sample_weight": fits.weight},
             error_score="raise",  # pyright: ignore[reportArgumentType]
         )
     return float(found["test_score"][0]), float(found["fit_time"][0])
