@@ -58,10 +58,10 @@ class Trainer(Answers):
     backend : ``"auto"``, or a name of `gearshift.backends.available`.
     seed : 0 to 2⁶⁴ − 1: the key of weights, shuffling and dropout.
     groups : parameters with a separate learning rate or weight decay.
+    regularizer : `L1` or `SoftThreshold`, for weights, not for biases; the reported loss does not include it.
     ema : decay β of the exponential moving average of the weights, such as 0.999; None takes none. The average of the
         steps so far, Σ βⁿ⁻ᵏ pₖ / Σ βⁿ⁻ᵏ, is what the model has between epochs and after `fit`: it is validated, saved
         and predicts. Training goes on from the weights of the last step, which checkpoints keep, too.
-    regularizer : `L1` or `SoftThreshold`, for weights, not for biases; the reported loss does not include it.
 
     Raises
     ------
