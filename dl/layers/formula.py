@@ -72,8 +72,12 @@ def keywords(formula: Callable[..., Any], arrays: int, expected: str) -> dict[st
     Raises
     ------
     ConfigurationError
-        The formula takes another number of arrays, or other arguments.
+        The formula takes another number of arrays, or other arguments, or has no name.
     """
+    if not formula.__name__.isidentifier():
+        raise ConfigurationError(
+            f"{formula.__name__}: files know a formula by its name; define it by def, not as a lambda"
+        )
     parameters = list(inspect.signature(formula).parameters.values())
     given = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     named = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}

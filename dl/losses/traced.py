@@ -41,7 +41,7 @@ def traced_score(
     if operation is not None:
         graph.apply(operation, (prediction, target), results)
     else:
-        values = {output: prediction, wanted: target}
+        values: dict[Expression, Value] = {output: prediction, wanted: target}
         lower(graph, name, [scores, slope], values, into=dict(zip((scores, slope), results, strict=True)))
     return results
 

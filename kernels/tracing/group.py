@@ -8,7 +8,7 @@ moves elements or multiplies matrices is a group of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -111,12 +111,12 @@ def sources(*ends: Expression) -> list[Expression]:
     return list(found)
 
 
-def partition(ends: Sequence[Expression]) -> list[Group]:
-    """The groups that compute `ends`, in the order in which they run."""
+def partition(ends: Sequence[Expression], known: Container[Expression] = ()) -> list[Group]:
+    """The groups that compute `ends` from what is known, in the order in which they run."""
     groups: list[Group] = []
     of: dict[Expression, Group] = {}
-    for node in ordered(ends):
-        if node.operator == "input" or (inline(node) and node not in ends):
+    for node in ordered(ends, known):
+        if node in known or node.operator == "input" or (inline(node) and node not in ends):
             continue
         group = _group_for(node, groups, of)
         group.nodes.append(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -24,7 +25,7 @@ def lower(
     graph: Any,
     name: str,
     ends: Sequence[Expression],
-    values: Mapping[Expression, Any],
+    values: dict[Expression, Any],
     into: Mapping[Expression, Any] | None = None,
 ) -> list[Any]:
     """Appends the operations that compute `ends`; returns their values.
@@ -32,19 +33,18 @@ def lower(
     Parameters
     ----------
     name : of the operations, in messages.
-    values : the graph's values of the inputs that `ends` depend on; those of other expressions are added.
+    values : the graph's values of the inputs that `ends` depend on; those of the results are added.
     into : the values that some ends are written to.
     """
     given = into or {}
     ends = [_computed(end, given) for end in ends]
     into = {_computed(end, given): value for end, value in given.items()}
-    known = dict(values)
-    for group in partition(ends):
-        inputs = tuple(known[one] for one in group.inputs)
+    for group in partition(ends, values):
+        inputs = tuple(values[one] for one in group.inputs)
         outputs = tuple(into[one] if one in into else _value(graph, one, inputs) for one in group.outputs)
-        known.update(zip(group.outputs, outputs, strict=True))
+        values.update(zip(group.outputs, outputs, strict=True))
         _append(graph, name, group, inputs, outputs)
-    return [known[end] for end in ends]
+    return [values[end] for end in ends]
 
 
 def _computed(end: Expression, into: Mapping[Expression, Any]) -> Expression:
@@ -103,20 +103,25 @@ def _operation(
     def gradient(graph: Any, node: Any, *given: Any) -> tuple[Any, ...]:
         return _backward(graph, node, group, given)
 
-    reference.__name__ = name
+    reference.__name__ = kernel = kernel_name(name)
     if not fused:
         return Operation(name, reference, gradient=gradient, formula=(leaves, ends))
     operators = [one for one in every if one.operator in OPERATORS or one.operator in REDUCTIONS]
     return Operation(
         name,
         reference,
-        function(name, LoopText(name, group).source),
+        function(kernel, LoopText(kernel, group).source),
         lambda *arrays: _items(group, arrays)[0],
-        cuda=_cuda(name, group),
+        cuda=_cuda(kernel, group),
         gradient=gradient,
         flops=lambda *arrays: len(operators) * _largest(arrays),
         formula=(leaves, ends),
     )
+
+
+def kernel_name(name: str) -> str:
+    """The name of an operation's kernel: no word of Python or C++, and no function that kernels call."""
+    return re.sub(r"[^a-zA-Z0-9_]", "_", name) + "_kernel"
 
 
 def _largest(arrays: Sequence[Any]) -> int:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import gearshift as gs
+from gearshift.dl.graph.graph import Graph
+from gearshift.kernels.tracing.expression import ordered
 
 xp = gs.xp
 X, Y = np.random.default_rng(0).normal(size=(20, 6)), np.random.default_rng(1).normal(size=(20, 2))
@@ -182,5 +184,37 @@ def test_the_generated_kernels_are_shown() -> None:
     said = trainer.explain(kernels=True)
     assert said.startswith("training runs operation by operation")
     for name in ("Gated", "Gated_backward", "leaky", "Mix_backward"):
-        assert f"def {name}(start, stop, " in said
+        assert f"def {name}_kernel(start, stop, " in said
     assert "def " not in trainer.explain()
+
+
+def test_names_of_functions_that_kernels_call_are_names_like_others() -> None:
+    @gs.activation
+    def exp(x: Any) -> Any:
+        return xp.exp(-xp.abs(x))
+
+    class Größe(gs.Layer, named=False):
+        def forward(self, x: Any) -> Any:
+            return xp.tanh(x)
+
+    own = gs.Sequential(gs.Linear(6, 4), exp(), Größe(), gs.Linear(4, 2), dtype="float64").init(seed=0)
+    assert gs.check_gradients(own, gs.MSELoss(), X, Y, backend="numba").ok
+
+
+def test_what_is_known_is_not_computed_again() -> None:
+    """Layers are called between two uses of one expression."""
+
+    class Twice(gs.Layer, named=False):
+        def __init__(self) -> None:
+            self.inner = gs.Linear(6, 6)
+
+        def forward(self, x: Any) -> Any:
+            h = xp.tanh(x)
+            return self.inner(h) + h
+
+    graph = Graph("float64")
+    graph.lower(Twice(), graph.batch((6,)))
+    tanh = [
+        node for node in graph.nodes if node.operation.formula and "tanh" in repr(ordered(node.operation.formula[1]))
+    ]
+    assert len(tanh) == 1

@@ -132,6 +132,14 @@ def test_files_hold_the_name_and_the_constants(tmp_path: Path) -> None:
     assert other.loss.describe() == {"name": "huber_formula", "arguments": {"delta": 0.5}}
 
 
+def one_array(output: Any) -> Any:
+    return output
+
+
+def no_keyword(output: Any, target: Any, delta: float = 1.0) -> Any:
+    return delta * (output - target)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -141,8 +149,9 @@ def test_files_hold_the_name_and_the_constants(tmp_path: Path) -> None:
         ),
         (lambda: huber_formula(beta=1.0), "huber_formula: beta is unknown; expected delta"),
         (lambda: gs.loss(targets="labels"), "targets is 'labels'; expected one of: values, classes, binary"),
-        (lambda: gs.loss(lambda output: output), r"a loss takes two arrays, then keywords after \*"),
-        (lambda: gs.loss(lambda output, target, delta=1.0: output), r"a loss takes two arrays"),
+        (lambda: gs.loss(one_array), r"a loss takes two arrays, then keywords after \*"),
+        (lambda: gs.loss(no_keyword), r"a loss takes two arrays"),
+        (lambda: gs.loss(lambda output, target: output), "files know a formula by its name; define it by def"),
     ],
 )
 def test_errors_of_declarations(make: Any, message: str) -> None:
