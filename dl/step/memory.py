@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...backends import Backend
+from ...backends import Backend, host
 from ...backends.errors import DeviceMemoryError
 from ...backends.precision import SHORT
 from ..data import Dataset
 from ..data.rows import flat
 from ..data.streamed import block_rows, is_streamed
+from ..graph.fused_attention import with_attention
 from ..graph.fused_ops import joined
 from ..graph.graph import Graph
 from .arena import padded
@@ -123,6 +124,7 @@ class Demand:
 
     def _activations(self, graph: Graph, rows: int) -> int:
         graph = joined(graph) if self.backend.joins else graph
+        graph = with_attention(graph, host.threads()) if self.backend.runs_tasks else graph
         return sum(bytes_of(value, rows) for value in own_values(graph, share_memory(graph)))
 
 

@@ -14,7 +14,6 @@ from ...backends.errors import ConfigurationError
 from ...backends.launch import ranks
 from ...backends.ranks import Ranks
 from ..data import Dataset
-from ..data.identity import part_of
 from ..step.settings import snapshot
 from ..step.spec import StepSpec
 from .training import Training
@@ -80,6 +79,8 @@ def synchronize(trainer: Training, found: Ranks) -> None:
 
 def _given(trainer: Training, data: Dataset, validation: Dataset | None, settings: Mapping[str, Any]) -> dict[str, str]:
     """What the ranks must have in common, in words; of data, a hash."""
+    from ..data.identity import part_of  # pydantic, which training in one process does without
+
     spec = trainer.spec
     parts = {"the training data": data, "the validation data": validation}
     return {

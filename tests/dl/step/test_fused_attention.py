@@ -11,6 +11,7 @@ import pytest
 import gearshift as gs
 from gearshift.dl.graph.fused_attention import with_attention
 from gearshift.dl.graph.tangent import hessian_products
+from gearshift.dl.step.memory import Demand
 from gearshift.dl.step.pooled_plan import PooledPlan
 from gearshift.dl.step.program import gradient, training
 from gearshift.dl.training.loop import Loop
@@ -86,3 +87,9 @@ def test_what_else_reads_the_values_between_keeps_the_list() -> None:
     for graph in training(trainer(True, None, dropout=0.1).spec, LENGTH).graph, tangents:
         assert LISTED - {"masked_softmax"} <= {node.operation.name for node in graph.nodes}
         assert with_attention(graph, 2).nodes == graph.nodes
+
+
+def test_the_memory_that_is_stated_is_that_of_the_plan() -> None:
+    run, data = trainer(True, 0), gs.Dataset(X, Y)
+    stated = Demand.of(run.spec, run.backend, data, None, 1).bytes(4)["activations"]
+    assert stated == Loop(run, data, None, 4).plan.bytes
