@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import tomllib
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...backends.errors import ConfigurationError
 from ..data.sources import NAMED
+from ..optimizers.schedules import schedules
 from ..storage.files import TEXT, expanded, read_bytes
 from ..values import check_values
 from .faults import described, shown
@@ -104,13 +106,14 @@ def changes(configuration: Configuration) -> list[str]:
     """The ``key=value`` settings that turn the defaults into this configuration; see `parse_as`."""
     chosen, schedule = {"name": configuration.optimizer.name}, configuration.schedule
     falling = ScheduleSection.model_validate({"name": schedule.name, "steps": schedule.steps})
+    taken = ("name", *inspect.signature(schedules()[schedule.name]).parameters)  # others have no effect
     usual = Configuration(optimizer=OptimizerSection.model_validate(chosen)).model_dump()
     usual["optimizer"]["name"], usual["schedule"]["final"] = OptimizerSection().name, falling.final
     return [
         f"{section}.{key}={_written(value)}"
         for section, keys in configuration.model_dump(exclude_none=True).items()
         for key, value in keys.items()
-        if key not in usual[section] or usual[section][key] != value
+        if (key not in usual[section] or usual[section][key] != value) and (section != "schedule" or key in taken)
     ]
 
 

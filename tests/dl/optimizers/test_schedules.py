@@ -79,7 +79,8 @@ def test_the_final_factor_of_a_configuration_is_pytorch_s(name: str, final: floa
     made: Any = build_schedule(configuration)
     assert made.final == configuration.schedule.final == pytest.approx(final)
     assert f"final = {configuration.schedule.final}" in write(configuration)
-    assert changes(configuration) == [f"schedule.name={name}", "schedule.steps=100"]
+    assert changes(configuration) == [f"schedule.name={name}", *["schedule.steps=100"] * (name != "plateau")]
+    assert changes(parse({"schedule": {"final": 0.01}})) == [], "a constant rate has no final factor"
     if name in ("cosine", "linear"):
         assert made(100) == made(10**6) == 0.0
     assert parse({"schedule": {"name": name, "steps": 100, "final": 0.25}}).schedule.final == 0.25
