@@ -46,24 +46,24 @@ def convert_formula(b: Any, node: Node) -> list[str]:
     """Appends the nodes of a traced operation to the builder `b`; returns the names of its results."""
     leaves, ends = node.operation.formula
     known = {leaf: b.name(value) for leaf, value in zip(leaves, node.inputs, strict=True)}
-    batch = next((known[leaf] for leaf in leaves if leaf.batch), "")
+    each = next((value.rows_per_example for value in node.outputs if value.kind == "batch"), 1)
     for one in ordered(ends, known):
         if one not in known:
             inputs = [known[part] for part in one.inputs]
             if one.operator in SIMPLE:
                 known[one] = b.add(SIMPLE[one.operator], *inputs)
             elif one.operator in ("broadcast", "expand"):
-                known[one] = _expand(b, one, inputs[0], batch)
+                known[one] = _expand(b, one, inputs[0], each)
             else:
                 known[one] = OTHERS[one.operator](b, one, *inputs)
     return [known[end] for end in ends]
 
 
-def _expand(b: Any, one: Expression, x: str, batch: str) -> str:
-    """x repeated to a shape, whose rows are those of the batch."""
+def _expand(b: Any, one: Expression, x: str, each: int) -> str:
+    """x repeated to a shape, whose rows are those of the model's input, `each` for one of them."""
     if ROWS not in one.shape:
         return b.add("Expand", x, b.shape(*one.shape))
-    rows = b.add("Slice", b.add("Shape", batch), b.shape(0), b.shape(1))
+    rows = b.add("Mul", b.add("Slice", b.add("Shape", "x"), b.shape(0), b.shape(1)), b.shape(each))
     return b.add("Expand", x, b.add("Concat", rows, b.shape(*one.shape[1:]), axis=0))
 
 

@@ -35,7 +35,7 @@ class Builder:
         from onnx import numpy_helper
 
         name = name or self._fresh("constant")
-        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self.constants[name] = numpy_helper.from_array(np.array(array, order="C"), name)
         return name
 
     def real(self, value: Any) -> str:

@@ -28,7 +28,8 @@ standardize_target = true  # standardise regression targets; predictions keep th
 
 [model]
 hidden = [256]           # widths of the hidden layers
-activation = "relu"      # "relu", "tanh", "sigmoid", "gelu", "softplus", "maxout"
+activation = "relu"      # "relu", "tanh", "sigmoid", "gelu", "softplus", "maxout", "silu", "elu",
+                         # "leakyrelu", "hardtanh"
 pieces = 2               # linear functions per unit (maxout only)
 batch_norm = false       # batch normalisation before each activation
 dropout = 0.2            # after each hidden layer

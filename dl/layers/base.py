@@ -116,8 +116,21 @@ class Layer(Answering, Registered):
         return [("", self, graph.lower(self, x))]
 
     def children(self) -> dict[str, Layer]:
-        """The layers inside this one, by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Layer)}
+        """The layers inside this one, by name; those of a list by the list's name and a number."""
+        found: dict[str, Layer] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Layer):
+                found[name] = value
+            elif isinstance(value, list | tuple):
+                found |= {f"{name}.{place}": one for place, one in enumerate(value) if isinstance(one, Layer)}
+        return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter | Layer) and hasattr(Layer, name):
+            raise ConfigurationError(
+                f"{type(self).__name__}: {name!r} is a name of every layer; give the {type(value).__name__} another one"
+            )
+        super().__setattr__(name, value)
 
     def __copy__(self) -> Self:
         """A copy has its own weights, like a deep copy."""

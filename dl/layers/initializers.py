@@ -63,6 +63,26 @@ ALIKE = ("zeros", "ones", "constant")
 
 
 @dataclass(frozen=True)
+class Constant:
+    """All elements are `value`: for a parameter of a layer of your own.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no finite number.
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, self.value)
+
+    def __call__(self, key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+        """The weights of a parameter."""
+        return np.full(shape, self.value)
+
+
+@dataclass(frozen=True)
 class Normal:
     """Normal initial weights; in configurations ``"normal(0, 0.02)"``.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.tracing import xp as array_functions
-from ...kernels.tracing.expression import ROWS, Expression, array, ordered
+from ...kernels.tracing.expression import ROWS, Expression, array, make, ordered
 from ...kernels.tracing.lowering import lower
 from ...kernels.tracing.traced_array import TracedArray, expression_of
 from ..graph.graph import Graph, Value
@@ -52,6 +52,11 @@ class Trace:
                 f"{self.name}: forward returns an array of shape {result.shape}; expected (rows, features), as "
                 "keepdims=True or x[:, None] give"
             )
+        end: Expression = expression_of(result)
+        if not any(leaf in self._values for leaf in ordered([end])):
+            raise ConfigurationError(f"{self.name}: forward returns an array that does not depend on its inputs")
+        if end.operator == "input":
+            result = TracedArray(make("broadcast", (end,), end.shape, end.kind))  # a layer's own value
         return self.value(result)
 
     def input(self, name: str, value: Value) -> TracedArray:
@@ -82,10 +87,21 @@ class Trace:
 
     def call(self, layer: Any, inputs: Sequence[TracedArray]) -> TracedArray:
         """The output of a layer that `forward` calls."""
+        name = next((name for name, child in descendants(self._children) if child is layer), "")
+        if not name:
+            raise ConfigurationError(
+                f"{self.name}: forward calls {layer!r}, which is no layer of it; make it an attribute in __init__"
+            )
         values = tuple(map(self.value, inputs))
-        name = next((name for name, child in self._children.items() if child is layer), type(layer).__name__)
         given: Any = values if layer.joins > 1 else values[0]
-        return self.input(f"{name}_output", self.graph.lower(layer, given, name))
+        return self.input(f"{name.replace('.', '_')}_output", self.graph.lower(layer, given, name))
+
+
+def descendants(children: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All layers inside a layer, by path."""
+    for name, child in children.items():
+        yield prefix + name, child
+        yield from descendants(child.children(), f"{prefix}{name}.")
 
 
 def called(layer: Any, inputs: Sequence[Any]) -> TracedArray:

@@ -69,18 +69,18 @@ class CudaText(KernelText):
         inputs, outputs = self.group.inputs, self.group.outputs
         names = self.parameters[len(inputs) :]
         for name, one in zip(self.parameters, inputs, strict=False):
-            if self.group.role(one) is Role.ONE:
+            if self.group.role(one) is Role.ONE and one in self.names:
                 self._declare(1, one, f"{name}[0]")
         pairs = zip(self.parameters, inputs, strict=False)
-        flat = [(name, one) for name, one in pairs if self.group.role(one) is not Role.ONE]
+        flat = [(name, one) for name, one in pairs if self.group.role(one) is not Role.ONE and one in self.names]
         given = [f"{KINDS[one.kind]} {self.names[one]}" for _, one in flat]
-        given += [f"{self._type(len(inputs) + place)}& {name}_" for place, name in enumerate(names)]
+        given += [f"{self._type(len(inputs) + place)}& {name}_OUT" for place, name in enumerate(names)]
         self.add(1, f"const auto body = [&]({', '.join(given)}) {{")
         for one in self._computed():
             if one not in inputs:
                 self._declare(2, one, self.formula(one))
         for name, one in zip(names, outputs, strict=True):
-            self.add(2, f"{name}_ = {self.operand(one, one.kind == 'real')};")
+            self.add(2, f"{name}_OUT = {self.operand(one, one.kind == 'real')};")
         self.add(1, "};")
         arrays = [f"reads({name})" for name, _ in flat] + [f"writes({name})" for name in names]
         self.add(1, f"for_elements(0, size, body, {', '.join(arrays)});")
@@ -91,11 +91,11 @@ class CudaText(KernelText):
             self.add(1, "const REAL width = (REAL)n;")
         inputs = list(zip(self.parameters, self.group.inputs, strict=False))
         for name, one in inputs:
-            if self.group.role(one) is Role.ONE:
+            if self.group.role(one) is Role.ONE and one in self.names:
                 self._declare(1, one, f"{name}[0]")
         self.add(1, "for (long long row = first_row(); row < lines; row += rows_at_once()) {")
         for name, one in inputs:
-            if self.group.role(one) is Role.ROW:
+            if self.group.role(one) is Role.ROW and one in self.names:
                 self._declare(2, one, f"{name}[row]")
         for step in passes(self.group):
             self._pass(step)

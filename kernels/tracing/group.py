@@ -47,6 +47,8 @@ class Group:
         if one.operator == "stack":
             return Role.ROW
         full = self.outer if self.width is None else (*self.outer, self.width)
+        if self.width is None and one.batch and any(end.operator == "stack" for end in self.outputs):
+            return Role.ROW  # outputs of one column, of which a loss has several numbers
         if _leading(one.shape) == _leading(full):
             return Role.FULL
         if _leading(one.shape) == ():

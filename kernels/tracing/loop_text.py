@@ -67,19 +67,20 @@ class LoopText(KernelText):
     def _flat(self) -> None:
         """One loop over all elements."""
         for name, one in zip(self.parameters, self.arrays, strict=True):
-            if self.group.role(one) is Role.ONE:
-                self.add(1, f"{self.names[one]} = {name}.reshape(-1)[0]")
+            if self.group.role(one) is Role.ONE and one in self.group.inputs:
+                if one in self.names:
+                    self.add(1, f"{self.names[one]} = {name}.reshape(-1)[0]")
             else:
-                self.add(1, f"{name}_ = {name}.reshape(-1)[start:stop]")
+                self.add(1, f"{name}_ALL = {name}.reshape(-1)[start:stop]")
         self.add(1, "for i in range(stop - start):")
         for name, one in zip(self.parameters, self.group.inputs, strict=False):
-            if self.group.role(one) is not Role.ONE:
-                self.add(2, f"{self.names[one]} = {name}_[i]")
+            if self.group.role(one) is not Role.ONE and one in self.names:
+                self.add(2, f"{self.names[one]} = {name}_ALL[i]")
         for one in self._computed():
             if one not in self.group.inputs:
                 self.add(2, f"{self.names[one]} = {self.formula(one)}")
         for name, one in zip(self.parameters[len(self.group.inputs) :], self.group.outputs, strict=True):
-            self.add(2, f"{name}_[i] = {self.operand(one, one.kind == 'real')}")
+            self.add(2, f"{name}_ALL[i] = {self.operand(one, one.kind == 'real')}")
 
     def _rows(self) -> None:
         """A loop over rows, with the passes over each."""
@@ -89,17 +90,17 @@ class LoopText(KernelText):
             role = self.group.role(one)
             if role is Role.FULL:
                 shaped = name if len(one.shape) == 2 else f"{name}.reshape(({name}.size // n, n))"
-                self.add(1, f"{name}_ = {shaped}")
+                self.add(1, f"{name}_ALL = {shaped}")
             else:
-                self.add(1, f"{name}_ = {name}.reshape(-1)")
-            if role is Role.ONE and one in self.group.inputs:
-                self.add(1, f"{self.names[one]} = {name}_[0]")
+                self.add(1, f"{name}_ALL = {name}.reshape(-1)")
+            if role is Role.ONE and one in self.group.inputs and one in self.names:
+                self.add(1, f"{self.names[one]} = {name}_ALL[0]")
         self.add(1, "for row in range(start, stop):")
         for name, one in zip(self.parameters, self.arrays, strict=True):
             if self.group.role(one) is Role.FULL:
-                self.add(2, f"{name}_row = {name}_[row]")
-            elif self.group.role(one) is Role.ROW and one in self.group.inputs:
-                self.add(2, f"{self.names[one]} = {name}_[row]")
+                self.add(2, f"{name}_ROW = {name}_ALL[row]")
+            elif self.group.role(one) is Role.ROW and one in self.group.inputs and one in self.names:
+                self.add(2, f"{self.names[one]} = {name}_ALL[row]")
         steps = passes(self.group)
         for number, step in enumerate(steps):
             self._pass(step, steps[number + 1 :])
@@ -108,7 +109,7 @@ class LoopText(KernelText):
         full, column = self.first(Role.FULL), self.first(Role.COLUMN)
         if full is not None:
             return f"{self.parameters[full]}.shape[-1]"
-        return str(self.group.width) if column is None else f"{self.parameters[column]}.size"
+        return str(self.group.width or 1) if column is None else f"{self.parameters[column]}.size"
 
     def _pass(self, step: Pass, later: list[Pass]) -> None:
         """Sums, then maxima, then what is stored: loops that add do not store, or whether they vectorise, and so the
@@ -133,7 +134,7 @@ class LoopText(KernelText):
         if step.stored:
             self._elements(step.stored)
         for one in step.stored:
-            self.add(3, f"{self.outputs[one]}_row[j] = {self.operand(one, one.kind == 'real')}")
+            self.add(3, f"{self.outputs[one]}_ROW[j] = {self.operand(one, one.kind == 'real')}")
             self._kept = {known: name for known, name in self._kept.items() if name != self.outputs[one]}
         self._store_rows(step.reductions)
 
@@ -152,7 +153,7 @@ class LoopText(KernelText):
             if one in again:
                 self._elements([one])
                 self._kept[one] = self.outputs[free[0]]
-                self.add(3, f"{self._kept[one]}_row[j] = {self.names[one]}")
+                self.add(3, f"{self._kept[one]}_ROW[j] = {self.names[one]}")
                 return
 
     def _elements(self, needs: list[Expression]) -> None:
@@ -164,15 +165,15 @@ class LoopText(KernelText):
 
     def _store_rows(self, ones: list[Expression]) -> None:
         for name, place, value in self.stores(ones):
-            self.add(2, f"{name}_[{place}] = {value}")
+            self.add(2, f"{name}_ALL[{place}] = {value}")
 
     def _element(self, one: Expression) -> str:
         if one in self._kept:
-            return f"{self._kept[one]}_row[j]"
+            return f"{self._kept[one]}_ROW[j]"
         if one not in self.group.inputs:
             return self.formula(one)
         name = self.parameters[self.group.inputs.index(one)]
-        return f"{name}_row[j]" if self.group.role(one) is Role.FULL else f"{name}_[j]"
+        return f"{name}_ROW[j]" if self.group.role(one) is Role.FULL else f"{name}_ALL[j]"
 
     def _reduce(self, one: Expression) -> None:
         name, value = self.names[one], self.operand(one.inputs[0], True)

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 
 from .expression import LEAVES, Expression, ordered
 from .group import Group, Role
 from .operators import OPERATORS, Operator
-
-TAKEN = frozenset(
-    """
-    y real zero one count width n row lane lines start stop i j m k size math np exp expm1 log log1p sigmoid sign tanh
-    and or not bool char const double float for if int long short signed static struct switch template this unsigned
-    void
-    """.split()  # noqa: SIM905
-)
-"""Names that inputs must not have in a kernel."""
-
 
 ALIASES = ("broadcast", "reshape", "stop_gradient")
 """Operators that leave each number as it is."""
@@ -51,9 +40,8 @@ class KernelText:
     def _input_name(self, number: int) -> str:
         names = [self._given(one) for one in self.group.inputs]
         own = names[number]
-        fine = re.fullmatch(r"[a-z][a-z_0-9]*", own) and own not in TAKEN and not keyword.iskeyword(own)
-        clear = names.count(own) == 1 and not re.fullmatch(r"(c|m?v|in|out)_?\d+", own)
-        return own if fine and clear else f"in_{number}"
+        fine = re.fullmatch(r"[a-z][a-z_0-9]*", own) and names.count(own) == 1
+        return f"in_{own}" if fine else f"in_{number}"
 
     @staticmethod
     def _given(one: Expression) -> str:

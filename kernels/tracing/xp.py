@@ -233,8 +233,10 @@ def squeeze(x: Any, axis: int) -> Expression:
 
 
 @_function
-def take(x: Any, indices: Any, axis: int = -1) -> Expression:
+def take(x: Any, indices: Any, axis: int) -> Expression:
     """The elements at some indices (integers, known in advance) along an axis other than that of the rows."""
+    if isinstance(indices, Expression | TracedArray):
+        refuse(TRACED_INDEX)
     place = axis % len(x.shape)
     chosen = tuple(int(one) for one in np.asarray(indices).reshape(-1))
     return getitem_of(x, (*(slice(None),) * place, chosen))
@@ -246,9 +248,17 @@ def getitem(x: Any, key: Any) -> Expression:
     return getitem_of(x, key if isinstance(key, tuple) else (key,))
 
 
+TRACED_INDEX = (
+    "an index that is an array of the formula; indices are known in advance. The number of each row's label is "
+    "gs.xp.where(gs.xp.arange(n) == label[:, None], x, 0.0).sum(axis=-1)"
+)
+
+
 def getitem_of(x: Expression, key: tuple[Any, ...]) -> Expression:
     """x[key]: slices, integers, None, … and one list of integers; all rows."""
-    key = tuple(tuple(one) if isinstance(one, list) else one for one in key)
+    if any(isinstance(one, Expression | TracedArray) for one in key):
+        refuse(TRACED_INDEX)
+    key = tuple(_known_index(one) for one in key)
     used = len([one for one in key if one is not None and one is not Ellipsis])
     if Ellipsis in key:
         at = key.index(Ellipsis)
@@ -258,6 +268,10 @@ def getitem_of(x: Expression, key: tuple[Any, ...]) -> Expression:
     if not fine or used > len(x.shape) or any(not isinstance(i, int) for one in lists for i in one):
         refuse(f"x[{key}] of an array of shape {x.shape}; expected slices, integers, None or one list of integers")
     index = tuple(one for one in key if one is not None)
+    if lists and any(isinstance(one, int) for one in index):  # first the integers: NumPy would move axes about
+        whole = tuple(slice(None) if isinstance(one, tuple) else one for one in key)
+        rest = tuple(one if isinstance(one, tuple) else slice(None) for one in key if not isinstance(one, int))
+        return getitem_of(getitem_of(x, whole), rest)
     if x.batch and index and index[0] != slice(None):
         refuse(f"x[{key}] of an array of shape {x.shape}, which chooses rows; expected all rows: x[:, …]")
     if any(isinstance(one, slice) and one.step not in (None, 1) and one.step < 1 for one in index):
@@ -270,6 +284,18 @@ def getitem_of(x: Expression, key: tuple[Any, ...]) -> Expression:
     kept += [slice(None)] * (len(found.shape) + key.count(None) - len(kept))
     sizes = iter(found.shape)
     return structure.reshape(found, tuple(1 if one is None else next(sizes) for one in kept))
+
+
+def _known_index(one: Any) -> Any:
+    """A part of an index in Python's types: lists, ranges and arrays of integers as tuples."""
+    if isinstance(one, np.integer):
+        return int(one)
+    if isinstance(one, range | list) or (isinstance(one, np.ndarray) and one.ndim == 1):
+        given = list(one)
+        if any(isinstance(i, bool | np.bool_) for i in given):
+            refuse("an index of truth values; expected integers, as np.flatnonzero gives")
+        return tuple(int(i) if isinstance(i, np.integer) else i for i in given)
+    return one
 
 
 def arange(stop: int) -> TracedArray:

@@ -53,8 +53,19 @@ FORMULAS: dict[str, Any] = {
     "columns": lambda x: gs.xp.where(gs.xp.arange(6) < 3, gs.xp.maximum(x, 0.25), x - gs.xp.mean(x, axis=-1)[:, None]),
     "moved": lambda x: gs.xp.concat([x[:, 1:4], x[:, [5, -1, 0]], x[:, ::2]], axis=1),
     "products": lambda x: (x[:, :, None] @ x[:, None, :]).reshape(-1, 2, 18).mean(axis=1)[:, :5],
+    "middle": lambda x: (x[:, None, :] * gs.xp.reshape(x, (-1, 6, 1))[:, :4]).sum(axis=-1),
     "turned": lambda x: gs.xp.permute_dims(x.reshape(-1, 2, 3), (0, 2, 1)).sum(axis=2) + gs.xp.ones_like(x)[:, :3],
 }
+
+
+class Parametric(gs.Layer):
+    """Parameters with middle axes, and elements of them."""
+
+    def __init__(self) -> None:
+        self.a, self.w = gs.Parameter((4, 1), gs.initializers.ones), gs.Parameter((3, 6), gs.initializers.ones)
+
+    def forward(self, x: Any) -> Any:
+        return (x[:, None, :] * self.a).sum(axis=-1) * self.w[0, 2] + x[:, :4] * self.w[1:3, 0].sum() + self.w[1, 2:]
 
 
 class Formula(gs.Layer):
@@ -72,6 +83,8 @@ LAYERS: dict[str, tuple[Any, np.ndarray]] = {
         for kind in (gs.ReLU, gs.Tanh, gs.Sigmoid, gs.GELU, gs.Softplus, gs.SiLU, gs.LeakyReLU, gs.ELU, gs.Hardtanh)
     },
     **{f"formula {name}": (lambda name=name: gs.Sequential(gs.Linear(6, 6), Formula(name)), ROWS) for name in FORMULAS},
+    "parametric formula": (lambda: gs.Sequential(gs.Linear(6, 6), Parametric()), ROWS),
+    "formula alone": (lambda: gs.Sequential(Parametric()), ROWS),
     "Maxout": (lambda: gs.Sequential(gs.Linear(6, 6), gs.Maxout(3)), ROWS),
     "no bias": (lambda: gs.Sequential(gs.Linear(6, 6, bias=False)), ROWS),
     "Standardize": (lambda: gs.Sequential(gs.Standardize(6), gs.Linear(6, 2)), ROWS),

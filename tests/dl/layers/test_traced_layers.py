@@ -218,3 +218,119 @@ def test_what_is_known_is_not_computed_again() -> None:
         node for node in graph.nodes if node.operation.formula and "tanh" in repr(ordered(node.operation.formula[1]))
     ]
     assert len(tanh) == 1
+
+
+class Shared(gs.Layer):
+    """One layer called twice."""
+
+    def __init__(self) -> None:
+        self.inner = gs.Linear(6, 6)
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x) * self.inner(2.0 * x)
+
+
+class Listed(gs.Layer):
+    """Layers in a list."""
+
+    def __init__(self) -> None:
+        self.experts = [gs.Linear(6, 6), gs.Sequential(gs.Linear(6, 3), gs.Tanh(), gs.Linear(3, 6))]
+        self.gate = gs.Linear(6, 2)
+
+    def forward(self, x: Any) -> Any:
+        share = xp.softmax(self.gate(x))
+        return share[:, :1] * self.experts[0](x) + share[:, 1:] * self.experts[1](x)
+
+
+class Names(gs.Layer):
+    """Inputs with the names of what kernels call, of each other's views and of Python's functions."""
+
+    def __init__(self) -> None:
+        for name in ("plus", "range", "real_", "in_0", "out_0", "v0", "abs"):
+            setattr(self, name, gs.Parameter((6,), gs.initializers.Constant(0.25)))
+
+    def forward(self, a: Any) -> Any:
+        total = self.plus * a + xp.tanh(self.range * a) + self.real_ * a * a + xp.sum(self.in_0 * a, axis=-1)[:, None]
+        return total + xp.max(self.out_0 * a, axis=-1, keepdims=True) * self.v0 + self.abs
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("kind", [Shared, Listed, Names])
+def test_shared_layers_lists_of_layers_and_names(kind: Any, backend: str, tmp_path: Path) -> None:
+    own = gs.Sequential(kind(), gs.Linear(6, 2), dtype="float64").init(seed=0)
+    assert gs.check_gradients(own, gs.MSELoss(), X, Y, backend=backend).ok
+    if kind is Shared:
+        w = own.state_dict()
+        by_hand = (X @ w["0.inner.weight"]) * (2 * X @ w["0.inner.weight"])
+        assert np.allclose(own.outputs(X, backend=backend), by_hand @ w["1.weight"], rtol=1e-12)
+    own.save(tmp_path / "own.safetensors")
+    assert np.array_equal(gs.load(tmp_path / "own.safetensors").outputs(X), own.outputs(X))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_inputs_with_names_alike(backend: str) -> None:
+    class Alike(gs.Layer, named=False):
+        def forward(self, a: Any, a_: Any) -> Any:
+            return xp.abs(a - a_) * a_ + xp.softmax(a)
+
+    a, b = gs.Input(2), gs.Input(2)
+    both = gs.Model([a, b], Alike()(a, b)).astype("float64")
+    left, right = X[:, :2], X[:, 2:4]
+    e = np.exp(left)
+    want = abs(left - right) * right + e / e.sum(axis=1, keepdims=True)
+    assert np.allclose(both.outputs(X[:, :4], backend=backend), want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_model_that_is_only_a_formula(backend: str) -> None:
+    class Same(gs.Layer, named=False):
+        def forward(self, x: Any) -> Any:
+            return x[:] * 1.0
+
+    assert np.array_equal(gs.Sequential(Same(), dtype="float64").outputs(X, backend=backend), X)
+
+
+@pytest.mark.parametrize(
+    ("index", "want"),
+    [
+        ((slice(None), [1, 0, 1], slice(None), 0), lambda z: z[:, :, :, 0][:, [1, 0, 1]]),
+        ((slice(None), 1, slice(None), [1, 0]), lambda z: z[:, 1][:, :, [1, 0]]),
+        ((slice(None), np.int64(1), None, range(2)), lambda z: z[:, 1][:, None, :2]),
+        ((..., np.array([2, 0])), lambda z: z[..., [2, 0]]),
+    ],
+)
+def test_indices(index: Any, want: Any) -> None:
+    class Indexed(gs.Layer, named=False):
+        def forward(self, x: Any) -> Any:
+            found = xp.reshape(x, (-1, 2, 2, 3))[index]
+            return xp.reshape(found, (-1, int(np.prod(found.shape[1:]))))
+
+    z = np.random.default_rng(0).normal(size=(5, 12))
+    expected = want(z.reshape(5, 2, 2, 3)).reshape(5, -1)
+    own = gs.Sequential(gs.Linear(12, 12, bias=False), Indexed(), dtype="float64")
+    own.load_state_dict({"0.weight": np.eye(12)})
+    assert np.allclose(own.outputs(z), expected, rtol=1e-12)
+    assert gs.check_gradients(own, gs.MSELoss(), z, np.zeros_like(expected)).ok
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        (lambda x: gs.Linear(6, 6)(x), "which is no layer of it; make it an attribute in __init__"),
+        (lambda x: xp.ones_like(x), "forward returns an array that does not depend on its inputs"),
+        (lambda x: x[:, x > 0], "an index that is an array of the formula"),
+        (lambda x: xp.take(x, x, axis=-1), "an index that is an array of the formula"),
+        (lambda x: x[:, [True] * 6], "an index of truth values"),
+    ],
+)
+def test_more_of_what_is_refused(forward: Any, message: str) -> None:
+    assert message in refused(forward)
+
+
+def test_names_of_every_layer_are_refused_for_parameters() -> None:
+    class Wrong(gs.Layer, named=False):
+        def __init__(self) -> None:
+            self.parameters = gs.Parameter((3,), gs.initializers.ones)  # pyright: ignore
+
+    with pytest.raises(gs.ConfigurationError, match="'parameters' is a name of every layer"):
+        Wrong()

@@ -80,6 +80,34 @@ def test_classes_and_binary_targets_are_those_of_the_built_in_losses(
         assert np.allclose(trained[0][metric], trained[1][metric], rtol=1e-9)
 
 
+@gs.loss(targets="binary")
+def squared_answers(output: Any, target: Any) -> Any:
+    return ((gs.xp.sigmoid(output) - target) ** 2).sum(axis=-1)
+
+
+@gs.loss
+def distance_from_one(output: Any, target: Any) -> Any:
+    return gs.xp.abs(output - 1.0).mean(axis=-1)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_binary_targets_of_any_width_and_targets_that_are_not_used(backend: str, columns: int) -> None:
+    model = gs.Sequential(gs.Linear(4, columns), dtype="float64").init(seed=1)
+    weights = model.state_dict()
+    z, t = X @ weights["0.weight"], ANSWERS[:, :columns]
+    trainer = gs.Trainer(model, squared_answers(), gs.SGD(lr=0.0), backend=backend, seed=0)
+    history = trainer.fit(X, t, epochs=1, batch_size=60, verbose=False)
+    s = 1 / (1 + np.exp(-z))
+    assert np.isclose(history["loss"][0], ((s - t) ** 2).sum(axis=1).mean(), rtol=1e-12)
+    assert np.isclose(history["accuracy"][0], ((z > 0) == (t > 0.5)).mean(), rtol=1e-12)
+    value, gradients = gs.value_and_grad(model, squared_answers(), X, t, backend=backend)
+    assert np.allclose(gradients["0.weight"], X.T @ (2 * (s - t) * s * (1 - s)) / len(X), rtol=1e-11)
+    value, gradients = gs.value_and_grad(model, distance_from_one(), X, t, backend=backend)
+    assert np.isclose(value, abs(z - 1).mean(), rtol=1e-12)
+    assert np.allclose(gradients["0.weight"], X.T @ np.sign(z - 1) / z.size, rtol=1e-11)
+
+
 def test_a_formula_runs_in_the_compiled_loop_for_mlps() -> None:
     losses = {}
     for backend in ("numpy", "numba"):
