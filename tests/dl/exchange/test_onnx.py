@@ -61,6 +61,9 @@ FORMULAS: dict[str, Any] = {
 class Parametric(gs.Layer):
     """Parameters with middle axes, and elements of them."""
 
+    a: Any
+    w: Any
+
     def __init__(self) -> None:
         self.a, self.w = gs.Parameter((4, 1), gs.initializers.ones), gs.Parameter((3, 6), gs.initializers.ones)
 

@@ -250,8 +250,9 @@ class Names(gs.Layer):
             setattr(self, name, gs.Parameter((6,), gs.initializers.Constant(0.25)))
 
     def forward(self, a: Any) -> Any:
-        total = self.plus * a + xp.tanh(self.range * a) + self.real_ * a * a + xp.sum(self.in_0 * a, axis=-1)[:, None]
-        return total + xp.max(self.out_0 * a, axis=-1, keepdims=True) * self.v0 + self.abs
+        own: Any = self
+        total = own.plus * a + xp.tanh(own.range * a) + own.real_ * a * a + xp.sum(own.in_0 * a, axis=-1)[:, None]
+        return total + xp.max(own.out_0 * a, axis=-1, keepdims=True) * own.v0 + own.abs
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
