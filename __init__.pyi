@@ -78,6 +78,9 @@ from .dl.layers.standardize import Standardize as Standardize
 from .dl.layers.variational import Variational as Variational
 from .dl.losses.binary import BCEWithLogitsLoss as BCEWithLogitsLoss
 from .dl.losses.binary import HingeLoss as HingeLoss
+from .dl.losses.classes import CrossEntropyLoss as CrossEntropyLoss
+from .dl.losses.classes import MulticlassHingeLoss as MulticlassHingeLoss
+from .dl.losses.classes import SoftCrossEntropyLoss as SoftCrossEntropyLoss
 from .dl.losses.formula import loss as loss
 from .dl.losses.formulas import FocalLoss as FocalLoss
 from .dl.losses.formulas import HuberLoss as HuberLoss
@@ -86,11 +89,8 @@ from .dl.losses.formulas import L1Loss as L1Loss
 from .dl.losses.formulas import LogCoshLoss as LogCoshLoss
 from .dl.losses.joint import Head as Head
 from .dl.losses.joint import JointLoss as JointLoss
-from .dl.losses.losses import CrossEntropyLoss as CrossEntropyLoss
 from .dl.losses.losses import Loss as Loss
 from .dl.losses.losses import MSELoss as MSELoss
-from .dl.losses.losses import MulticlassHingeLoss as MulticlassHingeLoss
-from .dl.losses.losses import SoftCrossEntropyLoss as SoftCrossEntropyLoss
 from .dl.optimizers.adadelta import Adadelta as Adadelta
 from .dl.optimizers.adagrad import Adagrad as Adagrad
 from .dl.optimizers.adam import Adam as Adam

@@ -14,7 +14,8 @@ from ...backends import Backend
 from ...backends.precision import SHORT
 from ...dl.data import Dataset, streamed
 from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, Tanh
-from ...dl.losses.losses import CrossEntropyLoss, MSELoss
+from ...dl.losses.classes import CrossEntropyLoss
+from ...dl.losses.losses import MSELoss
 from ...dl.optimizers.adam import Adam, AdamW
 from ...dl.optimizers.rmsprop import RMSprop
 from ...dl.optimizers.sgd import SGD

@@ -11,7 +11,8 @@ from sklearn.utils.validation import column_or_1d
 
 from ...backends.errors import DataError
 from ..losses.binary import BCEWithLogitsLoss
-from ..losses.losses import CrossEntropyLoss, Loss
+from ..losses.classes import CrossEntropyLoss
+from ..losses.losses import Loss
 
 
 @dataclass(frozen=True)

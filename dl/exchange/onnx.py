@@ -13,7 +13,7 @@ from ...backends.errors import ConfigurationError
 from ..graph.graph import Graph
 from ..layers.base import Layer, input_shape_of
 from ..losses.binary import BCEWithLogitsLoss, HingeLoss
-from ..losses.losses import CrossEntropyLoss, MulticlassHingeLoss
+from ..losses.classes import CrossEntropyLoss, MulticlassHingeLoss
 from ..storage import write_atomically
 from .onnx_operations import Builder
 

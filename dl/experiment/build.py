@@ -21,8 +21,9 @@ from ..layers.activations import activations
 from ..layers.autoencoders import autoencoder
 from ..layers.wiring import wire
 from ..losses.binary import BCEWithLogitsLoss
+from ..losses.classes import CrossEntropyLoss
 from ..losses.joint import Head, JointLoss
-from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
+from ..losses.losses import Loss, MSELoss
 from ..optimizers.base import Optimizer
 from ..optimizers.groups import ParameterGroup
 from ..optimizers.regularizers import L1, Regularizer, SoftThreshold

@@ -10,9 +10,10 @@ from typing import Any
 from ...backends.errors import CheckpointError, ConfigurationError, DataError
 from ..data.identity import Identity
 from ..layers import Layer
+from ..losses.classes import CrossEntropyLoss
 from ..losses.described import load_model, loss_from
 from ..losses.joint import JointLoss
-from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
+from ..losses.losses import Loss, MSELoss
 from ..storage.files import TEXT, expanded, read_bytes
 from ..storage.models import loss_of
 from ..storage.strict_json import record

@@ -63,7 +63,7 @@ ALIKE = ("zeros", "ones", "constant")
 
 
 @dataclass(frozen=True)
-class Constant:
+class Full:
     """All elements are `value`: for a parameter of a layer of your own.
 
     Raises

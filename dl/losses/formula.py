@@ -10,7 +10,8 @@ from ...backends.errors import ConfigurationError
 from ..graph.graph import Graph, Value
 from ..layers.formula import checked_constants, keywords
 from .binary import BCEWithLogitsLoss
-from .losses import CrossEntropyLoss, Loss, MSELoss
+from .classes import CrossEntropyLoss
+from .losses import Loss, MSELoss
 from .traced import traced_score
 
 

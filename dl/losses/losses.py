@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ...backends.errors import ConfigurationError, DataError, ShapeError
-from ...kernels.losses.multiclass_hinge import MULTICLASS_HINGE
+from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.losses.sample_weights import WEIGH
-from ...kernels.losses.soft_cross_entropy import SOFT_CROSS_ENTROPY
-from ...kernels.losses.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from ...kernels.losses.squared_error import SQUARED_ERROR
 from ...kernels.operation import Operation
-from ...kernels.tracing import xp
 from ..data import Dataset
-from ..data.dataset import labels_of
 from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
 from ..registered import Registered
-from .traced import traced_score
 
 small_is_zero = np.errstate(under="ignore")  # a probability that underflows is 0, which is no error
 
@@ -160,79 +153,6 @@ class Loss(Registered):
         return f"{type(self).__name__}()"
 
 
-class CrossEntropyLoss(Loss):
-    """Categorical cross-entropy from logits (rows, classes) and labels (rows,), averaged over the batch.
-
-    Sequences have a row of logits and a label per token: labels (examples, tokens). Padding tokens count like any
-    other token; there is no `ignore_index`.
-
-    Parameters
-    ----------
-    label_smoothing : the share of each target that is spread over all classes (Szegedy et al. 2016), below 1.
-
-    Raises
-    ------
-    ConfigurationError
-        `label_smoothing` is not a number of at least 0 and below 1.
-    """
-
-    metrics = ("loss", "accuracy")
-    operation = SOFTMAX_CROSS_ENTROPY
-    label_smoothing = 0.0
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
-            raise ConfigurationError(
-                f"{type(self).__name__}: label_smoothing is {label_smoothing!r}; expected a number from 0 to below 1"
-            )
-        self.label_smoothing = float(label_smoothing)
-
-    def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
-        if not self.label_smoothing:
-            return super().score(graph, prediction, target, weight)
-        self._check_weight(prediction, weight)
-        scored = traced_score(graph, type(self).__name__, self._smoothed, self.targets, prediction, target)
-        return self._weighted(graph, weight, *scored)
-
-    def _smoothed(self, output: Any, target: Any) -> Any:
-        """The loss of each row with smoothed labels."""
-        right, share = xp.arange(output.shape[-1]) == target[:, None], self.label_smoothing
-        log_p = xp.log_softmax(output)
-        return -(1 - share) * xp.where(right, log_p, 0.0).sum(axis=-1) - share * log_p.mean(axis=-1)
-
-    def describe(self) -> dict[str, Any]:
-        arguments = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
-        return {**super().describe(), **({"arguments": arguments} if arguments else {})}
-
-    def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch((prediction.rows_per_example,), "int64", "labels")
-
-    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        if len(prediction) not in (1, 2):
-            raise ShapeError(f"CrossEntropyLoss expects rows of one logit per class, but gets shape {prediction}")
-        data.check_labels(prediction[-1])
-        labels = data.y.size // len(data)
-        if labels != math.prod(prediction[:-1]):
-            way_out = labels_of(data.y) if len(prediction) == 1 else ""
-            raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}{way_out}")
-
-    def predict(self, outputs: np.ndarray) -> np.ndarray:
-        """The class with the largest logit: int64 (rows,), or (examples, tokens) for sequences."""
-        return np.argmax(outputs, axis=-1)
-
-    @small_is_zero
-    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """The softmax over the classes, in the outputs' dtype."""
-        with np.errstate(under="ignore"):  # underflow gives 0
-            exps = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-            return exps / exps.sum(axis=-1, keepdims=True)
-
-    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        labels = y.reshape(len(y), -1)
-        shares = np.bincount(labels.ravel(), np.repeat(weight, labels.shape[1]) / labels.shape[1])
-        return entropy(shares)
-
-
 class MSELoss(Loss):
     """Mean over batch and outputs of (prediction − target)²."""
 
@@ -262,58 +182,6 @@ class MSELoss(Loss):
         if len(y) > 1:
             found["r2"] = float(r2_score(y, answers, sample_weight=weight))
         return found
-
-
-class SoftCrossEntropyLoss(CrossEntropyLoss):
-    """Categorical cross-entropy from logits (rows, classes) and a distribution over the classes (rows, classes).
-
-    −Σⱼ qⱼ log softmax(z)ⱼ, averaged over the batch; for soft or smoothed labels (Szegedy et al. 2016). The accuracy
-    counts rows whose largest logit is at the target's largest share.
-    """
-
-    operation = SOFT_CROSS_ENTROPY
-    targets = "values"
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, graph.dtype, "targets")
-
-    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        check_values(self, data, prediction)
-        shares = data.y.reshape(len(data), -1)
-        wrong = (abs(shares.sum(axis=1) - 1) > 1e-3) | (shares < 0).any(axis=1)
-        if bool(wrong.any()):
-            row = int(wrong.argmax())
-            raise DataError(f"y[{row}] is {data.y[row]}; expected a share of at least 0 for each class, together 1")
-
-    def numbers(self, columns: int) -> np.ndarray:
-        """No columns: shares are not scaled."""
-        return np.zeros(columns, bool)
-
-    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        return entropy(weight @ y.reshape(len(y), -1))
-
-
-class MulticlassHingeLoss(CrossEntropyLoss):
-    """Multi-class hinge (Crammer and Singer 2001): max(0, 1 − (ŷ_t − max over j ≠ t of ŷ_j)), averaged over the batch.
-
-    Outputs are (rows, classes), t the rows' labels (rows,).
-    """
-
-    operation = MULTICLASS_HINGE
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """Not available: margins are not probabilities."""
-        return Loss.probabilities(self, outputs)
-
-    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        # equal outputs have loss 1 in every row; a margin of 1 for the most frequent class has loss 2 in all others
-        return min(1.0, 2 * (1 - float(np.bincount(y.reshape(-1), weight).max())))
 
 
 def entropy(shares: np.ndarray) -> float:

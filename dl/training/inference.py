@@ -9,7 +9,8 @@ import numpy as np
 from ...backends.errors import CheckpointError, ConfigurationError
 from ..data import Dataset
 from ..layers.base import Layer
-from ..losses.losses import CrossEntropyLoss, Loss, MSELoss
+from ..losses.classes import CrossEntropyLoss
+from ..losses.losses import Loss, MSELoss
 from ..optimizers.sgd import SGD
 from ..step.state import TrainingState
 from .answers import Answers

@@ -247,7 +247,7 @@ class Names(gs.Layer):
 
     def __init__(self) -> None:
         for name in ("plus", "range", "real_", "in_0", "out_0", "v0", "abs"):
-            setattr(self, name, gs.Parameter((6,), gs.initializers.Constant(0.25)))
+            setattr(self, name, gs.Parameter((6,), gs.initializers.Full(0.25)))
 
     def forward(self, a: Any) -> Any:
         own: Any = self

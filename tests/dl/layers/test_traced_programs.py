@@ -55,7 +55,7 @@ ONE: dict[str, Pair] = {
         lambda a: a / xp.sqrt(xp.var(a, axis=-1, keepdims=True) + 0.1),
         lambda a: a / torch.sqrt(a.var(-1, keepdim=True, unbiased=False) + 0.1),
     ),
-    "take": (lambda a: xp.take(a, list(range(a.shape[-1]))[::-1]), lambda a: torch.flip(a, (-1,))),
+    "take": (lambda a: xp.take(a, list(range(a.shape[-1]))[::-1], axis=-1), lambda a: torch.flip(a, (-1,))),
     "twice": (lambda a: a[:, [0] * a.shape[-1]] + a, lambda a: a[:, [0] * a.shape[-1]] + a),
     "concat": (lambda a: xp.concat([a[:, 1:], a[:, :1]], axis=-1), lambda a: torch.cat([a[:, 1:], a[:, :1]], -1)),
     "reshape": (
