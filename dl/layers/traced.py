@@ -26,8 +26,8 @@ class Trace:
         self._values: dict[Expression, Value] = {}
         self._parameters: dict[Expression, Parameter] = {}
 
-    def run(self, forward: Callable[..., Any], inputs: Sequence[Value], *before: Any) -> Value:
-        """The value of `forward(*before, *inputs)`.
+    def run(self, forward: Callable[..., Any], inputs: Sequence[Value]) -> Value:
+        """The value of `forward(*inputs)`.
 
         Raises
         ------
@@ -36,11 +36,11 @@ class Trace:
         ShapeError
             The array it returns does not have rows of features.
         """
-        names = _names(forward, len(before), len(inputs))
+        names = _names(forward, len(inputs))
         symbols = [self.input(name, value) for name, value in zip(names, inputs, strict=True)]
         token = _current.set(self)
         try:
-            result = forward(*before, *symbols)
+            result = forward(*symbols)
         finally:
             _current.reset(token)
         if not isinstance(result, TracedArray):
@@ -140,14 +140,14 @@ def lower_array_code(layer: Any, graph: Graph, x: Value) -> Value:
     return trace.run(forward, (x,))
 
 
-def _names(forward: Callable[..., Any], before: int, count: int) -> list[str]:
+def _names(forward: Callable[..., Any], count: int) -> list[str]:
     """The names of the inputs in the formula."""
     names = [
         name
         for name, one in inspect.signature(forward).parameters.items()
         if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
     ]
-    names = names[before : before + count]
+    names = names[:count]
     return names if len(names) == count else [f"x{k}" for k in range(count)]
 
 

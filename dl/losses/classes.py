@@ -60,8 +60,14 @@ class CrossEntropyLoss(Loss):
         return -(1 - share) * xp.where(right, log_p, 0.0).sum(axis=-1) - share * log_p.mean(axis=-1)
 
     def describe(self) -> dict[str, Any]:
-        arguments = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
-        return {**super().describe(), **({"arguments": arguments} if arguments else {})}
+        described = super().describe()
+        if self.label_smoothing:
+            described["arguments"] = {"label_smoothing": self.label_smoothing}
+        return described
+
+    def __repr__(self) -> str:
+        given = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
+        return f"{type(self).__name__}({given})"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
         return graph.batch((prediction.rows_per_example,), "int64", "labels")
@@ -87,6 +93,8 @@ class CrossEntropyLoss(Loss):
             return exps / exps.sum(axis=-1, keepdims=True)
 
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        if self.label_smoothing:
+            return None  # it depends on the number of classes, which labels alone do not tell
         labels = y.reshape(len(y), -1)
         shares = np.bincount(labels.ravel(), np.repeat(weight, labels.shape[1]) / labels.shape[1])
         return entropy(shares)

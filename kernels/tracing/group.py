@@ -93,9 +93,8 @@ def inline(one: Expression) -> bool:
         return True
     if one.operator not in OPERATORS and one.operator != "broadcast":
         return False
-    if one.kind == "bool":
-        return True
-    return not one.batch and not OPERATORS[one.operator].costly if one.operator in OPERATORS else not one.batch
+    costly = one.operator in OPERATORS and OPERATORS[one.operator].costly
+    return one.kind == "bool" or not (one.batch or costly)
 
 
 def sources(*ends: Expression) -> list[Expression]:

@@ -98,3 +98,12 @@ def test_baselines_are_the_best_constants() -> None:
 def test_label_smoothing_is_checked(value: Any) -> None:
     with pytest.raises(gs.ConfigurationError, match=r"label_smoothing is .*; expected a number from 0 to below 1"):
         gs.CrossEntropyLoss(label_smoothing=value)
+
+
+def test_smoothed_labels_are_named_and_have_no_baseline_of_plain_ones() -> None:
+    """Else a model that has learned would be told that it has not: its least loss is above that of plain labels."""
+    loss = gs.CrossEntropyLoss(label_smoothing=0.1)
+    assert repr(loss) == "CrossEntropyLoss(label_smoothing=0.1)"
+    assert loss.describe()["arguments"] == {"label_smoothing": 0.1}
+    assert loss.baseline(LABELS, np.full(40, 1 / 40)) is None
+    assert gs.CrossEntropyLoss().baseline(LABELS, np.full(40, 1 / 40)) is not None
