@@ -2,8 +2,8 @@
 
 In a sum in order, each element waits for the one before; in an order of its own, the compiler keeps a part in each lane
 of a vector. The order depends on the CPU and on the number of elements alone, so the bits are the same in every run and
-with any number of threads. That holds for loops that store nothing: whether a loop that also stores uses vectors depends on
-where its arrays lie.
+with any number of threads. That holds for loops that store nothing: whether a loop that also stores uses vectors
+depends on where its arrays lie.
 """
 
 from __future__ import annotations
