@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ...backends.precision import SHORT
 from ...dl.data import Dataset, streamed
 from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, Tanh
 from ...dl.losses.classes import CrossEntropyLoss
-from ...dl.losses.losses import MSELoss
+from ...dl.losses.values import MSELoss
 from ...dl.optimizers.adam import Adam, AdamW
 from ...dl.optimizers.rmsprop import RMSprop
 from ...dl.optimizers.sgd import SGD
@@ -127,18 +128,38 @@ def kernels(report: ProofReport, backend: Backend, scale: Scale) -> None:
         with report.check(f"kernel against float64: {name}") as check:
             operation, worst = cuda_cases.operations()[name], dict.fromkeys(agreement.TOLERANCE, 0.0)
             for rows, n in scale.kernels:
-                if name == "squared_error" and n == 0:
-                    continue
                 for real in (np.float32, np.float64, *(short if name in cuda_cases.SHORT else ())):
                     for case in cuda_cases.cases(name, real, rows, n):
                         results = twice(backend, operation, case)
                         kinds = {a.dtype.name for a in case.arrays}
                         dtype = next((kind for kind in agreement.TOLERANCE if kind in kinds), "float64")
                         worst[dtype] = max(worst[dtype], agreement.worst_error(operation, case, results))
-            for dtype, error in worst.items():
-                check[dtype] = error
-                bound = agreement.TOLERANCE[dtype]
-                check.require(error <= bound, f"{dtype} is off by {error:.2g} of the terms' sum")
+            hold(check, worst, agreement)
+    for name in from_tests("formula_cases").NAMES:
+        if f"formula against float64: {name}" in report.broken:
+            continue
+        with report.check(f"formula against float64: {name}") as check:
+            hold(check, worst_of_formula(name, backend, short), agreement)
+
+
+def worst_of_formula(name: str, backend: Backend, short: list[np.dtype[Any]]) -> dict[str, float]:
+    """The greatest errors of the kernels that are generated for a formula, by dtype."""
+    agreement, formulas = from_tests("agreement"), from_tests("formula_cases")
+    worst = dict.fromkeys(agreement.TOLERANCE, 0.0)
+    for dtype, precision in (("float32", None), ("float64", None), *(("float32", kind.name) for kind in short)):
+        for node, rows in product(formulas.nodes(name, dtype, precision), (1, 70)):
+            case = formulas.case_of(node, rows)
+            error = agreement.worst_error(node.operation, case, twice(backend, node.operation, case))
+            worst[precision or dtype] = max(worst[precision or dtype], error)
+    return worst
+
+
+def hold(check: Any, worst: dict[str, float], agreement: Any) -> None:
+    """Enters the greatest errors by dtype, and requires that they are rounding errors."""
+    for dtype, error in worst.items():
+        check[dtype] = error
+        bound = agreement.TOLERANCE[dtype]
+        check.require(error <= bound, f"{dtype} is off by {error:.2g} of the terms' sum")
 
 
 def twice(backend: Backend, operation: Any, case: Any) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from ...dl.data import Dataset
 from ...dl.data.resident import Resident
 from ...dl.layers import Layer, Linear, ReLU, Sequential, Standardize
 from ...dl.losses.classes import CrossEntropyLoss
-from ...dl.losses.losses import MSELoss
+from ...dl.losses.values import MSELoss
 from ...dl.optimizers.adam import Adam
 from ...dl.step.state import TABLE
 from ...dl.step.stepper import Stepper

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
+from ...kernels.arrays.column_moment import COLUMN_MOMENT
 from ...kernels.norms.batch_norm import BATCH_NORM
-from ...kernels.penalties.column_moment import COLUMN_MOMENT
 from ..data import as_dataset
 from ..data.names import matched
 from ..graph.graph import Node

@@ -19,7 +19,7 @@ from ...backends import Backend
 from ...backends.errors import ConfigurationError, NonFiniteLoss
 from ..data import Dataset
 from ..losses.answers import check_finite
-from ..losses.losses import MSELoss
+from ..losses.values import MSELoss
 from ..step.plan import underflowing
 from ..training.interrupts import interrupts, unswallowed
 from . import checks, lbfgs

@@ -23,7 +23,8 @@ from ..layers.wiring import wire
 from ..losses.binary import BCEWithLogitsLoss
 from ..losses.classes import CrossEntropyLoss
 from ..losses.joint import Head, JointLoss
-from ..losses.losses import Loss, MSELoss
+from ..losses.losses import Loss
+from ..losses.values import MSELoss
 from ..optimizers.base import Optimizer
 from ..optimizers.groups import ParameterGroup
 from ..optimizers.regularizers import L1, Regularizer, SoftThreshold

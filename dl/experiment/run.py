@@ -13,7 +13,8 @@ from ..layers import Layer
 from ..losses.classes import CrossEntropyLoss
 from ..losses.described import load_model, loss_from
 from ..losses.joint import JointLoss
-from ..losses.losses import Loss, MSELoss
+from ..losses.losses import Loss
+from ..losses.values import MSELoss
 from ..storage.files import TEXT, expanded, read_bytes
 from ..storage.models import loss_of
 from ..storage.strict_json import record

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...backends.errors import ConfigurationError
 from ...kernels.activations.activation import ACTIVATION, RELU, SIGMOID, TANH
-from ...kernels.penalties.absolute_sum import ABSOLUTE_SUM
-from ...kernels.penalties.column_moment import COLUMN_MOMENT
-from ...kernels.penalties.contraction import CONTRACTION
-from ...kernels.penalties.sparsity import SPARSITY
+from ...kernels.arrays.column_moment import COLUMN_MOMENT
+from ...kernels.tracing import xp
 from ..graph.graph import Graph, Value
 from .base import Layer
 from .linear import Linear
+from .traced import append
 
 ACTIVATIONS = {"relu": RELU, "tanh": TANH, "sigmoid": SIGMOID}
+SLOPES: dict[str, Callable[[Any], Any]] = {
+    "relu": lambda h: xp.where(h > 0.0, 1.0, 0.0),
+    "tanh": lambda h: 1.0 - h * h,
+    "sigmoid": lambda h: h * (1.0 - h),
+}
+"""The derivative of each, as a function of its output."""
 
 
 class L1Activity(Layer):
@@ -26,7 +32,7 @@ class L1Activity(Layer):
     def lower(self, graph: Graph, x: Value) -> Value:
         if graph.terms is not None:
             term = graph.batch((1,), graph.dtype)
-            graph.apply(ABSOLUTE_SUM, (x,), (term,))
+            append(graph, "L1Activity", lambda x: xp.abs(x).sum(axis=-1, keepdims=True), (x,), term)
             graph.add_term(term, self.weight)
         return x
 
@@ -52,9 +58,15 @@ class KLSparsity(Layer):
         if graph.terms is not None:
             mean, term = graph.fixed(x.shape, graph.dtype), graph.fixed((1,), graph.dtype)
             graph.apply(COLUMN_MOMENT, (x,), (mean,), power=1)
-            graph.apply(SPARSITY, (mean,), (term,), rate=float(self.rate))
+            append(graph, "KLSparsity", self._divergence, (mean,), term)
             graph.add_term(term, self.weight)
         return x
+
+    def _divergence(self, mean: Any) -> Any:
+        """Σⱼ ρ log(ρ / mⱼ) + (1 − ρ) log((1 − ρ) / (1 − mⱼ)): the divergence of two Bernoulli distributions."""
+        rho = float(self.rate)
+        parts = rho * xp.log(rho / mean) + (1 - rho) * xp.log((1 - rho) / (1.0 - mean))
+        return parts.sum(axis=-1, keepdims=True)
 
 
 class Contractive(Layer):
@@ -88,9 +100,14 @@ class Contractive(Layer):
         if graph.terms is not None:
             squares, term = graph.fixed((self.out_features,), graph.dtype), graph.batch((1,), graph.dtype)
             graph.apply(COLUMN_MOMENT, (graph.parameter(self.linear.weight),), (squares,), power=2)
-            graph.apply(CONTRACTION, (h, squares), (term,), activation=number)
+            append(graph, "Contractive", self._norm, (h, squares), term)
             graph.add_term(term, self.weight * self.in_features)  # the moment is a mean, the norm a sum
         return h
+
+    def _norm(self, h: Any, c: Any) -> Any:
+        """Σⱼ f'ⱼ² cⱼ with cⱼ = Σᵢ Wᵢⱼ², since ∂hⱼ / ∂xᵢ = f'ⱼ Wᵢⱼ; f' is a function of h."""
+        slope = SLOPES[self.activation](h)
+        return (slope * slope * c).sum(axis=-1, keepdims=True)
 
 
 def checked(layer: Any, weight: Any) -> float:

@@ -97,6 +97,14 @@ class Trace:
         return self.input(f"{name.replace('.', '_')}_output", self.graph.lower(layer, given, name))
 
 
+def append(graph: Graph, name: str, formula: Callable[..., Any], inputs: Sequence[Value], into: Value) -> None:
+    """Appends a formula of some values of the graph, which writes its result to `into`."""
+    shapes = [(ROWS, *value.shape) if value.kind == "batch" else value.shape for value in inputs]
+    leaves = [array(f"x{number}", shape) for number, shape in enumerate(shapes)]
+    end: Expression = expression_of(formula(*map(TracedArray, leaves)))
+    lower(graph, name, [end], dict(zip(leaves, inputs, strict=True)), into={end: into})
+
+
 def descendants(children: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """All layers inside a layer, by path."""
     for name, child in children.items():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ...kernels.penalties.kl_normal import KL_NORMAL
-from ...kernels.random.reparameterize import REPARAMETERIZE
+from typing import Any
+
+from ...kernels.tracing import xp
 from ..graph.graph import Graph, Value
 from .base import Layer
 from .linear import Linear
 from .noise import draw
 from .penalties import checked
+from .traced import append
 
 
 class Variational(Layer):
@@ -35,11 +37,21 @@ class Variational(Layer):
         log_variance = graph.lower(self.log_variance, x, "log_variance")
         if graph.terms is not None:
             term = graph.batch((1,), graph.dtype)
-            graph.apply(KL_NORMAL, (mean, log_variance), (term,))
+            append(graph, "Variational", divergence, (mean, log_variance), term)
             graph.add_term(term, self.weight)
         if not graph.train:
             return mean
         noise, z = graph.batch(mean.shape), graph.batch(mean.shape)
         draw(graph, noise, 1.0)
-        graph.apply(REPARAMETERIZE, (mean, log_variance, noise), (z,))
+        append(graph, "Variational_sample", sample, (mean, log_variance, noise), z)
         return z
+
+
+def divergence(mean: Any, log_variance: Any) -> Any:
+    """KL(N(μ, e^ℓ) ‖ N(0, 1)) = ½ Σ (μ² + e^ℓ − 1 − ℓ), a number a row (Kingma and Welling 2014, appendix B)."""
+    return 0.5 * (mean * mean + (xp.expm1(log_variance) - log_variance)).sum(axis=-1, keepdims=True)
+
+
+def sample(mean: Any, log_variance: Any, noise: Any) -> Any:
+    """z = μ + e^(ℓ/2) ε, through which gradients go (the reparameterization trick)."""
+    return mean + xp.exp(0.5 * log_variance) * noise

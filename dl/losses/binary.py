@@ -9,10 +9,11 @@ import numpy as np
 
 from ...backends.errors import DataError
 from ...kernels.losses.binary_cross_entropy import BINARY_CROSS_ENTROPY
-from ...kernels.losses.hinge import HINGE
+from ...kernels.tracing import xp
 from ..data import Dataset
 from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
+from .formula import FormulaLoss
 from .losses import Loss, check_values, entropy, small_is_zero
 
 
@@ -65,15 +66,22 @@ class BCEWithLogitsLoss(BinaryLoss):
         return np.concatenate([np.where(outputs < 0, 1, e) / (1 + e), one], axis=1)  # 1 - one would lose digits
 
 
-class HingeLoss(BinaryLoss):
+class HingeLoss(FormulaLoss, BinaryLoss):
     """Binary hinge loss: max(0, 1 − y ŷ), averaged over batch and outputs.
 
     Targets are −1 and +1, or labels 0 and 1, where 0 counts as −1. Predictions use the labels of the training
     targets: −1 and +1, or 0 and 1.
     """
 
-    operation = HINGE
     _expected = "targets that are all -1 or 1, or all 0 or 1"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @staticmethod
+    def formula(output: Any, target: Any) -> Any:
+        margin = 1.0 - xp.where(target > 0.0, output, -output)
+        return xp.where(margin <= 0.0, 0.0, margin).mean(axis=-1)
 
     def _wrong(self, y: np.ndarray) -> np.ndarray:
         no = -1 if bool((y < 0).any()) else 0

@@ -15,6 +15,7 @@ from ...kernels.tracing import xp
 from ..data import Dataset
 from ..data.dataset import labels_of
 from ..graph.graph import Graph, Value
+from .formula import FormulaLoss
 from .losses import Loss, check_values, entropy, small_is_zero
 from .traced import traced_score
 
@@ -150,3 +151,31 @@ class MulticlassHingeLoss(CrossEntropyLoss):
     def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
         # equal outputs have loss 1 in every row; a margin of 1 for the most frequent class has loss 2 in all others
         return min(1.0, 2 * (1 - float(np.bincount(y.reshape(-1), weight).max())))
+
+
+class ClassesLoss(FormulaLoss, CrossEntropyLoss, named=False):
+    """Base class of formulas whose targets are labels, (rows,)."""
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        return None
+
+
+class FocalLoss(ClassesLoss):
+    """−(1 − p)^gamma log p with p the probability of the label (Lin et al. 2017), averaged over the batch.
+
+    Outputs are logits (rows, classes), targets labels (rows,). With gamma = 0 it is `CrossEntropyLoss`.
+
+    Raises
+    ------
+    ConfigurationError
+        `gamma` is not a number.
+    """
+
+    def __init__(self, gamma: float = 2.0) -> None:
+        super().__init__(gamma=gamma)
+
+    @staticmethod
+    def formula(output: Any, target: Any, *, gamma: float) -> Any:
+        right = xp.arange(output.shape[-1]) == target[:, None]
+        log_p = xp.where(right, xp.log_softmax(output), 0.0).sum(axis=-1)
+        return -((1.0 - xp.exp(log_p)) ** gamma) * log_p

@@ -9,7 +9,6 @@ import numpy as np
 
 from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.losses.sample_weights import WEIGH
-from ...kernels.losses.squared_error import SQUARED_ERROR
 from ...kernels.operation import Operation
 from ..data import Dataset
 from ..data.target_scaling import TargetScaling
@@ -151,37 +150,6 @@ class Loss(Registered):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-
-class MSELoss(Loss):
-    """Mean over batch and outputs of (prediction − target)²."""
-
-    operation = SQUARED_ERROR
-    targets = "values"
-    squared = compares = True
-
-    def target(self, graph: Graph, prediction: Value) -> Value:
-        return graph.batch(prediction.shape, graph.dtype, "targets")
-
-    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
-        check_values(self, data, prediction)
-
-    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
-        rows = y.reshape(len(y), -1).astype(np.float64)
-        rows = rows - rows[0]  # an offset costs no digits
-        return float((weight @ (rows - weight @ rows) ** 2).mean())
-
-    def measures(self, y: np.ndarray, answers: Any, weight: np.ndarray | None, *, scaled: bool) -> dict[str, float]:
-        """R² (for two rows or more), and the mean squared error if ``"loss"`` has other units."""
-        from sklearn.metrics import mean_squared_error, r2_score
-
-        y, answers = (np.asarray(part, np.float64).reshape(len(y), -1) for part in (y, answers))
-        found = {}
-        if scaled and y.shape[1] > 1:
-            found["mse"] = float(mean_squared_error(y, answers, sample_weight=weight))
-        if len(y) > 1:
-            found["r2"] = float(r2_score(y, answers, sample_weight=weight))
-        return found
 
 
 def entropy(shares: np.ndarray) -> float:

@@ -10,7 +10,8 @@ from ...backends.errors import CheckpointError, ConfigurationError
 from ..data import Dataset
 from ..layers.base import Layer
 from ..losses.classes import CrossEntropyLoss
-from ..losses.losses import Loss, MSELoss
+from ..losses.losses import Loss
+from ..losses.values import MSELoss
 from ..optimizers.sgd import SGD
 from ..step.state import TrainingState
 from .answers import Answers

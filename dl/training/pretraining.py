@@ -15,7 +15,8 @@ from ..layers import (
     Standardize,
     Variational,
 )
-from ..losses.losses import Loss, MSELoss
+from ..losses.losses import Loss
+from ..losses.values import MSELoss
 from .callbacks import Callback
 from .trainer import Trainer
 

@@ -95,3 +95,21 @@ def columns(draw: Draw, rows: int, n: int) -> Iterator[Case]:
 
 def columns_backward(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([draw.normal(rows, n), draw.junk(rows, n + 3)], (1,), {"first": 2})
+
+
+def column_moment(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for power in (1, 2):
+        x = draw.normal(rows, n)
+        yield Case([x, draw.junk(n)], (1,), {"power": power}, {1: max(1.0, float(np.max(x * x, initial=0)))})
+
+
+def column_moment_backward(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for power in (1, 2):
+        yield Case([draw.normal(n), draw.normal(rows, n), draw.junk(rows, n)], (2,), {"power": power})
+
+
+def normal(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for deviation, stream, first in ((1.0, 0, 0), (0.3, 70_000, 5)):
+        attributes = {"deviation": deviation, "stream": stream, "width": n}
+        key = key_of(0xDEADBEEF12345678)
+        yield Case([key, counters(first=first), draw.junk(rows, n)], (2,), attributes, {2: 6 * deviation})

@@ -18,7 +18,6 @@ import cuda_data
 import cuda_gradients
 import cuda_losses
 import cuda_norms
-import cuda_penalties
 import cuda_sequences
 import cuda_updates
 import numpy as np
@@ -37,7 +36,6 @@ FAMILIES = (
     cuda_gradients,
     cuda_losses,
     cuda_norms,
-    cuda_penalties,
     cuda_sequences,
     cuda_updates,
 )

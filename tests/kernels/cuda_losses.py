@@ -36,14 +36,6 @@ def soft_cross_entropy(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     yield Case([logits, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
 
 
-def hinge(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    outputs = np.round(draw.normal(rows, n) * 4) / 2 + draw.real.type(0.25)  # exact, and not at the kink
-    for signs in (-1, 1), (0, 1):
-        target = draw.random.choice(signs, (rows, n)).astype(draw.real)
-        terms = {2: largest(outputs) + 1, 3: 1 / max(rows * n, 1)}
-        yield Case([outputs, target, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
-
-
 def multiclass_hinge(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     if n == 0:
         return
@@ -54,13 +46,6 @@ def multiclass_hinge(draw: Draw, rows: int, n: int) -> Iterator[Case]:
             labels.reshape(-1)[0] = np.argmax(outputs[0]) % 256
         terms = {2: 2 * largest(outputs) + 1, 3: 1 / max(rows, 1)}
         yield Case([outputs, labels, draw.junk(rows, 2), draw.junk(rows, n)], (2, 3), terms=terms)
-
-
-def squared_error(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    prediction, target = draw.normal(rows, n), draw.normal(rows, n)
-    bound = largest(prediction, target)
-    terms = {2: bound**2, 3: 2 * bound / max(rows * n, 1)}
-    yield Case([prediction, target, draw.junk(rows, 1), draw.junk(rows, n)], (2, 3), terms=terms)
 
 
 def apply_sample_weights(draw: Draw, rows: int, n: int) -> Iterator[Case]:

@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 import nvrtc
 from cuda_cases import KERNELS, SHORT, UPDATES, cases, copying, operations
+from formula_cases import LIBRARY, case_of, nodes
 
 from gearshift.backends.cuda import KernelProgram, prepare
 from gearshift.bench.batch.measure.streams import PASSES
@@ -48,6 +49,10 @@ def programs() -> dict[KernelProgram, str]:
         for real in SHORTS:
             for operation, case in copying(name, real, 3, 5):
                 add(found, prepare(operation, case.arrays, case.attributes).program)
+    for name in LIBRARY:
+        for dtype, precision in (("float32", None), ("float64", None), ("float32", "bfloat16"), ("float32", "float16")):
+            for node in nodes(name, dtype, precision):
+                add(found, prepare(node.operation, case_of(node, 3).arrays, {}).program)
     for operation, arrays, attributes in memory_streams():
         add(found, prepare(operation, arrays, attributes).program)
     return found

@@ -113,7 +113,7 @@ def test_answers_metrics_and_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_step_that_is_not_finite_is_named(backend: str) -> None:
     trainer = gs.Trainer(model(), loss(), gs.SGD(lr=0.1), backend=backend)
-    with pytest.raises(NonFiniteLoss, match=r"step 0 .*learning rate 0\.1.*'squared_error'"):
+    with pytest.raises(NonFiniteLoss, match=r"step 0 .*learning rate 0\.1.*'MSELoss'"):
         trainer.fit(X, (LABELS, VALUES * 1e200, YES), verbose=False)
 
 

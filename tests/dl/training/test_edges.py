@@ -10,11 +10,11 @@ import pytest
 
 import gearshift as gs
 from gearshift import backends
+from gearshift.dl.graph.graph import Graph
 from gearshift.kernels.activations.activation import ACTIVATION, ACTIVATION_BACKWARD, RELU, SIGMOID, TANH
 from gearshift.kernels.activations.gelu import GELU
 from gearshift.kernels.activations.softplus import SOFTPLUS
 from gearshift.kernels.losses.binary_cross_entropy import BINARY_CROSS_ENTROPY
-from gearshift.kernels.losses.hinge import HINGE
 from gearshift.kernels.losses.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
 from gearshift.kernels.norms.batch_norm import BATCH_NORM
 from gearshift.kernels.norms.layer_norm import LAYER_NORM
@@ -59,6 +59,14 @@ def logarithms(z: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
+def operation_of(loss: gs.Loss) -> Operation:
+    """The operation of a loss that is a formula."""
+    graph = Graph("float32", train=True)
+    prediction = graph.batch((1,))
+    loss.score(graph, prediction, loss.target(graph, prediction), None)
+    return graph.nodes[-1].operation
+
+
 CASES: dict[str, tuple[Operation, list[np.ndarray], dict[str, Any], list[np.ndarray | None], float]] = {
     "relu": (ACTIVATION, [COLUMN], {"activation": RELU}, [np.maximum(COLUMN, 0)], 0),
     "tanh": (ACTIVATION, [COLUMN], {"activation": TANH}, [np.tanh(COLUMN)], 1e-6),
@@ -77,7 +85,7 @@ CASES: dict[str, tuple[Operation, list[np.ndarray], dict[str, Any], list[np.ndar
         1e-6,
     ),
     "hinge": (
-        HINGE,
+        operation_of(gs.HingeLoss()),
         [COLUMN, SIGN],
         {},
         [

@@ -1,4 +1,4 @@
-"""Losses that are written as formulas, with PyTorch's names and definitions."""
+"""Losses of numbers, with PyTorch's names and definitions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,54 @@ from typing import Any
 import numpy as np
 
 from ...kernels.tracing import xp
-from .formula import ClassesLoss, ValuesLoss
+from ..data import Dataset
+from ..graph.graph import Graph, Value
+from .formula import FormulaLoss
+from .losses import check_values
+
+
+class ValuesLoss(FormulaLoss, named=False):
+    """Base class of formulas whose targets are values, (rows, n) as the outputs."""
+
+    targets = "values"
+    compares = True
+
+    def target(self, graph: Graph, prediction: Value) -> Value:
+        return graph.batch(prediction.shape, graph.dtype, "targets")
+
+    def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
+        check_values(self, data, prediction)
+
+    def measures(self, y: np.ndarray, answers: Any, weight: np.ndarray | None, *, scaled: bool) -> dict[str, float]:
+        """R² (for two rows or more), and the mean squared error if ``"loss"`` has other units."""
+        from sklearn.metrics import mean_squared_error, r2_score
+
+        y, answers = (np.asarray(part, np.float64).reshape(len(y), -1) for part in (y, answers))
+        found = {}
+        if scaled and y.shape[1] > 1:
+            found["mse"] = float(mean_squared_error(y, answers, sample_weight=weight))
+        if len(y) > 1:
+            found["r2"] = float(r2_score(y, answers, sample_weight=weight))
+        return found
+
+
+class MSELoss(ValuesLoss):
+    """Mean over batch and outputs of (prediction − target)²."""
+
+    squared = True
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @staticmethod
+    def formula(output: Any, target: Any) -> Any:
+        d = output - target
+        return (d * d).mean(axis=-1)
+
+    def baseline(self, y: np.ndarray, weight: np.ndarray) -> float | None:
+        rows = y.reshape(len(y), -1).astype(np.float64)
+        rows = rows - rows[0]  # an offset costs no digits
+        return float((weight @ (rows - weight @ rows) ** 2).mean())
 
 
 class L1Loss(ValuesLoss):
@@ -81,24 +128,3 @@ class KLDivLoss(ValuesLoss):
     def numbers(self, columns: int) -> np.ndarray:
         """No columns: shares are not scaled."""
         return np.zeros(columns, bool)
-
-
-class FocalLoss(ClassesLoss):
-    """−(1 − p)^gamma log p with p the probability of the label (Lin et al. 2017), averaged over the batch.
-
-    Outputs are logits (rows, classes), targets labels (rows,). With gamma = 0 it is `CrossEntropyLoss`.
-
-    Raises
-    ------
-    ConfigurationError
-        `gamma` is not a number.
-    """
-
-    def __init__(self, gamma: float = 2.0) -> None:
-        super().__init__(gamma=gamma)
-
-    @staticmethod
-    def formula(output: Any, target: Any, *, gamma: float) -> Any:
-        right = xp.arange(output.shape[-1]) == target[:, None]
-        log_p = xp.where(right, xp.log_softmax(output), 0.0).sum(axis=-1)
-        return -((1.0 - xp.exp(log_p)) ** gamma) * log_p
