@@ -97,6 +97,7 @@ from .dl.optimizers.adam import Adam as Adam
 from .dl.optimizers.adam import AdamW as AdamW
 from .dl.optimizers.base import Optimizer as Optimizer
 from .dl.optimizers.delta_bar_delta import DeltaBarDelta as DeltaBarDelta
+from .dl.optimizers.formula import optimizer as optimizer
 from .dl.optimizers.groups import ParameterGroup as ParameterGroup
 from .dl.optimizers.momentum import Momentum as Momentum
 from .dl.optimizers.momentum import Nesterov as Nesterov

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...backends.errors import ConfigurationError
@@ -86,17 +86,19 @@ def keywords(formula: Callable[..., Any], arrays: int, expected: str) -> dict[st
     return named
 
 
-def checked_constants(name: str, formula: Callable[..., Any], constants: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of a formula: those given, and the defaults of the others.
+def checked_constants(
+    name: str, formula: Callable[..., Any], constants: dict[str, Any], given: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The keyword arguments of a formula: those in `constants`, and the defaults of the others; not those in `given`.
 
     Raises
     ------
     ConfigurationError
         One is unknown, missing, or not a number.
     """
-    known = {
-        one.name: one.default for one in inspect.signature(formula).parameters.values() if one.kind is one.KEYWORD_ONLY
-    }
+    parameters = inspect.signature(formula).parameters.values()
+    named = [one for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in given]
+    known = {one.name: one.default for one in named}
     for key, value in constants.items():
         if key not in known:
             raise ConfigurationError(f"{name}: {key} is unknown; expected {', '.join(known) or 'no arguments'}")

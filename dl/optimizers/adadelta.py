@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ...kernels.updates import adadelta
+from typing import Any
+
+from ...kernels.tracing import xp
 from .base import Optimizer
+from .formula import FormulaOptimizer
 
 
-class Adadelta(Optimizer):
+class Adadelta(FormulaOptimizer):
     """Adadelta (Zeiler 2012), as torch.optim.Adadelta: p ← p − lr · Δ with Δ = √(u + eps) / √(r + eps) · g.
 
     r is the running mean of g² and u that of Δ². The step has the units of p, so it needs no learning rate.
@@ -24,14 +27,14 @@ class Adadelta(Optimizer):
         An argument is not a number, or out of its range.
     """
 
-    operation = adadelta.ADADELTA
-    slots = ("square", "moved")
-
     def __init__(self, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> None:
-        super().__init__(lr, weight_decay)
+        Optimizer.__init__(self, lr, weight_decay)
         self.rho, self.eps = rho, eps
         self._at_least("rho", 0, below=1)
         self._at_least("eps", 0)
 
-    def constants(self, step: int, lr: float) -> tuple[float, ...]:
-        return lr, self.rho, 1 - self.rho, self.eps
+    @staticmethod
+    def formula(p: Any, g: Any, square: Any, moved: Any, *, lr: Any, rho: Any, eps: Any) -> Any:
+        square = rho * square + (1 - rho) * g * g
+        change = xp.sqrt(moved + eps) / xp.sqrt(square + eps) * g
+        return p - lr * change, square, rho * moved + (1 - rho) * change * change

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ...kernels.updates import adagrad
+from typing import Any
+
+from ...kernels.tracing import xp
 from .base import Optimizer
+from .formula import FormulaOptimizer
 
 
-class Adagrad(Optimizer):
+class Adagrad(FormulaOptimizer):
     """Adagrad (Duchi et al. 2011), as torch.optim.Adagrad: r ← r + g²; p ← p − lr · g / (√r + eps).
 
     The lecture notes' constant is ``eps=1e-6``.
@@ -25,9 +28,6 @@ class Adagrad(Optimizer):
         An argument is not a number, or out of its range.
     """
 
-    operation = adagrad.ADAGRAD
-    slots = ("square",)
-
     def __init__(
         self,
         lr: float = 1e-2,
@@ -36,10 +36,18 @@ class Adagrad(Optimizer):
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
     ) -> None:
-        super().__init__(lr, weight_decay)
+        Optimizer.__init__(self, lr, weight_decay)
         self.lr_decay, self.initial_accumulator_value, self.eps = lr_decay, initial_accumulator_value, eps
         for name in ("lr_decay", "initial_accumulator_value", "eps"):
             self._at_least(name, 0)
 
+    @staticmethod
+    def formula(p: Any, g: Any, square: Any, *, lr: Any, start: Any, eps: Any) -> Any:
+        square = square + g * g
+        return p - lr * (g / (xp.sqrt(start + square) + eps)), square
+
+    def settings(self, step: int) -> dict[str, float]:
+        return {"start": self.initial_accumulator_value, "eps": self.eps}  # so that the state begins at 0
+
     def constants(self, step: int, lr: float) -> tuple[float, ...]:
-        return lr / (1 + step * self.lr_decay), self.initial_accumulator_value, self.eps
+        return super().constants(step, lr / (1 + step * self.lr_decay))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...backends.errors import ConfigurationError
-from ...kernels.updates import delta_bar_delta
+from ...kernels.tracing import xp
 from .base import Optimizer
+from .formula import FormulaOptimizer
 
 
-class DeltaBarDelta(Optimizer):
+class DeltaBarDelta(FormulaOptimizer):
     """Delta-bar-delta (Jacobs 1988): a learning rate per weight, from the signs of successive gradients; full batch.
 
     Where δ̄ g > 0 the rate grows by `kappa`, where δ̄ g < 0 it shrinks by its share `phi`; then
@@ -27,15 +30,13 @@ class DeltaBarDelta(Optimizer):
         An argument is not a number, or out of its range.
     """
 
-    operation = delta_bar_delta.DELTA_BAR_DELTA
-    slots = ("rates", "trend")
     full_batch = True
     fixed = ("lr",)  # where the rates of all weights began
 
     def __init__(
         self, lr: float = 1e-2, kappa: float = 0.01, phi: float = 0.1, theta: float = 0.7, weight_decay: float = 0.0
     ) -> None:
-        super().__init__(lr, weight_decay)
+        Optimizer.__init__(self, lr, weight_decay)
         self.kappa, self.phi, self.theta = kappa, phi, theta
         if lr == 0:
             raise ConfigurationError("DeltaBarDelta: lr is 0; expected a number above 0")
@@ -47,5 +48,11 @@ class DeltaBarDelta(Optimizer):
     def initial(self) -> dict[str, float]:
         return {"rates": self.lr}
 
+    @staticmethod
+    def formula(p: Any, g: Any, rates: Any, trend: Any, *, lr: Any, kappa: Any, phi: Any, theta: Any) -> Any:
+        sign = trend * g
+        rates = xp.where(sign > 0.0, rates + kappa, xp.where(sign < 0.0, (1 - phi) * rates, rates))
+        return p - lr * rates * g, rates, (1 - theta) * g + theta * trend
+
     def constants(self, step: int, lr: float) -> tuple[float, ...]:
-        return lr / self.lr, self.kappa, 1 - self.phi, self.theta, 1 - self.theta
+        return super().constants(step, lr / self.lr)  # the rates are states; a schedule's factor multiplies the step

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...backends.errors import ConfigurationError
-from ...kernels.updates import momentum as polyak
 from ...kernels.updates import nesterov
 from .base import Optimizer, State
+from .formula import FormulaOptimizer
 from .schedules import Ramp
 
 
-class Momentum(Optimizer):
+class Momentum(FormulaOptimizer):
     """Polyak's momentum (1964): v ← momentum · v − lr · g; p ← p + v.
 
     `SGD(momentum=…)`, as in PyTorch, keeps the learning rate outside the velocity; they differ if the rate changes.
@@ -30,8 +30,6 @@ class Momentum(Optimizer):
         An argument is not a number, or out of its range.
     """
 
-    operation = polyak.MOMENTUM
-    slots = ("velocity",)
     proportional = True
 
     def __init__(
@@ -40,7 +38,7 @@ class Momentum(Optimizer):
         momentum: float | Callable[[int], float] | Mapping[str, Any] = 0.9,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(lr, weight_decay)
+        Optimizer.__init__(self, lr, weight_decay)
         self.momentum: float | Callable[[int], float]
         if isinstance(momentum, Mapping):
             try:
@@ -53,8 +51,13 @@ class Momentum(Optimizer):
         if not callable(momentum):
             self._at_least("momentum", 0, below=1)
 
-    def constants(self, step: int, lr: float) -> tuple[float, ...]:
-        return lr, self.momentum(step) if callable(self.momentum) else self.momentum
+    @staticmethod
+    def formula(p: Any, g: Any, velocity: Any, *, lr: Any, momentum: Any) -> Any:
+        velocity = momentum * velocity - lr * g
+        return p + velocity, velocity
+
+    def settings(self, step: int) -> dict[str, float]:
+        return {"momentum": self.momentum(step) if callable(self.momentum) else self.momentum}
 
 
 class Nesterov(Momentum):
@@ -67,6 +70,9 @@ class Nesterov(Momentum):
     operation = nesterov.NESTEROV
     before = nesterov.NESTEROV_AHEAD
     slots = ("velocity", "origin")
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        return lr, self.settings(step)["momentum"]
 
     def look_ahead(self, p: Any, state: Any) -> None:
         """Moves the array p to p + momentum · v, in place; also dictionaries of arrays."""

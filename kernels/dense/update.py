@@ -126,6 +126,11 @@ def range_of(layer: LayerPlaces, task: BlockPart, biases: int) -> tuple[int, int
     return layer.bias + start, stop - start, layer.bias_range
 
 
+def slice_no_states(slots: Any, start: int, stop: int) -> Any:
+    """`slice_states` for no states."""
+    return ()
+
+
 def slice_states(slots: Any, start: int, stop: int) -> Any:
     """The same slice of each optimizer state, for two states."""
     return slots[0][start:stop], slots[1][start:stop]
@@ -141,4 +146,4 @@ def slice_three_states(slots: Any, start: int, stop: int) -> Any:
     return slots[0][start:stop], slots[1][start:stop], slots[2][start:stop]
 
 
-SLICES = {1: slice_one_state, 2: slice_states, 3: slice_three_states}
+SLICES = {0: slice_no_states, 1: slice_one_state, 2: slice_states, 3: slice_three_states}

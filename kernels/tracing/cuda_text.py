@@ -37,10 +37,7 @@ class CudaText(KernelText):
         extra = ["long long size"] if self.group.flat else ["long long lines", "int n"]
         extra.append("long long rows")
         self.add(0, f"// {self.name}, generated from a formula.")
-        self.add(0, '#include "elements.cuh"' if self.group.flat else '#include "rows.cuh"')
-        if any(one.operator == "constant" and not math.isfinite(one.value) for one in ordered(self.group.outputs)):
-            self.add(0, '#include "infinity.cuh"')
-        self.add(0, "")
+        self.include("elements.cuh" if self.group.flat else "rows.cuh")
         self.add(0, f'extern "C" __global__ void {self.name}({", ".join([*arrays, *extra])}) {{')
         if any(one.operator == "rows" for one in ordered(self.group.outputs)):
             self.add(1, "const REAL count = (REAL)rows;")
@@ -62,7 +59,16 @@ class CudaText(KernelText):
     def text_of(self, operator: Operator) -> str:
         return operator.c
 
-    def _declare(self, depth: int, one: Expression, value: str) -> None:
+    def include(self, *files: str) -> None:
+        """Appends the lines that include files, and that of infinite constants where there are any."""
+        every = ordered(self.group.outputs)
+        infinite = any(one.operator == "constant" and not math.isfinite(one.value) for one in every)
+        for file in (*files, *["infinity.cuh"] * infinite):
+            self.add(0, f'#include "{file}"')
+        self.add(0, "")
+
+    def declare(self, depth: int, one: Expression, value: str) -> None:
+        """Appends the declaration of an expression."""
         self.add(depth, f"const {KINDS[one.kind]} {self.names[one]} = {value};")
 
     def _flat(self) -> None:
@@ -70,7 +76,7 @@ class CudaText(KernelText):
         names = self.parameters[len(inputs) :]
         for name, one in zip(self.parameters, inputs, strict=False):
             if self.group.role(one) is Role.ONE and one in self.names:
-                self._declare(1, one, f"{name}[0]")
+                self.declare(1, one, f"{name}[0]")
         pairs = zip(self.parameters, inputs, strict=False)
         flat = [(name, one) for name, one in pairs if self.group.role(one) is not Role.ONE and one in self.names]
         given = [f"{KINDS[one.kind]} {self.names[one]}" for _, one in flat]
@@ -78,7 +84,7 @@ class CudaText(KernelText):
         self.add(1, f"const auto body = [&]({', '.join(given)}) {{")
         for one in self._computed():
             if one not in inputs:
-                self._declare(2, one, self.formula(one))
+                self.declare(2, one, self.formula(one))
         for name, one in zip(names, outputs, strict=True):
             self.add(2, f"{name}_OUT = {self.operand(one, one.kind == 'real')};")
         self.add(1, "};")
@@ -92,11 +98,11 @@ class CudaText(KernelText):
         inputs = list(zip(self.parameters, self.group.inputs, strict=False))
         for name, one in inputs:
             if self.group.role(one) is Role.ONE and one in self.names:
-                self._declare(1, one, f"{name}[0]")
+                self.declare(1, one, f"{name}[0]")
         self.add(1, "for (long long row = first_row(); row < lines; row += rows_at_once()) {")
         for name, one in inputs:
             if self.group.role(one) is Role.ROW and one in self.names:
-                self._declare(2, one, f"{name}[row]")
+                self.declare(2, one, f"{name}[row]")
         for step in passes(self.group):
             self._pass(step)
         self.add(1, "}")
@@ -104,7 +110,7 @@ class CudaText(KernelText):
     def _pass(self, step: Pass) -> None:
         for one in step.of_row:
             if one in self.names and one.operator not in ALIASES:
-                self._declare(2, one, self.formula(one))
+                self.declare(2, one, self.formula(one))
         self._store_rows(step.of_row)
         if not (step.reductions or step.stored):
             return
@@ -118,7 +124,7 @@ class CudaText(KernelText):
         self.add(2, "for (int j = lane; j < n; j += WARP) {")
         for one in elements(self.group, [*(one.inputs[0] for one in step.reductions), *step.stored]):
             if one in self.names:
-                self._declare(3, one, self._element(one))
+                self.declare(3, one, self._element(one))
         for one in step.reductions:
             part, value = f"part_{self.names[one]}", self.operand(one.inputs[0], True)
             text = {
@@ -132,7 +138,7 @@ class CudaText(KernelText):
         self.add(2, "}")
         for one in step.reductions:
             function = {"sum": "warp_sum({})", "max": "warp_max({})", "argmax": "warp_best({}).place"}[one.operator]
-            self._declare(2, one, function.format(f"part_{self.names[one]}"))
+            self.declare(2, one, function.format(f"part_{self.names[one]}"))
         self._store_rows(step.reductions)
 
     def _store_rows(self, ones: list[Expression]) -> None:

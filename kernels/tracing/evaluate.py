@@ -18,10 +18,11 @@ def evaluate(xp: Any, ends: Sequence[Expression], arrays: Mapping[Expression, An
 
     Parameters
     ----------
-    arrays : by the inputs that they are the values of.
+    arrays : arrays and numbers, by the inputs that they are the values of.
     rows : of the batch.
     """
-    dtype = next((a.dtype for a in arrays.values() if a.dtype.kind == "f"), np.dtype(float))
+    whole = [a.dtype for a in arrays.values() if getattr(a, "shape", ()) and "float" in str(a.dtype)]
+    dtype = next(iter(whole), np.dtype(float))
     known: dict[Expression, Any] = {row_count(): float(rows), **arrays}
     for node in ordered(ends):
         if node not in known:

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from gearshift.backends.reductions import larger, plus
-from gearshift.kernels.elementary import {functions}
+{imports}from gearshift.kernels.elementary import {functions}
 
 
 '''
@@ -29,25 +29,29 @@ START = {"sum": "zero", "max": "real(-np.inf)", "argmax": "0"}
 class LoopText(KernelText):
     """`source` is the text of a module with the function `name(start, stop, *arrays)`."""
 
+    def begin(self) -> None:
+        """Forgets what an earlier text had."""
+        self.lines, self._constants, self._kept = [], dict[str, str](), dict[Expression, str]()
+
     @property
     def source(self) -> str:
         """The text."""
-        self.lines, self._constants, self._kept = [], dict[str, str](), dict[Expression, str]()
-        body = LoopText._flat if self.group.flat else LoopText._rows
-        body(self)
-        written, self.lines = self.lines, []
-        self.add(0, f"def {self.name}(start, stop, {', '.join(self.parameters)}):")
-        self.add(1, f"y = {self.parameters[self.real]}")
-        self.add(1, "real = y.dtype.type")
-        self.add(1, "zero, one = real(0), real(1)")
-        for value, name in self._constants.items():
-            self.add(1, f"{name} = real({value})")
+        self.begin()
+        (self._flat if self.group.flat else self._rows)()
+        head = [f"def {self.name}(start, stop, {', '.join(self.parameters)}):", f"    y = {self.parameters[self.real]}"]
         batch = next((place for place, one in enumerate(self.arrays) if one.batch), None)
         if batch is not None and any(one.operator == "rows" for one in ordered(self.group.outputs)):
-            self.add(1, f"count = real({self.parameters[batch]}.shape[0])")
-        text = "\n".join([*self.lines, *written]) + "\n"
+            head.append(f"    count = y.dtype.type({self.parameters[batch]}.shape[0])")
+        return self.module(head)
+
+    def module(self, head: list[str], imports: str = "") -> str:
+        """The text of a module: imports, the function's first lines, the constants, and the lines written so far."""
+        written = [f"    {name} = real({value})" for value, name in self._constants.items()]
+        lines = [*head, "    real = y.dtype.type", "    zero, one = real(0), real(1)", *written, *self.lines]
+        text = "\n".join(lines) + "\n"
         used = [name for name in ELEMENTARY if f"{name}(" in text]
-        return HEADER.format(what=self.name, functions=", ".join(used or ELEMENTARY[:1])) + text
+        header = HEADER.format(what=self.name, imports=imports, functions=", ".join(used or ELEMENTARY[:1]))
+        return header + text
 
     def literal(self, value: float) -> str:
         if isinstance(value, bool):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from cuda_draw import Case, Draw, counters, update_arrays
 
+import gearshift as gs
+
 
 def sgd(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     for moving, constants in (0, [0.1, 0, 1, 1, 0]), (1, [0.1, 0.9, 0.8, 1, 0.9]):
@@ -35,7 +37,7 @@ def adam(draw: Draw, rows: int, n: int) -> Iterator[Case]:
 
 
 def momentum(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    yield Case(update_arrays(draw, rows * n, 1, [0.1, 0.9]), (0, 2))
+    yield Case(update_arrays(draw, rows * n, 1, list(gs.Momentum().constants(3, 0.1))), (0, 2))
 
 
 def nesterov_ahead(draw: Draw, rows: int, n: int) -> Iterator[Case]:
@@ -50,16 +52,21 @@ def nesterov(draw: Draw, rows: int, n: int) -> Iterator[Case]:
 
 
 def adagrad(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    yield Case(update_arrays(draw, rows * n, 1, [0.1, 0.5, 1e-6]), (0, 2))
+    constants = gs.Adagrad(initial_accumulator_value=0.5, eps=1e-6).constants(3, 0.1)
+    yield Case(update_arrays(draw, rows * n, 1, list(constants)), (0, 2))
 
 
 def adadelta(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    yield Case(update_arrays(draw, rows * n, 2, [1, 0.9, 0.1, 1e-6]), (0, 2, 3))
+    yield Case(update_arrays(draw, rows * n, 2, list(gs.Adadelta().constants(3, 1.0))), (0, 2, 3))
 
 
-def delta_bar_delta(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    arrays = update_arrays(draw, rows * n, 2, [0.5, 0.01, 0.9, 0.7, 0.3])
-    for index in (1, 3):  # far from 0, where rounding decides the sign
-        signs = np.where(draw.random.uniform(size=rows * n) < 0.5, -1, 1)
-        arrays[index] = (signs * draw.random.uniform(2, 3, rows * n)).astype(draw.real)
+def deltabardelta(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    arrays = update_arrays(draw, rows * n, 2, list(gs.DeltaBarDelta(lr=1.0).constants(3, 0.5)))
+    for index in (1, 3):
+        arrays[index] = _far_from_zero(draw, rows * n)
     yield Case(arrays, (0, 2, 3))
+
+
+def _far_from_zero(draw: Draw, size: int) -> np.ndarray:
+    signs = np.where(draw.random.uniform(size=size) < 0.5, -1, 1)
+    return (signs * draw.random.uniform(2, 3, size)).astype(draw.real)
