@@ -14,7 +14,7 @@ from .results import PeersPoint
 TIE = 0.05  # ratios this near to 1 are ties
 # of losses; Adam divides small gradients by their size, and so makes much of their rounding: JAX and PyTorch part by
 # 7e-5 within five steps. After epochs, whose orders differ, losses are only alike.
-AGREEMENT = {"step": 1e-3, "epoch": 0.3}
+AGREEMENT = {"step": 1e-3, "epoch": 0.3, "model": 0.3}
 SMALL = 32  # the largest batch that counts as small
 
 
@@ -163,10 +163,10 @@ def step_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[Summary
     return [one for one in lines if one is not None]
 
 
-def epoch_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[SummaryLine]:
-    """Our ratio to each other contender over all networks."""
+def epoch_summary(points: Sequence[PeersPoint], what: str, ours: str = OURS) -> list[SummaryLine]:
+    """Our ratio to each other contender over all networks, or models, which `what` calls them."""
     lines = []
     for name in ENTRIES:
         ratios = [ratio(point, name, ours) for point in points if name in others(point)]
-        lines.append(line(f"{name}, epochs", [one for one in ratios if one is not None]))
+        lines.append(line(f"{name}, {what}", [one for one in ratios if one is not None]))
     return [one for one in lines if one is not None]

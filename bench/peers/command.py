@@ -10,10 +10,11 @@ from ...backends.errors import ConfigurationError
 from . import networks
 from .contender import ENTRIES, REFERENCE
 from .isa import environment
+from .models import MODELS
 from .results import Measurement, write
 
-MEASURES = ("step", "epoch", "both")
-ROUNDS = {"step": 7, "epoch": 3}
+MEASURES = ("step", "epoch", "model", "all")
+ROUNDS = {"step": 7, "epoch": 3, "model": 5}
 QUICK_NETWORKS, QUICK_BATCHES, QUICK_ROUNDS = ("784-128-10",), (1, 128), 3
 
 
@@ -25,6 +26,7 @@ class PeersRequest:
     ----------
     steps : networks and batch sizes.
     epochs : networks.
+    models : general models.
     contenders : names, including the reference workload `reference`.
     rounds : for each measure.
     isa : instruction set, one of `isa.ISAS`.
@@ -32,6 +34,7 @@ class PeersRequest:
 
     steps: list[tuple[str, int]]
     epochs: list[str]
+    models: list[str]
     contenders: list[str]
     rounds: dict[str, int]
     isa: str = "native"
@@ -42,7 +45,7 @@ def request(
     batch_sizes: str | None = None,
     contenders: str | None = None,
     rounds: int | None = None,
-    measure: str = "both",
+    measure: str = "all",
     quick: bool = False,
     isa: str = "native",
 ) -> PeersRequest:
@@ -58,18 +61,21 @@ def request(
     if rounds is not None and rounds < 1:
         raise ConfigurationError(f"--rounds is {rounds}; expected at least 1")
     environment(isa)  # refuses a name that is not known
-    wanted = [networks.parse(name).name for name in items("--networks", names)] if names else None
+    named = items("--networks", names) if names else []
+    wanted = [networks.parse(name).name for name in named if name not in MODELS]
     batches = [batch_size(text) for text in items("--batch-sizes", batch_sizes)] if batch_sizes else None
     chosen = items("--contenders", contenders) if contenders else [name for name in ENTRIES if name != REFERENCE]
     unknown = [name for name in chosen if name not in ENTRIES]
     if unknown:
         raise ConfigurationError(f"contender {unknown[0]!r} is not known; expected one of: {', '.join(ENTRIES)}")
-    step_networks = wanted or (QUICK_NETWORKS if quick else networks.STEP_NETWORKS)
-    epoch_networks = wanted or (networks.EPOCH_NETWORKS[:1] if quick else networks.EPOCH_NETWORKS)
+    step_networks = wanted if named else QUICK_NETWORKS if quick else networks.STEP_NETWORKS
+    epoch_networks = wanted if named else networks.EPOCH_NETWORKS[: 1 if quick else None]
+    models = [name for name in named if name in MODELS] if named else [*MODELS][: 1 if quick else None]
     sizes = batches or (QUICK_BATCHES if quick else networks.BATCH_SIZES)
     return PeersRequest(
-        [(name, batch) for name in step_networks for batch in sizes] if measure != "epoch" else [],
-        list(epoch_networks) if measure != "step" else [],
+        [(name, batch) for name in step_networks for batch in sizes] if measure in ("step", "all") else [],
+        list(epoch_networks) if measure in ("epoch", "all") else [],
+        models if measure in ("model", "all") else [],
         [name for name in ENTRIES if name in chosen or name == REFERENCE],
         {name: rounds or (QUICK_ROUNDS if quick else default) for name, default in ROUNDS.items()},
         isa,
@@ -100,6 +106,7 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
 
     points = [("step", *point) for point in asked.steps]
     points += [("epoch", network, networks.EPOCH_BATCH) for network in asked.epochs]
+    points += [("model", name, MODELS[name].batch) for name in asked.models]
     described = TextColumn("{task.description}")
     with Progress(
         BarColumn(),

@@ -47,6 +47,18 @@ class ContenderEpochs(ABC):
         """The current weights."""
 
 
+class ModelEpochs(ABC):
+    """Epochs of a general model, shuffled each time."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """One epoch; returns when it is done."""
+
+    @abstractmethod
+    def loss(self) -> float:
+        """The mean loss of the last epoch's batches, each before its update."""
+
+
 class Contender(ABC):
     """A contender; made once in each worker process."""
 
@@ -57,6 +69,10 @@ class Contender(ABC):
     @abstractmethod
     def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         """Prepares epochs from the weights `layers` over `data`."""
+
+    def model(self, name: str) -> ModelEpochs:
+        """Prepares epochs of the general model called `name`."""
+        raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
         """Versions, threads and other settings that affect the speed."""
@@ -91,12 +107,13 @@ class Entry:
 
 TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 REFERENCE = "reference"
+EVERY = ("step", "epoch", "model")
 OURS = "numba"
 ENTRIES: dict[str, Entry] = {
-    "numba": Entry("gearshift_contender", ("numba",), "numba", ours=True),
+    "numba": Entry("gearshift_contender", ("numba",), "numba", ours=True, measures=EVERY),
     "numpy": Entry("gearshift_contender", ("numpy",), ours=True),
-    "torch": Entry("torch_contender", ("eager",), "torch", TORCH),
-    "torch.compile": Entry("torch_contender", ("compile",), "torch", TORCH),
+    "torch": Entry("torch_contender", ("eager",), "torch", TORCH, measures=EVERY),
+    "torch.compile": Entry("torch_contender", ("compile",), "torch", TORCH, measures=EVERY),
     "torch DataLoader": Entry(
         "torch_contender", ("loader",), "torch", TORCH, measures=("epoch",), networks=("784-100-10",)
     ),

@@ -17,7 +17,7 @@ from ...dl.step.state import TABLE
 from ...dl.step.stepper import Stepper
 from ...dl.training.loop import Loop
 from ...dl.training.trainer import Trainer
-from .contender import Contender, ContenderEpochs, ContenderSteps
+from .contender import Contender, ContenderEpochs, ContenderSteps, ModelEpochs
 from .networks import BETAS, EPS, LR, DenseNetwork, Pixels, Weights
 
 
@@ -40,6 +40,11 @@ class Gearshift(Contender):
         statistics = Standardize(network.widths[0]).fit(data.mean, data.std)
         targets = data.standardized() if network.autoencoder else data.y
         return LoopEpochs(self.trainer(network, layers, statistics), Dataset(data.raw, targets), batch_size)
+
+    def model(self, name: str) -> ModelEpochs:
+        from .gearshift_models import GearshiftModelEpochs
+
+        return GearshiftModelEpochs(name, self.backend)
 
     def trainer(self, network: DenseNetwork, layers: Weights, *first: Layer) -> Trainer:
         """A trainer of the network with these weights."""

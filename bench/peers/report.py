@@ -26,7 +26,7 @@ def render(measurement: Measurement) -> RenderableType:
     isa = "" if machine.get("isa", "native") == "native" else f", held to {machine['isa']}"
     versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items())
     parts: list[RenderableType] = [Text(f"{machine.get('processor')}{isa}; Python {machine.get('python')}, {versions}")]
-    steps, epochs = measurement.at("step"), measurement.at("epoch")
+    steps, epochs, models = (measurement.at(measure) for measure in ("step", "epoch", "model"))
     if steps:
         parts += [Text(), step_table(steps)]
         note = (
@@ -36,10 +36,13 @@ def render(measurement: Measurement) -> RenderableType:
         )
         parts.append(Text(note, style="dim"))
     if epochs:
-        parts += [Text(), epoch_table(epochs)]
+        parts += [Text(), epoch_table(epochs, f"Epochs, end to end, batch {epochs[0].batch}")]
         parts.append(Text("samples/s, median (middle half)", style="dim"))
         if not all(point.real for point in epochs):
             parts.append(Text("random bytes instead of Fashion-MNIST, which is not installed", style="yellow"))
+    if models:
+        parts += [Text(), epoch_table(models, "Epochs of general models")]
+        parts.append(Text("samples/s, median (middle half)", style="dim"))
     summary = summary_table(measurement)
     if summary.row_count:
         parts += [Text(), summary]
@@ -75,12 +78,13 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
     return table
 
 
-def epoch_table(points: Sequence[PeersPoint]) -> Table:
-    """A row for each network, a column for each contender, and its ratio to numba."""
+def epoch_table(points: Sequence[PeersPoint], title: str) -> Table:
+    """A row for each network and its batch size, a column for each contender, and its ratio to numba."""
     names = columns(points)
-    table = Table(title=f"Epochs, end to end, batch {points[0].batch}", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("network")
     table.add_column("rows", justify="right")
+    table.add_column("batch", justify="right")
     for name in names:
         table.add_column(name, justify="right")
     for point in points:
@@ -89,7 +93,7 @@ def epoch_table(points: Sequence[PeersPoint]) -> Table:
             cell = speed(point.results.get(name), point.rows)
             against = None if ENTRIES[name].ours else analysis.ratio(point, name)
             cells.append(cell + Text("\n") + verdict(against) if against else cell)
-        table.add_row(point.network.replace(" ", "\n"), f"{point.rows:,}", *cells, end_section=True)
+        table.add_row(point.network.replace(" ", "\n"), f"{point.rows:,}", str(point.batch), *cells, end_section=True)
     table.caption = f"below: how many times as fast {OURS} is"
     return table
 
@@ -101,7 +105,8 @@ def summary_table(measurement: Measurement) -> Table:
     for title in ("geometric mean", "points", "worst"):
         table.add_column(title, justify="right")
     table.add_column("at")
-    lines = analysis.step_summary(measurement.at("step")) + analysis.epoch_summary(measurement.at("epoch"))
+    lines = analysis.step_summary(measurement.at("step")) + analysis.epoch_summary(measurement.at("epoch"), "epochs")
+    lines += analysis.epoch_summary(measurement.at("model"), "general models")
     for line in lines:
         table.add_row(line.title, f"{line.mean:.2f}", str(line.points), f"{line.worst:.2f}", line.where)
     return table

@@ -7,12 +7,14 @@ The file holds one object:
   ``settings`` of each contender's process (threads of its pools, say).
 - ``absent``: the command that installs it, for each contender that is not installed.
 - ``points``: a list of objects with
-  ``measure`` (``"step"``, on a batch that stays in memory, or ``"epoch"``, end to end with shuffling), ``network``,
+  ``measure`` (``"step"``, on a batch that stays in memory, ``"epoch"``, end to end with shuffling, or ``"model"``, an
+  epoch of a general model), ``network`` (or model),
   ``batch`` (rows), ``rows`` (of an epoch; of a step, the batch's), ``real`` (whether an epoch's rows are Fashion-MNIST
   rather than random bytes), and ``results``: for each contender
   ``seconds`` (of one step or one epoch, in each round; the same place is the same round in all contenders),
   ``median``, ``quartiles`` (of ``seconds``), ``steps`` (averaged over in a round), ``losses`` (of the first steps from
-  equal weights on equal batches; of an epoch one, that of the data set's first rows after all rounds), and ``fault``
+  equal weights on equal batches; of an epoch one, that of the data set's first rows after all rounds; of a
+  model one, that of the first epoch), and ``fault``
   (why it does not count; empty if it does), and ``how`` (threads and units, if it chose them by measurement).
 
 The contender ``reference`` is the reference workload: only the matrix products and memory passes of a step.
@@ -98,7 +100,7 @@ class Result:
 class PeersPoint:
     """One network at one batch size; fields as in the file."""
 
-    measure: Annotated[str, Field(pattern="^(step|epoch)$")]
+    measure: Annotated[str, Field(pattern="^(step|epoch|model)$")]
     network: str
     batch: Rows
     rows: Rows

@@ -11,7 +11,7 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of compil
 
 import torch  # pyright: ignore[reportMissingImports]
 
-from .contender import Contender, ContenderEpochs, ContenderSteps
+from .contender import Contender, ContenderEpochs, ContenderSteps, ModelEpochs
 from .networks import BETAS, EPS, LR, DenseNetwork, Pixels, Weights
 
 
@@ -35,6 +35,11 @@ class PyTorch(Contender):
         torch.manual_seed(0)  # of the epochs' orders
         kind = LoaderEpochs if self.kind == "loader" else TorchIndexedEpochs
         return kind(self.trained(network, layers), x, y, batch_size)
+
+    def model(self, name: str) -> ModelEpochs:
+        from .torch_models import TorchModelEpochs
+
+        return TorchModelEpochs(name, self.kind == "compile")
 
     def trained(self, network: DenseNetwork, layers: Weights) -> Eager | Compiled:
         """The network with its optimizer."""

@@ -8,6 +8,7 @@ half a processor.
 ``{"do": "settings"}``                     versions, threads and the like
 ``{"do": "step", "network", "batch"}``     prepares; ``losses`` of the first steps, ``steps`` of a block, ``how``
 ``{"do": "epoch", "network", "batch"}``    prepares and runs one epoch; ``rows``, and whether the data are ``real``
+``{"do": "model", "network", "batch"}``    the same for a general model; ``rows``, and ``losses``, that of this epoch
 ``{"do": "block"}``                        runs a block of steps, or an epoch; ``seconds`` of a step or an epoch
 ``{"do": "loss"}``                         after epochs: the mean ``loss`` of the data set's first rows
 ``{"do": "release"}``                      lets go of what was prepared
@@ -28,8 +29,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from . import networks
-from .contender import ENTRIES, ContenderEpochs, ContenderSteps
+from . import models, networks
+from .contender import ENTRIES, ContenderEpochs, ContenderSteps, ModelEpochs
 
 CHECKED = 6  # steps whose losses are compared: the last has seen five updates
 BLOCK, FEWEST, WARM_UP = 0.1, 3, 0.2  # seconds of a block, steps in it at the least, seconds of warm-up
@@ -72,12 +73,18 @@ class Worker:
         self.work.run()
         return {"rows": len(data.raw), "real": data.real}
 
+    def model(self, network: str, batch: int) -> dict[str, Any]:
+        """Prepares epochs of a general model, and runs one."""
+        self.work = self.contender.model(network)
+        self.work.run()
+        return {"rows": models.parse(network).rows, "losses": [self.work.loss()]}
+
     def block(self) -> dict[str, Any]:
         """Times a block of steps from the initial weights, or an epoch from where the last one ended."""
         if isinstance(self.work, ContenderSteps):
             self.work.reset()
             return {"seconds": self.timed(self.work.run, self.count)}
-        assert isinstance(self.work, ContenderEpochs)
+        assert self.work is not None
         start = time.perf_counter()
         self.work.run()
         return {"seconds": time.perf_counter() - start}
@@ -91,7 +98,7 @@ class Worker:
 
     def release(self) -> dict[str, Any]:
         """Lets go of what was prepared."""
-        self.work: ContenderSteps | ContenderEpochs | None = None
+        self.work: ContenderSteps | ContenderEpochs | ModelEpochs | None = None
         self.network: networks.DenseNetwork | None = None
         self.count = FEWEST
         gc.collect()

@@ -98,7 +98,7 @@ def test_epoch_summary_is_by_rival() -> None:
         point("4-3-2", 128, "epoch", numba=[1.0], jax=[2.0], torch=[4.0]),
         point("4-5-2", 128, "epoch", numba=[1.0], jax=[8.0]),
     ]
-    found = {line.title: (line.mean, line.points) for line in analysis.epoch_summary(points)}
+    found = {line.title: (line.mean, line.points) for line in analysis.epoch_summary(points, "epochs")}
     assert found == {"jax, epochs": (pytest.approx(4.0), 2), "torch, epochs": (pytest.approx(4.0), 1)}
 
 
