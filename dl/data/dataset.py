@@ -120,12 +120,14 @@ class Dataset:
         other.y = y
         return other
 
-    def check_labels(self, classes: int) -> None:
-        """Raise `DataError` unless every target is a label from 0 to `classes` - 1, naming the first that is not."""
+    def check_labels(self, classes: int, ignored: int | None = None) -> None:
+        """Raise `DataError` unless every target is a label from 0 to `classes` - 1 or `ignored`, naming the first."""
         if self.y is None or self.y.dtype.kind != "i":
             found = "missing" if self.y is None else _described(self.y)
             raise DataError(f"y is {found}, expected (n,) integer labels from 0 to {classes - 1}{labels_of(self.y)}")
         wrong = (self.y < 0) | (self.y >= classes)
+        if ignored is not None:
+            wrong &= self.y != ignored
         if bool(wrong.any()):
             place = np.unravel_index(int(wrong.argmax()), self.y.shape)
             index = ", ".join(str(int(i)) for i in place)

@@ -97,10 +97,23 @@ class Trace:
         return self.input(f"{name.replace('.', '_')}_output", self.graph.lower(layer, given, name))
 
 
-def append(graph: Graph, name: str, formula: Callable[..., Any], inputs: Sequence[Value], into: Value) -> None:
-    """Appends a formula of some values of the graph, which writes its result to `into`."""
-    shapes = [(ROWS, *value.shape) if value.kind == "batch" else value.shape for value in inputs]
-    leaves = [array(f"x{number}", shape) for number, shape in enumerate(shapes)]
+def append(
+    graph: Graph,
+    name: str,
+    formula: Callable[..., Any],
+    inputs: Sequence[Value],
+    into: Value,
+    width: int | None = None,
+) -> None:
+    """Appends a formula of some values of the graph, which writes its result to `into`.
+
+    If `width` is given, the values are taken as rows of this width.
+    """
+    leaves = []
+    for number, value in enumerate(inputs):
+        shape = value.shape if width is None else (width,)
+        kind = "int" if value.dtype.startswith(("int", "uint")) else "real"
+        leaves.append(array(f"x{number}", (ROWS, *shape) if value.kind == "batch" else shape, kind))
     end: Expression = expression_of(formula(*map(TracedArray, leaves)))
     lower(graph, name, [end], dict(zip(leaves, inputs, strict=True)), into={end: into})
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError, ShapeError
+from ...kernels.arrays.column_moment import COLUMN_MOMENT
 from ...kernels.losses.multiclass_hinge import MULTICLASS_HINGE
 from ...kernels.losses.soft_cross_entropy import SOFT_CROSS_ENTROPY
 from ...kernels.losses.softmax_cross_entropy import SOFTMAX_CROSS_ENTROPY
@@ -15,6 +16,7 @@ from ...kernels.tracing import xp
 from ..data import Dataset
 from ..data.dataset import labels_of
 from ..graph.graph import Graph, Value
+from ..layers.traced import append
 from .formula import FormulaLoss
 from .losses import Loss, check_values, entropy, small_is_zero
 from .traced import traced_score
@@ -23,52 +25,82 @@ from .traced import traced_score
 class CrossEntropyLoss(Loss):
     """Categorical cross-entropy from logits (rows, classes) and labels (rows,), averaged over the batch.
 
-    Sequences have a row of logits and a label per token: labels (examples, tokens). Padding tokens count like any
-    other token; there is no `ignore_index`.
+    Sequences have a row of logits and a label per token: labels (examples, tokens).
 
     Parameters
     ----------
     label_smoothing : the share of each target that is spread over all classes (Szegedy et al. 2016), below 1.
+    ignore_index : a label that does not count, such as −100 for padding tokens; None if all count. Loss and accuracy
+        are then means over the labels that count in a batch, or in the part of it that a rank has.
 
     Raises
     ------
     ConfigurationError
-        `label_smoothing` is not a number of at least 0 and below 1.
+        `label_smoothing` is not a number of at least 0 and below 1, or `ignore_index` is no integer.
+
+    Examples
+    --------
+    >>> gs.CrossEntropyLoss(label_smoothing=0.1, ignore_index=-100)
+    CrossEntropyLoss(label_smoothing=0.1, ignore_index=-100)
     """
 
     metrics = ("loss", "accuracy")
     operation = SOFTMAX_CROSS_ENTROPY
     label_smoothing = 0.0
+    ignore_index: int | None = None
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0, ignore_index: int | None = None) -> None:
         if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
             raise ConfigurationError(
                 f"{type(self).__name__}: label_smoothing is {label_smoothing!r}; expected a number from 0 to below 1"
             )
-        self.label_smoothing = float(label_smoothing)
+        if ignore_index is not None and (isinstance(ignore_index, bool) or not isinstance(ignore_index, int)):
+            raise ConfigurationError(
+                f"{type(self).__name__}: ignore_index is {ignore_index!r}; expected an integer, or None"
+            )
+        self.label_smoothing, self.ignore_index = float(label_smoothing), ignore_index
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that are not the defaults."""
+        given = {"label_smoothing": self.label_smoothing, "ignore_index": self.ignore_index}
+        return {name: value for name, value in given.items() if value != getattr(CrossEntropyLoss, name)}
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
-        if not self.label_smoothing:
+        if not self.arguments:
             return super().score(graph, prediction, target, weight)
         self._check_weight(prediction, weight)
-        scored = traced_score(graph, type(self).__name__, self._smoothed, self.targets, prediction, target)
+        scored = traced_score(graph, type(self).__name__, self._formula, self.targets, prediction, target)
+        if self.ignore_index is not None:
+            scored = self._over_those_that_count(graph, target, *scored)
         return self._weighted(graph, weight, *scored)
 
-    def _smoothed(self, output: Any, target: Any) -> Any:
-        """The loss of each row with smoothed labels."""
+    def _formula(self, output: Any, target: Any) -> Any:
+        """The loss of each row; 0 for those that are ignored."""
         right, share = xp.arange(output.shape[-1]) == target[:, None], self.label_smoothing
         log_p = xp.log_softmax(output)
-        return -(1 - share) * xp.where(right, log_p, 0.0).sum(axis=-1) - share * log_p.mean(axis=-1)
+        loss = -(1 - share) * xp.where(right, log_p, 0.0).sum(axis=-1)
+        if share:
+            loss = loss - share * log_p.mean(axis=-1)
+        return loss if self.ignore_index is None else xp.where(target == self.ignore_index, 0.0, loss)
+
+    def _over_those_that_count(self, graph: Graph, target: Value, *scored: Value) -> tuple[Value, Value]:
+        """Scores and gradient of means over all rows, as those of means over the rows that count."""
+        name, each = type(self).__name__, scored[0].rows_per_example
+        counts, share = graph.batch((1,), graph.dtype, rows_per_example=each), graph.fixed((1,), graph.dtype)
+        append(graph, name, lambda label: 1.0 * (label != self.ignore_index), (target,), counts, width=1)
+        graph.apply(COLUMN_MOMENT, (counts,), (share,), power=1)
+        scores, gradient = map(graph.like, scored)
+        for value, result in zip(scored, (scores, gradient), strict=True):
+            append(graph, name, lambda value, share: value / xp.maximum(share, 1e-30), (value, share), result)
+        return scores, gradient
 
     def describe(self) -> dict[str, Any]:
-        described = super().describe()
-        if self.label_smoothing:
-            described["arguments"] = {"label_smoothing": self.label_smoothing}
-        return described
+        arguments = self.arguments
+        return {**super().describe(), **({"arguments": arguments} if arguments else {})}
 
     def __repr__(self) -> str:
-        given = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
-        return f"{type(self).__name__}({given})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.arguments.items())})"
 
     def target(self, graph: Graph, prediction: Value) -> Value:
         return graph.batch((prediction.rows_per_example,), "int64", "labels")
@@ -76,7 +108,7 @@ class CrossEntropyLoss(Loss):
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:
         if len(prediction) not in (1, 2):
             raise ShapeError(f"CrossEntropyLoss expects rows of one logit per class, but gets shape {prediction}")
-        data.check_labels(prediction[-1])
+        data.check_labels(prediction[-1], self.ignore_index)
         labels = data.y.size // len(data)
         if labels != math.prod(prediction[:-1]):
             way_out = labels_of(data.y) if len(prediction) == 1 else ""
@@ -97,8 +129,10 @@ class CrossEntropyLoss(Loss):
         if self.label_smoothing:
             return None  # it depends on the number of classes, which labels alone do not tell
         labels = y.reshape(len(y), -1)
-        shares = np.bincount(labels.ravel(), np.repeat(weight, labels.shape[1]) / labels.shape[1])
-        return entropy(shares)
+        weight = np.repeat(weight, labels.shape[1])
+        counts = np.ones(labels.size, bool) if self.ignore_index is None else labels.ravel() != self.ignore_index
+        shares = np.bincount(labels.ravel()[counts], weight[counts])
+        return entropy(shares / shares.sum()) if counts.any() else None
 
 
 class SoftCrossEntropyLoss(CrossEntropyLoss):

@@ -30,7 +30,8 @@ def traced_score(
         It does not depend on the outputs.
     """
     output = array("output", (ROWS, *prediction.shape))
-    wanted = array("target", (ROWS, *target.shape), "int" if target.dtype == "int64" else "real")
+    labels = target.shape == (prediction.rows_per_example,) and targets == "classes"  # a label for each row of outputs
+    wanted = array("target", (ROWS, *((1,) if labels else target.shape)), "int" if target.dtype == "int64" else "real")
     scores, slope = _traced(name, formula, targets, output, wanted)
     each, dtype = prediction.rows_per_example, graph.dtype if graph.scaled else prediction.dtype
     results = (

@@ -93,9 +93,13 @@ def report(loss: Loss, data: Dataset, answers: np.ndarray, names: list[int | str
         answers = answers.reshape(-1)
     else:
         raise ConfigurationError(f"{type(loss).__name__} has no classes, so there is no precision and recall")
+    weight = None if data.weight is None else np.repeat(data.on_host("weight"), len(answers) // len(data))
+    ignored = getattr(loss, "ignore_index", None)
+    if ignored is not None:
+        counts = y != ignored
+        y, answers, weight = y[counts], answers[counts], weight if weight is None else weight[counts]
     count = answers.shape[1] if answers.ndim == 2 else max(2, int(y.max()) + 1, int(answers.max()) + 1)
     count = max(count, len(names or ()))
-    weight = None if data.weight is None else np.repeat(data.on_host("weight"), len(answers) // len(data))
     precision, recall, _, rows = precision_recall_fscore_support(
         y,
         answers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,7 +13,7 @@ from ..launch import over_elements, over_rows
 from ..operation import Cuda, Launch, Operation
 from .cuda_text import CudaText
 from .derivatives import gradients
-from .evaluate import evaluate
+from .evaluate import evaluate, sizes
 from .expression import Expression, array, as_number, make, ordered, replaced
 from .generated import function
 from .group import REDUCTIONS, Group, Role, inline, partition
@@ -95,8 +96,9 @@ def _operation(
     count = len(leaves)
 
     def reference(xp: Any, *arrays: Any) -> None:
-        rows = next((a.shape[0] for a, one in zip(arrays, (*leaves, *ends), strict=True) if one.batch), 0)
-        known = dict(zip(leaves, arrays, strict=False))
+        every = zip(arrays, (*leaves, *ends), strict=True)
+        rows = next((a.size // max(math.prod(one.shape[1:]), 1) for a, one in every if one.batch), 0)
+        known = {one: _shaped(xp, a, one, rows) for one, a in zip(leaves, arrays, strict=False)}
         for target, value in zip(arrays[count:], evaluate(xp, ends, known, rows), strict=True):
             target[...] = value
 
@@ -117,6 +119,12 @@ def _operation(
         flops=lambda *arrays: len(operators) * _largest(arrays),
         formula=(leaves, ends),
     )
+
+
+def _shaped(xp: Any, a: Any, one: Expression, rows: int) -> Any:
+    """An array in the shape of its expression; a sequence's labels may be an array (examples, tokens)."""
+    shape = sizes(one.shape, rows)
+    return a if a.shape == shape else xp.reshape(a, shape)
 
 
 def kernel_name(name: str) -> str:
