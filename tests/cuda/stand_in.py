@@ -121,7 +121,7 @@ def boot() -> None:
         missing = sorted(_needed(NEEDING[name]) - provided) if name in NEEDING else []
         if name not in hidden:
             ctypes.CDLL(str(host_compiler.alias(name, path, missing)))
-    _set_compiler(library, host_compiler.kernel)
+    set_compiler(host_compiler.kernel)
     _patch_modules(library)
     atexit.register(_append_counts)
 
@@ -137,7 +137,9 @@ def _needed(module: str) -> set[str]:
     }
 
 
-def _set_compiler(library: ctypes.CDLL, compile_kernel: Callable[[str, list[str]], tuple[int, str]]) -> None:
+def set_compiler(compile_kernel: Callable[[str, list[str]], tuple[int, str]]) -> None:
+    """Takes the place of NVRTC; see `host_compiler.kernel`."""
+
     def compiled(source: bytes, options: bytes, answer: int, room: int) -> int:
         status, text = compile_kernel(source.decode(), options.decode().split("\n")[:-1])
         written = text.encode()[: room - 1] + b"\0"
@@ -146,7 +148,7 @@ def _set_compiler(library: ctypes.CDLL, compile_kernel: Callable[[str, list[str]
 
     kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
     callback = kind(compiled)
-    library.stand_in_set_compiler(callback)
+    _loaded[0].stand_in_set_compiler(callback)
     _loaded.append(callback)
 
 
