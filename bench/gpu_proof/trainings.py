@@ -40,7 +40,7 @@ def formulas() -> list[Layer]:
 
 
 @dataclass(frozen=True)
-class Training:
+class SmallTraining:
     """What is trained: an optimizer and a loss, options of the trainer, and layers."""
 
     optimizer: Callable[[], Any]
@@ -60,13 +60,13 @@ class Training:
 
 
 TRAININGS = {
-    "Adam": Training(lambda: Adam(lr=0.01), CrossEntropyLoss),
-    "SGD": Training(lambda: SGD(lr=0.1), CrossEntropyLoss),
-    "transformer": Training(lambda: Adam(lr=3e-3), CrossEntropyLoss, layers=transformer),
-    "formulas": Training(lambda: Adam(lr=0.01), proof_huber, layers=formulas),
-    "AdamW, clipped": Training(lambda: AdamW(lr=0.01, weight_decay=0.1), MSELoss, {"clip_norm": 0.5}),
-    "SGD with momentum": Training(lambda: SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01), MSELoss),
-    "RMSprop": Training(lambda: RMSprop(lr=3e-3, momentum=0.5, centered=True), CrossEntropyLoss),
+    "Adam": SmallTraining(lambda: Adam(lr=0.01), CrossEntropyLoss),
+    "SGD": SmallTraining(lambda: SGD(lr=0.1), CrossEntropyLoss),
+    "transformer": SmallTraining(lambda: Adam(lr=3e-3), CrossEntropyLoss, layers=transformer),
+    "formulas": SmallTraining(lambda: Adam(lr=0.01), proof_huber, layers=formulas),
+    "AdamW, clipped": SmallTraining(lambda: AdamW(lr=0.01, weight_decay=0.1), MSELoss, {"clip_norm": 0.5}),
+    "SGD with momentum": SmallTraining(lambda: SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01), MSELoss),
+    "RMSprop": SmallTraining(lambda: RMSprop(lr=3e-3, momentum=0.5, centered=True), CrossEntropyLoss),
 }
 """Those that tell most come first."""
 
