@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 import nvrtc
 from cuda_cases import KERNELS, SHORT, UPDATES, cases, copying, operations
+from formula_kernels import formula_programs
 
 from gearshift.backends.cuda import KernelProgram, prepare
 from gearshift.bench.batch.measure.streams import PASSES
@@ -50,6 +51,8 @@ def programs() -> dict[KernelProgram, str]:
                 add(found, prepare(operation, case.arrays, case.attributes).program)
     for operation, arrays, attributes in memory_streams():
         add(found, prepare(operation, arrays, attributes).program)
+    for program in formula_programs():
+        add(found, program)
     return found
 
 
