@@ -40,6 +40,7 @@ class CuPyBackend(Backend):
         self.xp: Any = gpu.imported()
         self.products, self.no_products = cublaslt.load(self.xp, self.seconds, gpu.device(self.xp))
         self._modules: dict[cuda.KernelProgram, Any] = {}
+        self._kernels: dict[tuple[cuda.KernelProgram, str], Any] = {}
         self._said = False  # that kernels are compiled
 
     @classmethod
@@ -154,8 +155,10 @@ class CuPyBackend(Backend):
     def _kernel(self, program: cuda.KernelProgram, entry: str) -> Any:
         if program not in self._modules:
             self._modules[program] = self.xp.RawModule(code=program.text)
-        with self._saying_if_slow():
-            return self._modules[program].get_function(entry)
+        if (program, entry) not in self._kernels:
+            with self._saying_if_slow():
+                self._kernels[program, entry] = self._modules[program].get_function(entry)
+        return self._kernels[program, entry]
 
     @contextmanager
     def _saying_if_slow(self) -> Iterator[None]:
