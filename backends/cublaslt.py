@@ -11,6 +11,7 @@ a transposed operand stays transposed.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -153,12 +154,19 @@ def load(xp: Any, seconds: Callable[[Callable[[], None]], float], device: str) -
     return None, f"products use cupy.matmul, which cannot be captured, because {reason}"
 
 
+def remark() -> str:
+    """What is lost without nvmath-python, and the remedy; empty if it is installed."""
+    if importlib.util.find_spec("nvmath"):
+        return ""
+    return f"products use cupy.matmul and steps are launched call by call, without nvmath-python: {REMEDY}"
+
+
 def version() -> str:
-    """The version of nvmath-python, or a note that it is not installed."""
+    """The version of nvmath-python, or that it is not installed."""
     try:
         return metadata.version("nvmath-python")
     except metadata.PackageNotFoundError:
-        return "not installed, so steps are not captured"
+        return "not installed"
 
 
 def _repeat(call: Callable[[], None], times: int) -> None:

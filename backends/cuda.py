@@ -51,9 +51,12 @@ class KernelProgram:
     macros: tuple[tuple[str, str], ...]
 
     @property
-    def options(self) -> tuple[str, ...]:
-        """The macros as compiler options, as ``-DREAL=float``."""
-        return tuple(f"-D{name}={text}" for name, text in self.macros)
+    def text(self) -> str:
+        """What is compiled: the macros, then the source.
+
+        Macros are not options of the compiler, because CuPy starts it once in every process for each set of options.
+        """
+        return "".join(f"#define {name} {text}\n" for name, text in self.macros) + self.source
 
 
 @dataclass(frozen=True)

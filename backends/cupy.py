@@ -6,10 +6,10 @@ Work runs asynchronously on CuPy's current stream, except for conversions to Num
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from threading import Timer
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from .errors import DeviceMemoryError
 
 logger = logging.getLogger(__name__)
 
-SLOW = 0.1  # seconds: loading a kernel takes longer where it is compiled, which CuPy does once on a machine
+SLOW = 0.2  # seconds: loading a kernel takes longer where it is compiled, which CuPy does once on a machine
 HOST_TO_DEVICE = 1  # cudaMemcpyKind
 STAGED = 1 << 20  # bytes of the largest array that is copied through pinned memory, while the host goes on
 AHEAD = 4  # launches of a captured graph that may be queued
@@ -40,6 +40,7 @@ class CuPyBackend(Backend):
         self.xp: Any = gpu.imported()
         self.products, self.no_products = cublaslt.load(self.xp, self.seconds, gpu.device(self.xp))
         self._modules: dict[cuda.KernelProgram, Any] = {}
+        self._kernels: dict[tuple[cuda.KernelProgram, str], Any] = {}
         self._said = False  # that kernels are compiled
 
     @classmethod
@@ -153,13 +154,28 @@ class CuPyBackend(Backend):
 
     def _kernel(self, program: cuda.KernelProgram, entry: str) -> Any:
         if program not in self._modules:
-            self._modules[program] = self.xp.RawModule(code=program.source, options=program.options)
-        start = time.perf_counter()
-        kernel = self._modules[program].get_function(entry)
-        if not self._said and time.perf_counter() - start > SLOW:
+            self._modules[program] = self.xp.RawModule(code=program.text)
+        if (program, entry) not in self._kernels:
+            with self._saying_if_slow():
+                self._kernels[program, entry] = self._modules[program].get_function(entry)
+        return self._kernels[program, entry]
+
+    @contextmanager
+    def _saying_if_slow(self) -> Iterator[None]:
+        """Logs, once, that kernels are compiled, while the first one that takes long is."""
+        timer = Timer(SLOW, self._say)
+        timer.daemon = True
+        if not self._said:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _say(self) -> None:
+        if not self._said:
             self._said = True
             logger.info("compiling GPU kernels, which takes some seconds; CuPy keeps them for later runs")
-        return kernel
 
     def obstacle(self, operation: Bindable) -> str:
         if getattr(operation, "product", False) or getattr(operation, "parts", None) is not None:

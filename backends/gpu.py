@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ def status(name: str) -> Status:
     try:
         cupy = imported()
     except ImportError as error:
-        reason = "CuPy is not installed" if isinstance(error, ModuleNotFoundError) else f"CuPy fails to load: {error}"
+        absent = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
+        reason = "CuPy is not installed" if absent else f"CuPy fails to load: {_told(error)}"
         return Status(name, runs=False, reason=reason, remedy=REMEDY)
     versions = {"cupy": cupy.__version__, "nvmath-python": cublaslt.version()}
     reason, remedy = without_device(cupy.cuda.runtime)
@@ -44,7 +47,7 @@ def status(name: str) -> Status:
     except Exception as error:  # whatever is missing, the GPU is not available
         reason, remedy = _failed(error, cupy.cuda.runtime)
         return Status(name, runs=False, versions=versions, reason=reason, remedy=remedy)
-    return Status(name, runs=True, device=found, versions=versions, memory=memory)
+    return Status(name, runs=True, device=found, versions=versions, memory=memory, remark=cublaslt.remark())
 
 
 def without_device(runtime: Any) -> tuple[str, str]:
@@ -78,21 +81,47 @@ def _newer(driver: int, needed: int) -> str:
 
 def _exchange(before: int, after: int) -> str:
     """Commands that exchange CuPy's build for one CUDA with that for another; both would lie in one folder."""
-    return f"pip uninstall cupy-cuda{before}x, then pip install 'gearshift[cuda{after}]'"
+    names = builds() or [f"cupy-cuda{before}x"]
+    return f"pip uninstall {' '.join(names)}, then {_install(after)}"
+
+
+def _install(cuda: int) -> str:
+    return f"pip install 'gearshift[cuda{cuda}]'"
+
+
+def builds() -> list[str]:
+    """The packages that contain CuPy: one, or several that have overwritten each other's files."""
+    names = {str(found.metadata["Name"]).lower() for found in metadata.distributions() if found.metadata["Name"]}
+    return sorted(name for name in names if re.fullmatch(r"cupy(-cuda\d+x?|-rocm-[\d-]+)?", name))
 
 
 def _failed(error: Exception, runtime: Any) -> tuple[str, str]:
     """The reason and the remedy where a product or a kernel failed."""
-    told = f"{type(error).__name__}: {error}"
+    told = f"{type(error).__name__}: {_told(error)}"
     if is_memory(error):
         remedy = "free GPU memory; nvidia-smi lists the processes that use it"
         return f"the GPU fails a test product or kernel: {told}", remedy
     version = runtime.runtimeGetVersion() // 1000
+    if len(builds()) > 1:
+        return f"{' and '.join(builds())} are installed and overwrite each other: {told}", _exchange(version, version)
     other, folder = other_libraries(version)
-    if not other:
-        return f"the GPU fails a test product or kernel: {told}", REMEDY
-    reason = f"libraries of CUDA {other} in {folder} are loaded instead of those of CUDA {version}: {told}"
-    return reason, f"use an environment without CUDA {other}, or {_exchange(version, other)}"
+    if other:
+        reason = f"libraries of CUDA {other} in {folder} are loaded instead of those of CUDA {version}: {told}"
+        return reason, f"use an environment without CUDA {other}, or {_exchange(version, other)}"
+    return f"{_missing(told) or 'the GPU fails a test product or kernel'}: {told}", _install(version)
+
+
+def _told(error: Exception) -> str:
+    """An error's message in one line."""
+    return " ".join(str(error).split())
+
+
+def _missing(told: str) -> str:
+    """The part of CUDA that an error says is not there; "" if it is about something else."""
+    library = re.search(r"\blib(nvrtc|cublas|cublasLt|cudart)\.so", told)
+    if library and re.search("not ?found|no such file|failure finding|cannot open", told, re.IGNORECASE):
+        return f"the library lib{library[1]} of CUDA is not installed"
+    return "the headers of CUDA are not installed" if "CUDA headers" in told else ""
 
 
 def other_libraries(version: int) -> tuple[int, str]:

@@ -65,7 +65,7 @@ def get(name: str | None = None) -> Backend:
     check_known(name)
     status = _status(name)
     if not status.runs:
-        remedy = f" To install what is missing: {status.remedy}" if status.remedy else ""
+        remedy = f" To fix this: {status.remedy}" if status.remedy else ""
         raise BackendUnavailable(f"backend {name!r} cannot run here: {status.reason}.{remedy}")
     return _get(name)
 

@@ -21,19 +21,3 @@ __device__ inline Words philox(
     }
     return {{c0, c1, c2, c3}};
 }
-
-// Words number `place` to `place` + 3 of a stream; a block of them if `place` is a multiple of 4.
-__device__ inline Words four_words(
-    unsigned long long place, unsigned int c1, unsigned int c2, unsigned int c3, unsigned int k0, unsigned int k1) {
-    Words a = philox((unsigned int)(place / 4), c1, c2, c3, k0, k1);
-    const unsigned int shift = place % 4;
-    if (shift == 0) return a;
-    Words b = philox((unsigned int)(place / 4 + 1), c1, c2, c3, k0, k1);
-    for (unsigned int turn = 0; turn < 3; ++turn) {
-        if (turn >= shift) continue;
-        for (int lane = 0; lane < 3; ++lane) a.word[lane] = a.word[lane + 1];
-        a.word[3] = b.word[0];
-        for (int lane = 0; lane < 3; ++lane) b.word[lane] = b.word[lane + 1];
-    }
-    return a;
-}

@@ -57,7 +57,7 @@ def parse_backends(text: str | None) -> list[str]:
         if name not in statuses:
             raise ConfigurationError(f"--backends: {name!r} is not known; {hint(name, ['all', *statuses])}")
         if not statuses[name].runs:
-            remedy = f" To install what is missing: {statuses[name].remedy}" if statuses[name].remedy else ""
+            remedy = f" To fix this: {statuses[name].remedy}" if statuses[name].remedy else ""
             raise BackendUnavailable(f"backend {name!r} cannot run here: {statuses[name].reason}.{remedy}")
     return names
 

@@ -13,7 +13,7 @@ from ..peers.networks import parse
 from .report import ProofReport
 from .scale import Scale
 from .steps import ProofSteps
-from .works import BATCH, build, data, train
+from .trainings import BATCH, TRAININGS, build, train
 
 NETWORK = "784-512-512-10"
 LONGEST = 240.0  # seconds that the plans may take
@@ -38,7 +38,7 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
         check.require(len(used) == scale.plans, f"there was time for {len(used)} plans alone")
     with report.check("a batch that does not fit is refused, and the largest that does is named") as check:
         trainer = build(backend.name, "Adam", "float32")
-        x, y = data(type(trainer.loss))
+        x, y = TRAININGS["Adam"].data()
         try:
             from ...dl.step.plan import Plan
             from ...dl.step.program import training
@@ -61,7 +61,7 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
         train(backend.name, "Adam", "float32", 1)
     with report.check("a loss that is not finite names its step and layer, and leaves the weights") as check:
         trainer = build(backend.name, "SGD with momentum", "float32")
-        x, y = data(type(trainer.loss))
+        x, y = TRAININGS["SGD with momentum"].data()
         y[500] = 1e30  # whose square is not finite in float32
         try:
             trainer.fit(x, y.astype(np.float32), epochs=1, batch_size=BATCH, verbose=False)

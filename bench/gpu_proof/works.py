@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from typing import Any
@@ -14,12 +14,6 @@ from ... import backends
 from ...backends import Backend
 from ...backends.precision import SHORT
 from ...dl.data import Dataset, streamed
-from ...dl.layers import Dropout, Layer, Linear, ReLU, Sequential, Standardize, Tanh
-from ...dl.losses.classes import CrossEntropyLoss
-from ...dl.losses.values import MSELoss
-from ...dl.optimizers.adam import Adam, AdamW
-from ...dl.optimizers.rmsprop import RMSprop
-from ...dl.optimizers.sgd import SGD
 from ...dl.step.capture import WARM_UP, Steps
 from ...dl.step.memory import Demand
 from ...dl.step.precision import PRECISIONS
@@ -30,21 +24,15 @@ from .products import BOUNDS, JOINED, PRODUCT_RELU_BACKWARD, joined_error, produ
 from .report import NotRun, ProofReport
 from .scale import Scale
 from .stand_in import PlainNumPy, from_tests
+from .trainings import BATCH, TRAININGS, build, train
 
 CURVES = {"float64": 1e-5, "float32": 1e-2, "tf32": 5e-2, "bfloat16": 0.15, "float16": 5e-2}
 """The most that a loss may be off that of NumPy's float64 or float32."""
-ROWS, BATCH = 1003, 32
-TRAININGS: dict[str, tuple[Callable[[], Any], Callable[[], Any], dict[str, Any]]] = {
-    "SGD": (lambda: SGD(lr=0.1), CrossEntropyLoss, {}),
-    "SGD with momentum": (lambda: SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01), MSELoss, {}),
-    "RMSprop": (lambda: RMSprop(lr=3e-3, momentum=0.5, centered=True), CrossEntropyLoss, {}),
-    "Adam": (lambda: Adam(lr=0.01), CrossEntropyLoss, {}),
-    "AdamW, clipped": (lambda: AdamW(lr=0.01, weight_decay=0.1), MSELoss, {"clip_norm": 0.5}),
-}
+SHORTS = (("Adam", "bfloat16"), ("SGD", "float16"))
 
 
 def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
-    """All checks of the part."""
+    """All checks of the part, those that tell most first: compiling all kernels takes the most time."""
     with report.check("products are planned, steps can be captured") as check:
         obstacle = backend.obstacle(MATMUL)
         check["obstacle"] = obstacle or "none"
@@ -53,7 +41,28 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
             warnings.simplefilter("always")
             captured = steps_after_warm_up(backend).captured
         check.require(captured, "; ".join(str(warning.message) for warning in said))
+    products(report, backend, scale)
+    first, *others = TRAININGS
+    bits(report, backend, scale, [(first, "float32")])
+    curves(report, backend, scale, [first])
     kernels(report, backend, scale)
+    bits(report, backend, scale, [*((name, "float32") for name in others), *SHORTS])
+    curves(report, backend, scale, others)
+    with report.check("streamed data train to the bits of resident ones") as check:
+        resident = train(backend.name, "Adam", "float32", scale.epochs)
+        with data_on_the_host():
+            other = train(backend.name, "Adam", "float32", scale.epochs)
+        check.require(curve(resident) == curve(other), f"losses {curve(resident)} and {curve(other)}")
+        check.require(weights_differ(resident, other) == 0, "weights differ")
+        for name, trainer in ("resident", resident), ("streamed", other):
+            check[f"{name}, s an epoch"] = min(record["seconds"] for record in trainer.history.records)
+    with report.check("a run repeats its own bits") as check:
+        a, b = (train(backend.name, "AdamW, clipped", "float32", scale.epochs) for _ in range(2))
+        check.require(curve(a) == curve(b) and weights_differ(a, b) == 0, "two runs differ")
+
+
+def products(report: ProofReport, backend: Backend, scale: Scale) -> None:
+    """Products in every precision, and those with epilogues."""
     with report.check("products against float64") as check:
         worst = {
             f"{dtype} {m}x{k}x{n} {a}{b}": product_error(backend, m, k, n, a, b, dtype)
@@ -76,9 +85,12 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
                 check.require(
                     max(errors) <= 2 * BOUNDS[dtype], f"{operation.name} in {dtype} is off by {max(errors):.2g}"
                 )
-        products = getattr(backend, "products", None)
-        check["in one launch"] = [key for key, words in products.choices.items() if words] if products else []
-    runs = [(name, "float32") for name in TRAININGS] + [("Adam", "bfloat16"), ("SGD", "float16")]
+        planner = getattr(backend, "products", None)
+        check["in one launch"] = [key for key, words in planner.choices.items() if words] if planner else []
+
+
+def bits(report: ProofReport, backend: Backend, scale: Scale, runs: Sequence[tuple[str, str]]) -> None:
+    """Replayed graphs against launches, bit by bit."""
     for name, kind in runs:
         title = f"captured steps equal launched ones: {name}, {kind}"
         if kind not in usable(backend) or title in report.broken:
@@ -89,7 +101,11 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
                 launched = train(backend.name, name, kind, scale.epochs)
             check.require(curve(captured) == curve(launched), f"losses {curve(captured)} and {curve(launched)}")
             check.require(weights_differ(captured, launched) == 0, "weights differ")
-    for name in TRAININGS:
+
+
+def curves(report: ProofReport, backend: Backend, scale: Scale, names: Sequence[str]) -> None:
+    """Losses against those of the CPU, in every precision."""
+    for name in names:
         for kind in usable(backend):
             bound, title = CURVES[kind], f"loss curve against NumPy: {name}, {kind}"
             if title in report.broken:
@@ -100,17 +116,6 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
                 check["curve"], check["numpy"] = mine, theirs
                 check["off by"] = off = max(abs(a - b) / abs(b) for a, b in zip(mine, theirs, strict=True))
                 check.require(off <= bound, f"off by {off:.2g}, more than {bound:g}")
-    with report.check("streamed data train to the bits of resident ones") as check:
-        resident = train(backend.name, "Adam", "float32", scale.epochs)
-        with data_on_the_host():
-            other = train(backend.name, "Adam", "float32", scale.epochs)
-        check.require(curve(resident) == curve(other), f"losses {curve(resident)} and {curve(other)}")
-        check.require(weights_differ(resident, other) == 0, "weights differ")
-        for name, trainer in ("resident", resident), ("streamed", other):
-            check[f"{name}, s an epoch"] = min(record["seconds"] for record in trainer.history.records)
-    with report.check("a run repeats its own bits") as check:
-        a, b = (train(backend.name, "AdamW, clipped", "float32", scale.epochs) for _ in range(2))
-        check.require(curve(a) == curve(b) and weights_differ(a, b) == 0, "two runs differ")
 
 
 def kernels(report: ProofReport, backend: Backend, scale: Scale) -> None:
@@ -175,34 +180,10 @@ def twice(backend: Backend, operation: Any, case: Any) -> list[np.ndarray]:
     return results[0]
 
 
-def train(where: str, name: str, precision: str, epochs: int) -> Trainer:
-    """A small net trained on bytes and labels, or on values."""
-    trainer = build(where, name, precision)
-    x, y = data(type(trainer.loss))
-    trainer.fit(x, y, validation=(x[:100], y[:100]), epochs=epochs, batch_size=BATCH, verbose=False)
-    return trainer
-
-
-def build(where: str, name: str, precision: str) -> Trainer:
-    """A small net that is not trained yet."""
-    optimizer, loss, given = TRAININGS[name]
-    layers: list[Layer] = [Standardize(20).fit(np.full(20, 127.5), np.full(20, 73.9))]
-    layers += [Linear(20, 64, init="he"), ReLU(), Dropout(0.1), Linear(64, 33), Tanh(), Linear(33, 5)]
-    model = Sequential(*layers, dtype=PRECISIONS[precision])
-    return Trainer(model, loss(), optimizer(), backend=where, precision=precision, seed=3, **given)
-
-
-def data(loss: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Bytes as features, and targets that suit the loss."""
-    random = np.random.default_rng(0)
-    x = random.integers(0, 256, (ROWS, 20)).astype(np.uint8)
-    return x, random.integers(0, 5, ROWS) if loss is CrossEntropyLoss else random.standard_normal((ROWS, 5))
-
-
 def steps_after_warm_up(backend: Backend) -> Steps:
     """The steps of a training plan that has run a few."""
     trainer = build(backend.name, "Adam", "float32")
-    loop = Loop(trainer, Dataset(*data(CrossEntropyLoss)), None, BATCH)
+    loop = Loop(trainer, Dataset(*TRAININGS["Adam"].data()), None, BATCH)
     for _ in range(2 * WARM_UP):
         loop.stepper.take(1)
     return loop.plan.steps(BATCH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -34,7 +35,16 @@ BackendName = Annotated[
     str | None,
     typer.Option("--backend", metavar="NAME", help="auto, numpy, numba or cupy.", autocompletion=completion.backends),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+
+def _hush(quiet: bool) -> bool:
+    """Leaves of the log only warnings."""
+    if quiet:
+        logging.getLogger(__name__.partition(".")[0]).setLevel(logging.WARNING)
+    return quiet
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.", callback=_hush)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 INTERRUPTED, TERMINATED = 130, 143  # exit codes
 PICTURES = (".svg", ".png", ".pdf")

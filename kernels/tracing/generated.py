@@ -29,7 +29,10 @@ def function(name: str, source: str) -> Callable[..., Any]:
 
 def _file(name: str, digest: str, source: str) -> str | Path:
     """The file that holds the text; a name alone if there is no folder for it."""
-    folder = kernel_cache.folder()
+    try:
+        folder = kernel_cache.folder()
+    except ModuleNotFoundError:  # without Numba and platformdirs, as for `bench.gpu_proof`, no machine code is kept
+        folder = None
     if folder is None:
         return f"<{name}>"
     path = folder / f"{name}-{digest}.py"

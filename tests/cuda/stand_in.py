@@ -12,7 +12,8 @@ are NumPy's.
     GEARSHIFT_CUDA_STAND_IN=1 PYTHONPATH=tests/cuda/site python -m gearshift train --backend cupy …
 
 STAND_IN_DEVICES, STAND_IN_DRIVER (as 12090), STAND_IN_BYTES and STAND_IN_PINNED change the machine, STAND_IN_HIDDEN has
-the names of libraries that it lacks, and STAND_IN_COUNTS names a file to which every process appends what it ran.
+the names of libraries that it lacks, STAND_IN_HEADERS is where the stand-in itself has CUDA's headers, and
+STAND_IN_COUNTS names a file to which every process appends what it ran.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import platform
 import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,19 +53,22 @@ def wanted() -> bool:
     return os.environ.get(VARIABLE, "0") not in ("", "0")
 
 
-def obstacle() -> str:
-    """Why the stand-in cannot run here; empty where it can."""
+def obstacle(needed: Collection[str] = ("cupy_backends", "nvmath")) -> str:
+    """Why the stand-in cannot run these packages here; empty where it can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return "the stand-in for CUDA runs on Linux on x86-64 only"
     for module, package in (("cupy_backends", "cupy-cuda12x"), ("nvmath", "nvmath-python")):
-        if importlib.util.find_spec(module) is None:
+        if module in needed and importlib.util.find_spec(module) is None:
             return f"{package} is not installed: pip install cupy-cuda12x nvmath-python 'cuda-bindings<13'"
-    if not _headers().exists():
+    if not headers().exists():
         return "the headers of CUDA's runtime are not installed: pip install nvidia-cuda-runtime-cu12"
     return ""
 
 
-def _headers() -> Path:
+def headers() -> Path:
+    """The folder of the headers of CUDA's runtime."""
+    if elsewhere := os.environ.get("STAND_IN_HEADERS"):
+        return Path(elsewhere)
     spec = importlib.util.find_spec("nvidia")
     folders = list(spec.submodule_search_locations or []) if spec else []
     return next((p for f in folders if (p := Path(f) / "cuda_runtime" / "include").exists()), Path("nowhere"))
@@ -101,12 +105,14 @@ def boot() -> None:
     """Puts the stand-in in place of CUDA in this process; CuPy must not be imported yet."""
     if _loaded:  # by sitecustomize
         return
-    if "cupy" in sys.modules or obstacle():
-        raise RuntimeError(obstacle() or "CuPy is imported already: the stand-in for CUDA comes too late")
+    if "cupy" in sys.modules or obstacle(["cupy_backends"]):
+        raise RuntimeError(
+            obstacle(["cupy_backends"]) or "CuPy is imported already: the stand-in for CUDA comes too late"
+        )
     import host_compiler
 
     os.environ |= host_compiler.environment()
-    path = host_compiler.library(_headers())
+    path = host_compiler.library(headers())
     library = ctypes.CDLL(str(path))
     _loaded.append(library)
     provided = {symbol.name for symbol in symbols(path) if symbol.section != UNDEFINED}
@@ -115,7 +121,7 @@ def boot() -> None:
         missing = sorted(_needed(NEEDING[name]) - provided) if name in NEEDING else []
         if name not in hidden:
             ctypes.CDLL(str(host_compiler.alias(name, path, missing)))
-    _set_compiler(library, host_compiler.kernel)
+    set_compiler(host_compiler.kernel)
     _patch_modules(library)
     atexit.register(_append_counts)
 
@@ -131,7 +137,9 @@ def _needed(module: str) -> set[str]:
     }
 
 
-def _set_compiler(library: ctypes.CDLL, compile_kernel: Callable[[str, list[str]], tuple[int, str]]) -> None:
+def set_compiler(compile_kernel: Callable[[str, list[str]], tuple[int, str]]) -> None:
+    """Takes the place of NVRTC; see `host_compiler.kernel`."""
+
     def compiled(source: bytes, options: bytes, answer: int, room: int) -> int:
         status, text = compile_kernel(source.decode(), options.decode().split("\n")[:-1])
         written = text.encode()[: room - 1] + b"\0"
@@ -140,7 +148,7 @@ def _set_compiler(library: ctypes.CDLL, compile_kernel: Callable[[str, list[str]
 
     kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
     callback = kind(compiled)
-    library.stand_in_set_compiler(callback)
+    _loaded[0].stand_in_set_compiler(callback)
     _loaded.append(callback)
 
 

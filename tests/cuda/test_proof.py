@@ -94,7 +94,7 @@ from gearshift.bench.gpu_proof import part, stand_in, works
 from gearshift.bench.gpu_proof.scale import BRIEF, FULL, SMALL
 device = stand_in.prepared(rehearse=True)
 cuda_cases.COVERED[:] = ["adam", "gather_pair", "softmax_cross_entropy"]
-works.TRAININGS = {{name: works.TRAININGS[name] for name in ("SGD", "SGD with momentum", "Adam", "AdamW, clipped")}}
+works.TRAININGS = {{name: works.TRAININGS[name] for name in ("Adam", "formulas", "transformer")}}
 for number in part.PARTS:
     print(part.run(number, Path({str(tmp_path)!r}), device, SMALL).failed)
 """
@@ -136,7 +136,7 @@ if "gearshift.bench.gpu_proof.part" in sys.orig_argv:
         return right(operation, *given)
     agreement.worst_error = worst_error
     cuda_cases.COVERED[:] = ["activation", "adam", "add", "dropout", "gather", "accumulate_metrics"]
-    works.TRAININGS = {name: works.TRAININGS[name] for name in ("SGD", "Adam", "AdamW, clipped")}
+    works.TRAININGS = {name: works.TRAININGS[name] for name in ("Adam", "formulas", "transformer")}
     works.JOINED, works.usable = (), lambda backend: ["float32"]
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,14 +13,13 @@ import stand_in
 
 import gearshift as gs
 from gearshift import backends
-from gearshift.backends.cupy import Copies, CuPyBackend
+from gearshift.backends.cupy import Copies
 from gearshift.backends.philox import key_of
 from gearshift.dl.data import streamed
 from gearshift.dl.data.resident import Resident
 from gearshift.dl.data.rows import ORDERS, drawn
 from gearshift.dl.step import capture
 from gearshift.dl.step.memory import Demand
-from gearshift.kernels.arrays.add import ADD
 
 ROWS, BATCH = 500, 25  # 20 steps an epoch: two launched, graphs of 16 and of 1
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "tf32": 1e-2, "bfloat16": 3e-2, "float16": 1e-2}
@@ -89,20 +87,6 @@ def test_an_epochs_order_is_numpys_and_takes_few_launches(order: Any) -> None:
         rows.shuffle(key, epoch, order)
         assert stand_in.counts()["cuLaunchKernel"] - before <= 4  # words, a sort, and a copy
         assert rows.backend.to_numpy(rows.order).tolist() == drawn(np, key, ROWS, epoch, order).tolist()
-
-
-@pytest.mark.parametrize(("slow", "lines"), [(-1.0, 1), (1e9, 0)])
-def test_compiling_is_said_once(slow: float, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    """The first training on a GPU compiles some twenty programs."""
-    backend = CuPyBackend()
-    monkeypatch.setattr("gearshift.backends.cupy.SLOW", slow)
-    with caplog.at_level(logging.INFO, logger="gearshift"):
-        for _ in range(2):
-            backend.bind(ADD, [backend.zeros(3, np.float32) for _ in range(3)], {})()
-    assert [record.message for record in caplog.records].count(COMPILING) == lines
-
-
-COMPILING = "compiling GPU kernels, which takes some seconds; CuPy keeps them for later runs"
 
 
 def test_streamed_rows_have_the_bits_of_resident_ones(monkeypatch: pytest.MonkeyPatch) -> None:

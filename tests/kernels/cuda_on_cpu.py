@@ -110,11 +110,11 @@ def _launch(function: Any, call: cuda.KernelCall, backwards: bool) -> None:
 def library(program: cuda.KernelProgram) -> ctypes.CDLL:
     """A program, compiled; kept in the user's cache by a hash of all that it is made from."""
     kernels = cuda.signatures(program.source)
-    text = "\n".join([f'#include "{HEADER.name}"', program.source, *(_entry(*kernel) for kernel in kernels.items())])
+    text = "\n".join([f'#include "{HEADER.name}"', program.text, *(_entry(*kernel) for kernel in kernels.items())])
     command = compiler()
     assert command, unavailable()
     # hidden, or a kernel's name may resolve to a function of the C library: glibc has an `advance`
-    options = ["-std=c++17", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{HEADER.parent}", *program.options]
+    options = ["-std=c++17", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{HEADER.parent}"]
     if any(word in program.source for word in BARRIERS):
         options.append("-DWITH_BARRIERS")
     if sanitized():

@@ -83,8 +83,7 @@ def compiled(architecture: str) -> tuple[dict[str, dict[str, int]], list[str]]:
     kernels, said = {}, []
 
     def compile(program: KernelProgram) -> tuple[bytes, str]:
-        options = [f"-arch=sm_{architecture}", "--ptxas-options=-v", *CUPY, *program.options]
-        return nvrtc.compile_cubin(program.source, options)
+        return nvrtc.compile_cubin(program.text, [f"-arch=sm_{architecture}", "--ptxas-options=-v", *CUPY])
 
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(compile, programs_for(architecture)))

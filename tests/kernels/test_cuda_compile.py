@@ -80,7 +80,7 @@ FLAT = [
 @pytest.mark.parametrize("entry", FLAT)
 def test_arrays_move_in_sixteen_bytes(entry: str) -> None:
     chosen = program(entry)
-    text, _ = nvrtc.compile_cubin(chosen.source, ["-arch=compute_90", *resources.CUPY, *chosen.options], "PTX")
+    text, _ = nvrtc.compile_cubin(chosen.text, ["-arch=compute_90", *resources.CUPY], "PTX")
     body = text.decode().partition(f".entry {entry}(")[2].partition(".entry")[0]
     assert "ld.global.v4" in body.replace(".nc", "")
     assert "st.global.wb.v4" in body
@@ -90,7 +90,7 @@ def test_arrays_move_in_sixteen_bytes(entry: str) -> None:
 def test_no_division_in_a_loop_over_columns(entry: str) -> None:
     for chosen in resources.programs():
         if f"void {entry}(" in chosen.source:
-            text, _ = nvrtc.compile_cubin(chosen.source, ["-arch=compute_90", *resources.CUPY, *chosen.options], "PTX")
+            text, _ = nvrtc.compile_cubin(chosen.text, ["-arch=compute_90", *resources.CUPY], "PTX")
             body = text.decode().partition(f".entry {entry}(")[2].partition(".entry")[0]
             assert "div.s64" not in body and "rem." not in body
 
@@ -103,7 +103,7 @@ def test_a_warning_is_seen() -> None:
 
 def test_messages_name_the_file_and_line_of_an_include() -> None:
     chosen = program("add")
-    broken = chosen.source.replace("(long long)gridDim.x * blockDim.x", "(long long)gridDimension")
-    binary, log = nvrtc.compile_cubin(broken, ["-arch=sm_80", *chosen.options])
+    broken = chosen.text.replace("(long long)gridDim.x * blockDim.x", "(long long)gridDimension")
+    binary, log = nvrtc.compile_cubin(broken, ["-arch=sm_80"])
     assert not binary
     assert "grid.cuh(" in log

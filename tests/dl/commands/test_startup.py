@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -36,11 +37,27 @@ def shown(cache: Path, *arguments: str) -> str:
 
 def test_compiling_is_said_where_kernels_are_not_kept_yet(tmp_path: Path) -> None:
     """Once, however many are compiled, and not at all by the next process."""
-    train = ["train", "--backend", "numba", "--quiet", *SMALL]
+    train = ["train", "--backend", "numba", *SMALL]
     first = shown(tmp_path / "cache", *train, "--run", str(tmp_path / "first"))
     again = shown(tmp_path / "cache", *train, "--run", str(tmp_path / "again"))
     assert first.count(COMPILING) == 1
     assert COMPILING not in again
+
+
+@pytest.mark.parametrize(("option", "times"), [((), 1), (("--quiet",), 0)])
+def test_quiet_silences_it(
+    option: tuple[str, ...], times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    fit = training._fit
+
+    def compiling(*arguments: Any) -> int:
+        logging.getLogger("gearshift.backends.numba_compile").info(COMPILING)
+        return fit(*arguments)
+
+    monkeypatch.setattr(training, "_fit", compiling)
+    with pytest.raises(SystemExit):
+        main(["train", "--backend", "numpy", *SMALL, "--run", str(tmp_path / "run"), *option])
+    assert capsys.readouterr().err.count(COMPILING) == times
 
 
 def test_nothing_is_said_where_nothing_compiles(tmp_path: Path) -> None:
