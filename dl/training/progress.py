@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, otherwise a line per epoch or candidate."""
+"""Progress: a bar on a terminal and in a notebook, otherwise a line per epoch or candidate on standard error."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from ... import backends
 from ...backends import compile_time
+from ..notebook import has_cells
 from ..streams import say
 from .callbacks import Callback
 from .history import History
@@ -24,11 +25,14 @@ MEASURES = {
 }
 FIRST = ("loss", "validation_loss", "speed", "accuracy", "validation_accuracy")  # what a narrow terminal shows
 BAR, TIME = 10, 7  # columns
+REDRAWN = 0.1  # seconds between two pictures of a notebook's bar
 
 
 def progress() -> Callback:
-    """The progress display for standard error."""
-    return Bar() if redraws() else Lines()
+    """The progress display: a bar on a terminal and in a notebook, otherwise lines."""
+    if redraws():
+        return Bar()
+    return CellBar() if has_cells() else Lines()
 
 
 def introduce(trainer: Training) -> None:
@@ -138,3 +142,27 @@ class Bar(Callback):
         total = trainer.epochs * trainer.samples
         with suppress(OSError):
             self.bar.update(self.task, completed=self._done(trainer), total=total, **fields)
+
+
+class CellBar(Bar):
+    """The bar in the output of a notebook's cell, as HTML that is replaced."""
+
+    def on_train_begin(self, trainer: Training) -> None:
+        from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
+
+        self._html, self._text, self._shown = HTML, "", 0.0
+        self._cell: Any = display(HTML(""), display_id=True)
+
+    def on_train_end(self, trainer: Training, history: History) -> None:
+        self._shown = 0.0
+        self._show(trainer, {}, "")
+
+    def _show(self, trainer: Training, record: dict[str, float], speed: str) -> None:
+        if record:
+            self._text = f"{measures(record)}  {speed}"
+        if time.monotonic() - self._shown < REDRAWN:
+            return
+        self._shown = time.monotonic()
+        total, epoch = trainer.epochs * trainer.samples, min(trainer.epoch + 1, trainer.epochs)
+        bar = f'<progress value="{self._done(trainer)}" max="{total}"></progress>'
+        self._cell.update(self._html(f"epoch {epoch}/{trainer.epochs} {bar} {self._text}"))
