@@ -28,7 +28,7 @@ def evaluate(
     ] = False,
     plots: Annotated[
         Path | None,
-        typer.Option("--plots", metavar="DIRECTORY", help="Draw confusion and ROC curves, or residuals, into it."),
+        typer.Option("--plots", metavar="DIRECTORY", help="Draw confusion, ROC curves, residuals … into it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -83,9 +83,14 @@ def _draw(inference: Inference, data: Any, folder: Path, as_json: bool) -> None:
             say(f"no curves: {error}")
     else:
         pictures["residuals"] = lambda path: plots.residuals(inference, data, path=path)
+    if inference._given_targets(data).x.shape[1:] == (2,):
+        pictures["decision-boundary"] = lambda path: plots.decision_boundary(inference, data, path=path)
     for name, draw in pictures.items():
-        draw(folder / f"{name}.png")
-        say(f"{name}: {folder / f'{name}.png'}")
+        try:
+            draw(folder / f"{name}.png")
+            say(f"{name}: {folder / f'{name}.png'}")
+        except ConfigurationError as error:
+            say(f"no {name}: {error}")
 
 
 def _test_part(run: Path, backend: str | None) -> tuple[Inference, Dataset]:
