@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from ...backends.errors import ConfigurationError, DataError
 from ..streams import say
-from .console import BackendName, Json, show
+from .console import BackendName, Json, Quiet, show
 from .rows import INPUTS, check_suffix, read_rows
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def evaluate(
         Path | None,
         typer.Option("--plots", metavar="DIRECTORY", help="Draw confusion, ROC curves, residuals … into it."),
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Evaluates a run's best weights on the test split, or on a file.
@@ -110,7 +112,8 @@ def _test_part(run: Path, backend: str | None) -> tuple[Inference, Dataset]:
     if changes:
         say(
             f"warning: the data have changed since {run} was trained ({'; '.join(changes)}): its test part was drawn "
-            "from other rows, and may have been trained on"
+            "from other rows, and may have been trained on",
+            WARNING,
         )
     return inference, splits.test
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def read_rows(path: Path, model: Layer) -> tuple[Any, Any, Any]:
 
     rows = feature_rows(path, model.preparation, model.feature_names)
     for remark in rows.remarks:
-        say(f"warning: {path}: {remark}")
+        say(f"warning: {path}: {remark}", WARNING)
     return rows.dataset, rows.y, None
 
 

@@ -23,7 +23,7 @@ from gearshift.dl.experiment.run_writer import RunWriter
 from gearshift.dl.experiment.sample import SAMPLE
 from gearshift.dl.experiment.sections import Configuration
 
-QUICK = ["--set", "train.epochs=3", "--set", "model.hidden=[8]", "--backend", "numpy", "--quiet"]
+QUICK = ["--set", "train.epochs=3", "--set", "model.hidden=[8]", "--backend", "numpy"]
 
 
 def call(*arguments: object, code: int = 0) -> None:
@@ -491,6 +491,6 @@ def test_a_loss_of_exactly_0_is_no_goal_that_was_set(tmp_path: Path, capsys: pyt
     hinge += ["--set", "train.batch_size=100"]
     call("train", "--run", tmp_path / "run", *QUICK, *hinge, "--set", "optimizer.lr=1.0", "--set", "train.epochs=20")
     assert gs.Run(tmp_path / "run").history[-1]["loss"] == 0
-    call("train", "--run", tmp_path / "run", "--resume", "--quiet", "--set", "train.epochs=22", "--backend", "numpy")
+    call("train", "--run", tmp_path / "run", "--resume", "--set", "train.epochs=22", "--backend", "numpy")
     assert len(gs.Run(tmp_path / "run").history) == 22
     assert "train.batch_size is 100: all 56 rows are taken at once" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.dl.data.csv import read_csv
 
-QUICK = ["--backend", "numpy", "--quiet", "--set", "model.hidden=[8]"]
+QUICK = ["--backend", "numpy", "--set", "model.hidden=[8]"]
 
 
 def call(*arguments: object, code: int = 0) -> None:

@@ -36,7 +36,7 @@ def shown(cache: Path, *arguments: str) -> str:
 
 def test_compiling_is_said_where_kernels_are_not_kept_yet(tmp_path: Path) -> None:
     """Once, however many are compiled, and not at all by the next process."""
-    train = ["train", "--backend", "numba", "--quiet", *SMALL]
+    train = ["train", "--backend", "numba", *SMALL]
     first = shown(tmp_path / "cache", *train, "--run", str(tmp_path / "first"))
     again = shown(tmp_path / "cache", *train, "--run", str(tmp_path / "again"))
     assert first.count(COMPILING) == 1
