@@ -52,6 +52,21 @@ def read_rows(path: Path, model: Layer) -> tuple[Any, Any, Any]:
     return rows.dataset, rows.y, None
 
 
+def rows_of(source: str) -> Path | None:
+    """The file of a data source that `read_rows` reads, for a command that can be typed; None if there is none."""
+    from zipfile import ZipFile
+
+    path = Path(source)
+    if path.is_dir():
+        path = path / "x.npy"
+    if not path.is_file() or path.suffix.lower() not in INPUTS:
+        return None
+    if path.suffix.lower() == ".npz":
+        with ZipFile(path) as arrays:
+            return path if {"x.npy", "x_test.npy"} & {*arrays.namelist()} else None
+    return path
+
+
 def as_csv(inference: Inference, x: Any) -> str:
     """Predictions as CSV: the row's number from 0, the label or values, and the probability of each class."""
     import csv

@@ -27,6 +27,7 @@ from .console import (
     show,
 )
 from .evaluate import predictor
+from .rows import rows_of
 
 if TYPE_CHECKING:
     from ..data import Splits
@@ -123,13 +124,9 @@ def carry_out(
         _draw(trainer, configuration, splits, path)
     if splits.test is not None:
         say(f"next: {command('evaluate', path, backend=backend)}")
-    files = "--input", _rows_of(configuration, splits), "--output", "answers.csv"
-    say(f"next: {command('predict', path, *files, backend=backend)}")
-
-
-def _rows_of(configuration: Configuration, splits: Splits) -> str:
-    """A file to predict, for the printed command: the table of the training, or one that is to be made."""
-    return configuration.data.source if splits.preparation is not None else "X.npy"
+    if rows := rows_of(configuration.data.source):
+        files = "--input", rows, "--output", "answers.csv"
+        say(f"next: {command('predict', path, *files, backend=backend)}")
 
 
 def _begin(writer: RunWriter, trainer: Trainer, splits: Splits, configuration: Configuration, resume: bool) -> Splits:

@@ -295,8 +295,6 @@ def test_what_is_printed_can_be_typed(
     assert config["data"]["source"] == str(tmp_path / "my rows.npz")
     evaluate, predict = typed()
     call(*evaluate)
-    with np.load("my rows.npz") as rows:
-        np.save("X.npy", rows["x"])
     call(*predict)
     assert len(Path("answers.csv").read_text().splitlines()) == 61
 
