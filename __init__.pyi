@@ -46,6 +46,7 @@ from .dl.layers.activations import Sigmoid as Sigmoid
 from .dl.layers.activations import Softplus as Softplus
 from .dl.layers.activations import Tanh as Tanh
 from .dl.layers.array_layer import ArrayLayer as ArrayLayer
+from .dl.layers.attention import CrossAttention as CrossAttention
 from .dl.layers.attention import MultiHeadAttention as MultiHeadAttention
 from .dl.layers.autoencoders import autoencoder as autoencoder
 from .dl.layers.base import Layer as Layer

@@ -30,9 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
 
             streams.prepare(silent=_follows())
             _check_memory()
-            logger = logging.getLogger(__package__)
-            logger.setLevel(logging.INFO)
-            logger.addHandler(_LOG)
+            streams.hear(logging.INFO)
+            logging.getLogger(__package__).addHandler(_LOG)
             commands = application()
         try:
             commands(args=arguments, standalone_mode=True)
@@ -50,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         if code is None:
             raise
         _end_ranks(f"error: {described(error)}", code)
-        streams.say(f"error: {described(error)}")
+        streams.say(f"error: {described(error)}", logging.ERROR)
         sys.exit(code)
 
 
@@ -86,7 +85,8 @@ def _interrupted() -> None:
         sys.exit(INTERRUPTED)
     from .dl.streams import say
 
-    say("error: this process may start no more threads, which NumPy needs; raise its limits (ulimit -u, ulimit -v)")
+    limits = "raise its limits (ulimit -u, ulimit -v)"
+    say(f"error: this process may start no more threads, which NumPy needs; {limits}", logging.ERROR)
     sys.exit(1)
 
 
@@ -161,7 +161,7 @@ class _Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from .dl.streams import say
 
-        say(self.format(record))
+        say(self.format(record), record.levelno)
 
 
 _LOG = _Log()

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from . import compile_time
+
 ENVIRONMENT = "GEARSHIFT_CACHE_DIR"
 OTHERS_WRITE = 0o022
 CHECKSUM = hashlib.sha256().digest_size
@@ -123,6 +125,7 @@ class KernelCache:
         code = hashlib.sha256(function.__code__.co_code).hexdigest()
         self._key = function.__module__, function.__qualname__, options, source, code
 
+    @compile_time.counted()
     def load_overload(self, signature: Any, context: Any) -> Any:
         """The cached code for a signature; None if there is no usable file."""
         from numba.core.compiler import CompileResult
@@ -139,6 +142,7 @@ class KernelCache:
                 path.unlink()
             return None
 
+    @compile_time.counted()
     def save_overload(self, signature: Any, result: Any) -> None:
         """Stores compiled code, if possible."""
         from numba.core.serialize import dumps

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import kernel_cache, machine
+from . import compile_time, kernel_cache, machine
 
 PACKAGE = __name__.split(".")[0]
 TESTED = "numba>=0.62,<0.69"
@@ -152,7 +152,7 @@ def _forget_constants(dispatcher: Any) -> None:
 
 @cache
 def _watch_compilation() -> None:
-    """Logs, once per process, that a kernel is being compiled because it is not in the on-disk cache.
+    """Logs, once per process, that a kernel is being compiled because it is not in the on-disk cache; counts the time.
 
     Python's garbage collector is paused meanwhile: it would scan Numba's objects repeatedly, which are not garbage (a
     seventh of the time).
@@ -167,6 +167,7 @@ def _watch_compilation() -> None:
         depth, collecting = 0, False  # nested compilations; only one thread compiles at a time
 
         def on_start(self, event: Any) -> None:
+            compile_time.begin()
             if event.data["dispatcher"].py_func.__module__.startswith(f"{PACKAGE}.kernels."):
                 log()
             if self.depth == 0:
@@ -175,6 +176,7 @@ def _watch_compilation() -> None:
             self.depth += 1
 
         def on_end(self, event: Any) -> None:
+            compile_time.end()
             self.depth -= 1
             if self.depth == 0 and self.collecting:
                 gc.enable()

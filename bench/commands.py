@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..dl.commands.console import INTERRUPTED, ConfigFile, Json, Settings, check_files, configuration_of
+from ..dl.commands.console import INTERRUPTED, ConfigFile, Json, Quiet, Settings, check_files, configuration_of
 
 SLOWER, NOT_COMPARABLE = 3, 4  # exit codes of `gearshift compare`
 
@@ -36,6 +36,8 @@ def bench(
     network: Annotated[
         str | None, typer.Option("--network", help="Between them, for example 25us,100Gbit; measured by default.")
     ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Explains why the device is idle, and recommends a batch size.
 
@@ -50,11 +52,11 @@ def bench(
     if source is not None:
         document = files.read(source)
         command.ask_again(document, asked)
-        command.report(document, asked)
+        command.report(document, asked, as_json)
         return
     configuration = rooted(configuration_of(config, settings))
     document, interrupted = command.run(configuration, asked)
-    command.report(document, asked)
+    command.report(document, asked, as_json)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -62,6 +64,7 @@ def bench(
 def compare(
     before: Annotated[Path, typer.Argument(help="A file of `gearshift bench --out`.")],
     after: Annotated[Path, typer.Argument(help="A later one.")],
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Lists what became faster or slower between two files of `bench`.
@@ -104,6 +107,8 @@ def peers(
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw a picture, .svg or .png.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Compares training on the CPU with PyTorch, JAX and scikit-learn.
 
@@ -114,6 +119,6 @@ def peers(
     asked = command.request(networks, batch_sizes, contenders, rounds, measure, quick, isa)
     check_files(out=out, plot=plot)
     measurement, interrupted = (results.read(source), False) if source else command.run(asked)
-    command.report(measurement, out, plot)
+    command.report(measurement, out, plot, as_json)
     if interrupted:
         raise typer.Exit(INTERRUPTED)

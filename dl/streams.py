@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+_level = logging.INFO
 
-def say(text: str) -> None:
+
+def hear(level: int) -> None:
+    """Sets the least level of what is said from here on, one of `logging`'s; of the library's log, too."""
+    global _level
+    _level = level
+    logging.getLogger(__package__.partition(".")[0]).setLevel(level)
+
+
+def hears(level: int) -> bool:
+    """Whether what has this level is said."""
+    return level >= _level
+
+
+def say(text: str, level: int = logging.INFO) -> None:
     """A line for people, on standard error. That nobody can read it is no reason to stop what it tells of."""
+    if not hears(level):
+        return
     with suppress(OSError, ValueError):  # a broken pipe, a full disk, a closed stream
         if sys.stderr is not None:
             print(text, file=sys.stderr, flush=True)

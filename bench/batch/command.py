@@ -245,8 +245,8 @@ def _validate(document: Document, configuration: Configuration, splits: Any, bud
         document.validation_absent = f"it does not fit into memory: {str(error) or 'out of memory'}"
 
 
-def report(document: Document, asked: BenchRequest) -> None:
-    """Prints the report and writes the requested files. The results come first, because plots may fail."""
+def report(document: Document, asked: BenchRequest, as_json: bool = False) -> None:
+    """Prints the report, or all as JSON, and writes the requested files. The results come first: plots may fail."""
     from rich.console import Console
 
     from .show.report import show
@@ -255,7 +255,10 @@ def report(document: Document, asked: BenchRequest) -> None:
         if asked.out is not None:
             files.write(document, asked.out)
     finally:
-        show(document, Console(width=None if sys.stdout.isatty() else 120))
+        if as_json:
+            print(files.text(document))
+        else:
+            show(document, Console(width=None if sys.stdout.isatty() else 120))
     if asked.plot is not None:
         from .show.plots import save
 

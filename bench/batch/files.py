@@ -19,10 +19,8 @@ from .points import Point, Record
 from .records import FORMAT, Document
 
 
-def write(document: Document, path: Path) -> None:
-    """Writes the file, whole or not at all."""
-    from ...dl.storage import write_atomically
-
+def text(document: Document) -> str:
+    """The file's text: one JSON object."""
     tree = document.model_dump()
     measured = [point for point in document.benchmarks if point.rounds]
     tree["benchmarks"] = [exchanged(point) for point in measured]
@@ -34,7 +32,14 @@ def write(document: Document, path: Path) -> None:
         "datetime": document.machine.get("time", ""),
         "version": "5.1.0",
     }
-    write_atomically(path, (json.dumps(tree, indent=1, allow_nan=False) + "\n").encode())
+    return json.dumps(tree, indent=1, allow_nan=False)
+
+
+def write(document: Document, path: Path) -> None:
+    """Writes the file, whole or not at all."""
+    from ...dl.storage import write_atomically
+
+    write_atomically(path, f"{text(document)}\n".encode())
 
 
 def read(path: Path) -> Document:

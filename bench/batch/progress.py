@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import INFO
 from typing import Any
 
+from ...dl.streams import hears
 from .measure.sweep import Budget
 
 SIZES, BUDGET = "1:65536", "60s"
@@ -31,7 +33,7 @@ def progress(seconds: float) -> Iterator[Any]:
         console=Console(file=sys.stderr),
         transient=True,
         refresh_per_second=2,
-        disable=not sys.stderr.isatty(),
+        disable=not sys.stderr.isatty() or not hears(INFO),
     ) as bar:
         task = bar.add_task("", total=seconds)
         yield lambda text: bar.update(task, description=text, completed=min(seconds, time.perf_counter() - start))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from logging import INFO
 from pathlib import Path
 
 from ...backends.errors import ConfigurationError
+from ...dl.streams import hears
 from . import networks
 from .contender import ENTRIES, REFERENCE
 from .isa import environment
 from .models import MODELS
-from .results import Measurement, write
+from .results import Measurement, text, write
 
 MEASURES = ("step", "epoch", "model", "all")
 ROUNDS = {"step": 7, "epoch": 3, "model": 5}
@@ -116,6 +118,7 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
         console=Console(file=sys.stderr),
         transient=True,
         refresh_per_second=2,
+        disable=not hears(INFO),
     ) as bar:
         task = bar.add_task("", total=len(points))
         with Crew(asked.contenders, asked.rounds, lambda text: bar.update(task, description=text), asked.isa) as crew:
@@ -129,8 +132,8 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
             return crew.measurement, False
 
 
-def report(measurement: Measurement, out: Path | None, plot: Path | None) -> None:
-    """Writes the results, prints the tables, and draws the picture last, because that may fail."""
+def report(measurement: Measurement, out: Path | None, plot: Path | None, as_json: bool = False) -> None:
+    """Writes the results, prints them as tables or JSON, and draws the picture last, because that may fail."""
     from rich.console import Console
 
     from .report import show
@@ -139,7 +142,10 @@ def report(measurement: Measurement, out: Path | None, plot: Path | None) -> Non
         if out is not None:
             write(measurement, out)
     finally:
-        show(measurement, Console(width=None if sys.stdout.isatty() else 200))
+        if as_json:
+            print(text(measurement))
+        else:
+            show(measurement, Console(width=None if sys.stdout.isatty() else 200))
     if plot is not None:
         from .plot import save
 

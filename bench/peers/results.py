@@ -129,16 +129,21 @@ class Measurement:
         return [point for point in self.points if point.measure == measure]
 
 
-def write(measurement: Measurement, path: Path) -> None:
-    """Writes the file, whole or not at all."""
-    from ...dl.storage import write_atomically
-
+def text(measurement: Measurement) -> str:
+    """The file's text: one JSON object."""
     document = {"format": FORMAT, **asdict(measurement)}
     for point, record in zip(measurement.points, document["points"], strict=True):
         for name, result in point.results.items():
             if result.seconds:
                 record["results"][name] |= {"median": result.median, "quartiles": result.quartiles}
-    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+    return json.dumps(document, indent=1)
+
+
+def write(measurement: Measurement, path: Path) -> None:
+    """Writes the file, whole or not at all."""
+    from ...dl.storage import write_atomically
+
+    write_atomically(path, f"{text(measurement)}\n".encode())
 
 
 def read(path: Path) -> Measurement:

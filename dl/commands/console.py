@@ -16,6 +16,7 @@ import typer
 from ..._version import __version__
 from ...backends.errors import ConfigurationError
 from ...backends.ranks import launched
+from ..streams import hear, hears
 from . import completion
 
 if TYPE_CHECKING:
@@ -35,26 +36,27 @@ BackendName = Annotated[
     str | None,
     typer.Option("--backend", metavar="NAME", help="auto, numpy, numba or cupy.", autocompletion=completion.backends),
 ]
-
-
-def _hush(quiet: bool) -> bool:
-    """Leaves of the log only warnings."""
-    if quiet:
-        logging.getLogger(__name__.partition(".")[0]).setLevel(logging.WARNING)
-    return quiet
-
-
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.", callback=_hush)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", callback=lambda quiet: _hush(quiet), help="Results, warnings and errors only.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 INTERRUPTED, TERMINATED = 130, 143  # exit codes
 PICTURES = (".svg", ".png", ".pdf")
+LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR")}
 
 
 def options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info (the default), warning or error.")
+    ] = None,
 ) -> None:
     """Options before the command."""
+    if log_level is not None:
+        if log_level.upper() not in LEVELS:
+            raise ConfigurationError(f"--log-level is {log_level!r}; expected one of: {', '.join(LEVELS).lower()}")
+        hear(LEVELS[log_level.upper()])
     size, chosen = launched()[0], context.invoked_subcommand
     if size > 1 and chosen not in (None, "train"):
         raise ConfigurationError(
@@ -63,6 +65,13 @@ def options(
     if version:
         print(f"gearshift {__version__}")
         raise typer.Exit
+
+
+def _hush(quiet: bool) -> bool:
+    """Raises the level of what is said; the commands need not look at ``--quiet`` for that."""
+    if quiet and hears(logging.INFO):
+        hear(logging.WARNING)
+    return quiet
 
 
 def configuration_of(file: Path | None, settings: list[str] | None) -> Configuration:

@@ -11,13 +11,14 @@ import typer
 
 from ..._version import __version__
 from ...backends.errors import UserError
-from .console import BackendName, Json, Settings, configuration_of
+from .console import BackendName, Json, Quiet, Settings, configuration_of
 
 
 def doctor(
     config: Annotated[Path | None, typer.Argument(help="A TOML file, to show how its training would run.")] = None,
     settings: Settings = None,
     backend: BackendName = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Lists the backends that run here and says what others miss.

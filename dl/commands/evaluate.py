@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from ...backends.errors import ConfigurationError, DataError
 from ..streams import say
-from .console import BackendName, Json, show
+from .console import BackendName, Json, Quiet, show
 from .rows import INPUTS, check_suffix, read_rows
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def evaluate(
     ] = False,
     plots: Annotated[
         Path | None,
-        typer.Option("--plots", metavar="DIRECTORY", help="Draw confusion and ROC curves, or residuals, into it."),
+        typer.Option("--plots", metavar="DIRECTORY", help="Draw confusion, ROC curves, residuals … into it."),
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Evaluates a run's best weights on the test split, or on a file.
@@ -83,9 +85,14 @@ def _draw(inference: Inference, data: Any, folder: Path, as_json: bool) -> None:
             say(f"no curves: {error}")
     else:
         pictures["residuals"] = lambda path: plots.residuals(inference, data, path=path)
+    if inference._given_targets(data).x.shape[1:] == (2,):
+        pictures["decision-boundary"] = lambda path: plots.decision_boundary(inference, data, path=path)
     for name, draw in pictures.items():
-        draw(folder / f"{name}.png")
-        say(f"{name}: {folder / f'{name}.png'}")
+        try:
+            draw(folder / f"{name}.png")
+            say(f"{name}: {folder / f'{name}.png'}")
+        except ConfigurationError as error:
+            say(f"no {name}: {error}")
 
 
 def _test_part(run: Path, backend: str | None) -> tuple[Inference, Dataset]:
@@ -105,7 +112,8 @@ def _test_part(run: Path, backend: str | None) -> tuple[Inference, Dataset]:
     if changes:
         say(
             f"warning: the data have changed since {run} was trained ({'; '.join(changes)}): its test part was drawn "
-            "from other rows, and may have been trained on"
+            "from other rows, and may have been trained on",
+            WARNING,
         )
     return inference, splits.test
 

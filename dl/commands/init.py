@@ -9,10 +9,14 @@ import typer
 
 from ...backends.errors import ConfigurationError
 from ..streams import say
-from .console import command
+from .console import Json, Quiet, command, show
 
 
-def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("gearshift.toml")) -> None:
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("gearshift.toml"),
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
     """Writes a complete, commented configuration."""
     from ..experiment.sample import SAMPLE
     from ..storage import write_atomically
@@ -20,4 +24,6 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
     if path.exists() or path.is_symlink():
         raise ConfigurationError(f"{path} exists already and is left alone; give another name")
     write_atomically(path, SAMPLE.encode())
+    if as_json:
+        show({"config": str(path)}, as_json)
     say(f"written: {path}; next: {command('train', path)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,5 +118,5 @@ def lr(
     file = [config] if config else []
     if result.further:
         rates = ",".join(f"{rate:g}" for rate in result.further)
-        say(f"{result.remark}; try: {command('lr', *file, '--rates', rates, settings=kept, backend=backend)}")
+        say(f"{result.remark}; try: {command('lr', *file, '--rates', rates, settings=kept, backend=backend)}", WARNING)
     say(f"next: {command('train', *file, settings=[*kept, f'optimizer.lr={result.best:g}'], backend=backend)}")

@@ -9,7 +9,7 @@ import typer
 
 from ...backends.errors import ConfigurationError
 from ..streams import say
-from .console import BackendName, check_files
+from .console import BackendName, Json, Quiet, check_files, show
 from .evaluate import predictor
 from .rows import INPUTS, OUTPUTS, as_csv, check_suffix, read_rows
 
@@ -22,6 +22,8 @@ def predict(
         bool, typer.Option("--probabilities", help="Write probabilities, not labels (.npy; a .csv has both).")
     ] = False,
     backend: BackendName = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Predicts rows of raw features with a trained run.
 
@@ -50,4 +52,6 @@ def predict(
         np.save(buffer, answers, allow_pickle=False)
         content = buffer.getvalue()
     write_atomically(output, content)
+    if as_json:
+        show({"rows": len(x), "output": str(output)}, as_json)
     say(f"{len(x)} rows written to {output}")

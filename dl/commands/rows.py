@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,23 @@ def read_rows(path: Path, model: Layer) -> tuple[Any, Any, Any]:
 
     rows = feature_rows(path, model.preparation, model.feature_names)
     for remark in rows.remarks:
-        say(f"warning: {path}: {remark}")
+        say(f"warning: {path}: {remark}", WARNING)
     return rows.dataset, rows.y, None
+
+
+def rows_of(source: str) -> Path | None:
+    """The file of a data source that `read_rows` reads, for a command that can be typed; None if there is none."""
+    from zipfile import ZipFile
+
+    path = Path(source)
+    if path.is_dir():
+        path = path / "x.npy"
+    if not path.is_file() or path.suffix.lower() not in INPUTS:
+        return None
+    if path.suffix.lower() == ".npz":
+        with ZipFile(path) as arrays:
+            return path if {"x.npy", "x_test.npy"} & {*arrays.namelist()} else None
+    return path
 
 
 def as_csv(inference: Inference, x: Any) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .console import Json, Quiet
 
-def schema() -> None:
+
+def schema(quiet: Quiet = False, as_json: Json = True) -> None:
     """Prints the JSON schema of configurations, for editors.
 
     With the line ``#:schema ./gearshift.schema.json`` at the top of a TOML file, editors complete and check it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from logging import WARNING
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +108,7 @@ def _training_search(
         with candidates(trials.trainings(), quiet) as advance:
             trials.run(advance)
     except KeyboardInterrupt:
-        say(f"stopped; go on with: {command('search', config, '--run', folder, backend=backend)}")
+        say(f"stopped; go on with: {command('search', config, '--run', folder, backend=backend)}", WARNING)
         raise
     best = trials.rows[0]
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from .console import (
     show,
 )
 from .evaluate import predictor
+from .rows import rows_of
 
 if TYPE_CHECKING:
     from ..data import Splits
@@ -88,7 +90,7 @@ def carry_out(
     if configuration.train.batch_size > len(splits.train):
         say(f"train.batch_size is {configuration.train.batch_size}: all {len(splits.train)} rows are taken at once")
     if remark := beyond_schedule(configuration, splits):
-        say(remark)
+        say(remark, WARNING)
     path = together.share(lambda: run or fresh(Path("runs")))
     more = f"go on with: {_launch(together.size)}{command('train', '--resume', '--run', path, backend=backend)}"
     together.remedy = more
@@ -112,7 +114,7 @@ def carry_out(
     if together.rank:
         return
     if code:
-        say(f"stopped at step {trainer.step}; {more}")
+        say(f"stopped at step {trainer.step}; {more}", WARNING)
         raise typer.Exit(code)
     result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
     if splits.test is not None:
@@ -122,13 +124,9 @@ def carry_out(
         _draw(trainer, configuration, splits, path)
     if splits.test is not None:
         say(f"next: {command('evaluate', path, backend=backend)}")
-    files = "--input", _rows_of(configuration, splits), "--output", "answers.csv"
-    say(f"next: {command('predict', path, *files, backend=backend)}")
-
-
-def _rows_of(configuration: Configuration, splits: Splits) -> str:
-    """A file to predict, for the printed command: the table of the training, or one that is to be made."""
-    return configuration.data.source if splits.preparation is not None else "X.npy"
+    if rows := rows_of(configuration.data.source):
+        files = "--input", rows, "--output", "answers.csv"
+        say(f"next: {command('predict', path, *files, backend=backend)}")
 
 
 def _begin(writer: RunWriter, trainer: Trainer, splits: Splits, configuration: Configuration, resume: bool) -> Splits:
@@ -172,7 +170,7 @@ def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: 
         for line in draw(trainer, configuration, splits, path):
             say(line)
     except Exception as error:  # training has succeeded even if a picture cannot be drawn
-        say(f"no pictures: {error}")
+        say(f"no pictures: {error}", WARNING)
 
 
 def _configuration(path: Path | None, settings: list[str], run: Path | None, resume: bool) -> Configuration:

@@ -16,6 +16,7 @@ from .answers_plots import confusion as confusion
 from .answers_plots import precision_recall as precision_recall
 from .answers_plots import residuals as residuals
 from .answers_plots import roc as roc
+from .boundary_plot import decision_boundary as decision_boundary
 
 
 def gradient_norms(history: History, path: str | Path | None = None) -> Any:

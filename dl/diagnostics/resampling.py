@@ -1,10 +1,11 @@
-"""Bias, variance and irreducible error of a model, estimated by training it on resampled sets."""
+"""Bias, variance and irreducible error of a model, estimated by training it on several sets."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from ...backends.errors import ConfigurationError, DataError
 from ..data import as_dataset
 from ..data.arrays import read
 from ..data.names import matched
+from ..training.figures import panels, saved
+
+DRAWN = 20  # predictions in the picture
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,9 @@ class BiasVariance:
     irreducible : mean of (y − truth)²; NaN if the truth is not known. It is then no part of `bias`, and
         ``error = bias + variance + irreducible`` up to the chance correlation of noise and predictions.
     predictions : (draws, rows, …).
+    fresh : whether no row was in two training sets. Otherwise they were drawn from one set with replacement, whose own
+        chance deviation counts as bias.
+    x, y : the test rows, and what predictions were compared with: the truth, or their targets.
     """
 
     error: float
@@ -34,6 +41,13 @@ class BiasVariance:
     variance: float
     irreducible: float
     predictions: np.ndarray
+    fresh: bool
+    x: np.ndarray
+    y: np.ndarray
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draws the parts of the error, and predictions of one feature with their mean; returns the figure."""
+        return bias_variance_picture(self, path)
 
 
 def bias_variance(
@@ -44,36 +58,56 @@ def bias_variance(
     y_test: Any,
     *,
     truth: Any = None,
+    rows: int | None = None,
     draws: int = 20,
     seed: int = 0,
 ) -> BiasVariance:
-    """Trains on `draws` bootstrap samples of (x, y) and splits the test error (Geman et al. 1992).
+    """Trains on `draws` training sets and splits the test error into bias and variance (Geman et al. 1992).
+
+    Fresh sets estimate both: give a function that draws them, or `rows`. By default the sets are bootstrap samples of
+    (x, y), which is all that one small set allows: the set's own deviation from the truth then counts as bias.
 
     Parameters
     ----------
     fit : trains on rows and targets and returns what predicts, as
         ``lambda x, y: gs.MLPRegressor().fit(x, y).predict``.
+    x, y : rows and targets to draw training sets from. Or x is a function of a `numpy.random.Generator` that returns a
+        fresh set (x, y), and y is None.
     truth : the targets of the test rows without noise, where they are known.
+    rows : of each training set; there must be draws · rows in x, so that no row is in two sets.
 
     Raises
     ------
     ConfigurationError
-        `draws` is below 2.
+        `draws` is below 2, or there are too few rows for `draws` sets of `rows`.
     DataError
         Predictions or `truth` are not of the shape of `y_test`.
+
+    Examples
+    --------
+    >>> def sample(random):
+    ...     x = random.uniform(-1, 1, (50, 1))
+    ...     return x, x[:, 0] ** 2 + 0.1 * random.normal(size=50)
+    >>> rows = np.linspace(-1, 1, 100)[:, None]
+    >>> parts = gs.bias_variance(fit, sample, None, rows, rows[:, 0] ** 2)
+    >>> parts.plot("parts.png")
     """
     if draws < 2:
         raise ConfigurationError(f"bias_variance: draws is {draws}; expected at least 2")
-    if read("x", x)[0].ndim > 1:
+    fresh = callable(x) or rows is not None
+    if callable(x):
+        if y is not None or rows is not None:
+            raise ConfigurationError("bias_variance: x draws the sets, so y and rows are not used; leave them out")
+    elif read("x", x)[0].ndim > 1:
         data = as_dataset(x)
         x, x_test = data.x, matched(as_dataset(x_test), data.feature_names).x
     else:  # one number a row: `fit` knows what to make of it
-        x, x_test = read("x", x)[0], read("x_test", x_test)[0]
-    y, y_test = read("y", y)[0], read("y_test", y_test)[0]
-    random, found = np.random.default_rng(seed), []
-    for _ in range(draws):
-        rows = random.integers(0, len(x), len(x))
-        found.append(np.asarray(fit(x[rows], y[rows])(x_test), dtype=np.float64))
+        x = read("x", x)[0]
+    x_test, y_test = read("x_test", x_test)[0], read("y_test", y_test)[0]
+    y = None if callable(x) else read("y", y)[0]
+    found = [
+        np.asarray(fit(*part)(x_test), dtype=np.float64) for part in _training_sets(x, y, rows, int(draws), int(seed))
+    ]
     predictions = np.stack(found)
     if predictions.shape[1:] != y_test.shape:
         raise DataError(f"bias_variance: predictions have the shape {predictions.shape[1:]}, y_test {y_test.shape}")
@@ -87,4 +121,53 @@ def bias_variance(
         variance=float(np.mean((predictions - mean) ** 2)),
         irreducible=math.nan if truth is None else float(np.mean((y_test - known) ** 2)),
         predictions=predictions,
+        fresh=fresh,
+        x=np.asarray(x_test),
+        y=np.asarray(known),
     )
+
+
+def _training_sets(x: Any, y: Any, rows: int | None, draws: int, seed: int) -> Iterator[tuple[Any, Any]]:
+    """The training sets: drawn by x, disjoint parts of it, or bootstrap samples."""
+    random = np.random.default_rng(seed)
+    if callable(x):
+        for _ in range(draws):
+            yield x(random)
+        return
+    if rows is None:
+        for _ in range(draws):
+            chosen = random.integers(0, len(x), len(x))
+            yield x[chosen], y[chosen]
+        return
+    if not 1 <= rows <= len(x) // draws:
+        raise ConfigurationError(
+            f"bias_variance: {draws} sets of {rows} rows are not in the {len(x)} rows of x; expected rows from 1 to "
+            f"{len(x) // draws}, or fewer draws"
+        )
+    order = random.permutation(len(x))
+    for start in range(0, draws * rows, rows):
+        chosen = order[start : start + rows]
+        yield x[chosen], y[chosen]
+
+
+def bias_variance_picture(parts: BiasVariance, path: str | Path | None = None) -> Any:
+    """The parts of the error as bars; of one feature also predictions, their mean, and what they should be."""
+    one = parts.predictions.ndim == 2 and math.prod(parts.x.shape[1:]) == 1
+    figure, (left, *right) = panels(1 + one)
+    shown = {"bias²": parts.bias, "variance": parts.variance, "irreducible": parts.irreducible, "error": parts.error}
+    shown = {name: value for name, value in shown.items() if not math.isnan(value)}
+    left.bar(list(shown), list(shown.values()), color=[f"C{place}" for place in range(len(shown))])
+    left.set_ylabel("mean squared error")
+    left.grid(axis="y", alpha=0.3)
+    for axes in right:
+        order = np.argsort(parts.x, axis=None)
+        place, predictions = parts.x.reshape(-1)[order], parts.predictions[:, order]
+        for prediction in predictions[:DRAWN]:
+            axes.plot(place, prediction, color="C1", alpha=0.25, linewidth=0.8)
+        axes.plot(place, predictions.mean(axis=0), color="C1", label="mean prediction")
+        known = "targets" if math.isnan(parts.irreducible) else "truth"
+        axes.plot(place, parts.y[order], color="black", linestyle=":", label=known)
+        axes.set_xlabel("feature")
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
+    return saved(figure, path)

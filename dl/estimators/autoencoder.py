@@ -14,6 +14,7 @@ from ...backends.errors import ShapeError
 from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
+from .in_kind import in_kind, kind_of, taken
 from .rows import checked_weights, dense
 
 
@@ -87,10 +88,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         """Trains for one more epoch on X."""
         return self._fit_rows(X, sample_weight, incremental=True)
 
+    @in_kind
     def transform(self, X: Any) -> np.ndarray:
         """The codes of rows X: (rows, n_components)."""
         return self._outputs(X, 0, self._middle)
 
+    @in_kind
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decodes codes X (rows, n_components): (rows, features).
 
@@ -108,7 +111,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """R² of the reconstruction, averaged over features; 1 is best."""
         answers = self._outputs(X)
-        return float(r2_score(check_array(dense(X), order="C"), answers, sample_weight=sample_weight))
+        return float(r2_score(check_array(dense(X), order="C"), answers, sample_weight=taken(sample_weight)))
 
     @property
     def _middle(self) -> int:
@@ -129,6 +132,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
     @underflowing
     def _fit_rows(self, X: Any, sample_weight: Any, incremental: bool) -> Self:
         first = self._first(incremental)
+        self._kind = kind_of(X)
         X = validate_data(self, dense(X), dtype=self._dtypes(first), order="C", reset=first)
         self.out_activation_ = "identity"
         self._fit(X, X, X.shape[1], checked_weights(sample_weight, X), first, incremental)
@@ -136,5 +140,5 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.array_api_support = True
         return tags

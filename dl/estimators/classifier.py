@@ -16,6 +16,7 @@ from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
 from .descent import PenalizedLoss
+from .in_kind import as_given, in_kind, kind_of, taken
 from .labels import Labels
 from .rows import checked_weights, dense
 
@@ -42,23 +43,26 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
             raise ConfigurationError("classes must be passed on the first call to partial_fit")
         return self._fit_classes(X, y, sample_weight, classes, incremental=True)
 
+    @in_kind
     def predict(self, X: Any) -> np.ndarray:
         """The class of each row (rows,), or 0 and 1 for each label (rows, labels)."""
         outputs = self._outputs(X)
         return self._labels.decode(outputs)
 
+    @in_kind
     @underflowing
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, in the order of `classes_`, or of each label: (rows, n)."""
-        outputs = self._outputs(X)
-        return self._labels.probabilities(outputs)
+        return self._labels.probabilities(self._outputs(X))
 
+    @in_kind
     @underflowing
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithm of `predict_proba`."""
         with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+            return np.log(self._labels.probabilities(self._outputs(X)))
 
+    @in_kind
     def decision_function(self, X: Any) -> np.ndarray:
         """The outputs before sigmoid or softmax: (rows,) for two classes, else (rows, classes or labels)."""
         outputs = self._outputs(X)
@@ -66,11 +70,12 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
 
     @underflowing
     def _fit_classes(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Self:
-        first = self._first(incremental)
+        first, given, y = self._first(incremental), X, taken(y)
+        self._kind = kind_of(X)
         X, y = validate_data(self, dense(X), y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)
         if first:
-            self._labels = Labels.of(y, classes)
-            self.classes_ = self._labels.classes
+            self._labels = Labels.of(y, taken(classes))
+            self.classes_ = as_given(self._labels.classes, given)
             self.out_activation_ = "softmax" if self._labels.kind == "multiclass" else "logistic"
         if not first or classes is not None:
             self._labels.check(y, all_of_them=not incremental)
@@ -84,8 +89,8 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
         if given is None:
             return weights
         if weights is not None and given == "balanced" and self._labels.kind != "multilabel":
-            places = np.searchsorted(self.classes_, y)  # by weights, not by numbers of rows
-            totals = np.bincount(places, weights, len(self.classes_))
+            places = np.searchsorted(self._labels.classes, y)  # by weights, not by numbers of rows
+            totals = np.bincount(places, weights, len(self._labels.classes))
             share = weights.sum() / np.count_nonzero(totals)
             factors = np.divide(share, totals, out=np.zeros_like(totals), where=totals > 0)[places]
         else:
@@ -109,6 +114,6 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.array_api_support = True
         tags.classifier_tags.multi_label = True
         return tags

@@ -13,6 +13,7 @@ from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
 from .classifier import NetworkClassifier
+from .in_kind import in_kind, kind_of, taken
 from .rows import checked_weights, dense
 
 
@@ -170,6 +171,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         """Trains for one more epoch on X and y."""
         return self._fit_values(X, y, sample_weight, incremental=True)
 
+    @in_kind
     def predict(self, X: Any) -> np.ndarray:
         """The predictions for each row: (rows,), or (rows, outputs) with several targets."""
         outputs = self._outputs(X)
@@ -178,8 +180,9 @@ class MLPRegressor(RegressorMixin, Perceptron):
     @underflowing
     def _fit_values(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
         first = self._first(incremental)
-        dtypes = self._dtypes(first)
-        X, y = validate_data(self, dense(X), y, multi_output=True, y_numeric=True, dtype=dtypes, order="C", reset=first)
+        self._kind = kind_of(X)
+        kind = {"multi_output": True, "y_numeric": True, "dtype": self._dtypes(first), "order": "C"}
+        X, y = validate_data(self, dense(X), taken(y), reset=first, **kind)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         targets = np.ascontiguousarray(y, X.dtype).reshape(len(y), -1)
@@ -189,6 +192,6 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.array_api_support = True
         tags.target_tags.multi_output = True
         return tags

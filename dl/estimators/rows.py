@@ -14,10 +14,11 @@ from sklearn.utils.validation import _check_sample_weight
 from ...backends import host
 from ...backends.errors import ConfigurationError, DataError
 from ..data.arrays import native
+from .in_kind import taken
 
 
 def dense(X: Any) -> Any:
-    """X in native byte order, and sparse X (SciPy's matrices and arrays) as a dense array.
+    """X as NumPy's array in native byte order, and sparse X (SciPy's matrices and arrays) as a dense one.
 
     Raises
     ------
@@ -25,7 +26,7 @@ def dense(X: Any) -> Any:
         Sparse X does not fit into memory.
     """
     if not issparse(X):
-        return native(X)
+        return native(taken(X))
     wanted, free = math.prod(X.shape) * max(4, X.dtype.itemsize), host.memory()[0]
     if wanted > free:
         raise DataError(
@@ -39,7 +40,7 @@ def checked_weights(sample_weight: Any, x: np.ndarray) -> np.ndarray | None:
     """The weights of rows x, checked: (rows,) in x's dtype; None if there are none."""
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, x, dtype=x.dtype)
+    weights = _check_sample_weight(taken(sample_weight), x, dtype=x.dtype)
     if weights.min() < 0 or not weights.sum() > 0:
         raise DataError(
             f"sample_weight is from {weights.min():g} to {weights.max():g}; expected at least 0, and some above it"

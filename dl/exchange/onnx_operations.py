@@ -216,13 +216,13 @@ def _softmax(b: Builder, node: Node) -> str:
 
 def _masked_softmax(b: Builder, node: Node) -> str:
     """A row that sees nothing is 0."""
-    (s, mask), length, heads = _inputs(b, node), node.inputs[0].shape[0], node.inputs[0].rows_per_example
+    (s, mask), (rows, length), heads = _inputs(b, node), node.inputs[0].shape, node.inputs[0].rows_per_example
     seen = b.add("Greater", b.add("Reshape", mask, b.shape(-1, 1, 1, length)), b.real(0))
     if node.attributes["causal"]:
         seen = b.add("And", seen, b.constant(np.tri(length, dtype=bool)))
-    s = b.add("Reshape", b.add("Mul", s, b.real(node.attributes["scale"])), b.shape(-1, heads, length, length))
+    s = b.add("Reshape", b.add("Mul", s, b.real(node.attributes["scale"])), b.shape(-1, heads, rows, length))
     p = b.add("Softmax", b.add("Where", seen, s, b.real(-1e30)), axis=-1)
-    return b.add("Reshape", b.add("Where", seen, p, b.real(0)), b.shape(-1, length, length))
+    return b.add("Reshape", b.add("Where", seen, p, b.real(0)), b.shape(-1, rows, length))
 
 
 def _tokens(b: Builder, node: Node) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
+from logging import WARNING
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
@@ -50,7 +51,7 @@ def on_processes(
             if deaths == DEATHS:
                 why = f"worker processes died {DEATHS} times without a result"
                 raise BackendUnavailable(f"{why}; {MEMORY}? fewer --jobs need less") from None
-            say("a worker process died; what it tried is tried again")
+            say("a worker process died; what it tried is tried again", WARNING)
 
 
 def on_cluster(

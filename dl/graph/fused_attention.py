@@ -65,6 +65,8 @@ def _fused(softmax: Node, uses: _Uses, writers: dict[Value, Node], chunks: int) 
     """What replaces the operations of an attention: fused ones in two places, nothing in the others."""
     product = {"transpose_a": 0, "transpose_b": 0}
     (p,) = softmax.outputs
+    if p.shape[0] != p.shape[1]:  # of tokens of one sequence to those of another
+        return None
     try:
         scores = writers[softmax.inputs[0]]
         weighed = uses.one(p, MATMUL, **product)

@@ -1,8 +1,11 @@
-"""What a model answers by itself: outputs, predictions and evaluation, without a trainer."""
+"""What a model answers by itself: outputs, predictions and evaluation, without a trainer; and what a notebook shows."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from ...backends.errors import GearshiftError
+from ..notebook import preformatted
 
 
 class Answering:
@@ -15,6 +18,13 @@ class Answering:
     loss: Any = None
     """The loss that the model was trained with, which decides what its outputs mean; saved with the model."""
     _inference: Any = None
+
+    def _repr_html_(self: Any) -> str:
+        """In a notebook: the summary, where the layer knows the width of its rows."""
+        try:
+            return self.summary()._repr_html_()
+        except GearshiftError:
+            return preformatted(repr(self))
 
     def outputs(self: Any, x: Any, *, backend: str = "auto") -> Any:
         """The network's raw outputs for x (rows, features): logits, or values as the network learned them.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..notebook import table
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -25,7 +27,14 @@ class Summary:
         cells += [(name, text, str(shape), f"{count:,}") for name, text, shape, count in self.rows]
         widths = [max(len(row[column]) for row in cells) for column in range(4)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in cells]
-        total = f"{self.parameters:,} parameters, {self.bytes / 2**20:.2f} MiB; four times as much while Adam trains"
-        return "\n".join([*lines, total])
+        return "\n".join([*lines, self.total])
 
     __repr__ = __str__
+
+    @property
+    def total(self) -> str:
+        """Parameters and memory of the whole model."""
+        return f"{self.parameters:,} parameters, {self.bytes / 2**20:.2f} MiB; four times as much while Adam trains"
+
+    def _repr_html_(self) -> str:
+        return f"{table(('', 'layer', 'output', 'parameters'), self.rows)}<p>{self.total}</p>"

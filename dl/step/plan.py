@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...backends import Backend
+from ...backends import Backend, compile_time
 from ...backends.errors import DeviceMemoryError
 from ...backends.thread_pool import ThreadPool
 from ..graph.fused_ops import joined
@@ -128,7 +128,8 @@ class Plan:
         """The calls of a step of `rows` rows, cached for the last few batch sizes."""
         calls = self._bindings.get(rows)
         if calls is None:
-            calls = self._bindings[rows] = [self._bind(node, rows) for node in self.graph.nodes]
+            with compile_time.counted():
+                calls = self._bindings[rows] = [self._bind(node, rows) for node in self.graph.nodes]
             if len(self._bindings) > BINDINGS:
                 oldest, _ = self._bindings.popitem(last=False)
                 self._replays.pop(oldest, None)

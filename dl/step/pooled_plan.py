@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...backends import Backend, addresses, host, tasks
+from ...backends import Backend, addresses, compile_time, host, tasks
 from ...backends.thread_pool import ThreadPool, thread_pool
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.arrays import matmul_loop
@@ -83,17 +83,21 @@ class PooledPlan(Plan):
         calls = self.bind(rows)
         if rows not in self._lists:
             self._lists = {known: work for known, work in self._lists.items() if known in self._bindings}
-            work: list[TaskList | Call] = []
-            for call in calls:
-                found = self._tasks(call)
-                if not found:
-                    work.append(call)
-                elif work and isinstance(work[-1], TaskList):
-                    work[-1].add(found)
-                else:
-                    work.append(TaskList(found))
-            self._lists[rows] = work
+            with compile_time.counted():
+                self._lists[rows] = self._listed(calls)
         return self._lists[rows]
+
+    def _listed(self, calls: list[Call]) -> list[TaskList | Call]:
+        work: list[TaskList | Call] = []
+        for call in calls:
+            found = self._tasks(call)
+            if not found:
+                work.append(call)
+            elif work and isinstance(work[-1], TaskList):
+                work[-1].add(found)
+            else:
+                work.append(TaskList(found))
+        return work
 
     def _tasks(self, call: Call) -> list[BoundLoop]:
         """The tasks of an operation; none if it has no loop."""

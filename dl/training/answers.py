@@ -14,6 +14,7 @@ from ..data.rows import flat
 from ..graph.graph import Graph, Value
 from ..layers.base import Layer
 from ..losses.answers import as_learned, check_finite, loss_unit
+from ..notebook import table
 from ..step.evaluation import Predictor, check_categories
 from ..step.plan import underflowing
 from .curves import Curves
@@ -25,6 +26,12 @@ from .training import Training
 
 class Answers(Training):
     """A training run whose present weights evaluate and predict."""
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the settings, and the model's layers."""
+        rows = [(name, repr(getattr(self, name))) for name in ("loss", "optimizer", "precision")]
+        rows += [("backend", self.backend.name), ("epochs", self.epoch), ("steps", self.step)]
+        return table(("Trainer", ""), rows) + self.model._repr_html_()
 
     @underflowing
     def evaluate(self, data: Any, y: Any = None, *, report: bool = False) -> dict[str, float]:

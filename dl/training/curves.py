@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
-from .notebook import preformatted
+from ..notebook import preformatted
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Figures. Only this module imports Matplotlib, without its global state."""
+"""Figures, made by Matplotlib without its global state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def saved(figure: Any, path: str | Path | None, **options: Any) -> Any:
 
 
 def new_figure(size: tuple[float, float]) -> Any:
-    """A figure of the given size in inches.
+    """A figure of the given size in inches; a notebook shows it.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def new_figure(size: tuple[float, float]) -> Any:
         Matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        from .shown_figure import ShownFigure
     except ImportError:
         raise ConfigurationError("plots need Matplotlib: pip install 'gearshift[plot]'") from None
-    return Figure(figsize=size, layout="constrained")
+    return ShownFigure(figsize=size, layout="constrained")

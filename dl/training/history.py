@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...backends.errors import DataError
+from ..notebook import picture, preformatted
 from .figures import panels, saved
-from .notebook import picture, preformatted
 
 
 class History:

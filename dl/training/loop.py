@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from ...backends import compile_time
 from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
 from ...backends.ranks import Ranks
 from ..data import Dataset
@@ -106,7 +107,7 @@ class Loop:
             self.files.check()
             if isinstance(trainer.schedule, Schedule):
                 trainer.schedule.observe(trainer.history.records)
-            start, first = time.perf_counter(), state.cursor
+            start, compiled, first = time.perf_counter(), compile_time.spent(), state.cursor
             with trainer.turns:
                 self._show_average(False)
                 self.stepper.begin_epoch(trainer.epoch, self.order)
@@ -123,7 +124,8 @@ class Loop:
                 state.begin_epoch()  # before validation, so that training can continue if validation fails
                 if self.exchange is not None:
                     self.exchange.synchronize()
-                record = self._record(totals, seconds, self.data.rows - first)
+                speed = (self.data.rows - first) / max(seconds - (compile_time.spent() - compiled), 1e-9)
+                record = self._record(totals, seconds, speed)
                 if trainer.early_stopping.patience is not None:
                     self._watch(record)
                 if record["loss"] <= self.loss_goal:
@@ -174,14 +176,14 @@ class Loop:
         self._check_finite()
         return True
 
-    def _record(self, totals: dict[str, float], seconds: float, samples: int) -> dict[str, float]:
+    def _record(self, totals: dict[str, float], seconds: float, speed: float) -> dict[str, float]:
         record = {"epoch": self.trainer.epoch, "step": self.state.step, **totals}
         if self.validate is not None:
             record |= {f"validation_{name}": value for name, value in self.validate().items()}
         if self.measure is not None:
             record |= self.measure()
         lr = self.state.lr(self.state.step - 1)
-        record |= {"lr": lr, "seconds": seconds, "samples_per_second": samples / seconds}
+        record |= {"lr": lr, "seconds": seconds, "samples_per_second": speed}
         return record if self.ranks is None else self.ranks.share(lambda: record)
 
     def _show_average(self, shown: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...backends.errors import ConfigurationError
-from .notebook import preformatted
+from ..notebook import preformatted
 
 if TYPE_CHECKING:
     from ..data import Dataset

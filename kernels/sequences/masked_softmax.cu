@@ -1,4 +1,4 @@
-// The softmax of the rows of n by n matrices over the columns whose tokens count, a warp a row; p may be s. `block` is
+// The softmax of the rows of matrices with n columns over the columns whose tokens count, a warp a row; p may be s. `block` is
 // the number of rows that share a row of the mask: those of a sequence's heads.
 #include "value.cuh"
 #include "warp.cuh"

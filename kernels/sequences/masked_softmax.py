@@ -19,13 +19,12 @@ from .softmax import BLOCK, SOFTMAX_BACKWARD, rows
 
 
 def reference(xp: Any, s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> None:
-    """p (matrices, n, n) from s (matrices, n, n) and mask (sequences, n); all heads of a sequence share its mask."""
-    n = s.shape[1]
+    """p (matrices, m, n) from s (matrices, m, n) and mask (sequences, n); all heads of a sequence share its mask."""
+    m, n = s.shape[1:]
     if s.size == 0:
         return
     seen = xp.repeat(mask, s.shape[0] // mask.shape[0], axis=0)[:, None, :] > 0
-    places = xp.arange(n)
-    seen = seen & ((places[:, None] >= places[None, :]) | (causal == 0))[None, :, :]
+    seen = seen & ((xp.arange(m)[:, None] >= xp.arange(n)[None, :]) | (causal == 0))[None, :, :]
     zero = xp.zeros_like(s)
     top = xp.max(xp.where(seen, s, zero - float("inf")), axis=2)[:, :, None]
     exps = xp.where(seen, xp.exp(xp.where(seen, s - top, zero) * scale), zero)
@@ -36,7 +35,7 @@ def reference(xp: Any, s: Any, mask: Any, p: Any, *, scale: float, causal: int) 
 def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal: int) -> None:
     """`reference` over rows `start` to `stop` of all matrices, in blocks that stay in the fastest cache."""
     real = p.dtype.type
-    n, factor, zero, low = s.shape[1], real(scale), real(0), real(-math.inf)
+    m, n, factor, zero, low = s.shape[1], s.shape[2], real(scale), real(0), real(-math.inf)
     heads = s.shape[0] // max(mask.shape[0], 1)
     given, shares, some = s.reshape(-1), p.reshape(-1), max(1, BLOCK // max(n, 1))
     for begin in range(start, stop, some):
@@ -45,7 +44,7 @@ def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal:
         for j in range(target.shape[0]):
             target[j] = source[j]  # then only one array is read and written, even in place
         for row in range(begin, end):
-            seen, last = mask[row // n // heads], row % n + 1 if causal else n
+            seen, last = mask[row // m // heads], row % n + 1 if causal else n
             top, out = low, shares[row * n : row * n + n]
             for j in range(n):
                 top = larger(top, out[j] if seen[j] > 0 and j < last else low)
@@ -53,7 +52,7 @@ def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal:
                 out[j] = (out[j] - top) * factor if seen[j] > 0 and j < last else real(LEAST)
         exponentiate(target)
         for row in range(begin, end):
-            seen, last = mask[row // n // heads], row % n + 1 if causal else n
+            seen, last = mask[row // m // heads], row % n + 1 if causal else n
             total, out = zero, shares[row * n : row * n + n]
             for j in range(n):
                 total = plus(total, out[j] if seen[j] > 0 and j < last else zero)
@@ -65,7 +64,7 @@ def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal:
 def launch(s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> Launch:
     """One warp per row."""
     heads = s.shape[0] // max(mask.shape[0], 1)
-    return over_rows(rows(s), s, mask, p, rows(s), s.shape[1], heads * s.shape[1], scale, causal)
+    return over_rows(rows(s), s, mask, p, rows(s), s.shape[2], heads * s.shape[1], scale, causal)
 
 
 def gradient(graph: Any, node: Any, dp: Any) -> tuple[Any, ...]:

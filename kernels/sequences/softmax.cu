@@ -1,4 +1,4 @@
-// The softmax of the rows of n by n matrices, causal or not, and its backward, a warp a row. p may be s, ds may be dp.
+// The softmax of the rows of matrices with n columns, causal (if square) or not, and its backward, a warp a row. p may be s, ds may be dp.
 #include "value.cuh"
 #include "warp.cuh"
 

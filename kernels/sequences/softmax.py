@@ -1,6 +1,7 @@
-"""Attention softmax: the softmax of each row of square matrices, optionally causal.
+"""Attention softmax: the softmax of each row of matrices, optionally causal.
 
-p = softmax(scale · s), where a causal row t includes only columns 0 to t and is 0 beyond (Vaswani et al. 2017).
+p = softmax(scale · s), where a causal row t of a square matrix includes only columns 0 to t and is 0 beyond (Vaswani
+et al. 2017).
 Backward: ds = scale · p · (dp − Σ over the row of p · dp). A row's maximum is subtracted first, so exp cannot overflow.
 """
 
@@ -19,8 +20,8 @@ BLOCK = 4096  # elements
 
 
 def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> None:
-    """p (matrices, n, n) from s (matrices, n, n); `scale` is above 0."""
-    n = s.shape[1]
+    """p (matrices, m, n) from s (matrices, m, n); `scale` is above 0; `causal` needs m = n."""
+    n = s.shape[2]
     if s.size == 0:
         return
     if causal:
@@ -33,7 +34,7 @@ def forward_reference(xp: Any, s: Any, p: Any, *, scale: float, causal: int) -> 
 def forward_loop(start: int, stop: int, s: Any, p: Any, scale: float, causal: int) -> None:
     """`forward_reference` over rows `start` to `stop` of all matrices, in blocks that stay in the fastest cache."""
     real = p.dtype.type
-    n, factor, low = s.shape[1], real(scale), real(-math.inf)
+    n, factor, low = s.shape[2], real(scale), real(-math.inf)
     given, shares, some = s.reshape(-1), p.reshape(-1), max(1, BLOCK // max(n, 1))
     for begin in range(start, stop, some):
         end = min(begin + some, stop)
@@ -57,16 +58,16 @@ def forward_loop(start: int, stop: int, s: Any, p: Any, scale: float, causal: in
 
 
 def backward_reference(xp: Any, dp: Any, p: Any, ds: Any, *, scale: float) -> None:
-    """ds (matrices, n, n) from dp and p (matrices, n, n)."""
+    """ds (matrices, m, n) from dp and p (matrices, m, n)."""
     ds[...] = scale * p * (dp - xp.sum(p * dp, axis=2)[:, :, None])
 
 
 def backward_loop(start: int, stop: int, dp: Any, p: Any, ds: Any, scale: float) -> None:
     """`backward_reference` over rows `start` to `stop` of all matrices."""
     real = ds.dtype.type
-    n, factor = p.shape[1], real(scale)
+    m, n, factor = p.shape[1], p.shape[2], real(scale)
     for item in range(start, stop):
-        given, shares, out = dp[item // n, item % n], p[item // n, item % n], ds[item // n, item % n]
+        given, shares, out = dp[item // m, item % m], p[item // m, item % m], ds[item // m, item % m]
         total = real(0)
         for j in range(n):
             total = plus(total, shares[j] * given[j])
@@ -83,12 +84,12 @@ def rows(*arrays: Any) -> int:
 
 def forward_launch(s: Any, p: Any, *, scale: float, causal: int) -> Launch:
     """One warp per row."""
-    return over_rows(rows(s), s, p, rows(s), s.shape[1], scale, causal)
+    return over_rows(rows(s), s, p, rows(s), s.shape[2], scale, causal)
 
 
 def backward_launch(dp: Any, p: Any, ds: Any, *, scale: float) -> Launch:
     """One warp per row."""
-    return over_rows(rows(p), dp, p, ds, rows(p), p.shape[1], scale)
+    return over_rows(rows(p), dp, p, ds, rows(p), p.shape[2], scale)
 
 
 def gradient(graph: Any, node: Any, dp: Any) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ BREAKS = {
     "results that cannot be kept": "from numba.core.compiler import CompileResult; del CompileResult._reduce",
 }
 OTHERS = [name for name in BREAKS if name != "another library"]
-TRAIN = ["train", "--quiet", "--run", "run", "--set", "train.epochs=1", "--set", "data.validation=0.0"]
+TRAIN = ["train", "--run", "run", "--set", "train.epochs=1", "--set", "data.validation=0.0"]
 TRAIN += ["--set", "data.test=0.0", "--set", "model.hidden=[]"]
 
 

@@ -13,26 +13,27 @@ from gearshift.kernels.sequences.attention import elements
 
 
 def _matrices(rows: int, n: int) -> tuple[int, int, int]:
-    """A stack of square matrices, not larger than tests on the CPU bear."""
+    """The shape of a stack of square matrices, not larger than tests on the CPU bear."""
     return -(-rows // 8), min(n, 100), min(n, 100)
 
 
 def softmax(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    shape = _matrices(rows, n)
-    for causal in (0, 1):
+    matrices, n, _ = _matrices(rows, n)
+    for causal, shape in (0, (matrices, n, n)), (1, (matrices, n, n)), (0, (matrices, 3, n)):
         yield Case([draw.normal(*shape) * 4, draw.junk(*shape)], (1,), {"scale": 0.7, "causal": causal}, {1: 1})
 
 
 def softmax_backward(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    shape = _matrices(rows, n)
-    dp, p = draw.normal(*shape), np.tril(draw.uniform(*shape)) / max(n, 1)
-    yield Case([dp, p, draw.junk(*shape)], (2,), {"scale": 0.7}, {2: 4 * largest(dp) * largest(p)})
+    matrices, n, _ = _matrices(rows, n)
+    for shape in (matrices, n, n), (matrices, 3, n):
+        dp, p = draw.normal(*shape), np.tril(draw.uniform(*shape)) / max(n, 1)
+        yield Case([dp, p, draw.junk(*shape)], (2,), {"scale": 0.7}, {2: 4 * largest(dp) * largest(p)})
 
 
 def masked_softmax(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     matrices, n, _ = _matrices(rows, n)
-    for heads, causal in (1, 0), (3, 1):
-        s, mask = draw.normal(matrices * heads, n, n) * 4, (draw.random.random((matrices, n)) < 0.5).astype(draw.real)
+    for heads, causal, m in (1, 0, n), (3, 1, n), (2, 0, 3):
+        s, mask = draw.normal(matrices * heads, m, n) * 4, (draw.random.random((matrices, n)) < 0.5).astype(draw.real)
         yield Case([s, mask, draw.junk(*s.shape)], (2,), {"scale": 0.7, "causal": causal}, {2: 1})
 
 

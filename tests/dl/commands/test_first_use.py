@@ -14,7 +14,7 @@ import pytest
 from gearshift.__main__ import application, main
 from gearshift.dl.training import progress
 
-QUICK = ["--set", "train.epochs=1", "--set", "model.hidden=[4]", "--backend", "numpy", "--quiet"]
+QUICK = ["--set", "train.epochs=1", "--set", "model.hidden=[4]", "--backend", "numpy"]
 
 
 def call(*arguments: object, code: int = 0) -> None:

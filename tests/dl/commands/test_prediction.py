@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import gearshift as gs
 from gearshift.__main__ import main
 from gearshift.dl.data.csv import read_csv
 
-QUICK = ["--backend", "numpy", "--quiet", "--set", "model.hidden=[8]"]
+QUICK = ["--backend", "numpy", "--set", "model.hidden=[8]"]
 
 
 def call(*arguments: object, code: int = 0) -> None:
@@ -149,3 +151,24 @@ def test_npz_rows_with_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str
     np.save(tmp_path / "x.npy", x)
     call("evaluate", tmp_path / "run", "--input", tmp_path / "x.npy", code=2)
     assert "it has no targets" in capsys.readouterr().err
+
+
+def test_the_printed_command_predicts_a_file_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a folder its x.npy, of an archive with x itself; of others there is none."""
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    arrays = {"x": x, "y": (x[:, 0] > 0).astype(int)}
+    Path("folder").mkdir()
+    for name, array in arrays.items():
+        np.save(f"folder/{name}.npy", array)
+    np.savez("parts.npz", x_train=arrays["x"], y_train=arrays["y"])
+    for source, there in (("folder", True), ("parts.npz", False), ("digits", False)):
+        run = f"run of {source}"
+        call("train", *QUICK, "--set", f"data.source={source}", "--set", "train.epochs=1", "--run", run)
+        found = re.findall("next: gearshift (predict .*)", capsys.readouterr().err)
+        assert bool(found) == there
+        for line in found:
+            call(*shlex.split(line))
+            assert len(Path("answers.csv").read_text().splitlines()) == 61

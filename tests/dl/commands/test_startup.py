@@ -133,3 +133,10 @@ def test_a_signal_ends_the_training_of_a_stacked_autoencoder_s_pairs(
         main(["train", "--run", str(tmp_path / "run"), "--backend", "numpy", "--quiet", *SMALL, *stacked])
     assert ended.value.code == code
     assert "stopped at step 0; go on with: gearshift train --resume" in capsys.readouterr().err
+
+
+def test_nothing_slow_is_imported_where_ctrl_c_would_show_a_traceback() -> None:
+    code = "import sys, gearshift.__main__; sys.exit(any(name in sys.modules for name in ('numpy', 'typer')))"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert done.returncode == 0

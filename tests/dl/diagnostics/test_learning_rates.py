@@ -138,7 +138,7 @@ def test_the_command_says_so_and_what_to_type(tmp_path: Path, capsys: pytest.Cap
 
 def test_continue_trains_on_from_the_best_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The run begins with the trial's weights, optimizer's states and step; resumed, it goes on to the same bits."""
-    small = ["--set", "model.hidden=[8]", "--backend", "numba", "--quiet"]
+    small = ["--set", "model.hidden=[8]", "--backend", "numba"]
     trials = [*small, "--set", "train.epochs=2", "--iterations", "30", "--rates", "1e-4,1e-2,1e3", "--continue"]
     call("lr", *trials, "--run", tmp_path / "whole")
     assert "going on from step 30 of the trial with learning rate 0.01" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -63,6 +64,50 @@ def test_the_mean_as_model_has_the_variance_that_is_known() -> None:
     assert parts.bias == pytest.approx((1 - y.mean()) ** 2, rel=0.05)
     assert parts.error == pytest.approx(parts.bias + parts.variance, rel=1e-12)
     assert np.isnan(parts.irreducible)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_fresh_sets_have_the_bias_and_variance_of_the_population(drawn: bool) -> None:
+    """The mean of 10 numbers of N(3, 2²): bias (3 − 2.5)², variance 4 / 10; those of one set would be its own."""
+
+    def fit(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda rows: np.full(len(rows), y.mean())
+
+    def sample(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        y = random.normal(3, 2, 10)
+        return y[:, None], y
+
+    rows, known = np.zeros((4, 1)), np.full(4, 2.5)
+    if drawn:
+        parts = gs.bias_variance(fit, sample, None, rows, known, draws=4000)
+    else:
+        y = np.random.default_rng(5).normal(3, 2, 40_000)
+        parts = gs.bias_variance(fit, y[:, None], y, rows, known, rows=10, draws=4000)
+    assert parts.fresh
+    assert parts.bias == pytest.approx(0.25, abs=0.05)
+    assert parts.variance == pytest.approx(0.4, rel=0.08)  # four standard errors
+
+
+def test_sets_of_rows_are_disjoint_and_the_picture_shows_them(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    def fit(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        seen.extend(x[:, 0].tolist())
+        slope = (x[:, 0] @ y) / (x[:, 0] @ x[:, 0])
+        return lambda rows: slope * rows[:, 0]
+
+    x, rows = np.arange(1.0, 21)[:, None], np.array([[2.0], [1.0]])
+    parts = gs.bias_variance(fit, x, x[:, 0] ** 2, rows, np.array([4.0, 1.0]), rows=5, draws=4)
+    assert sorted(seen) == x[:, 0].tolist()
+    with pytest.raises(ConfigurationError, match="4 sets of 6 rows are not in the 20 rows of x"):
+        gs.bias_variance(fit, x, x[:, 0], rows, rows[:, 0], rows=6, draws=4)
+    with pytest.raises(ConfigurationError, match="y and rows are not used"):
+        gs.bias_variance(fit, lambda random: (x, x[:, 0]), x[:, 0], rows, rows[:, 0])
+    pytest.importorskip("matplotlib")
+    bars, curves = parts.plot(tmp_path / "parts.png").axes
+    assert [bar.get_height() for bar in bars.patches] == [parts.bias, parts.variance, parts.error]
+    np.testing.assert_allclose(curves.lines[-2].get_ydata(), parts.predictions.mean(axis=0)[::-1])  # by the feature
+    assert (tmp_path / "parts.png").stat().st_size > 1000
 
 
 def test_capacity_lowers_bias_and_raises_variance() -> None:

@@ -201,6 +201,10 @@ OF_TOKENS = {
     "Embedding": '{kind = "ReLU"}',
     "LayerNorm": '{kind = "LayerNorm"}',
     "MultiHeadAttention": '{kind = "MultiHeadAttention", heads = 2, causal = true, dropout = 0.1}',
+    "CrossAttention": (
+        '{kind = "Tanh", name = "h"}, {kind = "ReLU", name = "r"}, '
+        '{kind = "CrossAttention", heads = 2, inputs = ["h", "r"]}'
+    ),
     "TransformerBlock": '{kind = "TransformerBlock", heads = 2, hidden = 5}',
     "Residual": '{kind = "Residual", layers = [{kind = "LayerNorm"}, {kind = "MultiHeadAttention", heads = 4}]}',
 }

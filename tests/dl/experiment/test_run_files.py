@@ -23,7 +23,7 @@ from gearshift.dl.experiment.config import changes, parse
 from gearshift.dl.experiment.run_writer import RunWriter
 from gearshift.dl.experiment.sections import Configuration
 
-QUICK = ["--set", "train.epochs=2", "--set", "model.hidden=[4]", "--backend", "numpy", "--quiet"]
+QUICK = ["--set", "train.epochs=2", "--set", "model.hidden=[4]", "--backend", "numpy"]
 RESUME = ["--resume", "--backend", "numpy", "--quiet"]
 
 
@@ -280,7 +280,7 @@ def test_what_is_printed_can_be_typed(
     shutil.copy(trained / "rows.npz", "my rows.npz")
     Path("mine file.toml").write_text("[train]\nseed = 7\n")
     given = ["--set", "data.source=my rows.npz", "--set", "model.hidden=[5]", "--set", "optimizer.lr=3"]
-    call("lr", "mine file.toml", *given, "--backend", "numpy", "--quiet", "--iterations", 100, "--rates", "0.1,0.2")
+    call("lr", "mine file.toml", *given, "--backend", "numpy", "--iterations", 100, "--rates", "0.1,0.2")
 
     def typed() -> list[list[str]]:
         said = capsys.readouterr().err
@@ -288,15 +288,13 @@ def test_what_is_printed_can_be_typed(
 
     (train,) = typed()
     assert train[-2:] == ["--backend", "numpy"] and "optimizer.lr=3" not in train
-    call(*train, "--set", "train.epochs=1", "--quiet", "--run", "a run")
+    call(*train, "--set", "train.epochs=1", "--run", "a run")
     config = gs.Run("a run").config
     assert config["model"]["hidden"] == [5] and config["train"]["seed"] == 7
     assert config["optimizer"]["lr"] in (0.1, 0.2)
     assert config["data"]["source"] == str(tmp_path / "my rows.npz")
     evaluate, predict = typed()
     call(*evaluate)
-    with np.load("my rows.npz") as rows:
-        np.save("X.npy", rows["x"])
     call(*predict)
     assert len(Path("answers.csv").read_text().splitlines()) == 61
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from itertools import count
 from pathlib import Path
@@ -110,3 +111,16 @@ def test_the_best_epoch_is_never_one_of_nan(tmp_path: Path) -> None:
     resumed = RunWriter(tmp_path, 1e9, "loss")
     records.append({"loss": 1.5})
     assert not resumed._improved(gs.History(records), records[-1])
+
+
+def test_the_best_weights_are_never_those_of_a_measure_that_is_no_number(tmp_path: Path) -> None:
+    trainer = gs.Trainer(gs.Linear(2, 1), gs.MSELoss(), gs.SGD(), backend="numpy")
+    writer = RunWriter(tmp_path, 60)
+    writer.begin("", trainer, resume=False)
+    kept = []
+    for epoch, loss in enumerate([math.nan, 0.5, math.nan, 0.4, 0.4, 0.6]):
+        trainer.model.load_state_dict({"weight": np.full((2, 1), epoch, np.float32), "bias": np.zeros(1, np.float32)})
+        trainer.history.records.append({"epoch": epoch, "loss": 0.0, "validation_loss": loss})
+        writer.on_epoch_end(trainer, trainer.history[-1])
+        kept.append(int(load_file(tmp_path / "best.safetensors")["model.weight"][0, 0]))
+    assert kept == [0, 1, 1, 3, 3, 3]

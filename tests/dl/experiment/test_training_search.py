@@ -136,5 +136,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     scores = [row["score"] for row in written["trials"]]
     assert scores == sorted(scores, reverse=True) and found["validation_accuracy"] == scores[0]
     assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
+    options.remove("--quiet")
     call("search", tmp_path / "s.toml", *options)
     assert "next: gearshift evaluate" in capsys.readouterr().err

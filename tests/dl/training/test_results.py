@@ -106,7 +106,10 @@ def test_the_command_draws_and_prints(tmp_path: Path, capsys: pytest.CaptureFixt
     names = np.array(["ape", "bat", "cow"])
     np.savez(tmp_path / "kinds.npz", x=X, y=names[LABELS])
     np.savez(tmp_path / "values.npz", x=X, y=X[:, 0] * 3.5)
-    for source, pictures in (("kinds", ["confusion", "precision-recall", "roc"]), ("values", ["residuals"])):
+    np.savez(tmp_path / "plane.npz", x=X[:, :2], y=names[LABELS])
+    of_classes = ["confusion", "precision-recall", "roc"]
+    drawn = {"kinds": of_classes, "values": ["residuals"], "plane": sorted([*of_classes, "decision-boundary"])}
+    for source, pictures in drawn.items():
         run, quick = tmp_path / source, ["--backend", "numpy", "--quiet", "--set", "train.epochs=2"]
         data = ["--set", f"data.source={tmp_path / source}.npz"]
         for arguments in (
