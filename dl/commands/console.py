@@ -45,7 +45,7 @@ def options(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """Options before the command."""
-    size, chosen = launched()[0], context.invoked_subcommand
+    size, chosen = launched().size, context.invoked_subcommand
     if size > 1 and chosen not in (None, "train"):
         raise ConfigurationError(
             f"gearshift {chosen} runs in one process, and mpiexec started {size}; leave out mpiexec"
