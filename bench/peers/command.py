@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...backends.errors import ConfigurationError
-from . import networks
+from . import networks, ranks
 from .contender import ENTRIES, REFERENCE
 from .isa import environment
 from .results import Measurement, write
 
-MEASURES = ("step", "epoch", "both")
-ROUNDS = {"step": 7, "epoch": 3}
+MEASURES = ("step", "epoch", "both", "ranks")
+ROUNDS = {"step": 7, "epoch": 3, "ranks": 7}
 QUICK_NETWORKS, QUICK_BATCHES, QUICK_ROUNDS = ("784-128-10",), (1, 128), 3
 
 
@@ -28,6 +28,7 @@ class PeersRequest:
     contenders : names, including the reference workload `reference`.
     rounds : for each measure.
     isa : instruction set, one of `isa.ISAS`.
+    ranks : networks whose epochs are run by several processes.
     """
 
     steps: list[tuple[str, int]]
@@ -35,6 +36,7 @@ class PeersRequest:
     contenders: list[str]
     rounds: dict[str, int]
     isa: str = "native"
+    ranks: list[str] = field(default_factory=list)
 
 
 def request(
@@ -67,12 +69,18 @@ def request(
     step_networks = wanted or (QUICK_NETWORKS if quick else networks.STEP_NETWORKS)
     epoch_networks = wanted or (networks.EPOCH_NETWORKS[:1] if quick else networks.EPOCH_NETWORKS)
     sizes = batches or (QUICK_BATCHES if quick else networks.BATCH_SIZES)
+    measures = {"both": {"step", "epoch"}}.get(measure, {measure})
     return PeersRequest(
-        [(name, batch) for name in step_networks for batch in sizes] if measure != "epoch" else [],
-        list(epoch_networks) if measure != "step" else [],
-        [name for name in ENTRIES if name in chosen or name == REFERENCE],
+        [(name, batch) for name in step_networks for batch in sizes] if "step" in measures else [],
+        list(epoch_networks) if "epoch" in measures else [],
+        [
+            name
+            for name, entry in ENTRIES.items()
+            if (name in chosen or name == REFERENCE) and measures.intersection(entry.measures)
+        ],
         {name: rounds or (QUICK_ROUNDS if quick else default) for name, default in ROUNDS.items()},
         isa,
+        list(wanted or ranks.NETWORKS) if "ranks" in measures else [],
     )
 
 
@@ -100,6 +108,8 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
 
     points = [("step", *point) for point in asked.steps]
     points += [("epoch", network, networks.EPOCH_BATCH) for network in asked.epochs]
+    points += [("ranks", network, ranks.BATCH) for network in asked.ranks]
+    threads, told = (ranks.THREADS if asked.ranks else None), lambda text: bar.update(task, description=text)
     described = TextColumn("{task.description}")
     with Progress(
         BarColumn(),
@@ -111,7 +121,7 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
         refresh_per_second=2,
     ) as bar:
         task = bar.add_task("", total=len(points))
-        with Crew(asked.contenders, asked.rounds, lambda text: bar.update(task, description=text), asked.isa) as crew:
+        with Crew(asked.contenders, asked.rounds, told, asked.isa, threads) as crew:
             try:
                 crew.settle()
                 for measure, network, batch in points:
