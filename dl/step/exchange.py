@@ -39,6 +39,7 @@ class Exchange:
     ----------
     arrays : what the operations need besides the arrays of the state, by name. The metrics of this rank's rows of a
         step are added to ``"rank totals"``, as the `totals` of the state.
+    sent : what the ranks add up in a step: the gradients, the metrics, and requests to stop.
     agreed : why all ranks stop after the current step; empty if they do not.
     """
 
@@ -49,8 +50,9 @@ class Exchange:
         self.part = state.backend.zeros(3, np.int64)
         """What kernels/exchange.py calls so."""
         end = state.arena.size + len(self.totals)
-        self._sent = state.arena.message[: end + len(REASONS)]
-        self.message, self._wishes = self._sent[:end], self._sent[end:]
+        self.sent = state.arena.message[: end + len(REASONS)]
+        self.message, self._wishes = self.sent[:end], self.sent[end:]
+        self._size = 0  # that `part` is for
         self.arrays: dict[str, Any] = {"rank totals": self.totals}
 
     def rows(self, size: int) -> int:
@@ -69,7 +71,7 @@ class Exchange:
     def lower(self, graph: Graph) -> None:
         """Appends the operations between the backward pass and the update."""
         values = graph.shared("g", ()), graph.shared("counters", (COUNTERS,), "int64")
-        graph.apply(Operation("exchange", self._exchange), (*values, graph.shared("totals", (), "float64")), ())
+        graph.apply(Operation("exchange", self.exchange), (*values, graph.shared("totals", (), "float64")), ())
 
     def run(self, plan: Plan, size: int, steps: int) -> int:
         """Runs up to `steps` steps of batches of `size` rows, as `Plan.run`; ends where all ranks end."""
@@ -85,15 +87,19 @@ class Exchange:
         """Prepares steps on batches of `size` rows."""
         first, own = share_of(size, self.ranks.rank, self.ranks.size)
         self.state.counters[FIRST] = first if own else 0
-        self.part[...] = self.state.backend.asarray(np.array([own, size, self.rows(size)]))
+        if size != self._size:
+            self._size = size
+            self.part[...] = self.state.backend.asarray(np.array([own, size, self.rows(size)]))
         self.totals[...] = 0
 
-    def _exchange(self, xp: Any, gradients: Any, counters: Any, totals: Any) -> None:
+    def exchange(self, xp: Any, gradients: Any, counters: Any, totals: Any) -> None:
+        """The operation between the backward pass and the update; arguments as the state's arrays."""
         outgoing_reference(xp, self.message, self.totals, self.part)
-        self._wishes[...] = votes(self.asked())
-        self.collective.allreduce(self._sent)
+        wish = self.asked()
+        self._wishes[...] = votes(wish) if wish else 0
+        self.collective.allreduce(self.sent)
         incoming_reference(xp, self.message, totals, counters, self.part)
-        self.agreed = reason(self._wishes)
+        self.agreed = reason(self._wishes) if self._wishes.any() else ""
 
     def synchronize(self) -> None:
         """Takes over the weights, statistics and optimizer states of rank 0.
@@ -107,7 +113,7 @@ class Exchange:
 
 
 def votes(wish: str) -> np.ndarray:
-    """A rank's request to stop, as numbers that can be added."""
+    """A rank's request to stop, as numbers that can be added; all 0 if it is empty."""
     found = np.zeros(len(REASONS))
     if wish:
         found[REASONS.index(wish) if wish in REASONS else -1] = 1
