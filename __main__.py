@@ -57,7 +57,7 @@ def _follows() -> bool:
     """Whether this is one of several ranks, and not the first, which speaks for all."""
     from .backends.ranks import launched
 
-    return launched()[1] > 0
+    return launched().rank > 0
 
 
 def _end_ranks(text: str, code: int) -> None:

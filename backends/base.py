@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from .errors import ConfigurationError
 from .precision import is_short, widened
+from .ranks import Collective, Ranks
 
 
 class Bindable(Protocol):
@@ -106,6 +108,23 @@ class Backend(ABC):
         The arrays that the launches use must live as long as the function.
         """
         raise NotImplementedError(f"backend {self.name!r} does not support capture")
+
+    def collective(self, ranks: Ranks) -> Collective:
+        """What moves arrays of this backend between the ranks that train together.
+
+        Raises
+        ------
+        ConfigurationError
+            The backend trains in one process only.
+        BackendUnavailable
+            A library is missing.
+        """
+        if self.xp is not np:
+            raise ConfigurationError(
+                f"backend {self.name!r} trains in one process, and mpiexec started {ranks.size}; use 'numba', 'numpy' "
+                "or 'cupy'"
+            )
+        return ranks
 
     def copies(self) -> Any:
         """An object that copies pinned host memory to the device while other work runs."""

@@ -18,6 +18,7 @@ from . import cublaslt, cuda, gpu
 from .base import Backend, Bindable, Status
 from .cublaslt_product import address
 from .errors import DeviceMemoryError
+from .ranks import Collective, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class CuPyBackend(Backend):
 
     @property
     def choices(self) -> dict[str, Any]:
-        return self.products.choices if self.products else {}
+        return dict(self.products.choices) if self.products else {}
 
     def restore(self, choices: Any) -> None:
         if self.products:
@@ -180,9 +181,14 @@ class CuPyBackend(Backend):
     def obstacle(self, operation: Bindable) -> str:
         if getattr(operation, "product", False) or getattr(operation, "parts", None) is not None:
             return self.no_products
-        if getattr(operation, "cuda", None) is None:
+        if getattr(operation, "cuda", None) is None and not getattr(operation, "captured", False):
             return f"operation {operation.name!r} has no CUDA kernel, and array code allocates memory while it runs"
         return ""
+
+    def collective(self, ranks: Ranks) -> Collective:
+        from .nccl import collective  # a single process does without
+
+        return collective(ranks)
 
     def copies(self) -> Copies:
         return Copies(self.xp.cuda)

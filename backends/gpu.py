@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import cublaslt
+from . import cublaslt, rank_gpu
 from .base import Status
 
 REMEDY = "pip install 'gearshift[cuda12]' (or 'gearshift[cuda13]' for a driver of CUDA 13)"
@@ -21,6 +21,7 @@ _PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] += 1.0f; }
 
 def imported() -> Any:
     """Imports CuPy; without CuPy, type checkers would resolve the name to a file of this package."""
+    rank_gpu.choose()
     return importlib.import_module("cupy")
 
 
@@ -66,6 +67,8 @@ def without_device(runtime: Any) -> tuple[str, str]:
         versions = [f"{version // 1000}.{version % 1000 // 10}" for version in (driver, needed)]
         reason = "NVIDIA's driver is too old: it supports CUDA {}, CuPy needs CUDA {}".format(*versions)
         return reason, _newer(driver // 1000, needed // 1000)
+    if rank_gpu.missing(said)[0]:
+        return rank_gpu.missing(said)
     if hidden is not None:
         return f"CUDA_VISIBLE_DEVICES={hidden!r} leaves no GPU ({said})", "unset CUDA_VISIBLE_DEVICES"
     return f"NVIDIA's driver finds no GPU ({said})", "nvidia-smi lists the GPUs that the driver sees"

@@ -66,7 +66,7 @@ def threads() -> int:
 def sharing() -> int:
     """Number of ranks that share the cores which this process may use."""
     divided = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < (os.cpu_count() or 1)
-    return 1 if divided else launched()[2]
+    return 1 if divided else launched().local_size
 
 
 def memory() -> tuple[int, int]:

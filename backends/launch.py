@@ -28,7 +28,7 @@ def ranks() -> Ranks:
     BackendUnavailable
         ``mpiexec`` started several processes that cannot talk to each other. Each would train a model of its own.
     """
-    size, rank, _ = launched()
+    size, rank, *_ = launched()
     if size == 1:
         return Ranks()
     if find_spec("mpi4py") is None:
@@ -58,7 +58,7 @@ def ranks() -> Ranks:
 def leave() -> None:
     """What a rank does at its end: the others must not wait for it if it has not trained, and they do or will."""
     with suppress(ConfigurationError):
-        if launched()[0] > 1 and "mpi4py.MPI" in sys.modules:
+        if launched().size > 1 and "mpi4py.MPI" in sys.modules:
             from .mpi import end_without_training
 
             end_without_training()

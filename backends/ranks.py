@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,11 +14,44 @@ T = TypeVar("T")
 
 SWITCH = "GEARSHIFT_MPI"
 LAUNCHERS = (
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),  # Open MPI
-    ("PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS"),  # MPICH, Intel MPI
-    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"),  # MVAPICH
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"),  # MPICH, Intel MPI
+    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"),
 )
-"""The variables in which launchers tell a process the number of ranks, its own, and the number on its machine."""
+"""The variables in which launchers tell a process what `Launched` has."""
+
+
+class Launched(NamedTuple):
+    """What a launcher tells a process.
+
+    Attributes
+    ----------
+    size : number of ranks.
+    rank : number of this rank.
+    local_size : number of ranks on its machine.
+    local_rank : number of this rank among those.
+    """
+
+    size: int = 1
+    rank: int = 0
+    local_size: int = 1
+    local_rank: int = 0
+
+
+class Collective(Protocol):
+    """What moves arrays of a backend between the ranks; `Ranks` does so for arrays of the host.
+
+    Every rank must make the same calls in the same order.
+    """
+
+    def allreduce(self, array: Any) -> None:
+        """Replaces the array, contiguous and of the same size on all ranks, by its sum over all ranks."""
+
+    def broadcast(self, array: Any) -> None:
+        """Replaces the array, contiguous and of the same size on all ranks, by that of rank 0."""
+
+    def barrier(self) -> None:
+        """Returns when all ranks have called it."""
 
 
 class Ranks:
@@ -58,8 +91,8 @@ class Ranks:
         """Ends all ranks after an error of this one, which rank 0 prints; a rank alone goes on and handles it."""
 
 
-def launched() -> tuple[int, int, int]:
-    """The number of ranks, the number of this one, and the number on this machine, as the launcher tells them.
+def launched() -> Launched:
+    """The ranks, as the launcher tells them.
 
     Raises
     ------
@@ -69,10 +102,11 @@ def launched() -> tuple[int, int, int]:
     if os.environ.get(SWITCH, "on") not in ("on", "off"):
         raise ConfigurationError(f"{SWITCH} is {os.environ[SWITCH]!r}; expected on or off")
     for names in LAUNCHERS:
-        size, rank, local = (os.environ.get(name, "") for name in names)
+        size, rank, local_size, local_rank = (os.environ.get(name, "") for name in names)
         if size.isdecimal() and rank.isdecimal() and os.environ.get(SWITCH) != "off":
-            return int(size), int(rank), int(local) if local.isdecimal() else 1
-    return 1, 0, 1
+            here = max(1, int(local_size)) if local_size.isdecimal() else 1
+            return Launched(int(size), int(rank), here, int(local_rank if local_rank.isdecimal() else rank) % here)
+    return Launched()
 
 
 def share_of(rows: int, rank: int, size: int) -> tuple[int, int]:

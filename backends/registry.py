@@ -8,6 +8,7 @@ from functools import cache
 
 from .base import Backend, Status
 from .errors import BackendUnavailable, ConfigurationError
+from .ranks import launched
 
 ENVIRONMENT = "GEARSHIFT_BACKEND"
 
@@ -65,6 +66,7 @@ def get(name: str | None = None) -> Backend:
     check_known(name)
     status = _status(name)
     if not status.runs:
+        _connect_ranks()
         remedy = f" To fix this: {status.remedy}" if status.remedy else ""
         raise BackendUnavailable(f"backend {name!r} cannot run here: {status.reason}.{remedy}")
     return _get(name)
@@ -92,6 +94,14 @@ def explain(backend: Backend) -> str:
     line = f"backend {backend.name} on {_status(backend.name).device}"
     gpu = _status("cupy")
     return line if gpu.runs else f"{line} (no GPU: {gpu.reason})"
+
+
+def _connect_ranks() -> None:
+    """Connects the ranks, if there are several, so that an error of one, which has no GPU, ends all of them."""
+    if launched().size > 1:
+        from .launch import ranks  # sockets and processes, which one process does without
+
+        ranks()
 
 
 def _forget() -> None:

@@ -100,7 +100,7 @@ def leave(connection: socket.socket) -> None:
 
 def start(size: int) -> Door:
     """Starts the watcher, on rank 0."""
-    secret, local = secrets.token_hex(16).encode(), launched()[2] == size
+    secret, local = secrets.token_hex(16).encode(), launched().local_size == size
     host = "127.0.0.1" if local else "0.0.0.0"
     script = Path(__file__).with_name("watcher.py")
     watcher = subprocess.Popen(

@@ -98,10 +98,8 @@ def peers(
     ] = None,
     batch_sizes: Annotated[str | None, typer.Option("--batch-sizes", help="For example 1,128.")] = None,
     contenders: Annotated[str | None, typer.Option("--contenders", help="For example numba,torch,jax.")] = None,
-    rounds: Annotated[
-        int | None, typer.Option("--rounds", help="Rounds; default 7 for steps, 3 or 5 for epochs.")
-    ] = None,
-    measure: Annotated[str, typer.Option("--measure", help="step, epoch, model or all.")] = "all",
+    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds; default 7, for epochs 3 or 5.")] = None,
+    measure: Annotated[str, typer.Option("--measure", help="step, epoch, model, all of these, or ranks.")] = "all",
     quick: Annotated[bool, typer.Option("--quick", help="A few points, in a minute.")] = False,
     isa: Annotated[str, typer.Option("--isa", help="native, or avx2 to hold all libraries to AVX2.")] = "native",
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,

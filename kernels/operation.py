@@ -80,6 +80,7 @@ class Operation:
     role : its role in a training step: ``"update"`` of an optimizer (arguments in update.py), ``"loss"`` (loss.py),
         or ``""`` for all others.
     formula : for a traced function, its inputs and its results as expressions.
+    captured : whether a graph can hold it though it has no CUDA kernel, since `reference` queues work of a library.
     sliced : for an update or a loss, whether `loop` accepts slices of its arrays: some elements of p, g and the
         states, or some rows of outputs, targets, scores and gradient. The fused MLP, which updates and scores a part
         at a time, requires this.
@@ -101,6 +102,7 @@ class Operation:
     fused: Callable[..., Any] | None = None
     role: Literal["", "update", "loss"] = ""
     sliced: bool = False
+    captured: bool = False
     formula: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from .results import PeersPoint
 TIE = 0.05  # ratios this near to 1 are ties
 # of losses; Adam divides small gradients by their size, and so makes much of their rounding: JAX and PyTorch part by
 # 7e-5 within five steps. After epochs, whose orders differ, losses are only alike.
-AGREEMENT = {"step": 1e-3, "epoch": 0.3, "model": 0.3}
+AGREEMENT = {"step": 1e-3, "epoch": 0.3, "model": 0.3, "ranks": 0.3}
 SMALL = 32  # the largest batch that counts as small
 
 

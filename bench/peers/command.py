@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import INFO
 from pathlib import Path
 
 from ...backends.errors import ConfigurationError
 from ...dl.streams import hears
-from . import networks
+from . import networks, ranks
 from .contender import ENTRIES, REFERENCE
 from .isa import environment
 from .models import MODELS
 from .results import Measurement, text, write
 
-MEASURES = ("step", "epoch", "model", "all")
-ROUNDS = {"step": 7, "epoch": 3, "model": 5}
+MEASURES = ("step", "epoch", "model", "all", "ranks")
+ROUNDS = {"step": 7, "epoch": 3, "model": 5, "ranks": 7}
 QUICK_NETWORKS, QUICK_BATCHES, QUICK_ROUNDS = ("784-128-10",), (1, 128), 3
 
 
@@ -32,6 +32,7 @@ class PeersRequest:
     contenders : names, including the reference workload `reference`.
     rounds : for each measure.
     isa : instruction set, one of `isa.ISAS`.
+    ranks : networks whose epochs are run by several processes.
     """
 
     steps: list[tuple[str, int]]
@@ -40,6 +41,7 @@ class PeersRequest:
     contenders: list[str]
     rounds: dict[str, int]
     isa: str = "native"
+    ranks: list[str] = field(default_factory=list)
 
 
 def request(
@@ -74,13 +76,19 @@ def request(
     epoch_networks = wanted if named else networks.EPOCH_NETWORKS[: 1 if quick else None]
     models = [name for name in named if name in MODELS] if named else [*MODELS][: 1 if quick else None]
     sizes = batches or (QUICK_BATCHES if quick else networks.BATCH_SIZES)
+    measures = {"all": {"step", "epoch", "model"}}.get(measure, {measure})
     return PeersRequest(
-        [(name, batch) for name in step_networks for batch in sizes] if measure in ("step", "all") else [],
-        list(epoch_networks) if measure in ("epoch", "all") else [],
-        models if measure in ("model", "all") else [],
-        [name for name in ENTRIES if name in chosen or name == REFERENCE],
+        [(name, batch) for name in step_networks for batch in sizes] if "step" in measures else [],
+        list(epoch_networks) if "epoch" in measures else [],
+        models if "model" in measures else [],
+        [
+            name
+            for name, entry in ENTRIES.items()
+            if (name in chosen or name == REFERENCE) and measures.intersection(entry.measures)
+        ],
         {name: rounds or (QUICK_ROUNDS if quick else default) for name, default in ROUNDS.items()},
         isa,
+        list(wanted or ranks.NETWORKS) if "ranks" in measures else [],
     )
 
 
@@ -109,6 +117,8 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
     points = [("step", *point) for point in asked.steps]
     points += [("epoch", network, networks.EPOCH_BATCH) for network in asked.epochs]
     points += [("model", name, MODELS[name].batch) for name in asked.models]
+    points += [("ranks", network, ranks.BATCH) for network in asked.ranks]
+    threads, told = (ranks.THREADS if asked.ranks else None), lambda text: bar.update(task, description=text)
     described = TextColumn("{task.description}")
     with Progress(
         BarColumn(),
@@ -121,7 +131,7 @@ def run(asked: PeersRequest) -> tuple[Measurement, bool]:
         disable=not hears(INFO),
     ) as bar:
         task = bar.add_task("", total=len(points))
-        with Crew(asked.contenders, asked.rounds, lambda text: bar.update(task, description=text), asked.isa) as crew:
+        with Crew(asked.contenders, asked.rounds, told, asked.isa, threads) as crew:
             try:
                 crew.settle()
                 for measure, network, batch in points:

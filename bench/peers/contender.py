@@ -90,6 +90,7 @@ class Entry:
     ours : whether this is Gearshift.
     measures : what it is measured at.
     networks : the only networks that it is measured at; empty for all.
+    ranks : processes that ``mpiexec`` starts; 1 is a process of its own.
     """
 
     module: str
@@ -99,6 +100,7 @@ class Entry:
     ours: bool = False
     measures: tuple[str, ...] = ("step", "epoch")
     networks: tuple[str, ...] = ()
+    ranks: int = 1
 
     def make(self) -> Contender:
         """The contender; its libraries are imported now."""
@@ -106,19 +108,22 @@ class Entry:
 
 
 TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+MPI = "pip install 'gearshift[mpi]' mpich"
+EVERYWHERE = ("step", "epoch", "model", "ranks")
 REFERENCE = "reference"
-EVERY = ("step", "epoch", "model")
 OURS = "numba"
 ENTRIES: dict[str, Entry] = {
-    "numba": Entry("gearshift_contender", ("numba",), "numba", ours=True, measures=EVERY),
+    "numba": Entry("gearshift_contender", ("numba",), "numba", ours=True, measures=EVERYWHERE),
     "numpy": Entry("gearshift_contender", ("numpy",), ours=True),
-    "torch": Entry("torch_contender", ("eager",), "torch", TORCH, measures=EVERY),
-    "torch.compile": Entry("torch_contender", ("compile",), "torch", TORCH, measures=EVERY),
+    "torch": Entry("torch_contender", ("eager",), "torch", TORCH, measures=EVERYWHERE),
+    "torch.compile": Entry("torch_contender", ("compile",), "torch", TORCH, measures=("step", "epoch", "model")),
     "torch DataLoader": Entry(
         "torch_contender", ("loader",), "torch", TORCH, measures=("epoch",), networks=("784-100-10",)
     ),
     "jax": Entry("jax_contender", ("step",), "jax", "pip install jax"),
     "jax scan": Entry("jax_contender", ("scan",), "jax", "pip install jax"),
     "scikit-learn": Entry("sklearn_contender", (), "sklearn", "pip install scikit-learn"),
+    "numba ranks": Entry("gearshift_ranks", ("numba",), "mpi4py", MPI, ours=True, measures=("ranks",), ranks=2),
+    "torch DDP": Entry("torch_ranks", (), "torch", TORCH, measures=("ranks",), ranks=2),
     REFERENCE: Entry("reference_workload", (), "numba", measures=("step",)),
 }

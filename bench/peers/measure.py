@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from ...backends import host
+from ..batch.measure.network import launcher
 from . import analysis
-from .contender import ENTRIES
+from .contender import ENTRIES, MPI
 from .isa import environment
 from .process import Process, WorkerFailed
 from .results import Measurement, PeersPoint, Result
@@ -23,7 +24,9 @@ ProgressCallback = Callable[[str], None]
 
 def absent(names: Sequence[str]) -> dict[str, str]:
     """The contenders that are not installed, with the commands that install them."""
-    return {name: ENTRIES[name].install for name in names if find_spec(ENTRIES[name].needs) is None}
+    missing = {name: ENTRIES[name].install for name in names if find_spec(ENTRIES[name].needs) is None}
+    several = [name for name in names if ENTRIES[name].ranks > 1] if launcher() is None else []
+    return {**dict.fromkeys(several, MPI), **missing}
 
 
 def machine() -> dict[str, Any]:
@@ -45,15 +48,27 @@ def machine() -> dict[str, Any]:
 
 
 class Crew:
-    """The contenders' processes and their rounds. A context manager that ends the processes."""
+    """The contenders' processes and their rounds. A context manager that ends the processes.
+
+    If `threads` are given, the processes of each contender have so many together.
+    """
 
     def __init__(
-        self, names: Sequence[str], rounds: dict[str, int], progress: ProgressCallback, isa: str = "native"
+        self,
+        names: Sequence[str],
+        rounds: dict[str, int],
+        progress: ProgressCallback,
+        isa: str = "native",
+        threads: int | None = None,
     ) -> None:
         self.rounds, self.progress = rounds, progress
         self.measurement = Measurement(machine() | {"isa": isa}, absent(names))
         self.processes = {
-            name: Process(name, environment(isa)) for name in names if name not in self.measurement.absent
+            name: Process(
+                name, environment(isa) | held_to(name, threads), launcher() if ENTRIES[name].ranks > 1 else None
+            )
+            for name in names
+            if name not in self.measurement.absent
         }
 
     def __enter__(self) -> Crew:
@@ -83,7 +98,7 @@ class Crew:
             if turn == 0:  # from here on an interruption leaves something to show
                 self.measurement.points.append(point)
                 analysis.mark_faults(point)
-        if measure == "epoch":
+        if measure != "step":
             self._note_losses(point)
             analysis.mark_faults(point)
         for name in point.results:
@@ -93,7 +108,8 @@ class Crew:
     def _prepare(self, name: str, point: PeersPoint) -> None:
         self.progress(f"{point.measure} {point.network}, batch {point.batch}: preparing {name}")
         result = point.results[name] = Result()
-        answer = self._ask(name, point, point.measure, network=point.network, batch=point.batch)
+        do = "step" if point.measure == "step" else "epoch"
+        answer = self._ask(name, point, do, network=point.network, batch=point.batch)
         result.losses, result.steps = answer.get("losses", []), answer.get("steps", 1)
         result.how = answer.get("how", "")
         point.rows, point.real = answer.get("rows", point.rows), answer.get("real", point.real)
@@ -119,6 +135,12 @@ class Crew:
         except WorkerFailed as error:
             point.results[name].fault = point.results[name].fault or str(error)
             return {}
+
+
+def held_to(name: str, threads: int | None) -> dict[str, str]:
+    """The variables that give a contender's processes so many threads together."""
+    each = "" if threads is None else str(threads // ENTRIES[name].ranks)
+    return dict.fromkeys(("GEARSHIFT_THREADS", "OMP_NUM_THREADS"), each) if each else {}
 
 
 def takes_part(name: str, measure: str, network: str) -> bool:

@@ -44,7 +44,13 @@ def draw(measurement: Measurement) -> Any:
     steps, epochs = by_network(measurement.at("step")), by_network(measurement.at("epoch"))
     if not steps and not epochs:
         figure = Figure(figsize=(9, 2), facecolor="white")
-        figure.text(0.5, 0.5, f"nothing to compare: {LABELS[OURS]} was not measured", ha="center", color=INK)
+        figure.text(
+            0.5,
+            0.5,
+            f"nothing to draw: neither steps nor epochs of {LABELS[OURS]} were measured",
+            ha="center",
+            color=INK,
+        )
         return figure
     rows = math.ceil(len(steps) / 2)
     heights = [2.75] * rows + [2.3] * bool(epochs)

@@ -11,7 +11,10 @@ from contextlib import suppress
 from threading import Event, Timer
 from typing import Any
 
+from .contender import ENTRIES
+
 PATIENCE = 300.0  # seconds for an answer; compiling takes the longest
+LAST = 10.0  # seconds in which ranks end that are told to
 
 
 class WorkerFailed(Exception):
@@ -19,10 +22,13 @@ class WorkerFailed(Exception):
 
 
 class Process:
-    """A contender's process, started at once and again at the next request after it has died."""
+    """A contender's process, started at once and again at the next request after it has died.
 
-    def __init__(self, name: str, environment: dict[str, str] | None = None) -> None:
-        self.name, self._environment = name, environment or {}
+    If a `launcher` is given, as ``"mpiexec"``, it starts the contender's ranks.
+    """
+
+    def __init__(self, name: str, environment: dict[str, str] | None = None, launcher: str | None = None) -> None:
+        self.name, self._environment, self._launcher = name, environment or {}, launcher
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = self._start()
 
@@ -42,7 +48,7 @@ class Process:
 
         def give_up() -> None:
             late.set()
-            process.kill()
+            process.kill() if self._launcher is None else process.terminate()
 
         alarm = Timer(PATIENCE, give_up)
         alarm.start()
@@ -64,6 +70,14 @@ class Process:
 
     def close(self) -> None:
         """Ends the process."""
+        if self._launcher is not None:  # it would leave ranks behind if it were killed
+            with suppress(subprocess.TimeoutExpired, OSError):
+                assert self._process.stdin is not None
+                self._process.stdin.close()
+                self._process.wait(LAST)
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(LAST)
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -74,6 +88,9 @@ class Process:
 
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-P", "-m", "gearshift.bench.peers.worker", self.name]
+        if self._launcher is not None:
+            ranks = str(ENTRIES[self.name].ranks)
+            command = [self._launcher, "-n", ranks, *command[:3], "gearshift.bench.peers.rank_worker", self.name]
         path = os.pathsep.join(entry for entry in sys.path if entry)
         return subprocess.Popen(
             command,

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from . import analysis
+from . import analysis, ranks
 from .contender import ENTRIES, OURS, REFERENCE
 from .results import Measurement, PeersPoint, Result
 
@@ -38,11 +38,14 @@ def render(measurement: Measurement) -> RenderableType:
     if epochs:
         parts += [Text(), epoch_table(epochs, f"Epochs, end to end, batch {epochs[0].batch}")]
         parts.append(Text("samples/s, median (middle half)", style="dim"))
-        if not all(point.real for point in epochs):
-            parts.append(Text("random bytes instead of Fashion-MNIST, which is not installed", style="yellow"))
     if models:
         parts += [Text(), epoch_table(models, "Epochs of general models")]
         parts.append(Text("samples/s, median (middle half)", style="dim"))
+    several = measurement.at("ranks")
+    if several:
+        parts += [Text(), ranks_table(several)]
+    if not all(point.real for point in (*epochs, *several)):
+        parts.append(Text("random bytes instead of Fashion-MNIST, which is not installed", style="yellow"))
     summary = summary_table(measurement)
     if summary.row_count:
         parts += [Text(), summary]
@@ -95,6 +98,24 @@ def epoch_table(points: Sequence[PeersPoint], title: str) -> Table:
             cells.append(cell + Text("\n") + verdict(against) if against else cell)
         table.add_row(point.network.replace(" ", "\n"), f"{point.rows:,}", str(point.batch), *cells, end_section=True)
     table.caption = f"below: how many times as fast {OURS} is"
+    return table
+
+
+def ranks_table(points: Sequence[PeersPoint]) -> Table:
+    """A row for each network, a column for each contender, and how many times as fast Gearshift's ranks are."""
+    names = columns(points)
+    title = f"Epochs of {ranks.THREADS} processes with a thread each, or of one with {ranks.THREADS} threads"
+    table = Table(title=f"{title}, batch {points[0].batch}", title_justify="left")
+    table.add_column("network")
+    for name in names:
+        table.add_column(name, justify="right")
+    for point in points:
+        cells = []
+        for name in names:
+            cell, against = speed(point.results.get(name), point.rows), analysis.ratio(point, name, ranks.OURS)
+            cells.append(cell + Text("\n") + verdict(against) if against and name != ranks.OURS else cell)
+        table.add_row(point.network, *cells, end_section=True)
+    table.caption = f"samples/s, median (middle half); below: how many times as fast {ranks.OURS} is"
     return table
 
 

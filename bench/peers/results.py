@@ -7,8 +7,9 @@ The file holds one object:
   ``settings`` of each contender's process (threads of its pools, say).
 - ``absent``: the command that installs it, for each contender that is not installed.
 - ``points``: a list of objects with
-  ``measure`` (``"step"``, on a batch that stays in memory, ``"epoch"``, end to end with shuffling, or ``"model"``, an
-  epoch of a general model), ``network`` (or model),
+  ``measure`` (``"step"``, on a batch that stays in memory, ``"epoch"``, end to end with shuffling, ``"model"``, an epoch
+  of a general model, or ``"ranks"``, epochs of two processes of a thread each and of one process with two threads),
+  ``network`` (or model),
   ``batch`` (rows), ``rows`` (of an epoch; of a step, the batch's), ``real`` (whether an epoch's rows are Fashion-MNIST
   rather than random bytes), and ``results``: for each contender
   ``seconds`` (of one step or one epoch, in each round; the same place is the same round in all contenders),
@@ -100,7 +101,7 @@ class Result:
 class PeersPoint:
     """One network at one batch size; fields as in the file."""
 
-    measure: Annotated[str, Field(pattern="^(step|epoch|model)$")]
+    measure: Annotated[str, Field(pattern="^(step|epoch|model|ranks)$")]
     network: str
     batch: Rows
     rows: Rows

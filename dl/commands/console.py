@@ -57,7 +57,7 @@ def options(
         if log_level.upper() not in LEVELS:
             raise ConfigurationError(f"--log-level is {log_level!r}; expected one of: {', '.join(LEVELS).lower()}")
         hear(LEVELS[log_level.upper()])
-    size, chosen = launched()[0], context.invoked_subcommand
+    size, chosen = launched().size, context.invoked_subcommand
     if size > 1 and chosen not in (None, "train"):
         raise ConfigurationError(
             f"gearshift {chosen} runs in one process, and mpiexec started {size}; leave out mpiexec"

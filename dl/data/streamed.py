@@ -75,6 +75,7 @@ class Streamed:
     def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
         """Draws the order of an epoch, the same as on every backend."""
         self.restart()
+        self.places[...] = self.backend.xp.arange(self.rows) % (2 * self.block)  # ranks have moved them
         self.order = drawn(np, key, self.rows, epoch, order)
 
     def restart(self) -> None:

@@ -44,8 +44,9 @@ class Evaluator:
         if ranks is not None and isinstance(data, Resident):
             first, rows = share_of(data.rows, ranks.rank, ranks.size)
             data = data.in_order(np.arange(first, first + rows))
-        self.backend, self.loss, self.data, self.unit, self._ranks = data.backend, spec.loss, data, unit, ranks
+        self.backend, self.loss, self.data, self.unit = data.backend, spec.loss, data, unit
         backend = self.backend
+        self._collective = None if ranks is None else backend.collective(ranks)
         self.counters, self.fresh = new_counters(backend), new_counters(backend)
         self.totals = backend.zeros(1 + len(self.loss.metrics), np.float64)
         if program is None:
@@ -66,8 +67,8 @@ class Evaluator:
         if rest:
             self.data.ready(self.data.rows - rest, rest, 1)
             self.plan.run(rest, 1)
-        if self._ranks is not None:
-            self._ranks.allreduce(self.totals)
+        if self._collective is not None:
+            self._collective.allreduce(self.totals)
         return means(self.backend.to_numpy(self.totals), self.loss, self.unit)
 
 

@@ -1,23 +1,24 @@
 """The exchange between the ranks that train together: one all-reduce per step, after the backward pass.
 
 Each rank computes the gradient of its rows of the batch. The mean over the batch is the sum of these gradients, each
-multiplied by the rank's share of the rows. Metrics, and requests to stop, travel behind the gradients, so all ranks
-know of a stop or of a loss that is not finite after the same step.
+multiplied by the rank's share of the rows. Metrics travel behind the gradients, and with them, on the host, requests to
+stop, so all ranks know of a stop or of a loss that is not finite after the same step.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ...backends.errors import ConfigurationError
 from ...backends.ranks import Ranks, share_of
-from ...kernels.counters import CURSOR, FAILED, FIRST, STEP
+from ...kernels.counters import COUNTERS, FAILED, FIRST
+from ...kernels.exchange import incoming_reference, outgoing_reference
 from ...kernels.operation import Operation
+from ..data.rows import Rows
+from ..graph.graph import Graph
 from .plan import TICK, Plan
 from .state import TrainingState
 
@@ -26,7 +27,7 @@ REASONS = ("interrupt", "SIGTERM", "stop")
 
 
 class Exchange:
-    """What a rank needs to take its part in the steps.
+    """What a rank needs to take its part in the steps, on a backend whose arrays are NumPy's.
 
     Parameters
     ----------
@@ -36,35 +37,41 @@ class Exchange:
 
     Attributes
     ----------
-    operation : all-reduces the gradients; it goes between the backward pass and the update.
-    totals : the metrics of this rank's rows of a step, as the `totals` of the state.
+    arrays : what the operations need besides the arrays of the state, by name. The metrics of this rank's rows of a
+        step are added to ``"rank totals"``, as the `totals` of the state.
+    sent : what the ranks add up in a step: the gradients, the metrics, and requests to stop.
     agreed : why all ranks stop after the current step; empty if they do not.
     """
 
     def __init__(self, ranks: Ranks, state: TrainingState, asked: Callable[[], str] = str) -> None:
-        if state.backend.xp is not np:
-            raise ConfigurationError(
-                f"backend {state.backend.name!r} trains in one process, and mpiexec started {ranks.size}; use "
-                "'numba' or 'numpy'"
-            )
         self.ranks, self.state, self.asked, self.agreed = ranks, state, asked, ""
-        self.operation = Operation("exchange", self._exchange)
-        self.totals = np.zeros_like(state.totals)
-        arena = state.arena
-        self._message = arena.message[: arena.size + len(self.totals) + len(REASONS)]
-        self._behind = self._message[arena.size :]
-        self._size = self._own = 0
+        self.collective = state.backend.collective(ranks)
+        self.totals = state.backend.zeros(len(state.totals), np.float64)
+        self.part = state.backend.zeros(3, np.int64)
+        """What kernels/exchange.py calls so."""
+        end = state.arena.size + len(self.totals)
+        self.sent = state.arena.message[: end + len(REASONS)]
+        self.message, self._wishes = self.sent[:end], self.sent[end:]
+        self._size = 0  # that `part` is for
+        self.arrays: dict[str, Any] = {"rank totals": self.totals}
 
     def rows(self, size: int) -> int:
         """Rows that this rank computes of a batch of `size` rows, at least 1; a part without rows counts nothing."""
         return max(1, share_of(size, self.ranks.rank, self.ranks.size)[1])
 
-    def arrange(self, order: np.ndarray, cursor: int, batch_size: int) -> None:
+    def arrange(self, data: Rows, cursor: int, batch_size: int) -> None:
         """Moves this rank's rows to the beginning of each batch from `cursor` on, where its steps read them."""
-        whole = order.copy()
+        order = data.shared["order"]
+        places = np.arange(len(order), dtype=np.int64)
         for start in range(cursor, len(order), batch_size):
             first, rows = share_of(min(batch_size, len(order) - start), self.ranks.rank, self.ranks.size)
-            order[start : start + rows] = whole[start + first : start + first + rows]
+            places[start : start + rows] = np.arange(start + first, start + first + rows)
+        order[...] = order[self.state.backend.asarray(places)]
+
+    def lower(self, graph: Graph) -> None:
+        """Appends the operations between the backward pass and the update."""
+        values = graph.shared("g", ()), graph.shared("counters", (COUNTERS,), "int64")
+        graph.apply(Operation("exchange", self.exchange), (*values, graph.shared("totals", (), "float64")), ())
 
     def run(self, plan: Plan, size: int, steps: int) -> int:
         """Runs up to `steps` steps of batches of `size` rows, as `Plan.run`; ends where all ranks end."""
@@ -77,28 +84,22 @@ class Exchange:
         return done
 
     def begin(self, size: int) -> None:
-        """Prepares a step on a batch of `size` rows."""
-        first, self._own = share_of(size, self.ranks.rank, self.ranks.size)
-        self.state.counters[FIRST] = first if self._own else 0
-        self._size, self.totals[...] = size, 0
+        """Prepares steps on batches of `size` rows."""
+        first, own = share_of(size, self.ranks.rank, self.ranks.size)
+        self.state.counters[FIRST] = first if own else 0
+        if size != self._size:
+            self._size = size
+            self.part[...] = self.state.backend.asarray(np.array([own, size, self.rows(size)]))
+        self.totals[...] = 0
 
-    def _exchange(self, xp: Any, gradients: Any, counters: Any, totals: Any) -> None:
-        behind, measures = self._behind, len(self.totals)
-        if self._own:
-            gradients *= self._own / self._size
-            behind[:measures] = self.totals
-        else:
-            gradients[...] = behind[:measures] = 0
-        behind[measures:] = 0
+    def exchange(self, xp: Any, gradients: Any, counters: Any, totals: Any) -> None:
+        """The operation between the backward pass and the update; arguments as the state's arrays."""
+        outgoing_reference(xp, self.message, self.totals, self.part)
         wish = self.asked()
-        if wish:
-            behind[measures:][REASONS.index(wish) if wish in REASONS else -1] = 1
-        self.ranks.allreduce(self._message)
-        totals += behind[:measures]
-        if counters[FAILED] in (-1, counters[STEP]):  # a part without rows may have found another
-            counters[FAILED] = -1 if math.isfinite(behind[1]) else counters[STEP]
-        counters[CURSOR] += self._size - self.rows(self._size)  # and the step goes on by the rows of this rank
-        self.agreed = next((reason for reason, votes in zip(REASONS, behind[measures:], strict=True) if votes), "")
+        self._wishes[...] = votes(wish) if wish else 0
+        self.collective.allreduce(self.sent)
+        incoming_reference(xp, self.message, totals, counters, self.part)
+        self.agreed = reason(self._wishes) if self._wishes.any() else ""
 
     def synchronize(self) -> None:
         """Takes over the weights, statistics and optimizer states of rank 0.
@@ -108,4 +109,17 @@ class Exchange:
         """
         for array in (self.state.arena.values, *self.state.slots.values()):
             if array.size:
-                self.ranks.broadcast(array)
+                self.collective.broadcast(array)
+
+
+def votes(wish: str) -> np.ndarray:
+    """A rank's request to stop, as numbers that can be added; all 0 if it is empty."""
+    found = np.zeros(len(REASONS))
+    if wish:
+        found[REASONS.index(wish) if wish in REASONS else -1] = 1
+    return found
+
+
+def reason(counted: np.ndarray) -> str:
+    """Why the ranks stop, given the sum of their votes; empty if they do not."""
+    return next((name for name, number in zip(REASONS, counted, strict=True) if number), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ...backends.errors import ConfigurationError
@@ -12,7 +12,6 @@ from ...kernels.advance import ADVANCE
 from ...kernels.batches.gather import GATHER
 from ...kernels.counters import COUNTERS
 from ...kernels.losses.term import TERM
-from ...kernels.operation import Operation
 from ...kernels.updates.average import AVERAGE
 from ...kernels.updates.clip_values import CLIP_SCALED, CLIP_VALUES
 from ...kernels.updates.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
@@ -73,12 +72,13 @@ def evaluation(spec: StepSpec, width: int, *, weighted: bool = False) -> Program
     return program
 
 
-def training(spec: StepSpec, width: int, *, weighted: bool = False, exchange: Operation | None = None) -> Program:
+def training(
+    spec: StepSpec, width: int, *, weighted: bool = False, exchange: Callable[[Graph], None] | None = None
+) -> Program:
     """A whole training step on the resident data set, whose rows have `width` features.
 
-    If `weighted`, each row's loss is multiplied by its weight in the run's array ``"data weight"``. `exchange` runs
-    between the backward pass and the update, given the gradients, the counters and the totals; metrics are then added
-    to the array ``"rank totals"``.
+    If `weighted`, each row's loss is multiplied by its weight in the run's array ``"data weight"``. `exchange`
+    appends operations between the backward pass and the update; metrics are then added to the array ``"rank totals"``.
     """
     optimizer, regularizer = spec.optimizer, spec.regularizer
     graph = Graph(spec.model.dtype, train=True, precision=spec.precision)
@@ -98,7 +98,7 @@ def training(spec: StepSpec, width: int, *, weighted: bool = False, exchange: Op
     graph.differentiate()
     if exchange is not None:
         graph.phase = "exchange"
-        graph.apply(exchange, (g, _counters(graph), graph.shared("totals", (), "float64")), ())
+        exchange(graph)
     if isinstance(optimizer, SecondOrder):
         program = replace(program, changes=hessian_products(graph))
     graph.phase = "update"

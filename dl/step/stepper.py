@@ -57,10 +57,10 @@ class Stepper:
         self.before, self.exchange = spec.optimizer.before is not None, exchange
         arrays = {"the training state": state.shared, "the data set": data.shared}
         if exchange is not None:
-            arrays["the exchange"] = {"rank totals": exchange.totals}
+            arrays["the exchange"] = exchange.arrays
         if program is None or exchange is not None:
-            operation = None if exchange is None else exchange.operation
-            program = training(spec, data.x.shape[1], weighted=data.weight is not None, exchange=operation)
+            lower = None if exchange is None else exchange.lower
+            program = training(spec, data.x.shape[1], weighted=data.weight is not None, exchange=lower)
         shared = together(arrays)
         given = data.backend, state.arena, shared, self._rows(self.batch_size)
         if exchange is None:  # between ranks, the gradients are exchanged before the update
@@ -88,7 +88,7 @@ class Stepper:
         """Draws the row order of an epoch, and starts the epoch unless it has been started."""
         self.data.shuffle(self.state.key, epoch, order)
         if self.exchange is not None:
-            self.exchange.arrange(self.data.shared["order"], self.state.cursor, self.batch_size)
+            self.exchange.arrange(self.data, self.state.cursor, self.batch_size)
         if not self.state.cursor:
             self.state.begin_epoch()
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..._version import __version__
 from ...backends.errors import ConfigurationError
 from ...backends.launch import ranks
+from ...backends.rank_gpu import REMEDY
 from ...backends.ranks import Ranks
 from ..data import Dataset
 from ..step.settings import snapshot
@@ -41,12 +42,24 @@ def joined(
             raise ConfigurationError(f"{name} has {rows} rows for {found.size} ranks; expected at least one for each")
     found.training = True
     try:
+        _check_gpus(found, trainer.backend.name)
         check_agreement(found, _given(trainer, data, validation, settings))
         synchronize(trainer, found)
         yield found
         found.barrier()  # no rank goes on before rank 0 has saved
     finally:
         found.training = False
+
+
+def _check_gpus(found: Ranks, backend: str) -> None:
+    """Raises ConfigurationError on all ranks if some use a GPU and others do not, as where a machine has too few."""
+    names = found.gather(backend)
+    without = [rank for rank, name in enumerate(names) if name != "cupy"]
+    if 0 < len(without) < found.size:
+        raise ConfigurationError(
+            f"rank {without[0]} has backend {names[without[0]]!r}, and rank {names.index('cupy')} has 'cupy'; {REMEDY} "
+            "on all ranks"
+        )
 
 
 def check_agreement(found: Ranks, given: Mapping[str, str]) -> None:

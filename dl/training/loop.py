@@ -15,6 +15,7 @@ from ..data.mapped import MappedFiles
 from ..data.rows import Order
 from ..data.streamed import rows_of
 from ..optimizers.schedules import Schedule
+from ..step.device_exchange import DeviceExchange
 from ..step.evaluation import check_data
 from ..step.exchange import Exchange
 from ..step.memory import Demand
@@ -64,7 +65,8 @@ class Loop:
             )
         self.batch_size = batch_size
         self._bound_for = spec.bound_into_plan()
-        self.exchange = None if ranks is None else Exchange(ranks, state, lambda: trainer.stopped)
+        kind = DeviceExchange if trainer.backend.captures else Exchange
+        self.exchange = None if ranks is None else kind(ranks, state, lambda: trainer.stopped)
         self.stepper = self._stepper(spec, demand.training)
         capacity = max(batch_size, EVALUATION_ROWS)
         self.validate = None

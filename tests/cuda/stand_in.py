@@ -6,8 +6,8 @@ NVRTC, cuBLAS and cuBLASLt are looked for by name, and found because libraries o
 
 What it does not see: races between threads and blocks, memory order, what an earlier block has left in shared memory,
 launch bounds, -ftz and rounding of the chip, lazy loading, and which arrays share a block of CuPy's pool, unless a test
-turns the pool off. It has one device and refuses what it does not know, as streams that join a capture. Thrust's sorts
-are NumPy's.
+turns the pool off. A process has one device, the first that CUDA_VISIBLE_DEVICES leaves. It refuses what it does not
+know, as streams that join a capture. Thrust's sorts are NumPy's. NCCL joins processes of one machine.
 
     GEARSHIFT_CUDA_STAND_IN=1 PYTHONPATH=tests/cuda/site python -m gearshift train --backend cupy …
 
@@ -35,11 +35,13 @@ from typing import Any
 
 VARIABLE = "GEARSHIFT_CUDA_STAND_IN"
 SITE = Path(__file__).with_name("site")
-NAMES = ("libcuda.so.1", "libnvrtc.so.12", "libcublas.so.12", "libcublasLt.so.12", "libcurand.so.10", "libcufft.so.11")
+CORE = ("libcuda.so.1", "libnvrtc.so.12", "libcublas.so.12", "libcublasLt.so.12")
+NAMES = (*CORE, "libcurand.so.10", "libcufft.so.11", "libnccl.so.2")
 NEEDING = {
     "libcublas.so.12": "cupy_backends/cuda/libs/cublas",
     "libcurand.so.10": "cupy_backends/cuda/libs/curand",
     "libcufft.so.11": "cupy/cuda/cufft",
+    "libnccl.so.2": "cupy_backends/cuda/libs/nccl",
 }
 """Extension modules that need every function of a library to be there."""
 FUNCTION, UNDEFINED = 2, 0
@@ -132,9 +134,8 @@ def _needed(module: str) -> set[str]:
     spec = importlib.util.find_spec(folder)
     assert spec and spec.submodule_search_locations
     (file,) = Path(spec.submodule_search_locations[0]).glob(f"{rest}.*.so")
-    return {
-        s.name for s in symbols(file) if s.section == UNDEFINED and s.name.startswith(("cublas", "curand", "cufft"))
-    }
+    prefixes = ("cublas", "curand", "cufft", "nccl")
+    return {s.name for s in symbols(file) if s.section == UNDEFINED and s.name.startswith(prefixes)}
 
 
 def set_compiler(compile_kernel: Callable[[str, list[str]], tuple[int, str]]) -> None:

@@ -68,3 +68,17 @@ def row_words(draw: Draw, rows: int, n: int) -> Iterator[Case]:
     for stream, epoch in (0, 0), (1, 7), (0, (1 << 40) + 3):
         attributes = {"low": 0x12345678, "high": 0xDEADBEEF, "stream": stream, "epoch": epoch}
         yield Case([draw.junk(rows, dtype=np.uint64)], (0,), attributes)
+
+
+def outgoing(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for own in 5, 0:
+        message, totals = draw.normal(rows * n + 3), draw.random.uniform(1, 2, 3)
+        yield Case([message, totals, np.array([own, 12, max(own, 1)])], (0, 1))
+
+
+def incoming(draw: Draw, rows: int, n: int) -> Iterator[Case]:
+    for failed, loss in (-1, 2.5), (-1, np.nan), (7, 2.5), (7, np.inf), (6, 2.5):
+        message, totals = draw.normal(rows * n + 3), draw.random.uniform(1, 2, 3)
+        message[-2] = loss
+        arrays = [message, totals, counters(step=7, failed=failed), np.array([5, 12, 5])]
+        yield Case(arrays, (1, 2))

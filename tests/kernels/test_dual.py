@@ -23,6 +23,8 @@ FOLLOWING = {
     "average",
     "accumulate_metrics",
     "unscale",
+    "outgoing",
+    "incoming",
 }
 NOT_DIFFERENTIATED = {*UPDATES, *FOLLOWING}  # they follow the gradient
 DUAL = DualNamespace(np)

@@ -20,7 +20,7 @@ from gearshift.bench.peers.worker import CHECKED, SEEN
 CONTENDERS = [
     pytest.param(name, marks=[pytest.mark.long] * (name == "torch.compile"))  # it compiles for half a minute
     for name in ENTRIES
-    if name not in ("reference", "torch DataLoader")
+    if name not in ("reference", "torch DataLoader") and ENTRIES[name].ranks == 1
 ]
 CLASSIFIER, AUTOENCODER = "6-5-4-3", "autoencoder 6-4-6"
 

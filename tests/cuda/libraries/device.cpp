@@ -17,12 +17,30 @@ static size_t setting(const char* name, size_t otherwise) {
     return text ? strtoull(text, nullptr, 0) : otherwise;
 }
 
+// Devices that are visible: CUDA ignores what follows a number that the machine does not have.
+static std::vector<int> visible(int all) {
+    std::vector<int> found;
+    const char* text = getenv("CUDA_VISIBLE_DEVICES");
+    if (!text) {
+        for (int number = 0; number < all; ++number) found.push_back(number);
+        return found;
+    }
+    for (char* end = nullptr; *text; text = *end ? end + 1 : end) {
+        const long number = strtol(text, &end, 10);
+        if (end == text || number < 0 || number >= all) break;
+        found.push_back((int)number);
+    }
+    return found;
+}
+
 Device& device() {
     static Device* the = [] {
         Device* made = new Device;
         made->total = setting("STAND_IN_BYTES", size_t(1) << 30);
         made->most_pinned = setting("STAND_IN_PINNED", size_t(1) << 30);
-        made->count = (int)setting("STAND_IN_DEVICES", 1);
+        const std::vector<int> devices = visible((int)setting("STAND_IN_DEVICES", 1));
+        made->count = (int)devices.size();
+        made->number = devices.empty() ? 0 : devices[0];
         made->driver = (int)setting("STAND_IN_DRIVER", CUDART_VERSION);
         made->used = size_t(1) << 20;  // CUDA's own
         return made;

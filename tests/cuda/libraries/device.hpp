@@ -71,7 +71,7 @@ struct Device {
     std::set<Graph*> graphs, launchable;
     std::map<uintptr_t, Block> blocks;
     size_t total, used = 0, pinned = 0, most_pinned;
-    int count, driver;              // devices that are visible; the driver's CUDA version
+    int count, number, driver;      // devices that are visible, and which of the machine's is used; the driver's CUDA
     cudaError_t lost = cudaSuccess; // after a fault of a kernel every call returns it
     std::map<std::string, long> calls, launches;
 };

@@ -144,6 +144,13 @@ EXPORT cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int numbe
     return cudaGetDeviceProperties_v2(properties, number);
 }
 
+EXPORT cudaError_t cudaDeviceGetPCIBusId(char* text, int room, int number) {
+    ENTER;
+    if (!is_device(number)) return returned(cudaErrorInvalidDevice);
+    snprintf(text, room, "0000:%02X:00.0", device().number + 1);
+    return cudaSuccess;
+}
+
 // ---- memory
 
 EXPORT cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
