@@ -7,7 +7,7 @@ The file holds one object:
   ``settings`` of each contender's process (threads of its pools, say).
 - ``absent``: the command that installs it, for each contender that is not installed.
 - ``points``: a list of objects with
-  ``measure`` (``"step"``, on a batch that stays in memory, ``"epoch"``, end to end with shuffling, ``"model"``, an epoch
+  ``measure`` (``"step"``, on a batch that stays in memory, ``"epoch"``, end to end with shuffling, ``"model"``, epochs
   of a general model, or ``"ranks"``, epochs of two processes of a thread each and of one process with two threads),
   ``network`` (or model),
   ``batch`` (rows), ``rows`` (of an epoch; of a step, the batch's), ``real`` (whether an epoch's rows are Fashion-MNIST

@@ -12,7 +12,7 @@ from .models import CLASSES, HEADS, TOKENS, VOCABULARY, WIDTH, data, parse
 from .networks import BETAS, EPS, LR
 
 
-class SiLU(nn.Module):
+class TorchSiLU(nn.Module):
     """x σ(x), as a formula."""
 
     def forward(self, x: Any) -> Any:
@@ -25,7 +25,7 @@ def huber(output: Any, target: Any) -> Any:
     return torch.where(d <= 1.0, 0.5 * d * d, d - 0.5).mean()
 
 
-class Residual(nn.Module):
+class TorchResidual(nn.Module):
     """x + f(x)."""
 
     def __init__(self, *modules: Any) -> None:
@@ -36,7 +36,7 @@ class Residual(nn.Module):
         return x + self.change(x)
 
 
-class Attention(nn.Module):
+class TorchAttention(nn.Module):
     """x + attention of the normalised x, by the fused `scaled_dot_product_attention`."""
 
     def __init__(self) -> None:
@@ -53,17 +53,17 @@ class Attention(nn.Module):
 def perceptron() -> Any:
     """x + an MLP of the normalised x."""
     hidden = 4 * WIDTH
-    return Residual(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, hidden), nn.GELU("tanh"), nn.Linear(hidden, WIDTH))
+    return TorchResidual(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, hidden), nn.GELU("tanh"), nn.Linear(hidden, WIDTH))
 
 
-class Tokens(nn.Module):
+class TorchTokens(nn.Module):
     """Embeddings, with positions before blocks, and the mean over the tokens after them."""
 
     def __init__(self, blocks: int) -> None:
         super().__init__()
         self.table, self.positions = nn.Embedding(VOCABULARY, WIDTH), nn.Parameter(torch.zeros(TOKENS, WIDTH))
         self.positions.requires_grad_(blocks > 0)
-        self.blocks = nn.Sequential(*(nn.Sequential(Attention(), perceptron()) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(nn.Sequential(TorchAttention(), perceptron()) for _ in range(blocks)))
         self.head = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, x: Any) -> Any:
@@ -75,17 +75,18 @@ class Tokens(nn.Module):
 def module(name: str) -> Any:
     """The module of a general model."""
     if name in ("embedding", "transformer"):
-        return Tokens(2 if name == "transformer" else 0)
+        return TorchTokens(2 if name == "transformer" else 0)
     if name == "residual":
         blocks = [
-            Residual(nn.LayerNorm(256), nn.Linear(256, 512), nn.GELU("tanh"), nn.Linear(512, 256)) for _ in range(3)
+            TorchResidual(nn.LayerNorm(256), nn.Linear(256, 512), nn.GELU("tanh"), nn.Linear(512, 256))
+            for _ in range(3)
         ]
         return nn.Sequential(nn.Linear(784, 256), *blocks, nn.Linear(256, CLASSES))
     inputs, hidden = {"wide": (1024, 2048), "own formulas": (784, 256)}.get(name, (784, 512))
     after = {
         "dropout": lambda: [nn.ReLU(), nn.Dropout(0.2)],
         "batch norm": lambda: [nn.BatchNorm1d(hidden), nn.ReLU()],
-        "own formulas": lambda: [SiLU()],
+        "own formulas": lambda: [TorchSiLU()],
     }.get(name, lambda: [nn.ReLU()])
     first, second = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden)
     return nn.Sequential(first, *after(), second, *after(), nn.Linear(hidden, CLASSES))

@@ -132,7 +132,8 @@ def _training_sets(x: Any, y: Any, rows: int | None, draws: int, seed: int) -> I
     random = np.random.default_rng(seed)
     if callable(x):
         for _ in range(draws):
-            yield x(random)
+            drawn: Any = x(random)
+            yield drawn
         return
     if rows is None:
         for _ in range(draws):

@@ -39,7 +39,7 @@ for axes, hidden in zip(columns, (2, 8, 200), strict=True):
     second = model.predict_proba(points)[:, 1].reshape(plane[0].shape)
     axes.contourf(*plane, second, levels=20, cmap="RdBu_r", alpha=0.5, vmin=0, vmax=1)
     axes.contour(*plane, second, levels=[0.5], colors="black")
-    axes.scatter(*x.T, c=y, s=8, cmap="RdBu_r")
+    axes.scatter(x[:, 0], x[:, 1], c=y, s=8, cmap="RdBu_r")
     accuracy = model.evaluate(x, y)["accuracy"]
     axes.set(title=f"{hidden} hidden units, accuracy {accuracy:.2f}")
 

@@ -49,8 +49,8 @@ class UpdateText(KernelText):
         super().__init__(name, parts.group)
         self.parts = parts
         self.own = _own_names(parts.arrays)
-        self.names |= {parts.rate: "rate", parts.decay: "decay"}
-        self.names |= {one: f"constant_{number}" for number, one in enumerate(parts.columns)}
+        self.names.update({parts.rate: "rate", parts.decay: "decay"})
+        self.names.update({one: f"constant_{number}" for number, one in enumerate(parts.columns)})
 
     @property
     def numbers(self) -> list[Expression]:
@@ -95,8 +95,9 @@ class UpdateLoop(UpdateText, LoopText):
             self.add(2, f"{own}_part = {own}_all[low:high]")
         self.add(2, "for i in range(high - low):")
         p, g, *states = self.parts.arrays
-        self.add(3, f"{self.names.get(p, 'old')} = {self.own[0]}_part[i]")
-        coupled = f" + decay * {self.names.get(p, 'old')}" if self.parts.couples else ""
+        old = self.names.get(p, "old")
+        self.add(3, f"{old} = {self.own[0]}_part[i]")
+        coupled = f" + decay * {old}" if self.parts.couples else ""
         if g in self.names:
             self.add(3, f"{self.names[g]} = {self.own[1]}_part[i] * scale{coupled}")
         for own, one in zip(self.own[2:], states, strict=True):

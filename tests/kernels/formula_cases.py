@@ -56,7 +56,7 @@ def losses() -> dict[str, gs.Loss]:
 def layers() -> dict[str, gs.Layer]:
     """The library's layers that are formulas, or add one to the loss."""
     known = built_in(gs.Layer.registered)
-    found = {name: kind() for name, kind in known.items() if issubclass(kind, FormulaActivation)}
+    found: dict[str, gs.Layer] = {name: kind() for name, kind in known.items() if issubclass(kind, FormulaActivation)}
     for activation in ("relu", "tanh", "sigmoid"):
         found[f"Contractive {activation}"] = gs.Contractive(WIDTH, WIDTH, activation)
     found["Variational"] = gs.Variational(WIDTH, WIDTH)
