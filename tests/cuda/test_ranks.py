@@ -8,13 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from launched import launch, needs_mpi, processes, run
-
-from gearshift.backends import rank_gpu
+from safetensors.numpy import load_file
 
 CASES = Path(__file__).parent.parent / "dl" / "training" / "rank_cases.py"
 TWO = {"STAND_IN_DEVICES": "2"}
@@ -174,29 +172,15 @@ def test_a_rank_without_a_gpu_does_not_train_beside_one_that_has_one(tmp_path: P
     )
 
 
-@pytest.mark.parametrize(
-    ("visible", "ranks", "taken"),
-    [
-        (None, 2, ["0", "1"]),
-        ("4,2,7", 3, ["4", "2", "7"]),
-        ("GPU-a,GPU-b", 3, ["GPU-a", "GPU-b", "none"]),
-        ("3", 2, ["3", "3"]),
-        (None, 1, [None]),
-    ],
-)
-def test_a_rank_takes_the_gpu_of_its_number_on_its_machine(
-    visible: str | None, ranks: int, taken: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = []
-    for rank in range(ranks):
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        if visible is not None:
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        numbers = {"PMI_SIZE": 8, "PMI_RANK": 5 + rank, "MPI_LOCALNRANKS": ranks, "MPI_LOCALRANKID": rank}
-        for name, number in numbers.items():
-            monkeypatch.setenv(name, str(number))
-        for _ in range(2):  # the second time changes nothing
-            rank_gpu.choose()
-        found.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    monkeypatch.undo()
-    assert found == taken
+def test_a_run_of_two_gpus_goes_on_with_one(tmp_path: Path) -> None:
+    """The command, to the weights of one process of NumPy."""
+    words = ["-m", "gearshift", "train", "--quiet", "--set", "model.dtype='float64'"]
+    for size, epochs, more in ((2, 1, ()), (1, 2, ("--resume",))):
+        given = [*words, "--backend", "cupy", "--run", tmp_path / "a", "--set", f"train.epochs={epochs}", *more]
+        ended = run(size, *given, **TWO)
+        assert ended.returncode == 0 and ended.stderr.count("backend cupy on") == 1, ended.stderr
+        assert "not as a graph" not in ended.stderr
+    assert run(1, *words, "--backend", "numpy", "--run", tmp_path / "b", "--set", "train.epochs=2").returncode == 0
+    a, b = (load_file(tmp_path / name / "last.safetensors") for name in "ab")
+    weights = [name for name in a if name.startswith(("model.", "optimizer."))]
+    assert max(np.max(np.abs(a[name] - b[name])) for name in weights) <= 1e-12
