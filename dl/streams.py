@@ -17,7 +17,7 @@ def hear(level: int) -> None:
     """Sets the least level of what is said from here on, one of `logging`'s; of the library's log, too."""
     global _level
     _level = level
-    logging.getLogger(__package__.partition(".")[0]).setLevel(level)
+    logging.getLogger(__name__.partition(".")[0]).setLevel(level)
 
 
 def hears(level: int) -> bool:
