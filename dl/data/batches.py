@@ -35,7 +35,7 @@ class Batches:
     Examples
     --------
     >>> def noisy():
-    ...     for start in range(0, len(x), 32):
+    ...     for start in range(0, len(x) - 31, 32):
     ...         batch = x[start : start + 32]
     ...         yield batch + random.normal(0, 0.1, batch.shape), y[start : start + 32]
     >>> trainer.fit(gs.Batches(noisy, per_epoch=len(x) // 32), epochs=5)

@@ -40,6 +40,11 @@ class Dataset:
     DataError
         There are no rows, the lengths differ, a number is NaN or infinite, a value is missing, or the arrays hold
         objects, text, dates or complex numbers. The message names the array, the value and what was expected.
+
+    Examples
+    --------
+    >>> gs.Dataset(np.zeros((5, 3)), [0, 1, 0, 1, 1]).y.dtype
+    dtype('int64')
     """
 
     __slots__ = ("classes", "feature_names", "preparation", "weight", "x", "y")

@@ -85,6 +85,12 @@ def load_dataset(
         The source is missing, broken, hostile, or no usable data set; the message says what was expected.
     ConfigurationError
         An argument is out of range or does not belong to this source.
+
+    Examples
+    --------
+    >>> data = gs.load_dataset("digits", seed=0)
+    >>> data.train.x.shape, data.test.y.shape
+    ((1258, 64), (359,))
     """
     _check_arguments(seed, validation, test, labels, length)
     _check_names(source, target, weight, folder)

@@ -27,6 +27,12 @@ class Splits:
     ------
     DataError
         The parts differ in the shape of a row, or in dtype.
+
+    Examples
+    --------
+    >>> data = gs.load_dataset("digits", validation=0.2, test=0, seed=0)
+    >>> len(data.train), len(data.validation), data.test
+    (1438, 359, None)
     """
 
     # `Any` instead of `Dataset | None`: callers that asked for a part need not check for None

@@ -109,6 +109,12 @@ def check_gradients(
     ------
     ConfigurationError
         There are no rows x, or no targets for a loss that needs them.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 5), gs.Tanh(), gs.Linear(5, 10))
+    >>> gs.check_gradients(model, gs.CrossEntropyLoss(), x[:20], y[:20]).ok
+    True
     """
     if x is None:
         raise ConfigurationError("check_gradients: x is None; expected some rows, as an array (rows, features)")

@@ -89,6 +89,13 @@ def spectrum(
     -----
     UserWarning
         `iterations` were too few for the tolerance.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 10)).init(0)
+    >>> found = gs.spectrum(model, gs.CrossEntropyLoss(), x[:50], y[:50])
+    >>> found.largest > found.smallest
+    True
     """
     return spectrum_of(Hessian(model, loss, x, y, **options), tolerance, iterations)
 

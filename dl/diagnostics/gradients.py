@@ -44,6 +44,13 @@ def value_and_grad(
     ------
     ShapeError, DataError
         Rows or targets do not fit the model and the loss.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 10)).init(0)
+    >>> loss, gradients = gs.value_and_grad(model, gs.CrossEntropyLoss(), x, y)
+    >>> gradients["0.weight"].shape
+    (64, 10)
     """
     objective = Objective(model, loss, x, y, train=train, seed=seed, step=step, backend=backend)
     value = objective.evaluate()

@@ -34,6 +34,13 @@ class Hessian(Objective):
     Attributes
     ----------
     exact : whether products are exact rather than differences.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 10)).init(0)
+    >>> hessian = gs.Hessian(model, gs.CrossEntropyLoss(), x[:50], y[:50])
+    >>> (hessian @ np.ones(hessian.size)).shape
+    (650,)
     """
 
     def __init__(self, model: Layer, loss: Loss, x: Any, y: Any, **options: Any) -> None:
@@ -129,6 +136,12 @@ def hessian_vector_product(
     ------
     ShapeError
         A trained parameter has no array in `v`, or one of another shape.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 10)).init(0)
+    >>> v = {name: np.ones(p.shape) for name, p in model.state_dict().items()}
+    >>> products = gs.hessian_vector_product(model, gs.CrossEntropyLoss(), x[:50], y[:50], v)
     """
     hessian = Hessian(model, loss, x, y, **options)
     for parameter in hessian.trained:

@@ -170,6 +170,15 @@ def learning_rate_trials(
     ------
     ConfigurationError
         A rate is not above 0, there is none, or `iterations` is below 1.
+
+    Examples
+    --------
+    >>> def make(rate):
+    ...     model = gs.Sequential(gs.Linear(64, 10))
+    ...     return gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(lr=rate), seed=0)
+    >>> trials = gs.learning_rate_trials(make, x, y, rates=[1e-4, 1e-2, 1e4], iterations=30)
+    >>> trials.best
+    0.01
     """
     if not rates or not all(isinstance(rate, int | float) and 0 < rate < math.inf for rate in rates):
         raise ConfigurationError(f"learning-rate trials: rates are {list(rates)}; expected numbers above 0")

@@ -63,6 +63,12 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
         There are fewer than 2 rows.
     ConfigurationError
         A layer uses statistics of its batch, so a single row has no gradient of its own.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 10)).init(0)
+    >>> noise = gs.gradient_noise(model, gs.CrossEntropyLoss(), x, y)
+    >>> errors = noise.standard_error([1, 10, 100])
     """
     data = as_learned(matched(as_dataset(x, y), model.feature_names), model, loss)
     if min(most, len(data)) < 2:

@@ -127,8 +127,8 @@ def bias_variance(
     )
 
 
-def _training_sets(x: Any, y: Any, rows: int | None, draws: int, seed: int) -> Iterator[tuple[Any, Any]]:
-    """The training sets: drawn by x, disjoint parts of it, or bootstrap samples."""
+def _training_sets(x: Any, y: Any, rows: int | None, draws: int, seed: int) -> Iterator[Any]:
+    """The training sets (x, y): drawn by x, disjoint parts of it, or bootstrap samples."""
     random = np.random.default_rng(seed)
     if callable(x):
         for _ in range(draws):

@@ -28,6 +28,11 @@ class GradientNorms(Callback):
     Parameters
     ----------
     x, y : the rows used for the gradient, the same in every epoch.
+
+    Examples
+    --------
+    >>> history = trainer.fit(x, y, callbacks=[gs.GradientNorms(x, y)], verbose=False)
+    >>> norm = history[-1]["gradient_norm"]
     """
 
     def __init__(self, x: Any, y: Any) -> None:
@@ -61,6 +66,11 @@ class Curvature(Callback):
     Parameters
     ----------
     x, y : the rows used for the loss, the same in every epoch.
+
+    Examples
+    --------
+    >>> history = trainer.fit(x, y, callbacks=[gs.Curvature(x[:100], y[:100])], verbose=False)
+    >>> descent, curvature = (history[-1][name] for name in ("descent", "curvature"))
     """
 
     def __init__(self, x: Any, y: Any) -> None:
@@ -104,6 +114,10 @@ class FlatStretch(Callback):
     ------
     ConfigurationError
         `epochs` or `share` is out of range; in training, `monitor` is not measured.
+
+    Examples
+    --------
+    >>> history = trainer.fit(x, y, callbacks=[gs.FlatStretch(epochs=5)], verbose=False)
     """
 
     def __init__(

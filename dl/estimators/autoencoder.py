@@ -32,6 +32,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
     Attributes
     ----------
     coefs_, intercepts_, loss_curve_, n_iter_, … : as those of `MLPRegressor`.
+
+    Examples
+    --------
+    >>> coder = gs.Autoencoder(n_components=4, max_iter=5, random_state=0).fit(x / 16)
+    >>> coder.inverse_transform(coder.transform(x[:3] / 16)).shape
+    (3, 64)
     """
 
     _checks: ClassVar[dict[str, checks.Check]] = {"n_components": checks.whole(1), **checks.COMMON}

@@ -27,6 +27,12 @@ class LogisticRegression(NetworkClassifier):
     max_iter : maximum number of iterations, or of epochs.
     warm_start : start from the existing weights.
     batch_size, learning_rate_init, n_iter_no_change, backend, dtype : as in `MLPClassifier`.
+
+    Examples
+    --------
+    >>> model = gs.LogisticRegression(C=0.5).fit(x / 16, y)
+    >>> model.coef_.shape
+    (10, 64)
     """
 
     _checks: ClassVar[dict[str, checks.Check]] = {

@@ -32,6 +32,12 @@ class MLPClassifier(NetworkClassifier):
     Attributes
     ----------
     backend_ : name of the backend that trained.
+
+    Examples
+    --------
+    >>> model = gs.MLPClassifier(hidden_layer_sizes=(32,), max_iter=20, random_state=0).fit(x, y)
+    >>> model.predict_proba(x[:3]).shape
+    (3, 10)
     """
 
     def __init__(
@@ -99,6 +105,12 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     Parameters and attributes are those of ``sklearn.neural_network.MLPRegressor``, and in addition `backend`, `dtype`
     and `dropout` of `MLPClassifier`.
+
+    Examples
+    --------
+    >>> model = gs.MLPRegressor(hidden_layer_sizes=(32,), max_iter=20, random_state=0).fit(x, x[:, 20])
+    >>> model.predict(x[:3]).shape
+    (3,)
     """
 
     _checks: ClassVar[dict[str, checks.Check]] = {"loss": checks.one_of("squared_error"), **checks.COMMON}

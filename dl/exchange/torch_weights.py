@@ -41,6 +41,7 @@ def to_torch_state_dict(model: Layer, names: Mapping[str, str] | None = None) ->
 
     Examples
     --------
+    >>> model = gs.Sequential(gs.Linear(64, 32), gs.ReLU(), gs.Linear(32, 10))
     >>> module = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
     >>> module.load_state_dict(gs.to_torch_state_dict(model))
     """

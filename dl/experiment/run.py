@@ -35,6 +35,11 @@ class Run:
     ------
     ConfigurationError
         There is no run at `path`.
+
+    Examples
+    --------
+    >>> run = gs.Run("runs/first")
+    >>> loss, model = run.history[-1]["validation_loss"], run.model
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -143,7 +148,7 @@ def load(source: str | Path | Run) -> Layer:
 
     Examples
     --------
-    >>> model = gs.load("runs/digits")
+    >>> model = gs.load("runs/first")
     >>> model.predict(x)
     """
     if isinstance(source, Run):

@@ -7,7 +7,16 @@ from .training import Training
 
 
 class Callback:
-    """All hooks; they do nothing by default. ``trainer.stop()`` in a hook ends training at the next batch boundary."""
+    """All hooks; they do nothing by default. ``trainer.stop()`` in a hook ends training at the next batch boundary.
+
+    Examples
+    --------
+    >>> class Goal(gs.Callback):
+    ...     def on_epoch_end(self, trainer, record):
+    ...         if record["accuracy"] > 0.9:
+    ...             trainer.stop()
+    >>> history = trainer.fit(x, y, epochs=3, callbacks=[Goal()], verbose=False)
+    """
 
     def on_train_begin(self, trainer: Training) -> None:
         """Called once, before the first step."""

@@ -37,6 +37,11 @@ class Curves:
     roc, precision_recall : a `ThresholdCurve` for each class against the others, by its name; of two classes, for the
         second only.
     shares : the share of each class's rows: the average precision of a guess.
+
+    Examples
+    --------
+    >>> curves = trainer.curves(x, y)
+    >>> area = curves.roc["3"].area
     """
 
     roc: dict[str, ThresholdCurve]

@@ -15,6 +15,12 @@ class History:
     """Records of finished epochs, oldest first: loss and metrics, in training and validation, rate and speed.
 
     ``history["loss"]`` is a column, ``history[-1]`` a record; `plot` draws the learning curve.
+
+    Examples
+    --------
+    >>> history = trainer.fit(x, y, epochs=2, verbose=False)
+    >>> losses, last = history["loss"], history[-1]
+    >>> figure = history.plot("curve.png")
     """
 
     def __init__(self, records: list[dict[str, float]] | None = None) -> None:

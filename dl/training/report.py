@@ -26,6 +26,12 @@ class Report:
     recall : (classes,) correct predictions divided by all rows of the class; 0 if there are none.
     rows : (classes,) sum of the weights of each class's rows.
     confusion : (classes, classes) sum of the weights of the rows of each true class (row) and predicted class (column).
+
+    Examples
+    --------
+    >>> report = trainer.report(x, y)
+    >>> report.f1.shape, report.confusion.shape
+    ((10,), (10, 10))
     """
 
     classes: tuple[str, ...]

@@ -78,6 +78,12 @@ class Trainer(Answers):
     history : a record of each finished epoch.
     introduced : whether the progress display has printed the backend.
     goes_on : whether the next `fit` continues the early stopping of the previous one.
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(64, 10)), gs.CrossEntropyLoss(), gs.Adam(lr=1e-3), seed=0)
+    >>> history = trainer.fit(data.train, validation=data.validation, epochs=2, verbose=False)
+    >>> labels = trainer.predict(data.test.x[:5])
     """
 
     @underflowing

@@ -12,7 +12,7 @@ from sklearn.datasets import make_moons
 
 import gearshift as gs
 
-x, y = make_moons(200, noise=0.25, random_state=0)
+x, y = map(np.asarray, make_moons(200, noise=0.25, random_state=0))
 loss = gs.CrossEntropyLoss()
 
 
