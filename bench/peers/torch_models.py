@@ -50,10 +50,9 @@ class TorchAttention(nn.Module):
         return x + self.out(found.transpose(1, 2).reshape(rows, tokens, WIDTH))
 
 
-def perceptron() -> Any:
+def perceptron(width: int, hidden: int) -> Any:
     """x + an MLP of the normalised x."""
-    hidden = 4 * WIDTH
-    return TorchResidual(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, hidden), nn.GELU("tanh"), nn.Linear(hidden, WIDTH))
+    return TorchResidual(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU("tanh"), nn.Linear(hidden, width))
 
 
 class TorchTokens(nn.Module):
@@ -63,7 +62,9 @@ class TorchTokens(nn.Module):
         super().__init__()
         self.table, self.positions = nn.Embedding(VOCABULARY, WIDTH), nn.Parameter(torch.zeros(TOKENS, WIDTH))
         self.positions.requires_grad_(blocks > 0)
-        self.blocks = nn.Sequential(*(nn.Sequential(TorchAttention(), perceptron()) for _ in range(blocks)))
+        self.blocks = nn.Sequential(
+            *(nn.Sequential(TorchAttention(), perceptron(WIDTH, 4 * WIDTH)) for _ in range(blocks))
+        )
         self.head = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, x: Any) -> Any:
@@ -77,11 +78,7 @@ def module(name: str) -> Any:
     if name in ("embedding", "transformer"):
         return TorchTokens(2 if name == "transformer" else 0)
     if name == "residual":
-        blocks = [
-            TorchResidual(nn.LayerNorm(256), nn.Linear(256, 512), nn.GELU("tanh"), nn.Linear(512, 256))
-            for _ in range(3)
-        ]
-        return nn.Sequential(nn.Linear(784, 256), *blocks, nn.Linear(256, CLASSES))
+        return nn.Sequential(nn.Linear(784, 256), *(perceptron(256, 512) for _ in range(3)), nn.Linear(256, CLASSES))
     inputs, hidden = {"wide": (1024, 2048), "own formulas": (784, 256)}.get(name, (784, 512))
     after = {
         "dropout": lambda: [nn.ReLU(), nn.Dropout(0.2)],

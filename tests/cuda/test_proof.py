@@ -48,10 +48,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize(
-    "part", [pytest.param(1, marks=pytest.mark.long), 2, 3, 4, pytest.param(5, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("part", [pytest.param(1, marks=pytest.mark.long), 2, 3, 4, 5])
 def test_a_part_runs_to_its_end(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part 1 with every kernel in every precision takes long; with a few, it runs in tests below."""
     if part == 3:  # other libraries are heavy: one that is not there, and one that only waits
 
         def absent(*_: Any) -> Any:
