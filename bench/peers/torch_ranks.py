@@ -25,8 +25,9 @@ def make() -> Contender:
     world: Any = MPI.COMM_WORLD
     os.environ.setdefault(LOOPBACK, "lo")
     folder = world.bcast(tempfile.mkdtemp() if world.rank == 0 else None)
-    store = torch.distributed.FileStore(str(Path(folder) / "store"), world.size)
-    torch.distributed.init_process_group("gloo", store=store, rank=world.rank, world_size=world.size)
+    distributed: Any = torch.distributed
+    store = distributed.FileStore(str(Path(folder) / "store"), world.size)
+    distributed.init_process_group("gloo", store=store, rank=world.rank, world_size=world.size)
     torch.set_num_threads(1)
     return TorchRanks()
 
@@ -40,7 +41,7 @@ class TorchRanks(Contender):
     def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         x = torch.from_numpy(data.standardized())
         torch.manual_seed(0)  # the same orders on all ranks
-        trained = Eager(network, layers)
+        trained: Any = Eager(network, layers)
         trained.module = DistributedDataParallel(trained.module, gradient_as_bucket_view=True, static_graph=True)
         return TorchRankEpochs(trained, x, x if network.autoencoder else torch.from_numpy(data.y), batch_size)
 
