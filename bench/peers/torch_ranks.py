@@ -27,7 +27,7 @@ def make() -> Contender:
     folder = world.bcast(tempfile.mkdtemp() if world.rank == 0 else None)
     distributed: Any = torch.distributed
     store = distributed.FileStore(str(Path(folder) / "store"), world.size)
-    torch.distributed.init_process_group("gloo", store=store, rank=world.rank, world_size=world.size)
+    distributed.init_process_group("gloo", store=store, rank=world.rank, world_size=world.size)
     torch.set_num_threads(1)
     return TorchRanks()
 
