@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gearshift.backends import kernel_cache
+from gearshift.backends import kernel_cache, numba_compile
 from gearshift.backends.numba import compiled
 from gearshift.kernels.arrays.add import ADD
 
@@ -26,6 +26,7 @@ from gearshift.kernels.arrays.add import ADD
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of the test's own, and no other temporary folder."""
+    numba_compile.remark()  # the test kernel of the first compilation in a process is kept elsewhere
     folder = tmp_path / "cache"
     monkeypatch.setenv("GEARSHIFT_CACHE_DIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))

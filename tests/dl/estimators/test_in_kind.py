@@ -50,7 +50,7 @@ for name, y in targets.items():
 """
 
 
-@pytest.mark.parametrize("module", ["array_api_strict", "torch"])
+@pytest.mark.parametrize("module", ["array_api_strict", pytest.param("torch", marks=pytest.mark.torch)])
 def test_answers_in_kind(module: str) -> None:
     if find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
