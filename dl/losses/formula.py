@@ -33,10 +33,18 @@ class FormulaLoss(Loss, named=False):
         raise NotImplementedError
 
     def score(self, graph: Graph, prediction: Value, target: Value, weight: Value | None) -> tuple[Value, Value]:
+        if self._has_operation():
+            return super().score(graph, prediction, target, weight)
         self._check_weight(prediction, weight)
         formula = partial(type(self).formula, **self.constants)
         scored = traced_score(graph, type(self).__name__, formula, self.targets, prediction, target)
         return self._weighted(graph, weight, *scored)
+
+    @classmethod
+    def _has_operation(cls) -> bool:
+        """Whether a subclass has an operation of its own, which then counts instead of the formula."""
+        nearest = next(kind for kind in cls.__mro__ if not {"operation", "formula"}.isdisjoint(vars(kind)))
+        return "operation" in vars(nearest)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), **({"arguments": dict(self.constants)} if self.constants else {})}
