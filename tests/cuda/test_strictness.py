@@ -85,7 +85,7 @@ def test_an_event_orders_streams(cp: Any, add: Any, side: Any) -> None:
 
 def test_new_memory_holds_no_numbers(cp: Any) -> None:
     size = 3 << 20
-    fresh = cp.cuda.MemoryPointer(cp.cuda.Memory(4 * size), 0)  # not of the pool, where earlier tests may have left some
+    fresh = cp.cuda.MemoryPointer(cp.cuda.Memory(4 * size), 0)  # not of the pool, which keeps what tests have freed
     assert np.isnan(cp.asnumpy(cp.ndarray(size, np.float32, fresh))[-5:]).all()
 
 
