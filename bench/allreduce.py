@@ -22,7 +22,7 @@ from mpi4py import MPI
 from ..backends.launch import ranks
 from ..backends.numpy import NumPyBackend
 from ..dl.layers import Linear, Sequential
-from ..dl.losses.losses import MSELoss
+from ..dl.losses.values import MSELoss
 from ..dl.optimizers.sgd import SGD
 from ..dl.step.exchange import Exchange
 from ..dl.step.spec import StepSpec

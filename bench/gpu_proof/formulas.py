@@ -6,14 +6,14 @@ from typing import Any
 
 from ...dl.layers import Linear
 from ...dl.layers.base import Layer
-from ...dl.layers.formula import activation
+from ...dl.layers.formula import FormulaActivation
 from ...dl.layers.initializers import Full
 from ...dl.layers.parameter import Parameter
-from ...dl.losses.formula import loss
+from ...dl.losses.values import ValuesLoss
 from ...kernels.tracing import xp
 
 
-class ProofGate(Layer):
+class ProofGate(Layer, named=False):
     """A product, a softmax of rows, and a gradient that is a sum over rows."""
 
     def __init__(self, features: int) -> None:
@@ -25,14 +25,18 @@ class ProofGate(Layer):
         return x + xp.softmax(self.inner(x)) * xp.sigmoid(self.gate * x)
 
 
-@activation
-def proof_swish(x: Any) -> Any:
+class ProofSwish(FormulaActivation, named=False):
     """Element by element."""
-    return x * xp.sigmoid(x)
+
+    @staticmethod
+    def formula(x: Any) -> Any:
+        return x * xp.sigmoid(x)
 
 
-@loss
-def proof_huber(output: Any, target: Any) -> Any:
+class ProofHuber(ValuesLoss, named=False):
     """With a condition, and a mean of rows."""
-    size = xp.abs(output - target)
-    return xp.where(size <= 1.0, 0.5 * size * size, size - 0.5).mean(axis=-1)
+
+    @staticmethod
+    def formula(output: Any, target: Any) -> Any:
+        size = xp.abs(output - target)
+        return xp.where(size <= 1.0, 0.5 * size * size, size - 0.5).mean(axis=-1)

@@ -19,10 +19,10 @@ from ...dl.layers import (
     Sequential,
     TransformerBlock,
 )
-from ...dl.layers.formula import activation
+from ...dl.layers.formula import FormulaActivation
 from ...dl.losses.classes import CrossEntropyLoss
 from ...dl.losses.losses import Loss
-from ...dl.losses.own import loss
+from ...dl.losses.values import ValuesLoss
 from ...dl.optimizers.adam import Adam
 from ...dl.training.loop import Loop
 from ...dl.training.trainer import Trainer
@@ -32,17 +32,21 @@ from .models import CLASSES, HEADS, TOKENS, VOCABULARY, WIDTH, data, parse
 from .networks import BETAS, EPS, LR
 
 
-@activation
-def peers_silu(x: Any) -> Any:
+class PeersSiLU(FormulaActivation, named=False):
     """x σ(x)."""
-    return x * xp.sigmoid(x)
+
+    @staticmethod
+    def formula(x: Any) -> Any:
+        return x * xp.sigmoid(x)
 
 
-@loss
-def peers_huber(output: Any, target: Any) -> Any:
+class PeersHuber(ValuesLoss, named=False):
     """d² / 2 up to 1, |d| − 1/2 beyond."""
-    d = xp.abs(output - target)
-    return xp.where(d <= 1.0, 0.5 * d * d, d - 0.5).mean(axis=-1)
+
+    @staticmethod
+    def formula(output: Any, target: Any) -> Any:
+        d = xp.abs(output - target)
+        return xp.where(d <= 1.0, 0.5 * d * d, d - 0.5).mean(axis=-1)
 
 
 def layers(name: str) -> list[Layer]:
@@ -58,7 +62,7 @@ def layers(name: str) -> list[Layer]:
     after = {
         "dropout": lambda: [ReLU(), Dropout(0.2)],
         "batch norm": lambda: [BatchNorm1d(hidden), ReLU()],
-        "own formulas": lambda: [peers_silu()],
+        "own formulas": lambda: [PeersSiLU()],
     }.get(name, lambda: [ReLU()])
     first, second = Linear(inputs, hidden), Linear(hidden, hidden)
     return [first, *after(), second, *after(), Linear(hidden, CLASSES)]
@@ -69,7 +73,7 @@ class GearshiftModelEpochs(ModelEpochs):
 
     def __init__(self, name: str, backend: str) -> None:
         model = parse(name)
-        criterion: Loss = peers_huber() if model.values else CrossEntropyLoss()
+        criterion: Loss = PeersHuber() if model.values else CrossEntropyLoss()
         optimizer = Adam(lr=LR, betas=BETAS, eps=EPS)
         self.trainer = Trainer(Sequential(*layers(name)), criterion, optimizer, backend=backend, seed=0)
         self.loop = Loop(self.trainer, Dataset(*data(model)), None, model.batch)

@@ -53,14 +53,16 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
     @underflowing
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, in the order of `classes_`, or of each label: (rows, n)."""
-        return self._labels.probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._labels.probabilities(outputs)
 
     @in_kind
     @underflowing
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithm of `predict_proba`."""
         with np.errstate(divide="ignore"):
-            return np.log(self._labels.probabilities(self._outputs(X)))
+            outputs = self._outputs(X)
+            return np.log(self._labels.probabilities(outputs))
 
     @in_kind
     def decision_function(self, X: Any) -> np.ndarray:

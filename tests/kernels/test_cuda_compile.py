@@ -7,7 +7,7 @@ import json
 import nvrtc
 import pytest
 import resources
-from cuda_cases import KERNELS, UPDATES
+from cuda_cases import UPDATES, operations
 
 from gearshift.backends.cuda import KernelProgram
 
@@ -64,7 +64,7 @@ def test_every_program_compiles_in_silence_to_the_resources_of_the_table(archite
 
 
 FLAT = [
-    *(name for name in UPDATES if name in KERNELS),
+    *(one.entry for one in (operations()[name].cuda for name in UPDATES) if one),
     "activation",
     "add",
     "bias_activation",

@@ -229,7 +229,7 @@ def test_only_the_ranges_move_and_decay_is_the_range_s_own(name: str) -> None:
         bounds, factors = case.arrays[-5:-3]
         p[...], g[...] = 1, 0
         for state in case.arrays[2:-5]:
-            state[...] = name == "delta_bar_delta"  # whose rates are a state
+            state[...] = name == "deltabardelta"  # whose rates are a state
         bounds[...], factors[...] = [[0, 4], [6, 10], [10, 10]], [[1, 0.1], [1, 0], [1, 0]]
         arrays = copies(case)
         run_compiled(OPERATIONS[name], arrays, case.attributes)

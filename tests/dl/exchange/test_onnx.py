@@ -58,6 +58,13 @@ FORMULAS: dict[str, Any] = {
 }
 
 
+def two_sequences() -> gs.Model:
+    """Two tokens that read two others."""
+    question, text = gs.Input(2), gs.Input(2)
+    x, memory = gs.Embedding(5, 8)(question), gs.Embedding(5, 8)(text)
+    return gs.Model([question, text], gs.Linear(8, 3)(gs.CrossAttention(8, 2)(x, memory)))
+
+
 class Parametric(gs.Layer):
     """Parameters with middle axes, and elements of them."""
 
@@ -112,6 +119,7 @@ LAYERS: dict[str, tuple[Any, np.ndarray]] = {
     "padded MeanPooling": (lambda: sequence(gs.MeanPooling(), padding=0), TOKENS),
     "MaxPooling": (lambda: sequence(gs.MaxPooling()), TOKENS),
     "padded MaxPooling": (lambda: sequence(gs.MaxPooling(), padding=0), TOKENS),
+    "CrossAttention": (two_sequences, TOKENS),
     "transformer": (lambda: sequence(gs.TransformerBlock(8, 2), gs.LayerNorm(8), gs.Linear(8, 5)), TOKENS),
     "autoencoder": (lambda: gs.autoencoder(6, 2, [4]), ROWS),
 }
