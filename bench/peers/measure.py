@@ -98,7 +98,7 @@ class Crew:
             if turn == 0:  # from here on an interruption leaves something to show
                 self.measurement.points.append(point)
                 analysis.mark_faults(point)
-        if measure != "step":
+        if measure in ("epoch", "ranks"):
             self._note_losses(point)
             analysis.mark_faults(point)
         for name in point.results:
@@ -108,7 +108,7 @@ class Crew:
     def _prepare(self, name: str, point: PeersPoint) -> None:
         self.progress(f"{point.measure} {point.network}, batch {point.batch}: preparing {name}")
         result = point.results[name] = Result()
-        do = "step" if point.measure == "step" else "epoch"
+        do = "epoch" if point.measure == "ranks" else point.measure
         answer = self._ask(name, point, do, network=point.network, batch=point.batch)
         result.losses, result.steps = answer.get("losses", []), answer.get("steps", 1)
         result.how = answer.get("how", "")

@@ -11,7 +11,7 @@ import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
 from gearshift.bench.peers import command, models
 from gearshift.bench.peers.gearshift_models import layers
-from gearshift.bench.peers.process import Process
+from gearshift.bench.peers.measure import Crew
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -37,14 +37,12 @@ def test_both_libraries_have_the_same_parameters(name: str) -> None:
     assert sum(ours) == sum(theirs)
 
 
-def test_a_worker_runs_epochs_of_a_model() -> None:
-    process = Process("numba")
-    try:
-        answer = process.ask("model", network="own formulas", batch=64)
-        assert answer["rows"] == 6400 and 0 < answer["losses"][0] < 1
-        assert process.ask("block")["seconds"] > 0
-    finally:
-        process.close()
+def test_a_model_is_measured() -> None:
+    with Crew(["numba"], {"model": 2}, lambda text: None) as crew:
+        point = crew.measure("model", "own formulas", 64)
+    result = point.results["numba"]
+    assert not result.fault and len(result.seconds) == 2 and point.rows == 6400
+    assert 0 < result.losses[0] < 1
 
 
 def test_models_are_chosen_by_name() -> None:
