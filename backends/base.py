@@ -139,9 +139,12 @@ class Backend(ABC):
         """Restores `choices` from this or another process; entries that do not apply here are ignored."""
         return
 
-    def chosen(self, name: str, measure: Callable[[], list[int]]) -> list[int]:
-        """The choice of this name, from this or another process; if there is none, `measure` makes it."""
-        return measure()
+    def chosen(self, name: str, measure: Callable[[], tuple[list[int], bool]]) -> list[int]:
+        """The choice of this name, from this or another process; if there is none, `measure` makes it.
+
+        It also tells whether the choice is certain, so that other processes may use it.
+        """
+        return measure()[0]
 
     @property
     def runs_tasks(self) -> bool:

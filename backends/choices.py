@@ -23,10 +23,10 @@ class Choices(dict[str, list[int]]):
         self.file, self._valid = file, valid
         super().__init__(self._read())
 
-    def choose(self, name: str, choice: list[int]) -> list[int]:
-        """Keeps a choice; returns it."""
+    def choose(self, name: str, choice: list[int], certain: bool = True) -> list[int]:
+        """Keeps a choice, in the file if it is certain; returns it."""
         self[name] = choice
-        if self.file is not None:
+        if self.file is not None and certain:
             _write(self.file, {**self._read(), name: choice})
         return choice
 

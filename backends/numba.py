@@ -91,9 +91,9 @@ class NumbaBackend(NumPyBackend):
     def restore(self, choices: Any) -> None:
         self._choices.restore(choices)
 
-    def chosen(self, name: str, measure: Callable[[], list[int]]) -> list[int]:
+    def chosen(self, name: str, measure: Callable[[], tuple[list[int], bool]]) -> list[int]:
         self._used.add(name)
-        return self._choices[name] if name in self._choices else self._choices.choose(name, measure())
+        return self._choices[name] if name in self._choices else self._choices.choose(name, *measure())
 
     @property
     def runs_tasks(self) -> bool:

@@ -1,7 +1,7 @@
 """Which product engine and how many threads run a fused MLP: measured once for each machine and shape.
 
 A rule makes the choice where nothing is measured. It stands unless another choice is clearly faster, because the bits
-of the results depend on it.
+of the results depend on it. It also stands while other programs use the CPU: what trials find then is not kept.
 """
 
 from __future__ import annotations
@@ -44,6 +44,16 @@ class Timed(Protocol):
         """Runs about `count` steps on copies; returns the seconds of one."""
         ...
 
+    @property
+    def stalls(self) -> int:
+        """The calls so far, of this or another plan, in which other programs took a thread's CPU."""
+        ...
+
+    @property
+    def short_handed(self) -> bool:
+        """Whether fewer threads than planned run a step for now."""
+        ...
+
 
 def candidates(rule: Choice, threads: int, unit: bool) -> list[Choice]:
     """The choices to compare, the rule's first: numbers of threads that halve, and the engines that can run."""
@@ -61,16 +71,20 @@ def chosen(
         return found[0]
     versions = f"numba {version('numba')}, gearshift {__version__}"
     machine = f"{host.processor()}, {threads} threads, {8 * vector_bytes()}-bit vectors, {versions}"
-    words = backend.chosen(f"{machine}: {name}", lambda: [*fastest(found, make)])
+    words = backend.chosen(f"{machine}: {name}", lambda: fastest(found, make))
     choice = Choice(*words) if tuple(words) in found else found[0]
     level = logging.DEBUG if choice == found[0] else logging.INFO
     logger.log(level, "%s: fastest here on %s", name, choice.how)
     return choice
 
 
-def fastest(found: Sequence[Choice], make: Callable[[Choice], Timed]) -> Choice:
-    """The fastest choice by its shortest trial; the first one unless another is clearly faster."""
+def fastest(found: Sequence[Choice], make: Callable[[Choice], Timed]) -> tuple[list[int], bool]:
+    """The fastest choice by its shortest trial, and whether that is certain.
+
+    It is the first choice unless another is clearly faster, and no other program took the CPU from a trial.
+    """
     trials = {choice: make(choice) for choice in found}
+    before = trials[found[0]].stalls
     times = {choice: trial.trial(1) for choice, trial in trials.items()}  # compiles, and warms caches
     times = {choice: trial.trial(1) for choice, trial in trials.items()}
     counts = {choice: max(1, int(SHORTEST / max(seconds, 1e-9))) for choice, seconds in times.items()}
@@ -81,4 +95,6 @@ def fastest(found: Sequence[Choice], make: Callable[[Choice], Timed]) -> Choice:
         if time.perf_counter() > until:
             break
     best = min(times, key=times.__getitem__)
-    return best if times[found[0]] >= CLEARLY * times[best] else found[0]
+    if any(trial.short_handed or trial.stalls > before for trial in trials.values()):
+        return [*found[0]], False
+    return [*(best if times[found[0]] >= CLEARLY * times[best] else found[0])], True

@@ -229,6 +229,11 @@ class DensePlan(Plan):
         return self._pool.threads_for(self.parts)
 
     @property
+    def stalls(self) -> int:
+        """The calls so far, of all plans on these threads, in which other programs took a thread's CPU."""
+        return self._pool.stalls
+
+    @property
     def short_handed(self) -> bool:
         """Whether fewer threads than planned run a step for now, because other programs use the CPU."""
         return self.threads < min(self._pool.threads, self.parts)

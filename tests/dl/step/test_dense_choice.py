@@ -22,11 +22,13 @@ DATA = gs.Dataset(RANDOM.normal(size=(60, 30)), RANDOM.integers(0, 4, 60))
 class Simulated:
     """A plan that takes this long."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.steps = seconds, 0
+    stalls, short_handed = 0, False
+
+    def __init__(self, seconds: float, stalls: int = 0) -> None:
+        self.seconds, self.steps, self._stalls = seconds, 0, stalls
 
     def trial(self, count: int) -> float:
-        self.steps += count
+        self.steps, self.stalls = self.steps + count, self._stalls
         return self.seconds
 
 
@@ -42,7 +44,16 @@ def test_candidates() -> None:
 def test_the_rule_stands_unless_another_is_clearly_faster(times: tuple[float, ...], best: int) -> None:
     found = [Choice(parts) for parts in (4, 2, 1)]
     devices = {choice: Simulated(seconds) for choice, seconds in zip(found, times, strict=True)}
-    assert fastest(found, devices.__getitem__) == found[best]
+    assert fastest(found, devices.__getitem__) == ([*found[best]], True)
+
+
+def test_trials_beside_other_programs_change_nothing() -> None:
+    found = [Choice(2), Choice(1)]
+    stalled = {found[0]: Simulated(2.0, stalls=1), found[1]: Simulated(1.0)}
+    assert fastest(found, stalled.__getitem__) == ([*found[0]], False)
+    alone = {choice: Simulated(seconds) for choice, seconds in zip(found, (2.0, 1.0), strict=True)}
+    alone[found[0]].short_handed = True
+    assert fastest(found, alone.__getitem__) == ([*found[0]], False)
 
 
 def test_a_short_step_is_timed_many_times() -> None:
@@ -87,26 +98,35 @@ def test_a_trial_changes_nothing() -> None:
 
 @pytest.mark.usefixtures("measured")
 def test_a_choice_is_made_once_for_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(2))
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(2)], True))
     first, second = (trainer() for _ in range(2))
     assert plan_of(first).choice == Choice(2) and plan_of(second).choice == Choice(2)
     assert first.backend.choices == second.backend.choices != {}
-    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(1))
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(1)], True))
     assert plan_of(trainer()).choice == Choice(2)
     monkeypatch.setenv(dense_choice.MEASURE, "off")
     assert plan_of(trainer()).choice == Choice(1)  # the rule, for so small a network
 
 
 @pytest.mark.usefixtures("measured")
+def test_an_uncertain_choice_is_that_of_the_run_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(2)], False))
+    first = trainer()
+    assert plan_of(first).choice == Choice(2) and first.backend.choices and not (tmp_path / "plans.json").exists()
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(1)], True))
+    assert plan_of(first).choice == Choice(2) and plan_of(trainer()).choice == Choice(1)
+
+
+@pytest.mark.usefixtures("measured")
 def test_a_run_keeps_its_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever was measured meanwhile, or elsewhere; the weights go on to the same bits."""
-    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(2))
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(2)], True))
     whole = trainer()
     whole.fit(DATA, epochs=2, batch_size=40, verbose=False)
     whole.save(tmp_path / "run.safetensors")
     (tmp_path / "plans.json").unlink()
     whole.fit(DATA, epochs=2, batch_size=40, verbose=False)
-    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(1))
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(1)], True))
     assert plan_of(trainer()).choice == Choice(1)
     resumed = trainer()
     resumed.load(tmp_path / "run.safetensors")
@@ -125,5 +145,5 @@ def test_a_spoiled_file_is_no_choice(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("measured")
 def test_a_choice_that_cannot_run_here_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: Choice(64, MATRIX_UNIT))
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(64, MATRIX_UNIT)], True))
     assert plan_of(trainer()).choice == Choice(1)
