@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ...backends.errors import ConfigurationError
@@ -25,8 +26,12 @@ class FormulaActivation(Activation, named=False):
         A constant is unknown, missing, or not a number.
     """
 
-    def __init__(self, **constants: float) -> None:
-        self.constants = checked_constants(type(self).__name__, type(self).formula, constants)
+    def __init__(self, *unnamed: Any, **constants: float) -> None:
+        self.constants = checked_constants(type(self).__name__, type(self).formula, constants, unnamed=unnamed)
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        bind_constants(cls)
 
     @staticmethod
     def formula(x: Any) -> Any:
@@ -39,6 +44,23 @@ class FormulaActivation(Activation, named=False):
     def lower(self, graph: Graph, x: Value) -> Value:
         trace = Trace(graph, type(self).__name__, {})
         return trace.run(lambda x: type(self).formula(x, **self.constants), (x,))
+
+
+class BoundFormula:
+    """A formula in a class; an instance's has the instance's constants."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __get__(self, one: Any, kind: type) -> Callable[..., Any]:
+        return self._function if one is None else partial(self._function, **one.constants)
+
+
+def bind_constants(kind: Any) -> None:
+    """Makes ``instance.formula`` know the instance's constants."""
+    own = vars(kind).get("formula")
+    if isinstance(own, staticmethod):
+        kind.formula = BoundFormula(own.__func__)
 
 
 def activation(formula: Callable[..., Any], /) -> type[FormulaActivation]:
@@ -87,7 +109,11 @@ def keywords(formula: Callable[..., Any], arrays: int, expected: str) -> dict[st
 
 
 def checked_constants(
-    name: str, formula: Callable[..., Any], constants: dict[str, Any], given: Sequence[str] = ()
+    name: str,
+    formula: Callable[..., Any],
+    constants: dict[str, Any],
+    given: Sequence[str] = (),
+    unnamed: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """The keyword arguments of a formula: those in `constants`, and the defaults of the others; not those in `given`.
 
@@ -99,6 +125,10 @@ def checked_constants(
     parameters = inspect.signature(formula).parameters.values()
     named = [one for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in given]
     known = {one.name: one.default for one in named}
+    if unnamed:
+        raise ConfigurationError(
+            f"{name}: {unnamed[0]!r} has no name; expected keywords: {', '.join(f'{key}=…' for key in known) or 'none'}"
+        )
     for key, value in constants.items():
         if key not in known:
             raise ConfigurationError(f"{name}: {key} is unknown; expected {', '.join(known) or 'no arguments'}")

@@ -11,7 +11,7 @@ from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.tracing import xp as array_functions
 from ...kernels.tracing.expression import ROWS, Expression, array, make, ordered
 from ...kernels.tracing.lowering import lower
-from ...kernels.tracing.traced_array import TracedArray, expression_of
+from ...kernels.tracing.traced_array import TracedArray, expression_of, traced
 from ..graph.graph import Graph, Value
 from .parameter import Parameter
 
@@ -40,7 +40,7 @@ class Trace:
         symbols = [self.input(name, value) for name, value in zip(names, inputs, strict=True)]
         token = _current.set(self)
         try:
-            result = forward(*symbols)
+            result = traced(forward, *map(expression_of, symbols))
         finally:
             _current.reset(token)
         if not isinstance(result, TracedArray):
@@ -114,7 +114,7 @@ def append(
         shape = value.shape if width is None else (width,)
         kind = "int" if value.dtype.startswith(("int", "uint")) else "real"
         leaves.append(array(f"x{number}", (ROWS, *shape) if value.kind == "batch" else shape, kind))
-    end: Expression = expression_of(formula(*map(TracedArray, leaves)))
+    end: Expression = expression_of(traced(formula, *leaves))
     lower(graph, name, [end], dict(zip(leaves, inputs, strict=True)), into={end: into})
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ..graph.graph import Graph, Value
-from ..layers.formula import checked_constants
+from ..layers.formula import bind_constants, checked_constants
 from .losses import Loss
 from .traced import traced_score
 
@@ -24,8 +24,12 @@ class FormulaLoss(Loss, named=False):
         A constant is unknown or not a number.
     """
 
-    def __init__(self, **constants: float) -> None:
-        self.constants = checked_constants(type(self).__name__, type(self).formula, constants)
+    def __init__(self, *unnamed: Any, **constants: float) -> None:
+        self.constants = checked_constants(type(self).__name__, type(self).formula, constants, unnamed=unnamed)
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        bind_constants(cls)
 
     @staticmethod
     def formula(output: Any, target: Any) -> Any:

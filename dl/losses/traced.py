@@ -13,7 +13,7 @@ from ...kernels.tracing.derivatives import gradients
 from ...kernels.tracing.expression import ROWS, Expression, apply, array, as_number, broadcast, constant, row_count
 from ...kernels.tracing.group import Group, partition
 from ...kernels.tracing.lowering import lower, operation_of
-from ...kernels.tracing.traced_array import TracedArray, expression_of
+from ...kernels.tracing.traced_array import expression_of, traced
 from ..graph.graph import Graph, Value
 
 
@@ -56,7 +56,7 @@ def _traced(
         if len(output.shape) != 2 or target.shape != (ROWS, 1):
             raise ShapeError(f"{name}: the model's outputs are {output.shape}; expected (rows, classes)")
         given = structure.reshape(target, (ROWS,))
-    result = formula(TracedArray(output), TracedArray(given))
+    result = traced(formula, output, given)
     score = expression_of(result)
     if not isinstance(score, Expression) or score.shape not in ((ROWS,), (ROWS, 1)):
         said = score.shape if isinstance(score, Expression) else type(result).__name__

@@ -37,9 +37,9 @@ class FormulaOptimizer(Optimizer, named=False):
             cls._update = UpdateFormula(cls.__name__.lower(), cls.formula, states, settings)
             cls.operation, cls.slots = cls._update.operation, tuple(states)
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, *unnamed: Any, **settings: float) -> None:
         decay = {} if DECAY in parts_of(type(self).formula)[1] else {DECAY: settings.pop(DECAY, 0.0)}
-        found = checked_constants(type(self).__name__, type(self).formula, settings, given=(STEP,)) | decay
+        found = checked_constants(type(self).__name__, type(self).formula, settings, (STEP,), unnamed) | decay
         for name, value in found.items():
             setattr(self, name, value)
         super().__init__(found[LR], found.get(DECAY, 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from .expression import Expression, Shape, apply
@@ -59,7 +60,10 @@ class TracedArray:
         refuse("a Python condition (if, and, or, not, while) on an array; write gs.xp.where(condition, a, b)")
 
     def _no_values(self, *_: Any) -> NoReturn:
-        refuse("a number, a loop or a NumPy array of an array of a traced function; its values are not known yet")
+        refuse(
+            "the values of an array are asked for, but a traced function has none yet; use functions of gs.xp instead "
+            "of those of math, and no loops over arrays"
+        )
 
     __float__ = __int__ = __index__ = __iter__ = __len__ = __array__ = __contains__ = _no_values
 
@@ -170,7 +174,25 @@ NUMPY = {
 
 def known() -> str:
     """The functions that can be traced."""
-    return f"expected one of gs.xp: {', '.join(sorted(METHODS.keys() - {'getitem'}))}"
+    names = sorted({*METHODS, "arange"} - {"getitem"})
+    return f"expected one of gs.xp: {', '.join(names)}; others in a gs.ArrayLayer with forward and backward"
+
+
+_tracing: ContextVar[bool] = ContextVar("tracing", default=False)
+
+
+def tracing() -> bool:
+    """Whether a formula is being traced, rather than computed on numbers."""
+    return _tracing.get()
+
+
+def traced(formula: Callable[..., Any], *arrays: Any, **settings: Any) -> Any:
+    """What a formula returns for expressions."""
+    token = _tracing.set(True)
+    try:
+        return formula(*map(TracedArray, arrays), **{name: TracedArray(one) for name, one in settings.items()})
+    finally:
+        _tracing.reset(token)
 
 
 def expression_of(value: Any) -> Any:

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from . import structure
-from .expression import Expression, as_expression, as_number, broadcast, column
+from .expression import ROWS, Expression, as_expression, as_number, broadcast, column
 from .expression import apply as elementwise
 from .indexing import getitem_of, known_indices
 from .operators import OPERATORS
 from .refusal import refuse, refuse_shape
-from .traced_array import METHODS, TracedArray, expression_of
+from .traced_array import METHODS, TracedArray, expression_of, known, tracing
 
 
 def _traced(values: Any) -> bool:
@@ -245,8 +245,15 @@ def getitem(x: Any, key: Any) -> Expression:
     return getitem_of(x, key if isinstance(key, tuple) else (key,))
 
 
-def arange(stop: int) -> TracedArray:
+def arange(stop: int) -> Any:
     """0, 1, … stop − 1, to compare with: ``gs.xp.arange(n) == label[:, None]``."""
+    if not tracing():
+        return np.arange(stop)
+    if stop is ROWS:
+        refuse(
+            "arange of the rows of a batch, whose number is not known; to take an element of each row, write "
+            "gs.xp.where(gs.xp.arange(n) == label[:, None], x, 0.0).sum(axis=-1)"
+        )
     return TracedArray(column(int(stop)))
 
 
@@ -288,6 +295,10 @@ def softmax(x: Any, axis: int = -1) -> Any:
     """eˣ / Σ eˣ along an axis."""
     e = exp(x - stop_gradient(max(x, axis=axis, keepdims=True)))
     return e / sum(e, axis=axis, keepdims=True)
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"gs.xp has no {name!r}; {known()}")
 
 
 METHODS.update(relu=relu, softplus=softplus, logsumexp=logsumexp, log_softmax=log_softmax, softmax=softmax)

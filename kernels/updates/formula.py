@@ -20,7 +20,7 @@ from ..tracing.expression import ROWS, Expression, array, as_expression, as_numb
 from ..tracing.generated import function
 from ..tracing.operators import OPERATORS
 from ..tracing.refusal import refuse
-from ..tracing.traced_array import TracedArray, expression_of
+from ..tracing.traced_array import expression_of, traced
 from ..tracing.update_text import UpdateCuda, UpdateLoop, UpdateParts
 from .update import constants, ranges, update_operation
 
@@ -99,13 +99,12 @@ def _traced(
     formula: Callable[..., Any], arrays: Sequence[Expression], settings: Mapping[str, Expression]
 ) -> list[Expression]:
     """The new p and the new states."""
-    given = {name: TracedArray(one) for name, one in settings.items()}
-    found = formula(*map(TracedArray, arrays), **given)
+    found = traced(formula, *arrays, **settings)
     names = ["p", *(str(one.options[0]) for one in arrays[2:])]
     expected = f"the new {', '.join(names)}, in this order"
     found = list(found) if isinstance(found, tuple | list) else [found]
     if len(found) != len(names):
-        refuse(f"{formula.__name__} returns {len(found)} values; expected {expected}")
+        refuse(f"{formula.__name__} returns {len(found)} of {len(names)} values; expected {expected}")
     results = [as_number(as_expression(expression_of(one))) for one in found]
     for name, result in zip(names, results, strict=True):
         if result.shape not in ((), (ROWS,)):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gearshift as gs
+from gearshift.backends.errors import ConfigurationError
 
 RNG = np.random.default_rng(0)
 X, W = RNG.normal(size=(60, 4)), RNG.normal(size=(4, 3))
@@ -200,3 +201,21 @@ def test_errors_of_formulas(formula: Any, error: type[Exception], message: str) 
 
     with pytest.raises(error, match=message):
         gs.value_and_grad(linear(), gs.loss(own)(), X, Y)
+
+
+def test_formulas_compute_on_numbers() -> None:
+    output, target = np.zeros((2, 3)), np.full((2, 3), 2.0)
+    assert np.allclose(huber_formula(delta=0.5).formula(output, target), 0.5 * (2 - 0.25))
+    assert np.allclose(huber_formula.formula(output, target, delta=1.0), 1.5)
+    log_shares = gs.FocalLoss.formula(output, np.array([0, 2]), gamma=0.0)  # its arange has numbers then
+    assert np.allclose(log_shares, np.log(3))
+
+
+def test_arguments_have_names() -> None:
+    with pytest.raises(ConfigurationError, match=r"huber_formula: 1\.5 has no name; expected keywords: delta=…"):
+        huber_formula(1.5)
+
+
+def test_functions_that_are_not_there_are_named() -> None:
+    with pytest.raises(AttributeError, match=r"gs.xp has no 'cumsum'; expected one of gs.xp: abs, .* gs.ArrayLayer"):
+        _ = gs.xp.cumsum

@@ -178,7 +178,7 @@ def no_rate(p, g, *, eps=1e-8):
 REFUSED: dict[str, tuple[Any, str]] = {
     "total": (total, r"test_own_optimizers.py, line \d+: a reduction .* rows are independent"),
     "branch": (branch, r"test_own_optimizers.py, line \d+: .*gs.xp.where"),
-    "too few": (too_few, r"too_few returns 1 values; expected the new p, mean, in this order"),
+    "too few": (too_few, r"too_few returns 1 of 2 values; expected the new p, mean, in this order"),
     "other arrays": (other_arrays, r"other_arrays\(p, \*, lr\): expected \(p, g, \*states, \*, lr"),
     "no rate": (no_rate, r"no_rate\(p, g, \*, eps=1e-08\): expected \(p, g, \*states, \*, lr"),
     "lambda": (lambda p, g, *, lr: p, "define it by def"),
