@@ -206,7 +206,7 @@ def test_errors_of_formulas(formula: Any, error: type[Exception], message: str) 
 def test_formulas_compute_on_numbers() -> None:
     output, target = np.zeros((2, 3)), np.full((2, 3), 2.0)
     assert np.allclose(huber_formula(delta=0.5).formula(output, target), 0.5 * (2 - 0.25))
-    assert np.allclose(huber_formula.formula(output, target, delta=1.0), 1.5)
+    assert np.allclose(huber_formula.formula(output, target, delta=1.0), 1.5)  # pyright: ignore[reportCallIssue]
     log_shares = gs.FocalLoss.formula(output, np.array([0, 2]), gamma=0.0)  # its arange has numbers then
     assert np.allclose(log_shares, np.log(3))
 
