@@ -62,7 +62,7 @@ def reduce(count=x.size, kind=nccl.NCCL_FLOAT64):
 def test_ranks_must_call_alike(line: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "script.py"
     visible = "import os; os.environ['CUDA_VISIBLE_DEVICES'] = os.environ['PMI_RANK']"
-    path.write_text(f"{visible}\n{TWO}\n{line}\nprint(x.sum())")
+    path.write_text(f"{visible}\n{TWO}\n{line}\nprint(f'{{x.sum()}}\\n', end='')")
     ended = run(2, path, STAND_IN_DEVICES="2")
     assert said in ended.stderr and bool(ended.returncode) == bool(said)
     assert said or ended.stdout.split() == ["300000.0"] * 2

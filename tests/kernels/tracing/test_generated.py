@@ -30,7 +30,7 @@ def test_loops(name: str, dtype: str) -> None:
 
 
 @pytest.mark.skipif(bool(unavailable()), reason=unavailable())
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", NAMES)
 def test_cuda(name: str, dtype: str) -> None:
     for node, rows in itertools.product(nodes(name, dtype), (1, 70)):
@@ -44,7 +44,7 @@ def test_cuda(name: str, dtype: str) -> None:
 
 
 QUICK = ("silu", "gated", "softmax", "MSELoss", "Variational")
-SLOW = pytest.mark.slow
+LONG = pytest.mark.long
 
 
 @pytest.mark.skipif(bool(unavailable()), reason=unavailable())
