@@ -44,13 +44,12 @@ def test_cuda(name: str, dtype: str) -> None:
 
 
 QUICK = ("silu", "gated", "softmax", "MSELoss", "Variational")
-LONG = pytest.mark.long
 
 
 @pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in NAMES]
 )
 def test_cuda_of_sixteen_bits(name: str, precision: str) -> None:
     for node in nodes(name, "float32", precision):
