@@ -1,4 +1,4 @@
-"""A layer, an activation and a loss as users write them: as formulas, of which kernels are made."""
+"""A layer as users write it: as a formula, of which kernels are made."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Any
 
 from ...dl.layers import Linear
 from ...dl.layers.base import Layer
-from ...dl.layers.formula import FormulaActivation
 from ...dl.layers.initializers import Full
 from ...dl.layers.parameter import Parameter
-from ...dl.losses.values import ValuesLoss
 from ...kernels.tracing import xp
 
 
@@ -23,20 +21,3 @@ class ProofGate(Layer, named=False):
 
     def forward(self, x: Any) -> Any:
         return x + xp.softmax(self.inner(x)) * xp.sigmoid(self.gate * x)
-
-
-class ProofSwish(FormulaActivation, named=False):
-    """Element by element."""
-
-    @staticmethod
-    def formula(x: Any) -> Any:
-        return x * xp.sigmoid(x)
-
-
-class ProofHuber(ValuesLoss, named=False):
-    """With a condition, and a mean of rows."""
-
-    @staticmethod
-    def formula(output: Any, target: Any) -> Any:
-        size = xp.abs(output - target)
-        return xp.where(size <= 1.0, 0.5 * size * size, size - 0.5).mean(axis=-1)

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from ...dl.layers import Dropout, Embedding, Layer, Linear, ReLU, Sequential, Standardize, Tanh, TransformerBlock
+from ...dl.layers.formulas import SiLU
 from ...dl.losses.classes import CrossEntropyLoss
-from ...dl.losses.values import MSELoss
+from ...dl.losses.values import HuberLoss, MSELoss
 from ...dl.optimizers.adam import Adam, AdamW
 from ...dl.optimizers.rmsprop import RMSprop
 from ...dl.optimizers.sgd import SGD
 from ...dl.step.precision import PRECISIONS
 from ...dl.training.trainer import Trainer
-from .formulas import ProofGate, ProofHuber, ProofSwish
+from .formulas import ProofGate
 
 ROWS, BATCH = 1003, 32
 TOKENS, LENGTH = 12, 6  # of the transformer
@@ -36,7 +37,7 @@ def transformer() -> list[Layer]:
 def formulas() -> list[Layer]:
     """A layer and an activation that are formulas, each one generated kernel forward and some backward."""
     first = Standardize(20).fit(np.full(20, 127.5), np.full(20, 73.9))
-    return [first, Linear(20, 32, init="he"), ProofSwish(), ProofGate(32), Linear(32, 5)]
+    return [first, Linear(20, 32, init="he"), SiLU(), ProofGate(32), Linear(32, 5)]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ TRAININGS = {
     "Adam": SmallTraining(lambda: Adam(lr=0.01), CrossEntropyLoss),
     "SGD": SmallTraining(lambda: SGD(lr=0.1), CrossEntropyLoss),
     "transformer": SmallTraining(lambda: Adam(lr=3e-3), CrossEntropyLoss, layers=transformer),
-    "formulas": SmallTraining(lambda: Adam(lr=0.01), ProofHuber, layers=formulas),
+    "formulas": SmallTraining(lambda: Adam(lr=0.01), HuberLoss, layers=formulas),
     "AdamW, clipped": SmallTraining(lambda: AdamW(lr=0.01, weight_decay=0.1), MSELoss, {"clip_norm": 0.5}),
     "SGD with momentum": SmallTraining(lambda: SGD(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01), MSELoss),
     "RMSprop": SmallTraining(lambda: RMSprop(lr=3e-3, momentum=0.5, centered=True), CrossEntropyLoss),

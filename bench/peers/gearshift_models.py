@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...dl.data import Dataset
 from ...dl.layers import (
     GELU,
@@ -19,34 +17,16 @@ from ...dl.layers import (
     Sequential,
     TransformerBlock,
 )
-from ...dl.layers.formula import FormulaActivation
+from ...dl.layers.formulas import SiLU
 from ...dl.losses.classes import CrossEntropyLoss
 from ...dl.losses.losses import Loss
-from ...dl.losses.values import ValuesLoss
+from ...dl.losses.values import HuberLoss
 from ...dl.optimizers.adam import Adam
 from ...dl.training.loop import Loop
 from ...dl.training.trainer import Trainer
-from ...kernels.tracing import xp
 from .contender import ModelEpochs
 from .models import CLASSES, HEADS, TOKENS, VOCABULARY, WIDTH, data, parse
 from .networks import BETAS, EPS, LR
-
-
-class PeersSiLU(FormulaActivation, named=False):
-    """x σ(x)."""
-
-    @staticmethod
-    def formula(x: Any) -> Any:
-        return x * xp.sigmoid(x)
-
-
-class PeersHuber(ValuesLoss, named=False):
-    """d² / 2 up to 1, |d| − 1/2 beyond."""
-
-    @staticmethod
-    def formula(output: Any, target: Any) -> Any:
-        d = xp.abs(output - target)
-        return xp.where(d <= 1.0, 0.5 * d * d, d - 0.5).mean(axis=-1)
 
 
 def layers(name: str) -> list[Layer]:
@@ -62,7 +42,7 @@ def layers(name: str) -> list[Layer]:
     after = {
         "dropout": lambda: [ReLU(), Dropout(0.2)],
         "batch norm": lambda: [BatchNorm1d(hidden), ReLU()],
-        "own formulas": lambda: [PeersSiLU()],
+        "own formulas": lambda: [SiLU()],
     }.get(name, lambda: [ReLU()])
     first, second = Linear(inputs, hidden), Linear(hidden, hidden)
     return [first, *after(), second, *after(), Linear(hidden, CLASSES)]
@@ -73,7 +53,7 @@ class GearshiftModelEpochs(ModelEpochs):
 
     def __init__(self, name: str, backend: str) -> None:
         model = parse(name)
-        criterion: Loss = PeersHuber() if model.values else CrossEntropyLoss()
+        criterion: Loss = HuberLoss() if model.values else CrossEntropyLoss()
         optimizer = Adam(lr=LR, betas=BETAS, eps=EPS)
         self.trainer = Trainer(Sequential(*layers(name)), criterion, optimizer, backend=backend, seed=0)
         self.loop = Loop(self.trainer, Dataset(*data(model)), None, model.batch)

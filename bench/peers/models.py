@@ -42,7 +42,7 @@ MODELS = {
 - dropout: 784-512-512-10, ReLU and dropout of 0.2 after each hidden layer.
 - batch norm: 784-512-512-10, batch normalisation and ReLU after each hidden layer.
 - residual: 784-256, three residual blocks (layer norm, 256-512, GELU, 512-256), 256-10.
-- own formulas: 784-256-256-10 with a SiLU and a Huber loss that are written as formulas of arrays.
+- own formulas: 784-256-256-10 with SiLU and the Huber loss, which are formulas of arrays, as users write them.
 - wide: 1024-2048-2048-10, ReLU.
 - embedding: the mean of 64 vectors of size 128, 128-10.
 - transformer: 64 tokens of size 128, two pre-norm blocks with 4 heads, mean pooling, 128-10.

@@ -70,7 +70,8 @@ class CrossEntropyLoss(Loss):
         if not self.arguments:
             return super().score(graph, prediction, target, weight)
         self._check_weight(prediction, weight)
-        scored = traced_score(graph, type(self).__name__, self._formula, self.targets, prediction, target)
+        name, kind, ignored = type(self).__name__, self.targets, self.ignore_index
+        scored = traced_score(graph, name, self._formula, kind, prediction, target, ignored)
         if self.ignore_index is not None:
             scored = self._over_those_that_count(graph, target, *scored)
         return self._weighted(graph, weight, *scored)

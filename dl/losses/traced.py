@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,9 +19,17 @@ from ..graph.graph import Graph, Value
 
 
 def traced_score(
-    graph: Graph, name: str, formula: Callable[..., Any], targets: str, prediction: Value, target: Value
+    graph: Graph,
+    name: str,
+    formula: Callable[..., Any],
+    targets: str,
+    prediction: Value,
+    target: Value,
+    ignored: int | None = None,
 ) -> tuple[Value, Value]:
     """The scores and the gradient of a formula, for the loss called `name`.
+
+    A label that is no class, and not `ignored`, has the loss NaN, which stops the training.
 
     Raises
     ------
@@ -32,7 +41,7 @@ def traced_score(
     output = array("output", (ROWS, *prediction.shape))
     labels = target.shape == (prediction.rows_per_example,) and targets == "classes"  # a label for each row of outputs
     wanted = array("target", (ROWS, *((1,) if labels else target.shape)), "int" if target.dtype == "int64" else "real")
-    scores, slope = _traced(name, formula, targets, output, wanted)
+    scores, slope = _traced(name, formula, targets, output, wanted, ignored)
     each, dtype = prediction.rows_per_example, graph.dtype if graph.scaled else prediction.dtype
     results = (
         graph.batch((scores.shape[1],), graph.dtype, rows_per_example=each),
@@ -48,7 +57,12 @@ def traced_score(
 
 
 def _traced(
-    name: str, formula: Callable[..., Any], targets: str, output: Expression, target: Expression
+    name: str,
+    formula: Callable[..., Any],
+    targets: str,
+    output: Expression,
+    target: Expression,
+    ignored: int | None,
 ) -> tuple[Expression, Expression]:
     """The scores, a column for each metric, and the gradient of the mean of the first."""
     given = target
@@ -64,12 +78,20 @@ def _traced(
             f"{name}: the formula returns {said}; expected one number a row, (rows,), as .mean(axis=-1) gives"
         )
     score = structure.reshape(as_number(score), (ROWS, 1))
+    if targets == "classes":
+        score = apply("where", _counts(target, output.shape[-1], ignored), score, math.nan)
     share = broadcast(constant(1.0) / row_count(), score.shape)
     (slope,) = gradients({score: share}, [output])
     if slope is None:
         raise ConfigurationError(f"{name}: the formula does not depend on the outputs; expected one of both arrays")
     right = _right(targets, output, target)
     return (score if right is None else structure.stack([score, right])), slope
+
+
+def _counts(label: Expression, classes: int, ignored: int | None) -> Expression:
+    """Whether a label is a class, or ignored."""
+    known = apply("logical_and", apply("greater_equal", label, 0.0), apply("less", label, float(classes)))
+    return known if ignored is None else apply("logical_or", known, apply("equal", label, float(ignored)))
 
 
 def _right(targets: str, output: Expression, target: Expression) -> Expression | None:

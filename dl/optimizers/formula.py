@@ -7,12 +7,20 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ...backends.errors import ConfigurationError
+from ...kernels.operation import Operation
 from ...kernels.updates.formula import DECAY, LR, UpdateFormula
 from ..layers.formula import checked_constants
 from .base import Optimizer
 
 STEP = "step"
 EXPECTED = "expected (p, g, *states, *, lr, …): two arrays, the states, then keywords after *, with lr among them"
+
+
+class UpdateOperation:
+    """The operation of an optimizer class's formula; its kernels are generated when it is first used."""
+
+    def __get__(self, one: Any, kind: type[FormulaOptimizer]) -> Operation:
+        return kind._update.operation
 
 
 class FormulaOptimizer(Optimizer, named=False):
@@ -29,13 +37,14 @@ class FormulaOptimizer(Optimizer, named=False):
     """
 
     _update: ClassVar[UpdateFormula]
+    operation = UpdateOperation()  # pyright: ignore[reportAssignmentType]
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if "formula" in cls.__dict__:
             states, settings = parts_of(cls.formula)
             cls._update = UpdateFormula(cls.__name__.lower(), cls.formula, states, settings)
-            cls.operation, cls.slots = cls._update.operation, tuple(states)
+            cls.slots = tuple(states)
 
     def __init__(self, *unnamed: Any, **settings: float) -> None:
         decay = {} if DECAY in parts_of(type(self).formula)[1] else {DECAY: settings.pop(DECAY, 0.0)}

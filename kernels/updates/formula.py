@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class UpdateFormula:
             columns,
             couples=DECAY not in settings,
         )
-        self.operation = self._operation(name)
+        self._name = name
 
     def row(self, lr: float, settings: Mapping[str, float]) -> tuple[float, ...]:
         """The row of the table for a step: the learning rate, and what the other settings give."""
@@ -67,12 +68,14 @@ class UpdateFormula:
         with np.errstate(all="ignore"):  # numbers that are not finite end in a loss that is reported
             return lr, *map(float, evaluate(np, self._host, known, 0))
 
-    def _operation(self, name: str) -> Operation:
-        kernel = re.sub(r"[^a-zA-Z0-9_]", "_", name) + "_update"
+    @cached_property
+    def operation(self) -> Operation:
+        """The operation, with a loop and a CUDA kernel."""
+        kernel = re.sub(r"[^a-zA-Z0-9_]", "_", self._name) + "_update"
         loop = function(kernel, UpdateLoop(kernel, self.parts).source)
         cuda = Cuda("", kernel, _launch, text=UpdateCuda(kernel, self.parts).source)
         operators = [one for one in ordered(self.parts.results) if one.operator in OPERATORS]
-        operation = update_operation(name, self._reference, loop, len(operators), cuda=cuda)
+        operation = update_operation(self._name, self._reference, loop, len(operators), cuda=cuda)
         return replace(operation, formula=(tuple(self.parts.arrays), tuple(self.parts.results)))
 
     def _reference(self, xp: Any, p: Any, g: Any, *others: Any) -> None:

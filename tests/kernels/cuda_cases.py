@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import cuda_activations
@@ -57,6 +58,7 @@ def operations() -> dict[str, Operation]:
     for family in (gearshift.Layer, gearshift.Loss, gearshift.Optimizer):
         kinds = [kind for kind in family.registered.values() if kind.__module__.startswith("gearshift.")]
         places += [sys.modules[kind.__module__] for kind in kinds] + kinds
+        places += [SimpleNamespace(operation=getattr(kind, "operation", None)) for kind in kinds]
     found = {}
     for place in places:
         for value in vars(place).values():

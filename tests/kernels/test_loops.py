@@ -69,7 +69,9 @@ def test_operations_are_found_by_their_role() -> None:
     """So that no update, loss or kernel for sixteen bits goes untested."""
     kinds = [kind for family in (gs.Optimizer, gs.Loss) for kind in family.registered.values()]
     own = [kind for kind in kinds if kind.__module__.startswith("gearshift.")]
-    used = {one.name: one.role for kind in own for one in map(kind.__dict__.get, ("operation", "before")) if one}
+    used = {
+        one.name: one.role for kind in own for name in ("operation", "before") if (one := getattr(kind, name, None))
+    }
     assert {name for name, role in used.items() if role == "update"} == set(UPDATES)
     assert {name for name, role in used.items() if role == "loss"} == set(LOSSES)
     assert used.keys() == {*UPDATES, *LOSSES} and set(LOSSES) < set(SHORT) < set(KERNELS)

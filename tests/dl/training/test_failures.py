@@ -138,7 +138,9 @@ kind = sys.argv[1]
 random = np.random.default_rng(0)
 for backend, value in (("numba", 10**12), ("numba", -(10**12)), ("numba", 4), ("numpy", -1), ("numpy", 9)):
     x, y = random.normal(size=(400, 6)).astype(np.float32), random.integers(0, 4, 400)
-    loss = gs.MulticlassHingeLoss() if kind == "hinge" else gs.CrossEntropyLoss()
+    losses = {"hinge": gs.MulticlassHingeLoss(), "focal": gs.FocalLoss(), "smooth": gs.CrossEntropyLoss(0.1)}
+    losses |= {"ignoring": gs.CrossEntropyLoss(ignore_index=-100)}
+    loss = losses.get(kind) or gs.CrossEntropyLoss()
     layers = [gs.Linear(6, 16), gs.ReLU(), *([gs.Dropout(0.1)] if kind == "graph" else []), gs.Linear(16, 4)]
     if kind == "embedding":
         x, value = random.integers(0, 4, (400, 6)).astype(np.float32), float(value)
@@ -156,7 +158,7 @@ for backend, value in (("numba", 10**12), ("numba", -(10**12)), ("numba", 4), ("
 """
 
 
-@pytest.mark.parametrize("kind", ["chain", "graph", "hinge", "embedding"])
+@pytest.mark.parametrize("kind", ["chain", "graph", "hinge", "embedding", "focal", "smooth", "ignoring"])
 def test_labels_that_change_during_training_are_no_access_outside_the_arrays(kind: str) -> None:
     """In a process of its own, which a write outside an array would end."""
     done = subprocess.run([sys.executable, "-c", LABELS, kind], capture_output=True, text=True, timeout=300)
