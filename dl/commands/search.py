@@ -28,7 +28,11 @@ def search(
     out: Annotated[Path | None, typer.Option("--out", help="Write every candidate's scores as .json.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; search.jobs by default.")] = None,
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="Of a Dask cluster that runs the fits, as tcp://10.0.0.1:8786.")
+        str | None,
+        typer.Option(
+            "--scheduler",
+            help="A Dask or Ray cluster that runs the fits, such as ray://10.0.0.1:10001.",
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -26,9 +26,11 @@ from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..hints import hint
 from ..training.figures import panels, saved
 from .build import load_data
-from .cluster import on_cluster, on_processes
+from .dask_cluster import on_dask
 from .fits import Fits, fitted, quiet
+from .ray_cluster import SCHEME, on_ray
 from .sections import SearchConfiguration, SearchRange
+from .worker_processes import on_processes
 
 
 def search_scores(result: SearchResult, path: str | Path | None = None) -> Any:
@@ -122,7 +124,8 @@ class Search:
     def run(self, advance: Advance, scheduler: str | None = None) -> SearchResult:
         """Tries every candidate; `advance` is called with the number done and the best score.
 
-        `scheduler` is the address of a Dask cluster that runs the fits.
+        `scheduler` is the address of a Dask or Ray cluster that runs the fits, such as ``"tcp://10.0.0.1:8786"`` or
+        ``"ray://10.0.0.1:10001"``.
 
         Raises
         ------
@@ -139,8 +142,11 @@ class Search:
             splitter: Any = check_cv(section.folds, self.data[1], classifier=is_classifier(network))
             fits = Fits(network, *self.data, self.weight, [*splitter.split(*self.data)], asked)
             tried = [(candidate, fold) for candidate in candidates for fold in range(section.folds)]
-            jobs = partial(on_processes, section.jobs) if scheduler is None else partial(on_cluster, scheduler)
-            for place, result in jobs(fitted, fits, tried):
+            if scheduler is None:
+                workers: Any = partial(on_processes, section.jobs)
+            else:
+                workers = partial(on_ray if scheduler.startswith(SCHEME) else on_dask, scheduler)
+            for place, result in workers(fitted, fits, tried):
                 row, fold = divmod(place, section.folds)
                 scores[row, fold], seconds[row, fold] = result
                 if not np.isnan(scores[row]).any():

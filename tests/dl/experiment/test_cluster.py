@@ -16,9 +16,9 @@ from launched import descendants
 
 from gearshift.__main__ import main
 from gearshift.backends.errors import BackendUnavailable, ConfigurationError
-from gearshift.dl.experiment import cluster
-from gearshift.dl.experiment.cluster import on_cluster
+from gearshift.dl.experiment import dask_cluster
 from gearshift.dl.experiment.config import parse_as
+from gearshift.dl.experiment.dask_cluster import on_dask
 from gearshift.dl.experiment.search import Search, prepare
 from gearshift.dl.experiment.sections import SearchConfiguration
 
@@ -82,15 +82,15 @@ def test_a_fit_that_ends_every_dask_worker_is_given_up(dask: Any) -> None:
         return os._exit(data) if item else item
 
     with pytest.raises(BackendUnavailable, match=r"one Dask worker after|all Dask workers"):
-        assert [*on_cluster(dask.scheduler_address, fatal, 9, [0, 1])] == [(0, 0)]
+        assert [*on_dask(dask.scheduler_address, fatal, 9, [0, 1])] == [(0, 0)]
 
 
 @pytest.mark.slow
 def test_a_cluster_that_goes_away_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "PATIENCE", 2)
-    monkeypatch.setattr(cluster, "WORKERLESS", 2)
+    monkeypatch.setattr(dask_cluster, "PATIENCE", 2)
+    monkeypatch.setattr(dask_cluster, "WORKERLESS", 2)
     with distributed.LocalCluster(n_workers=1, dashboard_address=":0") as leaving:
-        results = on_cluster(leaving.scheduler_address, lambda data, item: time.sleep(item), None, [0, 600])
+        results = on_dask(leaving.scheduler_address, lambda data, item: time.sleep(item), None, [0, 600])
         assert next(results) == (0, None)
         leaving.scale(0)
         with pytest.raises(BackendUnavailable, match="has had no workers for 2 s"):

@@ -1,60 +1,23 @@
-"""Where a search's fits run: in processes of this machine, or on a Dask cluster. What a lost one did is repeated."""
+"""A search's fits on a Dask cluster. What a lost worker did is repeated."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
-from logging import WARNING
-from typing import Any, TypeVar
-
-from joblib import Parallel, delayed
+from typing import Any
 
 from ...backends.errors import BackendUnavailable, ConfigurationError
 from ...backends.host import THREADS
-from ..streams import say
-
-Data = TypeVar("Data")
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from .worker_processes import DEATHS, MEMORY, Data, Item, Result
 
 PATIENCE = 10  # seconds in which a scheduler must answer, and after which it is asked whether it has workers
 WORKERLESS = 60  # seconds in which a new worker must come when all are lost
-DEATHS = 3  # of worker processes, one after the other without a result
-MEMORY = "is there enough memory"
 
 
-def on_processes(
-    jobs: int | None, function: Callable[[Data, Item], Result], data: Data, items: Sequence[Item]
-) -> Iterator[tuple[int, Result]]:
-    """Yields the place of each item and ``function(data, item)`` as results come, from processes of this machine.
-
-    Raises
-    ------
-    BackendUnavailable
-        Worker processes died again and again.
-    """
-    left, deaths = dict(enumerate(items)), 0
-    while left:
-        calls = [delayed(_placed)(function, data, place, item) for place, item in left.items()]
-        try:
-            results: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
-            for place, result in results:
-                del left[place]
-                deaths = 0
-                yield place, result
-        except BrokenExecutor:
-            deaths += 1
-            if deaths == DEATHS:
-                why = f"worker processes died {DEATHS} times without a result"
-                raise BackendUnavailable(f"{why}; {MEMORY}? fewer --jobs need less") from None
-            say("a worker process died; what it tried is tried again", WARNING)
-
-
-def on_cluster(
+def on_dask(
     scheduler: str, function: Callable[[Data, Item], Result], data: Data, items: Sequence[Item]
 ) -> Iterator[tuple[int, Result]]:
     """Yields the place of each item and ``function(data, item)`` as results come, from the workers of a Dask scheduler.
@@ -96,10 +59,6 @@ def on_cluster(
                 yield place, result
             if deaths == DEATHS:
                 raise BackendUnavailable(f"all Dask workers were lost {DEATHS} times without a result; {MEMORY}?")
-
-
-def _placed(function: Callable[[Data, Item], Result], data: Data, place: int, item: Item) -> tuple[int, Result]:
-    return place, function(data, item)
 
 
 @contextmanager
