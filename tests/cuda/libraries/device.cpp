@@ -88,8 +88,9 @@ struct Faults {
             sigaction(number, &before[number], nullptr);
             return;
         }
-        running = false;
         const bool memory = number == SIGSEGV || number == SIGBUS;
+        if (memory && open_at(info->si_addr)) return;
+        running = false;
         say("%s at %p", memory ? "illegal memory access" : "misaligned access", info->si_addr);
         device().lost = memory ? cudaErrorIllegalAddress : cudaErrorMisalignedAddress;
         siglongjmp(escape, 1);
@@ -199,7 +200,7 @@ cudaError_t push(Stream* stream, const std::string& name, Work run) {
 using namespace stand_in;
 
 // For Python: access to device memory, and what was counted as lines of a name and a number.
-EXPORT void stand_in_open() { open_memory(); }
+EXPORT void stand_in_open() { open_all(); }
 EXPORT void stand_in_close() { close_memory(); }
 
 EXPORT size_t stand_in_counts(char* text, size_t room) {

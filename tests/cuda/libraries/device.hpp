@@ -61,6 +61,7 @@ struct Block {
     size_t size, mapped;  // asked for, and mapped from `pages`
     uintptr_t pages;
     Kind kind;
+    bool open = false;  // whether it can be touched
 };
 
 struct Device {
@@ -84,9 +85,12 @@ struct Entered {
     ~Entered() { device().lock.unlock(); }
 };
 
-// Device memory may be touched between these two, which may be nested.
+// Between the first two, which may be nested, running work may touch device memory: its fault opens the block. `open_all`
+// stands for the first and opens every block at once.
 void open_memory();
 void close_memory();
+void open_all();
+bool open_at(const void* address);  // false if no block is there that was closed
 struct Opened {
     Opened() { open_memory(); }
     ~Opened() { close_memory(); }

@@ -2,9 +2,13 @@
 //
 // A device block ends at the end of a page, and an unmapped page follows. Blocks begin at multiples of 256 bytes, as CUDA
 // promises, so up to 255 bytes follow a block whose size is none; they hold a pattern that is checked when it is freed.
+//
+// A block's pages are protected until the first touch of running work, whose fault opens them, and again when it ends. So
+// work costs by the blocks that it touches, of however many.
 #include <sys/mman.h>
 
 #include <cstring>
+#include <iterator>
 
 #include "device.hpp"
 
@@ -14,21 +18,53 @@ enum : size_t { PAGE = 4096, ALIGNMENT = 256, GRAIN = 512, RESERVED = size_t(1) 
 static const unsigned char PATTERN = 0xA5, POISON = 0xFF;  // floats of the latter are NaN
 
 static int opened = 0;
+static bool all = false;                     // whether new blocks are open, too
+static std::vector<uintptr_t> open_blocks;   // their places
 
-static void protect(int how) {
-    for (auto& [place, block] : device().blocks) {
-        if (block.kind == Kind::DEVICE) mprotect((void*)block.pages, block.mapped, how);
-    }
+static void open(uintptr_t place, Block& block) {
+    mprotect((void*)block.pages, block.mapped, PROT_READ | PROT_WRITE);
+    block.open = true;
+    open_blocks.push_back(place);
 }
 
 void open_memory() {
     device().lock.lock();
-    if (opened++ == 0) protect(PROT_READ | PROT_WRITE);
+    ++opened;
 }
 
 void close_memory() {
-    if (--opened == 0) protect(PROT_NONE);
+    if (--opened == 0) {
+        for (uintptr_t place : open_blocks) {
+            auto at = device().blocks.find(place);
+            if (at == device().blocks.end()) continue;  // freed
+            mprotect((void*)at->second.pages, at->second.mapped, PROT_NONE);
+            at->second.open = false;
+        }
+        open_blocks.clear();
+        all = false;
+    }
     device().lock.unlock();
+}
+
+void open_all() {
+    open_memory();
+    all = true;
+    for (auto& [place, block] : device().blocks) {
+        if (block.kind == Kind::DEVICE && !block.open) open(place, block);
+    }
+}
+
+bool open_at(const void* address) {
+    auto& blocks = device().blocks;
+    auto next = blocks.upper_bound((uintptr_t)address);  // before a block's place lie the bytes that fill its pages
+    for (auto at : {next, next == blocks.begin() ? blocks.end() : std::prev(next)}) {
+        if (at == blocks.end()) continue;
+        Block& block = at->second;
+        if ((uintptr_t)address - block.pages >= block.mapped || block.kind != Kind::DEVICE || block.open) continue;
+        open(at->first, block);
+        return true;
+    }
+    return false;
 }
 
 static size_t rounded(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
@@ -51,9 +87,10 @@ uintptr_t allocate(size_t size, Kind kind) {
         place += mapped - rounded(size, ALIGNMENT);
         memset((void*)block.pages, PATTERN, mapped);
         memset((void*)place, POISON, size);
-        if (!opened) mprotect((void*)block.pages, mapped, PROT_NONE);
+        if (!all) mprotect((void*)block.pages, mapped, PROT_NONE);
     }
     on.blocks[place] = block;
+    if (all) open(place, on.blocks[place]);
     return place;
 }
 
@@ -64,7 +101,7 @@ bool release(void* pointer, Kind kind) {
     if (at == on.blocks.end() || at->second.kind != kind) return false;
     const Block block = at->second;
     if (kind == Kind::DEVICE) {
-        Opened touch;
+        mprotect((void*)block.pages, block.mapped, PROT_READ);
         const unsigned char* byte = (const unsigned char*)block.pages;
         for (size_t i = 0; i < block.mapped; ++i) {
             const uintptr_t here = block.pages + i;
