@@ -41,6 +41,10 @@ HEADER = """
 A page for each group of public names, each importable as ``gearshift.NAME``. Unless said otherwise, arrays have one
 row for each example, and weights are (in_features, out_features).
 
+In the examples, ``np`` is NumPy, ``data`` is ``gs.load_dataset("digits", seed=0)``, ``x`` and ``y`` are its training
+rows (1258, 64) and their labels, and ``trainer`` has trained ``model`` on them. ``x_train``, ``y_train`` and ``x_test``
+are those of a regression on three features.
+
 """
 
 
