@@ -23,6 +23,11 @@ _registered = dict(_BUILT_IN)
 def register(name: str, backend: str | type[Backend]) -> None:
     """Registers a backend by name: a `Backend` class, or ``"module:Class"``, imported when first needed.
 
+    Raises
+    ------
+    ConfigurationError
+        `name` is ``"auto"``.
+
     Examples
     --------
     >>> class Plain(type(gs.backends.get("numpy"))):
