@@ -33,6 +33,8 @@ KINDS = {  # of a key that takes several
     "list[float]": "a list of numbers",
     "dict[str,float]": "a table of numbers",
 }
+SECTIONS = {"search": ', which lists what to try, as [search.parameters] "optimizer.lr" = [1e-3, 1e-2]'}
+"""What a section that must be there is for."""
 LITERAL = re.compile(r"'([^']+)'")
 
 _shown = reprlib.Repr()  # long values are cut short in messages
@@ -43,7 +45,8 @@ shown = _shown.repr
 def described(kind: type[BaseModel], error: ValidationError, given: dict[str, Any]) -> str:
     """All faults of a configuration of this kind, in one line."""
     single, several = [], {}
-    for fault in error.errors():
+    lacking = [fault for fault in error.errors() if fault["type"] == "missing" and len(fault["loc"]) == 1]
+    for fault in lacking or error.errors():  # without its section a file is of another kind, and its keys are no faults
         place = tuple(part for part in fault["loc"] if not str(part).startswith("<"))  # a tag of a union
         label = next((at for at, part in enumerate(place) if _is_kind(str(part), last=at + 1 == len(place))), None)
         if label is None:
@@ -59,7 +62,7 @@ def described(kind: type[BaseModel], error: ValidationError, given: dict[str, An
 def _message(kind: type[BaseModel], place: tuple[Any, ...], fault: Any) -> str:
     key, what, name = _dotted(place), shown(fault["input"]), fault["type"]
     if name == "missing":
-        return f"the section [{key}] is missing" if len(place) == 1 else f"{key} is missing"
+        return f"the section [{key}] is missing{SECTIONS.get(key, '')}" if len(place) == 1 else f"{key} is missing"
     if name == "extra_forbidden":
         return f"{key} is not a known key; {hint(str(place[-1]), _known(kind, place))}"
     if name == "literal_error":
@@ -72,6 +75,8 @@ def _message(kind: type[BaseModel], place: tuple[Any, ...], fault: Any) -> str:
         return fault["msg"]
     if name == "value_error":  # of a section, whose text names the key
         return f"{key}: {fault['ctx']['error']}"
+    if name == "list_type" and isinstance(fault["input"], str):
+        return f'{key} is {what}; expected a list, as ["{fault["input"]}"]'
     if name in EXPECTED:
         return f"{key} is {what}; expected {EXPECTED[name].format(**fault.get('ctx', {}))}"
     return f"{key} is {what}; {fault['msg']}"

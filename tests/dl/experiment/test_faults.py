@@ -93,6 +93,7 @@ def test_parameters_of_a_search(name: str, values: Any, message: str, tmp_path: 
         ),
         (["train.accumulate=100"], "train: accumulate is 100, the parts of a batch, but batch_size is 32; a part has"),
         (["train.order=3"], "train.order is 3; expected one of: shuffled, once, replacement"),
+        (["data.drop=Address"], "data.drop is 'Address'; expected a list, as [\"Address\"]"),
         (["data.fetch=1"], "data.fetch is 1; expected true or false"),
         (["optimizer.groups=[{nams='a'}]"], "optimizer.groups.0.nams is not a known key; did you mean 'names'?"),
         (["loss.heads={a={los='MSELoss'}}"], "loss.heads.a.los is not a known key; did you mean 'loss'?"),
