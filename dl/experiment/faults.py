@@ -64,6 +64,10 @@ def _message(kind: type[BaseModel], place: tuple[Any, ...], fault: Any) -> str:
     if name == "missing":
         return f"the section [{key}] is missing{SECTIONS.get(key, '')}" if len(place) == 1 else f"{key} is missing"
     if name == "extra_forbidden":
+        sections = kind.model_fields.items()
+        elsewhere = [f"{section}.{place[-1]}" for section, field in sections if place[-1] in _keys(field)]
+        if len(place) == 2 and elsewhere:
+            return f"{key} is not a known key; did you mean {' or '.join(map(repr, elsewhere))}?"
         return f"{key} is not a known key; {hint(str(place[-1]), _known(kind, place))}"
     if name == "literal_error":
         words = LITERAL.findall(fault["ctx"]["expected"])
@@ -108,6 +112,11 @@ def _known(kind: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
         field = kind.model_fields.get(str(part))
         kind = kind if field is None else next(_sections(field.annotation), kind)
     return list(kind.model_fields)
+
+
+def _keys(field: Any) -> list[str]:
+    """The keys of a section."""
+    return [key for section in _sections(field.annotation) for key in section.model_fields]
 
 
 def _sections(annotation: Any) -> Any:

@@ -93,6 +93,8 @@ def test_parameters_of_a_search(name: str, values: Any, message: str, tmp_path: 
         ),
         (["train.accumulate=100"], "train: accumulate is 100, the parts of a batch, but batch_size is 32; a part has"),
         (["train.order=3"], "train.order is 3; expected one of: shuffled, once, replacement"),
+        (["train.lr=0.1"], "train.lr is not a known key; did you mean 'optimizer.lr'?"),
+        (["train.dropout=0.1"], "train.dropout is not a known key; did you mean 'model.dropout' or 'autoencoder.dropo"),
         (["data.drop=Address"], "data.drop is 'Address'; expected a list, as [\"Address\"]"),
         (["data.fetch=1"], "data.fetch is 1; expected true or false"),
         (["optimizer.groups=[{nams='a'}]"], "optimizer.groups.0.nams is not a known key; did you mean 'names'?"),

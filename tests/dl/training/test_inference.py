@@ -127,8 +127,10 @@ def test_a_run_is_loaded_by_its_directory(tmp_path: Path) -> None:
         trainer.fit(X, labels, epochs=1, verbose=False, callbacks=[writer])
     for source in (path, str(path), gs.Run(path)):
         assert gs.load(source).predict(X[:5], backend="numpy").tolist() == names[trainer.predict(X[:5])].tolist()
-    with pytest.raises(gs.ConfigurationError, match="is not a run"):
+    with pytest.raises(gs.ConfigurationError, match=r"is not a run: it holds no config.toml"):
         gs.load(tmp_path)
+    with pytest.raises(gs.ConfigurationError, match="is not a run: there is no such directory"):
+        gs.Run(tmp_path / "none")
 
 
 def test_copies_and_changes_are_followed(classifier: gs.Trainer) -> None:
