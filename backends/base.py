@@ -33,6 +33,11 @@ class Status:
 
     `memory` is (free, total) in bytes. If `runs` is False, `reason` names the missing piece and `remedy` the command
     that installs it. A `remark` describes a limitation.
+
+    Examples
+    --------
+    >>> gs.backends.Status("plain", runs=False, reason="it is not installed", remedy="pip install plain").runs
+    False
     """
 
     name: str
@@ -47,7 +52,14 @@ class Status:
 
 
 class Backend(ABC):
-    """Base class of backends, which hold arrays and run operations. A backend holds no state of a training run."""
+    """Base class of backends, which hold arrays and run operations. A backend holds no state of a training run.
+
+    Examples
+    --------
+    >>> backend = gs.backends.get("numpy")
+    >>> backend.name, backend.xp is np
+    ('numpy', True)
+    """
 
     name: ClassVar[str]
     xp: Any

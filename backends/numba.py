@@ -65,7 +65,7 @@ class NumbaBackend(NumPyBackend):
             device=host.processor() + (", with a matrix unit" if matrix_unit.available() else ""),
             versions={"numba": numba.__version__, "numpy": np.__version__},
             memory=host.memory(),
-            threads={"dense chains": host.threads(), "other steps": host.threads(), **host.blas_threads()},
+            threads={"compiled steps": host.threads(), **host.blas_threads()},
             remark=said,
         )
 

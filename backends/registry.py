@@ -21,7 +21,22 @@ _registered = dict(_BUILT_IN)
 
 
 def register(name: str, backend: str | type[Backend]) -> None:
-    """Registers a backend by name: a `Backend` class, or ``"module:Class"``, imported when first needed."""
+    """Registers a backend by name: a `Backend` class, or ``"module:Class"``, imported when first needed.
+
+    Raises
+    ------
+    ConfigurationError
+        `name` is ``"auto"``.
+
+    Examples
+    --------
+    >>> class Plain(type(gs.backends.get("numpy"))):
+    ...     name = "plain"
+    >>> gs.backends.register("plain", Plain)
+    >>> gs.backends.get("plain").name
+    'plain'
+    >>> gs.backends.unregister("plain")
+    """
     if name == "auto":
         raise ConfigurationError("backend name 'auto' is reserved for the automatic choice; use another name")
     _registered[name] = backend
@@ -35,6 +50,11 @@ def unregister(name: str) -> None:
     ------
     ConfigurationError
         No backend of that name is registered.
+
+    Examples
+    --------
+    >>> gs.backends.register("other", "other_package:OtherBackend")  # imported when it is first needed
+    >>> gs.backends.unregister("other")
     """
     if name not in _registered:
         raise ConfigurationError(f"backend {name!r} is not registered; expected one of: {', '.join(_registered)}")
@@ -46,7 +66,13 @@ def unregister(name: str) -> None:
 
 
 def available() -> dict[str, Status]:
-    """Each registered backend's status, by name. Each backend is tested once per process."""
+    """Each registered backend's status, by name. Each backend is tested once per process.
+
+    Examples
+    --------
+    >>> gs.backends.available()["numpy"].runs
+    True
+    """
     return {name: _status(name) for name in _registered}
 
 
@@ -59,6 +85,11 @@ def get(name: str | None = None) -> Backend:
         No backend of that name is registered.
     BackendUnavailable
         The backend is registered and does not run here; the message says why and what to install.
+
+    Examples
+    --------
+    >>> gs.backends.get("numpy").name
+    'numpy'
     """
     name = resolve(name)
     if name == "auto":
@@ -90,7 +121,13 @@ def resolve(name: str | None) -> str:
 
 
 def explain(backend: Backend) -> str:
-    """One line: the backend chosen, its device, and why not the GPU."""
+    """One line: the backend chosen, its device, and why not the GPU.
+
+    Examples
+    --------
+    >>> print(gs.backends.explain(gs.backends.get("numpy")).split(" on ")[0])
+    backend numpy
+    """
     line = f"backend {backend.name} on {_status(backend.name).device}"
     gpu = _status("cupy")
     return line if gpu.runs else f"{line} (no GPU: {gpu.reason})"

@@ -12,7 +12,12 @@ import pytest
 
 import gearshift
 
-PUBLIC = {name: getattr(gearshift, name) for name in gearshift.__all__ if callable(getattr(gearshift, name))}
+MODULES = {name: getattr(gearshift, name) for name in gearshift.__all__ if inspect.ismodule(getattr(gearshift, name))}
+PUBLIC = {name: getattr(gearshift, name) for name in gearshift.__all__ if callable(getattr(gearshift, name))} | {
+    f"{module}.{name}": getattr(value, name)
+    for module, value in MODULES.items()
+    for name in getattr(value, "__all__", None) or dir(value)
+}
 
 
 def raised(function: FunctionType) -> set[str]:

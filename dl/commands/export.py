@@ -25,8 +25,12 @@ def export(
     check_suffix("OUTPUT", output, (".onnx",))
     check_files(OUTPUT=output)
     model = load(run)
-    shapes = [] if model.feature_names is None else [len(model.feature_names)]
-    to_onnx(model, output, features=shapes[0] if shapes else None)
+    names = model.feature_names
+    to_onnx(model, output, features=None if names is None else len(names))
     if as_json:
         show({"output": str(output)}, as_json)
-    say(f"{output}: ONNX, input x (rows, features)")
+    say(f"{output}: ONNX, input x (rows, {'features' if names is None else len(names)})")
+    if names is not None:
+        say(f"columns of x: {', '.join(names)}")
+    if model.preparation is not None:
+        say("categories and missing values of a table are not encoded by the file")

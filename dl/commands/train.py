@@ -147,7 +147,11 @@ def _begin(writer: RunWriter, trainer: Trainer, splits: Splits, configuration: C
         identity = Identity.of(splits, targets=targets)
     patience = configuration.train.patience > 0
     if writer.begin(write(configuration), trainer, resume=resume, data=identity, patience=patience):
-        say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+        epochs = configuration.train.epochs
+        if trainer.epoch < epochs:
+            say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+        else:
+            say(f"all {trainer.epoch} epochs are done; to train further: --set train.epochs={2 * epochs}")
     elif resume:
         say("no checkpoint yet: starting afresh")
     return splits

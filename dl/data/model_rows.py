@@ -10,7 +10,7 @@ import numpy as np
 from ...backends.errors import DataError
 from .csv import Dialect
 from .dataset import Dataset
-from .names import shown
+from .names import differences, shown
 from .preparation import Preparation
 from .table_source import column_numbers, read_table, target_array
 from .tables import frame_table
@@ -65,9 +65,7 @@ def feature_rows(
         names = [*table.columns] if feature_names is None else [*feature_names]
         lacking = [name for name in names if name not in table.columns]
         if lacking:
-            raise DataError(
-                f"{table.name}: the column {shown(lacking)} is missing; the model was trained on {shown(names)}"
-            )
+            raise DataError(f"{table.name}: {differences(lacking)}; the model was trained on {shown(names)}")
         x = np.column_stack([column_numbers(table, name) for name in names])
         return PreparedRows(Dataset(x, feature_names=feature_names), None, [])
     targets = preparation.target

@@ -38,11 +38,9 @@ def _ordered(data: Dataset, wanted: list[str]) -> Dataset:
     found = data.feature_names or []
     if {*found} != {*wanted}:
         missing, unknown = [n for n in wanted if n not in {*found}], [n for n in found if n not in {*wanted}]
-        problems = [f"the column {shown(missing)} is missing"] if missing else []
-        problems += [f"the column {shown(unknown)} is unknown"] if unknown else []
         raise DataError(
-            f"x: {' and '.join(problems)}; the model was trained on {shown(wanted)}, expected these columns in any "
-            "order (x.to_numpy() gives columns without names, in their order)"
+            f"x: {differences(missing, unknown)}; the model was trained on {shown(wanted)}, expected these columns in "
+            "any order (x.to_numpy() gives columns without names, in their order)"
         )
     places = {name: place for place, name in enumerate(found)}
     other = data[:]
@@ -65,6 +63,15 @@ def _labelled(data: Dataset, wanted: list[int | str]) -> Dataset:
     other.y = np.array([wanted.index(name) for name in found])[data.on_host("y")]
     other.classes = wanted
     return other
+
+
+def differences(missing: Sequence[str], unknown: Sequence[str] = ()) -> str:
+    """Which columns are missing, and which are unknown."""
+    return " and ".join(
+        f"the column{'s' * (len(names) > 1)} {shown(names)} {'is' if len(names) == 1 else 'are'} {what}"
+        for names, what in ((missing, "missing"), (unknown, "unknown"))
+        if names
+    )
 
 
 def shown(names: Sequence[Any]) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...backends.errors import DataError
 from .csv import BOOLS, Dialect
-from .names import shown
+from .names import differences, shown
 from .tables import Column, Table
 
 WHOLE = re.compile(r"(?<=\d)\.0+$")  # of an integer that is written as a float
@@ -116,9 +116,7 @@ class Preparation(BaseModel):
         lacking = [name for name in wanted if name not in table.columns]
         unknown = [name for name in table.columns if name not in {*wanted, *self.left_out}]
         if lacking or unknown:
-            problems = [f"the column {shown(lacking)} is missing"] if lacking else []
-            problems += [f"the column {shown(unknown)} is unknown"] if unknown else []
-            raise DataError(f"{table.name}: {' and '.join(problems)}; the model was trained on {shown(wanted)}")
+            raise DataError(f"{table.name}: {differences(lacking, unknown)}; the model was trained on {shown(wanted)}")
         x = np.zeros((table.rows, len(self.feature_names)))
         place, remarks = 0, []
         for own in self.columns:

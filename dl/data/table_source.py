@@ -165,7 +165,7 @@ def _check_header(table: Table, names: list[str], options: TableOptions) -> None
     if table.lines is not None and number is not None and not {*options.targets} & {*names}:
         raise DataError(
             f"{table.name}: its first line holds {number!r}, expected column names; "
-            "if these are names, give the name of the target column (target=)"
+            "if these are names, give that of the target: data.target = 'NAME'"
         )
 
 

@@ -23,6 +23,10 @@ def confusion(report: Report, path: str | Path | None = None) -> Any:
     """The confusion matrix of `Trainer.report`: rows are true classes, columns predicted ones; returns the figure.
 
     Colours are shares of the true class; numbers are rows.
+
+    Examples
+    --------
+    >>> figure = gs.plots.confusion(trainer.report(data.test), "confusion.png")
     """
     counts = report.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
@@ -46,14 +50,24 @@ def confusion(report: Report, path: str | Path | None = None) -> Any:
 
 
 def roc(curves: Curves, path: str | Path | None = None) -> Any:
-    """The ROC curves of `Trainer.curves`; returns the figure."""
+    """The ROC curves of `Trainer.curves`; returns the figure.
+
+    Examples
+    --------
+    >>> figure = gs.plots.roc(trainer.curves(data.test), "roc.png")
+    """
     figure, axes = _drawn(curves.roc, "false positive rate", "true positive rate", "area")
     axes.plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=1)
     return saved(figure, path)
 
 
 def precision_recall(curves: Curves, path: str | Path | None = None) -> Any:
-    """The precision-recall curves of `Trainer.curves`; returns the figure."""
+    """The precision-recall curves of `Trainer.curves`; returns the figure.
+
+    Examples
+    --------
+    >>> figure = gs.plots.precision_recall(trainer.curves(data.test), "precision-recall.png")
+    """
     figure, _ = _drawn(curves.precision_recall, "recall", "precision", "average")
     return saved(figure, path)
 
@@ -67,6 +81,12 @@ def residuals(trainer: Answers, data: Any, y: Any = None, path: str | Path | Non
     ------
     ConfigurationError
         The model does not predict values.
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(3, 1)), gs.MSELoss(), gs.Adam(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x_train, y_train, epochs=1, verbose=False)
+    >>> figure = gs.plots.residuals(trainer, x_train, y_train, "residuals.png")
     """
     if not trainer.loss.compares:
         raise ConfigurationError(f"residuals: {trainer.loss!r} does not compare values; use confusion")

@@ -44,7 +44,7 @@ def decision_boundary(
 
     Examples
     --------
-    >>> gs.plots.decision_boundary(trainer, data.test, path="boundary.png")
+    >>> figure = gs.plots.decision_boundary(trainer, data.test, path="boundary.png")
     """
     dataset = trainer._matched(trainer._given_targets(data, y)).sample(MOST)
     x = np.asarray(dataset.on_host("x"))

@@ -1,4 +1,4 @@
-"""Plots of a training run, without Matplotlib's global state."""
+"""Plots of a training run and of a model's answers, without Matplotlib's global state: ``gs.plots``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,29 @@ if TYPE_CHECKING:
     from ..training.history import History
     from .noise import GradientNoise
 from ..training.figures import panels, saved
-from .answers_plots import confusion as confusion
-from .answers_plots import precision_recall as precision_recall
-from .answers_plots import residuals as residuals
-from .answers_plots import roc as roc
-from .boundary_plot import decision_boundary as decision_boundary
+from .answers_plots import confusion, precision_recall, residuals, roc
+from .boundary_plot import decision_boundary
+
+__all__ = [
+    "confusion",
+    "curvature",
+    "decision_boundary",
+    "gradient_norms",
+    "precision_recall",
+    "residuals",
+    "roc",
+    "standard_error",
+]
 
 
 def gradient_norms(history: History, path: str | Path | None = None) -> Any:
-    """The gradient's norm of each parameter against epochs, as `GradientNorms` recorded it; returns the figure."""
+    """The gradient's norm of each parameter against epochs, as `GradientNorms` recorded it; returns the figure.
+
+    Examples
+    --------
+    >>> history = trainer.fit(x, y, epochs=2, callbacks=[gs.GradientNorms(x, y)], verbose=False)
+    >>> figure = gs.plots.gradient_norms(history, "gradient-norms.png")
+    """
     from .watch import NORM
 
     columns = [name for name in (history[0] if len(history) else {}) if name.startswith(f"{NORM} ")]
@@ -29,13 +43,25 @@ def gradient_norms(history: History, path: str | Path | None = None) -> Any:
 
 
 def curvature(history: History, path: str | Path | None = None) -> Any:
-    """The first- and second-order change of the loss in a step, as `Curvature` recorded them; returns the figure."""
+    """The first- and second-order change of the loss in a step, as `Curvature` recorded them; returns the figure.
+
+    Examples
+    --------
+    >>> history = trainer.fit(x, y, epochs=2, callbacks=[gs.Curvature(x[:100], y[:100])], verbose=False)
+    >>> figure = gs.plots.curvature(history, "curvature.png")
+    """
     names = {"descent": "ε gᵀg", "curvature": "½ ε² gᵀHg"}
     return _against_epochs(history, names, "change of the loss in a step", "Curvature", path)
 
 
 def standard_error(noise: GradientNoise, path: str | Path | None = None) -> Any:
-    """The standard error of a batch's gradient against its size, and the gradient's length; returns the figure."""
+    """The standard error of a batch's gradient against its size, and the gradient's length; returns the figure.
+
+    Examples
+    --------
+    >>> noise = gs.gradient_noise(model, gs.CrossEntropyLoss(), x, y)
+    >>> figure = gs.plots.standard_error(noise, "standard-error.png")
+    """
     figure, (axes,) = panels(1)
     sizes = [2**power for power in range(15)]
     axes.loglog(sizes, noise.standard_error(sizes), marker=".", label="standard error, σ / √m")

@@ -18,7 +18,19 @@ from ...backends.errors import DataError
 
 
 def taken(array: Any) -> Any:
-    """An array of another library as NumPy's; everything else as it is."""
+    """An array of another library as NumPy's; everything else as it is.
+
+    Raises
+    ------
+    DataError
+        The array is on a GPU, and scikit-learn does not dispatch.
+    """
+    if hasattr(array, "__cuda_array_interface__") and not _foreign(array):
+        library = type(array).__module__.split(".")[0]
+        raise DataError(
+            f"got a {library} array on a GPU; expected a NumPy array, or SCIPY_ARRAY_API=1 in the environment and a "
+            "call within sklearn.config_context(array_api_dispatch=True)"
+        )
     return _convert_to_numpy(array, get_namespace(array)[0]) if _foreign(array) else array
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from ..._version import __version__
 from ...backends.errors import ConfigurationError
 from ..graph.graph import Graph
-from ..layers.base import Layer, input_shape_of
+from ..layers.base import Layer
+from ..layers.input_shape import input_shape_of
 from ..losses.binary import BCEWithLogitsLoss, HingeLoss
 from ..losses.classes import CrossEntropyLoss, MulticlassHingeLoss
 from ..storage import write_atomically

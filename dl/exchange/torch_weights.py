@@ -77,6 +77,8 @@ def load_torch_state_dict(model: Layer, state: Mapping[str, Any], names: Mapping
 
     Examples
     --------
+    >>> module = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+    >>> model = gs.Sequential(gs.Linear(64, 32), gs.ReLU(), gs.Linear(32, 10))
     >>> gs.load_torch_state_dict(model, module.state_dict())
     """
     given = {name: _array(value) for name, value in state.items() if name.rpartition(".")[2] != IGNORED}

@@ -33,6 +33,8 @@ KINDS = {  # of a key that takes several
     "list[float]": "a list of numbers",
     "dict[str,float]": "a table of numbers",
 }
+SECTIONS = {"search": ', which lists what to try, as [search.parameters] "optimizer.lr" = [1e-3, 1e-2]'}
+"""What a section that must be there is for."""
 LITERAL = re.compile(r"'([^']+)'")
 
 _shown = reprlib.Repr()  # long values are cut short in messages
@@ -43,7 +45,8 @@ shown = _shown.repr
 def described(kind: type[BaseModel], error: ValidationError, given: dict[str, Any]) -> str:
     """All faults of a configuration of this kind, in one line."""
     single, several = [], {}
-    for fault in error.errors():
+    lacking = [fault for fault in error.errors() if fault["type"] == "missing" and len(fault["loc"]) == 1]
+    for fault in lacking or error.errors():  # without its section a file is of another kind, and its keys are no faults
         place = tuple(part for part in fault["loc"] if not str(part).startswith("<"))  # a tag of a union
         label = next((at for at, part in enumerate(place) if _is_kind(str(part), last=at + 1 == len(place))), None)
         if label is None:
@@ -59,8 +62,12 @@ def described(kind: type[BaseModel], error: ValidationError, given: dict[str, An
 def _message(kind: type[BaseModel], place: tuple[Any, ...], fault: Any) -> str:
     key, what, name = _dotted(place), shown(fault["input"]), fault["type"]
     if name == "missing":
-        return f"the section [{key}] is missing" if len(place) == 1 else f"{key} is missing"
+        return f"the section [{key}] is missing{SECTIONS.get(key, '')}" if len(place) == 1 else f"{key} is missing"
     if name == "extra_forbidden":
+        sections = kind.model_fields.items()
+        elsewhere = [f"{section}.{place[-1]}" for section, field in sections if place[-1] in _keys(field)]
+        if len(place) == 2 and elsewhere:
+            return f"{key} is not a known key; did you mean {' or '.join(map(repr, elsewhere))}?"
         return f"{key} is not a known key; {hint(str(place[-1]), _known(kind, place))}"
     if name == "literal_error":
         words = LITERAL.findall(fault["ctx"]["expected"])
@@ -72,6 +79,8 @@ def _message(kind: type[BaseModel], place: tuple[Any, ...], fault: Any) -> str:
         return fault["msg"]
     if name == "value_error":  # of a section, whose text names the key
         return f"{key}: {fault['ctx']['error']}"
+    if name == "list_type" and isinstance(fault["input"], str):
+        return f'{key} is {what}; expected a list, as ["{fault["input"]}"]'
     if name in EXPECTED:
         return f"{key} is {what}; expected {EXPECTED[name].format(**fault.get('ctx', {}))}"
     return f"{key} is {what}; {fault['msg']}"
@@ -103,6 +112,11 @@ def _known(kind: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
         field = kind.model_fields.get(str(part))
         kind = kind if field is None else next(_sections(field.annotation), kind)
     return list(kind.model_fields)
+
+
+def _keys(field: Any) -> list[str]:
+    """The keys of a section."""
+    return [key for section in _sections(field.annotation) for key in section.model_fields]
 
 
 def _sections(annotation: Any) -> Any:

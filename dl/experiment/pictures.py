@@ -1,4 +1,4 @@
-"""Pictures of an autoencoder: rows and what comes back, a map of the codes, and samples."""
+"""Pictures of an autoencoder: rows and what comes back, a map of the codes, and samples: ``gs.pictures``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..training.trainer import Trainer
     from .sections import Configuration
 
+__all__ = ["code_map", "reconstructions", "samples"]
+
 MAPPED = 5000  # rows on a map at the most
 SHOWN = 12  # rows of a run that are shown beside what comes back
 
@@ -32,6 +34,12 @@ def reconstructions(
     Parameters
     ----------
     shape : (height, width) of a row.
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.autoencoder(64, code=2), gs.MSELoss(), gs.Adam(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x, x, epochs=1, verbose=False)
+    >>> figure = gs.pictures.reconstructions(trainer, x, (8, 8), "reconstructions.png")
     """
     x = np.asarray(x[:count]).reshape(min(count, len(x)), -1)
     rows = [x]
@@ -46,7 +54,15 @@ def reconstructions(
 
 
 def samples(trainer: Trainer, shape: tuple[int, ...], path: str | Path | None = None, count: int = 48) -> Any:
-    """Images that a variational autoencoder makes of random codes; returns the figure."""
+    """Images that a variational autoencoder makes of random codes; returns the figure.
+
+    Examples
+    --------
+    >>> model = gs.autoencoder(64, code=2, kind="variational")
+    >>> trainer = gs.Trainer(model, gs.MSELoss(), gs.Adam(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x, x, epochs=1, verbose=False)
+    >>> figure = gs.pictures.samples(trainer, (8, 8), "samples.png")
+    """
     mean, deviation = _scale(trainer)
     drawn = mean + deviation * sampled(trainer, count)
     return _images(np.array_split(drawn, max(1, count // 12)), shape, path)
@@ -61,6 +77,12 @@ def code_map(trainer: Trainer, x: Any, labels: Any = None, path: str | Path | No
     ----------
     labels : (rows,) integers that choose the colours.
     names : what the labels are called.
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.autoencoder(64, code=2), gs.MSELoss(), gs.Adam(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x, x, epochs=1, verbose=False)
+    >>> figure = gs.pictures.code_map(trainer, x, labels=y, path="codes.png")
     """
     if len(x) > MAPPED:
         drawn = np.sort(np.random.default_rng(0).choice(len(x), MAPPED, replace=False))

@@ -45,7 +45,8 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not (self.path / CONFIG).is_file():
-            raise ConfigurationError(f"{path} is not a run: it holds no {CONFIG}")
+            found = f"it holds no {CONFIG}" if self.path.exists() else "there is no such directory"
+            raise ConfigurationError(f"{path} is not a run: {found}")
 
     @property
     def config(self) -> dict[str, Any]:

@@ -19,6 +19,14 @@ class Activation(ArrayLayer, named=False):
     """Base class of activations: y = f(x), element-wise. Configurations use the lower-case class name.
 
     A custom activation defines ``forward(xp, x)`` and ``backward(xp, dy, x, y)``, as any `ArrayLayer`, or `lower`.
+
+    Examples
+    --------
+    >>> class Squared(gs.Activation):
+    ...     def forward(self, xp, x):
+    ...         return x * x
+    >>> Squared()(np.array([[-2.0, 3.0]]))
+    array([[4., 9.]], dtype=float32)
     """
 
     initializer: ClassVar[str] = "glorot"
@@ -37,26 +45,50 @@ class _Numbered(Activation, named=False):
 
 
 class ReLU(_Numbered):
-    """max(x, 0)."""
+    """max(x, 0).
+
+    Examples
+    --------
+    >>> gs.ReLU()(np.array([[-1.0, 2.0]]))
+    array([[0., 2.]], dtype=float32)
+    """
 
     activation = RELU
     initializer = "he"
 
 
 class Tanh(_Numbered):
-    """tanh x."""
+    """tanh x.
+
+    Examples
+    --------
+    >>> gs.Tanh()(np.array([[-1.0, 0.0, 1.0]])).round(3)
+    array([[-0.762,  0.   ,  0.762]], dtype=float32)
+    """
 
     activation = TANH
 
 
 class Sigmoid(_Numbered):
-    """1 / (1 + e⁻ˣ)."""
+    """1 / (1 + e⁻ˣ).
+
+    Examples
+    --------
+    >>> gs.Sigmoid()(np.array([[-1.0, 0.0, 1.0]])).round(3)
+    array([[0.269, 0.5  , 0.731]], dtype=float32)
+    """
 
     activation = SIGMOID
 
 
 class GELU(Activation):
-    """x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2: torch's GELU(approximate="tanh") (Hendrycks and Gimpel 2016)."""
+    """x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2: torch's GELU(approximate="tanh") (Hendrycks and Gimpel 2016).
+
+    Examples
+    --------
+    >>> gs.GELU()(np.array([[-1.0, 0.0, 1.0]])).round(3)
+    array([[-0.159,  0.   ,  0.841]], dtype=float32)
+    """
 
     def lower(self, graph: Graph, x: Value) -> Value:
         y = graph.batch(x.shape)
@@ -65,7 +97,13 @@ class GELU(Activation):
 
 
 class Softplus(Activation):
-    """log(1 + eˣ), a smooth ReLU (Dugas et al. 2001)."""
+    """log(1 + eˣ), a smooth ReLU (Dugas et al. 2001).
+
+    Examples
+    --------
+    >>> gs.Softplus()(np.array([[-1.0, 0.0, 1.0]])).round(3)
+    array([[0.313, 0.693, 1.313]], dtype=float32)
+    """
 
     def lower(self, graph: Graph, x: Value) -> Value:
         y = graph.batch(x.shape)
@@ -82,6 +120,11 @@ class Maxout(Activation):
     ------
     ConfigurationError
         `pieces` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> gs.Maxout(pieces=2)(np.array([[1.0, 5.0, -3.0, -4.0]]))
+    array([[ 5., -3.]], dtype=float32)
     """
 
     def __init__(self, pieces: int = 2) -> None:

@@ -63,7 +63,7 @@ class Answering:
         Examples
         --------
         >>> model = gs.load("digits.safetensors")
-        >>> model.predict(data.test.x[:3])
+        >>> labels = model.predict(data.test.x[:3])
         """
         return self._answering(backend).predict(x)
 

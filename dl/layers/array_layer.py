@@ -22,6 +22,16 @@ class ArrayLayer(Layer, named=False):
     which they were created. Do not modify the arrays.
 
     Without `backward`, `forward` is traced, as that of any `Layer`, and `xp` is `gearshift.xp`.
+
+    Examples
+    --------
+    >>> class Cubed(gs.ArrayLayer):
+    ...     def forward(self, xp, x):
+    ...         return x**3
+    ...     def backward(self, xp, dy, x, y):
+    ...         return (3 * x**2 * dy,)
+    >>> gs.check_gradients(Cubed(), x=np.array([[1.0, -2.0]])).ok
+    True
     """
 
     def forward(self, xp: Any, x: Any, *parameters: Any) -> Any:

@@ -33,6 +33,12 @@ class MultiHeadAttention(Layer):
     ------
     ConfigurationError
         `features` is not a multiple of `heads`, or an argument is out of its range.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Embedding(100, 64, length=50), gs.MultiHeadAttention(64, heads=4, causal=True))
+    >>> model(np.zeros((2, 50), dtype=int)).shape  # rows, tokens, features
+    (2, 50, 64)
     """
 
     def __init__(self, features: int, heads: int, causal: bool = False, dropout: float = 0.0) -> None:

@@ -63,6 +63,15 @@ def autoencoder(
     ------
     ConfigurationError
         The kind or an argument is unknown.
+
+    Examples
+    --------
+    >>> model = gs.autoencoder(64, code=2, hidden=[32])
+    >>> trainer = gs.Trainer(model, gs.MSELoss(), gs.Adam(lr=1e-3), seed=0)
+    >>> history = trainer.fit(x, x, epochs=1, verbose=False)
+    >>> encoder, decoder = model
+    >>> encoder(x[:5]).shape
+    (5, 2)
     """
     kinds = {name: each for name, each in activations().items() if each is not Maxout}  # needs wider layers
     for name, value, known in (

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...backends.errors import CheckpointError, ConfigurationError, ShapeError
+from ...backends.errors import CheckpointError, ConfigurationError
 from ...backends.philox import key_of
 from ...kernels.tracing.traced_array import TracedArray
 from ..data.target_scaling import TargetScaling
@@ -19,6 +19,7 @@ from ..graph.graph import Graph, Value
 from ..registered import Registered
 from ..turns import at_rest
 from .answering import Answering
+from .input_shape import input_shape_of
 from .parameter import Parameter
 from .summary import Summary
 from .traced import called, inputs_of, lower_forward
@@ -44,6 +45,16 @@ class Layer(Answering, Registered):
 
     Parameters and sub-layers are instance attributes; the attribute names are their names.
     A layer is saved as its class name and constructor arguments, which must be attributes too.
+
+    Examples
+    --------
+    >>> class Scaled(gs.Layer):
+    ...     def __init__(self, features):
+    ...         self.features, self.factor = features, gs.Parameter((features,), gs.initializers.ones)
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> Scaled(2)(np.array([[1.0, 2.0]]))
+    array([[1., 2.]], dtype=float32)
     """
 
     dtype: str = "float32"
@@ -290,16 +301,3 @@ class Layer(Answering, Registered):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
         return f"{type(self).__name__}({arguments})"
-
-
-def input_shape_of(model: Layer) -> tuple[int, ...]:
-    """The shape of an input row that the model's first layer with a width expects."""
-    for layer in (model, *model.children().values()):
-        width = getattr(layer, "in_features", getattr(layer, "features", 0))
-        if width:
-            return (width,)
-        if width is None:  # any
-            break
-        if layer is not model and layer.children():
-            return input_shape_of(layer)
-    raise ShapeError("the width of the input is not known; give summary(input_shape=(…,))")

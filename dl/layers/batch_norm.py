@@ -29,6 +29,12 @@ class BatchNorm1d(Layer):
     ------
     ConfigurationError
         `features`, `eps` or `momentum` is out of its range.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 32, bias=False), gs.BatchNorm1d(32), gs.ReLU(), gs.Linear(32, 10))
+    >>> [name for name in model.state_dict() if name.startswith("1.")]
+    ['1.weight', '1.bias', '1.running_mean', '1.running_var']
     """
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:

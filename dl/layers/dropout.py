@@ -20,6 +20,11 @@ class Dropout(Layer):
     ------
     ConfigurationError
         `p` is out of its range.
+
+    Examples
+    --------
+    >>> gs.Dropout(0.5)(np.array([[1.0, 2.0]]))  # only training drops anything
+    array([[1., 2.]], dtype=float32)
     """
 
     def __init__(self, p: float = 0.5) -> None:

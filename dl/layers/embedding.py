@@ -34,6 +34,12 @@ class Embedding(Layer):
     ------
     ConfigurationError
         A size is not an integer of at least 1, or `padding` is not a token.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Embedding(100, 16, length=8, padding=0), gs.MeanPooling(), gs.Linear(16, 2))
+    >>> model(np.array([[5, 7, 2, 0, 0, 0, 0, 0]])).shape  # a sequence of three tokens
+    (1, 2)
     """
 
     reads_data: ClassVar[bool] = True

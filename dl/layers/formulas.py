@@ -32,6 +32,11 @@ class LeakyReLU(FormulaActivation):
     ------
     ConfigurationError
         `negative_slope` is not a number.
+
+    Examples
+    --------
+    >>> gs.LeakyReLU(0.1)(np.array([[-1.0, 2.0]]))
+    array([[-0.1,  2. ]], dtype=float32)
     """
 
     initializer = "he"
@@ -51,6 +56,11 @@ class ELU(FormulaActivation):
     ------
     ConfigurationError
         `alpha` is not a number.
+
+    Examples
+    --------
+    >>> gs.ELU(alpha=1.0)(np.array([[-1.0, 2.0]])).round(3)
+    array([[-0.632,  2.   ]], dtype=float32)
     """
 
     initializer = "he"
@@ -70,6 +80,11 @@ class Hardtanh(FormulaActivation):
     ------
     ConfigurationError
         A bound is not a number.
+
+    Examples
+    --------
+    >>> gs.Hardtanh()(np.array([[-3.0, 0.5, 3.0]]))
+    array([[-1. ,  0.5,  1. ]], dtype=float32)
     """
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:

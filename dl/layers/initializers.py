@@ -1,4 +1,4 @@
-"""Weight initializers: values are drawn on the host, in float64, from the run's seed."""
+"""Weight initializers, ``gs.initializers``: values are drawn on the host, in float64, from the run's seed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 
 from ...backends.errors import ConfigurationError
 from ...backends.philox import INITIALIZE, normal, uniform
+
+__all__ = ["Full", "Normal", "Uniform", "gaussian", "glorot", "he", "lecun", "ones", "standard_normal", "zeros"]
 
 Initializer = Callable[[np.ndarray, int, tuple[int, ...]], np.ndarray]
 """A function ``(key, stream, shape)`` that returns float64 values; `stream` is the parameter's number in the model."""
@@ -70,6 +72,10 @@ class Full:
     ------
     ConfigurationError
         It is no finite number.
+
+    Examples
+    --------
+    >>> scale = gs.Parameter((3,), gs.initializers.Full(0.5))
     """
 
     value: float
@@ -94,6 +100,10 @@ class Normal:
     ------
     ConfigurationError
         They are not finite numbers, or `std` is not above 0.
+
+    Examples
+    --------
+    >>> layer = gs.Linear(64, 32, init=gs.initializers.Normal(0.0, 0.02))
     """
 
     mean: float = 0.0
@@ -124,6 +134,10 @@ class Uniform:
     ------
     ConfigurationError
         They are not finite numbers, or `low` is not below `high`.
+
+    Examples
+    --------
+    >>> layer = gs.Linear(64, 32, init=gs.initializers.Uniform(-0.1, 0.1))
     """
 
     low: float = -0.1

@@ -23,6 +23,12 @@ class LayerNorm(Layer):
     ------
     ConfigurationError
         `features` is not an integer of at least 1, or `eps` is not above 0.
+
+    Examples
+    --------
+    >>> gs.LayerNorm(2)(np.array([[1.0, 3.0], [10.0, 30.0]])).round(2)
+    array([[-1.,  1.],
+           [-1.,  1.]], dtype=float32)
     """
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:

@@ -30,6 +30,13 @@ class Linear(Layer):
     ------
     ConfigurationError
         A width is not an integer of at least 1, or `init` is not a known name.
+
+    Examples
+    --------
+    >>> layer = gs.Linear(2, 1)
+    >>> missing = layer.load_state_dict({"weight": [[1.0], [2.0]], "bias": [0.5]})
+    >>> layer(np.array([[3.0, 4.0]]))
+    array([[11.5]], dtype=float32)
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, init: Init = "glorot") -> None:

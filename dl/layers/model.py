@@ -21,6 +21,13 @@ def Input(features: int) -> Symbol:
     ------
     ConfigurationError
         `features` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> x = gs.Input(8)
+    >>> model = gs.Model(x, gs.Linear(8, 3)(gs.ReLU()(x)))
+    >>> model(np.ones((2, 8))).shape
+    (2, 3)
     """
     if not is_count(features):
         raise ConfigurationError(f"Input: features is {features!r}; expected an integer of at least 1")
@@ -40,7 +47,14 @@ class Joining(Layer, named=False):
 
 
 class Add(Joining):
-    """Sum of two or more inputs of equal shape, as in a skip connection: ``gs.Add()(x, h)``."""
+    """Sum of two or more inputs of equal shape, as in a skip connection: ``gs.Add()(x, h)``.
+
+    Examples
+    --------
+    >>> x = gs.Input(8)
+    >>> h = gs.Linear(8, 8)(x)
+    >>> model = gs.Model(x, gs.Add()(x, h))
+    """
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
@@ -52,7 +66,14 @@ class Add(Joining):
 
 
 class Concatenate(Joining):
-    """Concatenates the columns of two or more inputs, (rows, m + n): ``gs.Concatenate()(a, b)``."""
+    """Concatenates the columns of two or more inputs, (rows, m + n): ``gs.Concatenate()(a, b)``.
+
+    Examples
+    --------
+    >>> a, b = gs.Input(3), gs.Input(2)
+    >>> gs.Model([a, b], gs.Concatenate()(b, a))(np.array([[1.0, 2.0, 3.0, 4.0, 5.0]]))
+    array([[4., 5., 1., 2., 3.]], dtype=float32)
+    """
 
     def lower(self, graph: Graph, x: Any) -> Value:
         a, b = x
@@ -69,10 +90,6 @@ class Concatenate(Joining):
 class Model(Layer):
     """A model given by its symbolic inputs and output; a layer that is called twice shares its weights.
 
-    >>> x = gs.Input(8)
-    >>> h = gs.ReLU()(gs.Linear(8, 8)(x))
-    >>> model = gs.Model(x, gs.Linear(8, 3)(gs.Add()(x, h)))
-
     Layers are named by number, in the order of computation.
 
     Parameters
@@ -86,6 +103,14 @@ class Model(Layer):
     ------
     ConfigurationError
         The output needs an `Input` that is not among `inputs`, or does not need one that is.
+
+    Examples
+    --------
+    >>> x = gs.Input(8)
+    >>> h = gs.ReLU()(gs.Linear(8, 8)(x))
+    >>> model = gs.Model(x, gs.Linear(8, 3)(gs.Add()(x, h)))  # with a skip connection
+    >>> model(np.ones((2, 8))).shape
+    (2, 3)
     """
 
     reads_data: ClassVar[bool] = True

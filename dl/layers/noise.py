@@ -18,6 +18,12 @@ class GaussianNoise(Layer):
     ------
     ConfigurationError
         `deviation` is not a number of at least 0.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.GaussianNoise(0.1), gs.Linear(64, 8), gs.ReLU(), gs.Linear(8, 64))
+    >>> trainer = gs.Trainer(model, gs.MSELoss(), gs.Adam(lr=1e-3), seed=0)
+    >>> history = trainer.fit(x, x, epochs=1, verbose=False)  # from noisy rows to clean ones
     """
 
     def __init__(self, deviation: float = 0.1) -> None:
@@ -41,6 +47,12 @@ class MaskingNoise(Layer):
     ------
     ConfigurationError
         `p` is not a probability below 1.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.MaskingNoise(0.3), gs.Linear(64, 8), gs.ReLU(), gs.Linear(8, 64))
+    >>> trainer = gs.Trainer(model, gs.MSELoss(), gs.Adam(lr=1e-3), seed=0)
+    >>> history = trainer.fit(x, x, epochs=1, verbose=False)  # from rows with gaps to whole ones
     """
 
     def __init__(self, p: float = 0.3) -> None:

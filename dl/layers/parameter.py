@@ -28,6 +28,16 @@ class Parameter:
     ------
     ConfigurationError
         The tensor is larger than any memory.
+
+    Examples
+    --------
+    >>> class Shift(gs.Layer):
+    ...     def __init__(self, features):
+    ...         self.features, self.by = features, gs.Parameter((features,), gs.initializers.zeros, decay=False)
+    ...     def forward(self, x):
+    ...         return x + self.by
+    >>> list(Shift(3).init().state_dict())
+    ['by']
     """
 
     def __init__(self, shape: tuple[int, ...], init: Initializer, *, decay: bool = True, trained: bool = True) -> None:

@@ -29,12 +29,26 @@ class Pooling(Layer, named=False):
 
 
 class MeanPooling(Pooling):
-    """Mean over the tokens of a sequence, (rows · tokens, n) to (rows, n); ignores padding (see `Embedding`)."""
+    """Mean over the tokens of a sequence, (rows · tokens, n) to (rows, n); ignores padding (see `Embedding`).
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Embedding(100, 16), gs.MeanPooling(), gs.Linear(16, 2))
+    >>> model(np.zeros((5, 8), dtype=int)).shape  # a row for each sequence of 8 tokens
+    (5, 2)
+    """
 
     _operation = MEAN_POOLING
 
 
 class MaxPooling(Pooling):
-    """Maximum of each feature over the tokens of a sequence, (rows · tokens, n) to (rows, n); ignores padding."""
+    """Maximum of each feature over the tokens of a sequence, (rows · tokens, n) to (rows, n); ignores padding.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Embedding(100, 16), gs.MaxPooling(), gs.Linear(16, 2))
+    >>> model(np.zeros((5, 8), dtype=int)).shape  # a row for each sequence of 8 tokens
+    (5, 2)
+    """
 
     _operation = MAX_POOLING

@@ -17,7 +17,14 @@ from .sequential import Sequential
 
 
 class Residual(Sequential):
-    """Residual connection: y = x + f(x), where f applies `layers` in order and keeps the shape."""
+    """Residual connection: y = x + f(x), where f applies `layers` in order and keeps the shape.
+
+    Examples
+    --------
+    >>> layer = gs.Residual(gs.Tanh())
+    >>> layer(np.array([[0.0, 10.0]]))
+    array([[ 0., 11.]], dtype=float32)
+    """
 
     reads_data: ClassVar[bool] = False
 
@@ -45,6 +52,13 @@ class TransformerBlock(Layer):
     hidden : size of the MLP's hidden layer; None for four times `features`.
     causal : whether a token attends only to itself and to earlier tokens.
     dropout : dropout probability of the attention weights and of the outputs of attention and MLP.
+
+    Examples
+    --------
+    >>> blocks = [gs.TransformerBlock(64, heads=4) for _ in range(2)]
+    >>> model = gs.Sequential(gs.Embedding(100, 64, length=50), *blocks, gs.Linear(64, 100))
+    >>> model(np.zeros((2, 50), dtype=int)).shape  # a logit for each token that may come next
+    (2, 50, 100)
     """
 
     def __init__(

@@ -22,6 +22,14 @@ class Sequential(Layer):
     ------
     ConfigurationError
         There are no layers, or an argument is not a layer.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 32), gs.ReLU(), gs.Linear(32, 10))
+    >>> model(np.ones((5, 64))).shape
+    (5, 10)
+    >>> list(model.state_dict())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
     """
 
     reads_data: ClassVar[bool] = True

@@ -32,6 +32,13 @@ class Standardize(Layer):
     ------
     ConfigurationError
         `features` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> rows = np.array([[0.0, 10.0], [2.0, 30.0]])
+    >>> gs.Standardize(2).fit(rows.mean(axis=0), rows.std(axis=0))(rows)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
     """
 
     reads_data: ClassVar[bool] = True

@@ -23,6 +23,12 @@ class Variational(Layer):
     ----------
     in_features, out_features : number of features of input and code.
     weight : of the divergence.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 32), gs.ReLU(), gs.Variational(32, 2, weight=1 / 64), gs.Linear(2, 64))
+    >>> trainer = gs.Trainer(model, gs.MSELoss(), gs.Adam(lr=1e-3), seed=0)
+    >>> history = trainer.fit(x, x, epochs=1, verbose=False)
     """
 
     def __init__(self, in_features: int, out_features: int, weight: float = 1.0) -> None:

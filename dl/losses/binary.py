@@ -47,6 +47,13 @@ class BCEWithLogitsLoss(BinaryLoss):
     """Logistic loss: binary cross-entropy from logits, log(1 + eᶻ) − t z, averaged over batch and outputs.
 
     Targets t are labels 0 and 1, or floats between 0 and 1.
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(64, 1)), gs.BCEWithLogitsLoss(), gs.Adam(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x, y > 4, epochs=1, verbose=False)
+    >>> trainer.predict_proba(x).shape  # of 0 and of 1
+    (1258, 2)
     """
 
     operation = BINARY_CROSS_ENTROPY
@@ -71,6 +78,11 @@ class HingeLoss(FormulaLoss, BinaryLoss):
 
     Targets are −1 and +1, or labels 0 and 1, where 0 counts as −1. Predictions use the labels of the training
     targets: −1 and +1, or 0 and 1.
+
+    Examples
+    --------
+    >>> gs.HingeLoss().formula(np.array([[0.25], [2.0]]), np.array([[1.0], [1.0]]))  # 0 beyond the margin
+    array([0.75, 0.  ])
     """
 
     _expected = "targets that are all -1 or 1, or all 0 or 1"

@@ -141,6 +141,12 @@ class SoftCrossEntropyLoss(CrossEntropyLoss):
 
     −Σⱼ qⱼ log softmax(z)ⱼ, averaged over the batch; for soft or smoothed labels (Szegedy et al. 2016). The accuracy
     counts rows whose largest logit is at the target's largest share.
+
+    Examples
+    --------
+    >>> shares = 0.9 * np.eye(10)[y] + 0.01  # of the ten classes
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(64, 10)), gs.SoftCrossEntropyLoss(), gs.Adam(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x, shares, epochs=1, verbose=False)
     """
 
     operation = SOFT_CROSS_ENTROPY
@@ -172,6 +178,13 @@ class MulticlassHingeLoss(CrossEntropyLoss):
     """Multi-class hinge (Crammer and Singer 2001): max(0, 1 − (ŷ_t − max over j ≠ t of ŷ_j)), averaged over the batch.
 
     Outputs are (rows, classes), t the rows' labels (rows,).
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(64, 10)), gs.MulticlassHingeLoss(), gs.Adam(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x, y, epochs=1, verbose=False)
+    >>> trainer.predict(x).shape
+    (1258,)
     """
 
     operation = MULTICLASS_HINGE
@@ -204,6 +217,12 @@ class FocalLoss(ClassesLoss):
     ------
     ConfigurationError
         `gamma` is not a number.
+
+    Examples
+    --------
+    >>> logits = np.array([[2.0, 0.0], [0.0, 2.0]])  # the cross-entropies of the label 0 are 0.127 and 2.127
+    >>> gs.FocalLoss(gamma=2.0).formula(logits, np.array([0, 0])).round(3)
+    array([0.002, 1.65 ])
     """
 
     def __init__(self, gamma: float = 2.0) -> None:

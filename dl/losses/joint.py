@@ -33,6 +33,11 @@ class Head:
     ------
     ConfigurationError
         `loss` is not a `Loss` or is a `JointLoss`, `outputs` is below 1, or `weight` is not above 0.
+
+    Examples
+    --------
+    >>> loss = gs.JointLoss(digit=gs.Head(gs.CrossEntropyLoss(), 10), angle=gs.Head(gs.MSELoss(), 1, weight=0.5))
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(64, 11)), loss, gs.Adam(), seed=0)  # 10 + 1 outputs
     """
 
     loss: Loss
@@ -55,9 +60,6 @@ class Head:
 class JointLoss(Loss, named=False):
     """Weighted sum of one loss per model output; outputs and targets are concatenated columns.
 
-    >>> loss = gs.JointLoss(digit=gs.Head(gs.CrossEntropyLoss(), 10), angle=gs.Head(gs.MSELoss(), 1, weight=0.5))
-    >>> trainer.fit(x, (digits, angles))
-
     Reports the sum as ``"loss"``, and what each head reports as ``"digit_loss"``, ``"digit_accuracy"`` and so on.
     Predictions and probabilities are dictionaries by head. Targets are a tuple, an array for each head, or an array
     (rows, k) with one column for labels and as many as outputs for values.
@@ -70,6 +72,14 @@ class JointLoss(Loss, named=False):
     ------
     ConfigurationError
         There are no heads, or an argument is not a `Head`.
+
+    Examples
+    --------
+    >>> loss = gs.JointLoss(digit=gs.Head(gs.CrossEntropyLoss(), 10), odd=gs.Head(gs.BCEWithLogitsLoss(), 1))
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(64, 11)), loss, gs.Adam(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x, (y, y % 2), epochs=1, verbose=False)
+    >>> {name: labels.shape for name, labels in trainer.predict(x[:5]).items()}
+    {'digit': (5,), 'odd': (5,)}
     """
 
     targets = "values"

@@ -19,7 +19,16 @@ small_is_zero = np.errstate(under="ignore")  # a probability that underflows is 
 
 
 class Loss(Registered):
-    """Base class of losses. `metrics` names the columns of the scores that its operation writes, the loss first."""
+    """Base class of losses. `metrics` names the columns of the scores that its operation writes, the loss first.
+
+    Examples
+    --------
+    >>> @gs.loss  # makes a class that derives from it
+    ... def relative_error(output, target):
+    ...     return gs.xp.abs(output / target - 1).mean(axis=-1)
+    >>> isinstance(relative_error(), gs.Loss)
+    True
+    """
 
     metrics: tuple[str, ...] = ("loss",)
     compares: ClassVar[bool] = False

@@ -39,7 +39,13 @@ class ValuesLoss(FormulaLoss, named=False):
 
 
 class MSELoss(ValuesLoss):
-    """Mean over batch and outputs of (prediction − target)²."""
+    """Mean over batch and outputs of (prediction − target)².
+
+    Examples
+    --------
+    >>> gs.MSELoss().formula(np.array([[1.0, 3.0]]), np.zeros((1, 2)))  # (1² + 3²) / 2
+    array([5.])
+    """
 
     squared = True
 
@@ -87,6 +93,11 @@ class HuberLoss(ValuesLoss):
     ------
     ConfigurationError
         `delta` is not a number.
+
+    Examples
+    --------
+    >>> gs.HuberLoss(delta=1.0).formula(np.array([[0.5], [3.0]]), np.zeros((2, 1)))
+    array([0.125, 2.5  ])
     """
 
     def __init__(self, delta: float = 1.0) -> None:
@@ -100,7 +111,13 @@ class HuberLoss(ValuesLoss):
 
 
 class LogCoshLoss(ValuesLoss):
-    """Mean over batch and outputs of log cosh(prediction − target), a smooth absolute value."""
+    """Mean over batch and outputs of log cosh(prediction − target), a smooth absolute value.
+
+    Examples
+    --------
+    >>> gs.LogCoshLoss().formula(np.array([[0.0], [10.0]]), np.zeros((2, 1))).round(3)  # 10 − log 2
+    array([0.   , 9.307])
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +132,12 @@ class KLDivLoss(ValuesLoss):
     """Σⱼ tⱼ (log tⱼ − outputⱼ) for log-probabilities as outputs and a distribution t, averaged over the batch.
 
     It is PyTorch's ``KLDivLoss(reduction="batchmean")``.
+
+    Examples
+    --------
+    >>> output, target = np.log([[0.5, 0.5]]), np.array([[0.9, 0.1]])
+    >>> gs.KLDivLoss().formula(output, target).round(3)
+    array([0.368])
     """
 
     def __init__(self) -> None:

@@ -25,6 +25,13 @@ class Adadelta(FormulaOptimizer):
     ------
     ConfigurationError
         An argument is not a number, or out of its range.
+
+    Examples
+    --------
+    >>> p, optimizer = np.array([1.0, 1.0]), gs.Adadelta()
+    >>> optimizer.update(p, np.array([100.0, 0.1]), optimizer.init(p))  # a step as long for both gradients
+    >>> p.round(4)
+    array([0.9968, 0.9968])
     """
 
     def __init__(self, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> None:

@@ -26,6 +26,15 @@ class Adagrad(FormulaOptimizer):
     ------
     ConfigurationError
         An argument is not a number, or out of its range.
+
+    Examples
+    --------
+    >>> p, optimizer = np.array([0.0]), gs.Adagrad(lr=0.1)
+    >>> state = optimizer.init(p)
+    >>> for _ in range(3):  # steps of 0.1, 0.1 / √2 and 0.1 / √3
+    ...     optimizer.update(p, np.array([-5.0]), state)
+    >>> p.round(4)
+    array([0.2284])
     """
 
     def __init__(

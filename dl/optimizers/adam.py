@@ -24,6 +24,13 @@ class Adam(Optimizer):
     ------
     ConfigurationError
         An argument is not a number, or out of its range.
+
+    Examples
+    --------
+    >>> p, optimizer = np.array([1.0, 1.0]), gs.Adam(lr=0.1)
+    >>> optimizer.update(p, np.array([100.0, 0.01]), optimizer.init(p))  # a step as long for both gradients
+    >>> p.round(4)
+    array([0.9, 0.9])
     """
 
     operation = adam.ADAM
@@ -59,7 +66,15 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW.
+
+    Examples
+    --------
+    >>> p, optimizer = np.array([1.0]), gs.AdamW(lr=0.1, weight_decay=0.5)
+    >>> optimizer.update(p, np.array([0.0]), optimizer.init(p))  # 1 − 0.1 · 0.5, although the gradient is 0
+    >>> p
+    array([0.95])
+    """
 
     decoupled = 1
 

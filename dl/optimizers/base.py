@@ -39,6 +39,16 @@ class Optimizer(Registered):
     ------
     ConfigurationError
         A number is below 0.
+
+    Examples
+    --------
+    >>> @gs.optimizer  # a class that derives from it
+    ... def plain_descent(p, g, *, lr=0.1):
+    ...     return p - lr * g
+    >>> p, optimizer = np.array([1.0, 2.0]), plain_descent()
+    >>> optimizer.update(p, 2 * p, optimizer.init(p))  # one step towards the minimum of Σ p²
+    >>> p
+    array([0.8, 1.6])
     """
 
     operation: ClassVar[Operation]

@@ -28,6 +28,11 @@ class DeltaBarDelta(FormulaOptimizer):
     ------
     ConfigurationError
         An argument is not a number, or out of its range.
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(64, 10)), gs.CrossEntropyLoss(), gs.DeltaBarDelta(lr=1e-2), seed=0)
+    >>> history = trainer.fit(x, y, epochs=3, batch_size=len(x), verbose=False)
     """
 
     full_batch = True

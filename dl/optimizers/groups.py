@@ -25,6 +25,12 @@ class ParameterGroup:
     ------
     ConfigurationError
         `lr` or `weight_decay` is below 0 or infinite.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 32), gs.ReLU(), gs.Linear(32, 10))
+    >>> slow = gs.ParameterGroup("0.*", lr=1e-5)  # the first layer, such as one that was trained before
+    >>> trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(lr=1e-3), groups=[slow], seed=0)
     """
 
     names: str

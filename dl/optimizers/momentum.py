@@ -28,6 +28,15 @@ class Momentum(FormulaOptimizer):
     ------
     ConfigurationError
         An argument is not a number, or out of its range.
+
+    Examples
+    --------
+    >>> p, optimizer = np.array([0.0]), gs.Momentum(lr=0.1, momentum=0.5)
+    >>> state = optimizer.init(p)
+    >>> for _ in range(2):  # v = 0.1, then 0.5 · 0.1 + 0.1
+    ...     optimizer.update(p, np.array([-1.0]), state)
+    >>> p
+    array([0.25])
     """
 
     proportional = True
@@ -65,6 +74,16 @@ class Nesterov(Momentum):
 
     Same arguments as `Momentum`. A `Trainer` moves the weights ahead before each gradient. Without a `Trainer`, call
     `look_ahead`, compute the gradient at the new p, then call `update`.
+
+    Examples
+    --------
+    >>> p, optimizer = np.array([1.0]), gs.Nesterov(lr=0.1, momentum=0.9)
+    >>> state = optimizer.init(p)
+    >>> for _ in range(50):
+    ...     optimizer.look_ahead(p, state)
+    ...     optimizer.update(p, 2 * p, state)  # the gradient of p², at the point ahead
+    >>> bool(abs(p[0]) < 1e-2)
+    True
     """
 
     operation = nesterov.NESTEROV

@@ -50,6 +50,13 @@ class Newton(SecondOrder):
     ------
     ConfigurationError
         There are more than 4,096 parameters.
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(3, 1)), gs.MSELoss(), gs.Newton(damping=0.0), seed=0)
+    >>> history = trainer.fit(x_train, y_train / 1e5, epochs=1, batch_size=50, verbose=False)
+    >>> trainer.evaluate(x_train, y_train / 1e5)["loss"] < 1e-10  # a square has its minimum after one step
+    True
     """
 
     def __init__(self, lr: float = 1.0, damping: float = 1e-4) -> None:
@@ -80,6 +87,13 @@ class NewtonCG(SecondOrder):
     damping : added to H.
     iterations : maximum number of products per step.
     tol : tolerance of the residual, relative to the norm of the gradient.
+
+    Examples
+    --------
+    >>> optimizer = gs.NewtonCG(damping=0.0)
+    >>> hessian = np.array([[2.0, 0.0], [0.0, 50.0]])
+    >>> optimizer.direction(np.array([2.0, 50.0]), lambda v: hessian @ v).round(6)  # H⁻¹ g
+    array([1., 1.])
     """
 
     def __init__(self, lr: float = 1.0, damping: float = 1e-4, iterations: int = 50, tol: float = 1e-6) -> None:

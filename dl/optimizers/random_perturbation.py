@@ -19,6 +19,11 @@ class RandomPerturbation(OnHost):
     ------
     ConfigurationError
         It is used without a `Trainer`, so there are no losses to compare.
+
+    Examples
+    --------
+    >>> trainer = gs.Trainer(gs.Sequential(gs.Linear(64, 10)), gs.CrossEntropyLoss(), gs.RandomPerturbation(lr=0.01))
+    >>> history = trainer.fit(x, y, epochs=1, batch_size=len(x), verbose=False)
     """
 
     def __init__(self, lr: float = 1e-2) -> None:

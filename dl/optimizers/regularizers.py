@@ -21,6 +21,11 @@ class Regularizer:
     ------
     ConfigurationError
         `strength` is below 0.
+
+    Examples
+    --------
+    >>> isinstance(gs.SoftThreshold(0.1), gs.Regularizer)
+    True
     """
 
     before_update: ClassVar[bool]
@@ -44,6 +49,11 @@ class L1(Regularizer):
     """L1 penalty λ Σ |w|: adds the subgradient λ sign w (sign 0 = 0) to the gradient, before any clipping.
 
     Weights approach 0 without becoming exactly 0; `SoftThreshold` sets them to 0.
+
+    Examples
+    --------
+    >>> model = gs.Sequential(gs.Linear(64, 10))
+    >>> trainer = gs.Trainer(model, gs.CrossEntropyLoss(), gs.Adam(lr=1e-3), regularizer=gs.L1(1e-3), seed=0)
     """
 
     before_update = True
@@ -63,6 +73,14 @@ class SoftThreshold(Regularizer):
 
     lr is the current learning rate, including schedule and group. It works with any optimizer. Weights that the
     loss does not need become 0.
+
+    Examples
+    --------
+    >>> model, loss = gs.Sequential(gs.Linear(64, 10)), gs.CrossEntropyLoss()
+    >>> trainer = gs.Trainer(model, loss, gs.Adam(lr=1e-2), regularizer=gs.SoftThreshold(0.1), seed=0)
+    >>> history = trainer.fit(x, y, epochs=5, verbose=False)
+    >>> bool((model.state_dict()["0.weight"] == 0).any())
+    True
     """
 
     before_update = False

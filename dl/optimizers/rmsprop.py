@@ -22,6 +22,13 @@ class RMSprop(Optimizer):
     ------
     ConfigurationError
         An argument is not a number, or out of its range.
+
+    Examples
+    --------
+    >>> p, optimizer = np.array([1.0, 1.0]), gs.RMSprop(lr=0.01)
+    >>> optimizer.update(p, np.array([100.0, 0.01]), optimizer.init(p))  # a step as long for both gradients
+    >>> p.round(4)
+    array([0.9, 0.9])
     """
 
     operation = rmsprop.RMSPROP

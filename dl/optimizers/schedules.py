@@ -22,6 +22,15 @@ class Schedule(Registered):
     ------
     ConfigurationError
         `warmup` is not an integer of at least 0.
+
+    Examples
+    --------
+    >>> class Halved(gs.Schedule):
+    ...     def factor(self, step):
+    ...         return 0.5**step
+    >>> schedule = Halved(warmup=2)
+    >>> [schedule(step) for step in range(4)]
+    [0.5, 0.5, 0.25, 0.125]
     """
 
     registered: ClassVar[dict[str, type[Schedule]]]
@@ -64,7 +73,14 @@ class Schedule(Registered):
 
 
 class Constant(Schedule):
-    """Constant learning rate."""
+    """Constant learning rate.
+
+    Examples
+    --------
+    >>> schedule = gs.Constant(warmup=4)
+    >>> [schedule(step) for step in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    """
 
     alias = "constant"
 
@@ -81,6 +97,12 @@ class InverseTimeDecay(Schedule):
     ------
     ConfigurationError
         `delta` is not a number above 0, or `hold` or `warmup` is not an integer of at least 0.
+
+    Examples
+    --------
+    >>> schedule = gs.InverseTimeDecay(delta=1.0)
+    >>> [round(schedule(step), 3) for step in range(4)]
+    [1.0, 0.5, 0.333, 0.25]
     """
 
     alias = "inverse"
@@ -108,6 +130,12 @@ class PowerDecay(Schedule):
     ------
     ConfigurationError
         `power` is out of its range, or `hold` or `warmup` is not an integer of at least 0.
+
+    Examples
+    --------
+    >>> schedule = gs.PowerDecay(1.0, hold=2)
+    >>> [round(schedule(step), 3) for step in range(5)]
+    [1.0, 1.0, 1.0, 0.5, 0.333]
     """
 
     alias = "power"
@@ -140,6 +168,12 @@ class Ramp(Schedule):
     ------
     ConfigurationError
         `steps` is not an integer of at least 1, or `start` or `stop` is not a finite number.
+
+    Examples
+    --------
+    >>> optimizer = gs.Momentum(lr=1e-3, momentum=gs.Ramp(0.5, 0.9, steps=4))
+    >>> [round(optimizer.momentum(step), 3) for step in range(6)]
+    [0.5, 0.6, 0.7, 0.8, 0.9, 0.9]
     """
 
     def __init__(self, start: float, stop: float, steps: int, warmup: int = 0) -> None:
@@ -167,6 +201,12 @@ class LinearDecay(Ramp):
     ------
     ConfigurationError
         `steps` is not an integer of at least 1, or `final` is below 0.
+
+    Examples
+    --------
+    >>> schedule = gs.LinearDecay(steps=4)
+    >>> [schedule(step) for step in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
     """
 
     alias = "linear"
@@ -190,6 +230,12 @@ class StepDecay(Schedule):
     ------
     ConfigurationError
         `steps` is not an integer of at least 1, or `gamma` is not above 0.
+
+    Examples
+    --------
+    >>> schedule = gs.StepDecay(steps=2, gamma=0.1)
+    >>> [round(schedule(step), 3) for step in range(5)]
+    [1.0, 1.0, 0.1, 0.1, 0.01]
     """
 
     alias = "step"
@@ -220,6 +266,12 @@ class CosineDecay(Schedule):
     ------
     ConfigurationError
         `steps` is not an integer of at least 1, or `final` is below 0.
+
+    Examples
+    --------
+    >>> schedule = gs.CosineDecay(steps=4)
+    >>> [round(schedule(step), 3) for step in range(6)]
+    [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
     """
 
     alias = "cosine"

@@ -22,6 +22,13 @@ class SGD(Optimizer):
     ------
     ConfigurationError
         An argument is not a number, or out of its range.
+
+    Examples
+    --------
+    >>> p, optimizer = np.array([1.0, 2.0]), gs.SGD(lr=0.1)
+    >>> optimizer.update(p, np.array([5.0, -5.0]), optimizer.init(p))
+    >>> p
+    array([0.5, 2.5])
     """
 
     operation = sgd.SGD

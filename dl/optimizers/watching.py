@@ -26,6 +26,12 @@ class OneCycle(Schedule):
     ------
     ConfigurationError
         `steps` is not an integer of at least 1, or another argument is out of its range.
+
+    Examples
+    --------
+    >>> schedule = gs.OneCycle(steps=11, rise=0.3)
+    >>> [round(schedule(step), 2) for step in range(11)]
+    [0.04, 0.42, 0.96, 0.98, 0.88, 0.73, 0.53, 0.33, 0.16, 0.04, 0.0]
     """
 
     alias = "onecycle"
@@ -72,6 +78,13 @@ class ReduceOnPlateau(Schedule):
     ------
     ConfigurationError
         An argument is out of its range; in training, `monitor` is not measured.
+
+    Examples
+    --------
+    >>> schedule = gs.ReduceOnPlateau(gamma=0.5, patience=1)
+    >>> schedule.observe([{"validation_loss": loss} for loss in (1.0, 0.9, 0.9, 0.9)])  # training calls it
+    >>> schedule(0)
+    0.5
     """
 
     alias = "plateau"

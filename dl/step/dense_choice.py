@@ -71,11 +71,15 @@ def chosen(
         return found[0]
     versions = f"numba {version('numba')}, gearshift {__version__}"
     machine = f"{host.processor()}, {threads} threads, {8 * vector_bytes()}-bit vectors, {versions}"
-    words = backend.chosen(f"{machine}: {name}", lambda: fastest(found, make))
-    choice = Choice(*words) if tuple(words) in found else found[0]
-    level = logging.DEBUG if choice == found[0] else logging.INFO
-    logger.log(level, "%s: fastest here on %s", name, choice.how)
-    return choice
+
+    def measured() -> tuple[list[int], bool]:
+        words, certain = fastest(found, make)
+        level = logging.DEBUG if Choice(*words) == found[0] else logging.INFO
+        logger.log(level, "%s: measured, and trains fastest here on %s", name, Choice(*words).how)
+        return words, certain
+
+    words = backend.chosen(f"{machine}: {name}", measured)
+    return Choice(*words) if tuple(words) in found else found[0]
 
 
 def fastest(found: Sequence[Choice], make: Callable[[Choice], Timed]) -> tuple[list[int], bool]:

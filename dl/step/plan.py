@@ -204,6 +204,7 @@ def own_values(graph: Graph, roots: Mapping[Value, Value]) -> list[Value]:
     """The values that a plan allocates: those outside the run's arrays, the arena and the memory of other values."""
     in_arena = {graph.gradients[value] for value in graph.parameters.values() if value in graph.gradients}
     values = dict.fromkeys(value for node in graph.nodes for value in node.values)
+    values |= dict.fromkeys(graph.outputs)  # where nothing computes them, they are the input
     return [v for v in values if v.kind in ("batch", "fixed") and v not in in_arena and roots.get(v, v) is v]
 
 

@@ -18,7 +18,7 @@ from ..data.names import matched
 from ..data.rows import Order
 from ..data.splitting import set_aside
 from ..data.weights import with_class_weights
-from ..layers.base import input_shape_of
+from ..layers.input_shape import input_shape_of
 from ..losses.answers import as_learned
 from ..step.explanation import explain, sources
 from ..step.memory import Demand

@@ -1,15 +1,16 @@
 """The reference: a page for each group of public names, and docstrings with the types of their signatures.
 
-Every name of ``gearshift.__all__`` is on a page; a module that no group names has its names on the last one.
+Every name of ``gearshift.__all__`` is on a page, and so are the names of public modules, such as ``gs.plots``. A name
+is in the group that names its module most closely; one whose module no group names is on the last page.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
+from operator import attrgetter
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -23,23 +24,46 @@ GROUPS = {
         "Training",
         "dl.training.trainer dl.optimizers.groups dl.training dl.diagnostics.gradients dl.experiment dl.exchange",
     ),
-    "layers": ("Layers and models", "dl.layers"),
+    "layers": ("Layers and models", "dl.layers dl.layers.initializers"),
     "losses": ("Losses", "dl.losses dl.optimizers.regularizers"),
-    "schedules": ("Schedules", "dl.optimizers.schedules dl.optimizers.watching"),  # before the room that it is in
     "optimizers": ("Optimizers", "dl.optimizers.base dl.optimizers"),
+    "schedules": ("Schedules", "dl.optimizers.schedules dl.optimizers.watching"),
     "diagnostics": ("Diagnostics", "dl.diagnostics"),
+    "plots": (
+        "Plots and pictures",
+        "dl.diagnostics.answers_plots dl.diagnostics.boundary_plot dl.diagnostics.plots dl.experiment.pictures",
+    ),
     "data": ("Data", "dl.data"),
     "estimators": ("Estimators for scikit-learn", "dl.estimators"),
     "backends": ("Backends", "backends.registry backends.base"),
+    "formulas": ("Array functions of formulas", "kernels.tracing.xp"),
     "errors": ("Errors", "backends.errors"),
     "more": ("More", ""),
 }
 TABLE = [".. currentmodule:: gearshift", "", ".. autosummary::", "   :nosignatures:", ""]
+INTRODUCTIONS = {
+    "plots": """
+They need Matplotlib (``pip install 'gearshift[plot]'``) and return a figure, which notebooks show. With a ``path`` they
+also write it to a file, whose ending chooses the format. `History` and what `bias_variance` returns have a ``plot`` of
+their own.
+
+""",
+    "formulas": """
+``gs.xp`` has the array functions of :doc:`losses, layers, activations and optimizers of your own
+</how-to/own-formulas>`, by the names of the array API standard. They trace in a formula, and compute on arrays.
+
+""",
+}
+TABLE_ONLY = ("formulas",)  # functions whose one line says all
 LOGGER = logging.getLogger(__name__)
 STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 HEADER = """
 A page for each group of public names, each importable as ``gearshift.NAME``. Unless said otherwise, arrays have one
 row for each example, and weights are (in_features, out_features).
+
+In the examples, ``np`` is NumPy, ``data`` is ``gs.load_dataset("digits", seed=0)``, ``x`` and ``y`` are its training
+rows (1258, 64) and their labels, and ``trainer`` has trained ``model`` on them. ``x_train``, ``y_train`` and ``x_test``
+are those of a regression on three features.
 
 """
 
@@ -49,11 +73,14 @@ def names_by_group() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {group: [] for group in GROUPS}
     public = {name: getattr(gearshift, name) for name in gearshift.__all__}
     names = {f"gearshift.{name}": value for name, value in public.items() if callable(value)}
-    names |= {f"gearshift.backends.{name}": getattr(gearshift.backends, name) for name in gearshift.backends.__all__}
+    for module, value in public.items():
+        if isinstance(value, ModuleType):
+            listed = getattr(value, "__all__", None) or dir(value)
+            names |= {f"gearshift.{module}.{name}": getattr(value, name) for name in listed}
     for name, value in names.items():
-        module = value.__module__.removeprefix("gearshift.")
-        homes = [g for g, (_, modules) in GROUPS.items() if any(_within(module, m) for m in modules.split())]
-        found[homes[0] if homes else "more"].append(name)
+        home = value.__module__.removeprefix("gearshift.")
+        near = [(len(m), g) for g, (_, modules) in GROUPS.items() for m in modules.split() if _within(home, m)]
+        found[max(near)[1] if near else "more"].append(name)
     for group, members in found.items():
         modules = GROUPS[group][1].split()
         members.sort(key=lambda name: (_place(names[name], modules), not _is_root(names[name]), name.lower()))
@@ -61,8 +88,9 @@ def names_by_group() -> dict[str, list[str]]:
 
 
 def _place(value: Any, modules: list[str]) -> int:
+    """The place on a page: that of the nearest module."""
     home = value.__module__.removeprefix("gearshift.")
-    return next((i for i, module in enumerate(modules) if _within(home, module)), 0)
+    return max(((len(module), i) for i, module in enumerate(modules) if _within(home, module)), default=(0, 0))[1]
 
 
 def _is_root(value: Any) -> bool:
@@ -82,8 +110,8 @@ def write_pages(app: Sphinx) -> None:
         title = GROUPS[group][0]
         table = "\n".join([*TABLE, *(f"   {name.removeprefix('gearshift.')}" for name in names), "", ""])
         tables += f":doc:`{title} <{group}>`\n{'-' * (len(title + group) + 10)}\n\n{table}"
-        bodies = "\n".join(_entry(name) for name in names)
-        _write(folder / f"{group}.rst", f"{title}\n{'=' * len(title)}\n\n{table}{bodies}")
+        bodies = "" if group in TABLE_ONLY else "\n".join(_entry(name) for name in names)
+        _write(folder / f"{group}.rst", f"{title}\n{'=' * len(title)}\n\n{INTRODUCTIONS.get(group, '')}{table}{bodies}")
     tables += (
         "The program\n-----------\n\n:doc:`Command line <commands>`, :doc:`configuration keys <configuration>`\n\n"
     )
@@ -133,8 +161,7 @@ def _within(module: str, home: str) -> bool:
 
 
 def _found(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
+    return attrgetter(name.removeprefix("gearshift."))(gearshift)
 
 
 def public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: list[Any]) -> None:

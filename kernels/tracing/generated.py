@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ...backends import kernel_cache
@@ -21,10 +23,12 @@ from ...backends import kernel_cache
 def function(name: str, source: str) -> Callable[..., Any]:
     """The function called `name` that a module with this text defines."""
     digest = hashlib.sha256(source.encode()).hexdigest()[:32]
-    names: dict[str, Any] = {"__name__": f"{__name__}_{digest}"}  # tells kernels of one name apart in the cache
-    exec(compile(source, str(_file(name, digest, source)), "exec"), names)
-    names[name].source = source
-    return names[name]
+    module: Any = ModuleType(f"{__name__}_{digest}")  # its name tells kernels of one name apart in the cache
+    sys.modules[module.__name__] = module  # what Numba reads from the cache imports it
+    exec(compile(source, str(_file(name, digest, source)), "exec"), vars(module))
+    found = vars(module)[name]
+    found.source = source
+    return found
 
 
 def _file(name: str, digest: str, source: str) -> str | Path:

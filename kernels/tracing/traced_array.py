@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
@@ -172,10 +172,19 @@ NUMPY = {
 """NumPy's names of functions that the array standard names otherwise."""
 
 
+def has_traced(values: Iterable[Any]) -> bool:
+    """Whether one of the values is traced."""
+    return any(isinstance(value, TracedArray) for value in values)
+
+
+def names() -> list[str]:
+    """The names of the array functions of ``gs.xp``."""
+    return sorted({*METHODS, "arange"} - {"getitem"})
+
+
 def known() -> str:
     """The functions that can be traced."""
-    names = sorted({*METHODS, "arange"} - {"getitem"})
-    return f"expected one of gs.xp: {', '.join(names)}; others in a gs.ArrayLayer with forward and backward"
+    return f"expected one of gs.xp: {', '.join(names())}; others in a gs.ArrayLayer with forward and backward"
 
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)

@@ -23,11 +23,7 @@ from .expression import apply as elementwise
 from .indexing import getitem_of, known_indices
 from .operators import OPERATORS
 from .refusal import refuse, refuse_shape
-from .traced_array import METHODS, TracedArray, expression_of, known, tracing
-
-
-def _traced(values: Any) -> bool:
-    return any(isinstance(value, TracedArray) for value in values)
+from .traced_array import METHODS, TracedArray, expression_of, has_traced, known, names, tracing
 
 
 def namespace(values: Any) -> Any:
@@ -45,7 +41,7 @@ def _function(trace: Callable[..., Expression]) -> Callable[..., Any]:
     @wraps(trace)
     def call(*values: Any, **options: Any) -> Any:
         given = values[0] if isinstance(values[0], list | tuple) else values
-        if not _traced(given):
+        if not has_traced(given):
             return getattr(namespace(given), name)(*values, **options)
         inputs = [list(map(expression_of, value)) if isinstance(value, list) else value for value in values]
         return TracedArray(trace(*map(expression_of, inputs), **options))
@@ -56,7 +52,7 @@ def _function(trace: Callable[..., Expression]) -> Callable[..., Any]:
 
 def _elementwise(name: str, doc: str) -> Callable[..., Any]:
     def call(*values: Any) -> Any:
-        if _traced(values):
+        if has_traced(values):
             return TracedArray(elementwise(name, *map(expression_of, values)))
         return OPERATORS[name].array(namespace(values), *values)
 
@@ -299,6 +295,10 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 def __getattr__(name: str) -> Any:
     raise AttributeError(f"gs.xp has no {name!r}; {known()}")
+
+
+def __dir__() -> list[str]:
+    return names()
 
 
 METHODS.update(relu=relu, softplus=softplus, logsumexp=logsumexp, log_softmax=log_softmax, softmax=softmax)

@@ -98,7 +98,7 @@ def test_available_tells_of_each_backend() -> None:
             assert 0 < status.memory[0] <= status.memory[1]
     assert found["numpy"].runs
     assert found["numba"].runs
-    assert found["numba"].threads["dense chains"] == host.threads()
+    assert found["numba"].threads["compiled steps"] == host.threads()
 
 
 def test_auto_is_the_first_that_runs() -> None:

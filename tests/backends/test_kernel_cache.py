@@ -62,6 +62,44 @@ def test_a_second_process_finds_the_compiled_loops(tmp_path: Path) -> None:
     assert [hit.strip() for hit in found] == ["0", "1"]
 
 
+FORMULAS = """
+import numba.core.event as event
+import numpy as np
+import gearshift as gs
+
+class Compiled(event.Listener):
+    def on_start(self, event): pass
+    def on_end(self, event): functions.append(event.data["dispatcher"].py_func.__name__)
+
+functions, _ = [], event.register("numba:compile", Compiled())
+
+@gs.loss
+def quartic(output, target):
+    return ((output - target) ** 4).mean(axis=-1)
+
+def train(*layers, loss):
+    model = gs.Sequential(gs.Linear(4, 3), *layers, gs.Linear(3, 1))
+    trainer = gs.Trainer(model, loss, gs.Momentum(), backend="numba", seed=0)
+    trainer.fit(np.ones((8, 4)), np.ones((8, 1)), epochs=1, verbose=False)
+
+train(gs.ReLU(), loss=gs.MSELoss())  # the compiled loop of an MLP
+train(gs.Residual(gs.SiLU(), gs.LayerNorm(3)), loss=gs.HuberLoss())  # a list of compiled operations
+train(gs.ELU(), loss=quartic())
+print(len(functions))
+"""
+
+
+def test_a_second_process_compiles_no_formula(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(FORMULAS)
+    environment = {**os.environ, "GEARSHIFT_CACHE_DIR": str(tmp_path / "cache")}
+    found = [
+        subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert int(found[0]) > 20 and int(found[1]) == 0, found
+
+
 def test_the_folder_is_private_and_named_by_every_source(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from platformdirs import user_cache_path
 
 LIBRARIES = Path(__file__).with_name("libraries")
 BESIDE = Path(__file__).parent.parent / "kernels"  # cuda_on_cpu.hpp, and the modules that are shared with those tests
-BARRIERS = ("__syncthreads", "__shfl_")
+BARRIERS = ("__syncthreads", "__syncwarp", "__shfl_")
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(')
 SHARED = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-w"]
 STRICT = ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]  # a misaligned access is a trap

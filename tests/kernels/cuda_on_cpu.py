@@ -26,7 +26,7 @@ from platformdirs import user_cache_path
 from gearshift.backends import cuda
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.hpp")
-BARRIERS = ("__syncthreads", "__shfl_")
+BARRIERS = ("__syncthreads", "__syncwarp", "__shfl_")
 Triple = ctypes.c_uint * 3
 _running = threading.Lock()  # the header keeps the state of a launch in globals
 

@@ -203,9 +203,10 @@ def noise(document: Document) -> Text:
     text = (
         f"noise scale B = {of(scale.value)} rows ({of(scale.low)} to {of(scale.high)}), gradients {kind}, over "
         f"{last.step:,} steps on {measured.backend}; unscaled {of(first.scale.value)} at step {first.step:,}, "
-        f"{of(last.scale.value)} at step {last.step:,}; by layer at the end: "
+        f"{of(last.scale.value)} at step {last.step:,}; at the end "
     )
-    return Text(text + ", ".join(f"{name or 'all'} {of(value)}" for name, value in last.layers.items()))
+    layers = (f"{of(value)} in {f'layer {name}' if name else 'all layers'}" for name, value in last.layers.items())
+    return Text(text + ", ".join(layers))
 
 
 def critical(document: Document) -> str:

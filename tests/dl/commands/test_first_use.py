@@ -67,9 +67,10 @@ def test_a_file_as_editors_on_windows_write_it(tmp_path: Path, rows: Path, capsy
 
 def test_search_of_a_file_for_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "gearshift.toml"
-    path.write_text("[data]\nsource = 'digits'\n")
+    path.write_text("[data]\nsource = 'digits'\n[train]\nepochs = 2\n")
     call("search", path, code=2)
-    assert "the section [search] is missing" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "the section [search] is missing, which lists what to try" in said and "train" not in said
 
 
 def test_resume_names_a_run(capsys: pytest.CaptureFixture[str]) -> None:

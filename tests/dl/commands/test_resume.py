@@ -56,6 +56,15 @@ def metrics(run: Path) -> list[dict[str, float]]:
     ]
 
 
+def test_a_finished_run_says_how_to_train_further(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("train", "--run", tmp_path / "run", *QUICK)
+    call("train", "--resume", "--run", tmp_path / "run")
+    assert "all 3 epochs are done; to train further: --set train.epochs=6" in capsys.readouterr().err
+    call("train", "--resume", "--run", tmp_path / "run", "--set", "train.epochs=4")
+    assert "resuming at epoch 4" in capsys.readouterr().err
+    assert len(gs.Run(tmp_path / "run").history) == 4
+
+
 def test_resume_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     """Two epochs and two more equal four; metrics too."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -109,6 +109,7 @@ def test_a_model_of_a_table_predicts_tables(tmp_path: Path) -> None:
             loaded.predict(strange, backend="numpy")
         for changed, message in (
             (rows.drop(columns="age"), "the column 'age' is missing"),
+            (rows.drop(columns=["age", "city"]), "the columns 'age', 'city' are missing"),
             (rows.assign(zip=1), "the column 'zip' is unknown"),
             (rows.assign(age="old"), "row 0, column 'age': the value is 'old', expected a number"),
         ):

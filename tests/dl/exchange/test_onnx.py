@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -226,3 +227,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     expected = gs.load(tmp_path / "m.safetensors")(ROWS)
     np.testing.assert_allclose(run(tmp_path / "m.onnx", ROWS), expected, rtol=1e-5, atol=1e-6)
     assert "expected a file .onnx" in capsys.readouterr().err
+
+
+def test_the_command_says_what_the_columns_of_a_table_become(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.csv").write_text("city,age,buys\n" + "Rome,30,yes\nOslo,,no\nOslo,50,yes\n" * 9)
+    data = gs.load_dataset(tmp_path / "rows.csv", missing="mean")
+    trainer = gs.Trainer(gs.Sequential(gs.Linear(3, 2)), gs.CrossEntropyLoss(), gs.SGD(), backend="numpy")
+    trainer.fit(data.train, epochs=1, verbose=False)
+    trainer.save(tmp_path / "m.safetensors")
+    with contextlib.suppress(SystemExit):
+        main(["export", str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx")])
+    said = capsys.readouterr().err
+    assert "input x (rows, 3)" in said and "columns of x: city=Oslo, city=Rome, age" in said and "not encoded" in said

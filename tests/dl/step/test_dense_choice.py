@@ -109,6 +109,15 @@ def test_a_choice_is_made_once_for_a_machine(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("measured")
+def test_a_choice_is_told_when_it_is_made(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(2)], True))
+    with caplog.at_level("INFO", logger="gearshift"):
+        for _ in range(3):
+            plan_of(trainer())
+    assert caplog.text.count("2 threads") == 1
+
+
+@pytest.mark.usefixtures("measured")
 def test_an_uncertain_choice_is_that_of_the_run_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(dense_choice, "fastest", lambda found, make: ([*Choice(2)], False))
     first = trainer()

@@ -45,6 +45,14 @@ def test_outputs_are_those_of_the_formula(classifier: gs.Trainer) -> None:
     np.testing.assert_allclose(model.predict_proba(X), exps / exps.sum(axis=1, keepdims=True), rtol=2e-5)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("layer", [gs.Dropout(0.5), gs.GaussianNoise(1.0), gs.KLSparsity()], ids=repr)
+def test_layers_that_only_training_needs_answer_their_input(layer: gs.Layer, backend: str) -> None:
+    np.testing.assert_array_equal(layer.outputs(X, backend=backend), X)
+    trainer = gs.Trainer(gs.Sequential(layer), gs.MSELoss(), gs.SGD(), backend=backend)
+    np.testing.assert_array_equal(trainer.predict(X), X)
+
+
 def test_class_names_are_accepted_and_returned(classifier: gs.Trainer) -> None:
     model, labels = classifier.model, np.unique(KINDS, return_inverse=True)[1]
     by_name = model.evaluate(X, KINDS, backend="numpy", report=True)
@@ -119,8 +127,10 @@ def test_a_run_is_loaded_by_its_directory(tmp_path: Path) -> None:
         trainer.fit(X, labels, epochs=1, verbose=False, callbacks=[writer])
     for source in (path, str(path), gs.Run(path)):
         assert gs.load(source).predict(X[:5], backend="numpy").tolist() == names[trainer.predict(X[:5])].tolist()
-    with pytest.raises(gs.ConfigurationError, match="is not a run"):
+    with pytest.raises(gs.ConfigurationError, match=r"is not a run: it holds no config.toml"):
         gs.load(tmp_path)
+    with pytest.raises(gs.ConfigurationError, match="is not a run: there is no such directory"):
+        gs.Run(tmp_path / "none")
 
 
 def test_copies_and_changes_are_followed(classifier: gs.Trainer) -> None:
