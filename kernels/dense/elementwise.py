@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.addresses import call
-from ..activations.activation import backward_loop as activation_backward
-from ..activations.activation import forward_loop as activation
+from ..activations.activation import backward_vector as activation_backward
+from ..activations.activation import forward_vector as activation
 from ..random.dropout import factors
 from .parts import DropoutStreams, LayerPlaces
 
@@ -42,7 +42,7 @@ def activate(z: Any, y: Any, slope: Any, layer: LayerPlaces) -> None:
     """y = activation(z) for some columns of a row; a formula also computes the slope if it is stored."""
     n = z.shape[0]
     if layer.formula < 0:
-        activation(0, n, z, y, layer.activation)
+        activation(z, y, layer.activation)
     elif layer.slope < 0:
         call(layer.formula, 0, (0, n, z, y))
     else:
@@ -59,7 +59,7 @@ def drop_out(
     at = factors(element, n, dropout.key, counters, threshold, dropout.scales[layer.dropout], stream, scratch)
     kept = scratch[at : at + n]
     if layer.formula < 0:
-        activation_backward(0, n, kept, y, slope, layer.activation)
+        activation_backward(kept, y, slope, layer.activation)
     else:
         multiply(kept, slope)
     multiply(kept, y)
@@ -79,4 +79,4 @@ def differentiate(dy: Any, y: Any, slope: Any, dz: Any, layer: LayerPlaces) -> N
         for j in range(n):
             dz[j] = dy[j] * slope[j] if slope[j] != zero else zero
     else:
-        activation_backward(0, n, dy, y, dz, layer.activation)
+        activation_backward(dy, y, dz, layer.activation)

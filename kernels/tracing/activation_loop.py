@@ -21,6 +21,12 @@ from .operators import OPERATORS
 from .traced_array import expression_of, traced
 
 
+class VectorText(LoopText):
+    """The loop of a group over vectors; to reshape an array takes longer than a short row."""
+
+    part = "{}[start:stop]"
+
+
 def traced_elementwise(formula: Callable[..., Any]) -> tuple[tuple[Expression, ...], tuple[Expression, ...]]:
     """The `Operation.formula` of a function of one array."""
     x = array("x", (ROWS,))
@@ -42,11 +48,11 @@ def is_elementwise(operation: Operation) -> bool:
 def activation_loop(operation: Operation, slope: bool) -> Callable[..., Any]:
     """``loop(start, stop, x, y)`` of an element-wise formula; with `slope`, ``loop(start, stop, x, y, slope)``.
 
-    y is the formula of x, and slope its derivative.
+    The arrays are vectors; y is the formula of x, and slope its derivative.
     """
     ((x,), (y,)) = operation.formula
     name, outputs = kernel_name(operation.name), [y]
     if slope:
         (found,) = gradients({y: broadcast(constant(1.0), y.shape)}, [x])
         name, outputs = f"{name}_with_slope", [y, broadcast(ZERO, y.shape) if found is None else found]
-    return function(name, LoopText(name, Group(x.shape[:-1], x.shape[-1], True, [], [x], outputs)).source)
+    return function(name, VectorText(name, Group(x.shape[:-1], x.shape[-1], True, [], [x], outputs)).source)
