@@ -79,7 +79,8 @@ class Operation:
     fused : the description for a library that runs all parts in one launch, a `fused_products.Fused`.
     role : its role in a training step: ``"update"`` of an optimizer (arguments in update.py), ``"loss"`` (loss.py),
         or ``""`` for all others.
-    formula : for a traced function, its inputs and its results as expressions.
+    formula : its inputs and its results as expressions: of a traced function, or of an operation whose kernels are
+        written by hand, for what has none of them.
     captured : whether a graph can hold it though it has no CUDA kernel, since `reference` queues work of a library.
     sliced : for an update or a loss, whether `loop` accepts slices of its arrays: some elements of p, g and the
         states, or some rows of outputs, targets, scores and gradient. The fused MLP, which updates and scores a part

@@ -118,21 +118,6 @@ def _bias_activation(b: Builder, node: Node) -> str:
     return b.add(ACTIVATIONS[int(node.attributes["activation"])], b.add("Add", *_inputs(b, node)))
 
 
-def _softplus(b: Builder, node: Node) -> str:
-    """max(x, 0) + log(1 + e^−|x|): ONNX Runtime's own Softplus is inexact for large negative x."""
-    (x,) = _inputs(b, node)
-    small = b.add("Exp", b.add("Neg", b.add("Abs", x)))
-    return b.add("Add", b.add("Relu", x), b.add("Log", b.add("Add", small, b.real(1))))
-
-
-def _gelu(b: Builder, node: Node) -> str:
-    (x,) = _inputs(b, node)
-    cube = b.add("Mul", b.add("Mul", x, x), x)
-    inner = b.add("Add", x, b.add("Mul", cube, b.real(0.044715)))
-    tanh = b.add("Tanh", b.add("Mul", inner, b.real(np.sqrt(2 / np.pi))))
-    return b.add("Mul", b.add("Mul", x, b.real(0.5)), b.add("Add", tanh, b.real(1)))
-
-
 def _maxout(b: Builder, node: Node) -> str:
     (x,), width = _inputs(b, node), node.outputs[0].shape[0]
     pieces = node.inputs[0].shape[0] // width
@@ -250,8 +235,6 @@ CONVERTERS: dict[str, Callable[[Builder, Node], Any]] = {
     "matmul": _matmul,
     "activation": _activation,
     "bias_activation": _bias_activation,
-    "softplus": _softplus,
-    "gelu": _gelu,
     "maxout": _maxout,
     "standardize": _standardize,
     "add": lambda b, node: b.add("Add", *_inputs(b, node)),

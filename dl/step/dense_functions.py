@@ -13,6 +13,7 @@ from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_fu
 from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
     Integers,
+    LayerPlaces,
     Memory,
     Outputs,
     Source,
@@ -45,6 +46,14 @@ class BoundFunctions:
         self._backend, self._mlp, self._memory, self._counters = backend, mlp, memory, counters
         self._held: list[Any] = []
         self.addresses = StepFunctions(*[0] * len(StepFunctions._fields))
+
+    def formulas(self, layers: Any) -> None:
+        """Binds the activations that are formulas, in the table of `LayerPlaces`."""
+        for places, layer in zip(layers, self._mlp.layers, strict=True):
+            if layer.loop is not None:
+                function = step_functions.bind_activation_and_slope if layer.slope else step_functions.bind_activation
+                bind: Any = self._backend.compiled(function, formula=layer.loop)
+                places[LayerPlaces._fields.index("formula")] = bind(self._memory.work)
 
     def source(self, source: Source, integers: Integers, uses_integers: bool) -> None:
         """Binds the loading of batches."""

@@ -15,6 +15,8 @@ from ...kernels.dense import parts as dense_parts
 from ...kernels.dense.engine import HOT, ROWS
 from ...kernels.dense.parts import Integers, LayerPlaces
 from ...kernels.dense.product import SCRATCH
+from ...kernels.operation import Operation
+from ...kernels.tracing.activation_loop import activation_loop
 from ..graph.graph import Node, Value
 from .arena import Arena
 
@@ -23,18 +25,28 @@ from .arena import Arena
 class DenseLayer:
     """A dense layer of a fused MLP: its weights, its bias, its activation and the dropout that follows.
 
+    An activation is a number of `activation`'s or, instead, the operation of a `formula`.
+
     `slope` is whether the backward pass needs the derivative of the outputs, see `kernels.dense.elementwise`.
     """
 
     weight: Value
     bias: Value | None = None
     activation: int = IDENTITY
+    formula: Operation | None = None
     dropout: Node | None = None
     slope: bool = False
+
+    @property
+    def loop(self) -> Any:
+        """The loop of the activation if it is a formula, see `activation_loop`; otherwise None."""
+        return None if self.formula is None else activation_loop(self.formula, self.slope)
 
 
 class Layout:
     """The offsets of all arrays: the rows of `layers` of `dense_chain.steps`, and the sizes of its buffers.
+
+    The addresses of formulas are bound later, see `BoundFunctions.formulas`.
 
     With `several` blocks in a batch, gradients are added up over them. `gap` elements between the arrays in `work` stay
     unused; a test checks this.
@@ -72,6 +84,7 @@ class Layout:
                 weight_range=arena.range_of(layer.weight.name),
                 bias_range=-1 if layer.bias is None else arena.range_of(layer.bias.name),
                 activation=layer.activation,
+                formula=-1,
                 x=x,
                 x_stride=x_stride,
                 d=self._take(rows * stride),

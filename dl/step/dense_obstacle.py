@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from ...kernels.accumulate_metrics import TALLY
 from ...kernels.activations.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
 from ...kernels.activations.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
-from ...kernels.activations.gelu import GELU, GELU_BACKWARD
-from ...kernels.activations.softplus import SOFTPLUS, SOFTPLUS_BACKWARD
+from ...kernels.activations.gelu import GELU_BACKWARD
+from ...kernels.activations.softplus import SOFTPLUS_BACKWARD
 from ...kernels.advance import ADVANCE
 from ...kernels.arrays.matmul import MATMUL
 from ...kernels.batches.gather import GATHER
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
-from ...kernels.dense import elementwise
 from ...kernels.dense.update import SLICES
 from ...kernels.random.dropout import DROPOUT
+from ...kernels.tracing.activation_loop import is_elementwise
 from ...kernels.updates.average import AVERAGE
 from ...kernels.updates.clip_values import CLIP_VALUES
 from ...kernels.updates.gradient_norm import CLIP_FACTOR, SQUARES
@@ -24,9 +24,8 @@ from ...kernels.updates.update import SHARED
 from ..graph.graph import Graph, Node, Value
 
 LOADS = (GATHER, GATHER_STANDARDIZED)
-ACTIVATIONS = {GELU: elementwise.GELU, SOFTPLUS: elementwise.SOFTPLUS}
-"""Activations that have an operation of their own, and their numbers in the loop."""
-FORWARD = (MATMUL, BIAS_ACTIVATION, ACTIVATION, DROPOUT, *ACTIVATIONS)
+FORWARD = (MATMUL, BIAS_ACTIVATION, ACTIVATION, DROPOUT)
+"""Operations of layers, besides activations that have an element-wise formula."""
 BACKWARD = (MATMUL, BIAS_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD, GELU_BACKWARD, SOFTPLUS_BACKWARD, DROPOUT)
 BEFORE, AFTER = (L1_SUBGRADIENT, CLIP_VALUES, SQUARES, CLIP_FACTOR), (SOFT_THRESHOLD, AVERAGE)
 """Options of a step, in the order in which the loop applies them before and after the update."""
@@ -86,7 +85,7 @@ def _in_forward(nodes: list[Node], x: Node, target: Node) -> Obstacle | None:
     value, seen = x.outputs[0], set[Value]()
     bias = activation = dropout = True  # none may come before the first product
     for node in nodes[:-1]:
-        if node.operation not in FORWARD or len(node.outputs) != 1:
+        if node.operation not in FORWARD and not is_elementwise(node.operation):
             return _of(node)
         if node.inputs[0] is not value:
             return Obstacle("layers that do not follow each other in one sequence", node.layer)
@@ -145,7 +144,7 @@ def _sliced(node: Node) -> bool:
 
 def _in_backward(graph: Graph, nodes: list[Node], forward: list[Node]) -> Obstacle | None:
     for node in nodes:
-        if node.operation not in BACKWARD:
+        if node.operation not in BACKWARD and not node.operation.formula:  # a gradient of one in `forward`
             return _of(node)
     for node in forward if nodes else ():
         if node.operation is MATMUL and node.inputs[1] not in graph.gradients:

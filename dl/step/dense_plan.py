@@ -81,6 +81,7 @@ class DensePlan(Plan):
         self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
         self._steps = loop_of(backend, arena.dtype.name)
         self._functions = BoundFunctions(backend, mlp, self._memory, self._counters)
+        self._functions.formulas(self._layers)
         self._bind_arrays(mlp, bytes_)
         arguments = self._tools[0], self._memory, self._integers(capacity)
         self._vectors = bound_engine(backend, vector_engine, *arguments)

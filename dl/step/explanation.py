@@ -12,6 +12,7 @@ from ..layers.base import Layer
 from ..losses.losses import Loss
 from ..optimizers.base import Optimizer
 from .dense_obstacle import obstacle
+from .fused_mlp import recognize
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +27,17 @@ def explain(backend: Backend, graph: Graph, model: Layer, loss: Loss, optimizer:
     return f"training runs as one compiled loop on backend {backend.name}"
 
 
-def sources(backend: Backend, graph: Graph) -> str:
+def sources(backend: Backend, graph: Graph, optimizer: Optimizer, accumulate: int = 1) -> str:
     """The kernels that are generated from formulas in this graph: CUDA on a GPU, loops for Numba elsewhere."""
-    found = {}
-    for node in graph.nodes:
+    nodes, found = graph.nodes, dict[str, None]()
+    fused = compiles(backend) and accumulate == 1 and not optimizer.on_host
+    mlp = recognize(graph) if fused else None
+    if mlp is not None:
+        found = dict.fromkeys(layer.loop.source for layer in mlp.layers if layer.loop is not None)
+        nodes = [node for node in graph.nodes if node.operation.role]  # the loss and the optimizer
+    for node in nodes:
         operation: Any = node.operation
-        if operation.formula and operation.loop is not None:
+        if operation.formula and operation.cuda is not None and operation.cuda.text:
             found[operation.cuda.text if backend.name == "cupy" else operation.loop.source] = None
     return "\n".join(found)
 

@@ -11,7 +11,7 @@ from ...kernels.operation import Operation
 from ...kernels.random.dropout import DROPOUT
 from ..graph.graph import Graph, Node
 from .dense_layout import DenseLayer
-from .dense_obstacle import ACTIVATIONS, obstacle
+from .dense_obstacle import obstacle
 
 
 @dataclass
@@ -55,5 +55,5 @@ def _layers(nodes: list[Node], learns: bool) -> list[DenseLayer]:
             if node.operation is BIAS_ACTIVATION:
                 layers[-1].bias = node.inputs[1]
         else:
-            layers[-1].activation, layers[-1].slope = ACTIVATIONS[node.operation], learns
+            layers[-1].formula, layers[-1].slope = node.operation, learns
     return layers

@@ -297,4 +297,4 @@ class Trainer(Answers):
         weighted = dataset is not None and dataset.weight is not None
         graph = training(self.spec, width, weighted=weighted).graph
         said = explain(self.backend, graph, self.model, self.loss, self.optimizer, accumulate)
-        return f"{said}\n\n{sources(self.backend, graph)}" if kernels else said
+        return f"{said}\n\n{sources(self.backend, graph, self.optimizer, accumulate)}" if kernels else said

@@ -66,20 +66,24 @@ def forward_reference(xp: Any, x: Any, y: Any, *, activation: int) -> None:
 
 def forward_loop(start: int, stop: int, x: Any, y: Any, activation: int) -> None:
     """`forward_reference` over elements `start` to `stop`."""
+    forward_vector(x.reshape(-1)[start:stop], y.reshape(-1)[start:stop], activation)
+
+
+def forward_vector(x: Any, y: Any, activation: int) -> None:
+    """`forward_reference` of vectors; to reshape an array takes longer than a short row."""
     zero = y.dtype.type(0)
-    xs, ys = x.reshape(-1)[start:stop], y.reshape(-1)[start:stop]
     if activation == RELU:
-        for i in range(stop - start):
-            ys[i] = relu(xs[i], zero)
+        for i in range(y.shape[0]):
+            y[i] = relu(x[i], zero)
     elif activation == TANH:
-        for i in range(stop - start):
-            ys[i] = tanh(xs[i], y)
+        for i in range(y.shape[0]):
+            y[i] = tanh(x[i], y)
     elif activation == SIGMOID:
-        for i in range(stop - start):
-            ys[i] = sigmoid(xs[i], y)
+        for i in range(y.shape[0]):
+            y[i] = sigmoid(x[i], y)
     else:
-        for i in range(stop - start):
-            ys[i] = xs[i]
+        for i in range(y.shape[0]):
+            y[i] = x[i]
 
 
 def backward_reference(xp: Any, dy: Any, y: Any, dx: Any, *, activation: int) -> None:
@@ -89,20 +93,25 @@ def backward_reference(xp: Any, dy: Any, y: Any, dx: Any, *, activation: int) ->
 
 def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any, activation: int) -> None:
     """`backward_reference` over elements `start` to `stop`."""
+    dys, ys, dxs = dy.reshape(-1)[start:stop], y.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
+    backward_vector(dys, ys, dxs, activation)
+
+
+def backward_vector(dy: Any, y: Any, dx: Any, activation: int) -> None:
+    """`backward_reference` of vectors."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
-    ds, ys, out = dy.reshape(-1)[start:stop], y.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
     if activation == RELU:
-        for i in range(stop - start):
-            out[i] = relu_backward(ds[i], ys[i], zero)
+        for i in range(y.shape[0]):
+            dx[i] = relu_backward(dy[i], y[i], zero)
     elif activation == TANH:
-        for i in range(stop - start):
-            out[i] = tanh_backward(ds[i], ys[i], one)
+        for i in range(y.shape[0]):
+            dx[i] = tanh_backward(dy[i], y[i], one)
     elif activation == SIGMOID:
-        for i in range(stop - start):
-            out[i] = sigmoid_backward(ds[i], ys[i], one)
+        for i in range(y.shape[0]):
+            dx[i] = sigmoid_backward(dy[i], y[i], one)
     else:
-        for i in range(stop - start):
-            out[i] = ds[i]
+        for i in range(y.shape[0]):
+            dx[i] = dy[i]
 
 
 def forward_launch(x: Any, y: Any, *, activation: int) -> Launch:

@@ -1,8 +1,8 @@
 """GELU with the tanh approximation (Hendrycks and Gimpel 2016): x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
 
 With u = tanh(…), the derivative is (1 + u) / 2 + x (1 − u²) √(2/π) (1 + 3 · 0.044715 x²) / 2. In float32 the loops
-compute (1 + tanh v) / 2 as 1 / (1 + e⁻²ᵛ), and copy first, so that only one array is read and written even in place.
-Both enable vectorisation.
+compute (1 + tanh v) / 2 as 1 / (1 + e⁻²ᵛ), as the formula does, and copy first, so that only one array is read and
+written even in place. Both enable vectorisation.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from ..launch import over_elements
 from ..operation import VALUES, Cuda, Launch, Operation, elements
 from ..single import exp
+from ..tracing import xp as functions
+from ..tracing.activation_loop import traced_elementwise
 
 SLOPE = math.sqrt(2 / math.pi)
 CUBE = 0.044715
@@ -79,6 +81,12 @@ def backward_loop(start: int, stop: int, dy: Any, x: Any, dx: Any) -> None:
             out[i] = ds[i] * half * (one + u + v * (one - u * u) * slope * (one + three * v * v))
 
 
+def formula(x: Any) -> Any:
+    """`forward_reference`, with an exponent that does not overflow."""
+    exponent = -2 * SLOPE * x * (1 + CUBE * (x * x))
+    return x / (1 + functions.exp(functions.clip(exponent, max=80.0)))
+
+
 def forward_launch(x: Any, y: Any) -> Launch:
     """One thread per four elements."""
     return over_elements(x.size, x, y, x.size, SLOPE, CUBE)
@@ -106,6 +114,7 @@ GELU = Operation(
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y: 9 * x.size,
+    formula=traced_elementwise(formula),
 )
 GELU_BACKWARD = Operation(
     "gelu_backward",

@@ -10,6 +10,8 @@ from typing import Any
 from ..elementary import exp, expm1, log1p
 from ..launch import over_elements
 from ..operation import VALUES, Cuda, Launch, Operation, elements
+from ..tracing import xp as functions
+from ..tracing.activation_loop import traced_elementwise
 
 
 def forward_reference(xp: Any, x: Any, y: Any) -> None:
@@ -66,6 +68,7 @@ SOFTPLUS = Operation(
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y: 4 * x.size,
+    formula=traced_elementwise(functions.softplus),
 )
 SOFTPLUS_BACKWARD = Operation(
     "softplus_backward",

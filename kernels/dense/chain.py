@@ -182,10 +182,10 @@ def add_up(
         at = layer.x + row * layer.x_stride + start
         y = work[at : at + stop - start]
         add_products(work, place + row * width, task.rows * width, task.parts, bias, z)
-        activate(z, y, below)
-        if below.slope >= 0:
-            at, element = below.slope + row * below.d_stride + start, (task.first + row) * below.outputs + start
-            drop_out(z, y, work[at : at + stop - start], element, below, dropout, counters, strip)
+        at = below.slope + row * below.d_stride + start
+        slope = work[at : at + stop - start] if below.slope >= 0 else work[:0]
+        activate(z, y, slope, below)
+        drop_out(y, slope, (task.first + row) * below.outputs + start, below, dropout, counters, strip)
 
 
 def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools, engine: Engine) -> None:

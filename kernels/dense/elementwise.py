@@ -1,24 +1,21 @@
 """What a fused MLP does to a row of outputs between two products: bias, activation and dropout.
 
-The derivative of most activations follows from their outputs, which are the next layer's X. Where it does not (GELU,
-softplus, dropout), the forward pass also computes the slope, the derivative of activation and dropout together. The
-backward pass multiplies by it, so no random number is drawn twice.
+The derivative of `activation`'s functions follows from their outputs, which are the next layer's X. Those of formulas
+and of dropout do not: in training, the forward pass also computes the slope, the derivative of activation and dropout
+together. The backward pass multiplies by it, so no random number is drawn twice.
+
+Formulas are called by address, so another one does not compile the loop again.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..activations.activation import backward_loop as activation_backward
-from ..activations.activation import forward_loop as activation
-from ..activations.gelu import backward_loop as gelu_backward
-from ..activations.gelu import forward_loop as gelu
-from ..activations.softplus import backward_loop as softplus_backward
-from ..activations.softplus import forward_loop as softplus
+from ...backends.addresses import call
+from ..activations.activation import backward_vector as activation_backward
+from ..activations.activation import forward_vector as activation
 from ..random.dropout import factors
 from .parts import DropoutStreams, LayerPlaces
-
-GELU, SOFTPLUS = 16, 17  # numbers of activations, besides those of `activation`
 
 
 def add_products(work: Any, at: int, step: int, parts: int, bias: Any, z: Any) -> None:
@@ -41,38 +38,31 @@ def add_products(work: Any, at: int, step: int, parts: int, bias: Any, z: Any) -
             z[j] += bias[j]
 
 
-def activate(z: Any, y: Any, layer: LayerPlaces) -> None:
-    """y = activation(z) for some columns of a row."""
-    if layer.activation == GELU:
-        gelu(0, z.shape[0], z, y)
-    elif layer.activation == SOFTPLUS:
-        softplus(0, z.shape[0], z, y)
+def activate(z: Any, y: Any, slope: Any, layer: LayerPlaces) -> None:
+    """y = activation(z) for some columns of a row; a formula also computes the slope if it is stored."""
+    n = z.shape[0]
+    if layer.formula < 0:
+        activation(z, y, layer.activation)
+    elif layer.slope < 0:
+        call(layer.formula, 0, (0, n, z, y))
     else:
-        activation(0, z.shape[0], z, y, layer.activation)
+        call(layer.formula, 0, (0, n, z, y, slope))
 
 
 def drop_out(
-    z: Any, y: Any, slope: Any, element: int, layer: LayerPlaces, dropout: DropoutStreams, counters: Any, scratch: Any
+    y: Any, slope: Any, element: int, layer: LayerPlaces, dropout: DropoutStreams, counters: Any, scratch: Any
 ) -> None:
-    """Dropout of y = activation(z), whose first element is number `element` of the batch, and the slope of both."""
-    n, one = y.shape[0], y.dtype.type(1)
-    at = 0
-    if layer.dropout >= 0:
-        threshold, stream = dropout.thresholds[layer.dropout], dropout.streams[layer.dropout]
-        scale = dropout.scales[layer.dropout]
-        at = factors(element, n, dropout.key, counters, threshold, scale, stream, scratch)
-    else:
-        for j in range(n):
-            scratch[j] = one
+    """Dropout of y = activation(z), whose first element is number `element` of the batch, and of the slope."""
+    if layer.dropout < 0:
+        return
+    n, threshold, stream = y.shape[0], dropout.thresholds[layer.dropout], dropout.streams[layer.dropout]
+    at = factors(element, n, dropout.key, counters, threshold, dropout.scales[layer.dropout], stream, scratch)
     kept = scratch[at : at + n]
-    if layer.activation == GELU:
-        gelu_backward(0, n, kept, z, slope)
-    elif layer.activation == SOFTPLUS:
-        softplus_backward(0, n, kept, y, slope)
+    if layer.formula < 0:
+        activation_backward(kept, y, slope, layer.activation)
     else:
-        activation_backward(0, n, kept, y, slope, layer.activation)
-    if layer.dropout >= 0:
-        multiply(kept, y)
+        multiply(kept, slope)
+    multiply(kept, y)
 
 
 def multiply(factor: Any, y: Any) -> None:
@@ -89,4 +79,4 @@ def differentiate(dy: Any, y: Any, slope: Any, dz: Any, layer: LayerPlaces) -> N
         for j in range(n):
             dz[j] = dy[j] * slope[j] if slope[j] != zero else zero
     else:
-        activation_backward(0, n, dy, y, dz, layer.activation)
+        activation_backward(dy, y, dz, layer.activation)

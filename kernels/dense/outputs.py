@@ -50,12 +50,11 @@ def output_layer(
     for row0 in range(start, stop, some):
         size, later = min(some, stop - row0), task.first + row0 - start
         for row in range(size):
-            y = outputs.values[start + row]
+            y, at = outputs.values[start + row], layer.slope + (row0 + row) * layer.d_stride
+            slope = work[at : at + k] if stored else work[:0]
             add_products(work, place + (row0 + row) * width, task.rows * width, task.parts, bias, z)
-            activate(z, y, layer)
-            if stored:
-                at, element = layer.slope + (row0 + row) * layer.d_stride, (task.first + row0 + row) * k
-                drop_out(z, y, work[at : at + k], element, layer, dropout, counters, strip)
+            activate(z, y, slope, layer)
+            drop_out(y, slope, (task.first + row0 + row) * k, layer, dropout, counters, strip)
         call(functions.loss, functions.targets, (start, start + size, later, outputs, counters))
         for row in range(size):
             y, at = start + row, (row0 + row) * layer.d_stride

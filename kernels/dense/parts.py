@@ -23,6 +23,7 @@ class LayerPlaces(NamedTuple):
     weight, bias : places among the parameters; -1 without a bias.
     weight_range, bias_range : rows of the update's `factors`.
     activation : of the outputs, one of `activation`'s.
+    formula : address of the activation's loop if it is a formula, see `elementwise`; -1 otherwise.
     x, x_stride : X (rows, inputs), which the layer reads.
     d, d_stride : D (rows, outputs), the gradient before the activation.
     dt, dt_stride : D transposed.
@@ -40,6 +41,7 @@ class LayerPlaces(NamedTuple):
     weight_range: int
     bias_range: int
     activation: int
+    formula: int
     x: int
     x_stride: int
     d: int
@@ -250,7 +252,7 @@ def places_of(layers: Any, level: int) -> LayerPlaces:
     row = layers[level]
     return LayerPlaces(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7],
-        row[8], row[9], row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17],
+        row[8], row[9], row[10], row[11], row[12], row[13], row[14], row[15], row[16], row[17], row[18],
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""The functions of a step that depend on its data, its loss or its optimizer: `parts.StepFunctions`.
+"""The functions of a step that depend on its data, its loss, its optimizer or a formula: `parts.StepFunctions`, and
+`LayerPlaces.formula`.
 
-The three functions here are compiled with the functions of one data type, loss or optimizer. Each stores arguments at
-`place` and returns addresses; the other arguments give the types with which the loop calls these.
+The functions here are compiled with the functions of one data type, loss, optimizer or formula. They return addresses.
+Some store arguments at `place`; the other arguments give the types with which the loop calls what is at an address.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from .clipping import update_clipped
 from .load import load_batch, prefetch_next
 from .outputs import score
 from .parts import BlockPart, Integers, LayerPlaces, Memory, Outputs, Source, Targets, ThreadCall, Update
+from .parts import skip as formula  # a plan replaces it
 from .update import apply, move_ahead
 
 
@@ -51,3 +53,13 @@ def bind_update(
         address_of(move_ahead, (update,), (layer, task, memory, counters)),
         address_of(update_clipped, (update,), (run, layers, memory, counters, flags)),
     )
+
+
+def bind_activation(z: Any) -> int:
+    """`LayerPlaces.formula` where the slope is not stored."""
+    return address_of(formula, (), (0, 0, z, z))
+
+
+def bind_activation_and_slope(z: Any) -> int:
+    """`LayerPlaces.formula` where the slope is stored."""
+    return address_of(formula, (), (0, 0, z, z, z))

@@ -29,6 +29,9 @@ START = {"sum": "zero", "max": "real(-np.inf)", "argmax": "0"}
 class LoopText(KernelText):
     """`source` is the text of a module with the function `name(start, stop, *arrays)`."""
 
+    part = "{}.reshape(-1)[start:stop]"
+    """The elements of an array of any shape."""
+
     def begin(self) -> None:
         """Forgets what an earlier text had."""
         self.lines, self._constants, self._kept = [], dict[str, str](), dict[Expression, str]()
@@ -75,7 +78,7 @@ class LoopText(KernelText):
                 if one in self.names:
                     self.add(1, f"{self.names[one]} = {name}.reshape(-1)[0]")
             else:
-                self.add(1, f"{name}_ALL = {name}.reshape(-1)[start:stop]")
+                self.add(1, f"{name}_ALL = {self.part.format(name)}")
         self.add(1, "for i in range(stop - start):")
         for name, one in zip(self.parameters, self.group.inputs, strict=False):
             if self.group.role(one) is not Role.ONE and one in self.names:

@@ -37,6 +37,35 @@ def twice() -> list[gs.Layer]:
     return [shared, gs.ReLU(), shared, gs.Linear(4, 3)]
 
 
+@gs.activation
+def peaked(x: Any, *, slope: float = 2.0) -> Any:
+    return gs.xp.softmax(slope * x) - x
+
+
+@gs.activation
+def first_kept(x: Any) -> Any:
+    return gs.xp.where(gs.xp.arange(x.shape[-1]) == 0, x, gs.xp.tanh(x))
+
+
+class Learned(gs.Layer, named=False):
+    def __init__(self, features: int) -> None:
+        self.slope = gs.Parameter((features,), gs.initializers.ones)
+
+    def forward(self, x: Any) -> Any:
+        return gs.xp.where(x > 0.0, x, self.slope * x)
+
+
+class Product(gs.Layer, named=False):
+    def forward(self, a: Any, b: Any) -> Any:
+        return a * b
+
+
+def gated() -> gs.Layer:
+    x = gs.Input(4)
+    h = gs.Linear(4, 4)(x)
+    return gs.Model(x, gs.Linear(4, 3)(Product()(h, h)))
+
+
 class Twice(gs.L1):
     def lower(self, graph: Any) -> None:
         super().lower(graph)
@@ -68,6 +97,14 @@ CASES: dict[str, tuple[Callable[[], gs.Trainer], str]] = {
     "activation first": (
         lambda: trainer(gs.Tanh(), gs.Linear(4, 3)),
         "a bias or an activation that does not follow a Linear: Tanh (layer '0')",
+    ),
+    "formula over a row": (lambda: trainer(gs.Linear(4, 5), peaked(), gs.Linear(5, 3)), "peaked (layer '1')"),
+    "formula of columns": (lambda: trainer(gs.Linear(4, 5), first_kept(), gs.Linear(5, 3)), "first_kept (layer '1')"),
+    "formula with weights": (lambda: trainer(gs.Linear(4, 5), Learned(5), gs.Linear(5, 3)), "Learned (layer '1')"),
+    "formula of two arrays": (lambda: trainer(gated()), "Product (layer '0.1')"),
+    "two formulas": (
+        lambda: trainer(gs.Linear(4, 5), gs.SiLU(), gs.ELU(), gs.Linear(5, 3)),
+        "a bias or an activation that does not follow a Linear: ELU (layer '2')",
     ),
     "penalty": (lambda: trainer(gs.Linear(4, 5), gs.L1Activity(), gs.Linear(5, 3)), "L1Activity (layer '1')"),
     "skip": (lambda: trainer(skip()), "Add (layer '0.2')"),
@@ -102,6 +139,7 @@ PLAIN: dict[str, Callable[[], gs.Trainer]] = {
     "one layer": lambda: trainer(gs.Linear(4, 3, bias=False)),
     "dropout": lambda: trainer(gs.Linear(4, 5), gs.ReLU(), gs.Dropout(0.5), gs.Linear(5, 3)),
     "GELU": lambda: trainer(gs.Sequential(gs.Linear(4, 5), gs.GELU()), gs.Linear(5, 3), gs.Softplus()),
+    "formulas": lambda: trainer(gs.Linear(4, 5), gs.SiLU(), gs.Dropout(0.5), gs.Linear(5, 3), gs.LeakyReLU(0.1)),
     "standardized": lambda: trainer(gs.Standardize(4), gs.Linear(4, 6), gs.Sigmoid(), gs.Linear(6, 3)),
     **{name: lambda kind=kind: trainer(loss=kind()) for name, kind in built_in(gs.Loss.registered).items()},
     **{

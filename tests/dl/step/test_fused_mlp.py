@@ -24,7 +24,7 @@ from gearshift.dl.step.fused_mlp import recognize
 from gearshift.dl.step.plan import Plan
 from gearshift.dl.step.pooled_plan import PooledPlan
 from gearshift.dl.training.loop import Loop
-from gearshift.kernels.dense.parts import skip
+from gearshift.kernels.dense.parts import LayerPlaces, skip
 
 CPUS = ("numba", "numpy")
 ACTIVATIONS = (gs.ReLU, gs.Tanh, gs.Sigmoid, None)
@@ -260,20 +260,31 @@ def test_the_text_of_a_matrix_unit(monkeypatch: pytest.MonkeyPatch, whole: bool,
         assert np.abs(found["float32"][name] - exact).max() <= 2e-5 * np.abs(exact).max(), name
 
 
-@pytest.mark.parametrize(("widths", "loss"), [((70, 45, 33, 10), gs.CrossEntropyLoss()), ((70, 33, 99), gs.MSELoss())])
+@pytest.mark.parametrize(
+    ("widths", "loss", "hidden"),
+    [
+        ((70, 45, 33, 10), gs.CrossEntropyLoss(), gs.ReLU),
+        ((70, 45, 33, 10), gs.CrossEntropyLoss(), gs.SiLU),
+        ((70, 33, 99), gs.MSELoss(), gs.ReLU),
+    ],
+)
 @pytest.mark.parametrize("whole", [False, True])
-def test_nothing_is_written_between_the_buffers(widths: tuple[int, ...], loss: gs.Loss, whole: bool) -> None:
+def test_nothing_is_written_between_the_buffers(
+    widths: tuple[int, ...], loss: gs.Loss, hidden: type[gs.Layer], whole: bool
+) -> None:
     """Guard zones around every buffer of the workspace, and the padding of the arena."""
     data = rows_of(widths, 700, isinstance(loss, gs.CrossEntropyLoss))
     if whole:
         data = gs.Dataset((np.abs(data.x) * 20).astype(np.uint8), data.y)
-    run = trainer(widths, "numba", dtype="float32", loss=loss)
+    run = trainer(widths, "numba", dtype="float32", loss=loss, hidden=hidden)
     plan = plan_of(run, data, 600)
     assert isinstance(plan, DensePlan)
     mlp = recognize(plan.graph)
     assert mlp is not None
     layout = Layout(mlp.layers, plan.arena, plan.block, plan.parts, several=True, gap=256)
     work = np.full(layout.size, 7, np.float32)
+    formula = LayerPlaces._fields.index("formula")
+    layout.layers[:, formula] = plan._layers[:, formula]
     plan._layers, plan._memory = layout.layers, plan._memory._replace(work=work)
     plan._tools = [
         tools._replace(panels=np.full(len(tools.panels) and layout.panels + 1024, 7, np.int32)) for tools in plan._tools

@@ -19,7 +19,7 @@ from gearshift.dl.training.loop import Loop
 RANDOM = np.random.default_rng(0)
 ROWS = BLOCK + 90
 DATA = gs.Dataset(RANDOM.normal(size=(ROWS, 9)), RANDOM.integers(0, 4, ROWS))
-HIDDEN = (gs.ReLU, gs.Tanh, gs.Sigmoid, gs.GELU, gs.Softplus, None)
+HIDDEN = (gs.ReLU, gs.Tanh, gs.Sigmoid, gs.GELU, gs.Softplus, gs.SiLU, gs.ELU, gs.Hardtanh, None)
 
 
 def trainer(layers: list[gs.Layer], backend: str, dtype: str = "float64") -> gs.Trainer:
@@ -66,7 +66,7 @@ def test_float32(hidden: type[gs.Layer] | None, batch: int) -> None:
     agree(mlp((30, 21), hidden, 0.5), batch, "float32", 1)
 
 
-@pytest.mark.parametrize("last", [gs.GELU, gs.Softplus, gs.ReLU, gs.Dropout])
+@pytest.mark.parametrize("last", [gs.GELU, gs.Softplus, gs.SiLU, gs.ReLU, gs.Dropout])
 def test_behind_the_last_layer(last: type[gs.Layer]) -> None:
     for batch in (20, ROWS):
         agree([gs.Linear(9, 12), gs.GELU(), gs.Linear(12, 4), last()], batch)
