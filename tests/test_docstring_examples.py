@@ -89,7 +89,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for package in {*NEEDS.values()} & {"torch", "onnxruntime"}:
         if find_spec(package) is not None:
             given[package] = importlib.import_module(package)
-    return {"gs": gs, "np": np, "fit": fit, "folder": folder, **given, **prices}
+    return {"__name__": "examples", "gs": gs, "np": np, "fit": fit, "folder": folder, **given, **prices}
 
 
 def test_public_names_have_examples() -> None:
