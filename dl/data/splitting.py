@@ -88,6 +88,6 @@ def split(
             raise DataError(
                 f"{source}: no split sets aside {size} rows for {part} with every class in each part: there are "
                 f"{classes} classes, and the rarest has {rarest} of {len(data)} rows; "
-                "if these are numbers to predict, data.labels = 'values'"
+                "if these are numbers to predict, set data.labels = 'values'"
             ) from error
     return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": np.concatenate([left, alone])}.items()}

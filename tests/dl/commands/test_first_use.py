@@ -102,7 +102,7 @@ def test_years_are_no_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     np.savez(path, x=random.normal(size=(60, 3)), y=1900 + np.arange(60))
     call("train", "--set", f"data.source={path}", code=2)
     said = capsys.readouterr().err
-    assert "60 classes, and the rarest has 1 of 60 rows" in said and "labels to 'values'" in said
+    assert "60 classes, and the rarest has 1 of 60 rows" in said and "set data.labels = 'values'" in said
     np.savez(path, x=np.ones((2, 3)), y=[0, 1])
     call("train", "--set", f"data.source={path}", code=2)
     assert "2 in all are too few rows to set aside 1 for validation and 1 for test" in capsys.readouterr().err

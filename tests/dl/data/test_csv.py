@@ -56,7 +56,7 @@ def test_the_target_column_and_its_type(tmp_path):
 def test_numbers_may_name_columns_where_the_target_is_named(tmp_path):
     path = written(tmp_path, "0,1,target\n5,6,7\n")
     assert read(path, target="target")["x"].tolist() == [[5, 6]]
-    with pytest.raises(DataError, match=r"first line holds '0', expected column names; .*\(target=\)"):
+    with pytest.raises(DataError, match=r"first line holds '0', expected column names; .*data.target = 'NAME'"):
         read(path)
 
 
