@@ -89,6 +89,7 @@ print(len(functions))
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_no_formula(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(FORMULAS)

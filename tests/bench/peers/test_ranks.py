@@ -26,6 +26,7 @@ def mpi(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @needs_mpi
+@pytest.mark.slow
 def test_ranks_are_measured_beside_one_process(mpi: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "peers.json"
     with pytest.raises(SystemExit) as ended:

@@ -71,7 +71,7 @@ def test_a_run_of_several_ranks_is_that_of_one(tmp_path: Path) -> None:
     assert max(np.max(np.abs(a[name] - b[name])) for name in weights) <= 1e-12
 
 
-@pytest.mark.parametrize("number", range(KILLS))
+@pytest.mark.parametrize("number", [pytest.param(n, marks=[pytest.mark.slow] * (n > 0)) for n in range(KILLS)])
 def test_a_killed_rank_ends_all_and_loses_nothing(number: int, tmp_path: Path) -> None:
     chance, folder = random.Random(number), tmp_path / "run"
     size = 2 + number % 2
@@ -98,8 +98,15 @@ def test_a_stopped_rank_ends_all(lost: int, tmp_path: Path) -> None:
     assert go_on(tmp_path / "run", 2) in errors
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("to_all", [True, False], ids=["launcher", "one rank"])
+@pytest.mark.parametrize(
+    ("sign", "to_all"),
+    [
+        pytest.param(signal.SIGINT, True, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, False, id="SIGTERM to one rank"),
+        pytest.param(signal.SIGTERM, True, id="SIGTERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, False, id="SIGINT to one rank", marks=pytest.mark.slow),
+    ],
+)
 def test_signals_save_and_end_all_ranks(sign: signal.Signals, to_all: bool, tmp_path: Path) -> None:
     process = begun(tmp_path / "run", 2)
     if to_all and not waits_for_ranks():
