@@ -8,13 +8,15 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 from contextlib import suppress
 from functools import cache
 from threading import Event, Thread
 from typing import Any
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+STOPPED = {INTERRUPTED: signal.SIGINT, TERMINATED: signal.SIGTERM}
 MISTAKES = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
 LEAST_MEMORY = 320 << 20
 MISTAKES += (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
@@ -38,9 +40,12 @@ def main(arguments: list[str] | None = None) -> None:
         finally:
             streams.finish()
     except KeyboardInterrupt:
+        _ignore(signal.SIGINT, arguments)
         _end_ranks("interrupted", INTERRUPTED)
         _interrupted()
     except SystemExit as ended:
+        if ended.code in STOPPED:
+            _ignore(STOPPED[ended.code], arguments)
         if ended.code == INTERRUPTED:
             _interrupted()
         raise
@@ -77,6 +82,12 @@ def _check_memory() -> None:
             raise MemoryError(
                 f"this process may take {limit >> 20} MiB of memory (ulimit -v); expected at least {LEAST_MEMORY >> 20}"
             )
+
+
+def _ignore(number: signal.Signals, arguments: list[str] | None) -> None:
+    """Ignores a signal that was obeyed: a second one, while Python ends, would end the process without exit code."""
+    if arguments is None:  # otherwise the process goes on
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupted() -> None:

@@ -13,6 +13,7 @@ import typer
 
 from ...backends.errors import ConfigurationError, DataError
 from ..streams import say
+from ..training.interrupts import interrupts
 from .console import (
     INTERRUPTED,
     TERMINATED,
@@ -109,7 +110,8 @@ def carry_out(
         with _terminable(trainer):
             code = _fit(trainer, splits, configuration, writer, quiet)
             if writer:
-                say(writer.plot(trainer))
+                with interrupts(trainer.stop):
+                    say(writer.plot(trainer))
     together.barrier()  # a launcher ends all ranks when the first one ends with an error
     if together.rank:
         return
@@ -223,7 +225,8 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
             fit(trainer, splits, configuration, writer, verbose=not quiet)
         return _saved(trainer, writer, TERMINATED) if trainer.stopped == "SIGTERM" else 0
     except KeyboardInterrupt:
-        return _saved(trainer, writer, INTERRUPTED)
+        with interrupts(trainer.stop):  # people press twice
+            return _saved(trainer, writer, INTERRUPTED)
 
 
 def _pretrain(trainer: Trainer, splits: Any, configuration: Configuration) -> None:

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import gearshift as gs
 from gearshift.dl.step.dense_plan import BLOCK, DensePlan
 from gearshift.dl.training.loop import Loop
 from gearshift.kernels.dense.parts import LayerPlaces
 
-xp, F = gs.xp, torch.nn.functional
+xp = gs.xp
 FORMULA, SLOPE = (LayerPlaces._fields.index(name) for name in ("formula", "slope"))
 RANDOM = np.random.default_rng(0)
 ROWS, FEATURES = BLOCK + 41, 7
@@ -39,19 +38,20 @@ class Cubed(gs.Layer, named=False):
         return xp.clip(x**3, -1.0, 2.0)
 
 
-def torch_waved(x: torch.Tensor) -> torch.Tensor:
+def torch_waved(torch: Any, x: Any) -> Any:
     return torch.where(x.abs() < 1, torch.sin(2 * x), torch.sign(x) * torch.log1p(x.abs()))
 
 
-FORMULAS: dict[str, tuple[Callable[[], gs.Layer], Callable[[torch.Tensor], torch.Tensor]]] = {
-    "SiLU": (gs.SiLU, F.silu),
-    "LeakyReLU": (lambda: gs.LeakyReLU(0.2), lambda x: F.leaky_relu(x, 0.2)),
-    "ELU": (lambda: gs.ELU(0.7), lambda x: F.elu(x, 0.7)),
-    "Hardtanh": (lambda: gs.Hardtanh(-0.4, 0.6), lambda x: F.hardtanh(x, -0.4, 0.6)),
-    "bent": (lambda: bent(width=0.3), lambda x: 0.5 * x + torch.sqrt(x * x + 0.3) - 0.3),
+FORMULAS: dict[str, tuple[Callable[[], gs.Layer], Callable[[Any, Any], Any]]] = {
+    "SiLU": (gs.SiLU, lambda torch, x: torch.nn.functional.silu(x)),
+    "LeakyReLU": (lambda: gs.LeakyReLU(0.2), lambda torch, x: torch.nn.functional.leaky_relu(x, 0.2)),
+    "ELU": (lambda: gs.ELU(0.7), lambda torch, x: torch.nn.functional.elu(x, 0.7)),
+    "Hardtanh": (lambda: gs.Hardtanh(-0.4, 0.6), lambda torch, x: torch.nn.functional.hardtanh(x, -0.4, 0.6)),
+    "bent": (lambda: bent(width=0.3), lambda torch, x: 0.5 * x + torch.sqrt(x * x + 0.3) - 0.3),
     "waved": (waved, torch_waved),
-    "Cubed": (Cubed, lambda x: torch.clamp(x**3, -1, 2)),
+    "Cubed": (Cubed, lambda torch, x: torch.clamp(x**3, -1, 2)),
 }
+"""Layers, and the same in PyTorch."""
 
 
 def trainer(layers: list[gs.Layer], backend: str = "numba", dtype: str = "float64", **more: Any) -> gs.Trainer:
@@ -65,9 +65,11 @@ def plan_of(run: gs.Trainer, batch: int) -> DensePlan:
     return plan
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("names", [*((name, name) for name in FORMULAS), ("SiLU", "bent"), ("waved", "LeakyReLU")])
 def test_it_trains_as_pytorch_does(names: tuple[str, str]) -> None:
     """Three steps in float64, each of all rows, which are several blocks; the last layer has an activation, too."""
+    torch: Any = pytest.importorskip("torch")
     (one, torch_one), (two, torch_two) = (FORMULAS[name] for name in names)
     run = trainer([gs.Linear(FEATURES, 20), one(), gs.Linear(20, 3, bias=False), two()])
     assert "one compiled loop" in run.explain()
@@ -75,8 +77,8 @@ def test_it_trains_as_pytorch_does(names: tuple[str, str]) -> None:
     weights = {name: torch.tensor(value, requires_grad=True) for name, value in run.model.state_dict().items()}
     losses = []
     for _ in range(3):
-        h = torch_one(torch.tensor(X) @ weights["0.weight"] + weights["0.bias"])
-        loss = F.mse_loss(torch_two(h @ weights["2.weight"]), torch.tensor(Y))
+        h = torch_one(torch, torch.tensor(X) @ weights["0.weight"] + weights["0.bias"])
+        loss = torch.nn.functional.mse_loss(torch_two(torch, h @ weights["2.weight"]), torch.tensor(Y))
         losses.append(loss.item())
         loss.backward()
         with torch.no_grad():
