@@ -26,5 +26,5 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 def pytest_report_header() -> list[str]:
     return [
         "all tests: about 10 minutes on 2 cores with -n auto, some of it to compile kernels the first time",
-        "the rest: pytest -n auto -m slow (about 4 minutes), and .ci/long",
+        "the rest: pytest -n auto -m slow (about 6 minutes), and .ci/long",
     ]
