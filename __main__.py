@@ -15,8 +15,8 @@ from functools import cache
 from threading import Event, Thread
 from typing import Any
 
-INTERRUPTED, TERMINATED = 130, 143
-STOPPED = {INTERRUPTED: signal.SIGINT, TERMINATED: signal.SIGTERM}
+STOPPED = {128 + number: number for number in (signal.SIGINT, signal.SIGTERM)}
+INTERRUPTED = 128 + signal.SIGINT
 MISTAKES = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS)
 LEAST_MEMORY = 320 << 20
 MISTAKES += (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)

@@ -110,7 +110,7 @@ def carry_out(
         with _terminable(trainer):
             code = _fit(trainer, splits, configuration, writer, quiet)
             if writer:
-                with interrupts(trainer.stop):
+                with interrupts(_obeyed) if code else nullcontext():
                     say(writer.plot(trainer))
     together.barrier()  # a launcher ends all ranks when the first one ends with an error
     if together.rank:
@@ -225,8 +225,12 @@ def _fit(trainer: Trainer, splits: Any, configuration: Configuration, writer: Ru
             fit(trainer, splits, configuration, writer, verbose=not quiet)
         return _saved(trainer, writer, TERMINATED) if trainer.stopped == "SIGTERM" else 0
     except KeyboardInterrupt:
-        with interrupts(trainer.stop):  # people press twice
+        with interrupts(_obeyed):
             return _saved(trainer, writer, INTERRUPTED)
+
+
+def _obeyed(reason: str) -> None:
+    """A second Ctrl-C, as people press it: the run is being stopped already."""
 
 
 def _pretrain(trainer: Trainer, splits: Any, configuration: Configuration) -> None:

@@ -42,6 +42,8 @@ def on_ray(
                 result = ray.get(done)
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
                 raise BackendUnavailable(f"a fit ended one Ray worker after the other; {MEMORY}?") from None
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # as in this process, without the worker's traceback
             except ConnectionError as error:
                 raise BackendUnavailable(f"the Ray cluster at {address} answers no more ({_line(error)})") from None
             yield left.pop(done), result
@@ -52,7 +54,7 @@ def _connected(address: str) -> Iterator[Any]:
     """Ray, connected to the cluster."""
     if find_spec("ray") is None:
         raise BackendUnavailable(f"--scheduler {address} needs Ray: pip install 'gearshift[ray]'")
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     environment = {"env_vars": {THREADS: "1"}}
     try:

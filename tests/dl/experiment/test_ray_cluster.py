@@ -88,10 +88,19 @@ def test_a_fit_that_ends_every_worker_is_given_up(ray: tuple[str, int]) -> None:
         list(on_ray(ray[0], lambda data, item: os._exit(data), 9, [0]))
 
 
+def test_an_error_of_a_fit_is_raised_here(ray: tuple[str, int]) -> None:
+    def wrong(data: str, item: int) -> None:
+        raise ConfigurationError(data)
+
+    with pytest.raises(ConfigurationError) as raised:
+        list(on_ray(ray[0], wrong, "lr is -1", [0]))
+    assert (type(raised.value), str(raised.value)) == (ConfigurationError, "lr is -1")
+
+
 def test_searches_of_scikit_learn_run_on_ray(ray: tuple[str, int]) -> None:
     """joblib's backend of Ray has one fit per core."""
-    import ray as library
-    from ray.util.joblib import register_ray
+    import ray as library  # pyright: ignore[reportMissingImports]
+    from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]
 
     x, y = load_iris(return_X_y=True)
     network = gs.MLPClassifier((8,), max_iter=200, backend="numpy", random_state=0)
