@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,11 +31,16 @@ VISIT = 0.1  # seconds of a round's steps at one batch size, at most
 MORE, PAUSE = 4, 0.3  # repetitions of disturbed points, and seconds to wait before each
 STABLE, WARM_UP = 0.05, 0.3  # relative difference of two blocks that counts as stable, and maximum seconds of warm-up
 EPOCHS = 3  # of a batch size
+LONGEST, GUESSED = 1 / 40, 1 / 4  # shares of the budget: the longest step, as measured and as guessed
 FULL = (DeviceMemoryError, MemoryError)  # raised if a batch does not fit
 PARTS = {"products": (64, 256, 1024, 4096)}  # batch sizes at which products are timed, besides the largest
 
 ProgressCallback = Callable[[str], None]
 """Progress callback."""
+
+
+class TooLong(Exception):
+    """A step takes too long for the budget. Never leaves this file."""
 
 
 class Stopped(Exception):
@@ -78,12 +84,21 @@ class SweptBackend:
         self.count: dict[int, int] = {}
         self.epochs: dict[int, TimedEpochs] = {}
 
-    def prepare(self, batch: int, visit: float) -> float:
-        """Binds the plan, and warms up until two blocks of steps take the same time; returns seconds per step."""
+    def prepare(self, batch: int, visit: float, longest: float = math.inf) -> float:
+        """Binds the plan, and warms up until two blocks of steps take the same time; returns seconds per step.
+
+        Raises
+        ------
+        TooLong
+            The shorter of two steps took more than `longest` seconds.
+        """
         steps = TimedSteps(self.trainer, self.data, batch, self.make)
         self.record.loop = steps.plan.kind
         steps.timed(1)  # compiles
-        seconds, count, deadline = steps.timed(1), 1, time.perf_counter() + WARM_UP
+        seconds = steps.timed(1)
+        if seconds > longest and (seconds := min(seconds, steps.timed(1))) > longest:
+            raise TooLong(f"a step of {seconds:.2g} s is too long for --budget")
+        count, deadline = 1, time.perf_counter() + WARM_UP
         while time.perf_counter() < deadline:
             count = max(1, min(4 * count, round(visit / seconds)))
             before, seconds = seconds, steps.timed(count)
@@ -180,11 +195,13 @@ class Sweep:
             self.budget.note(f"{record.name}: warming up at batch {batch:,}")
             (b1, t1), (b2, t2) = known[-2:] if len(known) > 2 else [(0, 0.0)] * 2
             expected = t2 + (batch - b2) * max(0.0, t2 - t1) / max(1, b2 - b1)
-            if expected > self.budget.seconds / 40:
-                record.limit = f"batch {batch:,} was skipped: a step of about {expected:.2g} s is too long for --budget"
-                break
             try:
-                known.append((batch, swept.prepare(batch, self.visit)))
+                if expected > self.budget.seconds * GUESSED:
+                    raise TooLong(f"a step of about {expected:.2g} s is too long for --budget")
+                known.append((batch, swept.prepare(batch, self.visit, self.budget.seconds * LONGEST)))
+            except TooLong as error:
+                record.limit = f"batch {batch:,} was skipped: {error}"
+                break
             except FULL as error:
                 swept.leave(batch, error)
                 break

@@ -18,7 +18,7 @@ from gearshift.bench.batch import command, files, records
 from gearshift.bench.batch.command import parse_seconds, parse_sizes
 from gearshift.bench.batch.measure.proof import strongest
 from gearshift.bench.batch.measure.steps import TimedSteps
-from gearshift.bench.batch.measure.sweep import Budget, Stopped, SweptBackend
+from gearshift.bench.batch.measure.sweep import Budget, Stopped, Sweep, SweptBackend
 from gearshift.bench.batch.measure.task import machine, task_of
 from gearshift.bench.batch.show.report import show
 from gearshift.dl.data import Splits
@@ -151,6 +151,28 @@ def test_networks_of_every_kind_are_named_and_timed(settings: list[str], network
     trainer = experiment.build_trainer(configuration, splits, "numpy")
     assert task_of(configuration, splits, trainer).network == network
     assert SweptBackend(trainer, splits, records.BackendRecord(name="numpy")).prepare(4, 1e-3) > 0
+
+
+@pytest.mark.parametrize(("slow", "kept"), [(1, True), (99, False)], ids=["other programs ran", "it is that long"])
+def test_a_batch_size_is_skipped_only_for_steps_that_were_measured(
+    slow: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disturbed step at one batch size skips neither that size nor one far larger."""
+    timed, calls = TimedSteps.timed, dict.fromkeys((1, 4, 64), 0)
+
+    def slowed(self: TimedSteps, steps: int) -> float:
+        seconds = timed(self, steps)
+        calls[self.batch] += 1
+        return seconds + (0.2 if self.batch == 64 and 1 < calls[64] <= 1 + slow else 0.0)
+
+    monkeypatch.setattr(TimedSteps, "timed", slowed)
+    configuration = parse({}, ["model.hidden=[8]"])
+    splits = experiment.load(configuration)
+    task = task_of(configuration, splits, experiment.build_trainer(configuration, splits, "numpy"))
+    document = records.Document(asked=[1, 4, 64], task=task)
+    Sweep(document, configuration, splits, ["numpy"], Budget(4.0)).run()
+    assert ([point.batch for point in document.of("numpy")] == [1, 4, 64]) == kept
+    assert ("a step of 0.2 s is too long" in document.backend("numpy").limit) != kept
 
 
 @pytest.mark.parametrize("setting", ["train.l1=0.01", "train.soft_threshold=0.01", "train.clip_norm=1.0"])
