@@ -82,7 +82,7 @@ class NumbaBackend(NumPyBackend):
 
     def __init__(self) -> None:
         super().__init__()
-        self._choices, self._used = Choices(choices.file("plans.json"), lambda words: len(words) == 2), set[str]()
+        self._choices, self._used = Choices(choices.file("plans.json"), lambda words: len(words) in (2, 3)), set[str]()
 
     @property
     def choices(self) -> dict[str, Any]:

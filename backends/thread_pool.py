@@ -55,6 +55,11 @@ def share(count: int, thread: int, threads: int, grain: int) -> tuple[int, int]:
     return min(count, thread * grains // threads * grain), min(count, (thread + 1) * grains // threads * grain)
 
 
+def max_share(count: int, threads: int, grain: int) -> int:
+    """The largest number of items that `share` gives to a thread."""
+    return max(stop - start for start, stop in (share(count, thread, threads, grain) for thread in range(threads)))
+
+
 class ThreadPool:
     """A pool of `threads` threads, including the calling one; the others sleep between calls of `run`.
 

@@ -1,4 +1,5 @@
-"""Which product engine and how many threads run a fused MLP: measured once for each machine and shape.
+"""Which product engine and how many threads run a fused MLP, and what they divide: measured once for each machine and
+shape.
 
 A rule makes the choice where nothing is measured. It stands unless another choice is clearly faster, because the bits
 of the results depend on it. It also stands while other programs use the CPU: what trials find then is not kept.
@@ -19,21 +20,24 @@ from ...backends.vectors import vector_bytes
 
 MEASURE = "GEARSHIFT_MEASURE"
 VECTORS, MATRIX_UNIT = range(2)
+INPUTS, ROWS = range(2)
 logger = logging.getLogger(__name__)
 SECONDS, ROUNDS, SHORTEST = 0.15, 5, 5e-4  # for all trials; trials of each choice; of one trial
 CLEARLY = 1.1  # times as fast as the rule's choice
 
 
 class Choice(NamedTuple):
-    """In how many parts the layers are divided, one for each thread, and the product engine of large batches."""
+    """In how many parts a step is divided, one for each thread, the product engine of large batches, and what is
+    divided: the inputs of each layer, or the rows of the batch."""
 
     parts: int
     engine: int = VECTORS
+    divided: int = INPUTS
 
     @property
     def how(self) -> str:
         """Threads and units, in words."""
-        threads = f"{self.parts} thread{'s' if self.parts > 1 else ''}"
+        threads = f"{self.parts} thread{'s' if self.parts > 1 else ''}{' by rows' if self.divided == ROWS else ''}"
         return f"{threads}, {('vector units', 'matrix unit')[self.engine]}"
 
 
@@ -55,11 +59,15 @@ class Timed(Protocol):
         ...
 
 
-def candidates(rule: Choice, threads: int, unit: bool) -> list[Choice]:
-    """The choices to compare, the rule's first: numbers of threads that halve, and the engines that can run."""
+def candidates(rule: Choice, threads: int, unit: bool, rows: bool) -> list[Choice]:
+    """The choices to compare, the rule's first: numbers of threads that halve, and the engines that can run.
+
+    With `rows`, all threads may also divide the rows of the batch.
+    """
     counts = {max(1, threads >> halvings) for halvings in range(threads.bit_length())} | {rule.parts}
     engines = [VECTORS, MATRIX_UNIT] if unit else [VECTORS]
     others = {Choice(parts, engine) for parts in counts for engine in engines} - {rule}
+    others |= {Choice(threads, VECTORS, ROWS)} if rows and threads > 1 else set()
     return [rule, *sorted(others, reverse=True)]
 
 
@@ -79,7 +87,7 @@ def chosen(
         return words, certain
 
     words = backend.chosen(f"{machine}: {name}", measured)
-    return Choice(*words) if tuple(words) in found else found[0]
+    return Choice(*words) if Choice(*words) in found else found[0]
 
 
 def fastest(found: Sequence[Choice], make: Callable[[Choice], Timed]) -> tuple[list[int], bool]:

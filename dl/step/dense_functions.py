@@ -48,12 +48,12 @@ class BoundFunctions:
         self.addresses = StepFunctions(*[0] * len(StepFunctions._fields))
 
     def formulas(self, layers: Any) -> None:
-        """Binds the activations that are formulas, in the table of `LayerPlaces`."""
-        for places, layer in zip(layers, self._mlp.layers, strict=True):
+        """Binds the activations that are formulas, in the table of `LayerPlaces`, or in that of each part."""
+        for number, layer in enumerate(self._mlp.layers):
             if layer.loop is not None:
                 function = step_functions.bind_activation_and_slope if layer.slope else step_functions.bind_activation
                 bind: Any = self._backend.compiled(function, formula=layer.loop)
-                places[LayerPlaces._fields.index("formula")] = bind(self._memory.work)
+                layers[..., number, LayerPlaces._fields.index("formula")] = bind(self._memory.work)
 
     def source(self, source: Source, integers: Integers, uses_integers: bool) -> None:
         """Binds the loading of batches."""

@@ -20,6 +20,9 @@ from ...kernels.tracing.activation_loop import activation_loop
 from ..graph.graph import Node, Value
 from .arena import Arena
 
+WORKSPACE = ("x", "d", "dt", "sums", "gradient", "totals", "slope")
+"""The fields of `LayerPlaces` that are places in `Memory.work`."""
+
 
 @dataclass
 class DenseLayer:
@@ -99,6 +102,14 @@ class Layout:
             )
             dropouts += layer.dropout is not None
             x, x_stride = self._take(rows * stride), stride
+
+    def of_parts(self, parts: int) -> np.ndarray:
+        """The table `layers` of each part that has a workspace of its own, `size` elements behind the one before."""
+        tables = np.stack([self.layers] * parts)
+        for column, name in enumerate(LayerPlaces._fields):
+            if name in WORKSPACE:
+                tables[:, :, column] += np.where(self.layers[:, column] < 0, 0, self.size * np.arange(parts)[:, None])
+        return tables
 
     def _take(self, elements: int) -> int:
         start = self.size

@@ -11,6 +11,7 @@ from ...backends import Backend, compile_ahead
 from ...backends.compile_ahead import Ahead
 from ...kernels.counters import COUNTERS
 from ...kernels.dense import chain as dense_chain
+from ...kernels.dense import row_chain
 from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
     BlockPart,
@@ -23,43 +24,46 @@ from ...kernels.dense.parts import (
     ThreadCall,
     Tools,
 )
+from .dense_choice import INPUTS, ROWS
 
 RUN, TASK, LAYER = (kind(*[0] * len(kind._fields)) for kind in (ThreadCall, BlockPart, LayerPlaces))
 """Arguments that only show their types."""
-_ahead: dict[str, Ahead] = {}
+LOOPS = {INPUTS: dense_chain.steps, ROWS: row_chain.steps}
+"""The loops, by what they divide among the threads."""
+_ahead: dict[tuple[int, str], Ahead] = {}
 
 
-def loop_of(backend: Backend, dtype: str) -> Callable[..., Any]:
+def loop_of(backend: Backend, divided: int, dtype: str) -> Callable[..., Any]:
     """The compiled loop for parameters of this dtype; if it must be compiled first, another process begins with it."""
-    loop: Any = backend.compiled(dense_chain.steps)
-    if dtype not in _ahead and compile_ahead.pays(loop, arguments_of(dtype)):
-        _ahead[dtype] = Ahead(__name__, compile_loop.__name__, backend.name, dtype)
+    loop: Any = backend.compiled(LOOPS[divided])
+    if (divided, dtype) not in _ahead and compile_ahead.pays(loop, arguments_of(divided, dtype)):
+        _ahead[divided, dtype] = Ahead(__name__, compile_loop.__name__, backend.name, str(divided), dtype)
     return loop
 
 
-def wait_for_loop(dtype: str) -> None:
+def wait_for_loop(divided: int, dtype: str) -> None:
     """Waits until the other process, if there is one, has compiled the loop."""
-    if dtype in _ahead:
-        _ahead[dtype].wait()
+    if (divided, dtype) in _ahead:
+        _ahead[divided, dtype].wait()
 
 
-def compile_loop(name: str, dtype: str) -> None:
+def compile_loop(name: str, divided: str, dtype: str) -> None:
     """Compiles the loop for parameters of this dtype, and keeps it in the cache."""
     from numba import typeof
 
     from ...backends import registry
 
-    loop: Any = registry.get(name).compiled(dense_chain.steps)
-    loop.compile(tuple(map(typeof, arguments_of(dtype))))
+    loop: Any = registry.get(name).compiled(LOOPS[int(divided)])
+    loop.compile(tuple(map(typeof, arguments_of(int(divided), dtype))))
 
 
-def arguments_of(dtype: str) -> tuple[Any, ...]:
+def arguments_of(divided: int, dtype: str) -> tuple[Any, ...]:
     """Arguments of the types that a plan calls the loop with."""
     real, matrix, whole = np.zeros(0, dtype), np.zeros((0, 0), dtype), np.zeros(0, np.int64)
     short = np.zeros(0, np.int16)
     return (
         RUN,
-        np.zeros((0, 0), np.int64),
+        np.zeros((0, 0) if divided == INPUTS else (0, 0, 0), np.int64),
         Memory(real, real),
         Outputs(matrix, matrix, matrix),
         np.zeros(COUNTERS, np.int64),

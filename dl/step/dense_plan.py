@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...backends import Backend, host
-from ...backends.thread_pool import ThreadPool
+from ...backends.thread_pool import ThreadPool, max_share
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
 from ...kernels.counters import FAILED
@@ -24,6 +24,7 @@ from ...kernels.dense import chain as dense_chain
 from ...kernels.dense import clipping, matrix_product, matrix_unit_engine, vector_engine
 from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
+    GRAIN,
     DropoutStreams,
     Integers,
     Memory,
@@ -45,7 +46,7 @@ from ..graph.graph import Graph, Node
 from . import plan
 from .arena import Arena
 from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
-from .dense_choice import MATRIX_UNIT, Choice
+from .dense_choice import MATRIX_UNIT, ROWS, Choice
 from .dense_functions import BoundFunctions, attribute_names, bound_engine
 from .dense_layout import BytesAsIntegers, Layout
 from .dense_loop import loop_of, wait_for_loop
@@ -53,6 +54,8 @@ from .fused_mlp import FusedMLP
 from .plan import Plan, quietly
 
 BLOCK = 256  # rows of a block: its activations fit into an L2 cache of 2 MiB
+OWN_BLOCK = 128  # likewise where each thread has its own rows, all weights and their gradient
+TRIED = 1024  # rows of a trial's steps, at most
 
 
 class DensePlan(Plan):
@@ -72,16 +75,18 @@ class DensePlan(Plan):
         choice: Choice,
     ) -> None:
         super().__init__(graph, backend, arena, shared, capacity)
-        self.block, self._pool, self.choice, self.parts = min(BLOCK, capacity), pool, choice, choice.parts
-        self.how = choice.how
+        self._pool, self.choice, self.parts, self.by_rows = pool, choice, choice.parts, choice.divided == ROWS
+        share = max_share(capacity, self.parts, GRAIN) if self.by_rows else capacity
+        self.block, self.how = min(OWN_BLOCK if self.by_rows else BLOCK, share), choice.how
         self.thread_pool = self._pool if self.parts > 1 else None
         self._counters, self._totals = shared["counters"], shared["totals"]
         unit = choice.engine == MATRIX_UNIT
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
-        self._allocate(Layout(mlp.layers, arena, self.block, self.parts, several=capacity > self.block), unit)
-        self._steps = loop_of(backend, arena.dtype.name)
+        several, divided = capacity > self.block, 1 if self.by_rows else self.parts
+        self._allocate(Layout(mlp.layers, arena, self.block, divided, several), unit)
+        self._steps = loop_of(backend, choice.divided, arena.dtype.name)
         self._functions = BoundFunctions(backend, mlp, self._memory, self._counters)
-        self._functions.formulas(self._layers)
+        self._functions.formulas(self._tables)
         self._bind_arrays(mlp, bytes_)
         arguments = self._tools[0], self._memory, self._integers(capacity)
         self._vectors = bound_engine(backend, vector_engine, *arguments)
@@ -90,8 +95,10 @@ class DensePlan(Plan):
 
     def _allocate(self, layout: Layout, unit: bool) -> None:
         """Allocates the workspace and the buffers of each thread."""
-        real = self.arena.dtype
-        self._layers, self._memory = layout.layers, Memory(self.arena.values, host.aligned_zeros(layout.size, real))
+        real, workspaces = self.arena.dtype, self.parts if self.by_rows else 1
+        self._memory = Memory(self.arena.values, host.aligned_zeros(layout.size * workspaces, real))
+        self._tables = layout.of_parts(workspaces)
+        self._layers = self._tables if self.by_rows else self._tables[0]
         self._tools = [
             Tools(
                 host.aligned_zeros(layout.scratch, real),
@@ -118,7 +125,7 @@ class DensePlan(Plan):
             _, _, *slots, _, factors, table, _, clip = self._arrays(mlp.update)
             attributes = tuple(mlp.update.attributes[name] for name in attribute_names(mlp.update))
             update = Update(tuple(slots), bounds, factors, table, clip, attributes, self._options(mlp))
-            self._functions.update(update, self._layers, self._pool.flags)
+            self._functions.update(update, self._tables[0], self._pool.flags)
         self._learn = int(mlp.update is not None)
         self._dropout = self._dropout_streams([layer.dropout for layer in mlp.layers if layer.dropout is not None])
 
@@ -173,7 +180,7 @@ class DensePlan(Plan):
 
     def _call(self, rows: int, count: int, counters: Any, totals: Any, functions: StepFunctions) -> None:
         """Runs `count` steps, which advance the counters and totals."""
-        wait_for_loop(self.arena.dtype.name)
+        wait_for_loop(self.choice.divided, self.arena.dtype.name)
         threads, integers, engine = self.threads, self._integers(rows), self._engine(rows)
         own = [(counters.copy(), totals.copy()) for _ in range(threads)]
         outputs = Outputs(*(array[:rows] for array in self._outputs))
@@ -198,13 +205,13 @@ class DensePlan(Plan):
 
     @quietly
     def trial(self, count: int) -> float:
-        """Runs up to `count` steps of at most one block, on copies of parameters and states; the seconds of one."""
-        rows = min(self.capacity, self.block)
+        """Runs up to `count` steps of some rows, on copies of parameters and states; the seconds of one."""
+        rows = min(self.capacity, TRIED, self._rows)
         count = max(1, min(count, self._rows // rows))
         own = self._memory
         self._memory = own._replace(parameters=own.parameters.copy())
         try:
-            functions = self._functions.apart(self._memory, self._layers, self._pool.flags)
+            functions = self._functions.apart(self._memory, self._tables[0], self._pool.flags)
             counters = np.zeros_like(self._counters)
             counters[FAILED] = -1
             start = time.perf_counter()
@@ -242,37 +249,45 @@ class DensePlan(Plan):
     def costs(self, rows: int) -> list[Cost]:
         """The cost of each operation, as `Plan.costs`, and the number of thread synchronisations.
 
-        The loop launches nothing, and does not store the gradient of the weights.
+        The loop launches nothing. It stores the gradient of the weights only if the rows are divided.
         """
         found = []
         for call, cost in zip(self.bind(rows), super().costs(rows), strict=True):
-            read, written = cost.read, 0 if cost.product == WEIGHTS else cost.written
-            if call.node.operation.role == "update":
+            read, written = cost.read, cost.written
+            if cost.product == WEIGHTS and not self.by_rows:
+                written = 0
+            if call.node.operation.role == "update" and not self.by_rows:
                 read -= call.arrays[1].nbytes
             found.append(replace(cost, read=read, written=written, launches=0))
         return [*found, Cost(WAIT, "", "step", launches=self.waits(rows))]
 
     def waits(self, rows: int) -> int:
         """The number of thread synchronisations in a training step; 0 with one thread."""
-        return 2 * len(self._layers) * math.ceil(rows / self.block) if self.parts > 1 else 0
+        if self.parts == 1:
+            return 0
+        return 2 if self.by_rows else 2 * len(self._layers) * math.ceil(rows / self.block)
 
     def products(self, rows: int) -> list[Product]:
         """The forward product of each layer for one block of rows, by the loop's own functions and threads."""
         names = [cost.layer for cost in super().costs(rows) if cost.product == FORWARD]
-        loop, some = self.backend.compiled(dense_chain.forward_products), min(rows, self.block)
-        integers, engine = self._integers(rows), self._engine(rows)
+        loop: Any = self.backend.compiled(dense_chain.forward_products)
+        integers, engine, some = self._integers(rows), self._engine(rows), min(rows, self.block)
 
         def run(level: int, count: int) -> None:
             threads = self.threads
 
             def work(thread: int) -> None:
-                share = ThreadCall(thread, threads, self.parts, count, rows, self.block, 0)
-                assert loop is not None
-                loop(share, level, self._layers, self._memory, self._tools[thread], engine, integers)
+                own = ThreadCall(thread, threads, self.parts, count, rows, self.block, 0)
+                alone = own._replace(thread=0, threads=1, parts=1)
+                parts = range(thread, self.parts, threads) if self.by_rows else [0]
+                for part in parts:
+                    share = alone if self.by_rows else own
+                    loop(share, level, self._tables[part], self._memory, self._tools[thread], engine, integers)
 
             self._pool.run(work, threads)
 
+        blocks = len(self._tables)
         return [
-            Product(name, FORWARD, 2 * some * int(places[0]) * int(places[1]), partial(run, level))
-            for level, (name, places) in enumerate(zip(names, self._layers, strict=True))
+            Product(name, FORWARD, 2 * blocks * some * int(places[0]) * int(places[1]), partial(run, level))
+            for level, (name, places) in enumerate(zip(names, self._tables[0], strict=True))
         ]

@@ -83,18 +83,18 @@ def steps(
         if run.learn:
             for part in range(run.thread, run.parts, run.threads):
                 for level in range(last + 1):
-                    task = BlockPart(part, run.parts, 0, 0, run.rows)
+                    task = BlockPart(part, run.parts, 0, 0, run.rows, 0)
                     call(functions.ahead, functions.update, (places_of(layers, level), task, memory, counters))
         for first in range(0, run.rows, run.block):
             rows = min(run.block, run.rows - first)
             for level in range(last + 1):
                 here = integers if level == 0 else no_integers
                 for part in range(run.thread, run.parts, run.threads):
-                    task = BlockPart(part, run.parts, first, rows, run.rows)
+                    task = BlockPart(part, run.parts, first, rows, run.rows, 0)
                     forward(task, level, layers, memory, counters, functions, dropout, tools, engine, here)
                 wait(run.thread, run.threads, flags)
             for part in range(run.thread, run.parts, run.threads):
-                task = BlockPart(part, run.parts, first, rows, run.rows)
+                task = BlockPart(part, run.parts, first, rows, run.rows, 0)
                 output_layer(task, places_of(layers, last), memory, counters, outputs, functions, dropout, tools)
             wait(run.thread, run.threads, flags)
             if first + rows == run.rows:
@@ -103,7 +103,7 @@ def steps(
                 for level in range(last, -1, -1):
                     here = integers if level == 0 else no_integers
                     for part in range(run.thread, run.parts, run.threads):
-                        task = BlockPart(part, run.parts, first, rows, run.rows)
+                        task = BlockPart(part, run.parts, first, rows, run.rows, 0)
                         if level > 0:
                             backward(task, level, layers, memory, tools, engine)
                         elif first + rows == run.rows:
@@ -130,7 +130,7 @@ def forward_products(
     call(engine.begin, 0, (tools,))
     for _ in range(run.count):
         for part in range(run.thread, run.parts, run.threads):
-            task = BlockPart(part, run.parts, 0, min(run.block, run.rows), run.rows)
+            task = BlockPart(part, run.parts, 0, min(run.block, run.rows), run.rows, 0)
             call(engine.forward, 0, (task, layer, into, memory, tools, integers))
     call(engine.end, 0, (tools,))
 

@@ -29,7 +29,7 @@ def update_clipped(run: ThreadCall, layers: Any, memory: Memory, counters: Any, 
         sums = options.squares[part * SUMS : (part + 1) * SUMS]
         for j in range(SUMS):
             sums[j] = 0
-        task = BlockPart(part, run.parts, 0, 0, 0)
+        task = BlockPart(part, run.parts, 0, 0, 0, 0)
         for level in range(layers.shape[0]):
             for biases in range(2):
                 start, size, _ = range_of(places_of(layers, level), task, biases)
@@ -37,7 +37,7 @@ def update_clipped(run: ThreadCall, layers: Any, memory: Memory, counters: Any, 
     wait(run.thread, run.threads, flags)
     clip_factor(0, 1, options.squares, update.clip, options.clip_norm)
     for part in range(run.thread, run.parts, run.threads):
-        task = BlockPart(part, run.parts, 0, 0, 0)
+        task = BlockPart(part, run.parts, 0, 0, 0, 0)
         for level in range(layers.shape[0]):
             for biases in range(2):
                 start, size, group = range_of(places_of(layers, level), task, biases)

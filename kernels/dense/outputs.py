@@ -46,18 +46,18 @@ def output_layer(
     start, stop = share(task.rows, task.part, task.parts, GRAIN)
     width, place = whole(k, tools.lanes), sums(layer, task.rows, 0, task.parts, 0, 1, tools.lanes)
     bias = p[layer.bias : layer.bias + k] if layer.bias >= 0 else p[:0]
-    some = max(1, NEAR // k)
+    some, room = max(1, NEAR // k), task.room + start
     for row0 in range(start, stop, some):
-        size, later = min(some, stop - row0), task.first + row0 - start
+        size, later = min(some, stop - row0), task.first + row0 - room
         for row in range(size):
-            y, at = outputs.values[start + row], layer.slope + (row0 + row) * layer.d_stride
+            y, at = outputs.values[room + row], layer.slope + (row0 + row) * layer.d_stride
             slope = work[at : at + k] if stored else work[:0]
             add_products(work, place + (row0 + row) * width, task.rows * width, task.parts, bias, z)
             activate(z, y, slope, layer)
             drop_out(y, slope, (task.first + row0 + row) * k, layer, dropout, counters, strip)
-        call(functions.loss, functions.targets, (start, start + size, later, outputs, counters))
+        call(functions.loss, functions.targets, (room, room + size, later, outputs, counters))
         for row in range(size):
-            y, at = start + row, (row0 + row) * layer.d_stride
+            y, at = room + row, (row0 + row) * layer.d_stride
             slope = work[layer.slope + at : layer.slope + at + k] if stored else work[:0]
             dz = work[layer.d + at : layer.d + at + k]
             differentiate(outputs.gradients[y], outputs.values[y], slope, dz, layer)

@@ -85,6 +85,7 @@ class BlockPart(NamedTuple):
     part, parts : index of the part, and number of parts.
     first, rows : the block's first row in the batch, and its rows.
     batch : batch size.
+    room : the first row of `Outputs` and `Targets.batch` that the block uses again and again.
     """
 
     part: int
@@ -92,6 +93,7 @@ class BlockPart(NamedTuple):
     first: int
     rows: int
     batch: int
+    room: int
 
 
 class Memory(NamedTuple):

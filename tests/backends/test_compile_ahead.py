@@ -13,6 +13,7 @@ import pytest
 from gearshift.backends import compile_ahead, registry
 from gearshift.backends.compile_ahead import Ahead
 from gearshift.dl.step import dense_loop
+from gearshift.dl.step.dense_choice import INPUTS
 from gearshift.kernels.dense import chain
 
 TRAIN = """
@@ -20,6 +21,7 @@ import numpy as np
 import gearshift as gs
 from gearshift.backends.compile_ahead import Ahead
 from gearshift.dl.step import dense_loop
+from gearshift.dl.step.dense_choice import INPUTS
 from gearshift.kernels.dense import chain
 
 started = []
@@ -50,7 +52,7 @@ def test_the_second_process_compiles_what_the_first_calls(tmp_path: Path) -> Non
 
 
 def test_a_process_that_fails_costs_nothing_but_time() -> None:
-    ahead = Ahead("gearshift.dl.step.dense_loop", "compile_loop", "numba", "no dtype")
+    ahead = Ahead("gearshift.dl.step.dense_loop", "compile_loop", "numba", "0", "no dtype")
     ahead.wait()
     ahead.wait()
 
@@ -68,7 +70,7 @@ def test_several_threads_wait() -> None:
 def test_it_does_not_pay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With one thread, without a cache, or for a function that is not compiled by Numba."""
     monkeypatch.setattr("gearshift.backends.kernel_cache.holds", lambda *_: False)
-    loop, arguments = registry.get("numba").compiled(chain.steps), dense_loop.arguments_of("float32")
+    loop, arguments = registry.get("numba").compiled(chain.steps), dense_loop.arguments_of(INPUTS, "float32")
     monkeypatch.setattr("gearshift.backends.host.threads", lambda: 2)
     monkeypatch.setattr("gearshift.backends.kernel_cache.folder", lambda: tmp_path)
     assert compile_ahead.pays(loop, arguments)

@@ -11,7 +11,7 @@ import gearshift as gs
 from gearshift.backends import registry
 from gearshift.backends.thread_pool import ThreadPool
 from gearshift.dl.step import dense_choice, plans
-from gearshift.dl.step.dense_choice import MATRIX_UNIT, VECTORS, Choice, candidates, fastest
+from gearshift.dl.step.dense_choice import MATRIX_UNIT, ROWS, VECTORS, Choice, candidates, fastest
 from gearshift.dl.step.dense_plan import DensePlan
 from gearshift.dl.training.loop import Loop
 
@@ -33,11 +33,13 @@ class Simulated:
 
 
 def test_candidates() -> None:
-    assert candidates(Choice(1), 1, unit=False) == [Choice(1)]
-    assert candidates(Choice(6), 6, unit=False) == [Choice(6), Choice(3), Choice(1)]
-    both = candidates(Choice(2, MATRIX_UNIT), 2, unit=True)
+    assert candidates(Choice(1), 1, unit=False, rows=False) == [Choice(1)]
+    assert candidates(Choice(6), 6, unit=False, rows=False) == [Choice(6), Choice(3), Choice(1)]
+    both = candidates(Choice(2, MATRIX_UNIT), 2, unit=True, rows=False)
     assert both[0] == Choice(2, MATRIX_UNIT) and len(both) == 4
     assert set(both) == {Choice(parts, engine) for parts in (1, 2) for engine in (VECTORS, MATRIX_UNIT)}
+    assert candidates(Choice(1), 1, unit=False, rows=True) == [Choice(1)]
+    assert set(candidates(Choice(2), 2, unit=False, rows=True)) == {Choice(2), Choice(1), Choice(2, VECTORS, ROWS)}
 
 
 @pytest.mark.parametrize("times, best", [((1, 2, 3), 0), ((3, 2, 1), 2), ((1.05, 1, 2), 0), ((1.2, 1, 1.1), 1)])
