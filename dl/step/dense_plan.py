@@ -54,8 +54,7 @@ from .fused_mlp import FusedMLP
 from .plan import Plan, quietly
 
 BLOCK = 256  # rows of a block: its activations fit into an L2 cache of 2 MiB
-OWN_BLOCK = 128  # likewise where each thread has its own rows, all weights and their gradient
-TRIED = 1024  # rows of a trial's steps, at most
+TRIED = 1024, 1 << 27  # rows of a trial's steps, and multiplications of a forward pass: at most, beyond a block
 
 
 class DensePlan(Plan):
@@ -77,7 +76,7 @@ class DensePlan(Plan):
         super().__init__(graph, backend, arena, shared, capacity)
         self._pool, self.choice, self.parts, self.by_rows = pool, choice, choice.parts, choice.divided == ROWS
         share = max_share(capacity, self.parts, GRAIN) if self.by_rows else capacity
-        self.block, self.how = min(OWN_BLOCK if self.by_rows else BLOCK, share), choice.how
+        self.block, self.how = min(BLOCK, share), choice.how
         self.thread_pool = self._pool if self.parts > 1 else None
         self._counters, self._totals = shared["counters"], shared["totals"]
         unit = choice.engine == MATRIX_UNIT
@@ -206,7 +205,8 @@ class DensePlan(Plan):
     @quietly
     def trial(self, count: int) -> float:
         """Runs up to `count` steps of some rows, on copies of parameters and states; the seconds of one."""
-        rows = min(self.capacity, TRIED, self._rows)
+        weights = sum(int(places[0]) * int(places[1]) for places in self._tables[0])
+        rows = min(self.capacity, self._rows, max(BLOCK, min(TRIED[0], TRIED[1] // max(1, weights))))
         count = max(1, min(count, self._rows // rows))
         own = self._memory
         self._memory = own._replace(parameters=own.parameters.copy())

@@ -21,7 +21,7 @@ from .plan import Plan
 from .pooled_plan import PooledPlan
 
 MEASURED = 32  # rows of the smallest batch whose engine and threads are measured
-BY_ROWS = 256  # rows of the smallest batch whose rows may be divided
+BY_ROWS = 64, 128  # rows of the smallest batch whose rows may be divided, and the weights that each row then pays for
 LARGEST = 64 << 20  # bytes of the largest parameters: trials copy them and the optimizer's states
 
 
@@ -64,11 +64,9 @@ def _dense_plan(
     rule = Choice(pool.parts(sizes, capacity), MATRIX_UNIT if unit else VECTORS)
     # The update decides the time of small batches, and a trial does not know how fast real numbers make it.
     small = arena.values.nbytes <= LARGEST
-    found = (
-        candidates(rule, pool.threads, unit, capacity >= BY_ROWS)
-        if learns and small and capacity >= MEASURED
-        else [rule]
-    )
+    rows = capacity >= BY_ROWS[0] and sum(sizes) <= BY_ROWS[1] * capacity
+    measured = learns and small and capacity >= MEASURED
+    found = candidates(rule, pool.threads, unit, rows) if measured else [rule]
     widths = "-".join(str(size) for size in (mlp.layers[0].weight.shape[0], *(w.weight.shape[1] for w in mlp.layers)))
     name = f"{widths}, batch {capacity}, {arena.dtype}, rows of {shared[mlp.x.inputs[0].name].dtype}"
     return make(chosen(backend, name, found, pool.threads, make))

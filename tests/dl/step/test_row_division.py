@@ -10,10 +10,10 @@ import pytest
 
 import gearshift as gs
 from gearshift.backends.thread_pool import ThreadPool, max_share, share
-from gearshift.dl.step import dense_choice, plans
+from gearshift.dl.step import plans
 from gearshift.dl.step.dense_choice import ROWS, VECTORS, Choice
 from gearshift.dl.step.dense_layout import Layout
-from gearshift.dl.step.dense_plan import OWN_BLOCK, DensePlan
+from gearshift.dl.step.dense_plan import BLOCK, DensePlan
 from gearshift.dl.step.fused_mlp import recognize
 from gearshift.dl.training.loop import Loop
 from gearshift.kernels.dense.parts import LayerPlaces
@@ -69,7 +69,7 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize(
     ("batch", "rows", "parts"),
-    [(300, 1000, 2), (4 * OWN_BLOCK + 30, 5 * OWN_BLOCK, 3), (9, 20, 2), (40, 43, 2)],
+    [(300, 1000, 2), (4 * BLOCK + 30, 5 * BLOCK, 3), (9, 20, 2), (40, 43, 2)],
     ids=["last batch", "blocks", "few rows", "a part without rows"],
 )
 def test_it_trains_as_the_operations_do(
@@ -126,23 +126,16 @@ def test_a_trial_changes_nothing(divided: Any) -> None:
 
 
 def test_it_is_tried_for_large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And only with several threads."""
+    """Of few weights, and only with several threads."""
     tried = list[list[Choice]]()
-    monkeypatch.setenv(dense_choice.MEASURE, "on")
     monkeypatch.setattr(plans, "chosen", lambda backend, name, found, threads, make: tried.append(found) or found[0])
-    data = gs.Dataset(np.zeros((2 * plans.BY_ROWS, 30)), np.zeros(2 * plans.BY_ROWS, np.int64))
-    for threads in (1, 2):
+    data = gs.Dataset(np.zeros((200, 128)), np.zeros(200, np.int64))
+    for threads, width, batch in ((1, 64, 64), (2, 64, 63), (2, 64, 64), (2, 65, 64), (2, 65, 65)):
         pool = ThreadPool(threads)
         monkeypatch.setattr(plans, "thread_pool", lambda pool=pool: pool)
-        for batch in (plans.BY_ROWS - 1, plans.BY_ROWS):
-            run = gs.Trainer(gs.Sequential(gs.Linear(30, 4)), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
-            assert Loop(run, data, None, batch).plan.kind == "compiled"
-    assert [Choice(threads, VECTORS, ROWS) in found for threads, found in zip((1, 1, 2, 2), tried, strict=True)] == [
-        False,
-        False,
-        False,
-        True,
-    ]
+        run = gs.Trainer(gs.Sequential(gs.Linear(128, width)), gs.CrossEntropyLoss(), gs.Adam(), backend="numba")
+        assert Loop(run, data, None, batch).plan.kind == "compiled"
+    assert [any(one.divided == ROWS for one in found) for found in tried] == [False, False, True, False, True]
 
 
 def test_costs_and_products(divided: Any) -> None:
