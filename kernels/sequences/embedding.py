@@ -27,10 +27,14 @@ def forward_loop(start: int, stop: int, ids: Any, table: Any, y: Any) -> None:
     """`forward_reference` over tokens `start` to `stop`."""
     flat = ids.reshape(-1)
     for token in range(start, stop):
-        known = flat[token] >= 0 and flat[token] < table.shape[0]
-        place = int(flat[token]) if known else 0
-        for j in range(y.shape[1]):
-            y[token, j] = table[place, j] if known else y.dtype.type(math.nan)
+        target = y[token]
+        if flat[token] >= 0 and flat[token] < table.shape[0]:
+            source = table[int(flat[token])]
+            for j in range(target.shape[0]):
+                target[j] = source[j]
+        else:
+            for j in range(target.shape[0]):
+                target[j] = y.dtype.type(math.nan)
 
 
 def backward_reference(xp: Any, dy: Any, ids: Any, dtable: Any) -> None:
@@ -45,13 +49,14 @@ def backward_loop(start: int, stop: int, dy: Any, ids: Any, dtable: Any) -> None
     flat = ids.reshape(-1)
     count = dtable.shape[0]
     for place in range(count):
-        for j in range(start, stop):
-            dtable[place, j] = dy.dtype.type(0)
+        target = dtable[place][start:stop]
+        for j in range(stop - start):
+            target[j] = dy.dtype.type(0)
     for token in range(dy.shape[0]):
         if flat[token] >= 0 and flat[token] < count:
-            place = int(flat[token])
-            for j in range(start, stop):
-                dtable[place, j] += dy[token, j]
+            target, source = dtable[int(flat[token])][start:stop], dy[token][start:stop]
+            for j in range(stop - start):
+                target[j] += source[j]
 
 
 def tokens(ids: Any, *arrays: Any) -> int:
