@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .compiling import inlined
+
 INITIALIZE, SHUFFLE, DROPOUT, NOISE, PERTURBATION = 0, 1, 2, 3, 4  # purposes: independent streams
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -18,6 +20,7 @@ _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
+@inlined
 def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
     """Four random words for counter (c0 … c3) and key (k0, k1).
 

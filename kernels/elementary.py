@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiling import inlined
+from ..backends.compiling import inlined
 from .single import expm1 as expm1_32
 from .single import full_exp as exp32
 from .single import log as log32

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.compiling import inlined
 from ..backends.reductions import multiply_add
-from .compiling import inlined
 
 LEAST, MOST = -87.0, 88.0  # inputs of `exp` are clipped to this range, which covers almost all normal numbers
 ROUNDER = 1.5 * 2**23  # a float32 that is added to another rounds it to an integer

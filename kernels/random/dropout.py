@@ -50,13 +50,24 @@ def loop(
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
     c1 = np.uint64(PURPOSE | stream << 8)
     c2, c3 = np.uint64(counters[STEP] & 0xFFFFFFFF), np.uint64(counters[STEP] >> 32)
-    before = counters[FIRST] * width
-    for block in range(start, stop):
-        first = 4 * block
-        drawn = four_words(np.uint64(before + first), c1, c2, c3, k0, k1)
-        for lane in range(min(4, xs.shape[0] - first)):
-            keep = drawn[lane] >= np.uint64(threshold)
-            ys[first + lane] = xs[first + lane] * factor if keep else zero
+    before, limit = counters[FIRST] * width, np.uint64(threshold)
+    part = ys[4 * start : 4 * stop]
+    given = xs[4 * start : 4 * stop]
+    for i in range(part.shape[0]):
+        part[i] = given[i]  # then only one array is read and written, even in place
+    whole = part.shape[0] // 4 if before % 4 == 0 else 0
+    blocks = part[: 4 * whole]
+    for block in range(whole):
+        i = 4 * block
+        one, two, three, four = philox(np.uint64(before // 4 + start + block), c1, c2, c3, k0, k1)
+        blocks[i] = blocks[i] * factor if one >= limit else zero
+        blocks[i + 1] = blocks[i + 1] * factor if two >= limit else zero
+        blocks[i + 2] = blocks[i + 2] * factor if three >= limit else zero
+        blocks[i + 3] = blocks[i + 3] * factor if four >= limit else zero
+    for first in range(4 * whole, part.shape[0], 4):
+        drawn = four_words(np.uint64(before + 4 * start + first), c1, c2, c3, k0, k1)
+        for lane in range(min(4, part.shape[0] - first)):
+            part[first + lane] = part[first + lane] * factor if drawn[lane] >= limit else zero
 
 
 def factors(
