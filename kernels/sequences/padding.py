@@ -15,9 +15,10 @@ def reference(xp: Any, ids: Any, mask: Any, *, padding: int) -> None:
 
 def loop(start: int, stop: int, ids: Any, mask: Any, padding: int) -> None:
     """`reference` over tokens `start` to `stop`."""
-    tokens, counts = ids.reshape(-1), mask.reshape(-1)
-    for i in range(start, stop):
-        counts[i] = 0 if tokens[i] == padding else 1
+    tokens, counts = ids.reshape(-1)[start:stop], mask.reshape(-1)[start:stop]
+    skipped, zero, one = tokens.dtype.type(padding), counts.dtype.type(0), counts.dtype.type(1)
+    for i in range(stop - start):
+        counts[i] = zero if tokens[i] == skipped else one
 
 
 def launch(ids: Any, mask: Any, *, padding: int) -> Launch:

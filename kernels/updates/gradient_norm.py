@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...backends.reductions import plus
 from ..launch import one_block, over_chunks
 from ..operation import Cuda, Launch, Operation
 
@@ -35,7 +36,7 @@ def squares_loop(start: int, stop: int, g: Any, partial: Any) -> None:
         total = 0.0
         for i in range(part.shape[0]):
             value = float(part[i])
-            total += value * value
+            total = plus(total, value * value)
         partial[chunk] = total
 
 
