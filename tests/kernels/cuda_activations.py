@@ -38,7 +38,8 @@ def bias_activation_backward(draw: Draw, rows: int, n: int) -> Iterator[Case]:
 
 
 def gelu(draw: Draw, rows: int, n: int) -> Iterator[Case]:
-    yield Case([draw.normal(rows, n) * 3, draw.junk(rows, n)], (1,))
+    x = draw.normal(rows, n) * 3
+    yield Case([x, draw.junk(rows, n)], (1,), terms={1: largest(x)})  # x / 2 + x · tanh(…) / 2
 
 
 def gelu_backward(draw: Draw, rows: int, n: int) -> Iterator[Case]:
