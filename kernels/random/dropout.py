@@ -84,8 +84,9 @@ def factors(
     before, block = first % 4, first // 4
     size = (before + count + 3) // 4 * 4
     written = out[:size]
-    for i in range(0, size, 4):
-        one, two, three, four = philox(np.uint64(block + i // 4), c1, c2, c3, k0, k1)
+    for number in range(size // 4):
+        i = 4 * number
+        one, two, three, four = philox(np.uint64(block + number), c1, c2, c3, k0, k1)
         written[i] = keep if one >= limit else zero
         written[i + 1] = keep if two >= limit else zero
         written[i + 2] = keep if three >= limit else zero
