@@ -14,6 +14,7 @@ import numpy as np
 
 from ....backends import Backend
 from ....backends.thread_pool import ThreadPool, wait
+from ....dl.step.plan import repeat
 from ....kernels.launch import over_elements
 from ....kernels.operation import Cuda, Launch, Operation
 
@@ -95,11 +96,6 @@ def stream(
         return lambda count: loop(count, x), 1
     one = backend.bind(PASSES[kind], [x], {})
     if backend.obstacle(PASSES[kind]):
-        return partial(_repeat, one), 1
+        return partial(repeat, one), 1
     one()  # what is loaded at first need is loaded before the capture
-    return partial(_repeat, backend.capture(partial(_repeat, one, TOGETHER))), TOGETHER
-
-
-def _repeat(run: Callable[[], None], count: int) -> None:
-    for _ in range(count):
-        run()
+    return partial(repeat, backend.capture(partial(repeat, one, TOGETHER))), TOGETHER
