@@ -15,8 +15,8 @@ import numpy as np
 from ....backends import Backend
 from ....backends.thread_pool import ThreadPool, wait
 from ....dl.step.plan import repeat
-from ....kernels.launch import over_elements
-from ....kernels.operation import Cuda, Launch, Operation
+from ....kernels.launch import each_element
+from ....kernels.operation import Cuda, Operation
 
 KINDS = ("read", "write", "update")
 TOGETHER = 16  # kernels in a graph: launched one by one, small passes would wait for the host
@@ -68,14 +68,9 @@ def update_array(xp: Any, x: Any) -> None:
     xp.add(x, 1, out=x)
 
 
-def launch(x: Any) -> Launch:
-    """One thread per four words."""
-    return over_elements(x.size, x, x.size)
-
-
 LOOPS = {"read": read, "write": write, "update": update}
 PASSES = {
-    kind: Operation(f"{kind}_pass", reference, cuda=Cuda("passes.cu", f"{kind}_pass", launch))
+    kind: Operation(f"{kind}_pass", reference, cuda=Cuda("passes.cu", f"{kind}_pass", each_element))
     for kind, reference in zip(KINDS, (read_array, write_array, update_array), strict=True)
 }
 
