@@ -8,7 +8,7 @@ from typing import Any
 
 from ..dl.training.figures import saved
 
-STYLE = {"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}
+STYLE: Any = {"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}
 UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
