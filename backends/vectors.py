@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .machine import check_place, lowered_by
+from .machine import instruction
 
 ROWS, VECTORS = 8, 3  # of the largest register tile: 24 accumulators of the 32 registers that AVX-512 and NEON have
 
@@ -31,119 +31,7 @@ def tile_rows() -> int:
     return ROWS // 2 if vector_bytes() == 32 else ROWS
 
 
-def _tile_lowering() -> Any:
-    from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
-
-    @intrinsic(prefer_literal=True)
-    def lowered(typing, rows, vectors, a, a0, am, ak, b, b0, bk, c, c0, cm, depth, more):
-        height, width, real = rows.literal_value, vectors.literal_value, a.dtype
-        lanes = vector_bytes() * 8 // real.bitwidth
-        signature = types.void(rows, vectors, a, *[types.int64] * 3, b, *[types.int64] * 2, c, *[types.int64] * 4)
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _, _, a, a0, am, ak, b, b0, bk, c, c0, cm, depth, more = arguments
-            scalar, size, word = context.get_value_type(real), real.bitwidth // 8, ir.IntType(64)
-
-            def last(start: Any, *ways: tuple[Any, Any]) -> Any:
-                for count, stride in ways:
-                    start = builder.add(start, builder.mul(count, stride))
-                return start
-
-            one, deep = word(1), builder.sub(depth, word(1))
-            end = word(width * lanes - 1), one
-            for position, first, *ways in (
-                (2, a0, (word(height - 1), am), (deep, ak)),
-                (6, b0, (deep, bk), end),
-                (9, c0, (word(height - 1), cm), end),
-            ):
-                check_place(context, builder, signature.args[position], arguments[position], first, last(first, *ways))
-
-            def bytes_of(count: Any) -> Any:
-                return builder.mul(count, word(size))
-
-            def address(position: int, array: Any, offset: Any) -> Any:
-                data = context.make_array(signature.args[position])(context, builder, array).data
-                return builder.add(builder.ptrtoint(data, word), bytes_of(offset))
-
-            places = address(2, a, a0), address(6, b, b0), address(9, c, c0)
-            strides = [bytes_of(stride) for stride in (am, ak, bk, cm)]
-            builder.call(_tile_function(builder.module, scalar, lanes, height, width), [*places, *strides, depth, more])
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return lowered
-
-
-def _tile_function(module: Any, scalar: Any, lanes: int, height: int, width: int) -> Any:
-    """The LLVM function of a tile, with addresses and strides in bytes: a, b, c, am, ak, bk, cm, depth, more.
-
-    It is not inlined: inside a larger function, LLVM kept some sums in memory and not in registers (with AVX2, 44
-    instead of 107 Gflop/s on one core).
-    """
-    from llvmlite import ir
-    from numba.core import cgutils
-
-    word, size = ir.IntType(64), 4 if isinstance(scalar, ir.FloatType) else 8
-    vector, name = ir.VectorType(scalar, lanes), f"gearshift.tile.{height}.{width}.{scalar}"
-    if name in module.globals:
-        return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [word] * 9), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    start_a, start_b, start_c, am, ak, bk, cm, depth, more = function.args
-    entry = function.append_basic_block("entry")
-    builder = ir.IRBuilder(entry)
-    kind = ir.FunctionType(vector, [vector] * 3)
-    fma = cgutils.get_or_insert_function(module, kind, f"llvm.fma.v{lanes}f{8 * size}")
-    cells = [(row, column) for row in range(height) for column in range(width)]
-
-    def pointer(base: Any, column: int) -> Any:
-        return builder.inttoptr(builder.add(base, word(column * lanes * size)), vector.as_pointer())
-
-    rows_a = [builder.mul(am, word(row)) for row in range(height)]
-    rows_c = [builder.add(start_c, builder.mul(cm, word(row))) for row in range(height)]
-    load, loop, done = (function.append_basic_block(name) for name in ("load", "loop", "done"))
-    builder.cbranch(builder.icmp_signed("!=", more, word(0)), load, loop)
-    builder.position_at_end(load)
-    old = {cell: builder.load(pointer(rows_c[cell[0]], cell[1]), align=size) for cell in cells}
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    left, at_a, at_b = (builder.phi(word) for _ in range(3))
-    sums = {cell: builder.phi(vector) for cell in cells}
-    for block in (entry, load):
-        left.add_incoming(depth, block)
-        at_a.add_incoming(start_a, block)
-        at_b.add_incoming(start_b, block)
-        for cell in cells:
-            sums[cell].add_incoming(old[cell] if block is load else vector([0.0] * lanes), block)
-    columns = [builder.load(pointer(at_b, column), align=size) for column in range(width)]
-    new = {}
-    for row in range(height):
-        one = builder.load(builder.inttoptr(builder.add(at_a, rows_a[row]), scalar.as_pointer()), align=size)
-        undefined = vector(ir.Undefined)
-        spread = builder.insert_element(undefined, one, ir.IntType(32)(0))
-        spread = builder.shuffle_vector(spread, undefined, ir.VectorType(ir.IntType(32), lanes)([0] * lanes))
-        for column in range(width):
-            new[row, column] = builder.call(fma, [spread, columns[column], sums[row, column]])
-    rest = builder.sub(left, word(1))
-    left.add_incoming(rest, loop)
-    at_a.add_incoming(builder.add(at_a, ak), loop)
-    at_b.add_incoming(builder.add(at_b, bk), loop)
-    for cell in cells:
-        sums[cell].add_incoming(new[cell], loop)
-    builder.cbranch(builder.icmp_signed(">", rest, word(0)), loop, done)
-    builder.position_at_end(done)
-    for row, column in cells:
-        stored: Any = builder.store(new[row, column], pointer(rows_c[row], column))
-        stored.align = size
-    builder.ret_void()
-    return function
-
-
-@lowered_by(_tile_lowering)
+@instruction
 def tile(
     rows: int,
     vectors: int,
@@ -178,46 +66,7 @@ def lanes(dtype: Any) -> int:
     return vector_bytes() // np.dtype(dtype).itemsize
 
 
-def _turn_lowering() -> Any:
-    from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def lowered(typing, a, a0, am, b, b0, bm):
-        real = a.dtype
-        n = vector_bytes() * 8 // real.bitwidth
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            scalar, size = context.get_value_type(real), real.bitwidth // 8
-            vector, index = ir.VectorType(scalar, n), ir.VectorType(ir.IntType(32), n)
-
-            def row(position: int, number: int) -> Any:
-                array, start, stride = arguments[position : position + 3]
-                data = context.make_array(signature.args[position])(context, builder, array).data
-                offset = builder.add(start, builder.mul(stride, ir.IntType(64)(number)))
-                return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
-
-            for position in (0, 3):
-                array, start, stride = arguments[position : position + 3]
-                last = builder.add(start, builder.mul(stride, ir.IntType(64)(n - 1)))
-                last = builder.add(last, ir.IntType(64)(n - 1))
-                check_place(context, builder, signature.args[position], array, start, last)
-            rows = [builder.load(row(0, number), align=size) for number in range(n)]
-            halves = [index([i // 2 + start + (n if i % 2 else 0) for i in range(n)]) for start in (0, n // 2)]
-            for _ in range(n.bit_length() - 1):  # a perfect shuffle of rows and columns, log2 n times
-                pairs = [(rows[i], rows[i + n // 2]) for i in range(n // 2)]
-                rows = [builder.shuffle_vector(*pair, half) for pair in pairs for half in halves]
-            for number, value in enumerate(rows):
-                builder.store(value, row(3, number)).align = size
-            return context.get_dummy_value()
-
-        return types.void(a, *[types.int64] * 2, b, *[types.int64] * 2), generate
-
-    return lowered
-
-
-@lowered_by(_turn_lowering)
+@instruction
 def turn(a: Any, a0: int, am: int, b: Any, b0: int, bm: int) -> None:
     """Transposes a square block with the width of a vector register: b's row i, at b0 + i·bm, is a's column i."""
     n = lanes(a.dtype)

@@ -73,8 +73,24 @@ def one_block(*arguments: Any) -> Launch:
     return Launch((1, 1, 1), (BLOCK, 1, 1), arguments)
 
 
-def over_arena(arrays: tuple[Any, ...], *flags: int) -> Launch:
+def each_element(first: Any, *others: Any, **attribute: Any) -> Launch:
+    """Of a kernel over the elements of its first array: its arguments are the arrays, that size and the attribute."""
+    return over_elements(first.size, first, *others, first.size, *attribute.values())
+
+
+def each_tile(first: Any, *others: Any, **attribute: Any) -> Launch:
+    """Of a kernel over tiles of its first array (rows, n): its arguments are the arrays, rows, n and the attribute."""
+    return over_tiles(*first.shape, first, *others, *first.shape, *attribute.values())
+
+
+def each_row(first: Any, *others: Any, **attribute: Any) -> Launch:
+    """Of a kernel over rows of its first array (rows, n): its arguments are the arrays, rows, n and the attribute."""
+    count, n = first.shape
+    return over_rows(count if n else 0, first, *others, count, n, *attribute.values())
+
+
+def over_arena(*arrays: Any, **attribute: Any) -> Launch:
     """An optimizer's update of the complete arena; `arrays` are those in update.py."""
     bounds, _, table, _, _ = arrays[-5:]
-    p = arrays[0]
-    return over_elements(p.size, *arrays, p, bounds.shape[0], table.shape[1], *flags)  # p stands for no copy
+    p = arrays[0]  # which also stands for no copy
+    return over_elements(p.size, *arrays, p, bounds.shape[0], table.shape[1], *attribute.values())

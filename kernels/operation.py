@@ -126,6 +126,11 @@ def rows(*arrays: Any) -> int:
     return arrays[0].shape[0]
 
 
+def columns(*arrays: Any) -> int:
+    """Number of items of an operation whose items are the columns of its first array."""
+    return arrays[0].shape[1]
+
+
 def elements(*arrays: Any) -> int:
     """Number of items of an operation whose items are the elements of its first array."""
     return arrays[0].size

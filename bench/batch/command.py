@@ -16,10 +16,14 @@ from ...dl.commands.console import check_files
 from ...dl.experiment import build as experiment
 from ...dl.experiment.sections import Configuration
 from . import files
+from .analysis.analyse import analyse
 from .analysis.scaling import Link
 from .analysis.trained import hyperbola
+from .measure import critical_run, noise_run, separated
+from .measure.proof import prove
 from .measure.sweep import FULL, Budget, Stopped, Sweep
 from .measure.task import check_configuration, machine, task_of
+from .measure.validate import Validator
 from .options import parse_backends, parse_seconds, parse_sizes, parse_workers
 from .progress import interruptible, progress
 from .records import Document, Task, Workers
@@ -118,10 +122,10 @@ def run(configuration: Configuration, asked: BenchRequest) -> tuple[Document, bo
             Sweep(document, configuration, splits, asked.names, budget).run(TRAININGS if training else 0.0)
             if training:
                 _train(document, configuration, splits, budget)
-            if asked.workers:
-                _separate(document, configuration, splits, asked, budget)
+            if asked.workers and (best := analyse(document).best):
+                separated.measure(document, configuration, splits, best, (asked.workers, asked.network), budget)
             if asked.prove:
-                _prove(document, configuration, splits, budget)
+                prove(document, configuration, splits, analyse(document).best, budget)
             if asked.validate:
                 _validate(document, configuration, splits, budget)
         except Stopped:
@@ -141,8 +145,6 @@ def ask_again(document: Document, asked: BenchRequest) -> None:
     ConfigurationError
         Nothing is known of a network.
     """
-    from .analysis.analyse import analyse
-
     if not asked.workers:
         return
     known, network = document.workers, asked.network
@@ -178,8 +180,6 @@ def _begun(configuration: Configuration, asked: BenchRequest, task: Task) -> Doc
 def _measure_noise(
     document: Document, configuration: Configuration, splits: Any, names: Sequence[str], budget: Budget
 ) -> None:
-    from .measure import noise_run
-
     name = next((name for name in ("cupy", "numba") if name in names), names[0])
     trainer = experiment.build_trainer(configuration, splits, name)
     seconds = NOISE * budget.seconds
@@ -194,9 +194,6 @@ def _measure_noise(
 
 def _train(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
     """Trains on the advised backend; for half the time if the sweep took too long."""
-    from .analysis.analyse import analyse
-    from .measure import critical_run
-
     given = analyse(document).advice
     if given:
         with suppress(ConfigurationError, *FULL):  # the advice then uses the noise scale alone
@@ -205,30 +202,8 @@ def _train(document: Document, configuration: Configuration, splits: Any, budget
             critical_run.measure(document, configuration, splits, given[0], budget, seconds)
 
 
-def _separate(
-    document: Document, configuration: Configuration, splits: Any, asked: BenchRequest, budget: Budget
-) -> None:
-    """Measures what `--workers` needs, on the best backend."""
-    from .analysis.analyse import analyse
-    from .measure.separated import measure
-
-    if best := analyse(document).best:
-        measure(document, configuration, splits, best, (asked.workers, asked.network), budget)
-
-
-def _prove(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
-    """Runs `--prove` on the best backend."""
-    from .analysis.analyse import analyse
-    from .measure.proof import prove
-
-    prove(document, configuration, splits, analyse(document).best, budget)
-
-
 def _validate(document: Document, configuration: Configuration, splits: Any, budget: Budget) -> None:
     """Runs `--validate`, which takes as long as the budget again."""
-    from .analysis.analyse import analyse
-    from .measure.validate import Validator
-
     given = analyse(document).advice
     if not given:
         document.validation_absent = f"it needs the advice, and there is none: {document.noise_absent}"

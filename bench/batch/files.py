@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import statistics
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 
-from ...backends.errors import DataError
-from ...dl.storage.files import MEASUREMENTS, read_bytes
-from ...dl.values import check_values
+from .. import result_files
 from .analysis.analyse import analyse
 from .analysis.checked import check
-from .points import Point, Record
-from .records import FORMAT, Document
+from .points import Point
+from .records import Document
 
 
 def text(document: Document) -> str:
@@ -24,8 +21,8 @@ def text(document: Document) -> str:
     tree = document.model_dump()
     measured = [point for point in document.benchmarks if point.rounds]
     tree["benchmarks"] = [exchanged(point) for point in measured]
-    tree["analysis"] = plain(analyse(document))
-    tree["check"] = plain(check(document))
+    tree["analysis"] = to_jsonable_python(analyse(document))
+    tree["check"] = to_jsonable_python(check(document))
     tree |= {
         "machine_info": {"cpu": {"brand_raw": document.machine.get("processor", "")}, "node": ""},
         "commit_info": {"id": "", "dirty": False},
@@ -37,9 +34,7 @@ def text(document: Document) -> str:
 
 def write(document: Document, path: Path) -> None:
     """Writes the file, whole or not at all."""
-    from ...dl.storage import write_atomically
-
-    write_atomically(path, f"{text(document)}\n".encode())
+    result_files.write(text(document), path)
 
 
 def read(path: Path) -> Document:
@@ -50,31 +45,7 @@ def read(path: Path) -> Document:
     DataError
         It is no such file.
     """
-    try:
-        tree = json.loads(read_bytes(path, MEASUREMENTS))
-        check_values("", tree)
-        if not isinstance(tree, dict) or tree.get("format") != FORMAT or "task" not in tree:
-            raise ValueError("its format is another")
-        return Document.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is no file of `gearshift bench`: {place}: {first['msg']}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no file of `gearshift bench` (format {FORMAT}): {error}") from None
-
-
-def plain(tree: Any) -> Any:
-    """Dataclasses and records as plain values, for JSON."""
-    if is_dataclass(tree) and not isinstance(tree, type):
-        return {field.name: plain(getattr(tree, field.name)) for field in fields(tree)}
-    if isinstance(tree, Record):
-        return tree.model_dump()
-    if isinstance(tree, dict):
-        return {key: plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [plain(value) for value in tree]
-    return tree
+    return result_files.read(path, "bench", Document)
 
 
 def exchanged(point: Point) -> dict[str, Any]:

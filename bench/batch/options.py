@@ -19,20 +19,7 @@ RATES = {"Mbit": 1e6 / 8, "Gbit": 1e9 / 8, "Tbit": 1e12 / 8, "MB": 1e6, "GB": 1e
 
 def parse_sizes(text: str) -> list[int]:
     """Batch sizes of ``"1:64"``, the powers of two times the first, or ``"1,8,100"``, or both with commas."""
-    found: set[int] = set()
-    for item in (part.strip() for part in text.split(",")):
-        first, colon, last = item.partition(":")
-        ends = [first, last] if colon else [first]
-        if not all(end.isdecimal() and 0 < int(end) <= LARGEST for end in ends) or int(ends[-1]) < int(first):
-            raise ConfigurationError(
-                f"--batch-sizes {text!r}: {item!r} is not valid; expected integers from 1 to {LARGEST:,} such as "
-                "1,8,64, or a range of powers of two such as 1:65536"
-            )
-        size = int(first)
-        while size <= int(ends[-1]):
-            found.add(size)
-            size *= 2
-    return sorted(found)
+    return sorted(_doublings("--batch-sizes", text, LARGEST, "1,8,64", "1:65536"))
 
 
 def parse_seconds(text: str) -> float:
@@ -77,22 +64,31 @@ def parse_workers(workers: str | None, network: str | None, noise: bool) -> tupl
         return (), None
     if not noise:
         raise ConfigurationError("--workers needs the noise scale, so it cannot be used with --no-noise")
-    found: set[int] = {1}  # which the others are compared with
-    for item in (part.strip() for part in workers.split(",")):
-        first, colon, last = item.partition(":")
-        ends = [first, last] if colon else [first]
-        if not all(end.isdecimal() and 0 < int(end) <= MOST for end in ends) or int(ends[-1]) < int(first):
-            raise ConfigurationError(
-                f"--workers {workers!r}: {item!r} is not valid; expected integers from 1 to {MOST:,} such as 1,2,6, or "
-                "a range of doublings such as 1:1024"
-            )
-        count = int(first)
-        while count <= int(ends[-1]):
-            found.add(count)
-            count *= 2
+    found = {1, *_doublings("--workers", workers, MOST, "1,2,6", "1:1024")}  # the others are compared with one
     if known is None and launcher() is None:
         raise ConfigurationError(f"--workers measures the network with mpiexec and mpi4py, which are missing; {REMEDY}")
     return tuple(sorted(found)), known
+
+
+def _doublings(option: str, text: str, most: int, several: str, doubled: str) -> set[int]:
+    """The numbers up to `most` of a list with commas, in which a range stands for its first number and doublings of it.
+
+    `several` and `doubled` are examples of a list and of a range, for the message.
+    """
+    found: set[int] = set()
+    for item in (part.strip() for part in text.split(",")):
+        first, colon, last = item.partition(":")
+        ends = [first, last] if colon else [first]
+        if not all(end.isdecimal() and 0 < int(end) <= most for end in ends) or int(ends[-1]) < int(first):
+            raise ConfigurationError(
+                f"{option} {text!r}: {item!r} is not valid; expected integers from 1 to {most:,} such as {several}, "
+                f"or a range of doublings such as {doubled}"
+            )
+        number = int(first)
+        while number <= int(ends[-1]):
+            found.add(number)
+            number *= 2
+    return found
 
 
 def parse_network(text: str) -> Link:

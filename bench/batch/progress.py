@@ -14,10 +14,6 @@ from typing import Any
 from ...dl.streams import hears
 from .measure.sweep import Budget
 
-SIZES, BUDGET = "1:65536", "60s"
-QUICK_SIZES, QUICK_BUDGET = "1,8,64,512", "4s"
-NOISE, TRAININGS = 0.15, 0.3  # maximum shares of the budget: noise scale, critical batch size
-
 
 @contextmanager
 def progress(seconds: float) -> Iterator[Any]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
+from ..result_files import FORMAT
 from .points import Bound, Count, Loop, Number, Point, Record, Rows, Seconds, renamed
-
-FORMAT = 1
 
 
 class Rate(Record):
@@ -62,6 +62,12 @@ class Estimate(Record):
     value: Number
     low: Number
     high: Number
+
+    @classmethod
+    def of(cls, value: float, draws: Any) -> Estimate:
+        """A number, with the interval that holds 95 % of what was drawn for it."""
+        low, high = np.percentile(draws, (2.5, 97.5))
+        return cls(value=float(value), low=float(low), high=float(high))
 
 
 class NoiseAt(Record):

@@ -144,35 +144,18 @@ def jax_steps(
     import jax
     import jax.numpy as jnp
 
-    rows = len(x)
-    kind = jnp.bfloat16 if short else jnp.float32
+    from ..peers.jax_contender import begin, step_of
+
+    rows, kind = len(x), jnp.bfloat16 if short else jnp.float32
     features, targets = jax.device_put(x).astype(kind), jax.device_put(np.asarray(y))
     order = jax.device_put(np.tile(np.random.default_rng(0).permutation(rows), 4))
-    beta1, beta2 = BETAS
-
-    def loss(parameters: Any, x: Any, y: Any) -> Any:
-        for position, (w, b) in enumerate(parameters):
-            x = jnp.maximum(x, 0) if position else x
-            x = jnp.matmul(x, w.astype(kind), precision=None if short else "highest") + b.astype(kind)
-        x = x.astype(jnp.float32)
-        if network.autoencoder:
-            return jnp.mean((x - y) ** 2)
-        chosen = jnp.take_along_axis(x, y[:, None], axis=1)[:, 0]
-        return jnp.mean(jax.nn.logsumexp(x, axis=1) - chosen)
 
     def step(carry: Any, _: Any) -> tuple[Any, None]:
-        parameters, first, second, count, total = carry
-        cursor = (count * rows) % (3 * rows)
-        chosen = jax.lax.dynamic_slice_in_dim(order, cursor, rows)
-        value, gradients = jax.value_and_grad(loss)(parameters, features[chosen], targets[chosen])
-        count += 1
-        first = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, first, gradients)
-        second = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, second, gradients)
-        one, two = 1 - beta1**count, 1 - beta2**count
-        parameters = jax.tree.map(
-            lambda p, m, v: p - LR * (m / one) / (jnp.sqrt(v / two) + EPS), parameters, first, second
-        )
-        return (parameters, first, second, count, total + value), None
+        state, total = carry
+        turn = state[-1].astype(jnp.int32) % 3
+        chosen = jax.lax.dynamic_slice_in_dim(order, turn * rows, rows)
+        state, loss = step_of(state, features[chosen], targets[chosen], network.autoencoder, kind)
+        return (state, total + loss), None
 
     @partial(jax.jit, donate_argnums=0)
     def several(carry: Any) -> Any:
@@ -180,13 +163,12 @@ def jax_steps(
             return step(carry, None)[0]
         return jax.lax.scan(step, carry, None, length=together)[0]
 
-    parameters = jax.device_put([(w, b) for w, b in layers])
-    zeros = [jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)]
-    state = {"carry": (parameters, *zeros, jnp.zeros((), jnp.int32), jnp.zeros(()))}
+    state = {"carry": (begin(layers), jnp.zeros(()))}
 
     def run(steps: int) -> None:
-        for _ in range(max(1, steps // together)):
-            state["carry"] = several(state["carry"])
+        with jax.default_matmul_precision("default" if short else "highest"):
+            for _ in range(max(1, steps // together)):
+                state["carry"] = several(state["carry"])
         jax.block_until_ready(state["carry"])
 
     return run

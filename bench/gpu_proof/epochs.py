@@ -8,11 +8,9 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from ...backends import Backend
 from ..peers.gearshift_contender import Gearshift
-from ..peers.networks import DenseNetwork, Pixels, Weights, parse, weights
+from ..peers.networks import DenseNetwork, Pixels, Weights, parse, random_pixels, weights
 from .contenders import TIE, Torch, captured
 from .report import NotRun, ProofReport
 from .scale import Scale
@@ -30,7 +28,7 @@ def run(report: ProofReport, backend: Backend, scale: Scale) -> None:
         if name in report.broken:
             continue
         with report.check(name, longest=240) as check:
-            network, data = parse(text), pixels(parse(text), rows)
+            network, data = parse(text), random_pixels(parse(text), rows)
             contenders: dict[str, Epoch] = {
                 "gearshift": Gearshift(backend.name).epochs(network, weights(network), data, BATCH).run
             }
@@ -72,14 +70,6 @@ def seconds(contenders: dict[str, Epoch], rounds: int) -> dict[str, float]:
             if round_ >= WARM_UP:
                 taken[name].append(time.perf_counter() - start)
     return {name: median(times) for name, times in taken.items()}
-
-
-def pixels(network: DenseNetwork, rows: int) -> Pixels:
-    """Random bytes, with labels."""
-    random, width = np.random.default_rng(3), network.widths[0]
-    raw = random.integers(0, 256, (rows, width), dtype=np.uint8)
-    y = random.integers(0, network.widths[-1], rows)
-    return Pixels(raw, y, np.full(width, 127.5), np.full(width, 73.9), real=False)
 
 
 class TorchEpochs:

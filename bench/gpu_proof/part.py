@@ -9,13 +9,13 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ... import backends
 from ...backends import Backend
 from ...backends.errors import GearshiftError
+from ..machine import versions
 from .report import LIMIT, DeviceLost, NotRun, ProofReport, TimeUp
 from .scale import BRIEF, FULL, SMALL, Scale
 from .stand_in import prepared
@@ -34,17 +34,11 @@ UNAVAILABLE, LOST = 4, 3  # exit codes: there is no device; the device was lost
 def machine(name: str) -> dict[str, Any]:
     """The machine and the versions of packages."""
     status = backends.available()[name]
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "backend": name,
         "device": status.device,
         "memory": status.memory,
-        "versions": {**status.versions, **found, "python": platform.python_version()},
+        "versions": {**status.versions, **versions(PACKAGES), "python": platform.python_version()},
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

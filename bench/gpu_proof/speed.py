@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...backends import Backend
+from ...dl.step.plan import repeat
 from ...kernels import launch
 from ...kernels.activations.activation import RELU
 from ...kernels.activations.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
@@ -22,6 +24,7 @@ from ...kernels.operation import Operation
 from ...kernels.random.dropout import DROPOUT
 from ...kernels.updates.adam import ADAM
 from ...kernels.updates.gradient_norm import CHUNK, SQUARES
+from ..batch.measure.steps import launched_one_by_one
 from ..peers.networks import DenseNetwork, parse
 from .plot import steps_picture
 from .products import usable
@@ -29,7 +32,6 @@ from .report import ProofCheck, ProofReport
 from .scale import Scale
 from .steps import ProofSteps, points
 from .timing import device_seconds, wall_seconds
-from .works import launched_call_by_call
 
 GRIDS = (528, 1056, 2112, 4096, 8192, 32_768)
 NODES = (1, 10, 100)
@@ -124,12 +126,8 @@ def latency(check: ProofCheck, rates: dict[str, float], backend: Backend, scale:
     tiny = backend.bind(ADVANCE, [counters, rows], {})
     check["a launch"] = rates["launch"] = device_seconds(backend, scale, tiny)
     for nodes in NODES:
-
-        def several(nodes: int = nodes) -> None:
-            for _ in range(nodes):
-                tiny()
-
-        check[f"a graph of {nodes}"] = taken = device_seconds(backend, scale, backend.capture(several))
+        graph = backend.capture(partial(repeat, tiny, nodes))
+        check[f"a graph of {nodes}"] = taken = device_seconds(backend, scale, graph)
         rates["node"] = taken / nodes
 
 
@@ -236,7 +234,7 @@ def step(
     """Step times, captured and launched call by call, beside the sum of what each launch takes at the least."""
     plans = {kind: ProofSteps(backend, network, rows, kind) for kind in KINDS if kind in usable(backend)}
     times = wall_seconds(scale, {KINDS[kind]: steps.run for kind, steps in plans.items()})
-    with launched_call_by_call(backend):
+    with launched_one_by_one(backend):
         times |= wall_seconds(scale, {"call by call": ProofSteps(backend, network, rows).run})
     for kind, steps in plans.items():
         if {"node", "copy", kind} <= rates.keys():
@@ -278,13 +276,8 @@ def product_seconds(backend: Backend, scale: Scale, product: Operation, arrays: 
     one = backend.bind(product, arrays, attributes)
     if backend.obstacle(product):
         return device_seconds(backend, scale, one)
-
-    def several() -> None:
-        for _ in range(TOGETHER):
-            one()
-
     one()
-    return device_seconds(backend, scale, backend.capture(several)) / TOGETHER
+    return device_seconds(backend, scale, backend.capture(partial(repeat, one, TOGETHER))) / TOGETHER
 
 
 def fill(backend: Backend, array: Any) -> Any:

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...backends import Backend
-from ...dl.data import Dataset
-from ...dl.data.resident import Resident
-from ...dl.step.state import TABLE
-from ...dl.step.stepper import Stepper
-from ...dl.training.trainer import Trainer
-from ..peers.gearshift_contender import Gearshift
+from ..peers.gearshift_contender import Gearshift, GearshiftSteps
 from ..peers.networks import DenseNetwork, batch, parse, weights
 from .scale import Scale
 
@@ -23,21 +16,14 @@ def points(scale: Scale) -> list[tuple[str, int]]:
     return [(text, rows) for text in scale.networks for rows in scale.batch_sizes if 6 * weights[text] * rows < LONGEST]
 
 
-class ProofSteps:
-    """What `Trainer.fit` runs, on an epoch whose order names the batch's rows again and again."""
+class ProofSteps(GearshiftSteps):
+    """The steps of a network in a precision; `run` waits for the device."""
 
     def __init__(self, backend: Backend, network: DenseNetwork, rows: int, precision: str = "float32") -> None:
-        self.backend, self.rows = backend, rows
-        plain = Gearshift(backend.name).trainer(network, weights(network))
-        trainer = Trainer(plain.model, plain.loss, plain.optimizer, backend=backend.name, precision=precision)
-        self.state = state = trainer.state
-        data = Resident(backend, Dataset(*batch(network, rows)))
-        self.epoch = max(1, min(TABLE, (1 << 24) // rows))  # steps of an epoch
-        rows_read = data.in_order(np.tile(np.arange(rows, dtype=np.int64), self.epoch))
-        self.stepper = Stepper(trainer.spec, state, rows_read, rows)
-        self.plan = self.stepper.plan
+        self.backend = backend
+        trainer = Gearshift(backend.name, precision).trainer(network, weights(network))
+        super().__init__(trainer, *batch(network, rows))
 
     def run(self, steps: int) -> None:
-        """Runs steps and waits for the device."""
         self.stepper.take(steps)
         self.backend.synchronize()

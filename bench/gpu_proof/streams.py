@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...kernels.launch import over_elements
-from ...kernels.operation import Cuda, Launch, Operation
+from ...kernels.launch import each_element
+from ...kernels.operation import Cuda, Operation
 
 
 def reference(xp: Any, p: Any, g: Any, m: Any, v: Any) -> None:
@@ -15,9 +15,4 @@ def reference(xp: Any, p: Any, g: Any, m: Any, v: Any) -> None:
     v += g
 
 
-def launch(p: Any, g: Any, m: Any, v: Any) -> Launch:
-    """As an update's."""
-    return over_elements(p.size, p, g, m, v, p.size)
-
-
-STREAMS = Operation("streams", reference, cuda=Cuda("streams.cu", "streams", launch))
+STREAMS = Operation("streams", reference, cuda=Cuda("streams.cu", "streams", each_element))

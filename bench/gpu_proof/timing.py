@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import median
 
 from ...backends import Backend
+from ...dl.step.plan import repeat
 from .scale import Scale
 
 MOST = 100_000  # repetitions of one measurement
@@ -16,18 +18,12 @@ TOGETHER = 16  # steps are timed in multiples of what contenders run in one call
 def device_seconds(backend: Backend, scale: Scale, work: Callable[[], None]) -> float:
     """The time of one call on the device's own clock, between two events around many calls."""
 
-    def repeat(times: int) -> float:
-        def several() -> None:
-            for _ in range(times):
-                work()
+    def taken(times: int) -> float:
+        return backend.seconds(partial(repeat, work, times))
 
-        return backend.seconds(several)
-
-    repeat(3)
-    times = 1
-    while (taken := repeat(times)) < scale.seconds and times < MOST:
-        times = min(MOST, max(2 * times, int(1.2 * times * scale.seconds / max(taken, 1e-9))))
-    return median(repeat(times) for _ in range(scale.rounds)) / times
+    taken(3)
+    times = _enough(taken, 1, scale.seconds)
+    return median(taken(times) for _ in range(scale.rounds)) / times
 
 
 def wall_seconds(scale: Scale, contenders: Mapping[str, Callable[[int], None]]) -> dict[str, float]:
@@ -35,14 +31,18 @@ def wall_seconds(scale: Scale, contenders: Mapping[str, Callable[[int], None]]) 
     steps = {}
     for name, run in contenders.items():
         run(40)  # compiles, captures, warms up
-        count = TOGETHER
-        while (taken := _wall(run, count)) < scale.seconds and count < MOST:
-            count = min(MOST, max(2 * count, int(1.2 * count * scale.seconds / max(taken, 1e-9))))
-        steps[name] = -(-count // TOGETHER) * TOGETHER
+        steps[name] = -(-_enough(partial(_wall, run), TOGETHER, scale.seconds) // TOGETHER) * TOGETHER
     rounds = [
         {name: _wall(run, steps[name]) / steps[name] for name, run in contenders.items()} for _ in range(scale.rounds)
     ]
     return {name: median(times[name] for times in rounds) for name in contenders}
+
+
+def _enough(taken: Callable[[int], float], times: int, seconds: float) -> int:
+    """How many repetitions, from `times` on, take so many seconds."""
+    while (spent := taken(times)) < seconds and times < MOST:
+        times = min(MOST, max(2 * times, int(1.2 * times * seconds / max(spent, 1e-9))))
+    return times
 
 
 def _wall(run: Callable[[int], None], steps: int) -> float:

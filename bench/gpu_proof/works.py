@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ... import backends
 from ...backends import Backend
 from ...backends.precision import SHORT
 from ...dl.data import Dataset, streamed
@@ -20,6 +19,7 @@ from ...dl.step.precision import PRECISIONS
 from ...dl.training.loop import Loop
 from ...dl.training.trainer import Trainer
 from ...kernels.arrays.matmul import MATMUL
+from ..batch.measure.steps import launched_one_by_one
 from .products import BOUNDS, JOINED, PRODUCT_RELU_BACKWARD, joined_error, product_error, usable
 from .report import NotRun, ProofReport
 from .scale import Scale
@@ -97,7 +97,7 @@ def bits(report: ProofReport, backend: Backend, scale: Scale, runs: Sequence[tup
             continue
         with report.check(title) as check:
             captured = train(backend.name, name, kind, scale.epochs)
-            with launched_call_by_call(backend):
+            with launched_one_by_one(backend):
                 launched = train(backend.name, name, kind, scale.epochs)
             check.require(curve(captured) == curve(launched), f"losses {curve(captured)} and {curve(launched)}")
             check.require(weights_differ(captured, launched) == 0, "weights differ")
@@ -209,14 +209,3 @@ def data_on_the_host() -> Iterator[None]:
         yield
     finally:
         Demand.must_stream, streamed.BLOCK = before
-
-
-@contextmanager
-def launched_call_by_call(backend: Backend) -> Iterator[None]:
-    """Without captures."""
-    assert backends.get(backend.name) is backend
-    backend.captures = False
-    try:
-        yield
-    finally:
-        del backend.captures

@@ -59,20 +59,20 @@ class ModelEpochs(ABC):
         """The mean loss of the last epoch's batches, each before its update."""
 
 
-class Contender(ABC):
-    """A contender; made once in each worker process."""
+class Contender:
+    """A contender, which has what its entry measures; made once in each worker process."""
 
-    @abstractmethod
     def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
         """Prepares steps from the weights `layers` on the batch x, y."""
+        raise NotImplementedError(f"{type(self).__name__} has no steps")
 
-    @abstractmethod
     def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         """Prepares epochs from the weights `layers` over `data`."""
+        raise NotImplementedError(f"{type(self).__name__} has no epochs")
 
     def model(self, name: str) -> ModelEpochs:
         """Prepares epochs of the general model called `name`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no models")
 
     def settings(self) -> dict[str, Any]:
         """Versions, threads and other settings that affect the speed."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...backends import host
+from ...backends.ranks import Ranks
 from ...dl.data import Dataset
 from ...dl.data.resident import Resident
 from ...dl.layers import Layer, Linear, ReLU, Sequential, Standardize
@@ -20,6 +21,8 @@ from ...dl.training.trainer import Trainer
 from .contender import Contender, ContenderEpochs, ContenderSteps, ModelEpochs
 from .networks import BETAS, EPS, LR, DenseNetwork, Pixels, Weights
 
+ORDER = 1 << 24  # rows of the order that names a batch's rows again and again
+
 
 def make(backend: str) -> Contender:
     """Gearshift on this backend."""
@@ -29,8 +32,8 @@ def make(backend: str) -> Contender:
 class Gearshift(Contender):
     """Steps are a plan's, epochs are the loop's."""
 
-    def __init__(self, backend: str) -> None:
-        self.backend = backend
+    def __init__(self, backend: str, precision: str | None = None, ranks: Ranks | None = None) -> None:
+        self.backend, self.precision, self.ranks = backend, precision, ranks
 
     def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
         return GearshiftSteps(self.trainer(network, layers), x, y)
@@ -39,7 +42,8 @@ class Gearshift(Contender):
         """Raw bytes, standardised as they are gathered; an autoencoder's targets are standardised before."""
         statistics = Standardize(network.widths[0]).fit(data.mean, data.std)
         targets = data.standardized() if network.autoencoder else data.y
-        return LoopEpochs(self.trainer(network, layers, statistics), Dataset(data.raw, targets), batch_size)
+        data_set = Dataset(data.raw, targets)
+        return LoopEpochs(self.trainer(network, layers, statistics), data_set, batch_size, self.ranks)
 
     def model(self, name: str) -> ModelEpochs:
         from .gearshift_models import GearshiftModelEpochs
@@ -51,7 +55,8 @@ class Gearshift(Contender):
         model = Sequential(*first, *_modules(network))
         _load(model, layers)
         loss = MSELoss() if network.autoencoder else CrossEntropyLoss()
-        return Trainer(model, loss, Adam(lr=LR, betas=BETAS, eps=EPS), backend=self.backend)
+        optimizer = Adam(lr=LR, betas=BETAS, eps=EPS)
+        return Trainer(model, loss, optimizer, backend=self.backend, precision=self.precision)
 
     def settings(self) -> dict[str, Any]:
         return {"threads": host.blas_threads()}
@@ -62,8 +67,8 @@ class GearshiftSteps(ContenderSteps):
 
     def __init__(self, trainer: Trainer, x: np.ndarray, y: np.ndarray) -> None:
         self.state, self.rows = trainer.state, len(x)
-        data = Resident(trainer.backend, Dataset(x, y))
-        rows = data.in_order(np.tile(np.arange(self.rows, dtype=np.int64), TABLE))
+        data, turns = Resident(trainer.backend, Dataset(x, y)), max(1, min(TABLE, ORDER // self.rows))
+        rows = data.in_order(np.tile(np.arange(self.rows, dtype=np.int64), turns))
         self.stepper = Stepper(trainer.spec, self.state, rows, self.rows)
         self.plan = self.stepper.plan
         self.how = self.plan.how
@@ -89,8 +94,8 @@ class GearshiftSteps(ContenderSteps):
 class LoopEpochs(ContenderEpochs):
     """The epochs of one `Trainer.fit`."""
 
-    def __init__(self, trainer: Trainer, data: Dataset, batch_size: int) -> None:
-        self.trainer, self.loop = trainer, Loop(trainer, data, None, batch_size)
+    def __init__(self, trainer: Trainer, data: Dataset, batch_size: int, ranks: Ranks | None = None) -> None:
+        self.trainer, self.loop = trainer, Loop(trainer, data, None, batch_size, ranks=ranks)
 
     def run(self) -> None:
         self.trainer.epochs += 1

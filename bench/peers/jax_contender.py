@@ -47,19 +47,20 @@ def begin(layers: Weights) -> Any:
     return jax.block_until_ready((parameters, first, second, jnp.zeros((), jnp.float32)))
 
 
-def loss_of(parameters: Any, x: Any, y: Any, autoencoder: bool) -> Any:
-    """The mean loss of a batch."""
+def loss_of(parameters: Any, x: Any, y: Any, autoencoder: bool, kind: Any = jnp.float32) -> Any:
+    """The mean loss of a batch; factors and activations are of the dtype `kind`."""
     for position, (w, b) in enumerate(parameters):
-        x = (jax.nn.relu(x) if position else x) @ w + b
+        x = (jax.nn.relu(x) if position else x) @ w.astype(kind) + b.astype(kind)
+    x = x.astype(jnp.float32)
     if autoencoder:
         return jnp.mean((x - y) ** 2)
     return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(x), y[:, None], axis=1))
 
 
-def step_of(state: Any, x: Any, y: Any, autoencoder: bool) -> Any:
+def step_of(state: Any, x: Any, y: Any, autoencoder: bool, kind: Any = jnp.float32) -> Any:
     """A training step: the next state, and the loss."""
     parameters, first, second, count = state
-    loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y, autoencoder)
+    loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y, autoencoder, kind)
     count = count + 1
     beta1, beta2 = BETAS
     rate, root = LR / (1 - beta1**count), 1 / jnp.sqrt(1 - beta2**count)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-from ...backends import host
 from ..batch.measure.network import launcher
+from ..machine import described
 from . import analysis
 from .contender import ENTRIES, MPI
 from .isa import environment
@@ -29,24 +27,6 @@ def absent(names: Sequence[str]) -> dict[str, str]:
     return {**dict.fromkeys(several, MPI), **missing}
 
 
-def machine() -> dict[str, Any]:
-    """The machine and the versions of packages."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {
-        "processor": host.processor(),
-        "cores": host.cores(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "settings": {},
-    }
-
-
 class Crew:
     """The contenders' processes and their rounds. A context manager that ends the processes.
 
@@ -62,7 +42,7 @@ class Crew:
         threads: int | None = None,
     ) -> None:
         self.rounds, self.progress = rounds, progress
-        self.measurement = Measurement(machine() | {"isa": isa}, absent(names))
+        self.measurement = Measurement(described(PACKAGES) | {"settings": {}, "isa": isa}, absent(names))
         self.processes = {
             name: Process(
                 name, environment(isa) | held_to(name, threads), launcher() if ENTRIES[name].ranks > 1 else None

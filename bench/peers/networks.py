@@ -127,11 +127,14 @@ def pixels(network: DenseNetwork) -> Pixels:
         else:
             rows = slice(network.epoch_rows or None)
             return Pixels(data.train.x[rows], data.train.y[rows], *data.standardization(), real=True)
-    generator = np.random.default_rng(3)
-    rows = network.epoch_rows or 54_000
-    raw = generator.integers(0, 256, (rows, network.widths[0]), dtype=np.uint8)
+    return random_pixels(network, network.epoch_rows or 54_000)
+
+
+def random_pixels(network: DenseNetwork, rows: int) -> Pixels:
+    """Random bytes, with labels."""
+    generator, width = np.random.default_rng(3), network.widths[0]
+    raw = generator.integers(0, 256, (rows, width), dtype=np.uint8)
     y = generator.integers(0, network.widths[-1], rows)
-    width = network.widths[0]
     return Pixels(raw, y, np.full(width, 127.5), np.full(width, 73.9), real=False)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import pictures
 from . import analysis, networks
 from .contender import ENTRIES, OURS
 from .results import Measurement, PeersPoint
@@ -29,12 +30,7 @@ GAP = 0.075  # of a panel's height, between the labels of two lines
 
 def save(measurement: Measurement, path: Path) -> None:
     """Draws what was measured, 900 pixels wide; the ending says in which format."""
-    from matplotlib import rc_context
-
-    from ...dl.training.figures import saved
-
-    with rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}):
-        saved(draw(measurement), path, dpi=200 if path.suffix == ".png" else None, metadata=_undated(path))
+    pictures.save(lambda: draw(measurement), path, dpi=200)
 
 
 def draw(measurement: Measurement) -> Any:
@@ -197,8 +193,3 @@ def _bare(panel: Any, *more: str) -> None:
     for side in ("top", "right", *more):
         panel.spines[side].set_visible(False)
     panel.tick_params(color=FAINT)
-
-
-def _undated(path: Path) -> dict[str, None] | None:
-    """Equal measurements give equal files."""
-    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)

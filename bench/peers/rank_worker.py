@@ -6,9 +6,6 @@ core that another contender may be timed on.
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +13,7 @@ from typing import Any
 
 from mpi4py import MPI
 
-from .worker import Worker, fall_asleep
+from .worker import Worker, serve
 
 NAP = 1e-3  # seconds between two looks for a request
 
@@ -50,22 +47,5 @@ def requests() -> Iterator[str]:
             yield line
 
 
-def main() -> None:
-    """Answers requests until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is not an answer
-    worker = RankWorker(sys.argv[1])
-    for line in requests():
-        request = json.loads(line)
-        try:
-            answer = getattr(worker, request.pop("do"))(**request)
-        except Exception as error:
-            answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
-        fall_asleep()
-        if MPI.COMM_WORLD.rank == 0:
-            answers.write(json.dumps(answer) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    serve(RankWorker, requests(), MPI.COMM_WORLD.rank == 0)

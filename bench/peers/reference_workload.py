@@ -13,8 +13,8 @@ import numba
 import numpy as np
 
 from ...backends import host
-from .contender import Contender, ContenderEpochs, ContenderSteps
-from .networks import DenseNetwork, Pixels, Weights
+from .contender import Contender, ContenderSteps
+from .networks import DenseNetwork, Weights
 
 BOUNDARY = 64  # parameters: each array of an arena begins at a multiple of it
 
@@ -35,10 +35,7 @@ class ReferenceContender(Contender):
     """Has steps only."""
 
     def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
-        return Bare(network, layers, x)
-
-    def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
-        raise NotImplementedError("the reference workload has no epochs")
+        return Bare(layers, x)
 
     def settings(self) -> dict[str, Any]:
         return {"threads": host.blas_threads()}
@@ -47,7 +44,7 @@ class ReferenceContender(Contender):
 class Bare(ContenderSteps):
     """Products and memory passes of a step."""
 
-    def __init__(self, network: DenseNetwork, layers: Weights, x: np.ndarray) -> None:
+    def __init__(self, layers: Weights, x: np.ndarray) -> None:
         rows, generator = len(x), np.random.default_rng(0)
         self.products: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for position, (w, _) in enumerate(layers):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..batch.show.numbers import number
 from . import analysis, ranks
 from .contender import ENTRIES, OURS, REFERENCE
 from .results import Measurement, PeersPoint, Result
@@ -36,14 +37,13 @@ def render(measurement: Measurement) -> RenderableType:
         )
         parts.append(Text(note, style="dim"))
     if epochs:
-        parts += [Text(), epoch_table(epochs, f"Epochs, end to end, batch {epochs[0].batch}")]
-        parts.append(Text("samples/s, median (middle half)", style="dim"))
+        parts += [Text(), epoch_table(epochs, "Epochs, end to end")]
     if models:
         parts += [Text(), epoch_table(models, "Epochs of general models")]
-        parts.append(Text("samples/s, median (middle half)", style="dim"))
     several = measurement.at("ranks")
     if several:
-        parts += [Text(), ranks_table(several)]
+        title = f"Epochs of {ranks.THREADS} processes with a thread each, or of one with {ranks.THREADS} threads"
+        parts += [Text(), epoch_table(several, title, ranks.OURS)]
     if not all(point.real for point in (*epochs, *several)):
         parts.append(Text("random bytes instead of Fashion-MNIST, which is not installed", style="yellow"))
     summary = summary_table(measurement)
@@ -81,8 +81,8 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
     return table
 
 
-def epoch_table(points: Sequence[PeersPoint], title: str) -> Table:
-    """A row for each network and its batch size, a column for each contender, and its ratio to numba."""
+def epoch_table(points: Sequence[PeersPoint], title: str, ours: str = OURS) -> Table:
+    """A row for each network and its batch size, a column for each contender, and its ratio to `ours`."""
     names = columns(points)
     table = Table(title=title, title_justify="left")
     table.add_column("network")
@@ -93,29 +93,10 @@ def epoch_table(points: Sequence[PeersPoint], title: str) -> Table:
     for point in points:
         cells = []
         for name in names:
-            cell = speed(point.results.get(name), point.rows)
-            against = None if ENTRIES[name].ours else analysis.ratio(point, name)
-            cells.append(cell + Text("\n") + verdict(against) if against else cell)
+            taken, against = speed(point.results.get(name), point.rows), analysis.ratio(point, name, ours)
+            cells.append(taken + Text("\n") + verdict(against) if against and name != ours else taken)
         table.add_row(point.network.replace(" ", "\n"), f"{point.rows:,}", str(point.batch), *cells, end_section=True)
-    table.caption = f"below: how many times as fast {OURS} is"
-    return table
-
-
-def ranks_table(points: Sequence[PeersPoint]) -> Table:
-    """A row for each network, a column for each contender, and how many times as fast Gearshift's ranks are."""
-    names = columns(points)
-    title = f"Epochs of {ranks.THREADS} processes with a thread each, or of one with {ranks.THREADS} threads"
-    table = Table(title=f"{title}, batch {points[0].batch}", title_justify="left")
-    table.add_column("network")
-    for name in names:
-        table.add_column(name, justify="right")
-    for point in points:
-        cells = []
-        for name in names:
-            cell, against = speed(point.results.get(name), point.rows), analysis.ratio(point, name, ranks.OURS)
-            cells.append(cell + Text("\n") + verdict(against) if against and name != ranks.OURS else cell)
-        table.add_row(point.network, *cells, end_section=True)
-    table.caption = f"samples/s, median (middle half); below: how many times as fast {ranks.OURS} is"
+    table.caption = f"samples/s, median (middle half); below: how many times as fast {ours} is"
     return table
 
 
@@ -140,22 +121,22 @@ def columns(points: Sequence[PeersPoint]) -> list[str]:
 
 def microseconds(result: Result | None, mark: bool = False) -> Text:
     """Seconds per step as microseconds."""
-    if result is None:
-        return Text()
-    if not result.counts:
-        return Text("FAULT", style="red")
-    low, high = (number(1e6 * value) for value in result.quartiles)
-    return Text.assemble(f"{number(1e6 * result.median)}{'*' * mark}", (f"\n{low}–{high}", "dim"))
+    return cell(result, lambda seconds: 1e6 * seconds, number, "*" * mark)
 
 
 def speed(result: Result | None, rows: int) -> Text:
     """Samples per second."""
+    return cell(result, lambda seconds: rows / seconds, "{:,.0f}".format)
+
+
+def cell(result: Result | None, of: Callable[[float], float], form: Callable[[float], str], mark: str = "") -> Text:
+    """A number computed from the median seconds, above its middle half."""
     if result is None:
         return Text()
     if not result.counts:
         return Text("FAULT", style="red")
-    low, high = (rows / value for value in reversed(result.quartiles))
-    return Text.assemble(f"{rows / result.median:,.0f}", (f"\n{low:,.0f}–{high:,.0f}", "dim"))
+    low, high = sorted(map(of, result.quartiles))
+    return Text.assemble(f"{form(of(result.median))}{mark}", (f"\n{form(low)}–{form(high)}", "dim"))
 
 
 def verdict(ratio: analysis.Ratio | None) -> Text:
@@ -163,11 +144,6 @@ def verdict(ratio: analysis.Ratio | None) -> Text:
     if ratio is None:
         return Text()
     return Text(f"{ratio.value:.2f}×" + " tie" * ratio.tie, style=STYLES[ratio.verdict])
-
-
-def number(value: float) -> str:
-    """A number with at least three significant digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def faults(measurement: Measurement) -> list[str]:

@@ -30,16 +30,13 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from ...backends.errors import DataError
-from ...dl.storage.files import MEASUREMENTS, read_bytes
-from ...dl.values import check_values
+from .. import result_files
 from ..quartiles import quartiles
 from .contender import ENTRIES
 
-FORMAT = 1
 OLDER_NAMES = {"yardstick": "reference"}  # contenders of older files
 
 
@@ -132,7 +129,7 @@ class Measurement:
 
 def text(measurement: Measurement) -> str:
     """The file's text: one JSON object."""
-    document = {"format": FORMAT, **asdict(measurement)}
+    document = {"format": result_files.FORMAT, **asdict(measurement)}
     for point, record in zip(measurement.points, document["points"], strict=True):
         for name, result in point.results.items():
             if result.seconds:
@@ -142,9 +139,7 @@ def text(measurement: Measurement) -> str:
 
 def write(measurement: Measurement, path: Path) -> None:
     """Writes the file, whole or not at all."""
-    from ...dl.storage import write_atomically
-
-    write_atomically(path, f"{text(measurement)}\n".encode())
+    result_files.write(text(measurement), path)
 
 
 def read(path: Path) -> Measurement:
@@ -155,15 +150,4 @@ def read(path: Path) -> Measurement:
     DataError
         It is no such file.
     """
-    try:
-        document = json.loads(read_bytes(path, MEASUREMENTS))
-        check_values("", document, finite=False)
-        if document["format"] != FORMAT:
-            raise ValueError(f"its format is {document['format']!r}")
-        return TypeAdapter(Measurement).validate_python(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is no file of `gearshift peers`: {where}: {first['msg']}") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path} is no file of `gearshift peers` (format {FORMAT}): {error}") from None
+    return result_files.read(path, "peers", Measurement, finite=False)

@@ -7,13 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 import torch.distributed  # pyright: ignore[reportMissingImports]
 from mpi4py import MPI
 from torch.nn.parallel import DistributedDataParallel  # pyright: ignore[reportMissingImports]
 
-from .contender import Contender, ContenderEpochs, ContenderSteps
+from .contender import Contender, ContenderEpochs
 from .networks import DenseNetwork, Pixels, Weights
 from .torch_contender import Eager, TorchIndexedEpochs
 
@@ -34,9 +33,6 @@ def make() -> Contender:
 
 class TorchRanks(Contender):
     """Has epochs only."""
-
-    def steps(self, network: DenseNetwork, layers: Weights, x: np.ndarray, y: np.ndarray) -> ContenderSteps:
-        raise NotImplementedError("ranks are compared by epochs")
 
     def epochs(self, network: DenseNetwork, layers: Weights, data: Pixels, batch_size: int) -> ContenderEpochs:
         x = torch.from_numpy(data.standardized())

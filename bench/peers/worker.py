@@ -25,7 +25,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -121,21 +121,22 @@ def fall_asleep() -> None:
             return
 
 
-def main() -> None:
-    """Answers requests until standard input ends."""
+def serve(kind: type[Worker], requests: Iterable[str], answering: bool = True) -> None:
+    """Does what the lines of `requests` ask for, and writes the answers to standard output if it is `answering`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is not an answer
-    worker = Worker(sys.argv[1])
-    for line in sys.stdin:
+    worker = kind(sys.argv[1])
+    for line in requests:
         request = json.loads(line)
         try:
             answer = getattr(worker, request.pop("do"))(**request)
         except Exception as error:
             answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
         fall_asleep()
-        answers.write(json.dumps(answer) + "\n")
+        if answering:
+            answers.write(json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker, sys.stdin)

@@ -40,6 +40,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
     (3, 64)
     """
 
+    n_components: int
     _checks: ClassVar[dict[str, checks.Check]] = {"n_components": checks.whole(1), **checks.COMMON}
 
     def __init__(
@@ -65,25 +66,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
         dtype: str = "auto",
         dropout: float = 0.0,
     ) -> None:
-        self.n_components = n_components
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.backend = backend
-        self.dtype = dtype
-        self.dropout = dropout
+        self._keep(locals())
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Trains on X (rows, features); y is ignored. Rows may have weights (rows,)."""

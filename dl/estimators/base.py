@@ -72,6 +72,12 @@ class Perceptron(BaseEstimator):
     dropout: float = 0.0
     fit_intercept: bool = True
 
+    def _keep(self, parameters: dict[str, Any]) -> None:
+        """Sets the parameters of a constructor as they were given: its `locals()`."""
+        for name, value in parameters.items():
+            if name != "self":
+                setattr(self, name, value)
+
     # what a classifier overrides: the loss of values, and R²
 
     def _objective(self) -> PenalizedLoss:

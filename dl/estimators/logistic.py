@@ -35,6 +35,7 @@ class LogisticRegression(NetworkClassifier):
     (10, 64)
     """
 
+    C: float
     _checks: ClassVar[dict[str, checks.Check]] = {
         "C": checks.real(0, above=True),
         "fit_intercept": checks.FLAG,
@@ -60,20 +61,7 @@ class LogisticRegression(NetworkClassifier):
         backend: str | None = "auto",
         dtype: str = "auto",
     ) -> None:
-        self.C = C
-        self.tol = tol
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.random_state = random_state
-        self.solver = solver
-        self.max_iter = max_iter
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.n_iter_no_change = n_iter_no_change
-        self.backend = backend
-        self.dtype = dtype
+        self._keep(locals())
 
     @property
     def alpha(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -12,7 +12,8 @@ from dataclasses import replace
 from ...backends.vectors import lanes, tile_rows
 from ...kernels.arrays.matmul import MATMUL
 from ...kernels.operation import Operation
-from ...kernels.sequences.attention import ATTENTION, ATTENTION_BACKWARD, MASKED_ATTENTION, elements
+from ...kernels.sequences.attention import ATTENTION, ATTENTION_BACKWARD, MASKED_ATTENTION
+from ...kernels.sequences.head_products import elements
 from ...kernels.sequences.heads import MERGE_HEADS, SPLIT_HEADS
 from ...kernels.sequences.masked_softmax import MASKED_SOFTMAX
 from ...kernels.sequences.softmax import SOFTMAX, SOFTMAX_BACKWARD

@@ -149,12 +149,9 @@ class Layer(Answering, Registered):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON values."""
-        names = [
-            name
-            for name, parameter in inspect.signature(type(self).__init__).parameters.items()
-            if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        ]
-        return {name: getattr(self, name) for name in names}
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        named = (one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
+        return {name: getattr(self, name) for name in named if name != "self"}
 
     def parameters(self) -> list[Parameter]:
         """All parameters, each once, named by path, for example ``"0.weight"``."""
@@ -261,8 +258,7 @@ class Layer(Answering, Registered):
             if shape != parameter.shape:
                 raise CheckpointError(f"tensor {name!r} has shape {shape}, the model expects {parameter.shape}")
         for name, parameter in parameters.items():
-            parameter.array = np.array(tensors[name], dtype=self.dtype, order="C")
-            parameter.owner = None
+            parameter.array, parameter.owner = np.array(tensors[name], dtype=self.dtype, order="C"), None
         return left
 
     def save(self, path: str | Path) -> None:

@@ -21,14 +21,8 @@ from .capture import Call, Steps
 from .costs import Cost, Product, cost_of, product_of
 
 TICK = 0.25  # seconds after which `run` comes back, for progress and signals
-
-
 BINDINGS = 8  # batch sizes that stay bound
-
-
 underflowing = np.errstate(under="ignore")  # whoever has NumPy raise on it does not mean what vanishes here
-
-
 quietly = np.errstate(all="ignore")  # NumPy's warnings: a non-finite loss has its own error
 
 

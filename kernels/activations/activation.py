@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..elementary import sigmoid, tanh
-from ..launch import over_elements
-from ..operation import VALUES, Cuda, Launch, Operation, elements
+from ..launch import each_element
+from ..operation import VALUES, Cuda, Operation, elements
 
 IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
 
@@ -114,16 +114,6 @@ def backward_vector(dy: Any, y: Any, dx: Any, activation: int) -> None:
             dx[i] = dy[i]
 
 
-def forward_launch(x: Any, y: Any, *, activation: int) -> Launch:
-    """One thread per four elements."""
-    return over_elements(x.size, x, y, x.size, activation)
-
-
-def backward_launch(dy: Any, y: Any, dx: Any, *, activation: int) -> Launch:
-    """One thread per four elements."""
-    return over_elements(dy.size, dy, y, dx, dy.size, activation)
-
-
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
     """Appends the backward operation."""
     (y,) = node.outputs
@@ -137,7 +127,7 @@ ACTIVATION = Operation(
     forward_reference,
     forward_loop,
     elements,
-    cuda=Cuda("activation.cu", "activation", forward_launch, types=VALUES),
+    cuda=Cuda("activation.cu", "activation", each_element, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y, **_: x.size,
@@ -147,7 +137,7 @@ ACTIVATION_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     elements,
-    cuda=Cuda("activation.cu", "activation_backward", backward_launch, types=VALUES),
+    cuda=Cuda("activation.cu", "activation_backward", each_element, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dy, y, dx, **_: 3 * dy.size,
 )

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..elementary import sigmoid, tanh
-from ..launch import column_tiles, over_columns, over_tiles, parts
-from ..operation import VALUES, Cuda, Launch, Operation, rows
+from ..launch import column_tiles, each_tile, over_columns, parts
+from ..operation import VALUES, Cuda, Launch, Operation, columns, rows
 from .activation import (
     RELU,
     SIGMOID,
@@ -94,16 +94,6 @@ def backward_loop(
             total[j] += part[j]
 
 
-def columns(*arrays: Any) -> int:
-    """Number of items of the backward loop: the columns of dy."""
-    return arrays[0].shape[1]
-
-
-def forward_launch(z: Any, bias: Any, y: Any, *, activation: int) -> Launch:
-    """A line of threads per row."""
-    return over_tiles(*z.shape, z, bias, y, *z.shape, activation)
-
-
 def backward_launch(dy: Any, y: Any, dz: Any, dbias: Any, partial: Any, arrived: Any, *, activation: int) -> Launch:
     """One block per group of columns and part of the rows."""
     count, n = dy.shape
@@ -128,7 +118,7 @@ BIAS_ACTIVATION = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("bias_activation.cu", "bias_activation", forward_launch, types={**VALUES, "BIAS": 1}),
+    cuda=Cuda("bias_activation.cu", "bias_activation", each_tile, types={**VALUES, "BIAS": 1}),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda z, bias, y, **_: 2 * z.size,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..elementary import exp, expm1, log1p
-from ..launch import over_elements
-from ..operation import VALUES, Cuda, Launch, Operation, elements
+from ..launch import each_element
+from ..operation import VALUES, Cuda, Operation, elements
 from ..tracing import xp as functions
 from ..tracing.activation_loop import traced_elementwise
 
@@ -42,16 +42,6 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any) -> None:
         out[i] = -ds[i] * expm1(-ys[i], dx)
 
 
-def forward_launch(x: Any, y: Any) -> Launch:
-    """One thread per four elements."""
-    return over_elements(x.size, x, y, x.size)
-
-
-def backward_launch(dy: Any, y: Any, dx: Any) -> Launch:
-    """One thread per four elements."""
-    return over_elements(dy.size, dy, y, dx, dy.size)
-
-
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
     """Appends the backward operation."""
     dx = graph.like(node.inputs[0])
@@ -64,7 +54,7 @@ SOFTPLUS = Operation(
     forward_reference,
     forward_loop,
     elements,
-    cuda=Cuda("softplus.cu", "softplus", forward_launch, types=VALUES),
+    cuda=Cuda("softplus.cu", "softplus", each_element, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, y: 4 * x.size,
@@ -75,7 +65,7 @@ SOFTPLUS_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     elements,
-    cuda=Cuda("softplus.cu", "softplus_backward", backward_launch, types=VALUES),
+    cuda=Cuda("softplus.cu", "softplus_backward", each_element, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dy, *_: 3 * dy.size,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..launch import over_elements
-from ..operation import VALUES, Cuda, Launch, Operation, elements
+from ..launch import each_element
+from ..operation import VALUES, Cuda, Operation, elements
 
 
 def reference(xp: Any, a: Any, b: Any, out: Any) -> None:
@@ -20,11 +20,6 @@ def loop(start: int, stop: int, a: Any, b: Any, out: Any) -> None:
         total[i] = left[i] + right[i]
 
 
-def launch(a: Any, b: Any, out: Any) -> Launch:
-    """One thread per four elements."""
-    return over_elements(a.size, a, b, out, a.size)
-
-
 def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:
     """Both inputs receive the output's gradient."""
     return dout, dout
@@ -35,7 +30,7 @@ ADD = Operation(
     reference,
     loop,
     elements,
-    cuda=Cuda("add.cu", "add", launch, types=VALUES),
+    cuda=Cuda("add.cu", "add", each_element, types=VALUES),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda a, *_: a.size,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import COLUMN_BLOCK, grid, over_elements
-from ..operation import Cuda, Launch, Operation
+from ..operation import Cuda, Launch, Operation, columns
 
 
 def forward_reference(xp: Any, x: Any, moment: Any, *, power: int) -> None:
@@ -43,11 +43,6 @@ def backward_loop(start: int, stop: int, dmoment: Any, x: Any, dx: Any, power: i
         xs, out = x[row], dx[row]
         for j in range(xs.shape[0]):
             out[j] = dmoment[j] * share * xs[j] if power == 2 else dmoment[j] * share
-
-
-def columns(*arrays: Any) -> int:
-    """Number of items of the forward loop: the columns of x."""
-    return arrays[0].shape[1]
 
 
 def rows_of_x(*arrays: Any) -> int:

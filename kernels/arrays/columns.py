@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import over_items
-from ..operation import Cuda, Launch, Operation
+from ..operation import Cuda, Launch, Operation, rows
 
 
 def forward_reference(xp: Any, x: Any, y: Any, *, first: int) -> None:
@@ -36,11 +36,6 @@ def backward_loop(start: int, stop: int, dy: Any, dx: Any, first: int) -> None:
             out[j] = zero
         for j in range(ds.shape[0]):
             out[first + j] = ds[j]
-
-
-def rows(*arrays: Any) -> int:
-    """Number of items: the rows."""
-    return arrays[0].shape[0]
 
 
 def forward_launch(x: Any, y: Any, *, first: int) -> Launch:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..launch import over_elements
-from ..operation import Cuda, Launch, Operation, elements
+from ..launch import each_element
+from ..operation import Cuda, Operation, elements
 
 
 def reference(xp: Any, x: Any, y: Any) -> None:
@@ -20,15 +20,10 @@ def loop(start: int, stop: int, x: Any, y: Any) -> None:
         ys[i] = xs[i]
 
 
-def launch(x: Any, y: Any) -> Launch:
-    """One thread per four elements."""
-    return over_elements(x.size, x, y, x.size)
-
-
 CONVERT = Operation(
     "convert",
     reference,
     loop,
     elements,
-    cuda=Cuda("convert.cu", "convert", launch, types={"DATA": 0, "VALUE": 1}),
+    cuda=Cuda("convert.cu", "convert", each_element, types={"DATA": 0, "VALUE": 1}),
 )

@@ -9,6 +9,7 @@ from ..launch import over_tiles
 from ..operation import Cuda, Launch, Operation
 from .gather import loop as gather_loop
 from .gather import reference as gather
+from .gather import rows
 from .gather_standardized import loop as gather_standardized_loop
 from .gather_standardized import reference as gather_standardized
 
@@ -48,11 +49,6 @@ def standardized_loop(
     """`standardized_reference` over rows `start` to `stop` of the batch."""
     gather_standardized_loop(start, stop, data, order, counters, mean, scale, x)
     gather_loop(start, stop, targets, order, counters, y)
-
-
-def rows(*arrays: Any) -> int:
-    """Number of items: the rows of the batch."""
-    return arrays[-1].shape[0]
 
 
 def traffic(data: Any, order: Any, *others: Any) -> tuple[int, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..launch import over_tiles
-from ..operation import Cuda, Launch, Operation, rows
+from ..launch import each_tile
+from ..operation import Cuda, Operation, rows
 
 
 def reference(xp: Any, x: Any, mean: Any, scale: Any, y: Any) -> None:
@@ -21,11 +21,6 @@ def loop(start: int, stop: int, x: Any, mean: Any, scale: Any, y: Any) -> None:
             ys[j] = (xs[j] - mean[j]) * scale[j]
 
 
-def launch(x: Any, mean: Any, scale: Any, y: Any) -> Launch:
-    """A line of threads per row."""
-    return over_tiles(*x.shape, x, mean, scale, y, *x.shape)
-
-
 def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
     """dx = dy · scale, which is the same operation with a mean of 0; the statistics are not trained."""
     x, mean, scale = node.inputs
@@ -39,7 +34,7 @@ STANDARDIZE = Operation(
     reference,
     loop,
     rows,
-    cuda=Cuda("standardize.cu", "standardize", launch, types={"DATA": 0, "REAL": 1, "VALUE": 3}),
+    cuda=Cuda("standardize.cu", "standardize", each_tile, types={"DATA": 0, "REAL": 1, "VALUE": 3}),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, *_: 2 * x.size,

@@ -11,8 +11,8 @@ from typing import Any
 
 from ...backends.reductions import plus
 from ..elementary import exp, log1p
-from ..launch import over_rows
-from ..operation import Cuda, Launch
+from ..launch import each_row
+from ..operation import Cuda
 from .loss import loss_operation
 
 
@@ -47,12 +47,6 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
         scores[row, 1] = real(right) / real(n)
 
 
-def launch(logits: Any, target: Any, scores: Any, dlogits: Any) -> Launch:
-    """One warp per row."""
-    count, n = logits.shape
-    return over_rows(count if n else 0, logits, target, scores, dlogits, count, n)
-
-
 BINARY_CROSS_ENTROPY = loss_operation(
-    "binary_cross_entropy", reference, loop, 10, cuda=Cuda("binary_cross_entropy.cu", "binary_cross_entropy", launch)
+    "binary_cross_entropy", reference, loop, 10, cuda=Cuda("binary_cross_entropy.cu", "binary_cross_entropy", each_row)
 )

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..launch import over_rows
-from ..operation import Cuda, Launch
+from ..launch import each_row
+from ..operation import Cuda
 from .loss import loss_operation
 
 
@@ -63,16 +63,10 @@ def loop(start: int, stop: int, outputs: Any, labels: Any, scores: Any, doutputs
             d[other] = scale
 
 
-def launch(outputs: Any, labels: Any, scores: Any, doutputs: Any) -> Launch:
-    """One warp per row."""
-    count, n = outputs.shape
-    return over_rows(count if n else 0, outputs, labels, scores, doutputs, count, n)
-
-
 MULTICLASS_HINGE = loss_operation(
     "multiclass_hinge",
     reference,
     loop,
     2,
-    cuda=Cuda("multiclass_hinge.cu", "multiclass_hinge", launch, types={"LABEL": 1}),
+    cuda=Cuda("multiclass_hinge.cu", "multiclass_hinge", each_row, types={"LABEL": 1}),
 )

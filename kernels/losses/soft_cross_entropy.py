@@ -12,8 +12,8 @@ from typing import Any
 
 from ...backends.reductions import plus
 from ..elementary import exp
-from ..launch import over_rows
-from ..operation import Cuda, Launch
+from ..launch import each_row
+from ..operation import Cuda
 from .loss import loss_operation
 
 
@@ -61,12 +61,6 @@ def loop(start: int, stop: int, logits: Any, target: Any, scores: Any, dlogits: 
         scores[row, 1] = one if best == likely else zero
 
 
-def launch(logits: Any, target: Any, scores: Any, dlogits: Any) -> Launch:
-    """One warp per row."""
-    count, n = logits.shape
-    return over_rows(count if n else 0, logits, target, scores, dlogits, count, n)
-
-
 SOFT_CROSS_ENTROPY = loss_operation(
-    "soft_cross_entropy", reference, loop, 9, cuda=Cuda("soft_cross_entropy.cu", "soft_cross_entropy", launch)
+    "soft_cross_entropy", reference, loop, 9, cuda=Cuda("soft_cross_entropy.cu", "soft_cross_entropy", each_row)
 )

@@ -11,8 +11,8 @@ import math
 from typing import Any
 
 from ..exponentials import exponentials, largest
-from ..launch import over_rows
-from ..operation import Cuda, Launch
+from ..launch import each_row
+from ..operation import Cuda
 from .loss import loss_operation
 
 
@@ -59,16 +59,10 @@ def loop(start: int, stop: int, logits: Any, labels: Any, scores: Any, dlogits: 
         d[place] -= scale
 
 
-def launch(logits: Any, labels: Any, scores: Any, dlogits: Any) -> Launch:
-    """One warp per row."""
-    count, n = logits.shape
-    return over_rows(count if n else 0, logits, labels, scores, dlogits, count, n)
-
-
 SOFTMAX_CROSS_ENTROPY = loss_operation(
     "softmax_cross_entropy",
     reference,
     loop,
     6,
-    cuda=Cuda("softmax_cross_entropy.cu", "softmax_cross_entropy", launch, types={"LABEL": 1}),
+    cuda=Cuda("softmax_cross_entropy.cu", "softmax_cross_entropy", each_row, types={"LABEL": 1}),
 )

@@ -8,11 +8,12 @@ dx = w / √(σ² + eps) · dy. All sums are float64. Statistics are ``inverse``
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from ..counters import FAILED
 from ..launch import COLUMN_BLOCK, grid, over_items
-from ..operation import Cuda, Launch, Operation
+from ..operation import Cuda, Launch, Operation, columns
 
 
 def forward_reference(
@@ -184,29 +185,17 @@ def running_loop(
             running_var[j] = (1 - momentum) * running_var[j] + (momentum * count / (count - 1)) * variance[j]
 
 
-def columns(*arrays: Any) -> int:
-    """Number of items: the columns of the first array."""
-    return arrays[0].shape[1]
-
-
-def over_whole_columns(n: int, *arguments: Any) -> Launch:
-    """One block per 32 columns, over all rows."""
-    return Launch(grid(n, COLUMN_BLOCK[0]), COLUMN_BLOCK, arguments)
+def whole_columns(first: Any, *others: Any, **attribute: Any) -> Launch:
+    """One block per 32 columns of the first array (rows, n), over all rows."""
+    return Launch(
+        grid(first.shape[1], COLUMN_BLOCK[0]), COLUMN_BLOCK, (first, *others, *first.shape, *attribute.values())
+    )
 
 
 def forward_launch(x: Any, *others: Any, eps: float) -> Launch:
-    """Blocks of whole columns."""
-    return over_whole_columns(x.shape[1] if x.shape[0] else 0, x, *others, *x.shape, float(eps))
-
-
-def fixed_launch(x: Any, *others: Any, eps: float) -> Launch:
-    """Blocks of whole columns."""
-    return over_whole_columns(x.shape[1], x, *others, *x.shape, float(eps))
-
-
-def backward_launch(dy: Any, *others: Any, moving: int) -> Launch:
-    """Blocks of whole columns."""
-    return over_whole_columns(dy.shape[1], dy, *others, *dy.shape, moving)
+    """As `whole_columns`; no rows are no work."""
+    launch = whole_columns(x, *others, eps=eps)
+    return launch if x.shape[0] else replace(launch, grid=(0, 1, 1))
 
 
 def running_launch(
@@ -254,7 +243,7 @@ BATCH_NORM_FIXED = Operation(
     fixed_reference,
     fixed_loop,
     columns,
-    cuda=Cuda("batch_norm.cu", "batch_norm_fixed", fixed_launch, types={"VALUE": 0, "REAL": 1}),
+    cuda=Cuda("batch_norm.cu", "batch_norm_fixed", whole_columns, types={"VALUE": 0, "REAL": 1}),
     gradient=fixed_gradient,
     flops=lambda x, *_, **__: 3 * x.size,
 )
@@ -263,9 +252,7 @@ BATCH_NORM_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     columns,
-    cuda=Cuda(
-        "batch_norm_backward.cu", "batch_norm_backward", backward_launch, types={"VALUE": 0, "REAL": 2, "MEAN": 3}
-    ),
+    cuda=Cuda("batch_norm_backward.cu", "batch_norm_backward", whole_columns, types={"VALUE": 0, "REAL": 2, "MEAN": 3}),
     flops=lambda dy, *_, **__: 11 * dy.size,
     scratch=(8,),
 )

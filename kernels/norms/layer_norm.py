@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from ...backends.reductions import plus
-from ..launch import column_tiles, over_columns, over_rows, parts
-from ..operation import Cuda, Launch, Operation, rows
+from ..launch import column_tiles, each_row, over_columns, parts
+from ..operation import Cuda, Launch, Operation, columns, rows
 
 CHUNK = 128  # rows that are summed separately before they are added to the total, for accurate float32 sums
 
@@ -120,21 +120,6 @@ def sums_loop(
             shifts[j] += plain[j]
 
 
-def columns(*arrays: Any) -> int:
-    """Number of items of the loop for the sums: the columns of dy."""
-    return arrays[0].shape[1]
-
-
-def forward_launch(x: Any, scale: Any, shift: Any, y: Any, statistics: Any, *, eps: float) -> Launch:
-    """One warp per row."""
-    return over_rows(x.shape[0], x, scale, shift, y, statistics, *x.shape, eps)
-
-
-def backward_launch(dy: Any, x: Any, scale: Any, statistics: Any, dx: Any) -> Launch:
-    """One warp per row."""
-    return over_rows(x.shape[0], dy, x, scale, statistics, dx, *x.shape)
-
-
 def sums_launch(dy: Any, x: Any, statistics: Any, dscale: Any, dshift: Any, partial: Any, arrived: Any) -> Launch:
     """One block per group of columns and part of the rows."""
     count, n = x.shape
@@ -165,7 +150,7 @@ LAYER_NORM = Operation(
     forward_reference,
     forward_loop,
     rows,
-    cuda=Cuda("layer_norm.cu", "layer_norm", forward_launch, types={"VALUE": 0, "REAL": 1}),
+    cuda=Cuda("layer_norm.cu", "layer_norm", each_row, types={"VALUE": 0, "REAL": 1}),
     gradient=gradient,
     inplace=((0, 0),),
     flops=lambda x, *_, **__: 8 * x.size,
@@ -175,7 +160,7 @@ LAYER_NORM_BACKWARD = Operation(
     backward_reference,
     backward_loop,
     rows,
-    cuda=Cuda("layer_norm.cu", "layer_norm_backward", backward_launch, types={"VALUE": 0, "REAL": 2}),
+    cuda=Cuda("layer_norm.cu", "layer_norm_backward", each_row, types={"VALUE": 0, "REAL": 2}),
     inplace=((0, 0),),
     flops=lambda dy, *_: 12 * dy.size,
 )

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from ..launch import WARP, over_rows, over_tiles
-from ..operation import Cuda, Launch, Operation
+from ..operation import Cuda, Launch, Operation, columns
 
 
 def forward_reference(xp: Any, ids: Any, table: Any, y: Any) -> None:
@@ -62,11 +62,6 @@ def backward_loop(start: int, stop: int, dy: Any, ids: Any, dtable: Any) -> None
 def tokens(ids: Any, *arrays: Any) -> int:
     """Number of items of the forward loop."""
     return ids.size
-
-
-def columns(dy: Any, *arrays: Any) -> int:
-    """Number of items of the backward loop: the columns of dy."""
-    return dy.shape[1]
 
 
 def forward_launch(ids: Any, table: Any, y: Any) -> Launch:

@@ -11,118 +11,79 @@ array([0., 2.])
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import structure
-from .expression import ROWS, Expression, as_expression, as_number, broadcast, column
-from .expression import apply as elementwise
+from .array_function import array_function, elementwise
+from .expression import ROWS, Expression, apply, as_expression, as_number, broadcast, column
 from .indexing import getitem_of, known_indices
-from .operators import OPERATORS
 from .refusal import refuse, refuse_shape
-from .traced_array import METHODS, TracedArray, expression_of, has_traced, known, names, tracing
+from .traced_array import METHODS, TracedArray, known, names, tracing
+
+add = elementwise("add", "a + b.")
+subtract = elementwise("subtract", "a − b.")
+multiply = elementwise("multiply", "a · b.")
+divide = elementwise("divide", "a / b.")
+negative = elementwise("negative", "−x.")
+exp = elementwise("exp", "eˣ.")
+expm1 = elementwise("expm1", "eˣ − 1, exact near 0.")
+log = elementwise("log", "The natural logarithm.")
+log1p = elementwise("log1p", "log(1 + x), exact near 0.")
+tanh = elementwise("tanh", "The hyperbolic tangent.")
+sigmoid = elementwise("sigmoid", "1 / (1 + e⁻ˣ).")
+sin = elementwise("sin", "The sine.")
+cos = elementwise("cos", "The cosine.")
+sqrt = elementwise("sqrt", "The square root.")
+abs = elementwise("abs", "|x|; the derivative at 0 is 0.")
+sign = elementwise("sign", "−1, 0 or 1.")
+maximum = elementwise("maximum", "The greater of a and b; the derivative is halved where they are equal.")
+minimum = elementwise("minimum", "The lesser of a and b; the derivative is halved where they are equal.")
+where = elementwise("where", "a where the condition holds, else b.")
+less = elementwise("less", "a < b.")
+less_equal = elementwise("less_equal", "a ≤ b.")
+greater = elementwise("greater", "a > b.")
+greater_equal = elementwise("greater_equal", "a ≥ b.")
+equal = elementwise("equal", "a = b.")
+not_equal = elementwise("not_equal", "a ≠ b.")
+logical_and = elementwise("logical_and", "Both.")
+logical_or = elementwise("logical_or", "Either.")
+logical_not = elementwise("logical_not", "Not.")
+stop_gradient = elementwise("stop_gradient", "x, as a constant: its derivative is 0.")
 
 
-def namespace(values: Any) -> Any:
-    """The array module of the first array; NumPy for numbers."""
-    for value in values:
-        if hasattr(value, "__array_namespace__"):
-            return value.__array_namespace__()
-    return np
-
-
-def _function(trace: Callable[..., Expression]) -> Callable[..., Any]:
-    """An array function: `trace` on symbols, the function of the same name of an array module on arrays."""
-    name = trace.__name__.rstrip("_")
-
-    @wraps(trace)
-    def call(*values: Any, **options: Any) -> Any:
-        given = values[0] if isinstance(values[0], list | tuple) else values
-        if not has_traced(given):
-            return getattr(namespace(given), name)(*values, **options)
-        inputs = [list(map(expression_of, value)) if isinstance(value, list) else value for value in values]
-        return TracedArray(trace(*map(expression_of, inputs), **options))
-
-    METHODS[name] = call
-    return call
-
-
-def _elementwise(name: str, doc: str) -> Callable[..., Any]:
-    def call(*values: Any) -> Any:
-        if has_traced(values):
-            return TracedArray(elementwise(name, *map(expression_of, values)))
-        return OPERATORS[name].array(namespace(values), *values)
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = doc
-    METHODS[name] = call
-    return call
-
-
-add = _elementwise("add", "a + b.")
-subtract = _elementwise("subtract", "a − b.")
-multiply = _elementwise("multiply", "a · b.")
-divide = _elementwise("divide", "a / b.")
-negative = _elementwise("negative", "−x.")
-exp = _elementwise("exp", "eˣ.")
-expm1 = _elementwise("expm1", "eˣ − 1, exact near 0.")
-log = _elementwise("log", "The natural logarithm.")
-log1p = _elementwise("log1p", "log(1 + x), exact near 0.")
-tanh = _elementwise("tanh", "The hyperbolic tangent.")
-sigmoid = _elementwise("sigmoid", "1 / (1 + e⁻ˣ).")
-sin = _elementwise("sin", "The sine.")
-cos = _elementwise("cos", "The cosine.")
-sqrt = _elementwise("sqrt", "The square root.")
-abs = _elementwise("abs", "|x|; the derivative at 0 is 0.")
-sign = _elementwise("sign", "−1, 0 or 1.")
-maximum = _elementwise("maximum", "The greater of a and b; the derivative is halved where they are equal.")
-minimum = _elementwise("minimum", "The lesser of a and b; the derivative is halved where they are equal.")
-where = _elementwise("where", "a where the condition holds, else b.")
-less = _elementwise("less", "a < b.")
-less_equal = _elementwise("less_equal", "a ≤ b.")
-greater = _elementwise("greater", "a > b.")
-greater_equal = _elementwise("greater_equal", "a ≥ b.")
-equal = _elementwise("equal", "a = b.")
-not_equal = _elementwise("not_equal", "a ≠ b.")
-logical_and = _elementwise("logical_and", "Both.")
-logical_or = _elementwise("logical_or", "Either.")
-logical_not = _elementwise("logical_not", "Not.")
-stop_gradient = _elementwise("stop_gradient", "x, as a constant: its derivative is 0.")
-
-
-@_function
+@array_function
 def pow(x: Any, exponent: Any) -> Expression:
     """x to a power."""
     if exponent in (0.5, -1, 2, 3) if isinstance(exponent, int | float) else False:
-        square = elementwise("multiply", x, x)
-        powers = {2: square, 3: elementwise("multiply", square, x)}
+        square = apply("multiply", x, x)
+        powers = {2: square, 3: apply("multiply", square, x)}
         if exponent in powers:
             return powers[exponent]
-        return elementwise("sqrt", x) if exponent == 0.5 else elementwise("divide", 1.0, x)
-    return elementwise("pow", x, exponent)
+        return apply("sqrt", x) if exponent == 0.5 else apply("divide", 1.0, x)
+    return apply("pow", x, exponent)
 
 
-@_function
+@array_function
 def square(x: Any) -> Expression:
     """x²."""
-    return elementwise("multiply", x, x)
+    return apply("multiply", x, x)
 
 
-@_function
+@array_function
 def reciprocal(x: Any) -> Expression:
     """1 / x."""
-    return elementwise("divide", 1.0, x)
+    return apply("divide", 1.0, x)
 
 
-@_function
+@array_function
 def clip(x: Any, min: Any = None, max: Any = None) -> Expression:
     """x between two bounds; on a bound the derivative is that of x."""
     if min is not None:
-        x = elementwise("where", elementwise("less", x, min), min, x)
-    return x if max is None else elementwise("where", elementwise("greater", x, max), max, x)
+        x = apply("where", apply("less", x, min), min, x)
+    return x if max is None else apply("where", apply("greater", x, max), max, x)
 
 
 def _axes(x: Expression, axis: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -140,14 +101,14 @@ def _axes(x: Expression, axis: int | Sequence[int] | None) -> tuple[int, ...]:
     return axes
 
 
-@_function
+@array_function
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     """The sum along axes other than that of the rows."""
     x = as_number(x)
     return structure.reduce("sum", x, _axes(x, axis), keepdims)
 
 
-@_function
+@array_function
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     """The mean along axes other than that of the rows."""
     x = as_number(x)
@@ -155,7 +116,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     return structure.reduce("sum", x, axes, keepdims) / structure.mean_count(x, axes)
 
 
-@_function
+@array_function
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     """The mean squared deviation from the mean."""
     axes = _axes(x, axis)
@@ -164,32 +125,32 @@ def var(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     return structure.reduce("sum", deviation * deviation, axes, keepdims) / count
 
 
-@_function
+@array_function
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     """The maximum along axes other than that of the rows; its first place has the derivative."""
     return structure.reduce("max", x, _axes(x, axis), keepdims)
 
 
-@_function
+@array_function
 def min(x: Any, axis: Any = None, keepdims: bool = False) -> Expression:
     """The minimum along axes other than that of the rows; its first place has the derivative."""
     return -structure.reduce("max", -x, _axes(x, axis), keepdims)
 
 
-@_function
+@array_function
 def matmul(a: Any, b: Any) -> Expression:
     """The matrix product."""
     return structure.matmul(as_expression(a), as_expression(b))
 
 
-@_function
+@array_function
 def reshape(x: Any, *shape: Any) -> Expression:
     """x in another shape, with the same rows: ``(x.shape[0], …)`` or ``(-1, …)``."""
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], list | tuple) else shape
     return structure.reshape(x, structure.shape_of(x, sizes))
 
 
-@_function
+@array_function
 def permute_dims(x: Any, axes: Sequence[int]) -> Expression:
     """x with its axes in another order; the rows stay first."""
     count = len(x.shape)
@@ -198,20 +159,20 @@ def permute_dims(x: Any, axes: Sequence[int]) -> Expression:
     return structure.transpose(x, tuple(axis % count for axis in axes))
 
 
-@_function
+@array_function
 def matrix_transpose(x: Any) -> Expression:
     """x with its last two axes swapped."""
     count = len(x.shape)
     return structure.transpose(x, (*range(count - 2), count - 1, count - 2))
 
 
-@_function
+@array_function
 def concat(arrays: Any, axis: int = -1) -> Expression:
     """Arrays one after another along an axis other than that of the rows."""
     return structure.concatenate([as_expression(one) for one in arrays], axis)
 
 
-@_function
+@array_function
 def expand_dims(x: Any, axis: int) -> Expression:
     """x with a new axis of size 1."""
     place = axis % (len(x.shape) + 1)
@@ -220,7 +181,7 @@ def expand_dims(x: Any, axis: int) -> Expression:
     return structure.reshape(x, (*x.shape[:place], 1, *x.shape[place:]))
 
 
-@_function
+@array_function
 def squeeze(x: Any, axis: int) -> Expression:
     """x without an axis of size 1."""
     place = axis % len(x.shape)
@@ -229,13 +190,13 @@ def squeeze(x: Any, axis: int) -> Expression:
     return structure.reshape(x, (*x.shape[:place], *x.shape[place + 1 :]))
 
 
-@_function
+@array_function
 def take(x: Any, indices: Any, axis: int) -> Expression:
     """The elements at some indices (integers, known in advance) along an axis other than that of the rows."""
     return getitem_of(x, (*(slice(None),) * (axis % len(x.shape)), known_indices(indices)))
 
 
-@_function
+@array_function
 def getitem(x: Any, key: Any) -> Expression:
     """x[key]."""
     return getitem_of(x, key if isinstance(key, tuple) else (key,))
@@ -253,13 +214,13 @@ def arange(stop: int) -> Any:
     return TracedArray(column(int(stop)))
 
 
-@_function
+@array_function
 def zeros_like(x: Any) -> Expression:
     """Zeros of the shape of x."""
     return structure.zeros_like(x)
 
 
-@_function
+@array_function
 def ones_like(x: Any) -> Expression:
     """Ones of the shape of x."""
     return structure.zeros_like(x) + broadcast(as_expression(1.0), x.shape)

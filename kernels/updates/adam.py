@@ -11,7 +11,7 @@ from typing import Any
 
 from ..counters import FAILED, ROW
 from ..launch import over_arena
-from ..operation import Cuda, Launch
+from ..operation import Cuda
 from .update import constants, ranges, update_operation
 
 # step = lr / (1 − β₁ᵗ) and root = 1 / √(1 − β₂ᵗ) are the bias corrections, computed on the host in float64
@@ -84,9 +84,4 @@ def loop(
             ps[i] -= shrink * ps[i] + rate * (first / (math.sqrt(second) * root + eps))
 
 
-def launch(*arrays: Any, decoupled: int) -> Launch:
-    """One thread per four elements of the arena."""
-    return over_arena(arrays, decoupled)
-
-
-ADAM = update_operation("adam", reference, loop, 14, cuda=Cuda("adam.cu", "adam", launch))
+ADAM = update_operation("adam", reference, loop, 14, cuda=Cuda("adam.cu", "adam", over_arena))

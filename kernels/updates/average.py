@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..counters import FAILED, ROW, SKIP
-from ..launch import over_elements
-from ..operation import Cuda, Launch, Operation, elements
+from ..launch import each_element
+from ..operation import Cuda, Operation, elements
 
 
 def reference(xp: Any, p: Any, average: Any, rates: Any, counters: Any) -> None:
@@ -31,17 +31,12 @@ def loop(start: int, stop: int, p: Any, average: Any, rates: Any, counters: Any)
         averages[i] = keep * averages[i] + rate * ps[i]
 
 
-def launch(p: Any, average: Any, rates: Any, counters: Any) -> Launch:
-    """One thread per group of elements."""
-    return over_elements(p.size, p, average, rates, counters, p.size)
-
-
 AVERAGE = Operation(
     "average",
     reference,
     loop,
     elements,
-    cuda=Cuda("average.cu", "average", launch),
+    cuda=Cuda("average.cu", "average", each_element),
     flops=lambda p, *_: 3 * p.size,
     traffic=lambda p, average, *_: (p.nbytes + average.nbytes, average.nbytes),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..launch import over_elements
-from ..operation import Cuda, Launch, Operation, elements
+from ..launch import each_element
+from ..operation import Cuda, Operation, elements
 
 
 def reference(xp: Any, g: Any, *, bound: float) -> None:
@@ -39,22 +39,12 @@ def scaled_loop(start: int, stop: int, g: Any, scale: Any, bound: float) -> None
         gs[i] = high + (v - v) if v > high else ((v - v) - high if v < -high else v)
 
 
-def launch(g: Any, *, bound: float) -> Launch:
-    """One thread per four elements."""
-    return over_elements(g.size, g, g.size, float(bound))
-
-
-def scaled_launch(g: Any, scale: Any, *, bound: float) -> Launch:
-    """One thread per four elements."""
-    return over_elements(g.size, g, scale, g.size, float(bound))
-
-
 CLIP_VALUES = Operation(
     "clip_values",
     reference,
     loop,
     elements,
-    cuda=Cuda("clip_values.cu", "clip_values", launch),
+    cuda=Cuda("clip_values.cu", "clip_values", each_element),
     flops=lambda g, **_: g.size,
 )
 CLIP_SCALED = Operation(
@@ -62,6 +52,6 @@ CLIP_SCALED = Operation(
     scaled_reference,
     scaled_loop,
     elements,
-    cuda=Cuda("clip_values.cu", "clip_scaled", scaled_launch),
+    cuda=Cuda("clip_values.cu", "clip_scaled", each_element),
     flops=lambda g, *_, **__: g.size,
 )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..launch import over_arena
-from ..operation import Cuda, Launch, Operation
+from ..operation import Cuda, Operation
 from ..tracing.evaluate import evaluate
 from ..tracing.expression import ROWS, Expression, array, as_expression, as_number, ordered, replaced
 from ..tracing.generated import function
@@ -73,7 +73,7 @@ class UpdateFormula:
         """The operation, with a loop and a CUDA kernel."""
         kernel = re.sub(r"[^a-zA-Z0-9_]", "_", self._name) + "_update"
         loop = function(kernel, UpdateLoop(kernel, self.parts).source)
-        cuda = Cuda("", kernel, _launch, text=UpdateCuda(kernel, self.parts).source)
+        cuda = Cuda("", kernel, over_arena, text=UpdateCuda(kernel, self.parts).source)
         operators = [one for one in ordered(self.parts.results) if one.operator in OPERATORS]
         operation = update_operation(self._name, self._reference, loop, len(operators), cuda=cuda)
         return replace(operation, formula=(tuple(self.parts.arrays), tuple(self.parts.results)))
@@ -91,11 +91,6 @@ class UpdateFormula:
             known |= {parts.rate: lr * rate, parts.decay: decay, **dict(zip(parts.columns, columns, strict=True))}
             for target, value in zip((p, *states), evaluate(xp, parts.results, known, 0), strict=True):
                 target[part] = value
-
-
-def _launch(*arrays: Any) -> Launch:
-    """One thread per four elements of the arena."""
-    return over_arena(arrays)
 
 
 def _traced(

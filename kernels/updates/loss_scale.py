@@ -15,7 +15,7 @@ import math
 from typing import Any
 
 from ..counters import FAILED, ROW, SKIP, STEP
-from ..launch import one_block, over_elements
+from ..launch import each_element, one_block
 from ..operation import Cuda, Launch, Operation, elements
 from .gradient_norm import EPS_NORM
 
@@ -33,11 +33,6 @@ def scale_loop(start: int, stop: int, gradient: Any, scale: Any, scaled: Any) ->
     factor, source, target = scale[0], gradient.reshape(-1), scaled.reshape(-1)
     for i in range(start, stop):
         target[i] = source[i] * factor
-
-
-def scale_launch(gradient: Any, scale: Any, scaled: Any) -> Launch:
-    """One thread per four elements."""
-    return over_elements(gradient.size, gradient, scale, scaled, gradient.size)
 
 
 def unscale_reference(
@@ -117,7 +112,7 @@ SCALE_GRADIENT = Operation(
     scale_reference,
     scale_loop,
     elements,
-    cuda=Cuda("loss_scale.cu", "scale_gradient", scale_launch, types={"REAL": 0, "VALUE": 2}),
+    cuda=Cuda("loss_scale.cu", "scale_gradient", each_element, types={"REAL": 0, "VALUE": 2}),
     flops=lambda gradient, *_: gradient.size,
 )
 UNSCALE = Operation(

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..counters import FAILED, ROW, SKIP, STEP
 from ..launch import over_arena
-from ..operation import Cuda, Launch
+from ..operation import Cuda
 from .update import constants, ranges, update_operation
 
 COLUMNS = ("lr", "alpha")
@@ -125,12 +125,7 @@ def loop(
             ps[i] = os[i] + v
 
 
-def launch(*arrays: Any) -> Launch:
-    """One thread per element of the arena."""
-    return over_arena(arrays)
-
-
 NESTEROV_AHEAD = update_operation(
-    "nesterov_ahead", ahead_reference, ahead_loop, 2, cuda=Cuda("nesterov.cu", "nesterov_ahead", launch)
+    "nesterov_ahead", ahead_reference, ahead_loop, 2, cuda=Cuda("nesterov.cu", "nesterov_ahead", over_arena)
 )
-NESTEROV = update_operation("nesterov", reference, loop, 6, cuda=Cuda("nesterov.cu", "nesterov", launch))
+NESTEROV = update_operation("nesterov", reference, loop, 6, cuda=Cuda("nesterov.cu", "nesterov", over_arena))

@@ -102,7 +102,7 @@ def loop(
 
 def launch(*arrays: Any, centered: int, moving: int) -> Launch:
     """One thread per element of the arena."""
-    return over_arena(arrays, centered, moving)
+    return over_arena(*arrays, centered=centered, moving=moving)
 
 
 RMSPROP = update_operation("rmsprop", reference, loop, 10, cuda=Cuda("rmsprop.cu", "rmsprop", launch))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..counters import FAILED, ROW
 from ..launch import over_arena
-from ..operation import Cuda, Launch
+from ..operation import Cuda
 from .update import constants, ranges, update_operation
 
 COLUMNS = ("lr", "momentum", "gain", "ahead", "carry")
@@ -75,9 +75,4 @@ def loop(
                 ps[i] -= rate * (gs[i] * scale + decay * ps[i])
 
 
-def launch(*arrays: Any, moving: int) -> Launch:
-    """One thread per element of the arena."""
-    return over_arena(arrays, moving)
-
-
-SGD = update_operation("sgd", reference, loop, 8, cuda=Cuda("sgd.cu", "sgd", launch))
+SGD = update_operation("sgd", reference, loop, 8, cuda=Cuda("sgd.cu", "sgd", over_arena))

@@ -9,7 +9,7 @@ import numpy as np
 from cuda_draw import Case, Draw, largest
 
 from gearshift.backends.vectors import lanes, tile_rows
-from gearshift.kernels.sequences.attention import elements
+from gearshift.kernels.sequences.head_products import elements
 
 
 def _matrices(rows: int, n: int) -> tuple[int, int, int]:

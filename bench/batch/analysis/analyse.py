@@ -12,7 +12,7 @@ from ..records import Document, Estimate
 from . import advice
 from .curve import Curve, crossover, curve, fit, half_peak
 from .findings import Advice, Analysis, Crossing, Knee
-from .hyperbola import OFF
+from .hyperbola import OFF, Hyperbola
 from .sentences import doubted, summary
 from .trained import hyperbola
 
@@ -77,13 +77,18 @@ def noise_scale(document: Document) -> Estimate | None:
     return document.noise.adam or document.noise.scale
 
 
+def measured_hyperbola(document: Document) -> Hyperbola | None:
+    """The hyperbola of the trainings; None if there is no noise scale, or too few trainings."""
+    scale = noise_scale(document)
+    return hyperbola(document.trainings, scale.value) if scale and document.trainings else None
+
+
 def critical_batch(document: Document) -> Estimate | None:
     """The critical batch size for the advice: measured by training, or else predicted by the noise scale.
 
     One time in three, the noise scale is off by more than a factor of `OFF`, so its interval is widened by `OFF`².
     """
-    scale = noise_scale(document)
-    shape = hyperbola(document.trainings, scale.value) if scale and document.trainings else None
+    scale, shape = noise_scale(document), measured_hyperbola(document)
     if shape is not None or scale is None:
         return shape and shape.critical
     return Estimate(value=scale.value, low=scale.low / OFF**2, high=scale.high * OFF**2)

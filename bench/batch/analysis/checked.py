@@ -10,7 +10,7 @@ import numpy as np
 from ..records import Document, Estimate, TrainingRun
 from . import advice
 from .analyse import critical_batch, curve_of, noise_scale
-from .curve import DRAWS, Z
+from .curve import DRAWS
 from .hyperbola import Hyperbola
 from .trained import by_batch, hyperbola, median, reaching
 
@@ -130,5 +130,4 @@ def _excess(advised: list[TrainingRun], best: list[TrainingRun]) -> Estimate:
         np.median(random.choice([trial.seconds or math.nan for trial in trials], (DRAWS, len(trials))), axis=1)
         for trials in (advised, best)
     )
-    low, high = np.percentile(one / other, Z)
-    return Estimate(value=value, low=float(low), high=float(high))
+    return Estimate.of(value, one / other)

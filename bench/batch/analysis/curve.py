@@ -16,7 +16,6 @@ from ..records import Estimate
 
 DRAWS = 400
 FITS = 0.10  # maximum median error of a usable linear fit
-Z = (2.5, 97.5)  # percentiles of the interval
 
 
 @dataclass(frozen=True)
@@ -108,14 +107,12 @@ def half_peak(measured: Curve, line: TimeLine) -> Estimate | None:
         if line.t0 <= 0 or line.grows(measured.batches[-1]):
             return None
         drawn = line.draws[:, 0] / np.maximum(line.draws[:, 1], 1e-30)
-        low, high = np.percentile(drawn, Z)
-        return Estimate(value=line.t0 / line.ts, low=float(low), high=float(high))
+        return Estimate.of(line.t0 / line.ts, drawn)
     value = _half(measured.batches, measured.seconds)
     if value is None:
         return None
     drawn = [_half(measured.batches, seconds) or measured.batches[0] for seconds in measured.draws(0)]
-    low, high = np.percentile(drawn, Z)
-    return Estimate(value=value, low=float(low), high=float(high))
+    return Estimate.of(value, drawn)
 
 
 def crossover(one: Curve, other: Curve) -> Estimate | None:
@@ -140,8 +137,7 @@ def crossover(one: Curve, other: Curve) -> Estimate | None:
     seen = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or len(seen) < DRAWS / 2:
         return None
-    low, high = np.percentile(seen, Z)
-    return Estimate(value=float(value), low=float(low), high=float(high))
+    return Estimate.of(value, seen)
 
 
 def _least_squares(batches: np.ndarray, seconds: np.ndarray) -> np.ndarray:

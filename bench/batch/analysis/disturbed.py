@@ -8,8 +8,6 @@ from ..points import REFERENCE_KINDS
 from ..records import Document
 
 LATE = 0.05  # if threads waited for this share of a round, it is disturbed
-
-
 SLOW = 1.25  # likewise, if the reference workload is slower than its lower quartile by this factor
 
 

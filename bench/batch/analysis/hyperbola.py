@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..records import Estimate
-from .curve import DRAWS, Z
+from .curve import DRAWS
 
 GRID = np.exp(np.linspace(np.log(0.1), np.log(1e7), 400))  # critical batch sizes that are tried
 OFF = 4.0  # the noise scale is off by less than this factor in two cases of three
@@ -62,10 +62,8 @@ def fit(batches: np.ndarray, steps: np.ndarray, error: np.ndarray, expected: flo
     critical, level = _least_squares(logs[None], shapes, weight * apart**2)
     residual = level[0] + np.log1p(critical[0] / batches) - logs
     drawn, _ = _least_squares(noisy, shapes, weight * (apart - random.standard_normal((DRAWS, 1))) ** 2)
-    low, high = np.percentile(drawn, Z)
-    least, value = float(np.exp(level[0])), float(critical[0])
-    estimate = Estimate(value=value, low=float(low), high=float(high))
-    return Hyperbola(least, value * least, estimate, float(np.median(np.abs(np.expm1(residual)))))
+    least, found = float(np.exp(level[0])), Estimate.of(critical[0], drawn)
+    return Hyperbola(least, found.value * least, found, float(np.median(np.abs(np.expm1(residual)))))
 
 
 def _least_squares(logs: np.ndarray, shapes: np.ndarray, penalty: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:

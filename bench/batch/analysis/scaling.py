@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..records import Document, Estimate
-from .analyse import critical_batch, curve_of, noise_scale
+from .analyse import critical_batch, curve_of, measured_hyperbola
 from .curve import Curve
-from .trained import hyperbola
 
 SAVING = 0.1  # twice the devices are worth it if they save at least this part of the time
 GRID = 400  # batch sizes that are tried
@@ -191,8 +190,7 @@ def of_document(document: Document) -> Scaling | None:
     value = max(1.0, critical.value)
     several = separated(measured, [step.batch for step in record.steps], [step.seconds for step in record.steps])
     cluster = Cluster(measured, several, value, network, record.bytes, document.task.rows)
-    scale = noise_scale(document)
-    shape = hyperbola(document.trainings, scale.value) if scale and document.trainings else None
+    shape = measured_hyperbola(document)
     found = scaling(cluster, record.workers, critical, record.backend)
     return replace(found, steps=shape.steps if shape else None)
 

@@ -19,14 +19,8 @@ from ....backends import host
 from ..points import REFERENCE_KINDS, Disturbance
 
 TASKS, PROCESSORS = Path("/proc/self/task"), Path("/proc/stat")
-
-
 STOLEN, TICK = 8, 0.01  # where the first line of /proc/stat has what the hypervisor took, and in seconds of what size
-
-
 TURNS, PRODUCTS, SIDE, WORDS = 5000, 60, 48, 1 << 19  # of the workload: 0.19, 0.12 and 0.14 ms on a core of a Xeon
-
-
 TRIES = 4
 
 

@@ -167,8 +167,7 @@ def ratio(draws: list[tuple[float, float]], seed: int = 0) -> Estimate:
     means = pairs[random.integers(0, len(pairs), (RESAMPLES, len(pairs)))].mean(axis=1)
     least = 1e-3 * abs(pairs[:, 1].mean()) + 1e-300  # if the gradient is zero, the noise scale is infinite
     trace, square = pairs.mean(axis=0)
-    low, high = np.percentile(means[:, 0] / np.maximum(means[:, 1], least), (2.5, 97.5))
-    return Estimate(value=float(trace / max(square, least)), low=float(low), high=float(high))
+    return Estimate.of(trace / max(square, least), means[:, 0] / np.maximum(means[:, 1], least))
 
 
 def _gradients(node: Node) -> tuple[Any, ...]:

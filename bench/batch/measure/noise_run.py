@@ -134,5 +134,4 @@ def _median(scales: list[Estimate]) -> Estimate:
     values = np.array([scale.value for scale in scales])
     random = np.random.default_rng(0)
     drawn = np.median(values[random.integers(0, len(values), (RESAMPLES, len(values)))], axis=1)
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return Estimate(value=float(np.median(values)), low=float(low), high=float(high))
+    return Estimate.of(np.median(values), drawn)

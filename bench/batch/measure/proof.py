@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from threadpoolctl import threadpool_limits
 
 from ....backends import Backend, host
 from ....backends.errors import ConfigurationError
@@ -26,6 +28,7 @@ from ....dl.training.trainer import Trainer
 from ...peers.worker import fall_asleep
 from ..points import BOUNDS, Point
 from ..records import BackendRecord, Document, Proof
+from .steps import launched_one_by_one
 from .sweep import FULL, Budget, SweptBackend
 
 ROUNDS = 7
@@ -49,7 +52,7 @@ class Variant:
     change: str
     settings: dict[str, dict[str, Any]]
     make: Callable[..., Plan] = plan_of
-    within: Callable[[Backend], AbstractContextManager[None]] = lambda backend: nullcontext()
+    within: Callable[[Backend], AbstractContextManager[Any]] = lambda backend: nullcontext()
 
 
 def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list[Variant]:
@@ -61,13 +64,13 @@ def variants(configuration: Configuration, backend: Backend, plan: Plan) -> list
         known = {precision: name for precision, name in PRECISIONS.items() if precision in backend.precisions}
         found += [Variant(name, {"train": {"precision": precision}}) for precision, name in known.items()]
     if plan.steps(plan.capacity).captured:
-        found.append(Variant("launched call by call", {}, within=_eager))
+        found.append(Variant("launched call by call", {}, within=launched_one_by_one))
     if plan.kind == "compiled":
         found.append(Variant("operation by operation", {}, make=Plan))
     if plan.thread_pool is not None:
         found.append(Variant("one thread", {}, make=partial(plan_of, workers=ThreadPool(1))))
     elif plan.kind == "graph" and not backend.captures and host.threads() > 1:
-        found.append(Variant("one thread", {}, within=_one_blas_thread))
+        found.append(Variant("one thread", {}, within=lambda _: threadpool_limits(1, "blas")))
     return found
 
 
@@ -164,20 +167,3 @@ def _swept(configuration: Configuration, splits: Splits, name: str, variant: Var
     )
     trainer: Trainer = experiment.build_trainer(changed, splits, name)
     return SweptBackend(trainer, splits, BackendRecord(name=name), variant.make if variant else plan_of)
-
-
-@contextmanager
-def _eager(backend: Backend) -> Iterator[None]:
-    before, backend.captures = backend.captures, False
-    try:
-        yield
-    finally:
-        backend.captures = before
-
-
-@contextmanager
-def _one_blas_thread(backend: Backend) -> Iterator[None]:
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "blas"):
-        yield

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
+from ....backends import Backend
 from ....backends.errors import NonFiniteLoss
 from ....dl.data import Dataset
 from ....dl.data.resident import Resident
@@ -62,6 +64,16 @@ class TimedSteps:
         """Seconds of each operation of one step, one after another."""
         self.reset()
         return [self.backend.seconds(call.run) for call in self.plan.bind(self.batch)]
+
+
+@contextmanager
+def launched_one_by_one(backend: Backend) -> Iterator[None]:
+    """Steps that are bound here are not captured."""
+    before, backend.captures = backend.captures, False
+    try:
+        yield
+    finally:
+        backend.captures = before
 
 
 class TimedEpochs:

@@ -14,8 +14,9 @@ import numpy as np
 
 from ....backends import Backend
 from ....backends.thread_pool import ThreadPool, wait
-from ....kernels.launch import over_elements
-from ....kernels.operation import Cuda, Launch, Operation
+from ....dl.step.plan import repeat
+from ....kernels.launch import each_element
+from ....kernels.operation import Cuda, Operation
 
 KINDS = ("read", "write", "update")
 TOGETHER = 16  # kernels in a graph: launched one by one, small passes would wait for the host
@@ -67,14 +68,9 @@ def update_array(xp: Any, x: Any) -> None:
     xp.add(x, 1, out=x)
 
 
-def launch(x: Any) -> Launch:
-    """One thread per four words."""
-    return over_elements(x.size, x, x.size)
-
-
 LOOPS = {"read": read, "write": write, "update": update}
 PASSES = {
-    kind: Operation(f"{kind}_pass", reference, cuda=Cuda("passes.cu", f"{kind}_pass", launch))
+    kind: Operation(f"{kind}_pass", reference, cuda=Cuda("passes.cu", f"{kind}_pass", each_element))
     for kind, reference in zip(KINDS, (read_array, write_array, update_array), strict=True)
 }
 
@@ -95,11 +91,6 @@ def stream(
         return lambda count: loop(count, x), 1
     one = backend.bind(PASSES[kind], [x], {})
     if backend.obstacle(PASSES[kind]):
-        return partial(_repeat, one), 1
+        return partial(repeat, one), 1
     one()  # what is loaded at first need is loaded before the capture
-    return partial(_repeat, backend.capture(partial(_repeat, one, TOGETHER))), TOGETHER
-
-
-def _repeat(run: Callable[[], None], count: int) -> None:
-    for _ in range(count):
-        run()
+    return partial(repeat, backend.capture(partial(repeat, one, TOGETHER))), TOGETHER

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-import platform
-import time
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ....backends import host
 from ....backends.errors import ConfigurationError
 from ....dl.data import Splits
 from ....dl.experiment.sections import Configuration
 from ....dl.layers import Layer, Linear
 from ....dl.training.trainer import Trainer
+from ...machine import described
 from ..records import Task
 
 PACKAGES = ("gearshift", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
@@ -22,18 +18,7 @@ PACKAGES = ("gearshift", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x")
 
 def machine() -> dict[str, Any]:
     """The machine and the versions of packages."""
-    versions = {}
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return {
-        "processor": host.processor(),
-        "cores": host.cores(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
-    }
+    return described(PACKAGES)
 
 
 def task_of(configuration: Configuration, splits: Splits, trainer: Trainer) -> Task:

@@ -10,9 +10,8 @@ from ..analysis.analyse import critical_batch, curve_of
 from ..analysis.checked import AdviceCheck
 from ..analysis.findings import Analysis
 from ..analysis.sentences import two_digits
-from ..points import BOUNDS, OTHER
 from ..records import BackendRecord, Document
-from .plots import INK, MEASURED, PARTS, PEAKS, advised, colour, relative_times
+from .plots import INK, MEASURED, PARTS, PEAKS, advised, colour, limit, relative_times, shares, whole
 from .ticks import log_ticks
 
 DASHES = {"--": "dash", "-.": "dashdot", ":": "dot"}
@@ -47,13 +46,8 @@ def throughput(document: Document, analysis: Analysis) -> go.Figure:
                 half, line_color=ink, line_width=1, name=f"{record.name}: n½ {two_digits(half)}", showlegend=True
             )
         if record.name == analysis.best and points[0].time_bounds:
-            top = 30 * max(point.samples_per_second for point in points)
             for name, dash in PEAKS.items():
-                pairs = [
-                    (p.batch, p.batch / s) for p in points if (s := sum(getattr(f, name) for f in p.time_bounds)) > 0
-                ]
-                pairs = [pair for pair in pairs if pair[1] <= top]
-                if pairs:
+                if pairs := limit(points, name):
                     x, y = zip(*pairs, strict=True)
                     line = {"color": ink, "width": 1.5, "dash": DASHES[dash]}
                     figure.add_scatter(x=x, y=y, name=f"{name} limit", mode="lines", line=line)
@@ -69,13 +63,8 @@ def bounds(document: Document, record: BackendRecord) -> go.Figure | None:
     if not points:
         return None
     figure = _figure("batch size", "% of the step", logarithmic=False)
-    names, left = [f"{point.batch:,}" for point in points], np.full(len(points), 100.0)
-    for name in (*BOUNDS, OTHER):
-        if name == OTHER:
-            part = np.maximum(0, left)
-        else:
-            part = np.array([100 * point.bound_seconds[name] / point.step_seconds for point in points])
-            left -= part
+    names = [f"{point.batch:,}" for point in points]
+    for name, part in shares(points).items():
         figure.add_bar(x=names, y=part.tolist(), name=name, marker_color=PARTS[name], hovertemplate="%{y:.0f} %")
     figure.update_layout(barmode="stack", bargap=0.1, hovermode="x unified", xaxis_type="category")
     return figure
@@ -87,7 +76,7 @@ def steps_and_examples(document: Document, analysis: Analysis, checked: AdviceCh
     if scale is None:
         return None
     figure = _figure("examples / least", "steps / least")
-    batches = [batch for batch in document.asked if batch <= max(document.task.rows, document.asked[0])]
+    batches = whole(document, document.asked)
     fine = np.exp(np.linspace(np.log(batches[0]), np.log(batches[-1]), 100))
     x, y = (1 + fine / scale.value).tolist(), (1 + scale.value / fine).tolist()
     figure.add_scatter(x=x, y=y, mode="lines", line_color=INK, hoverinfo="skip", showlegend=False)
@@ -124,7 +113,7 @@ def time_to_target(document: Document, analysis: Analysis, checked: AdviceCheck 
     for one in analysis.advice:
         measured, ink = curve_of(document, one.backend), colour(document, one.backend)
         assert measured is not None
-        batches = measured.batches[measured.batches <= max(document.task.rows, measured.batches[0])]
+        batches = np.array(whole(document, measured.batches))
         figure.add_scatter(
             x=batches.tolist(), y=(advice.cost(measured, scale.value, batches) / least).tolist(),
             mode="lines+markers", line_color=ink, name=advised(analysis, one),

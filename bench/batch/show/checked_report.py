@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..analysis.checked import AdviceCheck
@@ -15,10 +14,8 @@ from .numbers import duration, number, spread
 def validation(found: AdviceCheck) -> Table:
     """Trainings to the target loss, with a row for each batch size."""
     title = f"Trained to a loss of {found.target:.3g} (medians over the seeds)"
-    last = ("of the rule's", "seeds", "examples", "steps")
-    table = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
-    for name in ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted"):
-        table.add_column(name, justify="right")
+    columns = ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted")
+    table = NarrowTable(columns, dispensable=("of the rule's", "seeds", "examples", "steps"), title=title)
     for point in found.points:
         table.add_row(
             f"{point.batch:,}",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..analysis.compare import Change, Comparison
 from ..points import ENOUGH
+from .narrow import NarrowTable
 from .numbers import duration
 
 STYLES = {"faster": "green", "slower": "red", "same": "dim", "disturbed": "yellow"}
@@ -17,9 +16,8 @@ NOTICED = 0.02  # smaller differences in the machine's speed are not reported
 
 def show(found: Comparison, console: Console) -> None:
     """Prints every point, the change in the machine's speed, and last the summary."""
-    table = Table(box=SIMPLE_HEAD)
-    for title in ("backend", "batch", "before", "after", "time", "noise up to", "verdict"):
-        table.add_column(title, justify="left" if title in ("backend", "verdict") else "right")
+    columns = ("backend", "batch", "before", "after", "time", "noise up to", "verdict")
+    table = NarrowTable(columns, ["backend", "verdict"])
     for change in sorted(found.changes + found.backends, key=lambda change: change.backend):
         table.add_row(*_cells(change), style=STYLES[change.verdict])
     console.print(table)

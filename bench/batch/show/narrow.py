@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
@@ -18,12 +19,18 @@ class NarrowTable(Table):
 
     Parameters
     ----------
+    titles : of the columns.
+    left : titles of the columns of text, which are aligned to the left.
     dispensable : titles of the columns that may be left out, in that order.
     """
 
-    def __init__(self, *titles: str, dispensable: Sequence[str] = (), **options: Any) -> None:
-        super().__init__(*titles, **options)
+    def __init__(
+        self, titles: Sequence[str], left: Sequence[str] = (), dispensable: Sequence[str] = (), **options: Any
+    ) -> None:
+        super().__init__(title_justify="left", box=SIMPLE_HEAD, **options)
         self.dispensable = dispensable
+        for title in titles:
+            self.add_column(title, justify="left" if title in left else "right")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         shown = copy(self)

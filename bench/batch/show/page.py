@@ -146,7 +146,7 @@ def _details(document: Document, analysis: Analysis) -> Iterator[str]:
     for record in document.backends:
         points = document.of(record.name)
         if points:
-            table = report.table(document, record, points, analysis.knees.get(record.name))
+            table = report.table(record, points, analysis.knees.get(record.name))
             lines = [str(report.peak_rates(record, points)), record.limit, report.disturbances(points)]
             lines += [f"FAULT, batch {point.batch:,}: {point.fault}" for point in points if point.fault]
             yield f"<details open><summary>{escape(record.name)}</summary>{_table(table)}{_lines(lines)}</details>"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ... import pictures
 from ..analysis import advice
 from ..analysis.analyse import analyse, critical_batch, curve_of
 from ..analysis.checked import AdviceCheck, check
 from ..analysis.findings import Advice, Analysis
 from ..analysis.sentences import two_digits
-from ..points import BOUNDS, OTHER
+from ..points import BOUNDS, OTHER, Bound, Point
 from ..records import Document
 from .ticks import log_ticks
 
@@ -22,20 +24,13 @@ BACKENDS = {"cupy": "#009E73", "numba": "#0072B2", "numpy": "#D55E00"}
 OTHERS = ("#CC79A7", "#56B4E9", "#E69F00")
 PARTS = {"compute": "#009E73", "memory": "#E69F00", "launch": "#CC79A7", OTHER: "#DDDDDD"}
 COLUMNS = 3  # of a legend
-PEAKS = {"compute": "--", "memory": "-.", "launch": ":"}
+PEAKS: dict[Bound, str] = {"compute": "--", "memory": "-.", "launch": ":"}
 INK, FAINT, MEASURED = "#222222", "#DDDDDD", "#882255"
 
 
 def save(document: Document, path: Path) -> None:
     """Draws what was measured; the ending says in which format."""
-    from matplotlib import rc_context
-
-    from ....dl.training.figures import saved
-
-    with rc_context({"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "gearshift", "font.family": "sans-serif"}):
-        # equal measurements give equal files
-        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-        saved(draw(document), path, dpi=160 if path.suffix == ".png" else None, metadata=metadata)
+    pictures.save(lambda: draw(document), path, dpi=160)
 
 
 def draw(document: Document) -> Any:
@@ -81,7 +76,9 @@ def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
             label = f"{record.name}: n½ {two_digits(knee.half_peak.value)}"
             panel.axvline(knee.half_peak.value, color=ink, lw=0.8, alpha=0.6, label=label)
         if record.name == analysis.best and points[0].time_bounds:
-            _peak_rates(panel, points, ink)
+            for name, style in PEAKS.items():
+                if pairs := limit(points, name):
+                    panel.plot(*zip(*pairs, strict=True), color=ink, ls=style, lw=1, alpha=0.8, label=f"{name} bound")
     for found in [] if analysis.doubted else analysis.advice[:1]:
         ink, label = colour(document, found.backend), f"take {found.batch:,}"
         panel.axvspan(found.low, found.high, color=ink, alpha=0.12, lw=0, label=label)
@@ -92,15 +89,20 @@ def throughput(panel: Any, document: Document, analysis: Analysis) -> None:
     panel.set_title("Throughput and its time bounds", loc="left", fontweight="bold")
 
 
-def _peak_rates(panel: Any, points: list[Any], ink: str) -> None:
-    """The throughput that each peak rate alone would allow, cut off far above the measurements."""
+def limit(points: Sequence[Point], bound: Bound) -> list[tuple[int, float]]:
+    """Batch sizes and the throughput that one peak rate alone would allow, cut off far above the measurements."""
     top = 30 * max(point.samples_per_second for point in points)
-    for name, style in PEAKS.items():
-        seconds = [sum(getattr(time_bound, name) for time_bound in point.time_bounds) for point in points]
-        pairs = [(point.batch, point.batch / s) for point, s in zip(points, seconds, strict=True) if s > 0]
-        pairs = [(batch, speed) for batch, speed in pairs if speed <= top]
-        if pairs:
-            panel.plot(*zip(*pairs, strict=True), color=ink, ls=style, lw=1, alpha=0.8, label=f"{name} bound")
+    seconds = [sum(getattr(time_bound, bound) for time_bound in point.time_bounds) for point in points]
+    pairs = [(point.batch, point.batch / s) for point, s in zip(points, seconds, strict=True) if s > 0]
+    return [(batch, speed) for batch, speed in pairs if speed <= top]
+
+
+def shares(points: Sequence[Point]) -> dict[str, np.ndarray]:
+    """The percentage of each point's step that each bound explains, and what is left."""
+    found = {
+        name: np.array([100 * point.bound_seconds[name] / point.step_seconds for point in points]) for name in BOUNDS
+    }
+    return {**found, OTHER: np.maximum(0, 100 - sum(found.values()))}
 
 
 def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
@@ -110,15 +112,11 @@ def bounds(panel: Any, document: Document, analysis: Analysis) -> None:
     if not points:
         return _nothing(panel, "no peak rates were measured")
     bottom = np.zeros(len(points))
-    for name in (*BOUNDS, OTHER):
-        if name == OTHER:
-            part = np.maximum(0, 1 - bottom)
-        else:
-            part = np.array([point.bound_seconds[name] / point.step_seconds for point in points])
-        panel.bar(range(len(points)), 100 * part, bottom=100 * bottom, color=PARTS[name], width=0.85, label=name)
+    for name, part in shares(points).items():
+        panel.bar(range(len(points)), part, bottom=bottom, color=PARTS[name], width=0.85, label=name)
         bottom += part
     panel.set_xticks(range(len(points)), [f"{point.batch:,}" for point in points], rotation=60, fontsize=7)
-    panel.set(xlabel="batch size", ylabel="% of the step", ylim=(0, max(100, 100 * float(bottom.max()))))
+    panel.set(xlabel="batch size", ylabel="% of the step", ylim=(0, max(100, float(bottom.max()))))
     return None
 
 
@@ -128,8 +126,7 @@ def steps_and_examples(panel: Any, document: Document, analysis: Analysis) -> No
     scale = critical_batch(document)
     if scale is None:
         return _nothing(panel, "the noise scale was not measured")
-    batches = np.array(document.asked, dtype=float)
-    batches = batches[batches <= max(document.task.rows, batches[0])]
+    batches = np.array(whole(document, document.asked), dtype=float)
     fine = np.exp(np.linspace(np.log(batches[0]), np.log(batches[-1]), 200))
     for noise, width in ((scale.low, 0.6), (scale.high, 0.6), (scale.value, 2.0)):
         panel.plot(1 + fine / noise, 1 + noise / fine, color=INK, lw=width)
@@ -165,9 +162,9 @@ def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
     for one in analysis.advice:
         measured, ink = curve_of(document, one.backend), colour(document, one.backend)
         assert measured is not None
-        batches = measured.batches[measured.batches <= max(document.task.rows, measured.batches[0])]
-        costs = [advice.cost(measured, noise, batches) / least for noise in (scale.low, scale.value, scale.high)]
-        panel.plot(batches, costs[1], color=ink, marker="o", ms=3, lw=1.8, label=advised(analysis, one))
+        batches = np.array(whole(document, measured.batches))
+        costs = advice.cost(measured, scale.value, batches) / least
+        panel.plot(batches, costs, color=ink, marker="o", ms=3, lw=1.8, label=advised(analysis, one))
         if not analysis.doubted:
             panel.axvspan(one.low, one.high, color=ink, alpha=0.12, lw=0)
     checked = check(document)
@@ -176,6 +173,11 @@ def time_to_target(panel: Any, document: Document, analysis: Analysis) -> None:
         panel.plot(batches, times, "s", color=MEASURED, ms=5, label="measured")
     panel.set(xscale="log", yscale="log", xlabel="batch size", ylabel="time / least")
     return None
+
+
+def whole(document: Document, batches: Sequence[float] | np.ndarray) -> list[float]:
+    """The batch sizes that the data have rows for; the first in any case."""
+    return [batch for batch in batches if batch <= max(document.task.rows, batches[0])]
 
 
 def advised(analysis: Analysis, one: Advice) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -51,7 +50,7 @@ def render(document: Document, analysis: Analysis) -> RenderableType:
         points = document.of(record.name)
         if points:
             knee = analysis.knees.get(record.name)
-            parts += [Text(), table(document, record, points, knee), peak_rates(record, points)]
+            parts += [Text(), table(record, points, knee), peak_rates(record, points)]
         if record.limit:
             parts.append(Text(f"{record.name}: {record.limit}", style="yellow"))
         parts += [Text(f"FAULT {record.name}, batch {p.batch:,}: {p.fault}", style="red") for p in points if p.fault]
@@ -86,19 +85,13 @@ def pasted(text: str) -> Text:
     return Text(text, no_wrap=True, overflow="ignore")
 
 
-def table(document: Document, record: BackendRecord, points: Sequence[Point], knee: Knee | None) -> Table:
+def table(record: BackendRecord, points: Sequence[Point], knee: Knee | None) -> Table:
     """A table with a row for each batch size."""
     how = "compiled steps" if record.loop == "compiled" else "operation by operation"
-    title, last = (
-        f"{record.name}, {how}: {record.device}",
-        ("epoch", "middle half", "share", "of peak", *BOUNDS, OTHER),
-    )
-    found = NarrowTable(
-        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, dispensable=last
-    )
     columns = ("batch", "step", "middle half", "samples/s", "of peak", "bound", "share", *BOUNDS, OTHER, "epoch")
-    for title in columns:
-        found.add_column(title, justify="left" if title == "bound" else "right")
+    last = ("epoch", "middle half", "share", "of peak", *BOUNDS, OTHER)
+    title = f"{record.name}, {how}: {record.device}"
+    found = NarrowTable(columns, ["bound"], last, title=title, padding=(0, 1), pad_edge=False)
     best = knee.peak if knee else max(point.samples_per_second for point in points)
     for point in points:
         share, parts = point.share, point.bound_seconds
@@ -231,10 +224,9 @@ def critical(document: Document) -> str:
 
 def advice(given: Sequence[Advice]) -> Table:
     """A table with a row for each backend, the fastest first."""
-    title, last = "The batch size that reaches the target fastest", ("if B is off", "memory", "within 5 %", "epochs")
-    found = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
-    for title in ("backend", "take", "within 5 %", "if B is off", "time", "learning rate", "epochs", "memory"):
-        found.add_column(title, justify="left" if title == "backend" else "right")
+    columns = ("backend", "take", "within 5 %", "if B is off", "time", "learning rate", "epochs", "memory")
+    last = ("if B is off", "memory", "within 5 %", "epochs")
+    found = NarrowTable(columns, ["backend"], last, title="The batch size that reaches the target fastest")
     for one in given:
         found.add_row(
             one.backend,
@@ -275,9 +267,8 @@ def line(document: Document, first: Advice) -> str:
 def proofs(found: Sequence[Proof]) -> Table:
     """The predicted and the measured effect of single changes to a step."""
     title = f"Effect of single changes to a step of {found[0].backend}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for name in ("change", "batch", "bound before", "predicted", "measured"):
-        table.add_column(name, justify="left" if name in ("change", "bound before") else "right")
+    columns = ("change", "batch", "bound before", "predicted", "measured")
+    table = NarrowTable(columns, ["change", "bound before"], title=title)
     for one in found:
         bound = Text(one.bound or "", style=STYLES.get(one.bound, ""))
         predicted = "a peak rate is wrong" if one.fault else f"{one.low:.2f} to {one.high:.2f}×"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..analysis.scaling import CAUSES, Scaling
@@ -16,10 +15,8 @@ LOST = ("device", "network", "waiting")
 def table(found: Scaling) -> Table:
     """A row for each number of devices."""
     title = f"Devices that share each batch, predicted from {found.backend}"
-    last = ("all-reduce", "examples", *LOST, "of each")
-    rows = NarrowTable(title=title, title_justify="left", box=SIMPLE_HEAD, dispensable=last)
-    for name in ("devices", "batch", "of each", "step", "all-reduce", "time", "efficiency", "examples", *LOST):
-        rows.add_column(name, justify="right")
+    columns = ("devices", "batch", "of each", "step", "all-reduce", "time", "efficiency", "examples", *LOST)
+    rows = NarrowTable(columns, dispensable=("all-reduce", "examples", *LOST, "of each"), title=title)
     first = found.points[0]
     for point in found.points:
         relative = f"{point.cost / first.cost:.3g}×"

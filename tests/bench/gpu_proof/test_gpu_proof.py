@@ -160,7 +160,7 @@ def test_parts_take_no_more_than_nine_minutes() -> None:
 def test_the_rivals_epoch_takes_every_row_once() -> None:
     torch = pytest.importorskip("torch")
     network = networks.parse("12-8-4")
-    epoch = epochs.TorchEpochs(network, networks.weights(network), epochs.pixels(network, 256), capture=False)
+    epoch = epochs.TorchEpochs(network, networks.weights(network), networks.random_pixels(network, 256), capture=False)
     first = epoch()
     assert torch.equal(epoch.made.order[:256].sort().values, torch.arange(256))
     assert 0 < epoch() < first
