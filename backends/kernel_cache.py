@@ -116,10 +116,12 @@ class KernelCache:
     function : the compiled function.
     options : compilation options, which the machine code depends on.
     folder : the result of `folder`.
+    alone : whether the machine code calls nothing that Numba provides but its helpers in C. To load it, Numba need
+        not import its implementations of Python and NumPy, SciPy among them, which take a third of a second.
     """
 
-    def __init__(self, function: FunctionType, options: str, folder: Path) -> None:
-        self.cache_path = str(folder)
+    def __init__(self, function: FunctionType, options: str, folder: Path, alone: bool = False) -> None:
+        self.cache_path, self._alone = str(folder), alone
         self._folder, self._name = folder, function.__name__
         source = hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
         code = hashlib.sha256(function.__code__.co_code).hexdigest()
@@ -130,7 +132,8 @@ class KernelCache:
         """The cached code for a signature; None if there is no usable file."""
         from numba.core.compiler import CompileResult
 
-        context.refresh()
+        if not self._alone:
+            context.refresh()  # compiling does so, too
         path = self._path(signature, context.codegen())
         try:
             return CompileResult._rebuild(context, *_read(path))

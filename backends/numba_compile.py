@@ -101,7 +101,7 @@ def _compiled(
     if way == TUNED:
         _forget_constants(dispatcher)
     if not called and way != PLAIN and foreign is not None:
-        _keep(dispatcher)
+        _keep(dispatcher, alone=way == TUNED and not foreign)
     return dispatcher
 
 
@@ -184,8 +184,11 @@ def _watch_compilation() -> None:
     event.register("numba:compile", Watch())
 
 
-def _keep(dispatcher: Any) -> None:
-    """Caches the machine code on disk, if there is a cache folder and the function comes from a file."""
+def _keep(dispatcher: Any, alone: bool) -> None:
+    """Caches the machine code on disk, if there is a cache folder and the function comes from a file.
+
+    `alone`: nothing is called but functions of this package, which allocate nothing.
+    """
     from numba.core import config
 
     folder = kernel_cache.folder()
@@ -193,7 +196,7 @@ def _keep(dispatcher: Any) -> None:
     options = f"{sorted(dispatcher.targetoptions.items())} {checked} {config.OPT}"  # pyright: ignore
     if folder is not None:
         with suppress(OSError):  # the function was defined interactively, so another process cannot identify it
-            dispatcher._cache = kernel_cache.KernelCache(dispatcher.py_func, options, folder)
+            dispatcher._cache = kernel_cache.KernelCache(dispatcher.py_func, options, folder, alone)
 
 
 def _called(text: FunctionType, functions: Mapping[str, FunctionType]) -> dict[str, FunctionType]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from .text import PYTHON, read_text
 
 TABLES = (".csv", ".tsv", ".parquet")
 NAMED = ("digits", "fashion-mnist", PYTHON)
+_DIGITS = "sklearn/datasets/data/digits.csv.gz"
 _NAMES = tuple(f"{name}{part}" for part in ("", "_train", "_validation", "_test") for name in ("x", "y", "weight"))
 
 
@@ -180,10 +182,14 @@ def _check_names(source: Any, target: Any, weight: Any, folder: Any) -> None:
 
 
 def _digits() -> dict[str, np.ndarray]:
-    from sklearn.datasets import load_digits
+    """scikit-learn's digits, read from its file: importing scikit-learn takes a second."""
+    try:
+        rows = np.loadtxt(str(distribution("scikit-learn").locate_file(_DIGITS)), delimiter=",", dtype=np.uint8)
+    except OSError:  # another version may keep it elsewhere
+        from sklearn.datasets import load_digits
 
-    x, y = map(np.asarray, load_digits(return_X_y=True))
-    return {"x": (x / 16).astype(np.float32), "y": y}
+        rows = np.column_stack([*map(np.asarray, load_digits(return_X_y=True))]).astype(np.uint8)
+    return {"x": rows[:, :-1] / np.float32(16), "y": rows[:, -1].astype(np.int64)}
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:

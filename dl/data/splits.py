@@ -10,6 +10,7 @@ import numpy as np
 
 from ...backends.errors import DataError
 from .dataset import Dataset, _blocks
+from .moments import moments
 from .names import matched
 
 
@@ -95,21 +96,17 @@ class Splits:
     def standardization(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each training feature, float64, shaped like one row of x.
 
-        Blocks of rows are read one after the other (scikit-learn's `StandardScaler`), so a memory map is never
-        loaded whole. A feature that does not vary gets the standard deviation 1.
+        They are those of scikit-learn's `StandardScaler`. Blocks of rows are read one after the other, so a memory map
+        is never loaded whole. A feature that does not vary gets the standard deviation 1.
 
         Raises
         ------
         DataError
             A feature's variance overflows.
         """
-        from sklearn.preprocessing import StandardScaler
-
-        scaler = StandardScaler(copy=False)
+        blocks = (block.reshape(len(block), -1).astype(np.float64) for _, block in _blocks(self.train.x))
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            for _, block in _blocks(self.train.x):
-                scaler.partial_fit(block.reshape(len(block), -1).astype(np.float64))
-        mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
+            mean, scale = moments(blocks)
         broken = ~(np.isfinite(mean) & np.isfinite(scale))
         if broken.any():
             column = int(broken.argmax())

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
 from .dataset import Dataset
+from .draws import draw, draw_stratified
 
 SURE = 20  # expected rows of a class from which its absence means that the rows are sorted
 
@@ -68,8 +69,6 @@ def split(
             end -= sizes[part]
         return {**parts, "train": data[:end]}
 
-    from sklearn.model_selection import train_test_split
-
     rows, left = {}, np.arange(len(data))
     alone = np.empty(0, np.int64)
     if stratified:
@@ -79,9 +78,7 @@ def split(
             alone, left = left[rare[data.y]], left[~rare[data.y]]  # too few to be in each part: they train
     for part, size in reversed(sizes.items()):
         try:
-            left, rows[part] = train_test_split(
-                left, test_size=size, random_state=seed, stratify=data.y[left] if stratified else None
-            )
+            stay, aside = draw_stratified(data.y[left], size, seed) if stratified else draw(len(left), size, seed)
         except ValueError as error:  # a class of one row, or fewer rows set aside than there are classes
             counts = np.bincount(data.y)
             rarest, classes = counts[counts > 0].min(), np.count_nonzero(counts)
@@ -90,4 +87,5 @@ def split(
                 f"{classes} classes, and the rarest has {rarest} of {len(data)} rows; "
                 "if these are numbers to predict, set data.labels = 'values'"
             ) from error
+        left, rows[part] = left[stay], left[aside]
     return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": np.concatenate([left, alone])}.items()}

@@ -135,6 +135,55 @@ def test_a_signal_ends_the_training_of_a_stacked_autoencoder_s_pairs(
     assert "stopped at step 0; go on with: gearshift train --resume" in capsys.readouterr().err
 
 
+MODULES = """
+import sys
+from gearshift.__main__ import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(*sys.modules, sep=chr(10))
+"""
+SLOW = {"sklearn", "pandas", "pyarrow", "scipy.linalg", "scipy.sparse", "scipy.special", "scipy.stats", "rich.console"}
+SLOW |= {"asyncio", "matplotlib.pyplot", "cupy", "mpi4py"}
+LOWERING = {"numba.np.linalg", "numba.np.arraymath", "numba.cpython.listobj"}  # to compile, and not to load, kernels
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [
+        (["train", "--backend", "numba", "--set", "train.epochs=2", "--run"], set()),
+        (["doctor", "--json"], {"matplotlib"}),
+        (["--help"], {"matplotlib", "numba", "pydantic"}),
+    ],
+    ids=["train", "doctor", "help"],
+)
+def test_a_command_imports_nothing_slow_that_it_does_not_need(
+    command: list[str], more: set[str], tmp_path: Path
+) -> None:
+    """With the default configuration, from its data to its picture, where all kernels are kept."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    for run in ("first", "second") if "train" in command else ("",):  # the first fills the cache
+        code = [sys.executable, "-c", MODULES, *command, *([str(tmp_path / run)] if run else [])]
+        done = subprocess.run(code, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    assert sorted((SLOW | LOWERING | more) & {*done.stdout.splitlines()}) == []
+
+
+@pytest.mark.parametrize(("call", "frozen"), [("main()", True), ("main(['--version'])", False)])
+def test_a_process_of_its_own_ends_without_a_search_for_garbage(call: str, frozen: bool) -> None:
+    code = f"""
+import gc, sys
+sys.argv = ["gearshift", "--version"]
+from gearshift.__main__ import main
+try:
+    {call}
+finally:
+    print(gc.get_freeze_count() > 0)
+"""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    assert done.stdout.decode().splitlines()[-1] == str(frozen)
+
+
 def test_nothing_slow_is_imported_where_ctrl_c_would_show_a_traceback() -> None:
     code = "import sys, gearshift.__main__; sys.exit(any(name in sys.modules for name in ('numpy', 'typer')))"
     path = os.pathsep.join(entry for entry in sys.path if entry)

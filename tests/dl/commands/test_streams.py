@@ -57,7 +57,7 @@ def test_a_result_that_nobody_reads_is_no_error_and_one_that_is_lost_is(tmp_path
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a limit that Linux keeps")
 @pytest.mark.parametrize("limit", [200_000, 345_000])
 def test_too_little_memory_is_one_line(limit: int, tmp_path: Path) -> None:
-    """Where libraries find no room, and where OpenBLAS would wait for it."""
+    """Where OpenBLAS would wait for room, and where an array finds none."""
     done = shell(f"ulimit -v {limit}; exec $GS train --backend numpy --quiet --run run", tmp_path)
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("backend ")]
     assert done.returncode == 1 and line.startswith("error: ") and "memory" in line

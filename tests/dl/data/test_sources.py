@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from gearshift.backends.errors import ConfigurationError, DataError
-from gearshift.dl.data import Splits, load_dataset
+from gearshift.dl.data import Splits, load_dataset, sources
 
 PARTS = ("train", "validation", "test")
 
@@ -47,6 +47,14 @@ def test_digits_are_stratified_disjoint_and_complete():
     parts = [np.column_stack([d.x * 16, d.y]) for d in (data.train, data.validation, data.test)]
     original = np.column_stack([x, y])
     assert sorted(np.concatenate(parts).tolist()) == sorted(original.tolist())  # every row once
+
+
+@pytest.mark.parametrize("place", [sources._DIGITS, "sklearn/nowhere.csv.gz"])
+def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch, place):
+    monkeypatch.setattr(sources, "_DIGITS", place)
+    x, y = load_digits(return_X_y=True)
+    data = load_dataset("digits", validation=0, test=0).train
+    assert data.x.tobytes() == (x / 16).astype(np.float32).tobytes() and data.y.tolist() == y.tolist()
 
 
 def test_the_seed_decides_the_split():
