@@ -78,8 +78,9 @@ def backward_loop(start: int, stop: int, dp: Any, p: Any, ds: Any, scale: float)
 
 
 def rows(*arrays: Any) -> int:
-    """Number of items: the rows of all matrices."""
-    return arrays[0].shape[0] * arrays[0].shape[1]
+    """Number of items: the rows of all matrices; none without columns."""
+    matrices, m, n = arrays[0].shape
+    return matrices * m if n else 0
 
 
 def forward_launch(s: Any, p: Any, *, scale: float, causal: int) -> Launch:
