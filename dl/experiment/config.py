@@ -48,9 +48,16 @@ def parse_as(kind: type[Kind], table: dict[str, Any], settings: Sequence[str] = 
         target[name] = _value(key.strip(), text.strip())
     check_values("", merged)
     try:
-        return kind.model_validate(merged)
+        return kind.model_validate(_without_none(merged))
     except ValidationError as error:
         raise ConfigurationError(described(kind, error, merged)) from None
+
+
+def _without_none(value: Any) -> Any:
+    """The value without keys of None, at any depth: a TOML file cannot hold them, and they mean the default."""
+    if isinstance(value, dict):
+        return {key: _without_none(one) for key, one in value.items() if one is not None}
+    return [_without_none(one) for one in value] if isinstance(value, list) else value
 
 
 def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import reprlib
 from typing import Any, get_args
@@ -80,7 +81,8 @@ def _message(kind: type[BaseModel], place: tuple[Any, ...], fault: Any) -> str:
     if name == "value_error":  # of a section, whose text names the key
         return f"{key}: {fault['ctx']['error']}"
     if name == "list_type" and isinstance(fault["input"], str):
-        return f'{key} is {what}; expected a list, as ["{fault["input"]}"]'
+        text = fault["input"] if len(fault["input"]) < 100 else "…"
+        return f"{key} is {what}; expected a list, as [{json.dumps(text, ensure_ascii=not text.isprintable())}]"
     if name in EXPECTED:
         return f"{key} is {what}; expected {EXPECTED[name].format(**fault.get('ctx', {}))}"
     return f"{key} is {what}; {fault['msg']}"

@@ -150,6 +150,9 @@ class JointLoss(Loss, named=False):
         return found
 
     def numbers(self, columns: int) -> np.ndarray:
+        expected = self.columns[-1][1]
+        if columns != expected:
+            raise ShapeError(f"the targets y have {columns} columns; the heads of the JointLoss expect {expected}")
         return np.concatenate([head.loss.numbers(stop - start) for head, (start, stop) in self._placed()])
 
     def signed(self, y: np.ndarray, before: Sequence[int] = ()) -> tuple[int, ...]:

@@ -98,6 +98,7 @@ def test_parameters_of_a_search(name: str, values: Any, message: str, tmp_path: 
         (["data.drop=Address"], "data.drop is 'Address'; expected a list, as [\"Address\"]"),
         (["data.fetch=1"], "data.fetch is 1; expected true or false"),
         (["optimizer.groups=[{nams='a'}]"], "optimizer.groups.0.nams is not a known key; did you mean 'names'?"),
+        (['data.categorical="a\\nb"'], "data.categorical is 'a\\nb'; expected a list, as [\"a\\nb\"]"),
         (["loss.heads={a={los='MSELoss'}}"], "loss.heads.a.los is not a known key; did you mean 'loss'?"),
         (
             ["train.epochs=x", "train.seed=-1"],
@@ -109,6 +110,13 @@ def test_settings(settings: list[str], message: str) -> None:
     with pytest.raises(gs.ConfigurationError) as raised:
         parse({}, settings)
     assert message in str(raised.value)
+
+
+def test_a_key_of_none_means_its_default() -> None:
+    """A TOML file cannot hold it, so a run's configuration that is read again has no such key."""
+    layer = {"kind": "Embedding", "embedding_dim": 4, "name": "words"}
+    table = {"model": {"layers": [{**layer, "length": None}], "dropout": None}, "train": None}
+    assert parse(table) == parse({"model": {"layers": [layer]}})
 
 
 def test_a_method_that_is_none() -> None:

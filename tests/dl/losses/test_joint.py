@@ -147,6 +147,12 @@ def test_refusals() -> None:
             make()
 
 
+def test_heads_for_more_columns_than_there_are_are_refused_before_memory_is_taken() -> None:
+    loss = gs.JointLoss(a=gs.Head(gs.MSELoss(), 2**62), b=gs.Head(gs.MSELoss(), 1))
+    with pytest.raises(gs.ShapeError, match="the targets y have 2 columns; the heads of the JointLoss expect 46116860"):
+        loss.numbers(2)
+
+
 def test_a_head_is_one_output() -> None:
     with pytest.raises(ConfigurationError, match="expected a gearshift Loss of one output"):
         gs.Head(gs.JointLoss(a=gs.Head(gs.MSELoss(), 1)), 1)
