@@ -33,7 +33,7 @@ class ConfigurationError(UserError, ValueError):
     ...     gs.Adam(lr=-1)
     ... except gs.ConfigurationError as error:
     ...     print(error)
-    Adam: lr is -1; expected a number of at least 0
+    Adam: lr is -1; expected a finite number of at least 0
     """
 
 

@@ -1,10 +1,11 @@
-"""What a value in a user's file may be, whatever it stands for."""
+"""What values that users give may be: the arguments of constructors, and all that a file may hold."""
 
 from __future__ import annotations
 
 import math
 import re
 import reprlib
+import sys
 from datetime import date, time
 from typing import Any
 
@@ -20,6 +21,40 @@ _shown.maxstring = 100
 def is_count(value: Any, least: int = 1) -> bool:
     """Whether a value is an integer of at least `least`. A bool is none, though Python counts it as an integer."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def require_count(owner: Any, least: int = 1, **values: Any) -> None:
+    """Raise ConfigurationError unless each value is an integer of at least `least`.
+
+    `owner` is the object that the values are arguments of, or its name; the values are passed by their own names.
+    """
+    for name, value in values.items():
+        if not is_count(value, least):
+            raise ConfigurationError(f"{_name(owner)}: {name} is {value!r}; expected an integer of at least {least}")
+
+
+def require_number(
+    owner: Any,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+    **values: Any,
+) -> None:
+    """Raise ConfigurationError unless each value is a finite number within the bounds; see `require_count`."""
+    bounds = {"above": above, "of at least": at_least, "below": below, "of at most": at_most}
+    for name, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        if not number or not (above < value < below and at_least <= value <= at_most):
+            ends = " and ".join(f"{words} {bound}" for words, bound in bounds.items() if math.isfinite(bound))
+            raise ConfigurationError(
+                f"{_name(owner)}: {name} is {value!r}; expected a finite number{f' {ends}' if ends else ''}"
+            )
+
+
+def _name(owner: Any) -> str:
+    return owner if isinstance(owner, str) else type(owner).__name__
 
 
 def check_values(key: str, value: Any, *, finite: bool = True, most: int = 2**63, depth: int = 0) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .counters import CURSOR, FAILED, STEP
 from .launch import one_block, over_items
-from .operation import Cuda, Launch, Operation, elements
+from .operation import Cuda, Launch, Operation
 
 OWN, WHOLE, COMPUTED = range(3)
 
@@ -40,29 +40,6 @@ def incoming_reference(xp: Any, message: Any, totals: Any, counters: Any, part: 
     counters[CURSOR] += int(part[WHOLE]) - int(part[COMPUTED])
 
 
-def outgoing_loop(start: int, stop: int, message: Any, totals: Any, part: Any) -> None:
-    """`outgoing_reference` over elements `start` to `stop` of the message."""
-    n, own = message.shape[0] - totals.shape[0], part[OWN]
-    share = message.dtype.type(own / part[WHOLE])
-    for i in range(start, stop):
-        if i < n:
-            message[i] = message[i] * share if own else message.dtype.type(0)
-        else:
-            message[i] = totals[i - n] if own else 0.0
-            totals[i - n] = 0.0
-
-
-def incoming_loop(start: int, stop: int, message: Any, totals: Any, counters: Any, part: Any) -> None:
-    """`incoming_reference` as a single item."""
-    measures = totals.shape[0]
-    n = message.shape[0] - measures
-    for i in range(measures):
-        totals[i] += message[n + i]
-    if counters[FAILED] == -1 or counters[FAILED] == counters[STEP]:
-        counters[FAILED] = -1 if math.isfinite(message[n + 1]) else counters[STEP]
-    counters[CURSOR] += part[WHOLE] - part[COMPUTED]
-
-
 def outgoing_launch(message: Any, totals: Any, part: Any) -> Launch:
     """One thread per element."""
     return over_items(message.size, message, totals, part, message.size - totals.size, message.size)
@@ -76,14 +53,11 @@ def incoming_launch(message: Any, totals: Any, counters: Any, part: Any) -> Laun
 OUTGOING = Operation(
     "outgoing",
     outgoing_reference,
-    outgoing_loop,
-    elements,
     cuda=Cuda("exchange.cu", "outgoing", outgoing_launch),
     flops=lambda message, *_: message.size,
 )
 INCOMING = Operation(
     "incoming",
     incoming_reference,
-    incoming_loop,
     cuda=Cuda("exchange.cu", "incoming", incoming_launch),
 )

@@ -62,7 +62,7 @@ class Operation:
     ----------
     name : the operation's name, unique in the library.
     reference : the formula in array code.
-    loop : the formula as a Python loop over a range of items, or None.
+    loop : the formula as a Python loop over a range of items; None where no step of the Numba backend has it.
     extent : number of items of `loop` for given arrays.
     cuda : the CUDA kernel, or None.
     gradient : ``gradient(graph, node, *output_gradients)`` appends the backward operations and returns one

@@ -100,15 +100,15 @@ def ratio(point: PeersPoint, other: str | None, ours: str = OURS) -> Ratio | Non
     return Ratio(point, other, its.median / mine.median, low, high)
 
 
-def against_best(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
+def against_best(points: Iterable[PeersPoint]) -> list[Ratio]:
     """Our ratio to the fastest other contender, at each point that has both."""
-    found = (ratio(point, fastest_other(point), ours) for point in points)
+    found = (ratio(point, fastest_other(point)) for point in points)
     return [one for one in found if one is not None]
 
 
-def against_reference(points: Iterable[PeersPoint], ours: str = OURS) -> list[Ratio]:
+def against_reference(points: Iterable[PeersPoint]) -> list[Ratio]:
     """Our ratio to the reference workload, at each point that has both; step / reference is 1 / value."""
-    found = (ratio(point, REFERENCE, ours) for point in points)
+    found = (ratio(point, REFERENCE) for point in points)
     return [one for one in found if one is not None]
 
 
@@ -148,9 +148,9 @@ def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> Summa
     return SummaryLine(title, mean, worst.value, f"{where}: {worst.other}", len(ratios))
 
 
-def step_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[SummaryLine]:
+def step_summary(points: Sequence[PeersPoint]) -> list[SummaryLine]:
     """Our ratio to the fastest other contender over batch ranges and networks, and step / reference."""
-    best = against_best(points, ours)
+    best = against_best(points)
     small = [one for one in best if one.point.batch <= SMALL]
     networks = dict.fromkeys(one.point.network for one in best)
     lines = [line(f"fastest other, batch ≤ {SMALL}", small), line("fastest other, all batches", best)]
@@ -159,14 +159,14 @@ def step_summary(points: Sequence[PeersPoint], ours: str = OURS) -> list[Summary
         lines.append(line(f"fastest other, {network}", here))
         few = [one for one in here if one.point.batch <= SMALL]
         lines.append(line(f"fastest other, {network}, batch ≤ {SMALL}", few))
-    lines.append(line("step / reference", against_reference(points, ours), inverse=True))
+    lines.append(line("step / reference", against_reference(points), inverse=True))
     return [one for one in lines if one is not None]
 
 
-def epoch_summary(points: Sequence[PeersPoint], what: str, ours: str = OURS) -> list[SummaryLine]:
+def epoch_summary(points: Sequence[PeersPoint], what: str) -> list[SummaryLine]:
     """Our ratio to each other contender over all networks, or models, which `what` calls them."""
     lines = []
     for name in ENTRIES:
-        ratios = [ratio(point, name, ours) for point in points if name in others(point)]
+        ratios = [ratio(point, name) for point in points if name in others(point)]
         lines.append(line(f"{name}, {what}", [one for one in ratios if one is not None]))
     return [one for one in lines if one is not None]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...backends.errors import ConfigurationError, ShapeError
+from ...backends.errors import ShapeError
 from ...kernels.activations.activation import ACTIVATION, IDENTITY, RELU, SIGMOID, TANH
 from ...kernels.activations.gelu import GELU as GELU_OPERATION
 from ...kernels.activations.maxout import MAXOUT
 from ...kernels.activations.softplus import SOFTPLUS
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import require_count
 from .array_layer import ArrayLayer
 from .base import Layer
 
@@ -128,8 +128,7 @@ class Maxout(Activation):
     """
 
     def __init__(self, pieces: int = 2) -> None:
-        if not is_count(pieces):
-            raise ConfigurationError(f"Maxout: pieces is {pieces!r}; expected an integer of at least 1")
+        require_count(self, pieces=pieces)
         self.pieces = pieces
 
     def lower(self, graph: Graph, x: Value) -> Value:

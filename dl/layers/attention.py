@@ -10,7 +10,7 @@ from ...kernels.sequences.heads import MERGE_HEADS, SPLIT_HEADS
 from ...kernels.sequences.masked_softmax import MASKED_SOFTMAX
 from ...kernels.sequences.softmax import SOFTMAX
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import require_count
 from .base import Layer
 from .dropout import Dropout
 from .linear import Linear
@@ -42,9 +42,7 @@ class MultiHeadAttention(Layer):
     """
 
     def __init__(self, features: int, heads: int, causal: bool = False, dropout: float = 0.0) -> None:
-        for name, value in (("features", features), ("heads", heads)):
-            if not is_count(value):
-                raise ConfigurationError(f"{type(self).__name__}: {name} is {value!r}; expected an integer above 0")
+        require_count(self, features=features, heads=heads)
         if features % heads:
             raise ConfigurationError(f"{type(self).__name__}: features is {features}; expected a multiple of {heads}")
         self.features, self.heads, self.causal, self.dropout = features, heads, bool(causal), dropout

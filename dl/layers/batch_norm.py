@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...backends.errors import ConfigurationError, ShapeError
+from ...backends.errors import ShapeError
 from ...kernels.counters import COUNTERS
 from ...kernels.norms.batch_norm import BATCH_NORM, BATCH_NORM_FIXED, RUNNING_STATISTICS
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import require_count, require_number
 from .base import Layer
 from .initializers import ones, zeros
 from .parameter import Parameter
@@ -38,12 +38,9 @@ class BatchNorm1d(Layer):
     """
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        if not is_count(features):
-            raise ConfigurationError(f"BatchNorm1d: features is {features!r}; expected an integer of at least 1")
-        if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps > 0:
-            raise ConfigurationError(f"BatchNorm1d: eps is {eps!r}; expected a number above 0")
-        if isinstance(momentum, bool) or not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
-            raise ConfigurationError(f"BatchNorm1d: momentum is {momentum!r}; expected a number from 0 to 1")
+        require_count(self, features=features)
+        require_number(self, eps=eps, above=0)
+        require_number(self, momentum=momentum, at_least=0, at_most=1)
         self.features, self.eps, self.momentum = features, eps, momentum
         self.weight = Parameter((features,), ones, decay=False)
         self.bias = Parameter((features,), zeros, decay=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...backends.errors import ConfigurationError
 from ...kernels.counters import COUNTERS
 from ...kernels.random.dropout import DROPOUT
 from ..graph.graph import Graph, Value
+from ..values import require_number
 from .base import Layer
 
 
@@ -28,8 +28,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p < 1:
-            raise ConfigurationError(f"Dropout: p is {p!r}; expected a probability of at least 0 and below 1")
+        require_number(self, p=p, at_least=0, below=1)
         self.p = p
 
     def lower(self, graph: Graph, x: Value) -> Value:

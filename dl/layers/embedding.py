@@ -9,7 +9,7 @@ from ...kernels.sequences.embedding import EMBEDDING
 from ...kernels.sequences.padding import PADDING
 from ...kernels.sequences.positions import POSITIONS
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import is_count, require_count
 from .base import Layer
 from .initializers import standard_normal
 from .parameter import Parameter
@@ -47,10 +47,9 @@ class Embedding(Layer):
     def __init__(
         self, num_embeddings: int, embedding_dim: int, length: int | None = None, padding: int | None = None
     ) -> None:
-        sizes = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim, "length": length}
-        for name, value in sizes.items():
-            if (name, value) != ("length", None) and not is_count(value):
-                raise ConfigurationError(f"Embedding: {name} is {value!r}; expected an integer of at least 1")
+        require_count(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if length is not None:
+            require_count(self, length=length)
         if padding is not None and not (is_count(padding, 0) and padding < num_embeddings):
             raise ConfigurationError(
                 f"Embedding: padding is {padding!r}; expected a token, from 0 to {num_embeddings - 1}, or None"

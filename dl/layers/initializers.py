@@ -12,6 +12,7 @@ import numpy as np
 
 from ...backends.errors import ConfigurationError
 from ...backends.philox import INITIALIZE, normal, uniform
+from ..values import require_number
 
 __all__ = ["Full", "Normal", "Uniform", "gaussian", "glorot", "he", "lecun", "ones", "standard_normal", "zeros"]
 
@@ -81,7 +82,7 @@ class Full:
     value: float
 
     def __post_init__(self) -> None:
-        _check_numbers(self, self.value)
+        require_number(self, value=self.value)
 
     def __call__(self, key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
         """The weights of a parameter."""
@@ -110,9 +111,8 @@ class Normal:
     std: float = 0.01
 
     def __post_init__(self) -> None:
-        _check_numbers(self, self.mean, self.std)
-        if not self.std > 0:
-            raise ConfigurationError(f"Normal: std is {self.std!r}; expected a number above 0")
+        require_number(self, mean=self.mean)
+        require_number(self, std=self.std, above=0)
 
     def __call__(self, key: np.ndarray, stream: int, shape: tuple[int, ...]) -> np.ndarray:
         """The weights of a parameter."""
@@ -144,7 +144,7 @@ class Uniform:
     high: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_numbers(self, self.low, self.high)
+        require_number(self, low=self.low, high=self.high)
         if not self.low < self.high:
             raise ConfigurationError(f"Uniform: low is {self.low!r}; expected a number below high, {self.high!r}")
 
@@ -177,12 +177,6 @@ class _Drawn:
 WithNumbers = {"normal": Normal, "uniform": Uniform}
 Init = str | Normal | Uniform | Callable[[np.random.Generator, tuple[int, ...]], Any]
 """What `Linear` accepts as ``init``."""
-
-
-def _check_numbers(init: Any, *numbers: Any) -> None:
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            raise ConfigurationError(f"{type(init).__name__}: {number!r} is given; expected a finite number")
 
 
 def spelled(init: Init) -> str:

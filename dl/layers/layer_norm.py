@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...backends.errors import ConfigurationError, ShapeError
+from ...backends.errors import ShapeError
 from ...kernels.norms.layer_norm import LAYER_NORM
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import require_count, require_number
 from .base import Layer
 from .initializers import ones, zeros
 from .parameter import Parameter
@@ -32,10 +32,8 @@ class LayerNorm(Layer):
     """
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
-        if not is_count(features):
-            raise ConfigurationError(f"LayerNorm: features is {features!r}; expected an integer of at least 1")
-        if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps > 0:
-            raise ConfigurationError(f"LayerNorm: eps is {eps!r}; expected a number above 0")
+        require_count(self, features=features)
+        require_number(self, eps=eps, above=0)
         self.features, self.eps = features, eps
         self.weight = Parameter((features,), ones, decay=False)
         self.bias = Parameter((features,), zeros, decay=False)

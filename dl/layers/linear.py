@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.errors import ConfigurationError, ShapeError
+from ...backends.errors import ShapeError
 from ...kernels.activations.activation import IDENTITY
 from ...kernels.activations.bias_activation import BIAS_ACTIVATION
 from ...kernels.arrays.matmul import MATMUL
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import require_count
 from .base import Layer
 from .initializers import Init, named, spelled, zeros
 from .parameter import Parameter
@@ -40,9 +40,7 @@ class Linear(Layer):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, init: Init = "glorot") -> None:
-        for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if not is_count(value):
-                raise ConfigurationError(f"Linear: {name} is {value!r}; expected an integer of at least 1")
+        require_count(self, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features, self.init_name = in_features, out_features, spelled(init)
         self.weight = Parameter((in_features, out_features), named(init))
         self.bias = Parameter((out_features,), zeros, decay=False) if bias else None

@@ -10,7 +10,7 @@ from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.arrays.add import ADD
 from ...kernels.arrays.concatenate import JOIN, SPLIT
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import require_count
 from .base import Layer, Symbol
 
 
@@ -29,8 +29,7 @@ def Input(features: int) -> Symbol:
     >>> model(np.ones((2, 8))).shape
     (2, 3)
     """
-    if not is_count(features):
-        raise ConfigurationError(f"Input: features is {features!r}; expected an integer of at least 1")
+    require_count("Input", features=features)
     return Symbol(None, (), features)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ...backends.errors import ConfigurationError
 from ...kernels.arrays.add import ADD
 from ...kernels.counters import COUNTERS
 from ...kernels.random.dropout import DROPOUT
 from ...kernels.random.normal import NORMAL
 from ..graph.graph import Graph, Value
+from ..values import require_number
 from .base import Layer
 
 
@@ -27,8 +27,7 @@ class GaussianNoise(Layer):
     """
 
     def __init__(self, deviation: float = 0.1) -> None:
-        if isinstance(deviation, bool) or not isinstance(deviation, int | float) or not deviation >= 0:
-            raise ConfigurationError(f"GaussianNoise: deviation is {deviation!r}; expected a number of at least 0")
+        require_number(self, deviation=deviation, at_least=0)
         self.deviation = deviation
 
     def lower(self, graph: Graph, x: Value) -> Value:
@@ -56,8 +55,7 @@ class MaskingNoise(Layer):
     """
 
     def __init__(self, p: float = 0.3) -> None:
-        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p < 1:
-            raise ConfigurationError(f"MaskingNoise: p is {p!r}; expected a probability of at least 0 and below 1")
+        require_number(self, p=p, at_least=0, below=1)
         self.p = p
 
     def lower(self, graph: Graph, x: Value) -> Value:

@@ -10,6 +10,7 @@ from ...kernels.activations.activation import ACTIVATION, RELU, SIGMOID, TANH
 from ...kernels.arrays.column_moment import COLUMN_MOMENT
 from ...kernels.tracing import xp
 from ..graph.graph import Graph, Value
+from ..values import require_number
 from .base import Layer
 from .linear import Linear
 from .traced import append
@@ -35,7 +36,8 @@ class L1Activity(Layer):
     """
 
     def __init__(self, weight: float = 1e-3) -> None:
-        self.weight = checked(self, weight)
+        require_number(self, weight=weight, at_least=0)
+        self.weight = weight
 
     def lower(self, graph: Graph, x: Value) -> Value:
         if graph.terms is not None:
@@ -64,9 +66,9 @@ class KLSparsity(Layer):
     """
 
     def __init__(self, weight: float = 1e-3, rate: float = 0.05) -> None:
-        self.weight, self.rate = checked(self, weight), rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
-            raise ConfigurationError(f"KLSparsity: rate is {rate!r}; expected a number between 0 and 1")
+        require_number(self, weight=weight, at_least=0)
+        require_number(self, rate=rate, above=0, below=1)
+        self.weight, self.rate = weight, rate
 
     def lower(self, graph: Graph, x: Value) -> Value:
         if graph.terms is not None:
@@ -110,7 +112,8 @@ class Contractive(Layer):
                 f"Contractive: activation is {activation!r}; expected one of: {', '.join(ACTIVATIONS)}"
             )
         self.in_features, self.out_features = in_features, out_features
-        self.activation, self.weight = activation, checked(self, weight)
+        require_number(self, weight=weight, at_least=0)
+        self.activation, self.weight = activation, weight
         self.linear = Linear(in_features, out_features, init="he" if activation == "relu" else "glorot")
 
     def lower(self, graph: Graph, x: Value) -> Value:
@@ -128,10 +131,3 @@ class Contractive(Layer):
         """Σⱼ f'ⱼ² cⱼ with cⱼ = Σᵢ Wᵢⱼ², since ∂hⱼ / ∂xᵢ = f'ⱼ Wᵢⱼ; f' is a function of h."""
         slope = SLOPES[self.activation](h)
         return (slope * slope * c).sum(axis=-1, keepdims=True)
-
-
-def checked(layer: Any, weight: Any) -> float:
-    """The weight of a loss term, checked to be a number of at least 0."""
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
-        raise ConfigurationError(f"{type(layer).__name__}: weight is {weight!r}; expected a number of at least 0")
-    return weight

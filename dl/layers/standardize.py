@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...backends.errors import ConfigurationError, DataError, ShapeError
+from ...backends.errors import DataError, ShapeError
 from ...kernels.batches.standardize import STANDARDIZE
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import require_count
 from .base import Layer
 from .initializers import given, ones, zeros
 from .parameter import Parameter
@@ -44,8 +44,7 @@ class Standardize(Layer):
     reads_data: ClassVar[bool] = True
 
     def __init__(self, features: int) -> None:
-        if not is_count(features):
-            raise ConfigurationError(f"Standardize: features is {features!r}; expected an integer of at least 1")
+        require_count(self, features=features)
         self.features = features
         self.mean = Parameter((features,), zeros, trained=False)
         self.scale = Parameter((features,), ones, trained=False)

@@ -6,10 +6,10 @@ from typing import Any
 
 from ...kernels.tracing import xp
 from ..graph.graph import Graph, Value
+from ..values import require_number
 from .base import Layer
 from .linear import Linear
 from .noise import draw
-from .penalties import checked
 from .traced import append
 
 
@@ -32,7 +32,8 @@ class Variational(Layer):
     """
 
     def __init__(self, in_features: int, out_features: int, weight: float = 1.0) -> None:
-        self.in_features, self.out_features, self.weight = in_features, out_features, checked(self, weight)
+        require_number(self, weight=weight, at_least=0)
+        self.in_features, self.out_features, self.weight = in_features, out_features, weight
         self.mean = Linear(in_features, out_features)
         self.log_variance = Linear(in_features, out_features)
 

@@ -17,6 +17,7 @@ from ..data import Dataset
 from ..data.dataset import labels_of
 from ..graph.graph import Graph, Value
 from ..layers.traced import append
+from ..values import require_number
 from .formula import FormulaLoss
 from .losses import Loss, check_values, entropy, small_is_zero
 from .traced import traced_score
@@ -50,10 +51,7 @@ class CrossEntropyLoss(Loss):
     ignore_index: int | None = None
 
     def __init__(self, label_smoothing: float = 0.0, ignore_index: int | None = None) -> None:
-        if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing < 1:
-            raise ConfigurationError(
-                f"{type(self).__name__}: label_smoothing is {label_smoothing!r}; expected a number from 0 to below 1"
-            )
+        require_number(self, label_smoothing=label_smoothing, at_least=0, below=1)
         if ignore_index is not None and (isinstance(ignore_index, bool) or not isinstance(ignore_index, int)):
             raise ConfigurationError(
                 f"{type(self).__name__}: ignore_index is {ignore_index!r}; expected an integer, or None"

@@ -15,7 +15,7 @@ from ...kernels.losses.joint import JOINT
 from ..data import Dataset
 from ..data.target_scaling import TargetScaling
 from ..graph.graph import Graph, Value
-from ..values import is_count
+from ..values import require_count, require_number
 from .losses import Loss
 
 
@@ -47,10 +47,8 @@ class Head:
     def __post_init__(self) -> None:
         if not isinstance(self.loss, Loss) or isinstance(self.loss, JointLoss):
             raise ConfigurationError(f"Head: loss is {self.loss!r}; expected a gearshift Loss of one output")
-        if not is_count(self.outputs):
-            raise ConfigurationError(f"Head: outputs is {self.outputs!r}; expected an integer of at least 1")
-        if not isinstance(self.weight, int | float) or not 0 < self.weight < float("inf"):
-            raise ConfigurationError(f"Head: weight is {self.weight!r}; expected a number above 0")
+        require_count(self, outputs=self.outputs)
+        require_number(self, weight=self.weight, above=0)
 
     def target(self, graph: Graph) -> Value:
         """The value that holds its targets."""

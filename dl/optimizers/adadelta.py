@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...kernels.tracing import xp
+from ..values import require_number
 from .base import Optimizer
 from .formula import FormulaOptimizer
 
@@ -37,8 +38,8 @@ class Adadelta(FormulaOptimizer):
     def __init__(self, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> None:
         Optimizer.__init__(self, lr, weight_decay)
         self.rho, self.eps = rho, eps
-        self._at_least("rho", 0, below=1)
-        self._at_least("eps", 0)
+        require_number(self, rho=rho, at_least=0, below=1)
+        require_number(self, eps=eps, at_least=0)
 
     @staticmethod
     def formula(p: Any, g: Any, square: Any, moved: Any, *, lr: Any, rho: Any, eps: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...kernels.tracing import xp
+from ..values import require_number
 from .base import Optimizer
 from .formula import FormulaOptimizer
 
@@ -47,8 +48,9 @@ class Adagrad(FormulaOptimizer):
     ) -> None:
         Optimizer.__init__(self, lr, weight_decay)
         self.lr_decay, self.initial_accumulator_value, self.eps = lr_decay, initial_accumulator_value, eps
-        for name in ("lr_decay", "initial_accumulator_value", "eps"):
-            self._at_least(name, 0)
+        require_number(
+            self, at_least=0, lr_decay=lr_decay, initial_accumulator_value=initial_accumulator_value, eps=eps
+        )
 
     @staticmethod
     def formula(p: Any, g: Any, square: Any, *, lr: Any, start: Any, eps: Any) -> Any:

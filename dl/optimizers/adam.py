@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ...backends.errors import ConfigurationError
 from ...kernels.updates import adam
+from ..values import require_number
 from .base import Optimizer
 
 
@@ -46,7 +47,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(lr, weight_decay)
         self.betas, self.eps = betas, eps
-        self._at_least("eps", 0)
+        require_number(self, eps=eps, at_least=0)
         numbers = [beta for beta in betas if type(beta) in (int, float)] if isinstance(betas, tuple | list) else []
         if len(numbers) != 2 or len(betas) != 2 or not all(0 <= beta < 1 for beta in numbers):
             raise ConfigurationError(

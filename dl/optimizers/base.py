@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from ...backends.errors import ConfigurationError, ShapeError
 from ...kernels.counters import COUNTERS, FAILED
 from ...kernels.operation import Operation
 from ..registered import Registered
+from ..values import require_number
 
 
 @dataclass
@@ -67,8 +67,7 @@ class Optimizer(Registered):
 
     def __init__(self, lr: float, weight_decay: float) -> None:
         self.lr, self.weight_decay = lr, weight_decay
-        self._at_least("lr", 0)
-        self._at_least("weight_decay", 0)
+        require_number(self, lr=lr, weight_decay=weight_decay, at_least=0)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -149,15 +148,6 @@ class Optimizer(Registered):
             xp.ones(1, dtype=p.dtype),
             **self.attributes,
         )
-
-    def _at_least(self, name: str, bound: float, below: float = float("inf")) -> None:
-        value = getattr(self, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not bound <= value < below or value > sys.float_info.max:  # as integers may be
-            upper = f" and below {below}" if below != float("inf") else ""
-            raise ConfigurationError(
-                f"{type(self).__name__}: {name} is {value!r}; expected a number of at least {bound}{upper}"
-            )
 
     def _is_flag(self, name: str) -> None:
         value = getattr(self, name)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...backends.errors import ConfigurationError
 from ...kernels.tracing import xp
+from ..values import require_number
 from .base import Optimizer
 from .formula import FormulaOptimizer
 
@@ -45,9 +46,8 @@ class DeltaBarDelta(FormulaOptimizer):
         self.kappa, self.phi, self.theta = kappa, phi, theta
         if lr == 0:
             raise ConfigurationError("DeltaBarDelta: lr is 0; expected a number above 0")
-        self._at_least("kappa", 0)
-        self._at_least("phi", 0, below=1)
-        self._at_least("theta", 0, below=1)
+        require_number(self, kappa=kappa, at_least=0)
+        require_number(self, phi=phi, theta=theta, at_least=0, below=1)
 
     @property
     def initial(self) -> dict[str, float]:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from ...backends.errors import ConfigurationError
 from ..layers.parameter import Parameter
+from ..values import require_number
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,9 @@ class ParameterGroup:
     weight_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("lr", "weight_decay"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 <= value < float("inf")):
-                raise ConfigurationError(
-                    f"ParameterGroup {self.names!r}: {name} is {value!r}; expected a number of at least 0, or None"
-                )
+        given = {"lr": self.lr, "weight_decay": self.weight_decay}
+        given = {name: value for name, value in given.items() if value is not None}
+        require_number(f"ParameterGroup {self.names!r}", at_least=0, **given)
 
 
 def members(groups: Sequence[ParameterGroup], parameters: Sequence[Parameter]) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...backends.errors import ConfigurationError
 from ...kernels.updates import nesterov
+from ..values import require_number
 from .base import Optimizer, State
 from .formula import FormulaOptimizer
 from .schedules import Ramp
@@ -58,7 +59,7 @@ class Momentum(FormulaOptimizer):
                 ) from None
         self.momentum = momentum
         if not callable(momentum):
-            self._at_least("momentum", 0, below=1)
+            require_number(self, momentum=momentum, at_least=0, below=1)
 
     @staticmethod
     def formula(p: Any, g: Any, velocity: Any, *, lr: Any, momentum: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError
+from ..values import require_number
 from .on_host import OnHost
 
 MOST = 4096  # maximum parameters for a full Hessian
@@ -24,7 +25,7 @@ class SecondOrder(OnHost, named=False):
     def __init__(self, lr: float, damping: float) -> None:
         super().__init__(lr, 0.0)
         self.damping = damping
-        self._at_least("damping", 0)
+        require_number(self, damping=damping, at_least=0)
 
     def direction(self, g: np.ndarray, product: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """The direction for the gradient g (n,), float64, where ``product(v)`` is H v."""
@@ -99,8 +100,8 @@ class NewtonCG(SecondOrder):
     def __init__(self, lr: float = 1.0, damping: float = 1e-4, iterations: int = 50, tol: float = 1e-6) -> None:
         super().__init__(lr, damping)
         self.iterations, self.tol = iterations, tol
-        self._at_least("iterations", 1, below=2**31)
-        self._at_least("tol", 0)
+        require_number(self, iterations=iterations, at_least=1, below=2**31)
+        require_number(self, tol=tol, at_least=0)
 
     def direction(self, g: np.ndarray, product: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         found, residual = np.zeros_like(g), g.copy()

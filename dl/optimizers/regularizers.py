@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...backends.errors import ConfigurationError
 from ...kernels.batches.convert import CONVERT
 from ...kernels.updates.l1 import L1_SCALED, L1_SUBGRADIENT, SOFT_THRESHOLD
 from ..graph.graph import Graph
+from ..values import require_number
 
 
 class Regularizer:
@@ -31,10 +31,7 @@ class Regularizer:
     before_update: ClassVar[bool]
 
     def __init__(self, strength: float) -> None:
-        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < float("inf"):
-            raise ConfigurationError(
-                f"{type(self).__name__}: strength is {strength!r}; expected a number of at least 0"
-            )
+        require_number(self, strength=strength, at_least=0)
         self.strength = strength
 
     def lower(self, graph: Graph) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...kernels.updates import rmsprop
+from ..values import require_number
 from .base import Optimizer
 
 
@@ -45,9 +46,8 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(lr, weight_decay)
         self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
-        self._at_least("alpha", 0, below=1)
-        self._at_least("eps", 0)
-        self._at_least("momentum", 0)
+        require_number(self, alpha=alpha, at_least=0, below=1)
+        require_number(self, eps=eps, momentum=momentum, at_least=0)
         self._is_flag("centered")
 
     @property

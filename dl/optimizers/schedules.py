@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ...backends.errors import ConfigurationError
 from ..registered import Registered
-from ..values import is_count
+from ..values import require_count, require_number
 
 
 class Schedule(Registered):
@@ -41,7 +41,7 @@ class Schedule(Registered):
 
     def __init__(self, warmup: int = 0) -> None:
         self.warmup = warmup
-        self._whole("warmup", 0)
+        require_count(self, 0, warmup=warmup)
 
     def factor(self, step: int) -> float:
         """The factor at step number `step`, from 0, without warm-up."""
@@ -54,22 +54,6 @@ class Schedule(Registered):
 
     def observe(self, records: Sequence[Mapping[str, float]]) -> None:
         """Called before each epoch with the records of all finished ones; most schedules do nothing."""
-
-    def _whole(self, name: str, least: int) -> None:
-        value = getattr(self, name)
-        if not is_count(value, least):
-            raise ConfigurationError(
-                f"{type(self).__name__}: {name} is {value!r}; expected an integer of at least {least}"
-            )
-
-    def _above(self, name: str, bound: float, *, or_at: bool = False) -> None:
-        value = getattr(self, name)
-        numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not numeric or value < bound or (value == bound and not or_at):
-            raise ConfigurationError(
-                f"{type(self).__name__}: {name} is {value!r}; expected a finite number"
-                + ("" if bound == -math.inf else f" {'of at least' if or_at else 'above'} {bound:g}")
-            )
 
 
 class Constant(Schedule):
@@ -111,8 +95,8 @@ class InverseTimeDecay(Schedule):
     def __init__(self, delta: float, hold: int = 0, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.delta, self.hold = delta, hold
-        self._whole("hold", 0)
-        self._above("delta", 0)
+        require_count(self, 0, hold=hold)
+        require_number(self, delta=delta, above=0)
 
     def factor(self, step: int) -> float:
         return 1 / (1 + self.delta * max(0, step - self.hold))
@@ -144,7 +128,7 @@ class PowerDecay(Schedule):
     def __init__(self, power: float = 1.0, hold: int = 0, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.power, self.hold = power, hold
-        self._whole("hold", 0)
+        require_count(self, 0, hold=hold)
         if not 0.5 < power <= 1:
             raise ConfigurationError(
                 f"PowerDecay: power is {power!r}; expected a number above 0.5 and at most 1, so that the sum of the "
@@ -179,9 +163,8 @@ class Ramp(Schedule):
     def __init__(self, start: float, stop: float, steps: int, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.start, self.stop, self.steps = start, stop, steps
-        self._whole("steps", 1)
-        self._above("start", -math.inf)
-        self._above("stop", -math.inf)
+        require_count(self, steps=steps)
+        require_number(self, start=start, stop=stop)
 
     def factor(self, step: int) -> float:
         a = min(1.0, step / self.steps)
@@ -214,7 +197,7 @@ class LinearDecay(Ramp):
     def __init__(self, steps: int, final: float = 0.0, warmup: int = 0) -> None:
         super().__init__(1.0, final, steps, warmup)
         self.final = final
-        self._above("final", 0, or_at=True)
+        require_number(self, final=final, at_least=0)
 
 
 class StepDecay(Schedule):
@@ -243,8 +226,8 @@ class StepDecay(Schedule):
     def __init__(self, steps: int, gamma: float = 0.1, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.steps, self.gamma = steps, gamma
-        self._whole("steps", 1)
-        self._above("gamma", 0)
+        require_count(self, steps=steps)
+        require_number(self, gamma=gamma, above=0)
 
     def factor(self, step: int) -> float:
         try:
@@ -279,8 +262,8 @@ class CosineDecay(Schedule):
     def __init__(self, steps: int, final: float = 0.0, warmup: int = 0) -> None:
         super().__init__(warmup)
         self.steps, self.final = steps, final
-        self._whole("steps", 1)
-        self._above("final", 0, or_at=True)
+        require_count(self, steps=steps)
+        require_number(self, final=final, at_least=0)
 
     def factor(self, step: int) -> float:
         a = min(1.0, step / self.steps)

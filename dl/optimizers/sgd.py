@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...backends.errors import ConfigurationError
 from ...kernels.updates import sgd
+from ..values import require_number
 from .base import Optimizer
 
 
@@ -45,8 +46,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(lr, weight_decay)
         self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
-        self._at_least("momentum", 0)
-        self._at_least("dampening", 0)
+        require_number(self, momentum=momentum, dampening=dampening, at_least=0)
         self._is_flag("nesterov")
         if nesterov and (momentum == 0 or dampening != 0):
             raise ConfigurationError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ...backends.errors import ConfigurationError
 from ..measures import falls
+from ..values import require_count, require_number
 from .schedules import Schedule
 
 
@@ -41,11 +42,9 @@ class OneCycle(Schedule):
     ) -> None:
         super().__init__(warmup)
         self.steps, self.rise, self.start, self.final = steps, rise, start, final
-        self._whole("steps", 1)
-        for name in ("rise", "start", "final"):
-            self._above(name, 0, or_at=name != "rise")
-        if not rise < 1:
-            raise ConfigurationError(f"OneCycle: rise is {rise!r}; expected a share above 0 and below 1")
+        require_count(self, steps=steps)
+        require_number(self, rise=rise, above=0, below=1)
+        require_number(self, start=start, final=final, at_least=0)
 
     def factor(self, step: int) -> float:
         last, top = self.steps - 1, self.rise * self.steps - 1
@@ -102,11 +101,9 @@ class ReduceOnPlateau(Schedule):
         super().__init__(warmup)
         self.gamma, self.patience, self.monitor, self.min_delta = gamma, patience, monitor, min_delta
         self.final, self.scale = final, scale
-        self._whole("patience", 0)
-        for name in ("gamma", "min_delta", "final", "scale"):
-            self._above(name, 0, or_at=name != "gamma")
-        if not gamma < 1:
-            raise ConfigurationError(f"ReduceOnPlateau: gamma is {gamma!r}; expected a number above 0 and below 1")
+        require_count(self, 0, patience=patience)
+        require_number(self, gamma=gamma, above=0, below=1)
+        require_number(self, min_delta=min_delta, final=final, scale=scale, at_least=0)
 
     def factor(self, step: int) -> float:
         return self.scale

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import each_element
-from ..operation import Cuda, Operation, elements
+from ..operation import Cuda, Operation
 
 
 def reference(xp: Any, x: Any, y: Any) -> None:
@@ -13,17 +13,8 @@ def reference(xp: Any, x: Any, y: Any) -> None:
     y[...] = x
 
 
-def loop(start: int, stop: int, x: Any, y: Any) -> None:
-    """`reference` over elements `start` to `stop`."""
-    xs, ys = x.reshape(-1), y.reshape(-1)
-    for i in range(start, stop):
-        ys[i] = xs[i]
-
-
 CONVERT = Operation(
     "convert",
     reference,
-    loop,
-    elements,
     cuda=Cuda("convert.cu", "convert", each_element, types={"DATA": 0, "VALUE": 1}),
 )

@@ -7,10 +7,7 @@ from typing import Any
 
 from ..launch import over_tiles
 from ..operation import Cuda, Launch, Operation
-from .gather import loop as gather_loop
 from .gather import reference as gather
-from .gather import rows
-from .gather_standardized import loop as gather_standardized_loop
 from .gather_standardized import reference as gather_standardized
 
 
@@ -20,35 +17,12 @@ def reference(xp: Any, data: Any, order: Any, counters: Any, targets: Any, x: An
     gather(xp, targets, order, counters, y)
 
 
-def loop(start: int, stop: int, data: Any, order: Any, counters: Any, targets: Any, x: Any, y: Any) -> None:
-    """`reference` over rows `start` to `stop` of the batch."""
-    gather_loop(start, stop, data, order, counters, x)
-    gather_loop(start, stop, targets, order, counters, y)
-
-
 def standardized_reference(
     xp: Any, data: Any, order: Any, counters: Any, mean: Any, scale: Any, targets: Any, x: Any, y: Any
 ) -> None:
     """The same, with x standardised by `mean` and `scale` (n,) as `gather_standardized` does."""
     gather_standardized(xp, data, order, counters, mean, scale, x)
     gather(xp, targets, order, counters, y)
-
-
-def standardized_loop(
-    start: int,
-    stop: int,
-    data: Any,
-    order: Any,
-    counters: Any,
-    mean: Any,
-    scale: Any,
-    targets: Any,
-    x: Any,
-    y: Any,
-) -> None:
-    """`standardized_reference` over rows `start` to `stop` of the batch."""
-    gather_standardized_loop(start, stop, data, order, counters, mean, scale, x)
-    gather_loop(start, stop, targets, order, counters, y)
 
 
 def traffic(data: Any, order: Any, *others: Any) -> tuple[int, int]:
@@ -68,8 +42,6 @@ def launch(*arrays: Any) -> Launch:
 GATHER_PAIR = Operation(
     "gather_pair",
     reference,
-    loop,
-    rows,
     cuda=Cuda(
         "gather_pair.cu", "gather_pair", launch, types={"DATA": 0, "REAL": 4, "VALUE": 4, "TARGETS": 3, "TARGET": 5}
     ),
@@ -78,8 +50,6 @@ GATHER_PAIR = Operation(
 GATHER_STANDARDIZED_PAIR = Operation(
     "gather_standardized_pair",
     standardized_reference,
-    standardized_loop,
-    rows,
     cuda=Cuda(
         "gather_pair.cu",
         "gather_standardized_pair",

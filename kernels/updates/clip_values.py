@@ -30,15 +30,6 @@ def loop(start: int, stop: int, g: Any, bound: float) -> None:
         gs[i] = high if v > high else (-high if v < -high else v)
 
 
-def scaled_loop(start: int, stop: int, g: Any, scale: Any, bound: float) -> None:
-    """`scaled_reference` over elements `start` to `stop`."""
-    high = g.dtype.type(bound * scale[0])
-    gs = g[start:stop]
-    for i in range(stop - start):
-        v = gs[i]
-        gs[i] = high + (v - v) if v > high else ((v - v) - high if v < -high else v)
-
-
 CLIP_VALUES = Operation(
     "clip_values",
     reference,
@@ -50,8 +41,6 @@ CLIP_VALUES = Operation(
 CLIP_SCALED = Operation(
     "clip_scaled",
     scaled_reference,
-    scaled_loop,
-    elements,
     cuda=Cuda("clip_values.cu", "clip_scaled", each_element),
     flops=lambda g, *_, **__: g.size,
 )

@@ -40,17 +40,6 @@ def scaled_reference(xp: Any, p: Any, g: Any, bounds: Any, weights: Any, scale: 
     subgradient_reference(xp, p, g, bounds, weights, strength=strength * float(scale[0]))
 
 
-def scaled_loop(start: int, stop: int, p: Any, g: Any, bounds: Any, weights: Any, scale: Any, strength: float) -> None:
-    """`scaled_reference` over elements `start` to `stop`."""
-    zero = p.dtype.type(0)
-    for r in range(bounds.shape[0]):
-        low, high = max(start, bounds[r, 0]), min(stop, bounds[r, 1])
-        size = p.dtype.type(strength * scale[0]) * weights[r]
-        for i in range(low, high):
-            v = p[i]
-            g[i] += size if v > zero else (-size if v < zero else zero)
-
-
 def threshold_reference(
     xp: Any, p: Any, bounds: Any, factors: Any, weights: Any, rates: Any, counters: Any, *, strength: float
 ) -> None:
@@ -122,8 +111,6 @@ L1_SUBGRADIENT = Operation(
 L1_SCALED = Operation(
     "l1_scaled",
     scaled_reference,
-    scaled_loop,
-    elements,
     cuda=Cuda("l1.cu", "l1_scaled", scaled_launch),
     flops=lambda p, *_, **__: 2 * p.size,
     traffic=lambda p, g, *_: (p.nbytes + g.nbytes, g.nbytes),

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..counters import FAILED, ROW, SKIP, STEP
 from ..launch import each_element, one_block
-from ..operation import Cuda, Launch, Operation, elements
+from ..operation import Cuda, Launch, Operation
 from .gradient_norm import EPS_NORM
 
 FIRST, INTERVAL = 65536.0, 2000.0  # as PyTorch's GradScaler
@@ -26,13 +26,6 @@ LEAST = 2.0**-24  # a gradient that is not finite at this scale counts as a fail
 def scale_reference(xp: Any, gradient: Any, scale: Any, scaled: Any) -> None:
     """scaled = gradient · scale[0], of one shape, in the dtype of `scaled`."""
     scaled[...] = gradient * scale[0]
-
-
-def scale_loop(start: int, stop: int, gradient: Any, scale: Any, scaled: Any) -> None:
-    """`scale_reference` over elements `start` to `stop`."""
-    factor, source, target = scale[0], gradient.reshape(-1), scaled.reshape(-1)
-    for i in range(start, stop):
-        target[i] = source[i] * factor
 
 
 def unscale_reference(
@@ -62,43 +55,6 @@ def unscale_reference(
         counters[FAILED] = counters[STEP]
 
 
-def unscale_loop(
-    start: int,
-    stop: int,
-    partial: Any,
-    rates: Any,
-    parts: Any,
-    scale: Any,
-    counters: Any,
-    table: Any,
-    clip: Any,
-    max_norm: float,
-) -> None:
-    """`unscale_reference`, as a single item."""
-    squares = 0.0
-    for i in range(partial.shape[0]):
-        squares += partial[i]
-    factor = scale[0]
-    if math.isfinite(squares):
-        norm = math.sqrt(squares) / factor
-        clip[0] = min(1.0, max_norm / (norm + EPS_NORM)) / factor
-        scale[1] += 1
-        if scale[1] >= INTERVAL:
-            scale[0] = 2 * factor
-            scale[1] = 0
-    else:
-        counters[SKIP] = 1
-        scale[0] = factor / 2
-        scale[1] = 0
-        scale[2] += 1
-        lag = int(scale[2])
-        for row in range(counters[ROW] + 1, table.shape[0]):
-            for column in range(table.shape[1]):
-                table[row, column] = parts[row - lag, column, 0] + rates[row] * parts[row - lag, column, 1]
-        if factor <= LEAST and counters[FAILED] < 0:
-            counters[FAILED] = counters[STEP]
-
-
 def unscale_launch(
     partial: Any, rates: Any, parts: Any, scale: Any, counters: Any, table: Any, clip: Any, *, max_norm: float
 ) -> Launch:
@@ -110,15 +66,12 @@ def unscale_launch(
 SCALE_GRADIENT = Operation(
     "scale_gradient",
     scale_reference,
-    scale_loop,
-    elements,
     cuda=Cuda("loss_scale.cu", "scale_gradient", each_element, types={"REAL": 0, "VALUE": 2}),
     flops=lambda gradient, *_: gradient.size,
 )
 UNSCALE = Operation(
     "unscale",
     unscale_reference,
-    unscale_loop,
     cuda=Cuda("loss_scale.cu", "unscale", unscale_launch, types={"REAL": 3, "VALUE": 3}),
     flops=lambda partial, *_, **__: partial.size,
     traffic=lambda partial, *_: (partial.nbytes, 0),

@@ -48,7 +48,7 @@ def test_moments(tmp_path: Path, init: Any, mean: float, std: float, low: float,
         (lambda: named("normal(0, x)"), "expected numbers"),
         (lambda: named("normal(0, 0)"), "std is 0.0"),
         (lambda: Uniform(1, 1), "low is 1; expected a number below high"),
-        (lambda: Normal(float("nan")), "nan is given"),
+        (lambda: Normal(float("nan")), "mean is nan; expected a finite number"),
         (lambda: named(3), "init 3 is not known"),  # pyright: ignore
         (lambda: gs.Linear(2, 2, init=lambda random, shape: np.zeros(3)).init(0), r"shape \(3,\) for \(2, 2\)"),
     ],

@@ -197,8 +197,8 @@ def test_refusals(name: str) -> None:
     [
         ({"beta3": 1.0}, "own_lion: beta3 is unknown; expected lr, beta1, beta2, weight_decay"),
         ({"lr": "fast"}, "own_lion: lr is 'fast'; expected a number"),
-        ({"lr": -1.0}, "own_lion: lr is -1.0; expected a number of at least 0"),
-        ({"weight_decay": -1.0}, "own_lion: weight_decay is -1.0; expected a number of at least 0"),
+        ({"lr": -1.0}, "own_lion: lr is -1.0; expected a finite number of at least 0"),
+        ({"weight_decay": -1.0}, "own_lion: weight_decay is -1.0; expected a finite number of at least 0"),
     ],
 )
 def test_arguments(given: dict[str, Any], message: str) -> None:
