@@ -158,7 +158,8 @@ def test_a_batch_size_is_skipped_only_for_steps_that_were_measured(
     slow: int, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disturbed step at one batch size skips neither that size nor one far larger."""
-    timed, calls = TimedSteps.timed, dict[int, int].fromkeys((1, 4, 64), 0)
+    timed = TimedSteps.timed
+    calls: dict[int, int] = dict.fromkeys((1, 4, 64), 0)
 
     def slowed(self: TimedSteps, steps: int) -> float:
         seconds = timed(self, steps)
