@@ -74,9 +74,7 @@ class Perceptron(BaseEstimator):
 
     def _keep(self, parameters: dict[str, Any]) -> None:
         """Sets the parameters of a constructor as they were given: its `locals()`."""
-        for name, value in parameters.items():
-            if name != "self":
-                setattr(self, name, value)
+        vars(self).update((name, value) for name, value in parameters.items() if name != "self")
 
     # what a classifier overrides: the loss of values, and R²
 
@@ -142,11 +140,9 @@ class Perceptron(BaseEstimator):
             self.loss_, self.n_iter_ = lbfgs.minimize(model, self._objective(), backend, data, weights, options)
             network.take(model)
             return
-        held: Any = None
-        rows = np.arange(len(x))
+        rows, held = np.arange(len(x)), None
         if self.early_stopping:
-            by_class = outputs == 1 and self._classifies
-            rows, held = split(targets, self.validation_fraction, random, by_class)
+            rows, held = split(targets, self.validation_fraction, random, outputs == 1 and self._classifies)
         self._descend(network, backend, x, targets, rows, held, weights, random, incremental)
 
     def _begin(self, shapes: list[tuple[int, int]], random: np.random.RandomState, dtype: np.dtype) -> None:
