@@ -148,6 +148,13 @@ class JointLoss(Loss, named=False):
         return found
 
     def numbers(self, columns: int) -> np.ndarray:
+        """Which target columns hold numbers that may be scaled: (columns,) bool.
+
+        Raises
+        ------
+        ShapeError
+            The heads expect more or fewer columns.
+        """
         expected = self.columns[-1][1]
         if columns != expected:
             raise ShapeError(f"the targets y have {columns} columns; the heads of the JointLoss expect {expected}")

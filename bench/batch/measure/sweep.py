@@ -198,7 +198,8 @@ class Sweep:
             try:
                 if expected > self.budget.seconds * GUESSED:
                     raise TooLong(f"a step of about {expected:.2g} s is too long for --budget")
-                known.append((batch, swept.prepare(batch, self.visit, self.budget.seconds * LONGEST)))
+                longest = self.budget.seconds * LONGEST  # a step that seems to take longer is measured
+                known.append((batch, swept.prepare(batch, self.visit, longest if expected > longest else math.inf)))
             except TooLong as error:
                 record.limit = f"batch {batch:,} was skipped: {error}"
                 break
