@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from ..._version import __version__
 from ...backends import Backend, host
 from ...backends.vectors import vector_bytes
+from ...backends.waited import waited
 
 MEASURE = "GEARSHIFT_MEASURE"
 VECTORS, MATRIX_UNIT = range(2)
@@ -24,6 +25,7 @@ INPUTS, ROWS = range(2)
 logger = logging.getLogger(__name__)
 SECONDS, ROUNDS, SHORTEST = 0.15, 5, 5e-4  # for all trials; trials of each choice; of one trial
 CLEARLY = 1.05  # times as fast as the rule's choice
+LATE = 0.05  # share of the trials' time that threads wait for a CPU, from which other programs disturb them
 FAR = 1.6  # times as long as the fastest: not tried again
 
 
@@ -97,19 +99,19 @@ def fastest(found: Sequence[Choice], make: Callable[[Choice], Timed]) -> tuple[l
     It is the first choice unless another is clearly faster, and no other program took the CPU from a trial.
     """
     trials = {choice: make(choice) for choice in found}
-    before = trials[found[0]].stalls
     times = {choice: trial.trial(1) for choice, trial in trials.items()}  # compiles, and warms caches
-    until = time.perf_counter() + SECONDS
+    before, late, start = trials[found[0]].stalls, waited(), time.perf_counter()
     times = {choice: trial.trial(1) for choice, trial in trials.items()}
     counts = {choice: max(1, int(SHORTEST / max(seconds, 1e-9))) for choice, seconds in times.items()}
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         far = FAR * min(times.values())
         for choice, trial in trials.items():
-            if times[choice] < far:
+            if times[choice] < far or not turn:
                 times[choice] = min(times[choice], trial.trial(counts[choice]))
-        if time.perf_counter() > until:
+        if time.perf_counter() > start + SECONDS:
             break
     best = min(times, key=times.__getitem__)
-    if any(trial.short_handed or trial.stalls > before for trial in trials.values()):
+    share = (waited() - late) / (time.perf_counter() - start)
+    if share > LATE or any(trial.short_handed or trial.stalls > before for trial in trials.values()):
         return [*found[0]], False
     return [*(best if times[found[0]] >= CLEARLY * times[best] else found[0])], True

@@ -9,17 +9,14 @@ machine on the same hardware.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from ....backends import host
+from ....backends.waited import waited
 from ..points import REFERENCE_KINDS, Disturbance
 
-TASKS, PROCESSORS = Path("/proc/self/task"), Path("/proc/stat")
-STOLEN, TICK = 8, 0.01  # where the first line of /proc/stat has what the hypervisor took, and in seconds of what size
 TURNS, PRODUCTS, SIDE, WORDS = 5000, 60, 48, 1 << 19  # of the workload: 0.19, 0.12 and 0.14 ms on a core of a Xeon
 TRIES = 4
 
@@ -73,18 +70,3 @@ class DisturbanceWatch:
         return Disturbance(
             waited=max(0.0, share), **{kind: max(after[kind], self.before[kind]) for kind in REFERENCE_KINDS}
         )
-
-
-def waited() -> float:
-    """Seconds that this process's threads were ready but had no CPU, plus those that the hypervisor took.
-
-    On systems without this information, such as macOS and Windows, it is constant.
-    """
-    total = 0.0
-    with suppress(OSError, ValueError, IndexError):
-        for task in TASKS.iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
-                total += int((task / "schedstat").read_text().split()[1]) / 1e9
-    with suppress(OSError, ValueError, IndexError), PROCESSORS.open() as file:
-        total += int(file.readline().split()[STOLEN]) * TICK
-    return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ class Simulated:
         self.seconds, self.steps, self._stalls = seconds, 0, stalls
 
     def trial(self, count: int) -> float:
-        self.steps, self.stalls = self.steps + count, self._stalls
+        self.steps, self.stalls = self.steps + count, self.stalls + self._stalls
         return self.seconds
 
 
@@ -56,6 +57,27 @@ def test_trials_beside_other_programs_change_nothing() -> None:
     alone = {choice: Simulated(seconds) for choice, seconds in zip(found, (2.0, 1.0), strict=True)}
     alone[found[0]].short_handed = True
     assert fastest(found, alone.__getitem__) == ([*found[0]], False)
+
+
+def test_trials_whose_threads_wait_for_a_cpu_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However short the trials are."""
+    found = [Choice(2), Choice(1)]
+    alone = {choice: Simulated(seconds) for choice, seconds in zip(found, (2.0, 1.0), strict=True)}
+    for share, certain in ((0.0, True), (0.5, False)):
+        monkeypatch.setattr(dense_choice, "waited", lambda share=share: share * time.perf_counter())
+        assert fastest(found, alone.__getitem__) == ([*found[certain]], certain)
+
+
+def test_a_candidate_that_was_slow_once_is_tried_again() -> None:
+    """The first trials are of one step, in which the start of threads counts."""
+
+    class Starting(Simulated):
+        def trial(self, count: int) -> float:
+            return super().trial(count) if self.steps > 1 else 9 + super().trial(count)
+
+    found = [Choice(1), Choice(2)]
+    devices = {found[0]: Simulated(2.0), found[1]: Starting(1.0)}
+    assert fastest(found, devices.__getitem__) == ([*found[1]], True)
 
 
 def test_a_short_step_is_timed_many_times() -> None:
