@@ -55,6 +55,7 @@ class Worker:
         """Prepares steps on a batch, and warms up."""
         net = networks.parse(network)
         x, y = networks.batch(net, batch)
+        fall_asleep()  # Gearshift measures what is fastest here, once
         self.work = work = self.contender.steps(net, networks.weights(net), x, y)
         losses = work.losses(CHECKED)
         self.timed(work.run, CHECKED)
