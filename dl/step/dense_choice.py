@@ -1,5 +1,4 @@
-"""Which product engine and how many threads run a fused MLP, and what they divide: measured once for each machine and
-shape.
+"""How threads divide a fused MLP, and with which product engine: measured once for each machine and shape.
 
 A rule makes the choice where nothing is measured. It stands unless another choice is clearly faster, because the bits
 of the results depend on it. It also stands while other programs use the CPU: what trials find then is not kept.
