@@ -136,7 +136,7 @@ def load_table(source: Any, options: TableOptions) -> PreparedTable:
         raise DataError(f"{table.name}: categorical names {strange[0]!r}, which is no feature")
     table = _complete(table, [*features, *targets, *([options.weight] if options.weight else [])], options.missing)
     y = target_array(table, targets)
-    weight = None if options.weight is None else column_numbers(table, options.weight)
+    weight = column_numbers(table, options.weight) if options.weight else None
     left_out = dict.fromkeys(options.drop, "dropped") | dict.fromkeys(targets, "the target")
     if options.weight is not None:
         left_out[options.weight] = "the weight of the row"

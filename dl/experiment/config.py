@@ -53,11 +53,15 @@ def parse_as(kind: type[Kind], table: dict[str, Any], settings: Sequence[str] = 
         raise ConfigurationError(described(kind, error, merged)) from None
 
 
-def _without_none(value: Any) -> Any:
+def _without_none(value: Any, key: str = "") -> Any:
     """The value without keys of None, at any depth: a TOML file cannot hold them, and they mean the default."""
     if isinstance(value, dict):
-        return {key: _without_none(one) for key, one in value.items() if one is not None}
-    return [_without_none(one) for one in value] if isinstance(value, list) else value
+        return {name: _without_none(one, f"{key}.{name}") for name, one in value.items() if one is not None}
+    if not isinstance(value, list):
+        return value
+    if any(one is None for one in value):
+        raise ConfigurationError(f"{key[1:]} is a list with None, which a TOML file cannot hold; leave it out")
+    return [_without_none(one, key) for one in value]
 
 
 def read(path: str | Path, settings: Sequence[str] = ()) -> Configuration:

@@ -75,6 +75,13 @@ def test_every_container_gives_what_scikit_learn_makes_of_it(tmp_path: Path, kin
         assert data.classes[own.y].tolist() == frame["buys"].to_numpy()[chosen].tolist()
 
 
+def test_no_name_is_no_weight(tmp_path: Path) -> None:
+    """In Python as in a configuration."""
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n" + "\n".join(f"{row / 7},{row % 2}" for row in range(20)))
+    assert gs.load_dataset(path, weight="").train.weight is None
+
+
 def test_dropped_rows_are_those_that_pandas_drops(tmp_path: Path) -> None:
     frame = people()
     table = load_table(stored(frame, tmp_path, "csv"), TableOptions(missing="drop"))

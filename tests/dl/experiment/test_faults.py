@@ -119,6 +119,11 @@ def test_a_key_of_none_means_its_default() -> None:
     assert parse(table) == parse({"model": {"layers": [layer]}})
 
 
+def test_none_in_a_list_is_refused() -> None:
+    with pytest.raises(gs.ConfigurationError, match=r"model\.layers\.heads is a list with None"):
+        parse({"model": {"layers": [{"kind": "MultiHeadAttention", "heads": [None]}]}})
+
+
 def test_a_method_that_is_none() -> None:
     with pytest.raises(gs.ConfigurationError, match=r"method is 'halvin'; did you mean 'halving'\?"):
         parse_as(TrainingSearchSection, {"method": "halvin", "parameters": {"a": [1]}})
