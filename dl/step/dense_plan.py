@@ -81,7 +81,7 @@ class DensePlan(Plan):
         self._counters, self._totals = shared["counters"], shared["totals"]
         unit = choice.engine == MATRIX_UNIT
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8
-        several, divided = capacity > self.block, 1 if self.by_rows else self.parts
+        several, divided = self.by_rows or capacity > self.block, 1 if self.by_rows else self.parts
         self._allocate(Layout(mlp.layers, arena, self.block, divided, several), unit)
         self._steps = loop_of(backend, choice.divided, arena.dtype.name)
         self._functions = BoundFunctions(backend, mlp, self._memory, self._counters)

@@ -69,8 +69,8 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize(
     ("batch", "rows", "parts"),
-    [(300, 1000, 2), (4 * BLOCK + 30, 5 * BLOCK, 3), (9, 20, 2), (40, 43, 2)],
-    ids=["last batch", "blocks", "few rows", "a part without rows"],
+    [(300, 1000, 2), (4 * BLOCK + 30, 5 * BLOCK, 3), (9, 20, 2), (40, 43, 2), (8, 16, 2)],
+    ids=["last batch", "blocks", "few rows", "a part without rows", "one part has all rows"],
 )
 def test_it_trains_as_the_operations_do(
     divided: Any, batch: int, rows: int, parts: int, options: dict[str, Any]
