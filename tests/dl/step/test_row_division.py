@@ -92,6 +92,23 @@ def test_the_threads_do_not_change_the_bits(divided: Any) -> None:
         assert (found[1][name] == value).all() and (found[2][name] == value).all(), name
 
 
+def test_a_loss_that_is_not_finite_stops_all_parts_before_the_update(divided: Any) -> None:
+    """Wherever its row is; the weights are those of the step before, and the layer is named."""
+    divided(2)
+    random = np.random.default_rng(0)
+    data = gs.Dataset(random.normal(size=(300, 6)), random.integers(0, 3, 300))
+    found = []
+    for backend in ("numba", "numpy"):
+        model = gs.Sequential(gs.Linear(6, 5), gs.ReLU(), gs.Linear(5, 3), dtype="float64")
+        run = gs.Trainer(model, gs.CrossEntropyLoss(), gs.SGD(lr=1e200), backend=backend, seed=1)
+        with pytest.raises(gs.NonFiniteLoss) as raised:
+            run.fit(data, epochs=9, batch_size=100, verbose=False)
+        found.append((run.step, str(raised.value), model.state_dict()))
+    assert found[0][:2] == found[1][:2]
+    for name, value in found[1][2].items():
+        np.testing.assert_allclose(found[0][2][name], value, rtol=1e-9, err_msg=name)
+
+
 def test_nothing_is_written_between_the_buffers(divided: Any) -> None:
     """Guard zones around every buffer of each part's workspace."""
     made = divided(3)
