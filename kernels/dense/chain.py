@@ -36,6 +36,8 @@ from ..accumulate_metrics import loop as accumulate_metrics
 from ..advance import loop as advance
 from .elementwise import activate, add_products, differentiate, drop_out
 from .engine import Engine
+from .few_rows import few
+from .few_rows import input_gradient as few_rows_gradient
 from .outputs import output_layer, transpose
 from .parts import (
     BlockPart,
@@ -191,13 +193,17 @@ def add_up(
 def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools, engine: Engine) -> None:
     """The part's columns of D of the layer below, and its rows of DT if they are read later."""
     layer, below, work, lanes = places_of(layers, level), places_of(layers, level - 1), memory.work, tools.lanes
-    call(engine.input_gradient, 0, (task, below, layer, memory, tools))
     start, stop = inputs_of(layer, task)
     width, stride = stop - start, below.dt_stride
     turned = below.dt + start * stride
     strip, wide = tools.scratch[SCRATCH:], whole(width, lanes)
+    dots = few(task.rows, layer.outputs, lanes)
+    if dots:
+        few_rows_gradient(task, layer, memory, strip, wide)
+    else:
+        call(engine.input_gradient, 0, (task, below, layer, memory, tools))
     for row in range(0, task.rows, lanes):
-        for i in range(0, width, lanes):
+        for i in range(0, 0 if dots else width, lanes):
             turn(work, turned + i * stride + row, stride, strip, i, wide)
         for r in range(min(lanes, task.rows - row)):
             at, y = (row + r) * below.d_stride + start, layer.x + (row + r) * layer.x_stride + start
