@@ -12,9 +12,3 @@ def inlined(function: Function) -> Function:
     """Compiles the function into each of its callers; a loop that calls it would not vectorise."""
     function.options = {"forceinline": True}  # pyright: ignore[reportFunctionMemberAccess]
     return function
-
-
-def reordered(function: Function) -> Function:
-    """Compiles sums of the function for vector registers, whose elements add up in another order."""
-    function.options = {"fastmath": {"contract", "reassoc"}}  # pyright: ignore[reportFunctionMemberAccess]
-    return function

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.compiling import reordered
+from ...backends.reductions import plus
 from .parts import BlockPart, LayerPlaces, Memory, inputs_of
 
 
@@ -29,7 +29,6 @@ def input_gradient(task: BlockPart, layer: LayerPlaces, memory: Memory, out: Any
             dots(min(4, stop - first), depth, weights, memory.work[d : d + depth], out[y : y + 4])
 
 
-@reordered
 def dots(rows: int, depth: int, a: Any, x: Any, y: Any) -> None:
     """y = a·x for up to four rows of a flat matrix a."""
     zero = x.dtype.type(0)
@@ -37,14 +36,14 @@ def dots(rows: int, depth: int, a: Any, x: Any, y: Any) -> None:
         a0, a1, a2, a3 = a[:depth], a[depth : 2 * depth], a[2 * depth : 3 * depth], a[3 * depth : 4 * depth]
         sum0, sum1, sum2, sum3 = zero, zero, zero, zero
         for k in range(depth):
-            sum0 += a0[k] * x[k]
-            sum1 += a1[k] * x[k]
-            sum2 += a2[k] * x[k]
-            sum3 += a3[k] * x[k]
+            sum0 = plus(sum0, a0[k] * x[k])
+            sum1 = plus(sum1, a1[k] * x[k])
+            sum2 = plus(sum2, a2[k] * x[k])
+            sum3 = plus(sum3, a3[k] * x[k])
         y[0], y[1], y[2], y[3] = sum0, sum1, sum2, sum3
     else:
         for row in range(rows):
             one, total = a[row * depth : (row + 1) * depth], zero
             for k in range(depth):
-                total += one[k] * x[k]
+                total = plus(total, one[k] * x[k])
             y[row] = total

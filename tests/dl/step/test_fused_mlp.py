@@ -121,7 +121,7 @@ def test_float32_in_any_shape(widths, batch, parts) -> None:
 
 
 @pytest.mark.parametrize("widths", [(300, 130, 60, 10), (300, 10), (784, 5, 3)])
-@pytest.mark.parametrize("batch", [1, 17, BLOCK, BLOCK + 1, 3 * BLOCK + 40])
+@pytest.mark.parametrize("batch", [1, 3, 17, BLOCK, BLOCK + 1, 3 * BLOCK + 40])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtype: str) -> None:
     data = rows_of(widths, 3 * BLOCK + 50 if batch > 17 else 40)
