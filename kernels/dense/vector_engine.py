@@ -15,7 +15,7 @@ from .parts import (
     sums,
     whole,
 )
-from .product import LEFT, NEITHER, RIGHT, SCRATCH, product
+from .product import DEPTH, LEFT, NEITHER, RIGHT, SCRATCH, VECTORS, product
 
 MANY = 128  # rows from which copying the block of weights is faster
 GRAIN, TRANSPOSED = 8, 0
@@ -81,17 +81,19 @@ def weight_gradient(
     """
     work, scratch, width = memory.work, tools.scratch, layer.outputs
     stride, last = whole(width, tools.lanes), task.first + task.rows == task.batch
-    gradient = SCRATCH if stride != width else place
-    g = Matrix(scratch, gradient, stride, 1)
+    # a tile's rows may overlap, since it stores them in order: spare elements, then the next row's first
+    overlapping = stride <= VECTORS * tools.lanes and task.rows == task.batch and task.rows <= DEPTH
+    row = width if overlapping else stride
+    g = Matrix(scratch, place if row == width else SCRATCH, row, 1)
     if task.rows < task.batch:
         g = Matrix(work, collected(layer, task, tools.lanes) + first * stride, stride, 1)
     x, d = Matrix(work, layer.x + first, 1, layer.x_stride), Matrix(work, layer.d, layer.d_stride, 1)
     copies = LEFT if task.rows >= 64 and stride > tools.lanes else NEITHER
     product(size, stride // tools.lanes, task.rows, x, d, g, task.first, copies, tools)
-    if last and (stride != width or task.rows < task.batch):
+    if last and (row != width or task.rows < task.batch):
         for r in range(size):
-            row = g.values[g.start + r * stride : g.start + r * stride + width]
+            source = g.values[g.start + r * stride : g.start + r * stride + width]
             target = scratch[place + r * width : place + (r + 1) * width]
             for j in range(width):
-                target[j] = row[j]
+                target[j] = source[j]
     return 0
