@@ -47,11 +47,12 @@ class BoundFunctions:
         self._held: list[Any] = []
         self.addresses = StepFunctions(*[0] * len(StepFunctions._fields))
 
-    def formulas(self, layers: Any) -> None:
-        """Binds the activations that are formulas, in the table of `LayerPlaces`, or in that of each part."""
+    def activations(self, layers: Any) -> None:
+        """Binds the activations that are called by address, in the table of `LayerPlaces`, or in that of each part."""
         for number, layer in enumerate(self._mlp.layers):
             if layer.loop is not None:
-                function = step_functions.bind_activation_and_slope if layer.slope else step_functions.bind_activation
+                slope = layer.slope and layer.formula is not None
+                function = step_functions.bind_activation_and_slope if slope else step_functions.bind_activation
                 bind: Any = self._backend.compiled(function, formula=layer.loop)
                 layers[..., number, LayerPlaces._fields.index("formula")] = bind(self._memory.work)
 

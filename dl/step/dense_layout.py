@@ -12,6 +12,7 @@ from ...backends import host, matrix_unit
 from ...kernels.activations.activation import IDENTITY
 from ...kernels.dense import matrix_product, matrix_unit_engine
 from ...kernels.dense import parts as dense_parts
+from ...kernels.dense.elementwise import BY_ADDRESS, FORMULA
 from ...kernels.dense.engine import HOT, ROWS
 from ...kernels.dense.parts import Integers, LayerPlaces
 from ...kernels.dense.product import SCRATCH
@@ -29,7 +30,6 @@ class DenseLayer:
     """A dense layer of a fused MLP: its weights, its bias, its activation and the dropout that follows.
 
     An activation is a number of `activation`'s or, instead, the operation of a `formula`.
-
     `slope` is whether the backward pass needs the derivative of the outputs, see `kernels.dense.elementwise`.
     """
 
@@ -42,14 +42,14 @@ class DenseLayer:
 
     @property
     def loop(self) -> Any:
-        """The loop of the activation if it is a formula, see `activation_loop`; otherwise None."""
-        return None if self.formula is None else activation_loop(self.formula, self.slope)
+        """The loop of the activation if it is called by address; otherwise None."""
+        return BY_ADDRESS.get(self.activation) if self.formula is None else activation_loop(self.formula, self.slope)
 
 
 class Layout:
     """The offsets of all arrays: the rows of `layers` of `dense_chain.steps`, and the sizes of its buffers.
 
-    The addresses of formulas are bound later, see `BoundFunctions.formulas`.
+    The addresses of activations are bound later, see `BoundFunctions.activations`.
 
     With `several` blocks in a batch, gradients are added up over them. `gap` elements between the arrays in `work` stay
     unused; a test checks this.
@@ -86,7 +86,7 @@ class Layout:
                 bias=-1 if layer.bias is None else arena.offset(layer.bias.name),
                 weight_range=arena.range_of(layer.weight.name),
                 bias_range=-1 if layer.bias is None else arena.range_of(layer.bias.name),
-                activation=layer.activation,
+                activation=layer.activation if layer.formula is None else FORMULA,
                 formula=-1,
                 x=x,
                 x_stride=x_stride,

@@ -85,7 +85,7 @@ class DensePlan(Plan):
         self._allocate(Layout(mlp.layers, arena, self.block, divided, several), unit)
         self._steps = loop_of(backend, choice.divided, arena.dtype.name)
         self._functions = BoundFunctions(backend, mlp, self._memory, self._counters)
-        self._functions.formulas(self._tables)
+        self._functions.activations(self._tables)
         self._bind_arrays(mlp, bytes_)
         arguments = self._tools[0], self._memory, self._integers(capacity)
         self._vectors = bound_engine(backend, vector_engine, *arguments)

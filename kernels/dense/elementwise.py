@@ -4,7 +4,8 @@ The derivative of `activation`'s functions follows from their outputs, which are
 and of dropout do not: in training, the forward pass also computes the slope, the derivative of activation and dropout
 together. The backward pass multiplies by it, so no random number is drawn twice.
 
-Formulas are called by address, so another one does not compile the loop again.
+Formulas, tanh and sigmoid are called by address, so another formula does not compile the loop again, and a network
+without tanh does not compile it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.addresses import call
+from ..activations.activation import RELU, SIGMOID, TANH, relu
 from ..activations.activation import backward_vector as activation_backward
 from ..activations.activation import forward_vector as activation
 from ..random.dropout import factors
 from .parts import DropoutStreams, LayerPlaces
+
+
+FORMULA = -1  # `LayerPlaces.activation` of a formula
 
 
 def add_products(work: Any, at: int, step: int, parts: int, bias: Any, z: Any) -> None:
@@ -40,13 +45,27 @@ def add_products(work: Any, at: int, step: int, parts: int, bias: Any, z: Any) -
 
 def activate(z: Any, y: Any, slope: Any, layer: LayerPlaces) -> None:
     """y = activation(z) for some columns of a row; a formula also computes the slope if it is stored."""
-    n = z.shape[0]
-    if layer.formula < 0:
-        activation(z, y, layer.activation)
-    elif layer.slope < 0:
-        call(layer.formula, 0, (0, n, z, y))
-    else:
+    n, zero = z.shape[0], y.dtype.type(0)
+    if layer.formula >= 0 and layer.activation == FORMULA and layer.slope >= 0:
         call(layer.formula, 0, (0, n, z, y, slope))
+    elif layer.formula >= 0:
+        call(layer.formula, 0, (0, n, z, y))
+    elif layer.activation == RELU:
+        for j in range(n):
+            y[j] = relu(z[j], zero)
+    else:
+        for j in range(n):
+            y[j] = z[j]
+
+
+def tanh_loop(start: int, stop: int, z: Any, y: Any) -> None:
+    """y = tanh(z) of vectors, with the arguments of a formula's loop."""
+    activation(z, y, TANH)
+
+
+def sigmoid_loop(start: int, stop: int, z: Any, y: Any) -> None:
+    """y = sigmoid(z) of vectors, with the arguments of a formula's loop."""
+    activation(z, y, SIGMOID)
 
 
 def drop_out(
@@ -58,10 +77,10 @@ def drop_out(
     n, threshold, stream = y.shape[0], dropout.thresholds[layer.dropout], dropout.streams[layer.dropout]
     at = factors(element, n, dropout.key, counters, threshold, dropout.scales[layer.dropout], stream, scratch)
     kept = scratch[at : at + n]
-    if layer.formula < 0:
-        activation_backward(kept, y, slope, layer.activation)
-    else:
+    if layer.activation == FORMULA:
         multiply(kept, slope)
+    else:
+        activation_backward(kept, y, slope, layer.activation)
     multiply(kept, y)
 
 
@@ -80,3 +99,7 @@ def differentiate(dy: Any, y: Any, slope: Any, dz: Any, layer: LayerPlaces) -> N
             dz[j] = dy[j] * slope[j] if slope[j] != zero else zero
     else:
         activation_backward(dy, y, dz, layer.activation)
+
+
+BY_ADDRESS = {TANH: tanh_loop, SIGMOID: sigmoid_loop}
+"""The loops of activations that are called by address, besides formulas."""

@@ -22,8 +22,8 @@ class LayerPlaces(NamedTuple):
     inputs, outputs : number of features.
     weight, bias : places among the parameters; -1 without a bias.
     weight_range, bias_range : rows of the update's `factors`.
-    activation : of the outputs, one of `activation`'s.
-    formula : address of the activation's loop if it is a formula, see `elementwise`; -1 otherwise.
+    activation : of the outputs, one of `activation`'s, or `elementwise.FORMULA`.
+    formula : address of the loop of a formula, of tanh or of sigmoid, see `elementwise`; -1 otherwise.
     x, x_stride : X (rows, inputs), which the layer reads.
     d, d_stride : D (rows, outputs), the gradient before the activation.
     dt, dt_stride : D transposed.
