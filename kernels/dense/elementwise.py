@@ -19,7 +19,6 @@ from ..activations.activation import forward_vector as activation
 from ..random.dropout import factors
 from .parts import DropoutStreams, LayerPlaces
 
-
 FORMULA = -1  # `LayerPlaces.activation` of a formula
 
 
