@@ -239,6 +239,7 @@ def test_the_text_of_a_matrix_unit(monkeypatch: pytest.MonkeyPatch, whole: bool,
     monkeypatch.setattr("gearshift.backends.matrix_unit.available", lambda: True)
     monkeypatch.setattr(ThreadPool, "parts", lambda *_: parts)
     monkeypatch.setattr("gearshift.dl.step.dense_plan.BLOCK", 68)
+    monkeypatch.setattr("gearshift.dl.step.dense_plan.UNIT_BLOCK", 68)
     monkeypatch.setattr("gearshift.kernels.dense.matrix_unit_engine.SPLIT", 32)
     widths, (data, first) = (37, 20, 9, 10), bytes_of(37, 130)
     if not whole:
