@@ -10,8 +10,7 @@ import numpy as np
 
 from ...backends.errors import ShapeError
 from ...kernels.dual import NoTangent
-from ..graph.graph import Value
-from ..graph.tangent import PHASE, push_forward
+from ..graph.tangent import PHASE, hessian_products
 from ..layers.base import Layer
 from ..losses.losses import Loss
 from ..step.plan import Plan, underflowing
@@ -49,24 +48,12 @@ class Hessian(Objective):
         self.refresh()
 
     def _bound(self, program: Program) -> Plan:
-        graph, arena = program.graph, self.arena
+        arena = self.arena
         self.direction = arena.zeros()
         self.product = arena.zeros()
-        tangents: dict[Value, Value] = {}
-        for parameter in arena.parameters:
-            value = graph.parameters.get(parameter.name)
-            if parameter.trained and value is not None:
-                name = f"tangent of {parameter.name}"
-                tangents[value] = graph.shared(name, parameter.shape)
-                self._shared[name] = arena.view(self.direction, parameter)
-        known = push_forward(graph, tangents)
-        self._changes = {
-            parameter: known[graph.gradients[graph.parameters[parameter.name]]]
-            for parameter in self.trained
-            if graph.parameters.get(parameter.name) in graph.gradients
-            and graph.gradients[graph.parameters[parameter.name]] in known
-        }
-        graph.outputs.update(self._changes.values())
+        self._shared |= {f"tangent of {p.name}": arena.view(self.direction, p) for p in self.trained}
+        changes = hessian_products(program.graph)
+        self._changes = {p: changes[p.name] for p in self.trained if p.name in changes}
         return super()._bound(program)
 
     @property

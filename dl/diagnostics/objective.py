@@ -15,7 +15,7 @@ from ..data.rows import flat
 from ..layers.base import Layer
 from ..losses.answers import as_learned
 from ..losses.losses import Loss
-from ..step.arena import Arena
+from ..step.arena import Arena, named
 from ..step.evaluation import check_categories, means
 from ..step.plan import Plan, underflowing
 from ..step.program import Program, gradient
@@ -103,11 +103,8 @@ class Objective:
 
     def flatten(self, buffer: Any) -> np.ndarray:
         """A buffer in the arena's layout as one host vector (size,) in the model's order of weights."""
-        parts = [self.backend.to_numpy(self.arena.view(buffer, parameter)).ravel() for parameter in self.trained]
-        return np.concatenate(parts)
+        return self.arena.flat(buffer, self.trained)
 
     def unflatten(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """A vector (size,) as arrays by parameters' names."""
-        ends = np.cumsum([parameter.size for parameter in self.trained])
-        parts = np.split(np.asarray(vector), ends[:-1])
-        return {p.name: part.reshape(p.shape) for p, part in zip(self.trained, parts, strict=True)}
+        return named(vector, self.trained)

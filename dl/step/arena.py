@@ -27,6 +27,12 @@ def padded(size: int, dtype: str | np.dtype) -> int:
     return -(-size // step) * step
 
 
+def named(vector: np.ndarray, parameters: Sequence[Parameter]) -> dict[str, np.ndarray]:
+    """The values of these parameters in one vector, as arrays by their names."""
+    parts = np.split(np.asarray(vector), np.cumsum([p.size for p in parameters])[:-1])
+    return {p.name: part.reshape(p.shape) for p, part in zip(parameters, parts, strict=True)}
+
+
 class Range(NamedTuple):
     """A range of the buffer whose elements are updated alike."""
 
@@ -163,6 +169,10 @@ class Arena:
         """The number of the range that a trained parameter lies in, or 0 if there is none."""
         start = self.offset(name)
         return next((i for i, (low, high, *_) in enumerate(self.ranges) if low <= start < high), 0)
+
+    def flat(self, buffer: Any, parameters: Sequence[Parameter]) -> np.ndarray:
+        """The values of these parameters in a buffer, copied to the host as one vector."""
+        return np.concatenate([self.backend.to_numpy(self.view(buffer, p)).ravel() for p in parameters])
 
     def pack(self, buffer: Any) -> dict[str, np.ndarray]:
         """The named tensors of a buffer, copied to the host."""

@@ -22,7 +22,7 @@ from ..graph.tangent import PHASE
 from ..optimizers.base import Optimizer
 from ..optimizers.newton import SecondOrder
 from ..optimizers.random_perturbation import RandomPerturbation
-from .arena import Arena
+from .arena import Arena, named
 from .plan import TICK, Plan, quietly
 from .program import Program
 from .shared import together
@@ -72,8 +72,8 @@ class StepwisePlan(Plan):
         assert isinstance(self.optimizer, SecondOrder)
         self.once(rows, "load", "forward", "metrics", "backward")
         if int(self._shared["counters"][FAILED]) < 0:
-            before, g = self._loss(rows), self._flat(self.arena.gradients)
-            direction = self.optimizer.direction(g, lambda v: self._product(v, rows))
+            before, g = self._loss(rows), self.arena.flat(self.arena.gradients, self._own)
+            direction = self.optimizer.direction(g.astype(np.float64), lambda v: self._product(v, rows))
             self._write(self.arena.gradients, self._shortened(direction, rows, before))
         self.once(rows, "update")
 
@@ -113,7 +113,8 @@ class StepwisePlan(Plan):
         self.once(rows, "load", "forward", "metrics")
         before, counters = self._loss(rows), self.backend.to_numpy(self._shared["counters"])
         weights = self.arena.trained.copy()
-        noise = normal(self.backend.to_numpy(self._shared["key"]), self._size, PERTURBATION, 0, int(counters[STEP]))
+        size, key = sum(p.size for p in self._own), self.backend.to_numpy(self._shared["key"])
+        noise = normal(key, size, PERTURBATION, 0, int(counters[STEP]))
         self._write(self._along, noise)
         self.arena.trained[...] += self._rate * self._along
         self.once(rows, "load", "forward")
@@ -125,16 +126,5 @@ class StepwisePlan(Plan):
         assert self._scores is not None
         return float(self.array(self._scores, rows)[:, 0].sum())
 
-    @property
-    def _size(self) -> int:
-        return sum(p.size for p in self._own)
-
-    def _flat(self, buffer: Any) -> np.ndarray:
-        parts = [self.backend.to_numpy(self.arena.view(buffer, p)).ravel() for p in self._own]
-        return np.concatenate(parts).astype(np.float64)
-
     def _write(self, buffer: Any, vector: np.ndarray) -> None:
-        ends = np.cumsum([p.size for p in self._own])
-        for parameter, part in zip(self._own, np.split(vector, ends[:-1]), strict=True):
-            values = self.backend.asarray(part.reshape(parameter.shape), dtype=self.arena.dtype)
-            self.arena.view(buffer, parameter)[...] = values
+        self.arena.unpack(buffer, named(vector, self._own))

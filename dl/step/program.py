@@ -17,7 +17,7 @@ from ...kernels.updates.clip_values import CLIP_SCALED, CLIP_VALUES
 from ...kernels.updates.gradient_norm import CHUNK, CLIP_FACTOR, SQUARES
 from ...kernels.updates.loss_scale import UNSCALE
 from ...kernels.updates.update import with_copy
-from ..graph.fusion import fuse
+from ..graph.fused_ops import fuse
 from ..graph.graph import Graph, Value
 from ..graph.tangent import hessian_products
 from ..layers.base import Layer
