@@ -10,7 +10,7 @@ import numpy as np
 from ...backends import Backend
 from ...backends.errors import ConfigurationError, DataError, ShapeError
 from . import Dataset, as_dataset
-from .rows import Order, flat, scaled_weight
+from .rows import Order, Rows, flat, scaled_weight
 
 
 class Batches:
@@ -78,7 +78,7 @@ class Batches:
         )
 
 
-class BatchRows:
+class BatchRows(Rows):
     """The present batch of a stream on a backend, as `Rows`.
 
     Parameters
@@ -97,15 +97,11 @@ class BatchRows:
         self.rows = self.size * batches.per_epoch
         self.x, self.y = backend.asarray(np.array(flat(first.x))), backend.asarray(np.array(flat(first.y)))
         self.weight: Any = None if first.weight is None else backend.asarray(scaled_weight(first))
-        self.order = backend.asarray(np.arange(self.rows, dtype=np.int64) % self.size)
+        self.places = backend.asarray(np.arange(self.rows, dtype=np.int64) % self.size)
         self._cursor = -1  # where the present batch begins in the epoch
 
     def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
-        """A new epoch; the order is the stream's."""
-        self._cursor = -1
-
-    def restart(self) -> None:
-        """After an error in a step: the present batch is taken again."""
+        self._cursor = -1  # the order is the stream's
 
     def ready(self, cursor: int, size: int, steps: int) -> int:
         """Takes the next batch of the stream for the step at `cursor`; one step can start."""
@@ -128,9 +124,3 @@ class BatchRows:
             self.weight[...] = self.backend.asarray(scaled_weight(batch).astype(self.weight.dtype))  # pyright: ignore
         self._cursor = cursor
         return 1
-
-    @property
-    def shared(self) -> dict[str, Any]:
-        """The arrays, by their names in plans."""
-        arrays = {"data x": self.x, "data y": self.y, "order": self.order}
-        return arrays if self.weight is None else {**arrays, "data weight": self.weight}

@@ -10,10 +10,10 @@ import numpy as np
 from ...backends import Backend
 from ...backends.errors import DataError
 from . import Dataset
-from .rows import Order, drawn_on, flat, scaled_weight
+from .rows import Order, Rows, drawn_on, flat, scaled_weight
 
 
-class Resident:
+class Resident(Rows):
     """Features (n, width), targets (n, k) and weights (n, 1) on the backend, in their original dtype.
 
     Weights are scaled to mean 1, so that the mean over rows is the weighted mean.
@@ -29,29 +29,18 @@ class Resident:
         self.y = backend.asarray(flat(data.y))
         weight = scaled_weight(data)
         self.weight: Any = None if weight is None else backend.asarray(weight)
-        self.order = backend.asarray(np.arange(self.rows, dtype=np.int64).copy())
+        self.places = backend.asarray(np.arange(self.rows, dtype=np.int64).copy())
         self._fixed = False
 
     def in_order(self, order: np.ndarray) -> Resident:
         """The same arrays with a fixed row order for every epoch; a row may occur several times in it."""
         other = copy.copy(self)
-        other.rows, other.order, other._fixed = len(order), self.backend.asarray(order), True
+        other.rows, other.places, other._fixed = len(order), self.backend.asarray(order), True
         return other
 
     def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
-        """Draws the order of an epoch; the same key and epoch give the same order on every backend."""
         if not self._fixed:
-            self.order[...] = drawn_on(self.backend, key, self.rows, epoch, order)
-
-    def restart(self) -> None:
-        """Called before a new pass over the rows; nothing to do, since all rows are on the device."""
+            self.places[...] = drawn_on(self.backend, key, self.rows, epoch, order)
 
     def ready(self, cursor: int, size: int, steps: int) -> int:
-        """How many of `steps` steps of `size` rows can start at `cursor`: all of them."""
         return steps
-
-    @property
-    def shared(self) -> dict[str, Any]:
-        """The arrays, by their names in plans."""
-        arrays = {"data x": self.x, "data y": self.y, "order": self.order}
-        return arrays if self.weight is None else {**arrays, "data weight": self.weight}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -41,19 +41,36 @@ def drawn_on(backend: Backend, key: np.ndarray, rows: int, epoch: int, order: Or
     return (chosen if order == "replacement" else in_order)(backend.xp, words)
 
 
-class Rows(Protocol):
-    """A data set that training steps read: `Resident` or `streamed.Streamed`."""
+class Rows:
+    """A data set that training steps read: `Resident`, `streamed.Streamed` or `batches.BatchRows`.
+
+    On the backend are x (n, width), y (n, k) and weight (n, 1) or None, and in `places` (rows,) the row of x that is
+    read at each position of an epoch.
+    """
 
     backend: Backend
     rows: int
     x: Any
+    y: Any
     weight: Any
+    places: Any
 
-    def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None: ...
-    def restart(self) -> None: ...
-    def ready(self, cursor: int, size: int, steps: int) -> int: ...
+    def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
+        """Draws the order of an epoch; the same key and epoch give the same order on every backend."""
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Called before a new pass over the rows, or after an error in a step."""
+
+    def ready(self, cursor: int, size: int, steps: int) -> int:
+        """How many of `steps` steps of `size` rows can start at `cursor`, at least 1."""
+        raise NotImplementedError
+
     @property
-    def shared(self) -> dict[str, Any]: ...
+    def shared(self) -> dict[str, Any]:
+        """The arrays, by their names in plans."""
+        arrays = {"data x": self.x, "data y": self.y, "order": self.places}
+        return arrays if self.weight is None else {**arrays, "data weight": self.weight}
 
 
 def scaled_weight(data: Dataset) -> np.ndarray | None:

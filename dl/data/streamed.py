@@ -40,7 +40,7 @@ def block_rows(data: Dataset, batch_size: int) -> int:
     return max(1, BLOCK // max(1, a_row * batch_size)) * batch_size
 
 
-class Streamed:
+class Streamed(Rows):
     """Replaces `Resident` if the arrays do not fit on the device.
 
     Parameters
@@ -73,7 +73,6 @@ class Streamed:
         weakref.finalize(self, self.thread.shutdown, wait=False)
 
     def shuffle(self, key: np.ndarray, epoch: int, order: Order = "shuffled") -> None:
-        """Draws the order of an epoch, the same as on every backend."""
         self.restart()
         self.places[...] = self.backend.xp.arange(self.rows) % (2 * self.block)  # ranks have moved them
         self.order = drawn(np, key, self.rows, epoch, order)
@@ -84,12 +83,6 @@ class Streamed:
             fill.result()
         self.fills.clear()
         self.arrived.clear()
-
-    @property
-    def shared(self) -> dict[str, Any]:
-        """The arrays, by their names in plans."""
-        arrays = {"data x": self.x, "data y": self.y, "order": self.places}
-        return arrays if self.weight is None else {**arrays, "data weight": self.weight}
 
     def ready(self, cursor: int, size: int, steps: int) -> int:
         """Waits for the next batch, at `cursor`; returns how many of `steps` steps of `size` rows can start."""

@@ -80,7 +80,7 @@ class Descent:
     def epoch(self, order: np.ndarray) -> float:
         """Runs one epoch in this row order; returns the mean of the batches' objectives."""
         state, rows = self.state, self.data.rows
-        self.data.order[...] = self.backend.asarray(order)
+        self.data.places[...] = self.backend.asarray(order)
         state.begin_epoch()
         stride = max(STRIDE, rows // self.stepper.batch_size // LOOKS) if self._row_weights is None else 1
         value, losses, square = 0.0, 0.0, self._square()

@@ -86,7 +86,7 @@ def test_an_epochs_order_is_numpys_and_takes_few_launches(order: Any) -> None:
         before = stand_in.counts()["cuLaunchKernel"]
         rows.shuffle(key, epoch, order)
         assert stand_in.counts()["cuLaunchKernel"] - before <= 4  # words, a sort, and a copy
-        assert rows.backend.to_numpy(rows.order).tolist() == drawn(np, key, ROWS, epoch, order).tolist()
+        assert rows.backend.to_numpy(rows.places).tolist() == drawn(np, key, ROWS, epoch, order).tolist()
 
 
 def test_streamed_rows_have_the_bits_of_resident_ones(monkeypatch: pytest.MonkeyPatch) -> None:
