@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError
-from ..training.figures import new_figure, panels, saved
+from ..training.figures import BESIDE, name_axes, new_figure, panels, saved
 
 if TYPE_CHECKING:
     from ..training.answers import Answers
@@ -38,8 +38,7 @@ def confusion(report: Report, path: str | Path | None = None) -> Any:
     places = range(len(counts))
     axes.set_xticks(places, report.classes, rotation=90 if max(map(len, report.classes)) > 3 else 0)
     axes.set_yticks(places, report.classes)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     if len(counts) <= MANY:
         for row in places:
             for column in places:
@@ -99,8 +98,8 @@ def residuals(trainer: Answers, data: Any, y: Any = None, path: str | Path | Non
     for column, axes in enumerate(all_axes):
         axes.scatter(found[:, column], targets[:, column] - found[:, column], s=6, alpha=0.5, linewidths=0)
         axes.axhline(0, color="gray", linewidth=1)
-        axes.set_xlabel("prediction" if targets.shape[1] == 1 else f"prediction {column}")
-        axes.set_ylabel("target − prediction")
+        name = "prediction" if targets.shape[1] == 1 else f"prediction {column}"
+        axes.set(xlabel=name, ylabel="target − prediction")
         axes.grid(alpha=0.3)
     return saved(figure, path)
 
@@ -113,10 +112,6 @@ def _drawn(curves: dict[str, ThresholdCurve], x: str, y: str, area: str) -> tupl
     for name, curve in curves.items():
         label = f"{name}, {area} {curve.area:.3f}" if len(curves) <= MANY // 2 or name in labelled else None
         axes.plot(curve.x, curve.y, label=label, linewidth=1.2)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    name_axes(axes, x, y, **BESIDE)
     return figure, axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ..training.figures import new_figure, saved
+from ..training.figures import BESIDE, new_figure, saved
 
 if TYPE_CHECKING:
     from ..training.answers import Answers
@@ -96,7 +96,7 @@ def _classes(axes: Any, plane: Any, trainer: Answers, outputs: np.ndarray, point
         axes.scatter(*own.T, s=12, color=color, edgecolors="white", linewidths=0.4, label=str(name))
     if labels is None:
         axes.scatter(*points.T, s=12, color="gray", linewidths=0)
-    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(frameon=False, **BESIDE)
 
 
 def _values(figure: Any, axes: Any, plane: Any, trainer: Answers, rows: Any, points: np.ndarray, data: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ...backends.errors import ConfigurationError, NonFiniteLoss
 from ...backends.philox import key_of, permutation
 from ..data import Dataset, as_dataset
-from ..training.figures import panels, saved
+from ..training.figures import BESIDE, name_axes, panels, saved
 from ..training.progress import measure
 from ..training.trainer import Trainer
 
@@ -111,7 +111,31 @@ class Trials:
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draws the loss against the rate, and each trial's curve, with Matplotlib; returns the figure."""
-        return rate_trials(self, path)
+        figure, (left, right) = panels(2)
+        done = [row for row in self.rows if math.isfinite(row.loss)]
+        left.plot([row.lr for row in done], [row.loss for row in done], "o-")
+        for row in self.rows:
+            if not math.isfinite(row.loss):
+                left.axvline(row.lr, color="tab:red", linestyle=":", label="diverged")
+        left.axhline(self.before, color="gray", linestyle="--", label="before the first step")
+        best = min(self.rows, key=lambda row: row.loss)
+        if best.loss < self.before:
+            left.plot([best.lr], [best.loss], "*", markersize=13, color="tab:red", label=f"best, {best.lr:g}")
+        left.set_xscale("log")
+        left.grid(alpha=0.3)
+        left.set(xlabel="learning rate", ylabel=f"loss after {self.iterations} steps")
+        handles = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
+        left.legend(handles.values(), handles.keys(), frameon=False)
+        for row in self.rows:
+            if row.steps:
+                right.plot(row.steps, row.losses, marker=".", label=f"{row.lr:g}")
+        name_axes(right, "step", "loss", title="learning rate", **BESIDE)
+        least = min([self.before, *(row.loss for row in done), *(loss for row in self.rows for loss in row.losses)])
+        for axes in (left, right):  # what is far above the beginning is of no interest
+            if least > 0:
+                axes.set_yscale("log")
+                axes.set_ylim(0.8 * least, 3 * self.before)
+        return saved(figure, path)
 
     def show(self) -> None:
         """Prints a table."""
@@ -219,35 +243,3 @@ def _parts(dataset: Dataset, iterations: int, batch_size: int, seed: int) -> lis
     order = np.concatenate([permutation(np, key, len(dataset), epoch) for epoch in range(epochs)])[:wanted]
     cuts = np.linspace(0, iterations, min(POINTS, iterations) + 1).astype(int) * batch_size
     return [dataset[order[start:stop]] for start, stop in itertools.pairwise(cuts)]
-
-
-def rate_trials(trials: Trials, path: str | Path | None = None) -> Any:
-    """The loss after a trial against its learning rate, and each trial's curve; returns the figure."""
-    figure, (left, right) = panels(2)
-    done = [row for row in trials.rows if math.isfinite(row.loss)]
-    left.plot([row.lr for row in done], [row.loss for row in done], "o-")
-    for row in trials.rows:
-        if not math.isfinite(row.loss):
-            left.axvline(row.lr, color="tab:red", linestyle=":", label="diverged")
-    left.axhline(trials.before, color="gray", linestyle="--", label="before the first step")
-    best = min(trials.rows, key=lambda row: row.loss)
-    if best.loss < trials.before:
-        left.plot([best.lr], [best.loss], "*", markersize=13, color="tab:red", label=f"best, {best.lr:g}")
-    left.set_xscale("log")
-    left.set_xlabel("learning rate")
-    left.set_ylabel(f"loss after {trials.iterations} steps")
-    handles = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
-    left.legend(handles.values(), handles.keys(), frameon=False)
-    for row in trials.rows:
-        if row.steps:
-            right.plot(row.steps, row.losses, marker=".", label=f"{row.lr:g}")
-    right.set_xlabel("step")
-    right.set_ylabel("loss")
-    right.legend(frameon=False, title="learning rate", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    least = min([trials.before, *(row.loss for row in done), *(loss for row in trials.rows for loss in row.losses)])
-    for axes in (left, right):  # what is far above the beginning is of no interest
-        if least > 0:
-            axes.set_yscale("log")
-            axes.set_ylim(0.8 * least, 3 * trials.before)
-        axes.grid(alpha=0.3)
-    return saved(figure, path)

@@ -11,7 +11,7 @@ from ...backends.errors import DataError
 if TYPE_CHECKING:
     from ..training.history import History
     from .noise import GradientNoise
-from ..training.figures import panels, saved
+from ..training.figures import name_axes, panels, saved
 from .answers_plots import confusion, precision_recall, residuals, roc
 from .boundary_plot import decision_boundary
 
@@ -68,10 +68,7 @@ def standard_error(noise: GradientNoise, path: str | Path | None = None) -> Any:
     if noise.squared_norm > 0:
         axes.axhline(math.sqrt(noise.squared_norm), color="gray", linestyle="--", label="length of the gradient")
         axes.axvline(noise.noise_scale, color="tab:red", linestyle=":", label=f"noise scale, {noise.noise_scale:.0f}")
-    axes.set_xlabel("batch size m")
-    axes.set_ylabel("of the gradient")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    name_axes(axes, "batch size m", "of the gradient")
     return saved(figure, path)
 
 
@@ -84,8 +81,5 @@ def _against_epochs(history: History, names: dict[str, str], what: str, callback
         points = [(record["epoch"], record[name]) for record in history if record.get(name, 0) > 0]
         if points:
             axes.semilogy(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else "")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(what)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    name_axes(axes, "epoch", what)
     return saved(figure, path)

@@ -14,7 +14,7 @@ from ...backends.errors import ConfigurationError, DataError
 from ..data import as_dataset
 from ..data.arrays import read
 from ..data.names import matched
-from ..training.figures import panels, saved
+from ..training.figures import name_axes, panels, saved
 
 DRAWN = 20  # predictions in the picture
 
@@ -46,8 +46,27 @@ class BiasVariance:
     y: np.ndarray
 
     def plot(self, path: str | Path | None = None) -> Any:
-        """Draws the parts of the error, and predictions of one feature with their mean; returns the figure."""
-        return bias_variance_picture(self, path)
+        """Draws the parts of the error as bars; of one feature also predictions, their mean, and what they should be.
+
+        Returns the figure.
+        """
+        one = self.predictions.ndim == 2 and math.prod(self.x.shape[1:]) == 1
+        figure, (left, *right) = panels(1 + one)
+        shown = {"bias²": self.bias, "variance": self.variance, "irreducible": self.irreducible, "error": self.error}
+        shown = {name: value for name, value in shown.items() if not math.isnan(value)}
+        left.bar(list(shown), list(shown.values()), color=[f"C{place}" for place in range(len(shown))])
+        left.set_ylabel("mean squared error")
+        left.grid(axis="y", alpha=0.3)
+        for axes in right:
+            order = np.argsort(self.x, axis=None)
+            place, predictions = self.x.reshape(-1)[order], self.predictions[:, order]
+            for prediction in predictions[:DRAWN]:
+                axes.plot(place, prediction, color="C1", alpha=0.25, linewidth=0.8)
+            axes.plot(place, predictions.mean(axis=0), color="C1", label="mean prediction")
+            known = "targets" if math.isnan(self.irreducible) else "truth"
+            axes.plot(place, self.y[order], color="black", linestyle=":", label=known)
+            name_axes(axes, "feature", "")
+        return saved(figure, path)
 
 
 def bias_variance(
@@ -149,26 +168,3 @@ def _training_sets(x: Any, y: Any, rows: int | None, draws: int, seed: int) -> I
     for start in range(0, draws * rows, rows):
         chosen = order[start : start + rows]
         yield x[chosen], y[chosen]
-
-
-def bias_variance_picture(parts: BiasVariance, path: str | Path | None = None) -> Any:
-    """The parts of the error as bars; of one feature also predictions, their mean, and what they should be."""
-    one = parts.predictions.ndim == 2 and math.prod(parts.x.shape[1:]) == 1
-    figure, (left, *right) = panels(1 + one)
-    shown = {"bias²": parts.bias, "variance": parts.variance, "irreducible": parts.irreducible, "error": parts.error}
-    shown = {name: value for name, value in shown.items() if not math.isnan(value)}
-    left.bar(list(shown), list(shown.values()), color=[f"C{place}" for place in range(len(shown))])
-    left.set_ylabel("mean squared error")
-    left.grid(axis="y", alpha=0.3)
-    for axes in right:
-        order = np.argsort(parts.x, axis=None)
-        place, predictions = parts.x.reshape(-1)[order], parts.predictions[:, order]
-        for prediction in predictions[:DRAWN]:
-            axes.plot(place, prediction, color="C1", alpha=0.25, linewidth=0.8)
-        axes.plot(place, predictions.mean(axis=0), color="C1", label="mean prediction")
-        known = "targets" if math.isnan(parts.irreducible) else "truth"
-        axes.plot(place, parts.y[order], color="black", linestyle=":", label=known)
-        axes.set_xlabel("feature")
-        axes.legend(frameon=False)
-        axes.grid(alpha=0.3)
-    return saved(figure, path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...backends.errors import ShapeError
 from ..layers import GaussianNoise, MaskingNoise, Standardize, Variational
-from ..training.figures import new_figure, saved
+from ..training.figures import BESIDE, new_figure, saved
 from ..training.pretraining import codes, sampled, shown
 
 if TYPE_CHECKING:
@@ -103,9 +103,8 @@ def code_map(trainer: Trainer, x: Any, labels: Any = None, path: str | Path | No
         label = str(names[kind]) if names is not None else str(kind)
         axes.scatter(*found[chosen].T, s=4, alpha=0.6, label=label, color=f"C{int(kind) % 10}", linewidths=0)
     if labels is not None:
-        axes.legend(frameon=False, markerscale=3, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.set_xlabel(f"first {axes_named}")
-    axes.set_ylabel(f"second {axes_named}")
+        axes.legend(frameon=False, markerscale=3, **BESIDE)
+    axes.set(xlabel=f"first {axes_named}", ylabel=f"second {axes_named}")
     return saved(figure, path)
 
 

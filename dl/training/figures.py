@@ -8,11 +8,21 @@ from typing import Any
 
 from ...backends.errors import ConfigurationError
 
+BESIDE: Any = {"fontsize": "small", "loc": "center left", "bbox_to_anchor": (1, 0.5)}
+"""Where a legend is that lies right of its axes."""
+
 
 def panels(count: int) -> tuple[Any, Any]:
     """A figure with so many axes side by side."""
     figure = new_figure((5 * count, 3.6))
     return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def name_axes(axes: Any, x: str, y: str, **legend: Any) -> None:
+    """Names the axes, and draws a grid and the legend."""
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, **legend)
 
 
 def saved(figure: Any, path: str | Path | None, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...backends.errors import DataError
 from ..notebook import picture, preformatted
-from .figures import panels, saved
+from .figures import name_axes, panels, saved
 
 
 class History:
@@ -59,31 +59,22 @@ class History:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Raises
+        ------
+        ConfigurationError
+            Matplotlib is not installed.
+        DataError
+            No epoch is finished.
         """
-        return learning_curve(self, path)
-
-
-def learning_curve(history: History, path: str | Path | None = None) -> Any:
-    """Loss and accuracy against epochs, training and validation; returns the figure.
-
-    Raises
-    ------
-    ConfigurationError
-        Matplotlib is not installed.
-    DataError
-        No epoch is finished.
-    """
-    if not len(history):
-        raise DataError("there is nothing to plot: no epoch is finished")
-    metrics = [name for name in ("loss", "accuracy") if name in history[0]]
-    figure, all_axes = panels(len(metrics))
-    for axes, metric in zip(all_axes, metrics, strict=True):
-        for name, label in ((metric, "training"), (f"validation_{metric}", "validation")):
-            points = [(record["epoch"], record[name]) for record in history if name in record]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else "")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(metric)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    return saved(figure, path)
+        if not self.records:
+            raise DataError("there is nothing to plot: no epoch is finished")
+        metrics = [name for name in ("loss", "accuracy") if name in self.records[0]]
+        figure, all_axes = panels(len(metrics))
+        for axes, metric in zip(all_axes, metrics, strict=True):
+            for name, label in ((metric, "training"), (f"validation_{metric}", "validation")):
+                points = [(record["epoch"], record[name]) for record in self.records if name in record]
+                if points:
+                    axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else "")
+            name_axes(axes, "epoch", metric)
+        return saved(figure, path)
