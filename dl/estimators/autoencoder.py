@@ -14,7 +14,7 @@ from ...backends.errors import ShapeError
 from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
-from .in_kind import in_kind, kind_of, taken
+from .in_kind import in_kind, taken
 from .rows import checked_weights, dense
 
 
@@ -120,14 +120,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Perceptron)
 
     @underflowing
     def _fit_rows(self, X: Any, sample_weight: Any, incremental: bool) -> Self:
-        first = self._first(incremental)
-        self._kind = kind_of(X)
+        first = self._first(X, incremental)
         X = validate_data(self, dense(X), dtype=self._dtypes(first), order="C", reset=first)
         self.out_activation_ = "identity"
         self._fit(X, X, X.shape[1], checked_weights(sample_weight, X), first, incremental)
         return self
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = tags.array_api_support = True
-        return tags

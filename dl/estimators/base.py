@@ -23,14 +23,10 @@ from ..losses.values import MSELoss
 from ..step.plan import underflowing
 from ..training.interrupts import interrupts, unswallowed
 from . import checks, lbfgs
-from .descent import Descent, PenalizedLoss
+from .descent import Descent, PenalizedLoss, TrainingInterrupted, solver
+from .in_kind import kind_of
 from .network import Network
-from .optimizers import solver
 from .rows import batch_rows, dense, split
-
-
-class TrainingInterrupted(UserWarning):
-    """Ctrl-C ended a fit early; the estimator keeps its current weights."""
 
 
 class Perceptron(BaseEstimator):
@@ -90,15 +86,21 @@ class Perceptron(BaseEstimator):
         sizes = checks.widths(self.hidden_layer_sizes)
         return sizes, [self.activation] * len(sizes)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = tags.array_api_support = True
+        return tags
+
     # fitting
 
-    def _first(self, incremental: bool) -> bool:
-        """Checks the parameters; returns whether to start from new weights."""
+    def _first(self, X: Any, incremental: bool) -> bool:
+        """Checks the parameters, and keeps of which library X is; returns whether to start from new weights."""
         checks.check(self, self._checks)
         if self.early_stopping and incremental:
             raise ConfigurationError("partial_fit does not support early_stopping=True")
         if self.dropout and self.solver == "lbfgs":
             raise ConfigurationError("dropout draws anew at each step, which solver 'lbfgs' cannot follow: use 'adam'")
+        self._kind = kind_of(X)
         return not hasattr(self, "coefs_") or not (self.warm_start or incremental)
 
     def _dtypes(self, first: bool) -> Any:
@@ -192,9 +194,7 @@ class Perceptron(BaseEstimator):
             data, sample_weight = data[rows], None if weights is None else weights[rows]
         model = network.model(float(self.dropout))
         seed = random.randint(2**31) if self.dropout else 0
-        momentum, nesterov = float(self.momentum), bool(self.nesterovs_momentum)
-        betas, eps = (float(self.beta_1), float(self.beta_2)), float(self.epsilon)
-        optimizer = solver(self.solver, float(self.learning_rate_init), momentum, nesterov, betas, eps)
+        optimizer = solver(self)
         size = batch_rows(self.batch_size, n)
         with unswallowed():
             descent = Descent(model, self._objective(), optimizer, backend, data, sample_weight, size, seed)

@@ -16,7 +16,7 @@ from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
 from .descent import PenalizedLoss
-from .in_kind import as_given, in_kind, kind_of, taken
+from .in_kind import as_given, in_kind, taken
 from .labels import Labels
 from .rows import checked_weights, dense
 
@@ -72,8 +72,7 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
 
     @underflowing
     def _fit_classes(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Self:
-        first, given, y = self._first(incremental), X, taken(y)
-        self._kind = kind_of(X)
+        first, given, y = self._first(X, incremental), X, taken(y)
         X, y = validate_data(self, dense(X), y, multi_output=True, dtype=self._dtypes(first), order="C", reset=first)
         if first:
             self._labels = Labels.of(y, taken(classes))
@@ -116,6 +115,5 @@ class NetworkClassifier(ClassifierMixin, Perceptron):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = tags.array_api_support = True
         tags.classifier_tags.multi_label = True
         return tags

@@ -1,4 +1,4 @@
-"""Epochs by scikit-learn's rules: its row order, its penalty, its learning rates."""
+"""Epochs by scikit-learn's rules: its row order, its penalty, its learning rates, its two stochastic solvers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from ..data import Dataset
 from ..data.resident import Resident
 from ..layers import Sequential
 from ..losses.losses import Loss
+from ..optimizers.adam import Adam
 from ..optimizers.base import Optimizer
+from ..optimizers.sgd import SGD
 from ..step.plan import quietly
 from ..step.spec import StepSpec
 from ..step.state import TrainingState
 from ..step.stepper import Stepper
 
 STRIDE, LOOKS = 8, 16  # the penalty is computed every so many steps, or so often per epoch; interpolated between
+
+
+class TrainingInterrupted(UserWarning):
+    """Ctrl-C ended a fit early; the estimator keeps its current weights."""
 
 
 @dataclass(frozen=True)
@@ -137,3 +143,20 @@ class Descent:
             self.state.shared["factors"][...] = self.backend.asarray(np.array(factors, self.state.arena.dtype))
             self.state.shared["clip"][...] = gradient
             self._set = rate, decay, gradient
+
+
+class UncorrectedEpsilonAdam(Adam, named=False):
+    """Adam with ε beside the root of the uncorrected second moment (Kingma and Ba 2014, end of section 2)."""
+
+    def constants(self, step: int, lr: float) -> tuple[float, ...]:
+        *others, eps = super().constants(step, lr)
+        return *others, eps * others[2]
+
+
+def solver(estimator: Any) -> Optimizer:
+    """The optimizer of an estimator with solver ``"adam"`` or ``"sgd"``; Nesterov's variant needs momentum."""
+    rate, momentum = float(estimator.learning_rate_init), float(estimator.momentum)
+    if estimator.solver == "adam":
+        betas = float(estimator.beta_1), float(estimator.beta_2)
+        return UncorrectedEpsilonAdam(rate, betas, float(estimator.epsilon))
+    return SGD(rate, momentum, nesterov=bool(estimator.nesterovs_momentum) and momentum > 0)

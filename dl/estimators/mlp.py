@@ -13,7 +13,7 @@ from ..step.plan import underflowing
 from . import checks
 from .base import Perceptron
 from .classifier import NetworkClassifier
-from .in_kind import in_kind, kind_of, taken
+from .in_kind import in_kind, taken
 from .rows import checked_weights, dense
 
 
@@ -140,8 +140,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     @underflowing
     def _fit_values(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
-        first = self._first(incremental)
-        self._kind = kind_of(X)
+        first = self._first(X, incremental)
         kind = {"multi_output": True, "y_numeric": True, "dtype": self._dtypes(first), "order": "C"}
         X, y = validate_data(self, dense(X), taken(y), reset=first, **kind)
         if y.ndim == 2 and y.shape[1] == 1:
@@ -153,6 +152,5 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = tags.array_api_support = True
         tags.target_tags.multi_output = True
         return tags

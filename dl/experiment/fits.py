@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_validate
 
-from ..estimators.base import TrainingInterrupted
+from ..estimators.descent import TrainingInterrupted
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 from ...backends.errors import ConfigurationError, DataError, GearshiftError
 from ...backends.registry import resolve
-from ..estimators.base import Perceptron, TrainingInterrupted
+from ..estimators.base import Perceptron
+from ..estimators.descent import TrainingInterrupted
 from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..hints import hint
 from ..training.figures import panels, saved

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import gearshift as gs
 from gearshift.__main__ import main
-from gearshift.dl.estimators.base import TrainingInterrupted
+from gearshift.dl.estimators.descent import TrainingInterrupted
 from gearshift.dl.experiment.config import parse_as, read_as
 from gearshift.dl.experiment.search import prepare
 from gearshift.dl.experiment.sections import SearchConfiguration
