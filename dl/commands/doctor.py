@@ -57,23 +57,20 @@ def doctor(
             memory or "",
             _pairs(status.threads),
         )
-    console = Console()
-    console.print(table)
+    Console().print(table)
     for status in statuses.values():
         if not status.runs:
-            console.print(
-                f"{status.name}: {status.reason}. {status.remedy}", markup=False, highlight=False, soft_wrap=True
-            )
+            print(f"{status.name}: {status.reason}. {status.remedy}")
         elif status.remark:
-            console.print(f"{status.name}: {status.remark}", markup=False, highlight=False, soft_wrap=True)
+            print(f"{status.name}: {status.remark}")
     if kernel_cache.remark():
-        console.print(kernel_cache.remark(), markup=False, highlight=False, soft_wrap=True)
+        print(kernel_cache.remark())
     try:
-        console.print(f"taken by default: {backends.get().name}", highlight=False)
+        print(f"taken by default: {backends.get().name}")
     except UserError as error:
-        console.print(f"taken by default: none, {error}", markup=False, highlight=False, soft_wrap=True)
+        print(f"taken by default: none, {error}")
     if training:
-        console.print(training, markup=False, highlight=False, soft_wrap=True)
+        print(training)
 
 
 def _pairs(pairs: Any) -> str:
