@@ -121,9 +121,28 @@ class Operation:
         return sum(array.nbytes for index, array in enumerate(arrays) if index not in self.scratch)
 
 
+def through(backward: Operation, reads: Callable[[Any], tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """The `gradient` of an operation of whose inputs only the first has a derivative, which `backward` computes.
+
+    It is given the gradient of the output, what `reads` takes of the node, and the node's attributes.
+    """
+
+    def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
+        dx = graph.like(node.inputs[0])
+        graph.apply(backward, (dy, *reads(node)), (dx,), **node.attributes)
+        return (dx, *(None for _ in node.inputs[1:]))
+
+    return gradient
+
+
 def rows(*arrays: Any) -> int:
     """Number of items of an operation whose items are the rows of its first array."""
     return arrays[0].shape[0]
+
+
+def rows_of_second(*arrays: Any) -> int:
+    """Number of items of an operation whose items are the rows of its second array."""
+    return arrays[1].shape[0]
 
 
 def columns(*arrays: Any) -> int:

@@ -20,9 +20,7 @@ from ...kernels.arrays.fused_products import (
 )
 from ...kernels.arrays.matmul import MATMUL
 from ...kernels.batches.convert import CONVERT
-from ...kernels.batches.gather import GATHER
-from ...kernels.batches.gather_pair import GATHER_PAIR, GATHER_STANDARDIZED_PAIR
-from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
+from ...kernels.batches.gather import GATHER, GATHER_PAIR, GATHER_STANDARDIZED, GATHER_STANDARDIZED_PAIR
 from ...kernels.batches.standardize import STANDARDIZE
 from .graph import Graph, Node, Value
 

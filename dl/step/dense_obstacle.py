@@ -11,8 +11,7 @@ from ...kernels.activations.gelu import GELU_BACKWARD
 from ...kernels.activations.softplus import SOFTPLUS_BACKWARD
 from ...kernels.advance import ADVANCE
 from ...kernels.arrays.matmul import MATMUL
-from ...kernels.batches.gather import GATHER
-from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
+from ...kernels.batches.gather import GATHER, GATHER_STANDARDIZED
 from ...kernels.dense.update import SLICES
 from ...kernels.random.dropout import DROPOUT
 from ...kernels.tracing.activation_loop import is_elementwise

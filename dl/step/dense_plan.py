@@ -18,7 +18,7 @@ import numpy as np
 from ...backends import Backend, host
 from ...backends.thread_pool import ThreadPool, max_share
 from ...backends.vectors import lanes, tile_rows
-from ...kernels.batches.gather_standardized import GATHER_STANDARDIZED
+from ...kernels.batches.gather import GATHER_STANDARDIZED
 from ...kernels.counters import FAILED
 from ...kernels.dense import chain as dense_chain
 from ...kernels.dense import clipping, matrix_product, matrix_unit_engine, vector_engine

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..elementary import sigmoid, tanh
 from ..launch import each_element
-from ..operation import VALUES, Cuda, Operation, elements
+from ..operation import VALUES, Cuda, Operation, elements, through
 
 IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
 
@@ -114,24 +114,6 @@ def backward_vector(dy: Any, y: Any, dx: Any, activation: int) -> None:
             dx[i] = dy[i]
 
 
-def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Appends the backward operation."""
-    (y,) = node.outputs
-    dx = graph.like(node.inputs[0])
-    graph.apply(ACTIVATION_BACKWARD, (dy, y), (dx,), **node.attributes)
-    return (dx,)
-
-
-ACTIVATION = Operation(
-    "activation",
-    forward_reference,
-    forward_loop,
-    elements,
-    cuda=Cuda("activation.cu", "activation", each_element, types=VALUES),
-    gradient=gradient,
-    inplace=((0, 0),),
-    flops=lambda x, y, **_: x.size,
-)
 ACTIVATION_BACKWARD = Operation(
     "activation_backward",
     backward_reference,
@@ -140,4 +122,14 @@ ACTIVATION_BACKWARD = Operation(
     cuda=Cuda("activation.cu", "activation_backward", each_element, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dy, y, dx, **_: 3 * dy.size,
+)
+ACTIVATION = Operation(
+    "activation",
+    forward_reference,
+    forward_loop,
+    elements,
+    cuda=Cuda("activation.cu", "activation", each_element, types=VALUES),
+    gradient=through(ACTIVATION_BACKWARD, lambda node: node.outputs),
+    inplace=((0, 0),),
+    flops=lambda x, y, **_: x.size,
 )

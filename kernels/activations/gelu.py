@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..launch import over_elements
-from ..operation import VALUES, Cuda, Launch, Operation, elements
+from ..operation import VALUES, Cuda, Launch, Operation, elements, through
 from ..single import exp
 from ..tracing import xp as functions
 from ..tracing.activation_loop import traced_elementwise
@@ -97,25 +97,6 @@ def backward_launch(dy: Any, x: Any, dx: Any) -> Launch:
     return over_elements(dy.size, dy, x, dx, dy.size, SLOPE, CUBE)
 
 
-def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Appends the backward operation."""
-    (x,) = node.inputs
-    dx = graph.like(x)
-    graph.apply(GELU_BACKWARD, (dy, x), (dx,))
-    return (dx,)
-
-
-GELU = Operation(
-    "gelu",
-    forward_reference,
-    forward_loop,
-    elements,
-    cuda=Cuda("gelu.cu", "gelu", forward_launch, types=VALUES),
-    gradient=gradient,
-    inplace=((0, 0),),
-    flops=lambda x, y: 9 * x.size,
-    formula=traced_elementwise(formula),
-)
 GELU_BACKWARD = Operation(
     "gelu_backward",
     backward_reference,
@@ -124,4 +105,15 @@ GELU_BACKWARD = Operation(
     cuda=Cuda("gelu.cu", "gelu_backward", backward_launch, types=VALUES),
     inplace=((0, 1),),
     flops=lambda dy, *_: 18 * dy.size,
+)
+GELU = Operation(
+    "gelu",
+    forward_reference,
+    forward_loop,
+    elements,
+    cuda=Cuda("gelu.cu", "gelu", forward_launch, types=VALUES),
+    gradient=through(GELU_BACKWARD, lambda node: node.inputs),
+    inplace=((0, 0),),
+    flops=lambda x, y: 9 * x.size,
+    formula=traced_elementwise(formula),
 )

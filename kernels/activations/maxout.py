@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import over_items
-from ..operation import VALUES, Cuda, Launch, Operation, rows
+from ..operation import VALUES, Cuda, Launch, Operation, rows, through
 
 
 def forward_reference(xp: Any, x: Any, y: Any) -> None:
@@ -67,22 +67,6 @@ def backward_launch(dy: Any, x: Any, dx: Any) -> Launch:
     return over_items(dy.size, dy, x, dx, dy.size, x.shape[1] // max(dy.shape[1], 1))
 
 
-def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Appends the backward operation."""
-    dx = graph.like(node.inputs[0])
-    graph.apply(MAXOUT_BACKWARD, (dy, *node.inputs), (dx,))
-    return (dx,)
-
-
-MAXOUT = Operation(
-    "maxout",
-    forward_reference,
-    forward_loop,
-    rows,
-    cuda=Cuda("maxout.cu", "maxout", forward_launch, types=VALUES),
-    gradient=gradient,
-    flops=lambda x, *_: x.size,
-)
 MAXOUT_BACKWARD = Operation(
     "maxout_backward",
     backward_reference,
@@ -90,4 +74,13 @@ MAXOUT_BACKWARD = Operation(
     rows,
     cuda=Cuda("maxout.cu", "maxout_backward", backward_launch, types=VALUES),
     flops=lambda dy, x, *_: x.size,
+)
+MAXOUT = Operation(
+    "maxout",
+    forward_reference,
+    forward_loop,
+    rows,
+    cuda=Cuda("maxout.cu", "maxout", forward_launch, types=VALUES),
+    gradient=through(MAXOUT_BACKWARD, lambda node: node.inputs),
+    flops=lambda x, *_: x.size,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..elementary import exp, expm1, log1p
 from ..launch import each_element
-from ..operation import VALUES, Cuda, Operation, elements
+from ..operation import VALUES, Cuda, Operation, elements, through
 from ..tracing import xp as functions
 from ..tracing.activation_loop import traced_elementwise
 
@@ -42,24 +42,6 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any) -> None:
         out[i] = -ds[i] * expm1(-ys[i], dx)
 
 
-def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Appends the backward operation."""
-    dx = graph.like(node.inputs[0])
-    graph.apply(SOFTPLUS_BACKWARD, (dy, *node.outputs), (dx,))
-    return (dx,)
-
-
-SOFTPLUS = Operation(
-    "softplus",
-    forward_reference,
-    forward_loop,
-    elements,
-    cuda=Cuda("softplus.cu", "softplus", each_element, types=VALUES),
-    gradient=gradient,
-    inplace=((0, 0),),
-    flops=lambda x, y: 4 * x.size,
-    formula=traced_elementwise(functions.softplus),
-)
 SOFTPLUS_BACKWARD = Operation(
     "softplus_backward",
     backward_reference,
@@ -68,4 +50,15 @@ SOFTPLUS_BACKWARD = Operation(
     cuda=Cuda("softplus.cu", "softplus_backward", each_element, types=VALUES),
     inplace=((0, 0),),
     flops=lambda dy, *_: 3 * dy.size,
+)
+SOFTPLUS = Operation(
+    "softplus",
+    forward_reference,
+    forward_loop,
+    elements,
+    cuda=Cuda("softplus.cu", "softplus", each_element, types=VALUES),
+    gradient=through(SOFTPLUS_BACKWARD, lambda node: node.outputs),
+    inplace=((0, 0),),
+    flops=lambda x, y: 4 * x.size,
+    formula=traced_elementwise(functions.softplus),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import COLUMN_BLOCK, grid, over_elements
-from ..operation import Cuda, Launch, Operation, columns
+from ..operation import Cuda, Launch, Operation, columns, rows_of_second, through
 
 
 def forward_reference(xp: Any, x: Any, moment: Any, *, power: int) -> None:
@@ -45,11 +45,6 @@ def backward_loop(start: int, stop: int, dmoment: Any, x: Any, dx: Any, power: i
             out[j] = dmoment[j] * share * xs[j] if power == 2 else dmoment[j] * share
 
 
-def rows_of_x(*arrays: Any) -> int:
-    """Number of items of the backward loop: the rows of x."""
-    return arrays[1].shape[0]
-
-
 def forward_launch(x: Any, moment: Any, *, power: int) -> Launch:
     """One block per group of columns."""
     count, n = x.shape
@@ -62,28 +57,11 @@ def backward_launch(dmoment: Any, x: Any, dx: Any, *, power: int) -> Launch:
     return over_elements(x.size, dmoment, x, dx, x.size, n, power, power / max(count, 1))
 
 
-def gradient(graph: Any, node: Any, dmoment: Any) -> tuple[Any, ...]:
-    """Appends the backward operation."""
-    (x,) = node.inputs
-    dx = graph.like(x)
-    graph.apply(COLUMN_MOMENT_BACKWARD, (dmoment, x), (dx,), **node.attributes)
-    return (dx,)
-
-
-COLUMN_MOMENT = Operation(
-    "column_moment",
-    forward_reference,
-    forward_loop,
-    columns,
-    cuda=Cuda("column_moment.cu", "column_moment", forward_launch, types={"VALUE": 0, "REAL": 1, "GRADIENT": 0}),
-    gradient=gradient,
-    flops=lambda x, moment, *, power: power * x.size,
-)
 COLUMN_MOMENT_BACKWARD = Operation(
     "column_moment_backward",
     backward_reference,
     backward_loop,
-    rows_of_x,
+    rows_of_second,
     cuda=Cuda(
         "column_moment.cu",
         "column_moment_backward",
@@ -91,4 +69,13 @@ COLUMN_MOMENT_BACKWARD = Operation(
         types={"REAL": 0, "VALUE": 1, "GRADIENT": 2},
     ),
     flops=lambda dmoment, x, dx, *, power: power * x.size,
+)
+COLUMN_MOMENT = Operation(
+    "column_moment",
+    forward_reference,
+    forward_loop,
+    columns,
+    cuda=Cuda("column_moment.cu", "column_moment", forward_launch, types={"VALUE": 0, "REAL": 1, "GRADIENT": 0}),
+    gradient=through(COLUMN_MOMENT_BACKWARD, lambda node: node.inputs),
+    flops=lambda x, moment, *, power: power * x.size,
 )

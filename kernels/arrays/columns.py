@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import over_items
-from ..operation import Cuda, Launch, Operation, rows
+from ..operation import Cuda, Launch, Operation, rows, through
 
 
 def forward_reference(xp: Any, x: Any, y: Any, *, first: int) -> None:
@@ -48,26 +48,19 @@ def backward_launch(dy: Any, dx: Any, *, first: int) -> Launch:
     return over_items(dx.size, dy, dx, dx.size, dx.shape[1], dy.shape[1], first)
 
 
-def gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Appends the backward operation."""
-    dx = graph.like(node.inputs[0])
-    graph.apply(COLUMNS_BACKWARD, (dy,), (dx,), **node.attributes)
-    return (dx,)
-
-
-COLUMNS = Operation(
-    "columns",
-    forward_reference,
-    forward_loop,
-    rows,
-    cuda=Cuda("columns.cu", "columns", forward_launch, types={"VALUE": 0, "RESULT": 1}),
-    gradient=gradient,
-    traffic=lambda x, y, **_: (y.size * x.itemsize, y.nbytes),
-)
 COLUMNS_BACKWARD = Operation(
     "columns_backward",
     backward_reference,
     backward_loop,
     rows,
     cuda=Cuda("columns_backward.cu", "columns_backward", backward_launch, types={"VALUE": 0}),
+)
+COLUMNS = Operation(
+    "columns",
+    forward_reference,
+    forward_loop,
+    rows,
+    cuda=Cuda("columns.cu", "columns", forward_launch, types={"VALUE": 0, "RESULT": 1}),
+    gradient=through(COLUMNS_BACKWARD, lambda node: ()),
+    traffic=lambda x, y, **_: (y.size * x.itemsize, y.nbytes),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import over_items
-from ..operation import Cuda, Launch, Operation
+from ..operation import Cuda, Launch, Operation, rows, rows_of_second, through
 
 
 def split_reference(xp: Any, x: Any, y: Any) -> None:
@@ -47,16 +47,6 @@ def merge_loop(start: int, stop: int, y: Any, x: Any) -> None:
                 x[row, h * width + d] = y[matrix, row % length, d]
 
 
-def rows_of_first(x: Any, y: Any) -> int:
-    """Number of items of the loop that splits: the rows of x."""
-    return x.shape[0]
-
-
-def rows_of_second(y: Any, x: Any) -> int:
-    """Number of items of the loop that merges: the rows of x."""
-    return x.shape[0]
-
-
 def split_launch(x: Any, y: Any) -> Launch:
     """One thread per element."""
     return over_items(x.size, x, y, x.size, x.shape[1], y.shape[1], y.shape[2])
@@ -67,13 +57,6 @@ def merge_launch(y: Any, x: Any) -> Launch:
     return over_items(x.size, y, x, x.size, x.shape[1], y.shape[1], y.shape[2])
 
 
-def split_gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Merges the gradient."""
-    dx = graph.like(node.inputs[0])
-    graph.apply(MERGE_HEADS, (dy,), (dx,))
-    return (dx,)
-
-
 def merge_gradient(graph: Any, node: Any, dx: Any) -> tuple[Any, ...]:
     """Splits the gradient."""
     dy = graph.like(node.inputs[0])
@@ -81,14 +64,6 @@ def merge_gradient(graph: Any, node: Any, dx: Any) -> tuple[Any, ...]:
     return (dy,)
 
 
-SPLIT_HEADS = Operation(
-    "split_heads",
-    split_reference,
-    split_loop,
-    rows_of_first,
-    cuda=Cuda("heads.cu", "split_heads", split_launch, types={"VALUE": 0}),
-    gradient=split_gradient,
-)
 MERGE_HEADS = Operation(
     "merge_heads",
     merge_reference,
@@ -96,4 +71,12 @@ MERGE_HEADS = Operation(
     rows_of_second,
     cuda=Cuda("heads.cu", "merge_heads", merge_launch, types={"VALUE": 0}),
     gradient=merge_gradient,
+)
+SPLIT_HEADS = Operation(
+    "split_heads",
+    split_reference,
+    split_loop,
+    rows,
+    cuda=Cuda("heads.cu", "split_heads", split_launch, types={"VALUE": 0}),
+    gradient=through(MERGE_HEADS, lambda node: ()),
 )

@@ -15,7 +15,7 @@ from ..exponentials import exponentiate
 from ..launch import over_rows
 from ..operation import Cuda, Launch, Operation
 from ..single import LEAST
-from .softmax import BLOCK, SOFTMAX_BACKWARD, rows
+from .softmax import BLOCK, gradient, rows
 
 
 def reference(xp: Any, s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> None:
@@ -65,13 +65,6 @@ def launch(s: Any, mask: Any, p: Any, *, scale: float, causal: int) -> Launch:
     """One warp per row."""
     heads = s.shape[0] // max(mask.shape[0], 1)
     return over_rows(rows(s), s, mask, p, rows(s), s.shape[2], heads * s.shape[1], scale, causal)
-
-
-def gradient(graph: Any, node: Any, dp: Any) -> tuple[Any, ...]:
-    """Appends the softmax's backward operation; the mask has no gradient."""
-    ds = graph.like(node.inputs[0])
-    graph.apply(SOFTMAX_BACKWARD, (dp, node.outputs[0]), (ds,), scale=node.attributes["scale"])
-    return ds, None
 
 
 MASKED_SOFTMAX = Operation(

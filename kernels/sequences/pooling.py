@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import over_items
-from ..operation import Cuda, Launch, Operation, rows
+from ..operation import Cuda, Launch, Operation, rows, rows_of_second, through
 
 TYPES = {"VALUE": 0, "REAL": 1}
 
@@ -126,66 +126,42 @@ def forward_launch(x: Any, mask: Any, y: Any) -> Launch:
     return over_items(y.size, x, mask, y, y.size, y.shape[1], mask.shape[1])
 
 
-def mean_backward_launch(dy: Any, mask: Any, dx: Any) -> Launch:
-    """One thread per output."""
-    return over_items(dy.size, dy, mask, dx, dy.size, dy.shape[1], mask.shape[1])
+def backward_launch(dy: Any, *arrays: Any) -> Launch:
+    """One thread per output; the mask is the array before the last."""
+    return over_items(dy.size, dy, *arrays, dy.size, dy.shape[1], arrays[-2].shape[1])
 
 
-def max_backward_launch(dy: Any, x: Any, mask: Any, dx: Any) -> Launch:
-    """One thread per output."""
-    return over_items(dy.size, dy, x, mask, dx, dy.size, dy.shape[1], mask.shape[1])
-
-
-def mean_gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Appends the backward operation; the mask has no gradient."""
-    dx = graph.like(node.inputs[0])
-    graph.apply(MEAN_POOLING_BACKWARD, (dy, node.inputs[1]), (dx,))
-    return dx, None
-
-
-def max_gradient(graph: Any, node: Any, dy: Any) -> tuple[Any, ...]:
-    """Appends the backward operation; the mask has no gradient."""
-    dx = graph.like(node.inputs[0])
-    graph.apply(MAX_POOLING_BACKWARD, (dy, *node.inputs), (dx,))
-    return dx, None
-
-
-def sequences(x: Any, mask: Any, y: Any) -> int:
-    """Number of items of the forward loop."""
-    return y.shape[0]
-
-
-MEAN_POOLING = Operation(
-    "mean_pooling",
-    mean_reference,
-    mean_loop,
-    sequences,
-    cuda=Cuda("pooling.cu", "mean_pooling", forward_launch, types=TYPES),
-    gradient=mean_gradient,
-    flops=lambda x, *_: 2 * x.size,
-)
 MEAN_POOLING_BACKWARD = Operation(
     "mean_pooling_backward",
     mean_backward_reference,
     mean_backward_loop,
     rows,
-    cuda=Cuda("pooling.cu", "mean_pooling_backward", mean_backward_launch, types=TYPES),
+    cuda=Cuda("pooling.cu", "mean_pooling_backward", backward_launch, types=TYPES),
     flops=lambda dy, mask, dx: dx.size,
 )
-MAX_POOLING = Operation(
-    "max_pooling",
-    max_reference,
-    max_loop,
-    sequences,
-    cuda=Cuda("pooling.cu", "max_pooling", forward_launch, types=TYPES),
-    gradient=max_gradient,
-    flops=lambda x, *_: x.size,
+MEAN_POOLING = Operation(
+    "mean_pooling",
+    mean_reference,
+    mean_loop,
+    rows_of_second,
+    cuda=Cuda("pooling.cu", "mean_pooling", forward_launch, types=TYPES),
+    gradient=through(MEAN_POOLING_BACKWARD, lambda node: node.inputs[1:]),
+    flops=lambda x, *_: 2 * x.size,
 )
 MAX_POOLING_BACKWARD = Operation(
     "max_pooling_backward",
     max_backward_reference,
     max_backward_loop,
     rows,
-    cuda=Cuda("pooling.cu", "max_pooling_backward", max_backward_launch, types={"VALUE": 0, "REAL": 2}),
+    cuda=Cuda("pooling.cu", "max_pooling_backward", backward_launch, types={"VALUE": 0, "REAL": 2}),
     flops=lambda dy, x, *_: x.size,
+)
+MAX_POOLING = Operation(
+    "max_pooling",
+    max_reference,
+    max_loop,
+    rows_of_second,
+    cuda=Cuda("pooling.cu", "max_pooling", forward_launch, types=TYPES),
+    gradient=through(MAX_POOLING_BACKWARD, lambda node: node.inputs),
+    flops=lambda x, *_: x.size,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..launch import over_items
-from ..operation import VALUES, Cuda, Launch, Operation, rows
+from ..operation import VALUES, Cuda, Launch, Operation, rows, rows_of_second
 
 
 def forward_reference(xp: Any, x: Any, table: Any, y: Any, *, length: int) -> None:
@@ -40,11 +40,6 @@ def backward_loop(start: int, stop: int, dy: Any, dtable: Any, length: int) -> N
                     dtable[place, j] += dy[row, j]
 
 
-def places(dy: Any, dtable: Any) -> int:
-    """Number of items of the backward loop: the rows of the table."""
-    return dtable.shape[0]
-
-
 def forward_launch(x: Any, table: Any, y: Any, *, length: int) -> Launch:
     """One thread per element."""
     return over_items(x.size, x, table, y, x.size, length * x.shape[1])
@@ -76,7 +71,7 @@ POSITIONS_BACKWARD = Operation(
     "positions_backward",
     backward_reference,
     backward_loop,
-    places,
+    rows_of_second,
     cuda=Cuda("positions.cu", "positions_backward", backward_launch, types={"VALUE": 0, "REAL": 1}),
     flops=lambda dy, *_, **__: dy.size,
 )

@@ -94,10 +94,10 @@ def backward_launch(dp: Any, p: Any, ds: Any, *, scale: float) -> Launch:
 
 
 def gradient(graph: Any, node: Any, dp: Any) -> tuple[Any, ...]:
-    """Appends the backward operation."""
+    """Appends the backward operation; a mask has no gradient."""
     ds = graph.like(node.inputs[0])
     graph.apply(SOFTMAX_BACKWARD, (dp, node.outputs[0]), (ds,), scale=node.attributes["scale"])
-    return (ds,)
+    return (ds, *(None for _ in node.inputs[1:]))
 
 
 SOFTMAX = Operation(

@@ -82,14 +82,9 @@ def threshold_loop(
             ps[i] = v - bound if v > bound else (v + bound if v < -bound else v * zero)
 
 
-def subgradient_launch(p: Any, g: Any, bounds: Any, weights: Any, *, strength: float) -> Launch:
+def subgradient_launch(p: Any, g: Any, bounds: Any, *others: Any, strength: float) -> Launch:
     """One thread per group of elements."""
-    return over_elements(p.size, p, g, bounds, weights, bounds.shape[0], float(strength))
-
-
-def scaled_launch(p: Any, g: Any, bounds: Any, weights: Any, scale: Any, *, strength: float) -> Launch:
-    """One thread per group of elements."""
-    return over_elements(p.size, p, g, bounds, weights, scale, bounds.shape[0], float(strength))
+    return over_elements(p.size, p, g, bounds, *others, bounds.shape[0], float(strength))
 
 
 def threshold_launch(
@@ -111,7 +106,7 @@ L1_SUBGRADIENT = Operation(
 L1_SCALED = Operation(
     "l1_scaled",
     scaled_reference,
-    cuda=Cuda("l1.cu", "l1_scaled", scaled_launch),
+    cuda=Cuda("l1.cu", "l1_scaled", subgradient_launch),
     flops=lambda p, *_, **__: 2 * p.size,
     traffic=lambda p, g, *_: (p.nbytes + g.nbytes, g.nbytes),
 )
