@@ -183,6 +183,7 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
     """The configuration of a run. A resumed run uses its own, and a given one must not contradict it."""
     from ..experiment.config import parse_text, read, rooted
     from ..experiment.run_files import CONFIG, LAST, check_free
+    from ..experiment.sections import Configuration
 
     if run is None or not check_free(run, resume):  # resumed nonetheless: stopped before its first checkpoint
         own = run / CONFIG if run is not None and resume and path is None and (run / CONFIG).exists() else path
@@ -190,9 +191,9 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
     from ..storage.models import configuration_of as kept_in
 
     own, kept = run / CONFIG, kept_in(run / LAST)  # the file may have been edited since; the checkpoint's has not
-    before = parse_text(kept, run / LAST) if kept else read(own)
+    before = parse_text(Configuration, kept, run / LAST) if kept else read(own)
     if path is None and kept and not own.exists():
-        wanted = rooted(parse_text(kept, run / LAST, settings))
+        wanted = rooted(parse_text(Configuration, kept, run / LAST, settings))
     else:
         wanted = rooted(read(path or own, settings))
     if not wanted.schedule.steps:

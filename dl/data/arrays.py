@@ -51,7 +51,7 @@ def read(name: str, value: Any) -> tuple[Any, list[str] | None]:
     if hasattr(value, "toarray"):
         raise DataError(f"{name} is a sparse {type(value).__name__}, expected a dense array: {name}.toarray()")
     try:
-        if _is_table(value):
+        if is_frame(value):
             return _table(name, value)
         if _is_column(value):
             return _values(f"{name}", value), None
@@ -119,7 +119,8 @@ def _check_memory(name: str, array: np.memmap, dtype: np.dtype) -> None:
         )
 
 
-def _is_table(value: Any) -> bool:
+def is_frame(value: Any) -> bool:
+    """Whether a value is a data frame (pandas, Polars, PyArrow)."""
     return len(getattr(value, "shape", ())) == 2 and (hasattr(value, "column_names") or hasattr(value, "columns"))
 
 

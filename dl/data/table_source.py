@@ -12,10 +12,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ...backends.errors import ConfigurationError, DataError
+from .arrays import is_frame
 from .csv import Dialect, number, read_csv
 from .dataset import Dataset
 from .preparation import Preparation, prepare, with_means
-from .tables import Table, frame_table, is_frame, read_parquet
+from .tables import Table, frame_table, read_parquet
 
 Missing = Literal["error", "mean", "drop"]
 MAX_CLASSES = 100  # integers in a target column with more different values are quantities, not labels

@@ -71,12 +71,8 @@ class Table:
 
     def place(self, row: int, column: str) -> str:
         """Names a cell in a message."""
-        where = f"row {row}" if self.lines is None else f"line {self.lines[row]}"
-        return (
-            f"{self.name}: {where}, column {column!r}"
-            if self.lines is None
-            else f"{self.name}, {where}, column {column!r}"
-        )
+        where = f": row {row}" if self.lines is None else f", line {self.lines[row]}"
+        return f"{self.name}{where}, column {column!r}"
 
     def take(self, rows: np.ndarray) -> Table:
         """The table of some rows."""
@@ -95,11 +91,6 @@ class Table:
                     f"{self.name}: there is no column {name!r}, which {option} names; its columns are "
                     f"{shown([*self.columns])}"
                 )
-
-
-def is_frame(value: Any) -> bool:
-    """Whether a value is a data frame (pandas, Polars, PyArrow)."""
-    return len(getattr(value, "shape", ())) == 2 and (hasattr(value, "column_names") or hasattr(value, "columns"))
 
 
 def frame_table(frame: Any, name: str = "the data frame") -> Table:

@@ -78,15 +78,11 @@ def read_as(kind: type[Kind], path: str | Path, settings: Sequence[str] = ()) ->
     except UnicodeDecodeError as error:
         line = 1 + error.object.count(b"\n", 0, error.start)
         raise ConfigurationError(f"{path} is not UTF-8 text, line {line} is not; save it as UTF-8") from None
-    return _parsed(kind, text, path, settings)
+    return parse_text(kind, text, path, settings)
 
 
-def parse_text(text: str, path: str | Path, settings: Sequence[str] = ()) -> Configuration:
-    """The configuration of a training from TOML that was found in the file `path`."""
-    return _parsed(Configuration, text, path, settings)
-
-
-def _parsed(kind: type[Kind], text: str, path: str | Path, settings: Sequence[str]) -> Kind:
+def parse_text(kind: type[Kind], text: str, path: str | Path, settings: Sequence[str] = ()) -> Kind:
+    """The configuration in TOML that was found in the file `path`, with settings applied over it."""
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also integers of thousands of digits, which Python refuses

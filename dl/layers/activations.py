@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...backends.errors import ShapeError
-from ...kernels.activations.activation import ACTIVATION, IDENTITY, RELU, SIGMOID, TANH
+from ...kernels.activations.activation import ACTIVATION, RELU, SIGMOID, TANH
 from ...kernels.activations.gelu import GELU as GELU_OPERATION
 from ...kernels.activations.maxout import MAXOUT
 from ...kernels.activations.softplus import SOFTPLUS
+from ...kernels.operation import Operation
 from ..graph.graph import Graph, Value
 from ..values import require_count
 from .array_layer import ArrayLayer
@@ -33,18 +34,19 @@ class Activation(ArrayLayer, named=False):
     """Recommended initializer of the weights before it: ``"glorot"`` or ``"he"``."""
 
 
-class _Numbered(Activation, named=False):
-    """An activation that has a kernel number and can be fused with the operation before it."""
+class _OfKernels(Activation, named=False):
+    """An activation with an operation of its own; those of `ACTIVATION` can be fused with the operation before it."""
 
-    activation: ClassVar[int] = IDENTITY
+    operation: ClassVar[Operation] = ACTIVATION
+    number: ClassVar[int | None] = None
 
     def lower(self, graph: Graph, x: Value) -> Value:
         y = graph.batch(x.shape)
-        graph.apply(ACTIVATION, (x,), (y,), activation=self.activation)
+        graph.apply(self.operation, (x,), (y,), **({} if self.number is None else {"activation": self.number}))
         return y
 
 
-class ReLU(_Numbered):
+class ReLU(_OfKernels):
     """max(x, 0).
 
     Examples
@@ -53,11 +55,11 @@ class ReLU(_Numbered):
     array([[0., 2.]], dtype=float32)
     """
 
-    activation = RELU
+    number = RELU
     initializer = "he"
 
 
-class Tanh(_Numbered):
+class Tanh(_OfKernels):
     """tanh x.
 
     Examples
@@ -66,10 +68,10 @@ class Tanh(_Numbered):
     array([[-0.762,  0.   ,  0.762]], dtype=float32)
     """
 
-    activation = TANH
+    number = TANH
 
 
-class Sigmoid(_Numbered):
+class Sigmoid(_OfKernels):
     """1 / (1 + e⁻ˣ).
 
     Examples
@@ -78,10 +80,10 @@ class Sigmoid(_Numbered):
     array([[0.269, 0.5  , 0.731]], dtype=float32)
     """
 
-    activation = SIGMOID
+    number = SIGMOID
 
 
-class GELU(Activation):
+class GELU(_OfKernels):
     """x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2: torch's GELU(approximate="tanh") (Hendrycks and Gimpel 2016).
 
     Examples
@@ -90,13 +92,10 @@ class GELU(Activation):
     array([[-0.159,  0.   ,  0.841]], dtype=float32)
     """
 
-    def lower(self, graph: Graph, x: Value) -> Value:
-        y = graph.batch(x.shape)
-        graph.apply(GELU_OPERATION, (x,), (y,))
-        return y
+    operation = GELU_OPERATION
 
 
-class Softplus(Activation):
+class Softplus(_OfKernels):
     """log(1 + eˣ), a smooth ReLU (Dugas et al. 2001).
 
     Examples
@@ -105,10 +104,7 @@ class Softplus(Activation):
     array([[0.313, 0.693, 1.313]], dtype=float32)
     """
 
-    def lower(self, graph: Graph, x: Value) -> Value:
-        y = graph.batch(x.shape)
-        graph.apply(SOFTPLUS, (x,), (y,))
-        return y
+    operation = SOFTPLUS
 
 
 class Maxout(Activation):
