@@ -110,12 +110,15 @@ def test_it_trains_as_the_list_does(widths, batch, hidden, bias, standardize, lo
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 120), min_size=2, max_size=4), st.integers(64, 330), st.integers(2, 3))
 def test_float32_in_any_shape(widths, batch, parts) -> None:
-    """Batches that a matrix unit takes, divided as larger networks are: some parts have nothing."""
-    widths, data = tuple(widths), rows_of(tuple(widths), 400)
+    """Batches that a matrix unit takes, divided as larger networks are: some parts have nothing.
+
+    Not with ReLU: an input that rounding moves to the other side of 0 changes a whole column of the gradient.
+    """
+    widths, data, smooth = tuple(widths), rows_of(tuple(widths), 400), {"hidden": gs.Tanh}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ThreadPool, "parts", lambda *_: parts)
-        chain = fitted(trainer(widths, "numba", dtype="float32", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
-    exact = fitted(trainer(widths, "numpy", optimizer=gs.SGD(lr=0.1)), data, batch, 1)
+        chain = fitted(trainer(widths, "numba", dtype="float32", optimizer=gs.SGD(lr=0.1), **smooth), data, batch, 1)
+    exact = fitted(trainer(widths, "numpy", optimizer=gs.SGD(lr=0.1), **smooth), data, batch, 1)
     for name, value in exact.items():
         assert np.abs(chain[name] - value).max() < 1e-5 * max(np.abs(value).max(), 1e-1), name
 
