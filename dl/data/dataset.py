@@ -181,8 +181,9 @@ def as_dataset(data: Any, y: Any = None) -> Dataset:
 def _features(x: Any) -> Any:
     check_kind("x", x, "numbers")
     if x.ndim < 2 or 0 in x.shape:
-        alone = "; of one feature, x.reshape(-1, 1); of one row, x.reshape(1, -1)" if x.ndim == 1 else ""
-        raise DataError(f"x has shape {x.shape}, expected (n, features) or (n, …) with no length 0{alone}")
+        alone = "; for one feature use x.reshape(-1, 1), for one row x.reshape(1, -1)" if x.ndim == 1 else ""
+        expected = "(n, features) or (n, …)" if x.ndim < 2 else "at least one row and one feature"
+        raise DataError(f"x has shape {x.shape}, expected {expected}{alone}")
     return plain("x", x, np.uint8 if x.dtype == np.uint8 else float_type(x.dtype))
 
 

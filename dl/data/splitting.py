@@ -47,7 +47,8 @@ def set_aside(data: Dataset, fraction: Any, seed: int, labels: bool) -> tuple[Da
         )
     mapped = isinstance(data.x, np.memmap)
     stratified = labels and data.y is not None and data.y.ndim == 1 and data.y.dtype.kind == "i" and data.y.min() >= 0
-    parts = split("validation", data, {"validation": float(fraction)}, seed % 2**32, bool(stratified), in_order=mapped)
+    fractions = {"validation": float(fraction)}
+    parts = split("fit", data, fractions, seed % 2**32, bool(stratified), in_order=mapped)
     return parts["train"], parts["validation"]
 
 
@@ -61,7 +62,7 @@ def split(
     sizes = {part: max(1, round(size * len(data))) for part, size in fractions.items() if size > 0}
     if sum(sizes.values()) >= len(data):
         aside = " and ".join(f"{size} for {part}" for part, size in sizes.items())
-        raise DataError(f"{source}: {len(data)} in all are too few rows to set aside {aside} and train on the rest")
+        raise DataError(f"{source}: too few rows, {len(data)} in all, to set aside {aside} and train on the rest")
     if in_order:
         parts, end = {}, len(data)
         for part in reversed(sizes):  # the test part is the last
@@ -82,10 +83,12 @@ def split(
         except ValueError as error:  # a class of one row, or fewer rows set aside than there are classes
             counts = np.bincount(data.y)
             rarest, classes = counts[counts > 0].min(), np.count_nonzero(counts)
+            text = any(isinstance(name, str) for name in data.classes or ())
+            way_out = "save them as numbers" if text else "set data.labels = 'values'"
             raise DataError(
                 f"{source}: no split sets aside {size} rows for {part} with every class in each part: there are "
-                f"{classes} classes, and the rarest has {rarest} of {len(data)} rows; "
-                "if these are numbers to predict, set data.labels = 'values'"
+                f"{classes} classes, and the rarest has {rarest} of {len(data)} rows"
+                + (f"; if these are numbers to predict, {way_out}" if source != "fit" else "")
             ) from error
         left, rows[part] = left[stay], left[aside]
     return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": np.concatenate([left, alone])}.items()}

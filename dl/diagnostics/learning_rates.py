@@ -180,6 +180,7 @@ def learning_rate_trials(
     >>> trials.best
     0.01
     """
+    rates = [rates] if isinstance(rates, int | float) else rates
     if not rates or not all(isinstance(rate, int | float) and 0 < rate < math.inf for rate in rates):
         raise ConfigurationError(f"learning-rate trials: rates are {list(rates)}; expected numbers above 0")
     if iterations < 1:
