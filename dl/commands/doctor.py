@@ -69,9 +69,9 @@ def doctor(
     if kernel_cache.remark():
         console.print(kernel_cache.remark(), markup=False, highlight=False, soft_wrap=True)
     try:
-        console.print(f"taken by default: {backends.get().name}", highlight=False)
+        console.print(f"auto takes: {backends.get().name}", highlight=False)
     except UserError as error:
-        console.print(f"taken by default: none, {error}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"auto takes: none, {error}", markup=False, highlight=False, soft_wrap=True)
     if training:
         console.print(training, markup=False, highlight=False, soft_wrap=True)
 

@@ -43,10 +43,9 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
             f"steps and examples follow 1 + B/b within {found.hyperbola.misfit:.0%}, with at least S = "
             f"{number(found.hyperbola.steps)} steps and E = {number(found.hyperbola.examples)} examples, so the "
             f"critical batch size B is E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to "
-            f"{two_digits(critical.high)}). The noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times "
-            f"off; the advice used {two_digits(found.predicted)}. With the measured value, the best batch size is "
-            f"{found.best_batch:,}"
-            + (f", which took {after.value:.2f}× the time of the best" if after else "")
+            f"{two_digits(critical.high)}). The noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} "
+            f"times off; the advice used {two_digits(found.predicted)}. With the measured value, the best batch size "
+            f"is {found.best_batch:,}" + (f", which took {after.value:.2f}× the time of the best" if after else "")
         )
     if found.excess is not None:
         lines.append(
