@@ -81,6 +81,9 @@ class Dataset:
         for name, array in (("x", self.x), ("y", self.y), ("weight", self.weight)):
             if array is not None:
                 _check_finite(name, array, self.feature_names if name == "x" else None)
+        most = -1 if self.classes is None or self.y is None or self.y.dtype.kind != "i" else int(self.y.max())
+        if self.classes is not None and most >= len(self.classes):
+            raise DataError(f"y has the label {most}, and classes has {len(self.classes)} names; expected one for each")
         if self.weight is not None and not (bool((self.weight >= 0).all()) and bool(self.weight.sum() > 0)):
             raise DataError(f"weight contains {self.weight.min()}; weights must be non-negative and not all zero")
 

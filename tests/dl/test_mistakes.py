@@ -71,6 +71,7 @@ def learn(layer: gs.Layer) -> None:
         (lambda: fit(row for row in X), "x is a generator, expected an array"),
         (lambda: fit(X[:, 0]), r"expected \(n, features\) or \(n, …\); for one feature use x.reshape\(-1, 1\)"),
         (lambda: fit(X[:0], Y[:0]), "expected at least one row and one feature"),
+        (lambda: gs.Dataset(X, Y, classes=["a", "b"]), "y has the label 2, and classes has 2 names"),
         (lambda: fit(X, validation=X), "validation: y is missing"),
         (lambda: fit(X, validation=(X[:, :2], Y)), r"validation: x has rows of shape \(2,\), expected \(4,\)"),
         (lambda: fit(X, validation=(X * np.nan, Y)), r"validation: x\[0, 0\] is nan"),
