@@ -145,7 +145,7 @@ def learning_rate_trials(
     data: Any,
     y: Any = None,
     *,
-    rates: Sequence[float] = RATES,
+    rates: Sequence[float] | float = RATES,
     iterations: int = 100,
     batch_size: int = 32,
     advance: Callable[[int, float], None] = lambda done, best: None,

@@ -29,7 +29,7 @@ Kind = Literal["undercomplete", "sparse", "denoising", "contractive", "stacked",
 def autoencoder(
     features: int,
     code: int,
-    hidden: Sequence[int] = (),
+    hidden: Sequence[int] | int = (),
     *,
     kind: Kind = "undercomplete",
     activation: str = "relu",

@@ -58,7 +58,7 @@ class Training:
         precision: str | None = None,
         backend: str | None = "auto",
         seed: int = 0,
-        groups: Sequence[ParameterGroup] = (),
+        groups: Sequence[ParameterGroup] | ParameterGroup = (),
         regularizer: Regularizer | None = None,
         ema: float | None = None,
     ) -> None:

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 """What first users pass by mistake ends in an error that names it, and what to pass instead."""
 
 from __future__ import annotations
