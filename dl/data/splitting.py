@@ -11,6 +11,7 @@ from ...backends.errors import ConfigurationError, DataError
 from .dataset import Dataset
 from .draws import draw, draw_stratified
 
+_VALUES = "set data.labels = 'values'"
 SURE = 20  # expected rows of a class from which its absence means that the rows are sorted
 
 
@@ -84,11 +85,12 @@ def split(
             counts = np.bincount(data.y)
             rarest, classes = counts[counts > 0].min(), np.count_nonzero(counts)
             text = any(isinstance(name, str) for name in data.classes or ())
-            way_out = "save them as numbers" if text else "set data.labels = 'values'"
+            way_out = f"; if these are numbers to predict, {'save them as numbers' if text else _VALUES}"
+            if rarest > len(sizes):
+                way_out = f"; set aside at least {classes} rows for {part}"
             raise DataError(
-                f"{source}: no split sets aside {size} rows for {part} with every class in each part: there are "
-                f"{classes} classes, and the rarest has {rarest} of {len(data)} rows"
-                + (f"; if these are numbers to predict, {way_out}" if source != "fit" else "")
+                f"{source}: no split sets aside {size} row{'s' * (size != 1)} for {part} with every class in each part:"
+                f" there are {classes} classes, and the rarest has {rarest} of {len(data)} rows{way_out}"
             ) from error
         left, rows[part] = left[stay], left[aside]
     return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": np.concatenate([left, alone])}.items()}

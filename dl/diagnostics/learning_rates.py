@@ -128,8 +128,8 @@ class Trials:
         console = Console()
         console.print(table)
         if self.baseline is not None:
-            console.print(f"one answer for all rows: {measure(self.baseline)}", highlight=False)
-        console.print(f"before the first step: {measure(self.before)}", highlight=False)
+            console.print(f"loss of the best constant prediction: {measure(self.baseline)}", highlight=False)
+        console.print(f"loss before the first step: {measure(self.before)}", highlight=False)
 
     def __str__(self) -> str:
         lines = [f"lr {row.lr:<8g} loss {row.loss:.4f}" for row in self.rows]

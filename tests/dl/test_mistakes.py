@@ -76,7 +76,10 @@ def learn(layer: gs.Layer) -> None:
         (lambda: fit(X, validation=X), "validation: y is missing"),
         (lambda: fit(X, validation=(X[:, :2], Y)), r"validation: x has rows of shape \(2,\), expected \(4,\)"),
         (lambda: fit(X, validation=(X * np.nan, Y)), r"validation: x\[0, 0\] is nan"),
-        (lambda: fit(X, validation=0.001), "fit: no split sets aside .* has 17 of 60 rows$"),
+        (
+            lambda: fit(X, validation=0.001),
+            "sets aside 1 row for .* has 17 of 60 rows; set aside at least 3 rows for val",
+        ),
         (lambda: fit(X, callbacks=gs.Callback()), r"callbacks is .*; expected a list, as callbacks=\[…\]"),
         (lambda: gs.Batches(iter([])), "per_epoch is None; .* a source without a length needs it"),
         (lambda: gs.Trainer(gs.Linear(4, 3), "mse", gs.Adam()), r"expected a gearshift Loss, such as gs.MSELoss\(\)"),
