@@ -20,7 +20,8 @@ def __getattr__(name: str) -> object:
     if name == "__all__":
         value = [*homes, "__version__"]
     elif name not in homes:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        module = sys.modules[__name__]  # from it, Python suggests a name that is like this one
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=module)
     elif homes[name]:
         home = importlib.import_module(f"{__name__}.{homes[name]}")
         value = getattr(home, name, None) or importlib.import_module(f"{home.__name__}.{name}")  # or a module in it

@@ -66,9 +66,9 @@ def doctor(
     if kernel_cache.remark():
         print(kernel_cache.remark())
     try:
-        print(f"taken by default: {backends.get().name}")
+        print(f"auto takes: {backends.get().name}")
     except UserError as error:
-        print(f"taken by default: none, {error}")
+        print(f"auto takes: none, {error}")
     if training:
         print(training)
 

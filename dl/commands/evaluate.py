@@ -100,9 +100,10 @@ def _test_part(run: Path, backend: str | None) -> tuple[Inference, Dataset]:
     from ..experiment import build as experiment
     from ..experiment.config import parse
     from ..experiment.run import Run
-    from ..experiment.run_files import recognised
+    from ..experiment.run_files import check_source, recognised
 
     configuration = parse(Run(run).config)
+    check_source(run, configuration.data.source)
     splits = experiment.load(configuration)
     splits, _, changes = recognised(run, splits, targets=configuration.autoencoder.kind == "none")
     if splits.test is None:

@@ -85,7 +85,8 @@ def lr(
     trials: dict[str, Trainer] = {}
     least = math.inf
 
-    say(f"{len(tried)} learning rates, {iterations} steps each, {type(trainer.optimizer).__name__}")
+    plural = "" if len(tried) == 1 else "s"
+    say(f"{len(tried)} learning rate{plural}, {iterations} steps each, {type(trainer.optimizer).__name__}")
     with candidates(len(tried), quiet) as advance:
         result = learning_rates.learning_rate_trials(
             make,

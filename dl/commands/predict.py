@@ -54,4 +54,4 @@ def predict(
     write_atomically(output, content)
     if as_json:
         show({"rows": len(x), "output": str(output)}, as_json)
-    say(f"{len(x)} rows written to {output}")
+    say(f"{len(x)} row{'s' * (len(x) != 1)} written to {output}")

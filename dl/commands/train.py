@@ -182,7 +182,7 @@ def _draw(trainer: Trainer, configuration: Configuration, splits: Splits, path: 
 def _configuration(path: Path | None, settings: list[str], run: Path | None, resume: bool) -> Configuration:
     """The configuration of a run. A resumed run uses its own, and a given one must not contradict it."""
     from ..experiment.config import parse_text, read, rooted
-    from ..experiment.run_files import CONFIG, LAST, check_free
+    from ..experiment.run_files import CONFIG, LAST, check_free, check_source, recorded
     from ..experiment.sections import Configuration
 
     if run is None or not check_free(run, resume):  # resumed nonetheless: stopped before its first checkpoint
@@ -200,18 +200,20 @@ def _configuration(path: Path | None, settings: list[str], run: Path | None, res
         schedule = wanted.schedule.model_copy(update={"steps": before.schedule.steps})
         wanted = wanted.model_copy(update={"schedule": schedule})
     old, new = before.model_dump(), wanted.model_dump()
-    free = ("train.epochs", "schedule.steps", "backend.", "checkpoint.")
+    free = ["train.epochs", "schedule.steps", "backend.", "checkpoint."]
+    free += ["data.source", "data.folder"] if recorded(run) else []  # the fingerprint tells whether the data are others
     refused = [
         f"{section}.{key} is {new[section].get(key)!r} and was {old[section].get(key)!r}"
         for section in old
         for key in {**old[section], **new[section]}
-        if old[section].get(key) != new[section].get(key) and not f"{section}.{key}".startswith(free)
+        if old[section].get(key) != new[section].get(key) and not f"{section}.{key}".startswith(tuple(free))
     ]
     if refused:
         raise ConfigurationError(
             f"{run} was begun with another configuration: {'; '.join(refused)}; only train.epochs, "
-            "schedule.steps, the backend and checkpoint may change on --resume"
+            "schedule.steps, the backend, [checkpoint] and the place of the same data may change on --resume"
         )
+    check_source(run, wanted.data.source)
     return wanted
 
 

@@ -57,11 +57,22 @@ def read(name: str, value: Any) -> tuple[Any, list[str] | None]:
             return _values(f"{name}", value), None
         if hasattr(value, "__dlpack__"):
             return np.from_dlpack(value), None
-        return np.asarray(value), None
+        array = np.asarray(value)
     except DataError:
         raise
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(f"{name} is a {type(value).__name__} that cannot be read as an array: {error}") from error
+        way_out = "; as float32, with .float()" if "bfloat16" in str(getattr(value, "dtype", "")) else ""
+        kind = type(value).__name__
+        raise DataError(f"{name} is a {kind} that cannot be read as an array: {error}{way_out}") from error
+    if array.dtype == object and not array.ndim:
+        way_out = (
+            "; to train on batches that are read or made one by one, use gs.Batches"
+            if hasattr(value, "__iter__")
+            else ""
+        )
+        kind = "None" if value is None else f"a {type(value).__name__}"
+        raise DataError(f"{name} is {kind}, expected an array{way_out}")
+    return array, None
 
 
 def plain(name: str, array: Any, dtype: Any) -> Any:

@@ -49,7 +49,10 @@ class Batches:
         if per_epoch is None and hasattr(source, "__len__"):
             per_epoch = len(source)  # pyright: ignore[reportArgumentType]
         if isinstance(per_epoch, bool) or not isinstance(per_epoch, int | np.integer) or per_epoch < 1:
-            raise ConfigurationError(f"Batches: per_epoch is {per_epoch!r}; expected an integer of at least 1")
+            missing = "; a source without a length needs it" if per_epoch is None else ""
+            raise ConfigurationError(
+                f"Batches: per_epoch is {per_epoch!r}; expected the number of batches in an epoch, at least 1{missing}"
+            )
         self.source, self.per_epoch = source, int(per_epoch)
         self._iterator: Iterator[Any] | None = None
         self._ahead: list[Dataset] = []
@@ -114,8 +117,8 @@ class BatchRows(Rows):
             if given is None or given.shape != array.shape:
                 found = "missing" if given is None else f"of shape {given.shape}"
                 raise ShapeError(
-                    f"Batches: {name} of a batch is {found}; expected {tuple(array.shape)} as in the first (leave a "
-                    "smaller last batch out)"
+                    f"Batches: {name} of a batch is {found}; expected {tuple(array.shape)} as in the first; leave "
+                    "a smaller last batch out, as DataLoader(drop_last=True) does"
                 )
             array[...] = self.backend.asarray(np.asarray(given, dtype=array.dtype))
         if (batch.weight is None) != (self.weight is None):

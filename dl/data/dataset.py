@@ -81,6 +81,9 @@ class Dataset:
         for name, array in (("x", self.x), ("y", self.y), ("weight", self.weight)):
             if array is not None:
                 _check_finite(name, array, self.feature_names if name == "x" else None)
+        most = -1 if self.classes is None or self.y is None or self.y.dtype.kind != "i" else int(self.y.max())
+        if self.classes is not None and most >= len(self.classes):
+            raise DataError(f"y has the label {most}, and classes has {len(self.classes)} names; expected one for each")
         if self.weight is not None and not (bool((self.weight >= 0).all()) and bool(self.weight.sum() > 0)):
             raise DataError(f"weight contains {self.weight.min()}; weights must be non-negative and not all zero")
 
@@ -181,8 +184,9 @@ def as_dataset(data: Any, y: Any = None) -> Dataset:
 def _features(x: Any) -> Any:
     check_kind("x", x, "numbers")
     if x.ndim < 2 or 0 in x.shape:
-        alone = "; of one feature, x.reshape(-1, 1); of one row, x.reshape(1, -1)" if x.ndim == 1 else ""
-        raise DataError(f"x has shape {x.shape}, expected (n, features) or (n, …) with no length 0{alone}")
+        alone = "; for one feature use x.reshape(-1, 1), for one row x.reshape(1, -1)" if x.ndim == 1 else ""
+        expected = "(n, features) or (n, …)" if x.ndim < 2 else "at least one row and one feature"
+        raise DataError(f"x has shape {x.shape}, expected {expected}{alone}")
     return plain("x", x, np.uint8 if x.dtype == np.uint8 else float_type(x.dtype))
 
 

@@ -174,7 +174,8 @@ def _check_names(source: Any, target: Any, weight: Any, folder: Any) -> None:
     for name, value in (("source", source), ("folder", "" if folder is None else folder)):
         table = name == "source" and len(getattr(value, "shape", ())) == 2
         if not table and not isinstance(value, str | os.PathLike):
-            raise ConfigurationError(f"{name}={value!r}, expected a name or a path")
+            way_out = "; arrays need no load_dataset: give them to fit, or gs.Dataset" if name == "source" else ""
+            raise ConfigurationError(f"{name} is a {type(value).__name__}, expected a name or a path{way_out}")
     for name, value in (("target", target), ("weight", weight)):
         several = value if name == "target" and isinstance(value, Sequence) else [value]
         if value is not None and not all(isinstance(column, str) for column in several):

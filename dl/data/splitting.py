@@ -11,6 +11,7 @@ from ...backends.errors import ConfigurationError, DataError
 from .dataset import Dataset
 from .draws import draw, draw_stratified
 
+_VALUES = "set data.labels = 'values'"
 SURE = 20  # expected rows of a class from which its absence means that the rows are sorted
 
 
@@ -47,7 +48,8 @@ def set_aside(data: Dataset, fraction: Any, seed: int, labels: bool) -> tuple[Da
         )
     mapped = isinstance(data.x, np.memmap)
     stratified = labels and data.y is not None and data.y.ndim == 1 and data.y.dtype.kind == "i" and data.y.min() >= 0
-    parts = split("validation", data, {"validation": float(fraction)}, seed % 2**32, bool(stratified), in_order=mapped)
+    fractions = {"validation": float(fraction)}
+    parts = split("fit", data, fractions, seed % 2**32, bool(stratified), in_order=mapped)
     return parts["train"], parts["validation"]
 
 
@@ -61,7 +63,7 @@ def split(
     sizes = {part: max(1, round(size * len(data))) for part, size in fractions.items() if size > 0}
     if sum(sizes.values()) >= len(data):
         aside = " and ".join(f"{size} for {part}" for part, size in sizes.items())
-        raise DataError(f"{source}: {len(data)} in all are too few rows to set aside {aside} and train on the rest")
+        raise DataError(f"{source}: too few rows, {len(data)} in all, to set aside {aside} and train on the rest")
     if in_order:
         parts, end = {}, len(data)
         for part in reversed(sizes):  # the test part is the last
@@ -82,10 +84,13 @@ def split(
         except ValueError as error:  # a class of one row, or fewer rows set aside than there are classes
             counts = np.bincount(data.y)
             rarest, classes = counts[counts > 0].min(), np.count_nonzero(counts)
+            text = any(isinstance(name, str) for name in data.classes or ())
+            way_out = f"; if these are numbers to predict, {'save them as numbers' if text else _VALUES}"
+            if rarest > len(sizes):
+                way_out = f"; set aside at least {classes} rows for {part}"
             raise DataError(
-                f"{source}: no split sets aside {size} rows for {part} with every class in each part: there are "
-                f"{classes} classes, and the rarest has {rarest} of {len(data)} rows; "
-                "if these are numbers to predict, set data.labels = 'values'"
+                f"{source}: no split sets aside {size} row{'s' * (size != 1)} for {part} with every class in each part:"
+                f" there are {classes} classes, and the rarest has {rarest} of {len(data)} rows{way_out}"
             ) from error
         left, rows[part] = left[stay], left[aside]
     return {part: data[np.sort(chosen)] for part, chosen in {**rows, "train": np.concatenate([left, alone])}.items()}

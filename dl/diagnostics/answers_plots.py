@@ -28,6 +28,7 @@ def confusion(report: Report, path: str | Path | None = None) -> Any:
     --------
     >>> figure = gs.plots.confusion(trainer.report(data.test), "confusion.png")
     """
+    _check(report, "confusion", "report")
     counts = report.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
     size = min(12.0, 2.5 + 0.45 * len(counts))
@@ -55,6 +56,7 @@ def roc(curves: Curves, path: str | Path | None = None) -> Any:
     --------
     >>> figure = gs.plots.roc(trainer.curves(data.test), "roc.png")
     """
+    _check(curves, "roc", "curves")
     figure, axes = _drawn(curves.roc, "false positive rate", "true positive rate", "area")
     axes.plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=1)
     return saved(figure, path)
@@ -67,6 +69,7 @@ def precision_recall(curves: Curves, path: str | Path | None = None) -> Any:
     --------
     >>> figure = gs.plots.precision_recall(trainer.curves(data.test), "precision-recall.png")
     """
+    _check(curves, "precision_recall", "curves")
     figure, _ = _drawn(curves.precision_recall, "recall", "precision", "average")
     return saved(figure, path)
 
@@ -102,6 +105,11 @@ def residuals(trainer: Answers, data: Any, y: Any = None, path: str | Path | Non
         axes.set(xlabel=name, ylabel="target − prediction")
         axes.grid(alpha=0.3)
     return saved(figure, path)
+
+
+def _check(value: Any, name: str, source: str) -> None:
+    if not hasattr(value, name):
+        raise ConfigurationError(f"{name}: got a {type(value).__name__}; expected what trainer.{source}(x, y) returns")
 
 
 def _drawn(curves: dict[str, ThresholdCurve], x: str, y: str, area: str) -> tuple[Any, Any]:

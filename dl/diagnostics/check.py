@@ -19,7 +19,7 @@ from ..layers.initializers import zeros
 from ..layers.parameter import Parameter
 from ..losses.losses import Loss
 from ..losses.values import MSELoss, ValuesLoss
-from .objective import Objective
+from .objective import Objective, check_kinds
 
 STEPS = (6e-6, 6e-7)  # the best one for third derivatives of 1, and one that steps over fewer kinks
 
@@ -108,7 +108,7 @@ def check_gradients(
     Raises
     ------
     ConfigurationError
-        There are no rows x, or no targets for a loss that needs them.
+        `model` or `loss` is none, there are no rows x, or no targets for a loss that needs them.
 
     Examples
     --------
@@ -118,6 +118,7 @@ def check_gradients(
     """
     if x is None:
         raise ConfigurationError("check_gradients: x is None; expected some rows, as an array (rows, features)")
+    check_kinds(model, loss or MSELoss())
     data = matched(as_dataset(x, y), model.feature_names)
     x, y = data.on_host("x").astype(np.float64), data.y
     graph, width = Graph("float64", train=train), flat(x).shape[1]

@@ -152,8 +152,8 @@ class Trials:
         console = Console()
         console.print(table)
         if self.baseline is not None:
-            console.print(f"one answer for all rows: {measure(self.baseline)}", highlight=False)
-        console.print(f"before the first step: {measure(self.before)}", highlight=False)
+            console.print(f"loss of the best constant prediction: {measure(self.baseline)}", highlight=False)
+        console.print(f"loss before the first step: {measure(self.before)}", highlight=False)
 
     def __str__(self) -> str:
         lines = [f"lr {row.lr:<8g} loss {row.loss:.4f}" for row in self.rows]
@@ -169,7 +169,7 @@ def learning_rate_trials(
     data: Any,
     y: Any = None,
     *,
-    rates: Sequence[float] = RATES,
+    rates: Sequence[float] | float = RATES,
     iterations: int = 100,
     batch_size: int = 32,
     advance: Callable[[int, float], None] = lambda done, best: None,
@@ -204,6 +204,7 @@ def learning_rate_trials(
     >>> trials.best
     0.01
     """
+    rates = [rates] if isinstance(rates, int | float) else rates
     if not rates or not all(isinstance(rate, int | float) and 0 < rate < math.inf for rate in rates):
         raise ConfigurationError(f"learning-rate trials: rates are {list(rates)}; expected numbers above 0")
     if iterations < 1:

@@ -17,7 +17,7 @@ from ..layers.base import Layer
 from ..losses.answers import as_learned
 from ..losses.losses import Loss
 from ..step.plan import underflowing
-from .objective import Objective
+from .objective import Objective, check_kinds
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def gradient_noise(model: Layer, loss: Loss, x: Any, y: Any, *, most: int = 256,
     >>> noise = gs.gradient_noise(model, gs.CrossEntropyLoss(), x, y)
     >>> errors = noise.standard_error([1, 10, 100])
     """
+    check_kinds(model, loss)
     data = as_learned(matched(as_dataset(x, y), model.feature_names), model, loss)
     if min(most, len(data)) < 2:
         raise DataError(f"gradient_noise: x has {len(data)} rows, of which {most} are taken; expected at least 2")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import backends
+from ...backends.errors import ConfigurationError
 from ...backends.philox import key_of
 from ...kernels.counters import STEP
 from ..data import Dataset, as_dataset
@@ -20,6 +21,13 @@ from ..step.evaluation import check_categories, means
 from ..step.plan import Plan, underflowing
 from ..step.program import Program, gradient
 from ..step.state import new_counters
+
+
+def check_kinds(model: Any, loss: Any) -> None:
+    """Raises ConfigurationError unless these are a layer and a loss."""
+    for name, value, kind in (("model", model, Layer), ("loss", loss, Loss)):
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"{name} is {value!r}; expected a gearshift {kind.__name__}")
 
 
 class Objective:
@@ -47,6 +55,7 @@ class Objective:
         backend: str | None = "numpy",
         arena: Arena | None = None,
     ) -> None:
+        check_kinds(model, loss)
         self.model, self.loss = model, loss
         self.backend = backends.get(backend) if arena is None else arena.backend
         data = as_learned(matched(as_dataset(x, y), model.feature_names), model, loss)

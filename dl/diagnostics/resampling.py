@@ -124,9 +124,11 @@ def bias_variance(
         x = read("x", x)[0]
     x_test, y_test = read("x_test", x_test)[0], read("y_test", y_test)[0]
     y = None if callable(x) else read("y", y)[0]
-    found = [
-        np.asarray(fit(*part)(x_test), dtype=np.float64) for part in _training_sets(x, y, rows, int(draws), int(seed))
-    ]
+    found = []
+    for part in _training_sets(x, y, rows, int(draws), int(seed)):
+        if not callable(predict := fit(*part)):
+            raise ConfigurationError(f"bias_variance: fit returns {predict!r}; expected a function, as model.predict")
+        found.append(np.asarray(predict(x_test), dtype=np.float64))
     predictions = np.stack(found)
     if predictions.shape[1:] != y_test.shape:
         raise DataError(f"bias_variance: predictions have the shape {predictions.shape[1:]}, y_test {y_test.shape}")

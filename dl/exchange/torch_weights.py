@@ -71,6 +71,8 @@ def load_torch_state_dict(model: Layer, state: Mapping[str, Any], names: Mapping
 
     Raises
     ------
+    ConfigurationError
+        `state` is no state dict.
     CheckpointError
         Tensors are missing, left over, or of another shape; the message has them all, with the shapes that are
         expected. No weight is changed then.
@@ -81,6 +83,8 @@ def load_torch_state_dict(model: Layer, state: Mapping[str, Any], names: Mapping
     >>> model = gs.Sequential(gs.Linear(64, 32), gs.ReLU(), gs.Linear(32, 10))
     >>> gs.load_torch_state_dict(model, module.state_dict())
     """
+    if not isinstance(state, Mapping):
+        raise ConfigurationError(f"load_torch_state_dict: state is a {type(state).__name__}; pass module.state_dict()")
     given = {name: _array(value) for name, value in state.items() if name.rpartition(".")[2] != IGNORED}
     shapes = {parameter.name: parameter.shape for parameter in model.parameters()}
     expected: dict[str, dict[str, tuple[int, ...]]] = {}  # by the beginning of a layer's names

@@ -112,6 +112,11 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
     outputs = outputs_of(splits, loss)
     activation = activations()[section.activation]
     init = section.init if section.init != "auto" else activation.initializer
+    if splits.classes is not None and splits.train.y is not None and splits.train.y.ndim > 1 and not section.layers:
+        raise ConfigurationError(
+            "the rows of the data have a label for each token, as text has; give the model layers for sequences, as "
+            "[[model.layers]] in examples/characters.toml"
+        )
     layers: list[Layer] = []
     if configuration.data.standardize:
         mean, std = splits.standardization()

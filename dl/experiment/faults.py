@@ -83,6 +83,8 @@ def _message(kind: type[BaseModel], place: tuple[Any, ...], fault: Any) -> str:
     if name == "list_type" and isinstance(fault["input"], str):
         text = fault["input"] if len(fault["input"]) < 100 else "…"
         return f"{key} is {what}; expected a list, as [{json.dumps(text, ensure_ascii=not text.isprintable())}]"
+    if name == "list_type" and isinstance(fault["input"], int | float) and not isinstance(fault["input"], bool):
+        return f"{key} is {what}; expected a list, as [{what}]"
     if name in EXPECTED:
         return f"{key} is {what}; expected {EXPECTED[name].format(**fault.get('ctx', {}))}"
     return f"{key} is {what}; {fault['msg']}"

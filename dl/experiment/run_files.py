@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from ...backends.errors import ConfigurationError, DataError
 from ..data.identity import Identity
+from ..data.sources import NAMED
+from ..storage.files import expanded
 
 if TYPE_CHECKING:
     from ..data import Splits
@@ -63,6 +65,14 @@ def recorded(path: Path) -> Identity | None:
             f"{file} is damaged: {reason}; delete it to go on, and see for yourself that the data are those that the "
             "run was trained on"
         ) from None
+
+
+def check_source(path: Path, source: str) -> None:
+    """Raises DataError if the file or folder that the run at `path` was trained on is not there any more."""
+    if source not in NAMED and not expanded(source).exists():
+        raise DataError(
+            f"{source}: there is no such file; if the data of {path} have moved, set data.source in {path / CONFIG}"
+        )
 
 
 def check_free(path: Path, resume: bool) -> bool:

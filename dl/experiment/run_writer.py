@@ -67,6 +67,8 @@ class RunWriter(Callback):
     @contextmanager
     def opened(self) -> Iterator[RunWriter]:
         """Holds the directory's lock; a second writer raises `RunLocked`."""
+        if self.path.is_file():
+            raise ConfigurationError(f"{self.path}: it is a file; expected a directory, which need not exist")
         self.path.mkdir(parents=True, exist_ok=True)
         with RunLock(self.path):
             found = self.path.stat()

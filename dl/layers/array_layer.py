@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends.errors import ShapeError
 from ...kernels.dual import Dual, value_of
 from ...kernels.operation import Operation
 from ..graph.graph import Graph, Value
@@ -74,15 +75,18 @@ class ArrayLayer(Layer, named=False):
             *parameters, y = rest
             slope = self._slope(x, parameters) if isinstance(x, Dual) else None
             if slope is None:
-                y[...] = self.forward(xp, x, *parameters)
+                _set("forward", y, self.forward(xp, x, *parameters))
             else:
                 y[...] = self.forward(xp, Dual(x.xp, x.value, 0 * x.tangent), *parameters)
                 y[...] = y + Dual(x.xp, 0 * x.value, slope * x.tangent)
 
         def backward(xp: Any, dy: Any, x: Any, y: Any, *rest: Any) -> None:
-            gradients = self.backward(xp, dy, x, y, *rest[:count])
-            for target, gradient in zip(rest[count:], gradients, strict=True):
-                target[...] = gradient
+            gradients, targets = self.backward(xp, dy, x, y, *rest[:count]), rest[count:]
+            if not isinstance(gradients, tuple | list) or len(gradients) != len(targets):
+                found = f"{len(gradients)} gradients" if isinstance(gradients, tuple | list) else "no tuple"
+                raise ShapeError(f"{name}: backward returns {found}, expected a tuple of {len(targets)}: {wanted}")
+            for target, gradient in zip(targets, gradients, strict=True):
+                _set("backward", target, gradient)
 
         def gradient(graph: Graph, node: Any, dy: Value) -> tuple[Value, ...]:
             targets = tuple(graph.like(value) for value in node.inputs)
@@ -90,5 +94,13 @@ class ArrayLayer(Layer, named=False):
             graph.apply(Operation(f"{name}_backward", backward), (dy, x, *node.outputs, *parameters), targets)
             return targets
 
+        def _set(function: str, target: Any, value: Any) -> None:
+            try:
+                target[...] = value
+            except (TypeError, ValueError) as error:  # NumPy's and CuPy's words for a shape or a type that does not fit
+                shape = getattr(value, "shape", type(value).__name__)
+                raise ShapeError(f"{name}: {function} returns {shape}, expected {target.shape}; {error}") from error
+
         name = type(self).__name__
+        wanted = "the gradient of x, then one for each parameter"
         return Operation(name, forward, gradient=gradient)

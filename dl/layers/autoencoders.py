@@ -29,7 +29,7 @@ Kind = Literal["undercomplete", "sparse", "denoising", "contractive", "stacked",
 def autoencoder(
     features: int,
     code: int,
-    hidden: Sequence[int] = (),
+    hidden: Sequence[int] | int = (),
     *,
     kind: Kind = "undercomplete",
     activation: str = "relu",
@@ -73,6 +73,7 @@ def autoencoder(
     >>> encoder(x[:5]).shape
     (5, 2)
     """
+    hidden = (hidden,) if isinstance(hidden, int) else hidden
     kinds = {name: each for name, each in activations().items() if each is not Maxout}  # needs wider layers
     for name, value, known in (
         ("kind", kind, get_args(Kind)),

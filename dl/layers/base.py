@@ -106,10 +106,11 @@ class Layer(Answering, Registered):
         """
         if any(isinstance(symbol, TracedArray) for symbol in symbols):
             return called(self, symbols)
-        if len(symbols) == 1 and hasattr(symbols[0], "__len__"):
+        several = len(symbols) == 1 and isinstance(symbols[0], list | tuple) and isinstance([*symbols[0], 0][0], Symbol)
+        if len(symbols) == 1 and hasattr(symbols[0], "__len__") and not several:
             return self.outputs(symbols[0])
         if len(symbols) != self.joins or not all(isinstance(symbol, Symbol) for symbol in symbols):
-            given = ", ".join(type(symbol).__name__ for symbol in symbols)
+            given = ", ".join("a list" if isinstance(one, list | tuple) else type(one).__name__ for one in symbols)
             raise ConfigurationError(
                 f"{type(self).__name__}: called on ({given}); expected {self.joins} outputs of gs.Input or of a layer "
                 "or one array of rows"
@@ -148,10 +149,21 @@ class Layer(Answering, Registered):
         return copy.deepcopy(self)
 
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON values."""
+        """The constructor's arguments, as JSON values.
+
+        Raises
+        ------
+        ConfigurationError
+            An argument is not an attribute.
+        """
         parameters = inspect.signature(type(self).__init__).parameters.values()
-        named = (one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
-        return {name: getattr(self, name) for name in named if name != "self"}
+        named = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)][1:]
+        if lost := [name for name in named if not hasattr(self, name)]:
+            raise ConfigurationError(
+                f"{type(self).__name__}: the constructor's argument {lost[0]!r} is not stored; write "
+                f"self.{lost[0]} = {lost[0]} in the constructor, or override config()"
+            )
+        return {name: getattr(self, name) for name in named}
 
     def parameters(self) -> list[Parameter]:
         """All parameters, each once, named by path, for example ``"0.weight"``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any, ClassVar
 
@@ -117,8 +117,7 @@ class Model(Layer):
     def __init__(
         self, inputs: Symbol | Sequence[Symbol], output: Symbol | Sequence[Symbol], dtype: str = "float32"
     ) -> None:
-        self.inputs = (inputs,) if isinstance(inputs, Symbol) else tuple(inputs)
-        outputs = (output,) if isinstance(output, Symbol) else tuple(output)
+        self.inputs, outputs = _symbols("inputs", inputs), _symbols("output", output)
         if not outputs:
             raise ConfigurationError("Model: output is empty; expected one or more symbols")
         self.output = reduce(lambda joined, symbol: Concatenate()(joined, symbol), outputs)
@@ -197,6 +196,16 @@ class Model(Layer):
             )
         ]
         return f"Model({'; '.join(calls)})"
+
+
+def _symbols(name: str, given: Any) -> tuple[Symbol, ...]:
+    """One or several symbols as a tuple."""
+    found = (given,) if isinstance(given, Symbol) or not isinstance(given, Iterable) else tuple(given)
+    if not all(isinstance(one, Symbol) for one in found):
+        raise ConfigurationError(
+            f"Model: {name} is {given!r}; expected a gs.Input, or a layer called on one, as gs.Linear(8, 3)(x)"
+        )
+    return found
 
 
 def _in_order(output: Symbol) -> list[Symbol]:

@@ -38,7 +38,8 @@ class Sequential(Layer):
         name = type(self).__name__
         for position, layer in enumerate(layers):
             if not isinstance(layer, Layer):
-                raise ConfigurationError(f"{name}: item {position} is {layer!r}; expected a layer, such as gs.ReLU()")
+                item = f"a list; write gs.{name}(*layers)" if isinstance(layer, list | tuple) else f"{layer!r}"
+                raise ConfigurationError(f"{name}: item {position} is {item}; expected a layer, such as gs.ReLU()")
         if not layers:
             raise ConfigurationError(f"{name}: no layers given; expected at least one")
         self.layers = layers

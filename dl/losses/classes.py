@@ -110,8 +110,12 @@ class CrossEntropyLoss(Loss):
         data.check_labels(prediction[-1], self.ignore_index)
         labels = data.y.size // len(data)
         if labels != math.prod(prediction[:-1]):
-            way_out = labels_of(data.y) if len(prediction) == 1 else ""
-            raise ShapeError(f"targets y have {labels} labels a row, but the model's outputs are {prediction}{way_out}")
+            pooled = "; with one label a sequence, put gs.MeanPooling() before the last layer"
+            way_out = labels_of(data.y) if len(prediction) == 1 else pooled if labels == 1 else ""
+            raise ShapeError(
+                f"targets y have {labels} label{'s' * (labels != 1)} a row, but the model's outputs are "
+                f"{prediction}{way_out}"
+            )
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """The class with the largest logit: int64 (rows,), or (examples, tokens) for sequences."""

@@ -39,8 +39,9 @@ class Choice(NamedTuple):
     @property
     def how(self) -> str:
         """Threads and units, in words."""
-        threads = f"{self.parts} thread{'s' if self.parts > 1 else ''}{' by rows' if self.divided == ROWS else ''}"
-        return f"{threads}, {('vector units', 'matrix unit')[self.engine]}"
+        threads = f"{self.parts} thread{'s' if self.parts > 1 else ''}"
+        rows = " that divide the rows" if self.divided == ROWS else ""
+        return f"{threads}{rows}, {('vector units', 'matrix unit')[self.engine]}"
 
 
 class Timed(Protocol):
@@ -85,7 +86,7 @@ def chosen(
     def measured() -> tuple[list[int], bool]:
         words, certain = fastest(found, make)
         level = logging.DEBUG if Choice(*words) == found[0] else logging.INFO
-        logger.log(level, "%s: measured, and trains fastest here on %s", name, Choice(*words).how)
+        logger.log(level, "%s: a step is fastest here on %s (measured once, then remembered)", name, Choice(*words).how)
         return words, certain
 
     words = backend.chosen(f"{machine}: {name}", measured)

@@ -61,7 +61,8 @@ def write_atomically(path: Path | str, data: Bytes | Iterable[Bytes]) -> None:
         temporary.replace(target)
     except OSError as error:
         _discard(temporary)
-        raise _failure(error, target, f"{step} failed; a file that was there is unchanged") from error
+        what = f"{step} failed; a file that was there is unchanged"
+        raise _failure(error, target, what if target.parent.exists() else "there is no such folder") from error
     except BaseException:  # also an interrupt
         _discard(temporary)
         raise

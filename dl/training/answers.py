@@ -131,7 +131,9 @@ class Answers(Training):
         if names is not None and {*names} & {*(data.feature_names or ())}:  # else these are not the model's columns
             data = matched(data, names)
         with self.turns:
-            self.model.parameters()  # gives names, by which the arena knows the layer's
+            own = {*map(id, layer.parameters())}
+            if not own <= {*map(id, self.model.parameters())}:  # this gives the names by which the arena knows them
+                raise ConfigurationError(f"outputs_of: {layer!r} is no layer of the model; expected one, as model[0]")
             predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)
             check_categories(predictor.program.graph, predictor.program.x, data)
             return self._finite(predictor(data.x), data.x)

@@ -23,10 +23,11 @@ def check_trainer(trainer: Any) -> None:
     schedule, regularizer, groups, optimizer = trainer.schedule, trainer.regularizer, trainer.groups, trainer.optimizer
     for name, kind in (("model", Layer), ("loss", Loss), ("optimizer", Optimizer)):
         if not isinstance(value := getattr(trainer, name), kind):
-            raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}")
+            example = {"loss": ", such as gs.MSELoss()", "optimizer": ", such as gs.Adam()"}.get(name, "")
+            raise ConfigurationError(f"Trainer: {name} is {value!r}; expected a gearshift {kind.__name__}{example}")
     check_slots(optimizer)
     if schedule is not None and not isinstance(schedule, Schedule):
-        factor = schedule(0) if callable(schedule) else None
+        factor = schedule(0) if callable(schedule) and not isinstance(schedule, type) else None
         if not isinstance(factor, int | float | np.number) or not 0 <= factor < np.inf:
             raise ConfigurationError(
                 f"Trainer: schedule is {schedule!r}; expected a gearshift Schedule, a function of the step that "

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from ...backends.errors import ConfigurationError
 from .history import History
 from .training import Training
+
+logger = logging.getLogger(__name__)
 
 
 class Callback:
@@ -32,3 +40,24 @@ class Callback:
 
     def on_train_end(self, trainer: Training, history: History) -> None:
         """Called once, also after an interrupt or an error."""
+
+
+def checked_callbacks(callbacks: Any) -> list[Callback]:
+    """The callbacks of `Trainer.fit` as a list; a method that looks like a hook but is none is logged.
+
+    Raises
+    ------
+    ConfigurationError
+        They are not a sequence of `Callback` objects.
+    """
+    if not isinstance(callbacks, Iterable):
+        raise ConfigurationError(f"fit: callbacks is {callbacks!r}; expected a list, as callbacks=[…]")
+    hooks = [name for name in vars(Callback) if name.startswith("on_")]
+    for callback in (found := [*callbacks]):
+        if isinstance(callback, type) or not hasattr(callback, "on_train_begin"):
+            raise ConfigurationError(f"fit: callbacks has {callback!r}; expected a gearshift Callback object")
+        for name in dir(callback):
+            if name.startswith("on_") and name not in hooks and get_close_matches(name, hooks):
+                own = type(callback).__name__
+                logger.warning("%s.%s is never called; the hooks are %s", own, name, ", ".join(hooks))
+    return found

@@ -37,7 +37,10 @@ class History:
 
     def __getitem__(self, key: int | str) -> Any:
         if isinstance(key, str):
-            return [record[key] for record in self.records]
+            try:
+                return [record[key] for record in self.records]
+            except KeyError:
+                raise KeyError(f"{key!r} is not recorded; these are: {', '.join(self.records[-1])}") from None
         return self.records[key]
 
     def __repr__(self) -> str:

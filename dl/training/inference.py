@@ -32,6 +32,8 @@ class Inference(Answers):
 
     Raises
     ------
+    ConfigurationError
+        `model` is no layer.
     BackendUnavailable
         A backend asked for by name cannot run here.
 
@@ -41,6 +43,8 @@ class Inference(Answers):
     """
 
     def __init__(self, model: Layer, loss: Loss | None = None, *, backend: str = "auto") -> None:
+        if not isinstance(model, Layer):
+            raise ConfigurationError(f"Inference: model is {model!r}; expected a gearshift Layer, as gs.load returns")
         self._known = loss is not None or model.loss is not None or model.classes is not None
         usual: Loss = MSELoss() if model.classes is None else CrossEntropyLoss()
         super().__init__(model, loss or model.loss or usual, SGD(), backend=backend)

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from ...backends import compile_time
-from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss
+from ...backends.errors import ConfigurationError, DataError, NonFiniteLoss, ShapeError
 from ...backends.ranks import Ranks
 from ..data import Dataset
 from ..data.batches import BatchRows
 from ..data.mapped import MappedFiles
-from ..data.rows import Order
+from ..data.rows import Order, flat
 from ..data.streamed import rows_of
 from ..optimizers.schedules import Schedule
 from ..step.device_exchange import DeviceExchange
@@ -45,10 +45,15 @@ class Loop:
     ) -> None:
         self.trainer, self.accumulate, self.ranks = trainer, accumulate, ranks
         spec, optimizer = trainer.spec, type(trainer.optimizer).__name__
+        if validation is not None and flat(validation.x).shape[1] != flat(data.x).shape[1]:
+            raise ShapeError(f"validation: x has rows of shape {validation.x.shape[1:]}, expected {data.x.shape[1:]}")
         demand = Demand.of(spec, trainer.backend, data, validation, EVALUATION_ROWS)
         for part, program in ((data, demand.training), (validation, demand.evaluation)):
             if part is not None and program is not None:
-                check_data(part, program, spec.loss)
+                try:
+                    check_data(part, program, spec.loss)
+                except (DataError, ShapeError) as error:
+                    raise type(error)(f"{'' if part is data else 'validation: '}{error}") from None
         streamed = demand.must_stream(-(-batch_size // accumulate), started=trainer.started)
         self.state = state = trainer.state
         self.files = MappedFiles(data.x, None if validation is None else validation.x)

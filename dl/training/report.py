@@ -71,7 +71,10 @@ class Report:
         columns = self.classes, self.precision, self.recall, self.f1, self.rows
         for name, precision, recall, f1, rows in zip(*columns, strict=True):
             lines.append(f"{name:<{width}}  {precision:9.4f}  {recall:6.4f}  {f1:6.4f}  {rows:g}")
-        lines += [f"{rows:g} rows of {true} predicted as {predicted}" for true, predicted, rows in self.confused]
+        lines += [
+            f"{rows:g} row{'s' * (rows != 1)} of class {true} predicted as {predicted}"
+            for true, predicted, rows in self.confused
+        ]
         return "\n".join(lines)
 
     __repr__ = __str__

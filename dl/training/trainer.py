@@ -10,7 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from ...backends.errors import ConfigurationError
+from ...backends.errors import ConfigurationError, DataError, ShapeError
 from ...backends.launch import ranks
 from ..data import Dataset, as_dataset
 from ..data.batches import Batches, BatchRows
@@ -26,7 +26,7 @@ from ..step.plan import underflowing
 from ..step.program import training
 from .answers import Answers
 from .arguments import check_fit
-from .callbacks import Callback
+from .callbacks import Callback, checked_callbacks
 from .history import History
 from .interrupts import in_notebook, interrupts, unswallowed
 from .joining import joined
@@ -189,15 +189,15 @@ class Trainer(Answers):
             names, classes = dataset.feature_names, dataset.classes
             held_out = raw = None
             if validation is not None:
-                raw = self._matched(matched(as_dataset(validation), names, classes))
-                held_out = self._learned(raw)
+                try:
+                    raw = self._matched(matched(as_dataset(validation), names, classes))
+                    held_out = self._learned(raw)
+                except (DataError, ShapeError) as error:
+                    raise type(error)(f"validation: {error}") from None
             if class_weight is not None:
                 names_of = self.model.classes or classes
                 dataset = with_class_weights(dataset, class_weight, self._classes(dataset), names_of)
-            callbacks = [*callbacks]
-            for callback in callbacks:
-                if isinstance(callback, type) or not hasattr(callback, "on_train_begin"):
-                    raise ConfigurationError(f"fit: callbacks has {callback!r}; expected a gearshift Callback object")
+            callbacks = checked_callbacks(callbacks)
             if verbose and ranks().rank == 0:
                 from .progress import introduce, progress
 

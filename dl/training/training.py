@@ -58,14 +58,15 @@ class Training:
         precision: str | None = None,
         backend: str | None = "auto",
         seed: int = 0,
-        groups: Sequence[ParameterGroup] = (),
+        groups: Sequence[ParameterGroup] | ParameterGroup = (),
         regularizer: Regularizer | None = None,
         ema: float | None = None,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule = Schedule() if schedule is None else schedule
-        self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.groups, self.regularizer, self.seed, self.ema = tuple(groups), regularizer, seed, ema
+        self.clip_norm, self.clip_value, self.ema = clip_norm, clip_value, ema
+        self.regularizer, self.seed = regularizer, seed
+        self.groups = (groups,) if isinstance(groups, ParameterGroup) else tuple(groups)
         check_trainer(self)
         self.seed = int(seed)
         self.backend: Backend = backends.get(backend)

@@ -38,7 +38,7 @@ def test_doctor_says_what_is_missing(name: str, tmp_path: Path) -> None:
     done = command(BREAKS[name], tmp_path, "doctor")
     assert done.returncode == 0, done.stderr
     assert "kernels are compiled by plain njit" in done.stdout
-    assert "taken by default: numba" in done.stdout
+    assert "auto takes: numba" in done.stdout
 
 
 def test_doctor_says_nothing_where_all_is_there(tmp_path: Path) -> None:

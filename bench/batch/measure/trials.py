@@ -102,7 +102,7 @@ class TrainingRuns:
     def train(self, found: Trainings, batch: int, factor: float, seed: int, most: float = math.inf) -> float | None:
         """Trains to the target; returns the steps, or None if it was not reached in `most` steps or in time."""
         task = self.task
-        self.budget.note(f"{self.note}: batch {batch:,}, rate {factor:g}× the rule's, seed {seed}")
+        self.budget.note(f"{self.note}: batch {batch:,}, rate {factor:g}× the adapted one, seed {seed}")
         rule = advice.learning_rate(task.optimizer, task.lr, self.before, batch, self.noise)
         run = self._begin(batch, factor * rule, self.first + seed)
         arrival: Arrival = run.until(

@@ -14,8 +14,8 @@ from .numbers import duration, number, spread
 def validation(found: AdviceCheck) -> Table:
     """Trainings to the target loss, with a row for each batch size."""
     title = f"Trained to a loss of {found.target:.3g} (medians over the seeds)"
-    columns = ("batch", "learning rate", "of the rule's", "seeds", "steps", "examples", "time", "predicted")
-    table = NarrowTable(columns, dispensable=("of the rule's", "seeds", "examples", "steps"), title=title)
+    columns = ("batch", "learning rate", "of the adapted", "seeds", "steps", "examples", "time", "predicted")
+    table = NarrowTable(columns, dispensable=("of the adapted", "seeds", "examples", "steps"), title=title)
     for point in found.points:
         table.add_row(
             f"{point.batch:,}",
@@ -40,12 +40,12 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
         ends = [max(1.0, rows) for rows in (critical.value, found.predicted_noise)]
         apart = max(ends) / min(ends)
         lines.append(
-            f"steps and examples follow the hyperbola of S = {number(found.hyperbola.steps)} and E = "
-            f"{number(found.hyperbola.examples)} within {found.hyperbola.misfit:.0%}, so the critical batch size is "
-            f"E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to {two_digits(critical.high)}). The "
-            f"noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} times off; the advice used "
-            f"{two_digits(found.predicted)}. With the measured value, the best batch size is {found.best_batch:,}"
-            + (f", which took {after.value:.2f}× the time of the best" if after else "")
+            f"steps and examples follow 1 + B/b within {found.hyperbola.misfit:.0%}, with at least S = "
+            f"{number(found.hyperbola.steps)} steps and E = {number(found.hyperbola.examples)} examples, so the "
+            f"critical batch size B is E/S = {two_digits(critical.value)} rows ({two_digits(critical.low)} to "
+            f"{two_digits(critical.high)}). The noise scale gave {two_digits(found.predicted_noise)}, {apart:.2g} "
+            f"times off; the advice used {two_digits(found.predicted)}. With the measured value, the best batch size "
+            f"is {found.best_batch:,}" + (f", which took {after.value:.2f}× the time of the best" if after else "")
         )
     if found.excess is not None:
         lines.append(
@@ -54,7 +54,9 @@ def verdict(found: AdviceCheck, measured: Validation) -> list[str]:
             f"the median error of the predicted times is {found.time_error:.0%}"
         )
     if found.as_ruled is not None and found.excess is not None and found.as_ruled > 1.05 * found.excess.value:
-        lines.append(f"with the scaling rule's learning rate it took {found.as_ruled:.2g}× the time: try other rates")
+        lines.append(
+            f"with your learning rate, adapted to the batch size, it took {found.as_ruled:.2g}× the time: try others"
+        )
     if measured.ended:
         lines.append(f"{measured.ended}; continue with --resume and --validate")
     return lines

@@ -194,7 +194,7 @@ def noise(document: Document) -> Text:
         return two_digits(max(1.0, value))
 
     text = (
-        f"noise scale B = {of(scale.value)} rows ({of(scale.low)} to {of(scale.high)}), gradients {kind}, over "
+        f"gradient noise scale = {of(scale.value)} rows ({of(scale.low)} to {of(scale.high)}), gradients {kind}, over "
         f"{last.step:,} steps on {measured.backend}; unscaled {of(first.scale.value)} at step {first.step:,}, "
         f"{of(last.scale.value)} at step {last.step:,}; at the end "
     )
@@ -213,13 +213,13 @@ def critical(document: Document) -> str:
         return f"critical batch size: {reached}; the noise scale, which may be several times off, gives {text} rows"
     chosen = by_batch(found)
     text = (
-        f"critical batch size = {two_digits(scale.value)} rows ({text}), from {len(found.trials)} trainings to a loss "
-        f"of {found.target:.3g} with batches of {', '.join(f'{batch:,}' for batch in chosen)} rows, each with the best "
-        f"of several learning rates; the hyperbola is off by {shape.misfit:.0%}"
+        f"critical batch size B = {two_digits(scale.value)} rows ({text}), from {len(found.trials)} trainings to a "
+        f"loss of {found.target:.3g} with batches of {', '.join(f'{batch:,}' for batch in chosen)} rows, each with the "
+        f"best of several learning rates; the steps follow 1 + B/b within {shape.misfit:.0%}"
     )
     factors = sorted(trials[0].factor for trials in chosen.values())
     middle = factors[len(factors) // 2]
-    return text + ("" if 0.5 <= middle <= 2 else f"; the best learning rates were {middle:g}× the rule's: try them")
+    return text + ("" if 0.5 <= middle <= 2 else f"; the best learning rates were {middle:g}× yours, adapted: try them")
 
 
 def advice(given: Sequence[Advice]) -> Table:

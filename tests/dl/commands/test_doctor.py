@@ -28,7 +28,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert statuses["cupy"]["runs"] or statuses["cupy"]["remedy"]
     call("doctor")
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("numpy", "numba", "cupy", "taken by default"))
+    assert all(name in shown for name in ("numpy", "numba", "cupy", "auto takes: "))
 
 
 def test_sample_holds_every_key_with_its_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

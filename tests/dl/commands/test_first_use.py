@@ -105,7 +105,7 @@ def test_years_are_no_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "60 classes, and the rarest has 1 of 60 rows" in said and "set data.labels = 'values'" in said
     np.savez(path, x=np.ones((2, 3)), y=[0, 1])
     call("train", "--set", f"data.source={path}", code=2)
-    assert "2 in all are too few rows to set aside 1 for validation and 1 for test" in capsys.readouterr().err
+    assert "too few rows, 2 in all, to set aside 1 for validation and 1 for test" in capsys.readouterr().err
 
 
 def test_an_output_that_has_not_all_letters() -> None:

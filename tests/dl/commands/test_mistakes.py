@@ -118,7 +118,7 @@ def test_a_wrong_number_of_threads_is_no_reason_to_take_another_backend(
 def test_an_error_about_a_file_begins_with_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     call("train", "--run", tmp_path / "file", *QUICK, code=2)
-    assert f"error: {tmp_path / 'file'}: File exists\n" in capsys.readouterr().err
+    assert f"error: {tmp_path / 'file'}: it is a file; expected a directory" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,3 +133,20 @@ def test_a_mistake_leaves_the_directory_free(tmp_path: Path) -> None:
     """A run that never trained can be begun again, corrected."""
     call("train", "--run", tmp_path, *QUICK, "--set", "train.patience=1", "--set", "train.monitor=nothing", code=2)
     call("train", "--run", tmp_path, *QUICK)
+
+
+def test_text_needs_layers_for_sequences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("abcdefgh" * 200)
+    call("train", "--set", f"data.source={tmp_path / 'a.txt'}", code=2)
+    assert "a label for each token, as text has; give the model layers for sequences" in capsys.readouterr().err
+
+
+def test_a_file_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.toml").write_text("")
+    call("train", "--run", tmp_path / "a.toml", *QUICK, code=2)
+    assert "it is a file; expected a directory" in capsys.readouterr().err
+
+
+def test_a_number_instead_of_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    call("train", "--set", "model.hidden=64", code=2)
+    assert "model.hidden is 64; expected a list, as [64]" in capsys.readouterr().err

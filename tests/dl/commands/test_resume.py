@@ -176,3 +176,23 @@ def wait_for(path: Path, seconds: float = 60) -> None:
     while not path.exists():
         assert time.monotonic() < end, f"{path} did not come"
         time.sleep(0.02)
+
+
+def test_data_that_have_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run goes on with the same data at another place; other data are refused, and missing ones an error."""
+    random, run = np.random.default_rng(0), tmp_path / "run"
+    x, y = random.normal(size=(60, 3)), np.arange(60) % 2
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    call("train", "--run", run, *QUICK, "--set", f"data.source={tmp_path / 'a.npz'}")
+    (tmp_path / "a.npz").rename(tmp_path / "b.npz")
+    np.savez(tmp_path / "other.npz", x=2 * x, y=y)
+    for command in (("evaluate", run), ("train", "--resume", "--run", run, "--set", "train.epochs=4")):
+        capsys.readouterr()
+        call(*command, code=2)
+        assert f"if the data of {run} have moved, set data.source in {run / 'config.toml'}" in capsys.readouterr().err
+    more = ["train", "--resume", "--run", run, "--set", "train.epochs=4", "--backend", "numpy"]
+    call(*more, "--set", f"data.source={tmp_path / 'other.npz'}", code=2)
+    assert "other values" in capsys.readouterr().err
+    call(*more, "--set", f"data.source={tmp_path / 'b.npz'}")
+    call("evaluate", run)
+    assert len(gs.Run(run).history) == 4

@@ -217,7 +217,7 @@ X, Y = table()
         ({"x": X, "y": Y, "x_test": X, "y_test": Y.astype(str)}, {}, "test part: y has dtype <U"),
         ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, {}, r"\(1,\) float32 in the test part"),
         ({"x": X, "y": np.arange(40)}, {}, "no split sets aside 8 rows for test with every class"),
-        ({"x": X[:2], "y": Y[:2]}, {"test": 0.5, "validation": 0.4}, "2 in all are too few rows"),
+        ({"x": X[:2], "y": Y[:2]}, {"test": 0.5, "validation": 0.4}, "too few rows, 2 in all"),
     ],
 )
 def test_npz_files_that_are_no_data_set(tmp_path, arrays, options, message):

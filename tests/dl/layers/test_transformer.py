@@ -344,7 +344,7 @@ def test_refusals() -> None:
         trainer.predict(-np.ones((1, LENGTH)))
     with error(ShapeError, "places for 6 tokens, but gets sequences of 7"):
         trainer.predict(wide)
-    with error(ShapeError, r"y have 1 labels a row, but the model's outputs are \(6, 9\)"):
+    with error(ShapeError, r"y have 1 label a row, but the model's outputs are \(6, 9\)"):
         trainer.fit(X, Y[:, 0], verbose=False)
     with error(ShapeError, r"y have 6 labels a row, but the model's outputs are \(9,\)"):
         gs.value_and_grad(gs.Sequential(gs.Linear(LENGTH, TOKENS)), loss, X, Y)

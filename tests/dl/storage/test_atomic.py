@@ -152,7 +152,7 @@ def test_a_failing_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: i
 
 def test_a_missing_directory_names_the_target(tmp_path: Path) -> None:
     target = tmp_path / "missing" / "file"
-    with pytest.raises(FileNotFoundError, match="creating a temporary file") as caught:
+    with pytest.raises(FileNotFoundError, match="there is no such folder") as caught:
         write_atomically(target, b"x")
     assert caught.value.filename == str(target)
 

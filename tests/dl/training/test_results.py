@@ -40,7 +40,7 @@ def test_confusion_and_f1(run: gs.Trainer, weighted: bool) -> None:
     assert report.accuracy == pytest.approx(metrics.accuracy_score(LABELS, answers, sample_weight=weight))
     true, predicted, rows = report.confused[0]
     assert rows == pytest.approx((expected - np.diag(np.diag(expected))).max())
-    assert f"rows of {true} predicted as {predicted}" in str(report)
+    assert f"rows of class {true} predicted as {predicted}" in str(report)
 
 
 def test_curves(run: gs.Trainer) -> None:

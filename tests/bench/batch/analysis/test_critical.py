@@ -81,7 +81,7 @@ def test_without_trainings_the_interval_is_wide() -> None:
     simulation.train(document, growing(100, 1000), [64, 256], 0.1)  # two batch sizes make no hyperbola
     assert critical_batch(document) == found and "too few trainings" in report.critical(document)
     simulation.train(document, growing(100, 1000), [16, 64, 256, 1024], 0.1)
-    assert "critical batch size = " in report.critical(document)
+    assert "critical batch size B = " in report.critical(document)
 
 
 def test_batches_around() -> None:
