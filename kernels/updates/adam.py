@@ -18,11 +18,24 @@ from .update import constants, ranges, update_operation
 COLUMNS = ("lr", "step", "root", "beta1", "1 - beta1", "beta2", "1 - beta2", "eps")
 
 
-def reference(xp: Any, p: Any, g: Any, m: Any, v: Any, *shared: Any, decoupled: int) -> None:
+def reference(
+    xp: Any,
+    p: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    bounds: Any,
+    factors: Any,
+    table: Any,
+    counters: Any,
+    clip: Any,
+    *,
+    decoupled: int,
+) -> None:
     """Updates p and the moments m and v (n,) in place."""
-    lr, step, root, beta1, gain1, beta2, gain2, eps = constants(*shared)
-    for part, rate, decay, scale in ranges(*shared):
-        d = g[part] * scale
+    lr, step, root, beta1, gain1, beta2, gain2, eps = constants(table, counters)
+    for part, rate, decay in ranges(bounds, factors, counters):
+        d = g[part] * clip[0]
         if decoupled:
             p[part] = p[part] - (lr * rate * decay) * p[part]
         else:

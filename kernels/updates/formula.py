@@ -80,11 +80,11 @@ class UpdateFormula:
 
     def _reference(self, xp: Any, p: Any, g: Any, *others: Any) -> None:
         """Updates p and the states (n,) in place."""
-        states, shared = others[:-5], others[-5:]
-        lr, *columns = constants(*shared)
+        *states, bounds, factors, table, counters, clip = others
+        lr, *columns = constants(table, counters)
         parts = self.parts
-        for part, rate, decay, scale in ranges(*shared):
-            d = g[part] * scale
+        for part, rate, decay in ranges(bounds, factors, counters):
+            d = g[part] * clip[0]
             if parts.couples:
                 d = d + decay * p[part]
             known = dict(zip(parts.arrays, (p[part], d, *(state[part] for state in states)), strict=True))

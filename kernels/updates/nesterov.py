@@ -17,10 +17,21 @@ from .update import constants, ranges, update_operation
 COLUMNS = ("lr", "alpha")
 
 
-def ahead_reference(xp: Any, p: Any, g: Any, velocity: Any, origin: Any, *shared: Any) -> None:
+def ahead_reference(
+    xp: Any,
+    p: Any,
+    g: Any,
+    velocity: Any,
+    origin: Any,
+    bounds: Any,
+    factors: Any,
+    table: Any,
+    counters: Any,
+    clip: Any,
+) -> None:
     """origin (n,) = p; p = p + α · velocity. The gradient g is not read."""
-    _, alpha = constants(*shared)
-    for part, *_ in ranges(*shared):
+    _, alpha = constants(table, counters)
+    for part, _, _ in ranges(bounds, factors, counters):
         origin[part] = p[part]
         p[part] = p[part] + alpha * velocity[part]
 
@@ -52,17 +63,27 @@ def ahead_loop(
             ps[i] += alpha * vs[i]
 
 
-def reference(xp: Any, p: Any, g: Any, velocity: Any, origin: Any, *shared: Any) -> None:
+def reference(
+    xp: Any,
+    p: Any,
+    g: Any,
+    velocity: Any,
+    origin: Any,
+    bounds: Any,
+    factors: Any,
+    table: Any,
+    counters: Any,
+    clip: Any,
+) -> None:
     """Updates p and the velocity (n,) in place, after p was moved ahead."""
-    bounds, _, _, counters, _ = shared
     failed = int(counters[FAILED])
     if failed == int(counters[STEP]) or (failed < 0 and int(counters[SKIP])):
         for r in range(bounds.shape[0]):
             part = slice(int(bounds[r, 0]), int(bounds[r, 1]))
             p[part] = origin[part]
-    lr, alpha = constants(*shared)
-    for part, rate, decay, scale in ranges(*shared):
-        d = g[part] * scale + decay * p[part]
+    lr, alpha = constants(table, counters)
+    for part, rate, decay in ranges(bounds, factors, counters):
+        d = g[part] * clip[0] + decay * p[part]
         velocity[part] = alpha * velocity[part] - (lr * rate) * d
         p[part] = origin[part] + velocity[part]
 

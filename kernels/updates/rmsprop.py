@@ -11,19 +11,32 @@ from typing import Any
 
 from ..counters import FAILED, ROW
 from ..launch import over_arena
-from ..operation import Cuda
+from ..operation import Cuda, Launch
 from .update import constants, ranges, update_operation
 
 COLUMNS = ("lr", "alpha", "1 - alpha", "eps", "momentum")
 
 
 def reference(
-    xp: Any, p: Any, g: Any, square: Any, mean: Any, velocity: Any, *shared: Any, centered: int, moving: int
+    xp: Any,
+    p: Any,
+    g: Any,
+    square: Any,
+    mean: Any,
+    velocity: Any,
+    bounds: Any,
+    factors: Any,
+    table: Any,
+    counters: Any,
+    clip: Any,
+    *,
+    centered: int,
+    moving: int,
 ) -> None:
     """Updates p and the states (n,) in place; `mean` and `velocity` are empty if their flag is 0."""
-    lr, alpha, gain, eps, momentum = constants(*shared)
-    for part, rate, decay, scale in ranges(*shared):
-        d = g[part] * scale + decay * p[part]
+    lr, alpha, gain, eps, momentum = constants(table, counters)
+    for part, rate, decay in ranges(bounds, factors, counters):
+        d = g[part] * clip[0] + decay * p[part]
         square[part] = alpha * square[part] + gain * d * d
         spread = square[part]
         if centered:
@@ -87,4 +100,9 @@ def loop(
             ps[i] -= rate * d
 
 
-RMSPROP = update_operation("rmsprop", reference, loop, 10, cuda=Cuda("rmsprop.cu", "rmsprop", over_arena))
+def launch(*arrays: Any, centered: int, moving: int) -> Launch:
+    """One thread per element of the arena."""
+    return over_arena(*arrays, centered=centered, moving=moving)
+
+
+RMSPROP = update_operation("rmsprop", reference, loop, 10, cuda=Cuda("rmsprop.cu", "rmsprop", launch))

@@ -16,11 +16,23 @@ from .update import constants, ranges, update_operation
 COLUMNS = ("lr", "momentum", "gain", "ahead", "carry")
 
 
-def reference(xp: Any, p: Any, g: Any, velocity: Any, *shared: Any, moving: int) -> None:
+def reference(
+    xp: Any,
+    p: Any,
+    g: Any,
+    velocity: Any,
+    bounds: Any,
+    factors: Any,
+    table: Any,
+    counters: Any,
+    clip: Any,
+    *,
+    moving: int,
+) -> None:
     """Updates p and `velocity` (n,) in place; `velocity` is empty if `moving` is 0."""
-    lr, momentum, gain, ahead, carry = constants(*shared)
-    for part, rate, decay, scale in ranges(*shared):
-        d = g[part] * scale + decay * p[part]
+    lr, momentum, gain, ahead, carry = constants(table, counters)
+    for part, rate, decay in ranges(bounds, factors, counters):
+        d = g[part] * clip[0] + decay * p[part]
         if moving:
             velocity[part] = momentum * velocity[part] + gain * d
             d = ahead * d + carry * velocity[part]

@@ -9,8 +9,7 @@ states (each as p, or empty where unused), then
 - ``counters`` int64 (COUNTERS,): which row to read, and whether updates are off,
 - ``clip`` (1,): what the gradient is multiplied with, 1 without clipping.
 
-References take these five as ``shared``. `with_copy` adds a last one, ``copy`` (n,): the parameters in fewer bits,
-written in the same pass.
+`with_copy` adds a last one, ``copy`` (n,): the parameters in fewer bits, written in the same pass.
 
 Constants arrive rounded to the parameters' dtype: a float64 among them would turn float32 loops into
 float64 ones.
@@ -30,21 +29,18 @@ SHARED = 7
 """Arrays of an update that are not states: p and g before them, and five behind."""
 
 
-def constants(bounds: Any, factors: Any, table: Any, counters: Any, clip: Any) -> list[float]:
+def constants(table: Any, counters: Any) -> list[float]:
     """The row of the table of constants for this step."""
     row = int(counters[ROW])
     return [float(table[row, column]) for column in range(table.shape[1])]
 
 
-def ranges(
-    bounds: Any, factors: Any, table: Any, counters: Any, clip: Any
-) -> Iterator[tuple[slice, float, float, Any]]:
-    """Each range as a slice with its rate factor, its decay and the factor of the gradient; none if updates are off."""
+def ranges(bounds: Any, factors: Any, counters: Any) -> Iterator[tuple[slice, float, float]]:
+    """Each range as a slice with its rate factor and decay; none if updates are off."""
     if int(counters[FAILED]) >= 0 or int(counters[SKIP]):
         return
     for r in range(bounds.shape[0]):
-        part = slice(int(bounds[r, 0]), int(bounds[r, 1]))
-        yield part, float(factors[r, 0]), float(factors[r, 1]), clip[0]
+        yield slice(int(bounds[r, 0]), int(bounds[r, 1])), float(factors[r, 0]), float(factors[r, 1])
 
 
 def update_operation(
