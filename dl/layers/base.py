@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ...backends.errors import CheckpointError, ConfigurationError
+from ...backends.errors import ConfigurationError
 from ...backends.philox import key_of
 from ...kernels.tracing.traced_array import TracedArray
 from ..data.target_scaling import TargetScaling
@@ -20,7 +20,7 @@ from ..registered import Registered
 from ..turns import at_rest
 from .answering import Answering
 from .input_shape import input_shape_of
-from .parameter import Parameter
+from .parameter import Parameter, fitting
 from .summary import Summary
 from .traced import called, inputs_of, lower_forward
 
@@ -167,11 +167,16 @@ class Layer(Answering, Registered):
 
     def parameters(self) -> list[Parameter]:
         """All parameters, each once, named by path, for example ``"0.weight"``."""
-        found: dict[int, Parameter] = {}
+        found = self.named_parameters()
+        for path, parameter in found:
+            parameter.name = path
+        return [parameter for _, parameter in found]
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """All parameters, each once, with their paths; their ``name`` does not change."""
+        found: dict[int, tuple[str, Parameter]] = {}
         for path, parameter in self._walk(""):
-            if id(parameter) not in found:
-                parameter.name = path
-                found[id(parameter)] = parameter
+            found.setdefault(id(parameter), (path, parameter))
         return list(found.values())
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
@@ -250,25 +255,9 @@ class Layer(Answering, Registered):
         CheckpointError
             A name is missing or unknown, or a shape differs; or nothing fits. No weight is changed then.
         """
-        parameters = {parameter.name: parameter for parameter in self.parameters()}
-        left: list[str] = []
-        if not strict:
-            left = [n for n, p in parameters.items() if n not in tensors or tuple(np.shape(tensors[n])) != p.shape]
-            for name in left:
-                del parameters[name]
-            if not parameters:
-                raise CheckpointError("no tensor has the name and the shape of one of the model's")
+        parameters, left = fitting(self.parameters(), tensors, strict)
+        if left:
             self.ensure_initialized()
-            tensors = {name: tensors[name] for name in parameters}
-        missing, unknown = sorted(parameters.keys() - tensors.keys()), sorted(tensors.keys() - parameters.keys())
-        if missing or unknown:
-            raise CheckpointError(
-                f"the tensors do not fit the model: missing {missing or 'none'}, unknown {unknown or 'none'}"
-            )
-        for name, parameter in parameters.items():
-            shape = tuple(np.shape(tensors[name]))
-            if shape != parameter.shape:
-                raise CheckpointError(f"tensor {name!r} has shape {shape}, the model expects {parameter.shape}")
         for name, parameter in parameters.items():
             parameter.array, parameter.owner = np.array(tensors[name], dtype=self.dtype, order="C"), None
         return left
@@ -285,7 +274,7 @@ class Layer(Answering, Registered):
         x = graph.batch(input_shape or input_shape_of(self))
         self.parameters()  # assigns names
         rows = [
-            (name, repr(layer), y.example_shape, sum(p.size for p in layer.parameters()))
+            (name, repr(layer), y.example_shape, sum(p.size for _, p in layer.named_parameters()))
             for name, layer, y in self.trace(graph, x)
         ]
         count = sum(parameter.size for parameter in self.parameters())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...backends import Backend
-from ...backends.errors import ConfigurationError
+from ...backends.errors import CheckpointError, ConfigurationError
 from .initializers import Initializer
 
 LARGEST = 2**48  # elements of a tensor: more than processors can address
@@ -65,3 +66,33 @@ class Parameter:
         """The values on the host."""
         backend: Backend | None = getattr(self.owner, "backend", None)
         return self.array if backend is None else backend.to_numpy(self.array)
+
+
+def fitting(
+    parameters: Sequence[Parameter], tensors: Mapping[str, Any], strict: bool
+) -> tuple[dict[str, Parameter], list[str]]:
+    """The parameters by name that the tensors are for, and the names of the others, for `Layer.load_state_dict`.
+
+    Raises
+    ------
+    CheckpointError
+        If `strict`, a name is missing or unknown, or a shape differs; otherwise, nothing fits.
+    """
+    found = {parameter.name: parameter for parameter in parameters}
+    if not strict:
+        left = [name for name, p in found.items() if name not in tensors or tuple(np.shape(tensors[name])) != p.shape]
+        for name in left:
+            del found[name]
+        if not found:
+            raise CheckpointError("no tensor has the name and the shape of one of the model's")
+        return found, left
+    missing, unknown = sorted(found.keys() - tensors.keys()), sorted(tensors.keys() - found.keys())
+    if missing or unknown:
+        raise CheckpointError(
+            f"the tensors do not fit the model: missing {missing or 'none'}, unknown {unknown or 'none'}"
+        )
+    for name, parameter in found.items():
+        shape = tuple(np.shape(tensors[name]))
+        if shape != parameter.shape:
+            raise CheckpointError(f"tensor {name!r} has shape {shape}, the model expects {parameter.shape}")
+    return found, []

@@ -131,7 +131,7 @@ class Answers(Training):
         if names is not None and {*names} & {*(data.feature_names or ())}:  # else these are not the model's columns
             data = matched(data, names)
         with self.turns:
-            own = {*map(id, layer.parameters())}
+            own = {id(parameter) for _, parameter in layer.named_parameters()}  # another thread may read their names
             if not own <= {*map(id, self.model.parameters())}:  # this gives the names by which the arena knows them
                 raise ConfigurationError(f"outputs_of: {layer!r} is no layer of the model; expected one, as model[0]")
             predictor = Predictor(layer, self.backend, self.state.arena, flat(data.x).shape[1], self.precision)

@@ -101,3 +101,14 @@ def test_a_name_of_the_library_s_is_refused() -> None:
     """Files of models know layers by name: another `Linear` would be built from them."""
     with pytest.raises(ConfigurationError, match="class Linear: the name is taken by a built-in class"):
         type("Linear", (gs.Layer,), {"__module__": "mine"})
+
+
+def test_to_list_the_parameters_of_a_part_does_not_rename_them() -> None:
+    """Another thread may be reading the names by which the whole model knows them."""
+    model = gs.Sequential(gs.Linear(3, 4), gs.ReLU(), gs.Linear(4, 2))
+    names = ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert [parameter.name for parameter in model.parameters()] == names
+    assert [path for path, _ in model[2].named_parameters()] == ["weight", "bias"]
+    model.summary()
+    assert [parameter.name for _, parameter in model.named_parameters()] == names
+    assert [path for path, _ in model.named_parameters()] == names

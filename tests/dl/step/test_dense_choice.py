@@ -33,6 +33,12 @@ class Simulated:
         return self.seconds
 
 
+@pytest.fixture(autouse=True)
+def no_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads of this process never wait for a CPU, whatever runs beside the tests."""
+    monkeypatch.setattr(dense_choice, "waited", lambda: 0.0)
+
+
 def test_candidates() -> None:
     assert candidates(Choice(1), 1, unit=False, rows=False) == [Choice(1)]
     assert candidates(Choice(6), 6, unit=False, rows=False) == [Choice(6), Choice(3), Choice(1)]

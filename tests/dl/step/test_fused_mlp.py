@@ -114,11 +114,12 @@ def test_float32_in_any_shape(widths, batch, parts) -> None:
 
     Not with ReLU: an input that rounding moves to the other side of 0 changes a whole column of the gradient.
     """
-    widths, data, smooth = tuple(widths), rows_of(tuple(widths), 400), {"hidden": gs.Tanh}
+    widths, data = tuple(widths), rows_of(tuple(widths), 400)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ThreadPool, "parts", lambda *_: parts)
-        chain = fitted(trainer(widths, "numba", dtype="float32", optimizer=gs.SGD(lr=0.1), **smooth), data, batch, 1)
-    exact = fitted(trainer(widths, "numpy", optimizer=gs.SGD(lr=0.1), **smooth), data, batch, 1)
+        run = trainer(widths, "numba", dtype="float32", hidden=gs.Tanh, optimizer=gs.SGD(lr=0.1))
+        chain = fitted(run, data, batch, 1)
+    exact = fitted(trainer(widths, "numpy", hidden=gs.Tanh, optimizer=gs.SGD(lr=0.1)), data, batch, 1)
     for name, value in exact.items():
         assert np.abs(chain[name] - value).max() < 1e-5 * max(np.abs(value).max(), 1e-1), name
 
