@@ -53,8 +53,8 @@ from .dense_loop import loop_of, wait_for_loop
 from .fused_mlp import FusedMLP
 from .plan import Plan, quietly
 
-BLOCK = 512  # rows of a block: from 256, the weights were read so often that steps took up to 1.1 times as long
-UNIT_BLOCK = 256  # the same for a matrix unit, whose splits of a block fit into an L2 cache of 2 MiB
+BLOCK = 256  # rows of a block: its activations fit into an L2 cache
+TALL_BLOCK, MANY = 512, 1 << 18  # the same for this many weights, which do not fit there: they are read less often
 TRIED = 1024, 1 << 27  # rows of a trial's steps, and multiplications of a forward pass: at most, beyond a block
 
 
@@ -78,7 +78,8 @@ class DensePlan(Plan):
         self._pool, self.choice, self.parts, self.by_rows = pool, choice, choice.parts, choice.divided == ROWS
         share = max_share(capacity, self.parts, GRAIN) if self.by_rows else capacity
         unit = choice.engine == MATRIX_UNIT
-        self.block, self.how = min(UNIT_BLOCK if unit else BLOCK, share), choice.how
+        tall = not unit and sum(math.prod(layer.weight.shape) for layer in mlp.layers) >= MANY
+        self.block, self.how = min(TALL_BLOCK if tall else BLOCK, share), choice.how
         self.thread_pool = self._pool if self.parts > 1 else None
         self._counters, self._totals = shared["counters"], shared["totals"]
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8

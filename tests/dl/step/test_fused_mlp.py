@@ -19,7 +19,7 @@ from gearshift.backends.numpy import NumPyBackend
 from gearshift.backends.thread_pool import ThreadPool
 from gearshift.backends.vectors import vector_bytes
 from gearshift.dl.step.dense_layout import Layout
-from gearshift.dl.step.dense_plan import BLOCK, DensePlan
+from gearshift.dl.step.dense_plan import BLOCK, TALL_BLOCK, DensePlan
 from gearshift.dl.step.fused_mlp import recognize
 from gearshift.dl.step.plan import Plan
 from gearshift.dl.step.pooled_plan import PooledPlan
@@ -137,6 +137,17 @@ def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtyp
         assert error < (1e-5 if dtype == "float32" else 1e-12), name
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_weights_have_taller_blocks(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    widths, batch = (300, 130, 60, 10), 3 * BLOCK + 40
+    data = rows_of(widths, batch)
+    for many, block in ((1 << 18, BLOCK), (1, TALL_BLOCK)):
+        monkeypatch.setattr("gearshift.dl.step.dense_plan.MANY", many)
+        plan = plan_of(trainer(widths, "numba", dtype=dtype), data, batch)
+        assert isinstance(plan, DensePlan) and plan.block == block
+    test_sizes_beyond_tiles_and_blocks(widths, batch, dtype)
+
+
 def bytes_of(width: int, n: int, seed: int = 0) -> tuple[gs.Dataset, gs.Standardize]:
     """Bytes, and a standardisation that some columns make hard: constant, nearly constant, far from their mean."""
     random = np.random.default_rng(seed)
@@ -243,7 +254,6 @@ def test_the_text_of_a_matrix_unit(monkeypatch: pytest.MonkeyPatch, whole: bool,
     monkeypatch.setattr("gearshift.backends.matrix_unit.available", lambda: True)
     monkeypatch.setattr(ThreadPool, "parts", lambda *_: parts)
     monkeypatch.setattr("gearshift.dl.step.dense_plan.BLOCK", 68)
-    monkeypatch.setattr("gearshift.dl.step.dense_plan.UNIT_BLOCK", 68)
     monkeypatch.setattr("gearshift.kernels.dense.matrix_unit_engine.SPLIT", 32)
     widths, (data, first) = (37, 20, 9, 10), bytes_of(37, 130)
     if not whole:
