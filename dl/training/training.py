@@ -63,9 +63,8 @@ class Training:
         ema: float | None = None,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.schedule = Schedule() if schedule is None else schedule
-        self.clip_norm, self.clip_value, self.ema = clip_norm, clip_value, ema
-        self.regularizer, self.seed = regularizer, seed
+        self.schedule, self.regularizer = Schedule() if schedule is None else schedule, regularizer
+        self.clip_norm, self.clip_value, self.ema, self.seed = clip_norm, clip_value, ema, seed
         self.groups = (groups,) if isinstance(groups, ParameterGroup) else tuple(groups)
         check_trainer(self)
         self.seed = int(seed)
