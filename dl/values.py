@@ -65,12 +65,12 @@ def check_values(key: str, value: Any, *, finite: bool = True, most: int = 2**63
     key : the value's name, for messages.
     value : as TOML and JSON have them.
     finite : whether numbers must be finite.
-    most : whole numbers must be less than this.
+    most : integers must be less than this.
 
     Raises
     ------
     ConfigurationError
-        Values are nested more than 50 deep, a whole number is too large or less than -2**63, text has a NUL or half of
+        Values are nested more than 50 deep, an integer is too large or less than -2**63, text has a NUL or half of
         a character, a number is not finite, or there is a date.
     """
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -84,7 +84,7 @@ def check_values(key: str, value: Any, *, finite: bool = True, most: int = 2**63
         raise ConfigurationError(f"{key} is {_shown.repr(value)}; expected text without NUL and halves of characters")
     if isinstance(value, int) and not -(2**63) <= value < most:
         limit = f"expected -2**63 or more, and less than 2**{most.bit_length() - 1}"
-        raise ConfigurationError(f"{key} is a whole number of {value.bit_length()} bits; {limit}")
+        raise ConfigurationError(f"{key} is an integer of {value.bit_length()} bits; {limit}")
     if finite and isinstance(value, float) and not math.isfinite(value):
         raise ConfigurationError(f"{key} is {value}; expected a finite number")
     if isinstance(value, date | time):

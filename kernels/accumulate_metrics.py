@@ -44,7 +44,7 @@ def launch(scores: Any, counters: Any, totals: Any) -> Launch:
     return one_block(scores, counters, totals, *scores.shape)
 
 
-TALLY = Operation(
+ACCUMULATE_METRICS = Operation(
     "accumulate_metrics",
     reference,
     loop,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...backends.errors import ConfigurationError, ShapeError
-from ...kernels.losses.sample_weights import WEIGH
+from ...kernels.losses.sample_weights import APPLY_SAMPLE_WEIGHTS
 from ...kernels.operation import Operation
 from ..data import Dataset
 from ..data.target_scaling import TargetScaling
@@ -83,7 +83,7 @@ class Loss(Registered):
         if weight is None:
             return scores, gradient
         plain, scores, gradient = (scores, gradient), graph.like(scores), graph.like(gradient)
-        graph.apply(WEIGH, (weight, *plain), (scores, gradient))
+        graph.apply(APPLY_SAMPLE_WEIGHTS, (weight, *plain), (scores, gradient))
         return scores, gradient
 
     def check(self, data: Dataset, prediction: tuple[int, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...kernels.accumulate_metrics import TALLY
+from ...kernels.accumulate_metrics import ACCUMULATE_METRICS
 from ...kernels.activations.activation import ACTIVATION, ACTIVATION_BACKWARD, IDENTITY
 from ...kernels.activations.bias_activation import BIAS_ACTIVATION, BIAS_ACTIVATION_BACKWARD
 from ...kernels.activations.gelu import GELU_BACKWARD
@@ -117,7 +117,7 @@ def _in_forward(nodes: list[Node], x: Node, target: Node) -> Obstacle | None:
 
 
 def _in_metrics(nodes: list[Node]) -> Obstacle | None:
-    return None if [node.operation for node in nodes] == [TALLY] else Obstacle("metrics of its own")
+    return None if [node.operation for node in nodes] == [ACCUMULATE_METRICS] else Obstacle("metrics of its own")
 
 
 def _in_update(nodes: list[Node], learns: bool) -> Obstacle | None:

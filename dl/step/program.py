@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ...backends.errors import ConfigurationError
-from ...kernels.accumulate_metrics import TALLY
+from ...kernels.accumulate_metrics import ACCUMULATE_METRICS
 from ...kernels.advance import ADVANCE
 from ...kernels.batches.gather import GATHER
 from ...kernels.counters import COUNTERS
@@ -147,7 +147,7 @@ def _resident(
         graph.apply(GATHER, (graph.shared("data weight", (1,)), order, counters), (program.weight,))
         graph.nodes.insert(first + 2, graph.nodes.pop())
     graph.phase = "metrics"
-    graph.apply(TALLY, (program.scores, counters, graph.shared(totals, (), "float64")), ())
+    graph.apply(ACCUMULATE_METRICS, (program.scores, counters, graph.shared(totals, (), "float64")), ())
     return program
 
 

@@ -34,7 +34,7 @@ def launch(weight: Any, scores: Any, gradient: Any, wscores: Any, wgradient: Any
     return over_rows(count, weight, scores, gradient, wscores, wgradient, count, scores.shape[1], n)
 
 
-WEIGH = Operation(
+APPLY_SAMPLE_WEIGHTS = Operation(
     "apply_sample_weights",
     reference,
     loop,

@@ -18,7 +18,7 @@ def in_float64(operation: Operation, case: Case) -> list[np.ndarray]:
 
 
 def worst_error(operation: Operation, case: Case, results: list[np.ndarray]) -> float:
-    """The greatest error of the floating results; whole numbers, NaN and arrays only read must agree exactly.
+    """The greatest error of the floating results; integers, NaN and arrays only read must agree exactly.
 
     The scale is the case's own sum of |terms| where it has one. Else every element is one term, or an old value
     and its change: the largest value before or after.

@@ -28,7 +28,7 @@ def test_known_answers(counter: list[int], key: list[int], want: str) -> None:
 
 
 def in_python(counter: list[int], key: list[int]) -> list[int]:
-    """Philox4x32-10 in whole numbers, as the paper has it."""
+    """Philox4x32-10 in integers, as the paper has it."""
     (c0, c1, c2, c3), (k0, k1) = counter, key
     for _ in range(10):
         a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2

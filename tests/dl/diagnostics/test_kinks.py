@@ -105,7 +105,7 @@ LOSSES: dict[str, tuple[gs.Loss, np.ndarray, Callable[[Any, Any], Any]]] = {
 
 
 def weights_of(model: gs.Layer, zero: str) -> list[np.ndarray]:
-    """Small whole numbers and draws as weights, biases of 0, and one layer of 0 where asked for: ties everywhere."""
+    """Small integers and draws as weights, biases of 0, and one layer of 0 where asked for: ties everywhere."""
     random = np.random.default_rng(7)
     found = []
     for parameter in model.ensure_initialized(0).parameters():
