@@ -52,7 +52,8 @@ def tile(
 
     c has `rows` rows with stride `cm`, each of `vectors` full vector registers. a's element (row, k) is at
     a0 + row·am + k·ak, and b's row k begins at b0 + k·bk. Each element is one sequence of fused multiply-adds in the
-    order of k, so its bits do not depend on the tile's shape. `rows` and `vectors` are literals; `depth` is at least 1.
+    order of k, so its bits do not depend on the tile's shape. Rows are stored from the first to the last, so they may
+    overlap. `rows` and `vectors` are literals; `depth` is at least 1.
     """
     width = vectors * lanes(c.dtype)
     left = np.lib.stride_tricks.as_strided(a[a0:], (rows, depth), (am * a.itemsize, ak * a.itemsize))

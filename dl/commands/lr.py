@@ -85,8 +85,8 @@ def lr(
     trials: dict[str, Trainer] = {}
     least = math.inf
 
-    plural = "" if len(tried) == 1 else "s"
-    say(f"{len(tried)} learning rate{plural}, {iterations} steps each, {type(trainer.optimizer).__name__}")
+    many, name = len(tried), type(trainer.optimizer).__name__
+    say(f"{many} learning rate{'s' * (many != 1)}, {iterations} steps each, {name}")
     with candidates(len(tried), quiet) as advance:
         result = learning_rates.learning_rate_trials(
             make,

@@ -62,8 +62,8 @@ def search(
     given = [*(settings or []), *([] if jobs is None else [f"search.jobs={jobs}"])]
     configuration = read_as(SearchConfiguration, config, given)
     plan = searching.prepare(configuration, backend)
-    plural = "" if len(plan.candidates) == 1 else "s"
-    say(f"{len(plan.candidates)} candidate{plural}, {configuration.search.folds} folds each, on {plan.estimator}")
+    many, folds = len(plan.candidates), configuration.search.folds
+    say(f"{many} candidate{'s' * (many != 1)}, {folds} folds each, on {plan.estimator}")
     with candidates(len(plan.candidates), quiet) as advance:
         result = plan.run(advance, scheduler)
     if as_json:
@@ -108,8 +108,8 @@ def _training_search(
     table = tomllib.loads(read_bytes(config, TEXT).decode("utf-8-sig"))
     folder = run or fresh(Path("runs"))
     trials = prepare_training_search(table, folder, resolve(backend))
-    plural = "" if len(trials.rows) == 1 else "s"
-    say(f"{len(trials.rows)} candidate{plural}, in {folder}; epochs: {', '.join(map(str, trials.rungs()))}")
+    many = len(trials.rows)
+    say(f"{many} candidate{'s' * (many != 1)}, in {folder}; epochs: {', '.join(map(str, trials.rungs()))}")
     try:
         with candidates(trials.trainings(), quiet) as advance:
             trials.run(advance)

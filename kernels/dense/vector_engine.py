@@ -81,7 +81,7 @@ def weight_gradient(
     """
     work, scratch, width = memory.work, tools.scratch, layer.outputs
     stride, last = whole(width, tools.lanes), task.first + task.rows == task.batch
-    # a tile's rows may overlap, since it stores them in order: spare elements, then the next row's first
+    # one panel without blocks of k: the spare elements of a row are overwritten by the next row, so none is copied
     overlapping = stride <= VECTORS * tools.lanes and task.rows == task.batch and task.rows <= DEPTH
     row = width if overlapping else stride
     g = Matrix(scratch, place if row == width else SCRATCH, row, 1)
