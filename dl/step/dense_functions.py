@@ -114,12 +114,17 @@ def bound_engine(
     backend: Backend, module: ModuleType, tools: Tools, memory: Memory, integers: Integers, uses_integers: bool = False
 ) -> Engine:
     """The product engine of a file of `kernels.dense`."""
+    find: Any = backend.compiled(engine.addresses, **engine_functions(module, uses_integers))
+    found: list[int] = [*find(tools, memory, integers, TASK, LAYER), module.TRANSPOSED, module.GRAIN]
+    return Engine(*found)
+
+
+def engine_functions(module: ModuleType, uses_integers: bool) -> dict[str, Any]:
+    """Replacements, by name, for the functions that `engine.addresses` names."""
     functions = engine.functions_of(module)
     if module is matrix_unit_engine and not uses_integers:
         functions |= matrix_unit_engine.NO_INTEGERS
-    find: Any = backend.compiled(engine.addresses, **functions)
-    found: list[int] = [*find(tools, memory, integers, TASK, LAYER), module.TRANSPOSED, module.GRAIN]
-    return Engine(*found)
+    return functions
 
 
 def attribute_names(node: Node) -> tuple[str, ...]:

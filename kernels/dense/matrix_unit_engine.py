@@ -131,7 +131,8 @@ def start_weight_gradient(task: BlockPart, layer: LayerPlaces, memory: Memory, t
         return start_with(floats_of(task, layer, memory), ALL_PAIRS, task, layer, memory, tools)
     work, outputs = memory.work, layer.outputs
     hot = tools.scratch[SCRATCH:]
-    sum_rows(task, work, layer.d, layer.d_stride, totals_of(task, layer, memory), hot[:outputs])
+    total = totals_of(task, layer)
+    sum_rows(task, work, layer.d, layer.d_stride, work[total : total + outputs], hot[:outputs])
     return start_with_integers(task, layer, memory, tools, integers)
 
 
@@ -223,12 +224,12 @@ def weight_gradient_of(
             for r in range(0, width, lanes):
                 turn(g.values, g.start + o * width + r, width, turned, r * outputs + o, outputs)
         if integers.scale.shape[0] > 0:
-            total = totals_of(task, layer, memory)
+            total = totals_of(task, layer)
             for r in range(size):
                 row, factor = turned[r * outputs : (r + 1) * outputs], integers.scale[first + r]
                 by = integers.shift[first + r]
                 for o in range(outputs):
-                    row[o] = row[o] * factor - by * total[o]
+                    row[o] = row[o] * factor - by * memory.work[total + o]
     return state
 
 
@@ -247,9 +248,9 @@ def integers_matrix(task: BlockPart, integers: Integers) -> Matrix:
     return Matrix(integers.numbers, integers_of(integers, task), integers.stride, 1)
 
 
-def totals_of(task: BlockPart, layer: LayerPlaces, memory: Memory) -> Any:
-    """The sums of D's rows."""
-    return memory.work[layer.totals + task.part * (layer.outputs + LINE) :][: layer.outputs]
+def totals_of(task: BlockPart, layer: LayerPlaces) -> int:
+    """The place of the sums of D's rows."""
+    return layer.totals + task.part * (layer.outputs + LINE)
 
 
 NO_INTEGERS = {"start_with_integers": skip, "weight_gradient_of_integers": skip}  # for data that are not uint8

@@ -139,6 +139,7 @@ def test_sizes_beyond_tiles_and_blocks(widths: tuple[int, ...], batch: int, dtyp
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_many_weights_have_taller_blocks(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    monkeypatch.setattr("gearshift.backends.matrix_unit.available", lambda: False)
     widths, batch = (300, 130, 60, 10), 3 * BLOCK + 40
     data = rows_of(widths, batch)
     for many, block in ((1 << 18, BLOCK), (1, TALL_BLOCK)):
