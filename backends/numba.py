@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import addresses, choices, host, matrix_unit, tasks
+from . import addresses, choices, host, matrix_unit, tasks, vectors
 from .base import Backend, Bindable, Status
 from .choices import Choices
 from .errors import out_of_memory
@@ -62,7 +62,7 @@ class NumbaBackend(NumPyBackend):
         return Status(
             cls.name,
             runs=True,
-            device=host.processor() + (", with a matrix unit" if matrix_unit.available() else ""),
+            device=f"{host.processor()}, {vectors.cpu()}" + (", with a matrix unit" if matrix_unit.available() else ""),
             versions={"numba": numba.__version__, "numpy": np.__version__},
             memory=host.memory(),
             threads={"compiled steps": host.threads(), **host.blas_threads()},

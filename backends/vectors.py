@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from functools import cache
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from .machine import instruction
 
-ROWS, VECTORS = 8, 3  # of the largest register tile: 24 accumulators of the 32 registers that AVX-512 and NEON have
+ROWS, VECTORS = 8, 3  # of the largest register tile: 24 accumulators, for 32 vector registers
 
 
 @cache
@@ -25,10 +26,19 @@ def vector_bytes() -> int:
     return 64 if "avx512f" in features else 32 if "avx" in features else 16
 
 
+def cpu() -> str:
+    """LLVM's name of the CPU that Numba compiles for, such as "znver4"; virtual CPUs often have no other exact name."""
+    from llvmlite import binding
+    from numba.core import config
+
+    return config.CPU_NAME or binding.get_host_cpu_name()  # pyright: ignore[reportAttributeAccessIssue]
+
+
 @cache
 def tile_rows() -> int:
-    """Rows of the largest tile whose accumulators fit into the CPU's registers."""
-    return ROWS // 2 if vector_bytes() == 32 else ROWS
+    """Rows of the largest tile whose accumulators fit into the CPU's registers: AVX-512 and NEON have 32, others 16."""
+    many = vector_bytes() == 64 or platform.machine().lower() in ("aarch64", "arm64")
+    return ROWS if many else ROWS // 2
 
 
 @instruction
@@ -51,9 +61,9 @@ def tile(
     """A tile of a matrix product, computed in registers: c = a·b, or c += a·b if `more` is not 0.
 
     c has `rows` rows with stride `cm`, each of `vectors` full vector registers. a's element (row, k) is at
-    a0 + row·am + k·ak, and b's row k begins at b0 + k·bk. Each element is one sequence of fused multiply-adds in the
-    order of k, so its bits do not depend on the tile's shape. Rows are stored from the first to the last, so they may
-    overlap. `rows` and `vectors` are literals; `depth` is at least 1.
+    a0 + row·am + k·ak, and b's row k begins at b0 + k·bk. Each element is one sequence of multiply-adds in the order
+    of k, fused if the CPU can do that, so its bits do not depend on the tile's shape. Rows are stored from the first to
+    the last, so they may overlap. `rows` and `vectors` are literals; `depth` is at least 1.
     """
     width = vectors * lanes(c.dtype)
     left = np.lib.stride_tricks.as_strided(a[a0:], (rows, depth), (am * a.itemsize, ak * a.itemsize))

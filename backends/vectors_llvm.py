@@ -69,7 +69,8 @@ def _tile_function(module: Any, scalar: Any, lanes: int, height: int, width: int
     entry = function.append_basic_block("entry")
     builder = ir.IRBuilder(entry)
     kind = ir.FunctionType(vector, [vector] * 3)
-    fma = cgutils.get_or_insert_function(module, kind, f"llvm.fma.v{lanes}f{8 * size}")
+    # unlike llvm.fma, it does not call a function for each element on a CPU without fused multiply-adds
+    multiply_add = cgutils.get_or_insert_function(module, kind, f"llvm.fmuladd.v{lanes}f{8 * size}")
     cells = [(row, column) for row in range(height) for column in range(width)]
 
     def pointer(base: Any, column: int) -> Any:
@@ -99,7 +100,7 @@ def _tile_function(module: Any, scalar: Any, lanes: int, height: int, width: int
         spread = builder.insert_element(undefined, one, ir.IntType(32)(0))
         spread = builder.shuffle_vector(spread, undefined, ir.VectorType(ir.IntType(32), lanes)([0] * lanes))
         for column in range(width):
-            new[row, column] = builder.call(fma, [spread, columns[column], sums[row, column]])
+            new[row, column] = builder.call(multiply_add, [spread, columns[column], sums[row, column]])
     rest = builder.sub(left, word(1))
     left.add_incoming(rest, loop)
     at_a.add_incoming(builder.add(at_a, ak), loop)

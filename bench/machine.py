@@ -9,13 +9,13 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ..backends import host
+from ..backends import host, vectors
 
 
 def described(packages: Iterable[str]) -> dict[str, Any]:
     """The machine, the versions of Python and of those packages that are installed, and the time."""
     return {
-        "processor": host.processor(),
+        "processor": f"{host.processor()}, {vectors.cpu()}",
         "cores": host.cores(),
         "system": platform.platform(),
         "python": platform.python_version(),

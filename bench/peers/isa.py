@@ -1,31 +1,47 @@
-"""Environment variables that hold all contenders to one instruction set, as on a processor that has no more."""
+"""Environment variables that hold all contenders to one instruction set, as on a CPU that has no more."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ...backends.errors import ConfigurationError
 
-ISAS = ("native", "avx2")
-FEATURES = (
-    *("64bit", "avx", "avx2", "bmi", "bmi2", "cmov", "cx16", "cx8", "f16c", "fma", "fxsr", "lzcnt", "mmx", "movbe"),
-    *("pclmul", "popcnt", "sahf", "sse", "sse2", "sse3", "sse4.1", "sse4.2", "ssse3", "xsave", "xsaveopt"),
-)
-"""Of an Intel Haswell, by LLVM's names."""
-AVX2 = {
-    "NUMBA_CPU_NAME": "haswell",
-    "NUMBA_CPU_FEATURES": ",".join(f"+{name}" for name in FEATURES),
-    "GEARSHIFT_MATRIX_UNIT": "off",
-    "OPENBLAS_CORETYPE": "Haswell",
-    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+SSE4 = "64bit cmov cx16 cx8 fxsr mmx popcnt sahf sse sse2 sse3 sse4.1 sse4.2 ssse3"
+AVX = f"{SSE4} avx f16c pclmul xsave xsaveopt"
+AVX2 = f"{AVX} avx2 bmi bmi2 fma lzcnt movbe"
+AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4"
+
+
+class InstructionSet(NamedTuple):
+    """What the libraries call an instruction set.
+
+    Attributes
+    ----------
+    cpu, features : of a CPU that has no more, by LLVM's names; for Numba.
+    openblas : that CPU, by OpenBLAS's name.
+    not_in_numpy : what NumPy must not use, by the names of its versions.
+    torch, onednn, xla : its names in PyTorch, in oneDNN and MKL, and in XLA.
+    """
+
+    cpu: str
+    features: str
+    openblas: str
+    not_in_numpy: str
+    torch: str
+    onednn: str
+    xla: str
+
+
+HELD = {
+    "avx2": InstructionSet("haswell", AVX2, "Haswell", AVX512, "avx2", "AVX2", "AVX2"),
+    "avx": InstructionSet("ivybridge", AVX, "Sandybridge", f"{AVX512} AVX2 FMA3 X86_V3", "default", "AVX", "AVX"),
+    "sse4": InstructionSet("nehalem", SSE4, "Nehalem", f"{AVX512} AVX2 FMA3 X86_V3", "default", "SSE41", "SSE4_2"),
 }
-"""Variables of Numba, OpenBLAS, NumPy, PyTorch, oneDNN, MKL and XLA."""
+ISAS = ("native", *HELD)
 
 
 def environment(isa: str) -> dict[str, str]:
-    """The variables for `isa`, one of `ISAS`.
+    """The variables of Numba, OpenBLAS, NumPy, PyTorch, oneDNN, MKL and XLA for `isa`, one of `ISAS`.
 
     Raises
     ------
@@ -34,4 +50,17 @@ def environment(isa: str) -> dict[str, str]:
     """
     if isa not in ISAS:
         raise ConfigurationError(f"--isa {isa!r} is not known; expected one of: {', '.join(ISAS)}")
-    return AVX2 if isa == "avx2" else {}
+    if isa == "native":
+        return {}
+    held = HELD[isa]
+    return {
+        "NUMBA_CPU_NAME": held.cpu,
+        "NUMBA_CPU_FEATURES": ",".join(f"+{name}" for name in held.features.split()),
+        "GEARSHIFT_MATRIX_UNIT": "off",
+        "OPENBLAS_CORETYPE": held.openblas,
+        "NPY_DISABLE_CPU_FEATURES": held.not_in_numpy,
+        "ATEN_CPU_CAPABILITY": held.torch,
+        "ONEDNN_MAX_CPU_ISA": held.onednn,
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2" if isa == "sse4" else held.onednn,
+        "XLA_FLAGS": f"--xla_cpu_max_isa={held.xla}",
+    }

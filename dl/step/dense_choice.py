@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from ..._version import __version__
 from ...backends import Backend, host
-from ...backends.vectors import vector_bytes
+from ...backends.vectors import cpu, vector_bytes
 from ...backends.waited import waited
 
 MEASURE = "GEARSHIFT_MEASURE"
@@ -81,7 +81,7 @@ def chosen(
     if len(found) == 1 or os.environ.get(MEASURE) == "off":
         return found[0]
     versions = f"numba {version('numba')}, gearshift {__version__}"
-    machine = f"{host.processor()}, {threads} threads, {8 * vector_bytes()}-bit vectors, {versions}"
+    machine = f"{host.processor()}, {cpu()}, {threads} threads, {8 * vector_bytes()}-bit vectors, {versions}"
 
     def measured() -> tuple[list[int], bool]:
         words, certain = fastest(found, make)
