@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import control_groups
 from .errors import ConfigurationError
 from .ranks import launched
 
@@ -34,12 +35,7 @@ def cores() -> int:
     count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        share, _, period = quota.read_text().strip().partition(" ")
-        if share != "max" and period:
-            count = min(count, max(1, int(share) // int(period)))
-    return count
+    return max(1, int(min(count, control_groups.cpus())))
 
 
 def threads() -> int:
@@ -70,11 +66,13 @@ def sharing() -> int:
 
 
 def memory() -> tuple[int, int]:
-    """Free and total memory in bytes; 2⁶² if unknown."""
+    """Free and total memory in bytes that this process may use, given its container's limit; 2⁶² if unknown."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        return tuple(int(fields[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))  # pyright: ignore[reportReturnType]
+        known = [int(fields[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal")]
+        free, total = (int(min(pair)) for pair in zip(known, control_groups.memory(), strict=True))
+        return free, total
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from ...backends import host
 from ...backends.errors import ConfigurationError, DataError
-from ..storage.files import opened, physical_memory
+from ..storage.files import opened
 from .tables import Column, Kind, Table
 
 MAX_LINE = 16 << 20  # characters
@@ -122,7 +123,7 @@ def _explained(path: Path, dialect: Dialect) -> Iterator[None]:
 
 @contextmanager
 def _text(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
-    with opened(path, physical_memory()) as raw:
+    with opened(path, host.memory()[1]) as raw:
         if not encoding:
             encoding = "utf-16" if raw.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         with io.TextIOWrapper(raw, encoding, newline="") as file:

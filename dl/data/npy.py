@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...backends import host
 from ...backends.errors import DataError
-from ..storage.files import opened, physical_memory
+from ..storage.files import opened
 
 MAX_HEADER = 1024  # bytes; NumPy writes 128 for a plain array
 MAX_MEMBERS = 64  # arrays in one .npz file
@@ -174,7 +175,7 @@ def _parse_header(start: bytes, where: str) -> _Header:
 
 
 def _check_memory(path: Path, wanted: int, max_bytes: int | None) -> None:
-    limit = physical_memory() if max_bytes is None else max_bytes
+    limit = host.memory()[1] if max_bytes is None else max_bytes
     if wanted > limit:
         raise DataError(f"{path}: it needs {wanted} bytes of memory, at most {limit} may be taken")
 

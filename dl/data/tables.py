@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...backends import host
 from ...backends.errors import ConfigurationError, DataError
-from ..storage.files import opened, physical_memory
+from ..storage.files import opened
 from .names import shown
 
 Kind = Literal["number", "bool", "text", "date", "duration"]
@@ -184,12 +185,12 @@ def read_parquet(path: str | os.PathLike[str]) -> Table:
     import pyarrow  # pyright: ignore[reportMissingImports]
 
     try:
-        with opened(path, physical_memory()) as file:
+        with opened(path, host.memory()[1]) as file:
             stored = parquet.ParquetFile(file)
             facts = stored.metadata
             size = sum(facts.row_group(group).total_byte_size for group in range(facts.num_row_groups))
             size = max(size, 8 * facts.num_rows * facts.num_columns)
-            if size > physical_memory():
+            if size > host.memory()[1]:
                 raise DataError(f"{path}: its table takes {size:,} bytes, more than the memory of this machine")
             frame = stored.read(use_threads=False)
     except FileNotFoundError:

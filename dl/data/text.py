@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...backends import host
 from ...backends.errors import DataError
-from ..storage.files import expanded, physical_memory, read_bytes
+from ..storage.files import expanded, read_bytes
 from .dataset import Dataset
 
 PYTHON = "python-source"
@@ -35,7 +36,7 @@ def read_text(source: str, length: int) -> tuple[Dataset, np.ndarray]:
 
         source = argparse.__file__
     try:
-        text = read_bytes(expanded(source), physical_memory() // EXPANSION).decode("utf-8")
+        text = read_bytes(expanded(source), host.memory()[1] // EXPANSION).decode("utf-8")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise DataError(f"cannot read the text {source}: {error.strerror}") from None

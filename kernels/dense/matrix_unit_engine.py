@@ -5,8 +5,6 @@ A uint8 batch may be multiplied as integers, see `Integers`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...backends.matrix_unit import ALL_PAIRS, DEEP, INTEGERS_LEFT, INTEGERS_RIGHT, STEP
 from ...backends.matrix_unit import begin as configure
 from ...backends.matrix_unit import end as release

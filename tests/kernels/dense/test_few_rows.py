@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gearshift.backends import numba as numba_backend
-from gearshift.backends.vectors import lanes
 from gearshift.kernels.dense.few_rows import few, input_gradient
 from gearshift.kernels.dense.parts import BlockPart, LayerPlaces, Memory
 
