@@ -22,6 +22,7 @@ import numpy as np
 from .machine import instruction
 from .vectors import vector_bytes
 
+SWITCH = "GEARSHIFT_MATRIX_UNIT"
 SIDE, DEEP = 16, 32  # rows or columns of a panel, and its depth per step
 TERMS = 3
 TILE = SIDE * SIDE  # words
@@ -43,12 +44,17 @@ def available() -> bool:
     features = binding.get_host_cpu_features()
     if sys.platform != "linux" or not (features.get("amx-bf16") and features.get("amx-tile")):
         return False
-    if os.environ.get("GEARSHIFT_MATRIX_UNIT", "on") == "off" or vector_bytes() < 64:  # NUMBA_CPU_FEATURES
+    if os.environ.get(SWITCH) == "off" or vector_bytes() < 64:  # NUMBA_CPU_FEATURES
         return False
     import ctypes
 
     arch_prctl, request_permission, tile_data = 158, 0x1023, 18
     return ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
+
+
+def preferred() -> bool:
+    """Whether the user wants it to be taken where nothing is measured."""
+    return os.environ.get(SWITCH) == "on"
 
 
 @instruction

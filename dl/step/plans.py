@@ -61,7 +61,7 @@ def _dense_plan(
     # Small batches and evaluations do not use the matrix unit: to compile its engine takes seconds.
     large = learns and capacity >= matrix_product.FEW and arena.dtype == np.float32
     unit = large and matrix_unit.available()
-    rule = Choice(pool.parts(sizes, capacity), MATRIX_UNIT if unit else VECTORS)
+    rule = Choice(pool.parts(sizes, capacity), MATRIX_UNIT if unit and matrix_unit.preferred() else VECTORS)
     # The update decides the time of small batches, and a trial does not know how fast real numbers make it.
     small = arena.values.nbytes <= LARGEST
     rows = capacity >= BY_ROWS[0] and sum(sizes) <= BY_ROWS[1] * capacity
