@@ -11,7 +11,7 @@ from ...backends.errors import ConfigurationError
 from ...dl.streams import hears
 from . import networks, ranks
 from .contender import ENTRIES, REFERENCE
-from .isa import environment
+from .isa import FREE, environment
 from .models import MODELS
 from .results import Measurement, text, write
 
@@ -68,10 +68,17 @@ def request(
     named = items("--networks", names) if names else []
     wanted = [networks.parse(name).name for name in named if name not in MODELS]
     batches = [batch_size(text) for text in items("--batch-sizes", batch_sizes)] if batch_sizes else None
-    chosen = items("--contenders", contenders) if contenders else [name for name in ENTRIES if name != REFERENCE]
+    free = () if isa == "native" else FREE
+    everyone = [name for name in ENTRIES if name != REFERENCE and name not in free]
+    chosen = items("--contenders", contenders) if contenders else everyone
     unknown = [name for name in chosen if name not in ENTRIES]
     if unknown:
         raise ConfigurationError(f"contender {unknown[0]!r} is not known; expected one of: {', '.join(ENTRIES)}")
+    for name in free:
+        if name in chosen:
+            raise ConfigurationError(
+                f"contender {name!r} cannot be held to --isa {isa}; expected others, or --isa native"
+            )
     step_networks = wanted if named else QUICK_NETWORKS if quick else networks.STEP_NETWORKS
     epoch_networks = wanted if named else networks.EPOCH_NETWORKS[: 1 if quick else None]
     models = [name for name in named if name in MODELS] if named else [*MODELS][: 1 if quick else None]

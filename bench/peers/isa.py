@@ -1,4 +1,4 @@
-"""Environment variables that hold all contenders to one instruction set, as on a CPU that has no more."""
+"""Environment variables that hold contenders to one instruction set, as on a CPU that has no more."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class InstructionSet(NamedTuple):
     cpu, features : of a CPU that has no more, by LLVM's names; for Numba.
     openblas : that CPU, by OpenBLAS's name.
     not_in_numpy : what NumPy must not use, by the names of its versions.
-    torch, onednn, xla : its names in PyTorch, in oneDNN and MKL, and in XLA.
+    torch, onednn : its names in PyTorch, and in oneDNN and MKL.
     """
 
     cpu: str
@@ -29,19 +29,20 @@ class InstructionSet(NamedTuple):
     not_in_numpy: str
     torch: str
     onednn: str
-    xla: str
 
 
 HELD = {
-    "avx2": InstructionSet("haswell", AVX2, "Haswell", AVX512, "avx2", "AVX2", "AVX2"),
-    "avx": InstructionSet("ivybridge", AVX, "Sandybridge", f"{AVX512} AVX2 FMA3 X86_V3", "default", "AVX", "AVX"),
-    "sse4": InstructionSet("nehalem", SSE4, "Nehalem", f"{AVX512} AVX2 FMA3 X86_V3", "default", "SSE41", "SSE4_2"),
+    "avx2": InstructionSet("haswell", AVX2, "Haswell", AVX512, "avx2", "AVX2"),
+    "avx": InstructionSet("ivybridge", AVX, "Sandybridge", f"{AVX512} AVX2 FMA3 X86_V3", "default", "AVX"),
+    "sse4": InstructionSet("nehalem", SSE4, "Nehalem", f"{AVX512} AVX2 FMA3 X86_V3", "default", "SSE41"),
 }
 ISAS = ("native", *HELD)
+FREE = ("jax", "jax scan")
+"""Contenders that cannot be held: products of JAX 0.10 (YNNPACK) use AVX-512 whatever XLA's `xla_cpu_max_isa` is."""
 
 
 def environment(isa: str) -> dict[str, str]:
-    """The variables of Numba, OpenBLAS, NumPy, PyTorch, oneDNN, MKL and XLA for `isa`, one of `ISAS`.
+    """The variables of Numba, OpenBLAS, NumPy, PyTorch, oneDNN and MKL for `isa`, one of `ISAS`.
 
     Raises
     ------
@@ -62,5 +63,4 @@ def environment(isa: str) -> dict[str, str]:
         "ATEN_CPU_CAPABILITY": held.torch,
         "ONEDNN_MAX_CPU_ISA": held.onednn,
         "MKL_ENABLE_INSTRUCTIONS": "SSE4_2" if isa == "sse4" else held.onednn,
-        "XLA_FLAGS": f"--xla_cpu_max_isa={held.xla}",
     }

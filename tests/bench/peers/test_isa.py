@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from gearshift.backends.errors import ConfigurationError
-from gearshift.bench.peers.isa import environment
+from gearshift.bench.peers.command import request
+from gearshift.bench.peers.isa import FREE, environment
 
 TRY = """
 import sys
@@ -55,3 +56,10 @@ def test_a_name_that_is_not_known() -> None:
     assert environment("native") == {}
     with pytest.raises(ConfigurationError, match="--isa 'sse' is not known; expected one of: native, avx2, avx, sse4"):
         environment("sse")
+
+
+@pytest.mark.parametrize("isa", list(USES))
+def test_who_cannot_be_held_is_left_out(isa: str) -> None:
+    assert not set(FREE) & set(request(isa=isa).contenders) and set(FREE) < set(request().contenders)
+    with pytest.raises(ConfigurationError, match=f"contender 'jax' cannot be held to --isa {isa}; expected others"):
+        request(contenders="numba,jax", isa=isa)
