@@ -17,7 +17,6 @@ if stand_in.wanted() and not stand_in.obstacle():
 
 
 os.environ.setdefault("GEARSHIFT_MEASURE", "off")  # results must not depend on how busy this machine is
-os.environ.setdefault("GEARSHIFT_MATRIX_UNIT", "on")  # so that it is tested where there is one
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs; tests of Ctrl-C would hang
