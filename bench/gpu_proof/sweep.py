@@ -101,6 +101,8 @@ class Sweeping:
         """One thing changed at a time: replay against launches, precisions."""
         from ..batch.measure.proof import prove
 
+        if all(point.fault for point in self.document.of(self.name)):
+            raise NotRun("the sweep has no point without a fault")
         prove(self.document, self.configuration, self.splits, self.name, self.budget)
         self.write(folder)
         for one in self.document.proofs:
