@@ -101,7 +101,7 @@ def peers(
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds; default 7, for epochs 3 or 5.")] = None,
     measure: Annotated[str, typer.Option("--measure", help="step, epoch, model, all of these, or ranks.")] = "all",
     quick: Annotated[bool, typer.Option("--quick", help="A few points, in a minute.")] = False,
-    isa: Annotated[str, typer.Option("--isa", help="native, or hold all to avx2, avx or sse4.")] = "native",
+    isa: Annotated[str, typer.Option("--isa", help="native; or avx2, avx, sse4, without JAX.")] = "native",
     source: Annotated[Path | None, typer.Option("--from", help="Show this file; measure nothing.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything measured as .json.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw a picture, .svg or .png.")] = None,

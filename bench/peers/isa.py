@@ -20,7 +20,7 @@ class InstructionSet(NamedTuple):
     cpu, features : of a CPU that has no more, by LLVM's names; for Numba.
     openblas : that CPU, by OpenBLAS's name.
     not_in_numpy : what NumPy must not use, by the names of its versions.
-    torch, onednn : its names in PyTorch, and in oneDNN and MKL.
+    torch, onednn, mkl : its names in these libraries.
     """
 
     cpu: str
@@ -29,12 +29,13 @@ class InstructionSet(NamedTuple):
     not_in_numpy: str
     torch: str
     onednn: str
+    mkl: str
 
 
 HELD = {
-    "avx2": InstructionSet("haswell", AVX2, "Haswell", AVX512, "avx2", "AVX2"),
-    "avx": InstructionSet("ivybridge", AVX, "Sandybridge", f"{AVX512} AVX2 FMA3 X86_V3", "default", "AVX"),
-    "sse4": InstructionSet("nehalem", SSE4, "Nehalem", f"{AVX512} AVX2 FMA3 X86_V3", "default", "SSE41"),
+    "avx2": InstructionSet("haswell", AVX2, "Haswell", AVX512, "avx2", "AVX2", "AVX2"),
+    "avx": InstructionSet("ivybridge", AVX, "Sandybridge", f"{AVX512} AVX2 FMA3 X86_V3", "default", "AVX", "AVX"),
+    "sse4": InstructionSet("nehalem", SSE4, "Nehalem", f"{AVX512} AVX2 FMA3 X86_V3", "default", "SSE41", "SSE4_2"),
 }
 ISAS = ("native", *HELD)
 FREE = ("jax", "jax scan")
@@ -62,5 +63,5 @@ def environment(isa: str) -> dict[str, str]:
         "NPY_DISABLE_CPU_FEATURES": held.not_in_numpy,
         "ATEN_CPU_CAPABILITY": held.torch,
         "ONEDNN_MAX_CPU_ISA": held.onednn,
-        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2" if isa == "sse4" else held.onednn,
+        "MKL_ENABLE_INSTRUCTIONS": held.mkl,
     }
