@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,14 +69,17 @@ def _connected(scheduler: str) -> Iterator[Any]:
         raise BackendUnavailable("--scheduler needs Dask: pip install 'gearshift[dask]'")
     from distributed import Client
 
+    client, why = None, ""
     try:
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0] or type(error).__name__
+    if client is None:
+        gc.collect()  # closes what was connected so far; later, it may close while Dask has a lock, and wait forever
         raise ConfigurationError(
             f"--scheduler {scheduler}: no Dask scheduler answers there ({why}); expected an address such as "
             "tcp://10.0.0.1:8786, as `dask scheduler` prints it"
-        ) from None
+        )
     with client:
         if not client.ncores():
             raise ConfigurationError(

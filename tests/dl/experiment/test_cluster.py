@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -115,6 +116,25 @@ def test_a_killed_process_of_this_machine_loses_nothing(alone: Any, capsys: pyte
 
     assert scores(search(2).run(advance)) == alone
     assert "a worker process died; what it tried is tried again" in capsys.readouterr().err
+
+
+def open_clients() -> int:
+    return sum(isinstance(one, distributed.Client) and one.status != "closed" for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("nowhere", ["nonsense://here", "tcp://127.0.0.1:1"])
+def test_a_client_that_could_not_connect_is_closed_at_once(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed by Python's garbage collector later, it can wait forever for a lock that its own thread has."""
+    monkeypatch.setattr(dask_cluster, "PATIENCE", 1)
+    gc.collect()
+    before = open_clients()
+    gc.disable()
+    try:
+        with pytest.raises(ConfigurationError, match="no Dask scheduler answers there"):
+            search().run(lambda done, best: None, nowhere)
+        assert open_clients() == before
+    finally:
+        gc.enable()
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
