@@ -43,6 +43,7 @@ def test_ranks_are_measured_beside_one_process(mpi: str, tmp_path: Path, capsys:
     assert all(len(result.seconds) == 2 for result in point.results.values())
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_ranks_learn_what_one_process_does(mpi: str) -> None:
     """The same rows in the same order: three epochs end near the same loss; then no rank is left."""

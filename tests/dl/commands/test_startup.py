@@ -35,6 +35,7 @@ def shown(cache: Path, *arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_compiling_is_said_where_kernels_are_not_kept_yet(tmp_path: Path) -> None:
     """Once, however many are compiled, and not at all by the next process."""
     train = ["train", "--backend", "numba", *SMALL]
