@@ -56,6 +56,7 @@ print(sum(kernel.stats.cache_hits.values()))
 """
 
 
+@pytest.mark.slow
 def test_code_with_checked_bounds_has_a_cache_of_its_own(tmp_path: Path) -> None:
     hits = []
     for value in ("", "0", "1", "1"):

@@ -90,6 +90,7 @@ def forged(random: Random, header: dict[str, Any], data: bytes) -> bytes:
     return scrambled(random, content) if kind == 7 else content
 
 
+@pytest.mark.slow
 def test_checkpoints(runs: dict[str, Path], tmp_path: Path) -> None:
     configurations = {name: read(path / CONFIG) for name, path in runs.items()}
     splits = {name: experiment.load(configuration) for name, configuration in configurations.items()}

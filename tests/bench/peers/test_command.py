@@ -41,6 +41,7 @@ def test_mistakes_end_in_one_line(options: list[str], message: str, capsys: pyte
     assert message in printed.err and len(printed.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_measures_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tiny comparison, its file and its picture; the file shows the same again."""
     out, plot = tmp_path / "peers.json", tmp_path / "peers.svg"

@@ -57,6 +57,7 @@ def go_on(folder: Path, size: int) -> str:
     return f"go on with: mpiexec -n {size} gearshift train --resume --run {folder}"
 
 
+@pytest.mark.slow
 def test_a_run_of_several_ranks_is_that_of_one(tmp_path: Path) -> None:
     """Begun with two ranks, it goes on with three and then with one, to the weights of one process."""
     words = ["--set", "backend.name='numpy'", "--set", "model.dtype='float64'"]

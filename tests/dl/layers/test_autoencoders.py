@@ -131,6 +131,7 @@ def test_a_denoising_one_cleans_what_it_is_given() -> None:
     assert np.allclose(mean, splits.standardization()[0].ravel())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_command_trains_evaluates_and_draws(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "c.toml"

@@ -91,6 +91,7 @@ def test_batches_around() -> None:
     assert batches_around(1, 50_000) == [1, 4, 16, 64]
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Trainings on the digits are in the file and in the report."""
     out = tmp_path / "bench.json"

@@ -122,6 +122,7 @@ def test_descent_arrives() -> None:
     assert late.steps is None and late.taken == 5
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tiny validation is in the file and in the report; `--resume` does not begin it anew."""
     out = tmp_path / "bench.json"

@@ -34,6 +34,7 @@ for room in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space as Linux has them")
 def test_out_of_memory_ends_a_sweep(tmp_path: Path) -> None:
     """For real: a process may have 1,700 MiB more, too little for a step's temporaries, then 200, for its buffers."""
