@@ -114,7 +114,7 @@ def library(program: cuda.KernelProgram) -> ctypes.CDLL:
     command = compiler()
     assert command, unavailable()
     # hidden, or a kernel's name may resolve to a function of the C library: glibc has an `advance`
-    # C++14: with C++17, <cmath> alone takes four times as long to compile
+    # C++14: with C++17, <cmath> takes more than twice as long to compile
     options = ["-std=c++14", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{HEADER.parent}"]
     if any(word in program.source for word in BARRIERS):
         options.append("-DWITH_BARRIERS")
