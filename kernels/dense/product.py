@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backends.machine import prefetch
 from ...backends.vectors import tile
 from .parts import Matrix, Tools
 
@@ -61,9 +62,12 @@ def clear(rows: int, width: int, c: Matrix, more: int) -> None:
 
 
 def copy_right(b: Matrix, depth: int, width: int, out: Any) -> None:
-    """out (depth, width) = some columns of b."""
+    """out (depth, width) = some columns of b; it prefetches as many behind them, which are copied next."""
+    line = 64 // b.values.itemsize
     for k in range(depth):
         at = b.start + k * b.row
+        for j in range(width, 2 * width, line):
+            prefetch(b.values, at + j)  # hardware prefetchers do not follow such a large stride
         source, target = b.values[at : at + width], out[k * width : k * width + width]
         for j in range(width):
             target[j] = source[j]
@@ -75,9 +79,11 @@ def copy_left(a: Matrix, rows: int, depth: int, out: Any) -> None:
         n = min(8, rows - first)
         for k in range(depth):
             source, target = a.values[a.start + k * a.column + first :], out[first * depth + k * 8 :]
-            if n == 8:
-                for r in range(8):
-                    target[r] = source[r]
+            if n == 8:  # all are read before one is written, so that a vector holds them
+                r0, r1, r2, r3 = source[0], source[1], source[2], source[3]
+                r4, r5, r6, r7 = source[4], source[5], source[6], source[7]
+                target[0], target[1], target[2], target[3] = r0, r1, r2, r3
+                target[4], target[5], target[6], target[7] = r4, r5, r6, r7
             else:
                 for r in range(n):
                     target[r] = source[r]
