@@ -15,6 +15,7 @@ from .parts import Matrix, Tools
 
 DEPTH = 200  # rows of b per block: with 3 vectors of 64 bytes, 38 of 48 KiB L1 cache
 VECTORS = 3
+FEW = 4  # rows below which no tile of several rows is full
 SCRATCH = 96 * DEPTH  # elements for copies: three vectors of up to 16 elements per row of b, or 96 rows of a
 NEITHER, RIGHT, LEFT = 0, 1, 2
 
@@ -30,6 +31,12 @@ def product(
     """
     if depth == 0:
         clear(rows, vectors * tools.lanes, c, more)
+        return
+    if depth == 1 and more == 0:
+        outer(rows, vectors * tools.lanes, a, b, c)
+        return
+    if rows < FEW:
+        one_by_one(rows, vectors, depth, a, b, c, more, tools.lanes)
         return
     blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * tools.height or copies != NEITHER else 1
     block = (depth + blocks - 1) // blocks
@@ -59,6 +66,40 @@ def clear(rows: int, width: int, c: Matrix, more: int) -> None:
             target = c.values[c.start + row * c.row : c.start + row * c.row + width]
             for j in range(width):
                 target[j] = 0
+
+
+def outer(rows: int, width: int, a: Matrix, b: Matrix, c: Matrix) -> None:
+    """c = the outer product of a column and a row."""
+    zero, source = b.values.dtype.type(0), b.values[b.start : b.start + width]
+    for row in range(rows):
+        factor, at = a.values[a.start + row * a.row], c.start + row * c.row
+        target = c.values[at : at + width]
+        for j in range(width):
+            target[j] = factor * source[j] + zero
+
+
+def one_by_one(
+    rows: int, vectors: int, depth: int, left: Matrix, right: Matrix, out: Matrix, more: int, lanes: int
+) -> None:
+    """`product` for a few rows: tiles of one row are wider, so that they need not wait for their sums."""
+    a, ak = left.values, left.column
+    b, bk = right.values, right.row
+    c = out.values
+    for row in range(rows):
+        at_a, at_b, at_c, rest = left.start + row * left.row, right.start, out.start + row * out.row, vectors
+        while rest > 0:
+            if rest >= 8:
+                tile(1, 8, a, at_a, 0, ak, b, at_b, bk, c, at_c, 0, depth, more)
+                width = 8
+            elif rest >= 3:
+                tile(1, 3, a, at_a, 0, ak, b, at_b, bk, c, at_c, 0, depth, more)
+                width = 3
+            else:
+                tile(1, 1, a, at_a, 0, ak, b, at_b, bk, c, at_c, 0, depth, more)
+                width = 1
+            rest -= width
+            at_b += width * lanes
+            at_c += width * lanes
 
 
 def copy_right(b: Matrix, depth: int, width: int, out: Any) -> None:
