@@ -21,6 +21,9 @@ from ...kernels.tracing.activation_loop import activation_loop
 from ..graph.graph import Node, Value
 from .arena import Arena
 
+BLOCK = 256  # rows of a block: its activations fit into an L2 cache
+SHORT_BLOCK, TALL_BLOCK = 128, 512  # the same for wide rows; and for many weights, which are then read less often
+MANY = 1 << 18  # elements that do not fit there: of weights, or of a block's activations
 WORKSPACE = ("x", "d", "dt", "sums", "gradient", "totals", "slope")
 """The fields of `LayerPlaces` that are places in `Memory.work`."""
 
@@ -139,6 +142,17 @@ class BytesAsIntegers:
             self.shift *= self.given
             self.scale[: self.given.size] = self.given
         return Integers(self.numbers, self.stride, self.centre, self.scale, self.shift)
+
+
+def block_rows(layers: Sequence[DenseLayer], unit: bool) -> int:
+    """Rows of a block of these layers; `unit` is whether a matrix unit multiplies."""
+    shapes = [layer.weight.shape for layer in layers]
+    if unit:
+        return BLOCK
+    if sum(inputs * outputs for inputs, outputs in shapes) >= MANY:
+        return TALL_BLOCK
+    features = shapes[0][0] + sum(outputs for _, outputs in shapes)
+    return SHORT_BLOCK if BLOCK * features > MANY else BLOCK
 
 
 def panels(widths: Sequence[int], block: int, parts: int) -> int:

@@ -48,13 +48,11 @@ from .arena import Arena
 from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
 from .dense_choice import MATRIX_UNIT, ROWS, Choice
 from .dense_functions import BoundFunctions, attribute_names, bound_engine
-from .dense_layout import BytesAsIntegers, Layout
+from .dense_layout import BLOCK, BytesAsIntegers, Layout, block_rows
 from .dense_loop import loop_of, wait_for_loop
 from .fused_mlp import FusedMLP
 from .plan import Plan, quietly
 
-BLOCK = 256  # rows of a block: its activations fit into an L2 cache
-TALL_BLOCK, MANY = 512, 1 << 18  # the same for this many weights, which do not fit there: they are read less often
 TRIED = 1024, 1 << 27  # rows of a trial's steps, and multiplications of a forward pass: at most, beyond a block
 
 
@@ -78,8 +76,7 @@ class DensePlan(Plan):
         self._pool, self.choice, self.parts, self.by_rows = pool, choice, choice.parts, choice.divided == ROWS
         share = max_share(capacity, self.parts, GRAIN) if self.by_rows else capacity
         unit = choice.engine == MATRIX_UNIT
-        tall = not unit and sum(math.prod(layer.weight.shape) for layer in mlp.layers) >= MANY
-        self.block, self.how = min(TALL_BLOCK if tall else BLOCK, share), choice.how
+        self.block, self.how = min(block_rows(mlp.layers, unit), share), choice.how
         self.thread_pool = self._pool if self.parts > 1 else None
         self._counters, self._totals = shared["counters"], shared["totals"]
         bytes_ = unit and self._arrays(mlp.x)[0].dtype == np.uint8

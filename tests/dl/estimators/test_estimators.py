@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 import pickle
-import signal
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from estimator_problems import problem
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_digits, make_classification, make_multilabel_classification
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score, validation_curve
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import gearshift as gs
-from gearshift.backends.errors import ConfigurationError, DataError, NonFiniteLoss, ShapeError
+from gearshift.backends.errors import ConfigurationError, DataError, ShapeError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
 ]
+
+
 OURS = {"classes": gs.MLPClassifier, "values": gs.MLPRegressor}
+
+
 THEIRS = {"classes": MLPClassifier, "values": MLPRegressor}
-
-
-def problem(name: str) -> Any:
-    """x and y, as float64."""
-    x: Any
-    y: Any
-    if name == "digits":
-        x, y = load_digits(return_X_y=True)
-        return x[:450] / 16, y[:450]
-    if name == "two classes":
-        return make_classification(210, random_state=0)
-    if name == "labels":
-        return make_multilabel_classification(210, random_state=0)
-    x, y = load_diabetes(return_X_y=True)
-    y = (y - 150) / 75
-    return x * 20, y if name == "a value" else np.stack([y, y**2], axis=1)
 
 
 @parametrize_with_checks([gs.MLPClassifier(), gs.MLPRegressor(), gs.LogisticRegression(), gs.Autoencoder()])
@@ -235,82 +219,6 @@ def test_dropout_draws_from_the_seed() -> None:
     assert first > plain
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"solver": "newton"}, "solver is 'newton'; expected one of: lbfgs, sgd, adam"),
-        ({"alpha": -1}, "alpha is -1; expected a number of at least 0"),
-        ({"batch_size": 0}, "batch_size is 0; expected an integer of at least 1, or 'auto'"),
-        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes is .* must be > 0"),
-        ({"dropout": 1}, "dropout is 1; expected a number of at least 0 and below 1"),
-        ({"dropout": 0.5, "solver": "lbfgs"}, "dropout"),
-        ({"dtype": "float16"}, "dtype is 'float16'"),
-        ({"backend": "abacus"}, "backend 'abacus' is not known"),
-        ({"early_stopping": True, "validation_fraction": 0.001}, "expected at least 2: raise validation_fraction"),
-    ],
-    ids=str,
-)
-def test_a_mistake_is_named(parameters: dict[str, Any], message: str) -> None:
-    x, y = problem("digits")
-    with pytest.raises(ConfigurationError, match=message):
-        gs.MLPClassifier(**parameters).fit(x, y)
-
-
-def test_mistakes_in_data() -> None:
-    x, y = problem("two classes")
-    with pytest.raises(DataError, match="sample_weight is from -1 to 1"):
-        gs.MLPClassifier().fit(x, y, np.where(y, -1.0, 1.0))
-    with pytest.raises(DataError, match="several classes"):
-        gs.MLPClassifier().fit(x, np.stack([y, y + 1], axis=1))
-    with pytest.raises(DataError, match="no classes beside"):
-        gs.MLPClassifier().fit(x, y).partial_fit(x, y + 1)
-    with pytest.raises(ConfigurationError, match="loss is 'poisson'; expected one of: squared_error"):
-        gs.MLPRegressor(loss="poisson").fit(x, y)
-    with pytest.raises(NonFiniteLoss, match="lower learning_rate_init"):
-        gs.MLPRegressor(solver="sgd", learning_rate_init=1e9).fit(x, y * 1e9)
-
-
-def test_it_says_that_it_did_not_converge(capsys: pytest.CaptureFixture[str]) -> None:
-    x, y = problem("two classes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(ConvergenceWarning, match="max_iter=2"):
-            gs.MLPClassifier(max_iter=2, verbose=True).fit(x, y)
-    assert "Iteration 2, loss = " in capsys.readouterr().out
-
-
-class Presses(np.random.RandomState):
-    """Ctrl-C as the first epoch's rows are shuffled, and not as they are split."""
-
-    def shuffle(self, x: Any) -> None:
-        super().shuffle(x)
-        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            signal.raise_signal(signal.SIGINT)
-
-
-def test_an_interrupt_before_anything_was_validated_keeps_the_weights_there_are() -> None:
-    """Not those of an earlier fit, which may have other shapes."""
-    for x, y in (problem("two classes"), problem("digits")):
-        stopped = gs.MLPClassifier(early_stopping=True, max_iter=3, random_state=0)
-        if len(x) > 400:
-            stopped.fit(*problem("two classes"))
-        stopped.set_params(random_state=Presses(0))
-        with pytest.warns(UserWarning, match="interrupted"):
-            stopped.fit(x, y)
-        assert stopped.coefs_[0].shape[0] == x.shape[1]
-        assert len(stopped.predict(x)) == len(y)
-
-
-def test_balanced_classes_leave_out_one_whose_rows_weigh_nothing() -> None:
-    x, y = problem("digits")
-    weights = np.where(y == 3, 0.0, 1.0 + y % 2)
-    ours = gs.LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-8).fit(x, y, weights)
-    kept = y != 3
-    rest = gs.LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-8).fit(x[kept], y[kept], weights[kept])
-    probabilities = ours.predict_proba(x[kept])
-    assert np.max(np.abs(np.delete(probabilities, 3, axis=1) - rest.predict_proba(x[kept]))) < 1e-2
-
-
 def test_a_solver_that_was_changed_begins_anew() -> None:
     x, y = problem("two classes")
     ours = gs.MLPClassifier(random_state=0, backend="numpy").partial_fit(x, y, classes=[0, 1])
@@ -332,58 +240,6 @@ def test_a_warm_start_may_go_on_otherwise() -> None:
     assert len(network.set_params(early_stopping=False).fit(x, y).loss_curve_) == 3
 
 
-@pytest.mark.parametrize("name", ["two classes", "digits"])
-@pytest.mark.parametrize("kind", [gs.MLPClassifier, gs.LogisticRegression])
-def test_class_weights_are_the_same_weights_of_rows(kind: Any, name: str) -> None:
-    x, y = problem(name)
-    names = np.array([f"class {label}" for label in y])
-    class_weight = dict.fromkeys(np.unique(names).tolist(), 1.0) | {"class 1": 7.0}
-    for given in ("balanced", class_weight, {"class 1": 7.0} if len(class_weight) == 2 else class_weight):
-        options = {"max_iter": 8, "random_state": 0}
-        weights = compute_sample_weight(given, names)
-        own = kind(class_weight=given, **options).fit(x, names)
-        plain = kind(**options).fit(x, names, sample_weight=weights)
-        assert all(np.array_equal(*pair) for pair in zip(own.coefs_, plain.coefs_, strict=True))
-        sample = np.random.default_rng(0).uniform(0.5, 2, len(y))
-        if given != "balanced":
-            own = kind(class_weight=given, **options).fit(x, names, sample_weight=sample)
-            plain = kind(**options).fit(x, names, sample_weight=sample * weights)
-            assert all(np.array_equal(*pair) for pair in zip(own.coefs_, plain.coefs_, strict=True))
-
-
-def test_logistic_regression_with_class_weights_is_scikit_learn_s() -> None:
-    x, y = problem("two classes")
-    for given in ("balanced", {0: 1.0, 1: 9.0}, {1: 9.0}):
-        ours = gs.LogisticRegression(class_weight=given, max_iter=500, tol=1e-8).fit(x, y)
-        theirs = LogisticRegression(class_weight=given, max_iter=500, tol=1e-8).fit(x, y)
-        np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", [gs.MLPClassifier, gs.LogisticRegression])
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({7: 50.0}, "not in class_weight"),
-        ({1: float("nan")}, "rows have weights from nan"),
-        ({0: 0.0, 1: 0.0}, "rows have weights from 0 to 0"),
-        ({0: -1.0, 1: 2.0}, "rows have weights from -1 to 2"),
-        ("even", "class_weight|balanced"),
-    ],
-)
-def test_class_weights_that_are_none_are_refused(kind: Any, given: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        kind(class_weight=given, max_iter=2).fit(*problem("two classes"))
-
-
-def test_balanced_weights_need_all_rows() -> None:
-    x, y = problem("two classes")
-    with pytest.raises(ConfigurationError, match="'balanced' needs all rows, and partial_fit sees some"):
-        gs.MLPClassifier(class_weight="balanced").partial_fit(x, y, classes=[0, 1])
-    weighted = gs.MLPClassifier(class_weight={1: 4.0}, random_state=0).partial_fit(x, y, classes=[0, 1])
-    plain = gs.MLPClassifier(random_state=0).partial_fit(x, y, np.where(y == 1, 4.0, 1.0), classes=[0, 1])
-    assert np.array_equal(weighted.predict_proba(x), plain.predict_proba(x))
-
-
 @pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "coo_array"])
 def test_sparse_x_gives_what_dense_x_gives(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import scipy.sparse
@@ -402,16 +258,3 @@ def test_sparse_x_gives_what_dense_x_gives(kind: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(host, "memory", lambda: (1000, 1000))
     with pytest.raises(DataError, match=r"X is sparse .* and 1,000 are free. Reduce its features"):
         gs.MLPClassifier().fit(thin, y)
-
-
-def test_sample_weights_of_an_autoencoder_are_repeated_rows() -> None:
-    """One batch of all rows: a weight of 2 is a row given twice."""
-    x, _ = problem("digits")
-    x = x[:40]
-    weights = np.repeat([1.0, 2.0], 20)
-    options: dict[str, Any] = {"max_iter": 5, "random_state": 0, "shuffle": False}
-    ours = gs.Autoencoder(3, (8,), batch_size=40, **options).fit(x, sample_weight=weights)
-    other = gs.Autoencoder(3, (8,), batch_size=60, **options).fit(np.concatenate([x, x[20:]]))
-    for mine, theirs in zip(ours.coefs_, other.coefs_, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-9)
-    assert ours.score(x, sample_weight=weights) == pytest.approx(ours.score(np.concatenate([x, x[20:]])))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import gearshift as gs
 from gearshift.backends.philox import DROPOUT, key_of, words
 from gearshift.backends.thread_pool import ThreadPool
-from gearshift.dl.step.dense_plan import BLOCK, DensePlan
+from gearshift.dl.step.dense_layout import BLOCK
+from gearshift.dl.step.dense_plan import DensePlan
 from gearshift.dl.training.loop import Loop
 
 RANDOM = np.random.default_rng(0)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import gearshift as gs
-from gearshift.dl.step.dense_plan import BLOCK, DensePlan
+from gearshift.dl.step.dense_layout import BLOCK
+from gearshift.dl.step.dense_plan import DensePlan
 from gearshift.dl.training.loop import Loop
 from gearshift.kernels.dense.parts import LayerPlaces
 

@@ -12,8 +12,8 @@ import gearshift as gs
 from gearshift.backends.thread_pool import ThreadPool, max_share, share
 from gearshift.dl.step import plans
 from gearshift.dl.step.dense_choice import ROWS, VECTORS, Choice
-from gearshift.dl.step.dense_layout import Layout
-from gearshift.dl.step.dense_plan import BLOCK, DensePlan
+from gearshift.dl.step.dense_layout import BLOCK, Layout
+from gearshift.dl.step.dense_plan import DensePlan
 from gearshift.dl.step.fused_mlp import recognize
 from gearshift.dl.training.loop import Loop
 from gearshift.kernels.dense.parts import LayerPlaces
