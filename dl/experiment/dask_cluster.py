@@ -38,14 +38,20 @@ def on_dask(
         from distributed import CancelledError, KilledWorker, as_completed
 
         left, deaths = dict(enumerate(items)), 0
-        while left:  # once more, if all workers that had the data are lost
+        while left:  # once more, if all workers that had the data, or were to have them, are lost
+            if deaths == DEATHS:
+                raise BackendUnavailable(f"all Dask workers were lost {DEATHS} times without a result; {MEMORY}?")
+            deaths += 1
             try:
                 client.wait_for_workers(1, timeout=WORKERLESS)
-                shared = client.scatter(data, broadcast=True, hash=False)
             except OSError:  # a timeout, too
                 raise BackendUnavailable(f"{where} has had no workers for {WORKERLESS} s") from None
+            try:
+                shared = client.scatter(data, broadcast=True, hash=False)
+            except (OSError, ValueError):  # a worker was lost meanwhile; ValueError if it was the last
+                continue
             futures = {client.submit(function, shared, item, pure=False): place for place, item in left.items()}
-            queue, deaths = as_completed(futures, loop=client.loop), deaths + 1
+            queue = as_completed(futures, loop=client.loop)
             while queue.count():
                 _await(queue, client, where)
                 future = next(queue)
@@ -58,8 +64,6 @@ def on_dask(
                 place, deaths = futures.pop(future), 0
                 del left[place]
                 yield place, result
-            if deaths == DEATHS:
-                raise BackendUnavailable(f"all Dask workers were lost {DEATHS} times without a result; {MEMORY}?")
 
 
 @contextmanager

@@ -78,6 +78,24 @@ def test_a_killed_dask_worker_loses_nothing(most: int, dask: Any, alone: Any) ->
 
 
 @pytest.mark.slow
+def test_workers_that_are_lost_as_the_data_are_sent(dask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data go to those that start in their place."""
+    scatter, killed = distributed.Client.scatter, []
+
+    def late(client: Any, *arguments: Any, **options: Any) -> Any:
+        if not killed:
+            killed.extend(client.run(os.getpid).values())
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+        return scatter(client, *arguments, **options)
+
+    monkeypatch.setattr(distributed.Client, "scatter", late)
+    results = on_dask(dask.scheduler_address, lambda data, item: data + item, 9, [0, 1, 2])
+    assert sorted(results) == [(0, 9), (1, 10), (2, 11)]
+    assert killed
+
+
+@pytest.mark.slow
 def test_a_fit_that_ends_every_dask_worker_is_given_up(dask: Any) -> None:
     def fatal(data: int, item: int) -> int:
         return os._exit(data) if item else item

@@ -40,6 +40,8 @@ def guarded(values: np.ndarray) -> np.ndarray:
 )
 @example(rows=8, vectors=3, depth=2000, dtype="float32", copies=RIGHT, height=8, more=False, seed=0)
 @example(rows=16, vectors=3, depth=2000, dtype="float32", copies=LEFT, height=8, more=True, seed=0)
+@example(rows=3, vectors=20, depth=300, dtype="float32", copies=NEITHER, height=8, more=True, seed=0)
+@example(rows=9, vectors=5, depth=1, dtype="float32", copies=LEFT, height=4, more=False, seed=0)
 def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> None:
     random, lanes = np.random.default_rng(seed), registers.lanes(dtype)
     columns = vectors * lanes
@@ -63,16 +65,43 @@ def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> No
     assert (flat_a[GUARD:-GUARD] == a.reshape(-1)).all() and (flat_b[GUARD:-GUARD] == b.reshape(-1)).all()
 
 
-def test_the_text_uncompiled() -> None:
+@pytest.mark.parametrize("depth", [1, 7, 450])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bits_do_not_depend_on_the_tiles(dtype: str, depth: int) -> None:
+    """Twelve rows at once, and each row alone; with one product of a sum, also before others are added."""
+    random, lanes = np.random.default_rng(0), registers.lanes(dtype)
+    columns, multiply = 13 * lanes, numba_backend.compiled(product)
+    a, b = random.normal(size=(12, depth)).astype(dtype), random.normal(size=(depth, columns)).astype(dtype)
+    tools = Tools(np.zeros(SCRATCH, dtype), lanes, registers.tile_rows(), np.zeros(0, np.int32))
+
+    def result(first: int, rows: int, copies: int, *depths: int) -> np.ndarray:
+        c, k = np.zeros(rows * columns, dtype), 0
+        for deep in depths:
+            left, right = (
+                Matrix(a.reshape(-1), first * depth + k, depth, 1),
+                Matrix(b.reshape(-1), k * columns, columns, 1),
+            )
+            multiply(rows, 13, deep, left, right, Matrix(c, 0, columns, 1), k, copies, tools)
+            k += deep
+        return c
+
+    whole = result(0, 12, RIGHT, depth)
+    assert b"".join(result(row, 1, NEITHER, depth).tobytes() for row in range(12)) == whole.tobytes()
+    assert result(0, 12, NEITHER, *([1, depth - 1] if depth > 1 else [1])).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize(("rows", "depth"), [(21, 13), (2, 13), (5, 1)])
+def test_the_text_uncompiled(rows: int, depth: int) -> None:
     random, lanes = np.random.default_rng(0), registers.lanes(np.float64)
+    columns = 12 * lanes
     for copies, height in ((NEITHER, 8), (RIGHT, 4), (LEFT, 8)):
-        a, b = random.normal(size=(21, 13)), random.normal(size=(13, 4 * lanes))
-        c = np.zeros((21, 4 * lanes))
-        flat, am, ak = (a.T.copy().reshape(-1), 1, 21) if copies == LEFT else (a.reshape(-1), 13, 1)
-        left, right = Matrix(flat, 0, am, ak), Matrix(b.reshape(-1), 0, 4 * lanes, 1)
-        out, tools = Matrix(c.reshape(-1), 0, 4 * lanes, 1), Tools(np.zeros(SCRATCH), lanes, height, np.zeros(0, int))
-        product(21, 4, 13, left, right, out, 0, copies, tools)
-        np.testing.assert_allclose(c, a @ b, rtol=1e-12)
+        a, b = random.normal(size=(rows, depth)), random.normal(size=(depth, columns))
+        c = np.zeros((rows, columns))
+        flat, am, ak = (a.T.copy().reshape(-1), 1, rows) if copies == LEFT else (a.reshape(-1), depth, 1)
+        left, right = Matrix(flat, 0, am, ak), Matrix(b.reshape(-1), 0, columns, 1)
+        out, tools = Matrix(c.reshape(-1), 0, columns, 1), Tools(np.zeros(SCRATCH), lanes, height, np.zeros(0, int))
+        product(rows, 12, depth, left, right, out, 0, copies, tools)
+        np.testing.assert_allclose(c, a @ b, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
