@@ -46,7 +46,13 @@ def alone() -> Any:
 
 @pytest.fixture(scope="module")
 def dask() -> Iterator[Any]:
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as found:
+    """Two workers that come back when they are killed; LocalCluster gives up those that are away for 15 s."""
+    from dask import config
+
+    with (
+        config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as found,
+    ):
         yield found
 
 
