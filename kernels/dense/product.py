@@ -27,7 +27,7 @@ def product(
 
     The columns of b and c are contiguous. `copies` selects the operand that is copied to the scratch block by block:
     b (RIGHT) if many rows read it; a (LEFT) if its rows are contiguous but the elements that a tile reads are far
-    apart; or neither.
+    apart; or neither. A sum of one product and a few rows need no blocks.
     """
     if depth == 0:
         clear(rows, vectors * tools.lanes, c, more)
