@@ -30,6 +30,7 @@ def test_digits(tmp_path: Path) -> None:
 
 
 @pytest.mark.fashion
+@pytest.mark.long
 def test_fashion_mnist(tmp_path: Path) -> None:
     """Every backend that runs reaches 0.86 after five epochs."""
     try:

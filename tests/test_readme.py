@@ -30,7 +30,7 @@ def blocks(name: str) -> list[tuple[str, str]]:
 DOCUMENTS = [
     "README.md",
     *(
-        pytest.param(name, marks=pytest.mark.slow)
+        pytest.param(name, marks=pytest.mark.long if name == "docs/benchmarks.md" else pytest.mark.slow)
         for path in sorted((ROOT / "docs").rglob("*.md"))
         if blocks(name := path.relative_to(ROOT).as_posix())
     ),

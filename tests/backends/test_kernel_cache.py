@@ -90,7 +90,7 @@ print(len(functions), *sorted({"numba.np.arraymath", "scipy.linalg"} & {*sys.mod
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_second_process_compiles_no_formula(tmp_path: Path) -> None:
     """And loads nothing that only a compilation needs."""
     script = tmp_path / "script.py"

@@ -45,7 +45,7 @@ def test_doctor_says_nothing_where_all_is_there(tmp_path: Path) -> None:
     assert "plain njit" not in command("", tmp_path, "doctor").stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_runs_without_a_private_import(tmp_path: Path) -> None:
     """Also what the fused loop does not cover, such as batch normalisation."""
     hidden = ["--set", "model.hidden=[8]", "--set", "model.batch_norm=true"]

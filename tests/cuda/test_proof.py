@@ -140,6 +140,7 @@ if "gearshift.bench.gpu_proof.part" in sys.orig_argv:
 """
 
 
+@pytest.mark.long
 def test_what_ends_a_process_fails_one_check_and_the_part_goes_on(tmp_path: Path) -> None:
     """A crash, a device that is lost, and a kernel that never ends: each is named, and what follows is run."""
     (tmp_path / "sitecustomize.py").write_text(INJECTED)

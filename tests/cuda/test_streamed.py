@@ -68,7 +68,7 @@ def bits(run: gs.Trainer) -> tuple[Any, ...]:
     return weights, measures
 
 
-@pytest.mark.parametrize("batch_size", [1, 8, 50, 200])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.long), 8, 50, 200])
 def test_streamed_training_has_the_bits_of_resident_training(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, held_out = (data(250), data(120)) if batch_size == 1 else (data(), data(3000))
     resident, run = trainer(), trainer()

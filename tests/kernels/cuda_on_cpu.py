@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.util
+import math
 import os
 import shlex
 import shutil
@@ -26,6 +27,7 @@ from platformdirs import user_cache_path
 from gearshift.backends import cuda
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.hpp")
+MOST_THREADS = 1024  # of a block, also in the header
 BARRIERS = ("__syncthreads", "__syncwarp", "__shfl_")
 Triple = ctypes.c_uint * 3
 _running = threading.Lock()  # the header keeps the state of a launch in globals
@@ -80,6 +82,8 @@ class HostCuda:
         """A launch as a call without arguments."""
         if call.empty:
             return _nothing
+        if math.prod(call.block) > MOST_THREADS:
+            raise ValueError(f"{call.entry}: a block of {call.block} threads; CUDA allows {MOST_THREADS}")
         if call.shared:
             raise NotImplementedError(f"{call.entry}: dynamic shared memory on the CPU")
         if self.blocks is not None:
@@ -115,7 +119,7 @@ def library(program: cuda.KernelProgram) -> ctypes.CDLL:
     assert command, unavailable()
     # hidden, or a kernel's name may resolve to a function of the C library: glibc has an `advance`
     # C++14: with C++17, <cmath> takes more than twice as long to compile
-    options = ["-std=c++14", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{HEADER.parent}"]
+    options = ["-std=c++14", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{HEADER.parent}"]
     if any(word in program.source for word in BARRIERS):
         options.append("-DWITH_BARRIERS")
     if sanitized():

@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from agreement import TOLERANCE, worst_error
-from cuda_cases import KERNELS, SHORT, UPDATES, cases, copying, operations
+from cuda_cases import KERNELS, LOSSES, SHORT, UPDATES, cases, copying, operations
 from cuda_draw import Case
 from cuda_on_cpu import HostCuda, unavailable
 
@@ -20,6 +20,10 @@ pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 DTYPES = [np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16)]
 OPERATIONS = operations()
 HOST = HostCuda()
+EACH = [(name, DTYPES[0]) for name in SHORT] + [
+    pytest.param(name, DTYPES[1], marks=[] if name in LOSSES else pytest.mark.long) for name in SHORT
+]
+"""Every kernel in bfloat16, and losses in float16 too, where they may overflow; `.ci/long` runs all."""
 
 
 @pytest.fixture(params=DTYPES, ids=lambda dtype: dtype.name)
@@ -55,7 +59,7 @@ def test_floats_are_rounded_to_the_nearest_and_ties_to_even(dtype: np.dtype) -> 
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 7), (300, 31), (2, 1000)])
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize(("name", "dtype"), EACH, ids=str)
 def test_kernel_equals_reference(name: str, size: tuple[int, int], dtype: np.dtype) -> None:
     for case in cases(name, dtype, *size):
         close(OPERATIONS[name], case)

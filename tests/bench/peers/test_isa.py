@@ -40,7 +40,7 @@ USES = {
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="these instruction sets are x86-64's")
-@pytest.mark.parametrize("isa", list(USES))
+@pytest.mark.parametrize("isa", [pytest.param(isa, marks=[] if isa == "avx" else pytest.mark.long) for isa in USES])
 def test_numba_is_held_to_it(isa: str, tmp_path: Path) -> None:
     """Without fused multiply-adds, the product must not call a function for each of them."""
     variables = {**os.environ, **environment(isa), "GEARSHIFT_CACHE_DIR": str(tmp_path)}

@@ -88,8 +88,7 @@ def test_a_killed_rank_ends_all_and_loses_nothing(number: int, tmp_path: Path) -
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.long), pytest.param(1, marks=pytest.mark.slow)])
 def test_a_stopped_rank_ends_all(lost: int, tmp_path: Path) -> None:
     process = begun(tmp_path / "run", 2)
     os.kill(processes(process.pid)[lost], signal.SIGSTOP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from central_differences import central_differences
 
 import gearshift as gs
 from gearshift.backends.errors import ConfigurationError
@@ -22,18 +23,8 @@ def model(layer: gs.Layer) -> gs.Sequential:
 def test_gradient_is_that_of_central_differences(layer: gs.Layer, backend: str) -> None:
     net = model(layer).init(0)
     _, grads = gs.value_and_grad(net, gs.MSELoss(), X, Y, backend=backend)
-    weights, h = net.state_dict(), 1e-5
-    for name, grad in grads.items():
-        for index in np.ndindex(*grad.shape):
-            sides = []
-            for side in (h, -h):
-                moved = {key: value.copy() for key, value in weights.items()}
-                moved[name][index] += side
-                net.load_state_dict(moved)
-                sides.append(gs.value_and_grad(net, gs.MSELoss(), X, Y)[0])
-            numeric = (sides[0] - sides[1]) / (2 * h)
-            assert abs(numeric - grad[index]) <= 1e-7 * (1 + abs(numeric))
-        net.load_state_dict(weights)
+    for name, index, numeric in central_differences(net, gs.MSELoss(), X, Y, h=1e-5):
+        assert abs(numeric - grads[name][index]) <= 1e-7 * (1 + abs(numeric))
 
 
 @pytest.mark.torch

@@ -131,8 +131,10 @@ def test_a_denoising_one_cleans_what_it_is_given() -> None:
     assert np.allclose(mean, splits.standardization()[0].ravel())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if kind == "variational" else pytest.mark.long) for kind in KINDS],
+)
 def test_the_command_trains_evaluates_and_draws(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "c.toml"
     config.write_text(f'[model]\nhidden = [16]\n[autoencoder]\nkind = "{kind}"\ncode = 2\npretrain = 1\n')

@@ -24,8 +24,17 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
         return dict(found)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("size", "backend"),
+    [
+        (2, "numba"),
+        pytest.param(2, "numpy", marks=pytest.mark.slow),
+        pytest.param(3, "numba", marks=pytest.mark.slow),
+        pytest.param(3, "numpy", marks=pytest.mark.long),
+        pytest.param(4, "numba", marks=pytest.mark.long),
+        pytest.param(4, "numpy", marks=pytest.mark.long),
+    ],
+)
 def test_ranks_take_the_steps_of_one_process(
     size: int, backend: str, alone: dict[str, np.ndarray], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import nvrtc
 import pytest
@@ -13,9 +14,19 @@ from formula_cases import FORMULAS, NAMES, case_of, nodes
 from gearshift.backends import cuda
 from gearshift.backends.numba import NumbaBackend, compiled
 
+QUICK = ("silu", "gated", "softmax", "MSELoss", "Variational")
+"""What is tried in every dtype by each run of the tests; `.ci/long` tries all."""
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", NAMES)
+
+def unless_quick(name: str, *values: str) -> Any:
+    """These parameters, which only `.ci/long` tries unless the formula is quick."""
+    return pytest.param(name, *values, marks=[] if name in QUICK else pytest.mark.long)
+
+
+LOOPS = [case for name in NAMES for case in ((name, "float32"), unless_quick(name, "float64"))]
+
+
+@pytest.mark.parametrize(("name", "dtype"), LOOPS)
 def test_loops(name: str, dtype: str) -> None:
     """Any division into ranges gives the same bits."""
     for node, rows in itertools.product(nodes(name, dtype), (1, 70)):
@@ -43,14 +54,9 @@ def test_cuda(name: str, dtype: str) -> None:
         assert len(bits) == 1
 
 
-QUICK = ("silu", "gated", "softmax", "MSELoss", "Variational")
-
-
 @pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in NAMES]
-)
+@pytest.mark.parametrize("name", [unless_quick(name) for name in NAMES])
 def test_cuda_of_sixteen_bits(name: str, precision: str) -> None:
     for node in nodes(name, "float32", precision):
         case = case_of(node, 30)
@@ -60,9 +66,11 @@ def test_cuda_of_sixteen_bits(name: str, precision: str) -> None:
         assert worst_error(node.operation, case, got) <= TOLERANCE[precision if short else "float32"]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(nvrtc.load() is None, reason="no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
-@pytest.mark.parametrize("architecture", [75, 90, 120])
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param(sm, marks=pytest.mark.slow if sm == 90 else pytest.mark.long) for sm in (75, 90, 120)],
+)
 @pytest.mark.parametrize("name", FORMULAS)
 def test_nvrtc_compiles_them_in_silence(name: str, architecture: int) -> None:
     """Those of the library are in the table of resources."""
