@@ -17,57 +17,72 @@ LINE = 64  # bytes of a cache line
 
 @intrinsic(prefer_literal=True)
 def tile(typing, rows, vectors, a, a0, am, ak, b, b0, bk, c, c0, cm, depth, more):
-    height, width, real = rows.literal_value, vectors.literal_value, a.dtype
-    lanes = vector_bytes() * 8 // real.bitwidth
     signature = types.void(rows, vectors, a, *[types.int64] * 3, b, *[types.int64] * 2, c, *[types.int64] * 4)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, a, a0, am, ak, b, b0, bk, c, c0, cm, depth, more = arguments
-        scalar, size, word = context.get_value_type(real), real.bitwidth // 8, ir.IntType(64)
-
-        def last(start: Any, *ways: tuple[Any, Any]) -> Any:
-            for count, stride in ways:
-                start = builder.add(start, builder.mul(count, stride))
-            return start
-
-        one, deep = word(1), builder.sub(depth, word(1))
-        end = word(width * lanes - 1), one
-        for position, first, *ways in (
-            (2, a0, (word(height - 1), am), (deep, ak)),
-            (6, b0, (deep, bk), end),
-            (9, c0, (word(height - 1), cm), end),
-        ):
-            check_place(context, builder, signature.args[position], arguments[position], first, last(first, *ways))
-
-        def bytes_of(count: Any) -> Any:
-            return builder.mul(count, word(size))
-
-        def address(position: int, array: Any, offset: Any) -> Any:
-            data = context.make_array(signature.args[position])(context, builder, array).data
-            return builder.add(builder.ptrtoint(data, word), bytes_of(offset))
-
-        places = address(2, a, a0), address(6, b, b0), address(9, c, c0)
-        strides = [bytes_of(stride) for stride in (am, ak, bk, cm)]
-        builder.call(_tile_function(builder.module, scalar, lanes, height, width), [*places, *strides, depth, more])
-        return context.get_dummy_value()
-
-    return signature, generate
+    return signature, _tile
 
 
-def _tile_function(module: Any, scalar: Any, lanes: int, height: int, width: int) -> Any:
+@intrinsic(prefer_literal=True)
+def packing_tile(typing, rows, vectors, a, a0, am, ak, b, b0, bk, c, c0, cm, depth, more, packed, p0):
+    integers = types.int64
+    places = a, *[integers] * 3, b, *[integers] * 2, c, *[integers] * 4, packed, integers
+    return types.void(rows, vectors, *places), _tile
+
+
+def _tile(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Calls the LLVM function of a tile."""
+    rows, vectors, kind = signature.args[:3]
+    height, width, real = rows.literal_value, vectors.literal_value, kind.dtype
+    lanes = vector_bytes() * 8 // real.bitwidth
+    _, _, _, a0, am, ak, _, b0, bk, _, c0, cm, depth, more, *packed = arguments
+    scalar, size, word = context.get_value_type(real), real.bitwidth // 8, ir.IntType(64)
+
+    def last(start: Any, *ways: tuple[Any, Any]) -> Any:
+        for count, stride in ways:
+            start = builder.add(start, builder.mul(count, stride))
+        return start
+
+    one, deep, line = word(1), builder.sub(depth, word(1)), word(width * lanes)
+    end = word(width * lanes - 1), one
+    places = [
+        (2, a0, (word(height - 1), am), (deep, ak)),
+        (6, b0, (deep, bk), end),
+        (9, c0, (word(height - 1), cm), end),
+    ]
+    if packed:
+        places.append((14, packed[1], (deep, line), end))
+    for position, first, *ways in places:
+        check_place(context, builder, signature.args[position], arguments[position], first, last(first, *ways))
+
+    def bytes_of(count: Any) -> Any:
+        return builder.mul(count, word(size))
+
+    def address(position: int, offset: Any) -> Any:
+        data = context.make_array(signature.args[position])(context, builder, arguments[position]).data
+        return builder.add(builder.ptrtoint(data, word), bytes_of(offset))
+
+    starts = [address(position, first) for position, first, *_ in places]
+    strides = [bytes_of(stride) for stride in (am, ak, bk, cm)]
+    function = _tile_function(builder.module, scalar, lanes, height, width, bool(packed))
+    builder.call(function, [*starts[:3], *strides, depth, more, *starts[3:]])
+    return context.get_dummy_value()
+
+
+def _tile_function(module: Any, scalar: Any, lanes: int, height: int, width: int, packs: bool) -> Any:
     """The LLVM function of a tile, with addresses and strides in bytes: a, b, c, am, ak, bk, cm, depth, more.
+
+    One that packs has the address of the packed rows as its last argument.
 
     It is not inlined: inside a larger function, LLVM kept some sums in memory and not in registers (with AVX2, 44
     instead of 107 Gflop/s on one core). It prefetches the rows of c behind its own, which are those of the next tile.
     """
     word, size = ir.IntType(64), 4 if isinstance(scalar, ir.FloatType) else 8
-    vector, name = ir.VectorType(scalar, lanes), f"gearshift.tile.{height}.{width}.{scalar}"
+    vector, name = ir.VectorType(scalar, lanes), f"gearshift.{'packing.' * packs}tile.{height}.{width}.{scalar}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [word] * 9), name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [word] * (9 + packs)), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
-    start_a, start_b, start_c, am, ak, bk, cm, depth, more = function.args
+    start_a, start_b, start_c, am, ak, bk, cm, depth, more, *start_packed = function.args
     entry = function.append_basic_block("entry")
     builder = ir.IRBuilder(entry)
     kind = ir.FunctionType(vector, [vector] * 3)
@@ -87,15 +102,23 @@ def _tile_function(module: Any, scalar: Any, lanes: int, height: int, width: int
     old = {cell: builder.load(pointer(rows_c[cell[0]], cell[1]), align=size) for cell in cells}
     builder.branch(loop)
     builder.position_at_end(loop)
-    left, at_a, at_b = (builder.phi(word) for _ in range(3))
+    left, at_a, at_b, *at_packed = (builder.phi(word) for _ in range(3 + packs))
     sums = {cell: builder.phi(vector) for cell in cells}
     for block in (entry, load):
         left.add_incoming(depth, block)
         at_a.add_incoming(start_a, block)
         at_b.add_incoming(start_b, block)
+        for place, start in zip(at_packed, start_packed, strict=True):
+            place.add_incoming(start, block)
         for cell in cells:
             sums[cell].add_incoming(old[cell] if block is load else vector([0.0] * lanes), block)
     columns = [builder.load(pointer(at_b, column), align=size) for column in range(width)]
+    line = width * lanes * size
+    for place in at_packed:
+        _prefetch(builder, [builder.add(at_b, word(line))], line)  # hardware does not follow such large strides
+        for column, value in enumerate(columns):
+            copied: Any = builder.store(value, pointer(place, column))
+            copied.align = size
     new = {}
     for row in range(height):
         one = builder.load(builder.inttoptr(builder.add(at_a, rows_a[row]), scalar.as_pointer()), align=size)
@@ -108,6 +131,8 @@ def _tile_function(module: Any, scalar: Any, lanes: int, height: int, width: int
     left.add_incoming(rest, loop)
     at_a.add_incoming(builder.add(at_a, ak), loop)
     at_b.add_incoming(builder.add(at_b, bk), loop)
+    for place in at_packed:
+        place.add_incoming(builder.add(place, word(line)), loop)
     for cell in cells:
         sums[cell].add_incoming(new[cell], loop)
     builder.cbranch(builder.icmp_signed(">", rest, word(0)), loop, done)

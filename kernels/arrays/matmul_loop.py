@@ -1,7 +1,8 @@
 """`matmul` as a compiled loop, for backends whose threads run operations together without a BLAS library.
 
 The sums of an element run in one order, so bits do not depend on the number of threads. The work is divided into
-chunks, each with scratch memory of its own; a chunk is a range of groups of `GROUP` rows of the stacked results.
+chunks, each with scratch memory of its own: ranges of groups of `GROUP` rows of the stacked results, or ranges of
+columns if one matrix has more columns than rows, so that each core reads as little as possible.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ from typing import Any
 from ...backends.thread_pool import share
 from ...backends.vectors import turn
 from ..dense.parts import Matrix, Tools, whole
-from ..dense.product import LEFT, NEITHER, RIGHT, SCRATCH, product
+from ..dense.product import LEFT, SCRATCH, VECTORS, product
 
 GROUP = 8  # rows of a register tile
-ROWS = 96  # rows of a transposed a that are copied at once, see `product`
-MANY = 128  # rows from which copying b is faster
 DEEP = 64  # terms of a sum from which copying a transposed a is faster, if they are FAR apart
 FAR = 2048  # bytes: such strides use few sets of the cache
 EDGE = 512  # rows of columns that do not fill a vector, computed at once
@@ -47,9 +46,16 @@ def loop(
     matrices, m, n = out.shape
     groups = (m + GROUP - 1) // GROUP
     flat_a, flat_b, flat_out = a.reshape(-1), b.reshape(-1), out.reshape(-1)
+    by_columns = matrices == 1 and n > m
     for chunk in range(start, stop):
-        first, last = share(matrices * groups, chunk, scratch.shape[0], 1)
         tools = Tools(scratch[chunk], lanes, height, scratch[chunk][:0])
+        if by_columns:
+            low, high = share(n, chunk, scratch.shape[0], VECTORS * lanes)
+            left = Matrix(flat_a, 0, 1, m) if transposed else Matrix(flat_a, 0, depth, 1)
+            right, c = Matrix(flat_b, low, stride, 1), Matrix(flat_out, low, n, 1)
+            multiply(m, high - low, depth, left, right, c, transposed, tools)
+            continue
+        first, last = share(matrices * groups, chunk, scratch.shape[0], 1)
         while first < last:
             matrix, group = first // groups, first % groups
             some = min(last - first, groups - group)
@@ -67,12 +73,8 @@ def multiply(
     """out (rows, n) = left (rows, depth) · right (depth, n)."""
     lanes = tools.lanes
     vectors = n // lanes
-    copies, some = RIGHT if rows >= MANY else NEITHER, rows
-    if transposed:
-        copies = NEITHER
-        if depth >= DEEP and n > lanes and left.column * left.values.itemsize >= FAR:
-            copies, some = LEFT, ROWS
-    most = ROWS if copies == LEFT else EDGE
+    copies = int(transposed and depth >= DEEP and n > lanes and left.column * left.values.itemsize >= FAR)
+    some = LEFT if copies else rows
     if vectors > 0:
         for row in range(0, rows, some):
             a = Matrix(left.values, left.start + row * left.row, left.row, left.column)
@@ -82,8 +84,8 @@ def multiply(
     if edge > 0:
         b = Matrix(right.values, right.start + vectors * lanes, right.row, 1)
         c = Matrix(tools.scratch, SCRATCH, lanes, 1)
-        for row in range(0, rows, most):
-            size = min(most, rows - row)
+        for row in range(0, rows, min(some, EDGE)):
+            size = min(some, EDGE, rows - row)
             a = Matrix(left.values, left.start + row * left.row, left.row, left.column)
             product(size, 1, depth, a, b, c, 0, copies, tools)
             for r in range(size):

@@ -37,7 +37,7 @@ from .parts import (
     sums,
     whole,
 )
-from .product import NEITHER, SCRATCH, clear, product
+from .product import SCRATCH, clear, product
 
 GRAIN, TRANSPOSED = WIDE, 1
 SPLIT = 256  # rows of the weights that are split together
@@ -69,7 +69,7 @@ def forward_product(
     if exact:
         shift, weights = Matrix(integers.shift, start, 1, 1), Matrix(p, weight, length, 1)
         out = Matrix(tools.scratch, SCRATCH, 0, 1)
-        product(1, whole(length, lanes) // lanes, size, shift, weights, out, 0, NEITHER, tools)
+        product(1, whole(length, lanes) // lanes, size, shift, weights, out, 0, 0, tools)
     for target in range(into if size == 0 or exact else 0):
         low, high = outputs_of(layer, target, into)
         place, width = sums(layer, rows, task.part, task.parts, target, into, lanes), whole(high - low, lanes)

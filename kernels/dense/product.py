@@ -1,23 +1,24 @@
 """Blocked matrix product with register tiles, called from compiled loops.
 
-The algorithm is that of Goto and van de Geijn (2008) without packing a, because the blocks of a fit into cache. c's
-columns are full vectors, so its rows and those of b have spare elements behind the last column. The sum of an element
-always runs in the order of k, however the work is divided.
+The algorithm is that of Goto and van de Geijn (2008) without packing a, because the blocks of a fit into cache. The
+tiles that read b first also pack it. c's columns are full vectors, so its rows and those of b have spare elements
+behind the last column. The sum of an element always runs in the order of k, however the work is divided.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ...backends.machine import prefetch
-from ...backends.vectors import tile
+from ...backends.vectors import packing_tile, tile
 from .parts import Matrix, Tools
 
 DEPTH = 200  # rows of b per block: with 3 vectors of 64 bytes, 38 of 48 KiB L1 cache
 VECTORS = 3
 FEW = 4  # rows below which no tile of several rows is full
-SCRATCH = 96 * DEPTH  # elements for copies: three vectors of up to 16 elements per row of b, or 96 rows of a
-NEITHER, RIGHT, LEFT = 0, 1, 2
+PACKED = 24  # rows from which b is packed
+LEFT = 96  # rows of a that can be copied
+PANEL = LEFT * DEPTH  # in the scratch: b's packed columns, behind the copy of a
+SCRATCH = PANEL + VECTORS * 16 * DEPTH  # elements; a vector has up to 16
 
 
 def product(
@@ -25,9 +26,10 @@ def product(
 ) -> None:
     """c = a·b, or c += a·b if `more` is not 0, for c of `rows` rows and `vectors` vectors of columns.
 
-    The columns of b and c are contiguous. `copies` selects the operand that is copied to the scratch block by block:
-    b (RIGHT) if many rows read it; a (LEFT) if its rows are contiguous but the elements that a tile reads are far
-    apart; or neither. A sum of one product and a few rows need no blocks.
+    The columns of b and c are contiguous. If `copies` is not 0, up to `LEFT` rows of a are copied to the scratch block
+    by block: this is faster if they are contiguous, but the elements that a tile reads are far apart. The columns of b
+    are packed there if many rows read them: the cache keeps few rows whose distance is a power of two. A sum of one
+    product and a few rows need no blocks.
     """
     if depth == 0:
         clear(rows, vectors * tools.lanes, c, more)
@@ -38,24 +40,24 @@ def product(
     if rows < FEW:
         one_by_one(rows, vectors, depth, a, b, c, more, tools.lanes)
         return
-    blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * tools.height or copies != NEITHER else 1
+    blocks = (depth + DEPTH - 1) // DEPTH if rows > 2 * tools.height or copies else 1
     block = (depth + blocks - 1) // blocks
     for k in range(0, depth, block):
         deep, add = min(block, depth - k), more + k
         left, eight = Matrix(a.values, a.start + k * a.column, a.row, a.column), 8 * a.row
-        if copies == LEFT:
+        if copies:
             copy_left(left, rows, deep, tools.scratch)
             left, eight = Matrix(tools.scratch, 0, a.row, 8), 8 * deep
         column = 0
         while column < vectors:
-            rest = vectors - column
+            rest, first = vectors - column, 0
             width = 2 if rest == 4 else min(rest, VECTORS)
             right = Matrix(b.values, b.start + k * b.row + column * tools.lanes, b.row, 1)
-            if copies == RIGHT:
-                copy_right(right, deep, width * tools.lanes, tools.scratch)
-                right = Matrix(tools.scratch, 0, width * tools.lanes, 1)
             out = Matrix(c.values, c.start + column * tools.lanes, c.row, 1)
-            panel(rows, width, deep, left, eight, right, out, add, tools.height)
+            if rows >= PACKED:
+                pack(width, deep, left, right, out, add, tools.scratch)
+                right, first = Matrix(tools.scratch, PANEL, width * tools.lanes, 1), FEW
+            panel(first, rows, width, deep, left, eight, right, out, add, tools.height)
             column += width
 
 
@@ -102,18 +104,6 @@ def one_by_one(
             at_c += width * lanes
 
 
-def copy_right(b: Matrix, depth: int, width: int, out: Any) -> None:
-    """out (depth, width) = some columns of b; it prefetches as many behind them, which are copied next."""
-    line = 64 // b.values.itemsize
-    for k in range(depth):
-        at = b.start + k * b.row
-        for j in range(width, 2 * width, line):
-            prefetch(b.values, at + j)  # hardware prefetchers do not follow such a large stride
-        source, target = b.values[at : at + width], out[k * width : k * width + width]
-        for j in range(width):
-            target[j] = source[j]
-
-
 def copy_left(a: Matrix, rows: int, depth: int, out: Any) -> None:
     """out (rows / 8, depth, 8) = a, in groups of eight rows."""
     for first in range(0, rows, 8):
@@ -130,17 +120,42 @@ def copy_left(a: Matrix, rows: int, depth: int, out: Any) -> None:
                     target[r] = source[r]
 
 
+def pack(width: int, depth: int, left: Matrix, right: Matrix, out: Matrix, more: int, packed: Any) -> None:
+    """The first `FEW` rows of a panel, whose tile packs the columns of b that it reads."""
+    a, a0, am, ak = left.values, left.start, left.row, left.column
+    b, b0, bk = right.values, right.start, right.row
+    c, c0, cm = out.values, out.start, out.row
+    if width == 3:
+        packing_tile(4, 3, a, a0, am, ak, b, b0, bk, c, c0, cm, depth, more, packed, PANEL)
+    elif width == 2:
+        packing_tile(4, 2, a, a0, am, ak, b, b0, bk, c, c0, cm, depth, more, packed, PANEL)
+    else:
+        packing_tile(4, 1, a, a0, am, ak, b, b0, bk, c, c0, cm, depth, more, packed, PANEL)
+
+
 def panel(
-    rows: int, width: int, depth: int, left: Matrix, eight: int, right: Matrix, out: Matrix, more: int, height: int
+    first: int,
+    rows: int,
+    width: int,
+    depth: int,
+    left: Matrix,
+    eight: int,
+    right: Matrix,
+    out: Matrix,
+    more: int,
+    height: int,
 ) -> None:
-    """`product` for one panel of `width` vectors, 1 to VECTORS; groups of eight rows of a have the stride `eight`."""
+    """`product` for one panel of `width` vectors, 1 to VECTORS, from row `first` on.
+
+    Groups of eight rows of a have the stride `eight`.
+    """
     a, am, ak = left.values, left.row, left.column
     b, b0, bk = right.values, right.start, right.row
     c, cm = out.values, out.row
-    row = 0
+    row = first
     while row < rows:
         rest, at_a, at_c = rows - row, left.start + row // 8 * eight + row % 8 * am, out.start + row * cm
-        if rest >= 8 and height >= 8:
+        if rest >= 8 and height >= 8 and row % 8 == 0:
             if width == 3:
                 tile(8, 3, a, at_a, am, ak, b, b0, bk, c, at_c, cm, depth, more)
             elif width == 2:

@@ -15,9 +15,8 @@ from .parts import (
     sums,
     whole,
 )
-from .product import DEPTH, LEFT, NEITHER, RIGHT, SCRATCH, VECTORS, product
+from .product import DEPTH, SCRATCH, VECTORS, product
 
-MANY = 128  # rows from which copying the block of weights is faster
 GRAIN, TRANSPOSED = 8, 0
 
 
@@ -37,14 +36,13 @@ def forward_product(
     """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs."""
     start, stop = inputs_of(layer, task)
     x = Matrix(memory.work, layer.x + start, layer.x_stride, 1)
-    copies = RIGHT if task.rows >= MANY else NEITHER
     for target in range(into):
         low, high = outputs_of(layer, target, into)
         width = whole(high - low, tools.lanes)
         weights = Matrix(memory.parameters, layer.weight + start * layer.outputs + low, layer.outputs, 1)
         place = sums(layer, task.rows, task.part, task.parts, target, into, tools.lanes)
         out = Matrix(memory.work, place, width, 1)
-        product(task.rows, width // tools.lanes, stop - start, x, weights, out, 0, copies, tools)
+        product(task.rows, width // tools.lanes, stop - start, x, weights, out, 0, 0, tools)
     return 0
 
 
@@ -55,7 +53,7 @@ def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memo
     dt = Matrix(memory.work, layer.dt, layer.dt_stride, 1)
     out = Matrix(memory.work, below.dt + start * below.dt_stride, below.dt_stride, 1)
     vectors = whole(task.rows, tools.lanes) // tools.lanes
-    product(stop - start, vectors, layer.outputs, weights, dt, out, 0, NEITHER, tools)
+    product(stop - start, vectors, layer.outputs, weights, dt, out, 0, 0, tools)
     return 0
 
 
@@ -88,8 +86,8 @@ def weight_gradient(
     if task.rows < task.batch:
         g = Matrix(work, collected(layer, task, tools.lanes) + first * stride, stride, 1)
     x, d = Matrix(work, layer.x + first, 1, layer.x_stride), Matrix(work, layer.d, layer.d_stride, 1)
-    copies = LEFT if task.rows >= 64 and stride > tools.lanes else NEITHER
-    product(size, stride // tools.lanes, task.rows, x, d, g, task.first, copies, tools)
+    copies = task.rows >= 64 and stride > tools.lanes
+    product(size, stride // tools.lanes, task.rows, x, d, g, task.first, int(copies), tools)
     if last and (row != width or task.rows < task.batch):
         for r in range(size):
             source = g.values[g.start + r * stride : g.start + r * stride + width]

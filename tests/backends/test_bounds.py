@@ -16,7 +16,7 @@ from gearshift.backends.numba import compiled
 from gearshift.kernels.counters import COUNTERS, CURSOR
 from gearshift.kernels.batches.gather import loop
 from gearshift.kernels.dense.parts import Matrix, Tools
-from gearshift.kernels.dense.product import NEITHER, SCRATCH, product
+from gearshift.kernels.dense.product import SCRATCH, product
 
 def attempt(function, *arguments):
     try:
@@ -34,7 +34,7 @@ empty = np.zeros(0, np.int32)
 a, b, c, scratch = (zeros(size, np.float64) for size in (48, 6 * lanes, 8 * lanes, SCRATCH + 4096))
 for place in (0, -64, 4000):
     left, right, out = Matrix(a, 0, 6, 1), Matrix(b, 0, lanes, 1), Matrix(c, place, lanes, 1)
-    attempt(multiply, 8, 1, 6, left, right, out, 0, NEITHER, Tools(scratch, lanes, vectors.tile_rows(), empty))
+    attempt(multiply, 8, 1, 6, left, right, out, 0, 0, Tools(scratch, lanes, vectors.tile_rows(), empty))
 """
 
 

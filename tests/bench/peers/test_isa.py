@@ -21,12 +21,12 @@ import numpy as np
 from gearshift.backends.numba import compiled
 from gearshift.backends.vectors import lanes, tile_rows, vector_bytes
 from gearshift.kernels.dense.parts import Matrix, Tools
-from gearshift.kernels.dense.product import NEITHER, SCRATCH, product
+from gearshift.kernels.dense.product import SCRATCH, product
 a, b = (Matrix(np.random.default_rng(seed).normal(size=4096).astype(np.float32), 0, 48, 1) for seed in range(2))
 out, scratch = np.zeros(8 * 48, np.float32), np.zeros(SCRATCH + 4096, np.float32)
 loop, wide = compiled(product), lanes(np.float32)
 tools = Tools(scratch, wide, tile_rows(), np.zeros(0, np.int32))
-loop(8, 48 // wide, 40, a, b, Matrix(out, 0, 48, 1), 0, NEITHER, tools)
+loop(8, 48 // wide, 40, a, b, Matrix(out, 0, 48, 1), 0, 0, tools)
 np.save(sys.argv[1], out)
 text = "".join(loop.inspect_asm().values())
 print(vector_bytes(), tile_rows(), *(name in text for name in ("zmm", "ymm", "fmadd", "fmaf")))

@@ -14,7 +14,7 @@ from gearshift.backends import machine
 from gearshift.backends import numba as numba_backend
 from gearshift.backends import vectors as registers
 from gearshift.kernels.dense.parts import Matrix, Tools
-from gearshift.kernels.dense.product import LEFT, NEITHER, RIGHT, SCRATCH, product
+from gearshift.kernels.dense.product import LEFT, PACKED, SCRATCH, product
 
 GUARD = 40
 MARK = 12345.0
@@ -29,33 +29,35 @@ def guarded(values: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 40),
+    st.one_of(st.integers(1, 40), st.integers(PACKED, LEFT)),
     st.integers(1, 8),
     st.integers(0, 450),
     st.sampled_from(["float32", "float64"]),
-    st.sampled_from([NEITHER, RIGHT, LEFT]),
+    st.booleans(),
     st.sampled_from([4, 8]),
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-@example(rows=8, vectors=3, depth=2000, dtype="float32", copies=RIGHT, height=8, more=False, seed=0)
-@example(rows=16, vectors=3, depth=2000, dtype="float32", copies=LEFT, height=8, more=True, seed=0)
-@example(rows=3, vectors=20, depth=300, dtype="float32", copies=NEITHER, height=8, more=True, seed=0)
-@example(rows=9, vectors=5, depth=1, dtype="float32", copies=LEFT, height=4, more=False, seed=0)
+@example(rows=8, vectors=3, depth=2000, dtype="float32", copies=False, height=8, more=False, seed=0)
+@example(rows=LEFT, vectors=8, depth=2000, dtype="float32", copies=False, height=8, more=True, seed=0)
+@example(rows=LEFT, vectors=5, depth=450, dtype="float64", copies=True, height=8, more=False, seed=0)
+@example(rows=16, vectors=3, depth=2000, dtype="float32", copies=True, height=8, more=True, seed=0)
+@example(rows=3, vectors=20, depth=300, dtype="float32", copies=False, height=8, more=True, seed=0)
+@example(rows=9, vectors=5, depth=1, dtype="float32", copies=True, height=4, more=False, seed=0)
 def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> None:
     random, lanes = np.random.default_rng(seed), registers.lanes(dtype)
     columns = vectors * lanes
     # a lies transposed where it is copied: rows one element apart
-    a = random.normal(size=(depth, rows) if copies == LEFT else (rows, depth)).astype(dtype)
+    a = random.normal(size=(depth, rows) if copies else (rows, depth)).astype(dtype)
     b = random.normal(size=(depth, columns)).astype(dtype)
     c = random.normal(size=(rows, columns)).astype(dtype)
-    am, ak = (1, rows) if copies == LEFT else (depth, 1)
+    am, ak = (1, rows) if copies else (depth, 1)
     flat_a, flat_b, flat_c = guarded(a), guarded(b), guarded(c)
     scratch = np.full(SCRATCH + GUARD, MARK, dtype=dtype)
     left, right = Matrix(flat_a, GUARD, am, ak), Matrix(flat_b, GUARD, columns, 1)
     out, tools = Matrix(flat_c, GUARD, columns, 1), Tools(scratch, lanes, height, np.zeros(0, np.int32))
-    numba_backend.compiled(product)(rows, vectors, depth, left, right, out, int(more), copies, tools)
-    exact = (a.T if copies == LEFT else a).astype(np.float64)
+    numba_backend.compiled(product)(rows, vectors, depth, left, right, out, int(more), int(copies), tools)
+    exact = (a.T if copies else a).astype(np.float64)
     expected = exact @ b.astype(np.float64) + (c if more else 0)
     terms = np.abs(exact) @ np.abs(b).astype(np.float64) + np.abs(c)
     error = np.abs(flat_c[GUARD:-GUARD].reshape(rows, columns) - expected) / terms
@@ -68,36 +70,39 @@ def test_products(rows, vectors, depth, dtype, copies, height, more, seed) -> No
 @pytest.mark.parametrize("depth", [1, 7, 450])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bits_do_not_depend_on_the_tiles(dtype: str, depth: int) -> None:
-    """Twelve rows at once, and each row alone; with one product of a sum, also before others are added."""
-    random, lanes = np.random.default_rng(0), registers.lanes(dtype)
+    """Many rows, whose b is packed, and each row alone; with one product of a sum, also before others are added."""
+    random, lanes, count = np.random.default_rng(0), registers.lanes(dtype), PACKED + 12
     columns, multiply = 13 * lanes, numba_backend.compiled(product)
-    a, b = random.normal(size=(12, depth)).astype(dtype), random.normal(size=(depth, columns)).astype(dtype)
+    a, b = random.normal(size=(count, depth)).astype(dtype), random.normal(size=(depth, columns)).astype(dtype)
     tools = Tools(np.zeros(SCRATCH, dtype), lanes, registers.tile_rows(), np.zeros(0, np.int32))
 
-    def result(first: int, rows: int, copies: int, *depths: int) -> np.ndarray:
+    def result(first: int, rows: int, *depths: int) -> bytes:
         c, k = np.zeros(rows * columns, dtype), 0
         for deep in depths:
             left, right = (
                 Matrix(a.reshape(-1), first * depth + k, depth, 1),
                 Matrix(b.reshape(-1), k * columns, columns, 1),
             )
-            multiply(rows, 13, deep, left, right, Matrix(c, 0, columns, 1), k, copies, tools)
+            multiply(rows, 13, deep, left, right, Matrix(c, 0, columns, 1), k, 0, tools)
             k += deep
-        return c
+        return c.tobytes()
 
-    whole = result(0, 12, RIGHT, depth)
-    assert b"".join(result(row, 1, NEITHER, depth).tobytes() for row in range(12)) == whole.tobytes()
-    assert result(0, 12, NEITHER, *([1, depth - 1] if depth > 1 else [1])).tobytes() == whole.tobytes()
+    whole = result(0, count, depth)
+    assert b"".join(result(row, 1, depth) for row in range(count)) == whole
+    assert (
+        b"".join(result(row, PACKED // 2, depth) for row in (0, PACKED // 2)) == whole[: len(whole) * PACKED // count]
+    )
+    assert result(0, count, *([1, depth - 1] if depth > 1 else [1])) == whole
 
 
-@pytest.mark.parametrize(("rows", "depth"), [(21, 13), (2, 13), (5, 1)])
+@pytest.mark.parametrize(("rows", "depth"), [(21, 13), (PACKED + 9, 13), (2, 13), (5, 1)])
 def test_the_text_uncompiled(rows: int, depth: int) -> None:
     random, lanes = np.random.default_rng(0), registers.lanes(np.float64)
     columns = 12 * lanes
-    for copies, height in ((NEITHER, 8), (RIGHT, 4), (LEFT, 8)):
+    for copies, height in ((0, 8), (0, 4), (1, 8)):
         a, b = random.normal(size=(rows, depth)), random.normal(size=(depth, columns))
         c = np.zeros((rows, columns))
-        flat, am, ak = (a.T.copy().reshape(-1), 1, rows) if copies == LEFT else (a.reshape(-1), depth, 1)
+        flat, am, ak = (a.T.copy().reshape(-1), 1, rows) if copies else (a.reshape(-1), depth, 1)
         left, right = Matrix(flat, 0, am, ak), Matrix(b.reshape(-1), 0, columns, 1)
         out, tools = Matrix(c.reshape(-1), 0, columns, 1), Tools(np.zeros(SCRATCH), lanes, height, np.zeros(0, int))
         product(rows, 12, depth, left, right, out, 0, copies, tools)
