@@ -2,7 +2,8 @@
 
 The sums of an element run in one order, so bits do not depend on the number of threads. The work is divided into
 chunks, each with scratch memory of its own: ranges of groups of `GROUP` rows of the stacked results, or ranges of
-columns if one matrix has more columns than rows, so that each core reads as little as possible.
+columns if one matrix has more columns than rows, so that each core reads as little as possible. A transposed a is
+divided by its rows, because it may be copied.
 """
 
 from __future__ import annotations
@@ -46,14 +47,13 @@ def loop(
     matrices, m, n = out.shape
     groups = (m + GROUP - 1) // GROUP
     flat_a, flat_b, flat_out = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    by_columns = matrices == 1 and n > m
+    by_columns = matrices == 1 and n > m and not transposed
     for chunk in range(start, stop):
         tools = Tools(scratch[chunk], lanes, height, scratch[chunk][:0])
         if by_columns:
             low, high = share(n, chunk, scratch.shape[0], VECTORS * lanes)
-            left = Matrix(flat_a, 0, 1, m) if transposed else Matrix(flat_a, 0, depth, 1)
-            right, c = Matrix(flat_b, low, stride, 1), Matrix(flat_out, low, n, 1)
-            multiply(m, high - low, depth, left, right, c, transposed, tools)
+            left, right = Matrix(flat_a, 0, depth, 1), Matrix(flat_b, low, stride, 1)
+            multiply(m, high - low, depth, left, right, Matrix(flat_out, low, n, 1), 0, tools)
             continue
         first, last = share(matrices * groups, chunk, scratch.shape[0], 1)
         while first < last:
