@@ -14,7 +14,7 @@ from ...backends.addresses import address_of
 from .parts import BlockPart, Integers, LayerPlaces, Memory, Tools, whole
 from .vector_engine import begin, end, forward_product, input_gradient, start_weight_gradient, weight_gradient
 
-HOT = 32768  # elements of the gradient that are computed before their update
+HOT = 65536  # elements of the gradient that are computed before their update
 ROWS = 96  # maximum rows of the weights at once
 
 

@@ -9,13 +9,31 @@ from gearshift.backends import host, vectors
 from gearshift.backends.numba import compiled
 from gearshift.kernels.arrays import matmul_loop
 
-SHAPES = ((1, 2, 3, 5), (1, 64, 200, 48), (1, 130, 70, 10), (1, 600, 9, 33), (5, 33, 17, 45), (3, 1, 1, 1))
+SHAPES = (
+    *((1, 2, 3, 5), (1, 64, 200, 48), (1, 130, 70, 10), (1, 600, 9, 33), (5, 33, 17, 45), (3, 1, 1, 1)),
+    *((1, 40, 230, 200), (1, 9, 21, 301), (1, 1, 30, 700)),  # more columns than rows: the columns are divided
+)
 
 
 def array(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     made = host.aligned_zeros(shape, dtype)
     made[...] = np.random.default_rng(0).normal(size=shape)
     return made
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bits_do_not_depend_on_the_chunks(shape: tuple[int, ...], transposed: int) -> None:
+    matrices, m, k, n = shape
+    loop, lanes = compiled(matmul_loop.loop), vectors.lanes("float32")
+    a, b = array((matrices, *((k, m) if transposed else (m, k))), "float32"), array((matrices, k, n), "float32")
+    found = set()
+    for chunks in (1, 2, 5):
+        scratch = host.aligned_zeros((chunks, matmul_loop.scratch_size(lanes)), "float32")
+        c = host.aligned_zeros((matrices, m, n), "float32")
+        loop(0, chunks, a, b, c, scratch, k, n, lanes, vectors.tile_rows(), transposed)
+        found.add(c.tobytes())
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
