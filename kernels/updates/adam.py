@@ -71,17 +71,26 @@ def loop(
         if high <= low:
             continue
         rate, decay = step * factors[r, 0], factors[r, 1]
-        # one loop for both: the decay applies to the gradient or to the weight, the other factor is 0
+        # the decay applies to the gradient or to the weight, the other factor is 0
         shrink = lr * factors[r, 0] * decay if decoupled else lr - lr
         couple = decay - decay if decoupled else decay
         ps, gs, ms, vs = p[low:high], g[low:high], m[low:high], v[low:high]
-        for i in range(high - low):
-            d = gs[i] * scale + couple * ps[i]
-            first = beta1 * ms[i] + gain1 * d
-            second = beta2 * vs[i] + gain2 * d * d
-            ms[i] = first
-            vs[i] = second
-            ps[i] -= shrink * ps[i] + rate * (first / (math.sqrt(second) * root + eps))
+        if decay == 0 and scale == 1:  # the same without what changes nothing: 0.83 of the time
+            for i in range(high - low):
+                d = gs[i]
+                first = beta1 * ms[i] + gain1 * d
+                second = beta2 * vs[i] + gain2 * d * d
+                ms[i] = first
+                vs[i] = second
+                ps[i] -= rate * (first / (math.sqrt(second) * root + eps))
+        else:
+            for i in range(high - low):
+                d = gs[i] * scale + couple * ps[i]
+                first = beta1 * ms[i] + gain1 * d
+                second = beta2 * vs[i] + gain2 * d * d
+                ms[i] = first
+                vs[i] = second
+                ps[i] -= shrink * ps[i] + rate * (first / (math.sqrt(second) * root + eps))
 
 
 ADAM = update_operation("adam", reference, loop, 14, cuda=Cuda("adam.cu", "adam", over_arena))
