@@ -47,7 +47,7 @@ def loop(
     matrices, m, n = out.shape
     groups = (m + GROUP - 1) // GROUP
     flat_a, flat_b, flat_out = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    by_columns = matrices == 1 and n > m and not transposed
+    by_columns = matrices == 1 and n > m > 0 and not transposed
     for chunk in range(start, stop):
         tools = Tools(scratch[chunk], lanes, height, scratch[chunk][:0])
         if by_columns:

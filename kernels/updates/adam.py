@@ -75,7 +75,7 @@ def loop(
         shrink = lr * factors[r, 0] * decay if decoupled else lr - lr
         couple = decay - decay if decoupled else decay
         ps, gs, ms, vs = p[low:high], g[low:high], m[low:high], v[low:high]
-        if decay == 0 and scale == 1:  # the same without what changes nothing: 0.83 of the time
+        if decay == 0 and scale == 1:  # the same without what changes nothing; with AVX2, 0.83 of the time
             for i in range(high - low):
                 d = gs[i]
                 first = beta1 * ms[i] + gain1 * d

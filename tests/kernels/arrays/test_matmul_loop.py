@@ -22,7 +22,7 @@ def array(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("transposed", [0, 1])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 0, 3, 40)])
 def test_bits_do_not_depend_on_the_chunks(shape: tuple[int, ...], transposed: int) -> None:
     matrices, m, k, n = shape
     loop, lanes = compiled(matmul_loop.loop), vectors.lanes("float32")
