@@ -89,6 +89,7 @@ class UpdateLoop(UpdateText, LoopText):
         self.add(2, "if high <= low:")
         self.add(3, "continue")
         self.add(2, "rate, decay = row[0] * factors[r, 0], factors[r, 1]")
+        self.add(2, f"plain = {'decay == 0 and ' if self.parts.couples else ''}scale == 1")
         for one in self.numbers:
             self.add(2, f"{self.names[one]} = {self.formula(one)}")
         for own in self.own:
@@ -99,7 +100,8 @@ class UpdateLoop(UpdateText, LoopText):
         self.add(3, f"{old} = {self.own[0]}_part[i]")
         coupled = f" + decay * {old}" if self.parts.couples else ""
         if g in self.names:
-            self.add(3, f"{self.names[g]} = {self.own[1]}_part[i] * scale{coupled}")
+            gradient = f"{self.own[1]}_part[i]"
+            self.add(3, f"{self.names[g]} = {gradient} if plain else {gradient} * scale{coupled}")
         for own, one in zip(self.own[2:], states, strict=True):
             if one in self.names:
                 self.add(3, f"{self.names[one]} = {own}_part[i]")

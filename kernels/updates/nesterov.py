@@ -113,13 +113,14 @@ def loop(
         if high <= low:
             continue
         rate, decay = lr * factors[r, 0], factors[r, 1]
+        plain = decay == 0 and scale == 1
         ps, gs, vs, os = p[low:high], g[low:high], velocity[low:high], origin[low:high]
         if back:
             for i in range(high - low):
                 ps[i] = os[i]
             continue
         for i in range(high - low):
-            d = gs[i] * scale + decay * ps[i]
+            d = gs[i] if plain else gs[i] * scale + decay * ps[i]
             v = alpha * vs[i] - rate * d
             vs[i] = v
             ps[i] = os[i] + v

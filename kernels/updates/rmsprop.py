@@ -76,11 +76,12 @@ def loop(
         if high <= low:
             continue
         rate, decay = lr * factors[r, 0], factors[r, 1]
+        plain = decay == 0 and scale == 1
         ps, gs, ss = p[low:high], g[low:high], square[low:high]
         ms, vs = mean[low:high], velocity[low:high]
         if not centered and not moving:  # a separate loop for the common case, so that it vectorises
             for i in range(high - low):
-                d = gs[i] * scale + decay * ps[i]
+                d = gs[i] if plain else gs[i] * scale + decay * ps[i]
                 s = alpha * ss[i] + gain * d * d
                 ss[i] = s
                 ps[i] -= rate * (d / (math.sqrt(s) + eps))

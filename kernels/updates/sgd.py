@@ -63,16 +63,18 @@ def loop(
         if high <= low:
             continue
         rate, decay = lr * factors[r, 0], factors[r, 1]
+        plain = decay == 0 and scale == 1
         ps, gs, vs = p[low:high], g[low:high], velocity[low:high]
         if moving:
             for i in range(high - low):
-                d = gs[i] * scale + decay * ps[i]
+                d = gs[i] if plain else gs[i] * scale + decay * ps[i]
                 v = momentum * vs[i] + gain * d
                 vs[i] = v
                 ps[i] -= rate * (ahead * d + carry * v)
         else:
             for i in range(high - low):
-                ps[i] -= rate * (gs[i] * scale + decay * ps[i])
+                d = gs[i] if plain else gs[i] * scale + decay * ps[i]
+                ps[i] -= rate * d
 
 
 SGD = update_operation("sgd", reference, loop, 8, cuda=Cuda("sgd.cu", "sgd", over_arena))

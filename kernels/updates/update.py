@@ -11,6 +11,8 @@ states (each as p, or empty where unused), then
 
 `with_copy` adds a last one, ``copy`` (n,): the parameters in fewer bits, written in the same pass.
 
+Where a loop's gradient is ``plain``, neither clipped nor with decay, the compiler makes a second loop without both.
+
 Constants arrive rounded to the parameters' dtype: a float64 among them would turn float32 loops into
 float64 ones.
 """
