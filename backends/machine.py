@@ -1,4 +1,4 @@
-"""Machine instructions (atomics, prefetch, float modes), each with an equivalent in Python; `vectors` has the tiles.
+"""Machine instructions (atomics, prefetch, copies, float modes) with equivalents in Python; `vectors` has the tiles.
 
 Kernels call these functions. Without compilation the Python code below runs; the Numba backend replaces them by
 machine instructions (machine_llvm.py). Arrays are flat, positions are offsets in elements, and offsets are checked only
@@ -53,6 +53,16 @@ def give_way() -> None:
 @instruction
 def prefetch(array: Any, i: int) -> None:
     """Prefetches the cache line of element `i` of a flat array."""
+
+
+@instruction
+def take(source: Any, target: Any) -> None:
+    """target[:] = source, for vectors of one size and type; nothing if they begin at the same place.
+
+    A loop that then changes `target` alone is compiled to vector instructions. One that reads `source` and writes
+    `target` is not where an operation works in place, because it looks as if the two overlapped.
+    """
+    target[:] = source
 
 
 @instruction

@@ -9,6 +9,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from .machine import SPARE, checks_bounds
@@ -67,6 +68,27 @@ def prefetch(typing, array, i):
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
+
+
+@intrinsic
+def take(typing, source, target):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = zip(signature.args, arguments, strict=True)
+        given, out = (context.make_array(kind)(context, builder, value) for kind, value in kinds)
+        with builder.if_then(builder.icmp_unsigned("!=", given.data, out.data)):
+            if source.layout == target.layout == "C":
+                cgutils.raw_memcpy(builder, out.data, given.data, out.nitems, out.itemsize)
+            else:
+                with cgutils.for_range(builder, out.nitems) as loop:
+                    places = [(array.data, builder.extract_value(array.strides, 0)) for array in (given, out)]
+                    here = [cgutils.pointer_add(builder, at, builder.mul(loop.index, step)) for at, step in places]
+                    builder.store(builder.load(here[0]), here[1])
+        return context.get_dummy_value()
+
+    if source.dtype != target.dtype:
+        raise TypingError(f"take copies vectors of one type, not {source} to {target}")
+
+    return types.void(source, target), generate
 
 
 @intrinsic

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.machine import take
 from ..backends.reductions import larger, plus
 from .single import exp
 
@@ -14,8 +15,7 @@ from .single import exp
 def exponentials(s: Any, e: Any, factor: Any) -> Any:
     """e = exp(factor · (s − the largest s)) for vectors of at least one element; returns Σ e. e may be s itself."""
     n, top, total = s.shape[0], largest(s), e.dtype.type(0)
-    for j in range(n):
-        e[j] = s[j]  # then only one array is read and written
+    take(s, e)
     for j in range(n):
         e[j] = (e[j] - top) * factor
     exponentiate(e)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Attribute = int | float
+BLOCK = 1024  # elements that an element-wise loop handles at once, which stay in the fastest cache from pass to pass
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backends.machine import take
 from ..elementary import sigmoid, tanh
 from ..launch import each_element
-from ..operation import VALUES, Cuda, Operation, elements, through
+from ..operation import BLOCK, VALUES, Cuda, Operation, elements, through
 
 IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
 
@@ -66,7 +67,11 @@ def forward_reference(xp: Any, x: Any, y: Any, *, activation: int) -> None:
 
 def forward_loop(start: int, stop: int, x: Any, y: Any, activation: int) -> None:
     """`forward_reference` over elements `start` to `stop`."""
-    forward_vector(x.reshape(-1)[start:stop], y.reshape(-1)[start:stop], activation)
+    xs, ys = x.reshape(-1), y.reshape(-1)
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        take(xs[first:last], ys[first:last])
+        forward_vector(ys[first:last], ys[first:last], activation)
 
 
 def forward_vector(x: Any, y: Any, activation: int) -> None:
@@ -93,8 +98,11 @@ def backward_reference(xp: Any, dy: Any, y: Any, dx: Any, *, activation: int) ->
 
 def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any, activation: int) -> None:
     """`backward_reference` over elements `start` to `stop`."""
-    dys, ys, dxs = dy.reshape(-1)[start:stop], y.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
-    backward_vector(dys, ys, dxs, activation)
+    dys, ys, dxs = dy.reshape(-1), y.reshape(-1), dx.reshape(-1)
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        take(dys[first:last], dxs[first:last])
+        backward_vector(dxs[first:last], ys[first:last], dxs[first:last], activation)
 
 
 def backward_vector(dy: Any, y: Any, dx: Any, activation: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ...backends.machine import take
 from ..elementary import sigmoid, tanh
 from ..launch import column_tiles, each_tile, over_columns, parts
 from ..operation import VALUES, Cuda, Launch, Operation, columns, rows
@@ -36,19 +37,20 @@ def forward_loop(start: int, stop: int, z: Any, bias: Any, y: Any, activation: i
     zero = y.dtype.type(0)
     n = bias.shape[0]
     for row in range(start, stop):
-        zs, ys = z[row], y[row]
+        ys = y[row]
+        take(z[row], ys)
         if activation == RELU:
             for j in range(n):
-                ys[j] = relu(zs[j] + bias[j], zero)
+                ys[j] = relu(ys[j] + bias[j], zero)
         elif activation == TANH:
             for j in range(n):
-                ys[j] = tanh(zs[j] + bias[j], y)
+                ys[j] = tanh(ys[j] + bias[j], y)
         elif activation == SIGMOID:
             for j in range(n):
-                ys[j] = sigmoid(zs[j] + bias[j], y)
+                ys[j] = sigmoid(ys[j] + bias[j], y)
         else:
             for j in range(n):
-                ys[j] = zs[j] + bias[j]
+                ys[j] += bias[j]
 
 
 def backward_reference(
@@ -75,19 +77,17 @@ def backward_loop(
         for j in range(n):
             part[j] = zero
         for row in range(first, min(first + CHUNK, dy.shape[0])):
-            ds, ys, out = dy[row, start:stop], y[row, start:stop], dz[row, start:stop]
+            ys, out = y[row, start:stop], dz[row, start:stop]
+            take(dy[row, start:stop], out)
             if activation == RELU:
                 for j in range(n):
-                    out[j] = relu_backward(ds[j], ys[j], zero)
+                    out[j] = relu_backward(out[j], ys[j], zero)
             elif activation == TANH:
                 for j in range(n):
-                    out[j] = tanh_backward(ds[j], ys[j], one)
+                    out[j] = tanh_backward(out[j], ys[j], one)
             elif activation == SIGMOID:
                 for j in range(n):
-                    out[j] = sigmoid_backward(ds[j], ys[j], one)
-            else:
-                for j in range(n):
-                    out[j] = ds[j]
+                    out[j] = sigmoid_backward(out[j], ys[j], one)
             for j in range(n):
                 part[j] += out[j]
         for j in range(n):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backends.machine import take
 from ..elementary import exp, expm1, log1p
 from ..launch import each_element
-from ..operation import VALUES, Cuda, Operation, elements, through
+from ..operation import BLOCK, VALUES, Cuda, Operation, elements, through
 from ..tracing import xp as functions
 from ..tracing.activation_loop import traced_elementwise
 
@@ -24,10 +25,13 @@ def forward_reference(xp: Any, x: Any, y: Any) -> None:
 def forward_loop(start: int, stop: int, x: Any, y: Any) -> None:
     """`forward_reference` over elements `start` to `stop`."""
     zero = y.dtype.type(0)
-    xs, ys = x.reshape(-1)[start:stop], y.reshape(-1)[start:stop]
-    for i in range(stop - start):
-        v = xs[i]
-        ys[i] = (zero if v < zero else v) + log1p(exp(-abs(v), y), y)
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        ys = y.reshape(-1)[first:last]
+        take(x.reshape(-1)[first:last], ys)
+        for i in range(last - first):
+            v = ys[i]
+            ys[i] = (zero if v < zero else v) + log1p(exp(-abs(v), y), y)
 
 
 def backward_reference(xp: Any, dy: Any, y: Any, dx: Any) -> None:
@@ -37,9 +41,12 @@ def backward_reference(xp: Any, dy: Any, y: Any, dx: Any) -> None:
 
 def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any) -> None:
     """`backward_reference` over elements `start` to `stop`."""
-    ds, ys, out = dy.reshape(-1)[start:stop], y.reshape(-1)[start:stop], dx.reshape(-1)[start:stop]
-    for i in range(stop - start):
-        out[i] = -ds[i] * expm1(-ys[i], dx)
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        ys, out = y.reshape(-1)[first:last], dx.reshape(-1)[first:last]
+        take(dy.reshape(-1)[first:last], out)
+        for i in range(last - first):
+            out[i] = -out[i] * expm1(-ys[i], dx)
 
 
 SOFTPLUS_BACKWARD = Operation(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backends.machine import take
 from ..launch import each_element
-from ..operation import VALUES, Cuda, Operation, elements
+from ..operation import BLOCK, VALUES, Cuda, Operation, elements
 
 
 def reference(xp: Any, a: Any, b: Any, out: Any) -> None:
@@ -15,9 +16,13 @@ def reference(xp: Any, a: Any, b: Any, out: Any) -> None:
 
 def loop(start: int, stop: int, a: Any, b: Any, out: Any) -> None:
     """`reference` over elements `start` to `stop`."""
-    left, right, total = a.reshape(-1)[start:stop], b.reshape(-1)[start:stop], out.reshape(-1)[start:stop]
-    for i in range(stop - start):
-        total[i] = left[i] + right[i]
+    lefts, rights, totals = a.reshape(-1), b.reshape(-1), out.reshape(-1)
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        right, total = rights[first:last], totals[first:last]
+        take(lefts[first:last], total)
+        for i in range(last - first):
+            total[i] += right[i]
 
 
 def gradient(graph: Any, node: Any, dout: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from ...backends.machine import take
 from ...backends.reductions import plus
 from ..launch import column_tiles, each_row, over_columns, parts
 from ..operation import Cuda, Launch, Operation, columns, rows
@@ -47,8 +48,7 @@ def forward_loop(start: int, stop: int, x: Any, scale: Any, shift: Any, y: Any, 
         r = real(one / math.sqrt(total * share + small))
         statistics[row, 0] = mean
         statistics[row, 1] = r
-        for j in range(n):
-            ys[j] = xs[j]  # then only one array is read and written, even in place
+        take(xs, ys)
         for j in range(n):
             ys[j] = (ys[j] - mean) * r * scale[j] + shift[j]
 
@@ -77,8 +77,7 @@ def backward_loop(start: int, stop: int, dy: Any, x: Any, scale: Any, statistics
             product = plus(product, given[j] * scale[j] * (xs[j] - mean))
         plain *= share
         product *= share * r
-        for j in range(n):
-            out[j] = given[j]
+        take(given, out)
         for j in range(n):
             out[j] = r * (out[j] * scale[j] - plain - (xs[j] - mean) * r * product)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends.machine import take
 from ...backends.philox import DROPOUT as PURPOSE
 from ...backends.philox import four_words, philox, words
 from ..counters import FIRST, STEP
@@ -52,9 +53,7 @@ def loop(
     c2, c3 = np.uint64(counters[STEP] & 0xFFFFFFFF), np.uint64(counters[STEP] >> 32)
     before, limit = counters[FIRST] * width, np.uint64(threshold)
     part = ys[4 * start : 4 * stop]
-    given = xs[4 * start : 4 * stop]
-    for i in range(part.shape[0]):
-        part[i] = given[i]  # then only one array is read and written, even in place
+    take(xs[4 * start : 4 * stop], part)
     whole = part.shape[0] // 4 if before % 4 == 0 else 0
     blocks = part[: 4 * whole]
     for block in range(whole):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...backends.machine import take
 from ...backends.reductions import larger, plus
 from ..exponentials import exponentiate
 from ..launch import over_rows
@@ -40,9 +41,8 @@ def loop(start: int, stop: int, s: Any, mask: Any, p: Any, scale: float, causal:
     given, shares, some = s.reshape(-1), p.reshape(-1), max(1, BLOCK // max(n, 1))
     for begin in range(start, stop, some):
         end = min(begin + some, stop)
-        source, target = given[begin * n : end * n], shares[begin * n : end * n]
-        for j in range(target.shape[0]):
-            target[j] = source[j]  # then only one array is read and written, even in place
+        target = shares[begin * n : end * n]
+        take(given[begin * n : end * n], target)
         for row in range(begin, end):
             seen, last = mask[row // m // heads], row % n + 1 if causal else n
             top, out = low, shares[row * n : row * n + n]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backends.machine import take
 from ..launch import over_items
 from ..operation import VALUES, Cuda, Launch, Operation, rows, rows_of_second
 
@@ -17,9 +18,10 @@ def forward_reference(xp: Any, x: Any, table: Any, y: Any, *, length: int) -> No
 def forward_loop(start: int, stop: int, x: Any, table: Any, y: Any, length: int) -> None:
     """`forward_reference` over rows `start` to `stop`."""
     for row in range(start, stop):
-        place = row % length
+        ys, shifts = y[row], table[row % length]
+        take(x[row], ys)
         for j in range(x.shape[1]):
-            y[row, j] = x[row, j] + table[place, j]
+            ys[j] += shifts[j]
 
 
 def backward_reference(xp: Any, dy: Any, dtable: Any, *, length: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...backends.machine import take
 from ...backends.reductions import larger, plus
 from ..exponentials import exponentiate
 from ..launch import over_rows
@@ -38,9 +39,8 @@ def forward_loop(start: int, stop: int, s: Any, p: Any, scale: float, causal: in
     given, shares, some = s.reshape(-1), p.reshape(-1), max(1, BLOCK // max(n, 1))
     for begin in range(start, stop, some):
         end = min(begin + some, stop)
-        source, target = given[begin * n : end * n], shares[begin * n : end * n]
-        for j in range(target.shape[0]):
-            target[j] = source[j]  # then only one array is read and written, even in place
+        target = shares[begin * n : end * n]
+        take(given[begin * n : end * n], target)
         for row in range(begin, end):
             last, top, out = row % n + 1 if causal else n, low, shares[row * n : row * n + n]
             for j in range(n):
@@ -71,8 +71,7 @@ def backward_loop(start: int, stop: int, dp: Any, p: Any, ds: Any, scale: float)
         total = real(0)
         for j in range(n):
             total = plus(total, shares[j] * given[j])
-        for j in range(n):
-            out[j] = given[j]  # then only one array is read and written, even in place
+        take(given, out)
         for j in range(n):
             out[j] = factor * shares[j] * (out[j] - total)
 
