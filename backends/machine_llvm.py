@@ -14,6 +14,8 @@ from numba.extending import intrinsic
 
 from .machine import SPARE, checks_bounds
 
+VECTOR = ir.VectorType(ir.IntType(32), 16)  # which `take` copies at once, in as many registers as that takes
+
 
 def check_place(context: Any, builder: Any, kind: Any, array: Any, first: Any, last: Any) -> None:
     """If bounds are checked, raises IndexError unless `first` to `last` are inside the array."""
@@ -76,13 +78,19 @@ def take(typing, source, target):
         kinds = zip(signature.args, arguments, strict=True)
         given, out = (context.make_array(kind)(context, builder, value) for kind, value in kinds)
         with builder.if_then(builder.icmp_unsigned("!=", given.data, out.data)):
-            if source.layout == target.layout == "C":
-                cgutils.raw_memcpy(builder, out.data, given.data, out.nitems, out.itemsize)
-            else:
-                with cgutils.for_range(builder, out.nitems) as loop:
-                    places = [(array.data, builder.extract_value(array.strides, 0)) for array in (given, out)]
-                    here = [cgutils.pointer_add(builder, at, builder.mul(loop.index, step)) for at, step in places]
-                    builder.store(builder.load(here[0]), here[1])
+            first = out.nitems.type(0)
+            if source.layout == target.layout == "C":  # on some CPUs, memcpy takes twice as long
+                vectors = [builder.bitcast(array.data, VECTOR.as_pointer()) for array in (given, out)]
+                each = first.type(VECTOR.count * 4 // (source.dtype.bitwidth // 8))
+                full = builder.sdiv(out.nitems, each)
+                with cgutils.for_range(builder, full) as loop:
+                    values = builder.load(builder.gep(vectors[0], [loop.index]), align=4)
+                    builder.store(values, builder.gep(vectors[1], [loop.index])).align = 4
+                first = builder.mul(full, each)
+            with cgutils.for_range_slice(builder, first, out.nitems, first.type(1)) as (index, _):
+                places = [(array.data, builder.extract_value(array.strides, 0)) for array in (given, out)]
+                here = [cgutils.pointer_add(builder, at, builder.mul(index, step)) for at, step in places]
+                builder.store(builder.load(here[0]), here[1])
         return context.get_dummy_value()
 
     if source.dtype != target.dtype:

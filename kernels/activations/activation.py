@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backends.compiling import inlined
 from ...backends.machine import take
 from ..elementary import sigmoid, tanh
 from ..launch import each_element
@@ -17,13 +18,17 @@ IDENTITY, RELU, TANH, SIGMOID = 0, 1, 2, 3
 
 
 def relu(z: Any, zero: Any) -> Any:
-    """max(z, 0); NaN stays NaN."""
-    return zero if z < zero else z
+    """max(z, 0); NaN stays NaN. `zero` is added so that a loop in place stores every element (see `relu_backward`)."""
+    return (zero if z < zero else z) + zero
 
 
 def relu_backward(dy: Any, y: Any, zero: Any) -> Any:
-    """dy where y > 0, else 0."""
-    return dy if y > zero else zero
+    """dy where y > 0, else 0.
+
+    `zero` is added, which changes −0 to 0, because LLVM would store only the elements that change. On some CPUs, such a
+    store takes four times as long.
+    """
+    return (dy if y > zero else zero) + zero
 
 
 def tanh_backward(dy: Any, y: Any, one: Any) -> Any:
@@ -70,12 +75,18 @@ def forward_loop(start: int, stop: int, x: Any, y: Any, activation: int) -> None
     xs, ys = x.reshape(-1), y.reshape(-1)
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
-        take(xs[first:last], ys[first:last])
-        forward_vector(ys[first:last], ys[first:last], activation)
+        part = ys[first:last]
+        take(xs[first:last], part)
+        forward_vector(part, part, activation)
 
 
+@inlined
 def forward_vector(x: Any, y: Any, activation: int) -> None:
-    """`forward_reference` of vectors; to reshape an array takes longer than a short row."""
+    """`forward_reference` of vectors; to reshape an array takes longer than a short row.
+
+    It is compiled into its callers, so that a caller that gives the same vector twice works in place by vector
+    instructions.
+    """
     zero = y.dtype.type(0)
     if activation == RELU:
         for i in range(y.shape[0]):
@@ -101,12 +112,14 @@ def backward_loop(start: int, stop: int, dy: Any, y: Any, dx: Any, activation: i
     dys, ys, dxs = dy.reshape(-1), y.reshape(-1), dx.reshape(-1)
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
-        take(dys[first:last], dxs[first:last])
-        backward_vector(dxs[first:last], ys[first:last], dxs[first:last], activation)
+        part = dxs[first:last]
+        take(dys[first:last], part)
+        backward_vector(part, ys[first:last], part, activation)
 
 
+@inlined
 def backward_vector(dy: Any, y: Any, dx: Any, activation: int) -> None:
-    """`backward_reference` of vectors."""
+    """`backward_reference` of vectors; see `forward_vector`."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
     if activation == RELU:
         for i in range(y.shape[0]):
