@@ -55,12 +55,16 @@ def test_a_result_that_nobody_reads_is_no_error_and_one_that_is_lost_is(tmp_path
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a limit that Linux keeps")
-@pytest.mark.parametrize("limit", [200_000, 345_000])
-def test_too_little_memory_is_one_line(limit: int, tmp_path: Path) -> None:
-    """Where OpenBLAS would wait for room, and where an array finds none."""
-    done = shell(f"ulimit -v {limit}; exec $GS train --backend numpy --quiet --run run", tmp_path)
+@pytest.mark.parametrize(("limit", "code"), [(200_000, 1), (390_000, 1), (2_000_000, 2)])
+def test_too_little_memory_is_one_line(limit: int, code: int, tmp_path: Path) -> None:
+    """Where OpenBLAS would wait for room or end the process, and where data of 4 GB (a sparse file) do not fit."""
+    (tmp_path / "data").mkdir()
+    for name, shape in (("x", (10_000_000, 100)), ("y", (10_000_000,))):
+        np.lib.format.open_memmap(tmp_path / "data" / f"{name}.npy", "w+", np.float32, shape)
+    command = "$GS train --backend numpy --quiet --run run --set data.source=data"
+    done = shell(f"ulimit -v {limit}; exec {command}", tmp_path)
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("backend ")]
-    assert done.returncode == 1 and line.startswith("error: ") and "memory" in line
+    assert done.returncode == code and line.startswith("error: ") and "memory" in line
 
 
 class Broken(io.StringIO):
