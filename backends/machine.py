@@ -59,8 +59,8 @@ def prefetch(array: Any, i: int) -> None:
 def take(source: Any, target: Any) -> None:
     """target[:] = source, for vectors of one size and type; nothing if they begin at the same place.
 
-    A loop that then changes `target` alone is compiled to vector instructions. One that reads `source` and writes
-    `target` is not where an operation works in place, because it looks as if the two overlapped.
+    A loop that then changes `target` alone is compiled to vector instructions, also where an operation works in place.
+    A loop that reads `source` and writes `target` is not in that case: to the compiler, the two seem to overlap.
     """
     target[:] = source
 

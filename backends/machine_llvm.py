@@ -77,15 +77,16 @@ def take(typing, source, target):
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kinds = zip(signature.args, arguments, strict=True)
         given, out = (context.make_array(kind)(context, builder, value) for kind, value in kinds)
+        first, size = out.nitems.type(0), source.dtype.bitwidth // 8
+        check_place(context, builder, source, arguments[0], first, builder.sub(out.nitems, first.type(1)))
         with builder.if_then(builder.icmp_unsigned("!=", given.data, out.data)):
-            first = out.nitems.type(0)
             if source.layout == target.layout == "C":  # on some CPUs, memcpy takes twice as long
                 vectors = [builder.bitcast(array.data, VECTOR.as_pointer()) for array in (given, out)]
-                each = first.type(VECTOR.count * 4 // (source.dtype.bitwidth // 8))
+                each = first.type(VECTOR.count * 4 // size)
                 full = builder.sdiv(out.nitems, each)
                 with cgutils.for_range(builder, full) as loop:
-                    values = builder.load(builder.gep(vectors[0], [loop.index]), align=4)
-                    builder.store(values, builder.gep(vectors[1], [loop.index])).align = 4
+                    values = builder.load(builder.gep(vectors[0], [loop.index]), align=size)
+                    builder.store(values, builder.gep(vectors[1], [loop.index])).align = size
                 first = builder.mul(full, each)
             with cgutils.for_range_slice(builder, first, out.nitems, first.type(1)) as (index, _):
                 places = [(array.data, builder.extract_value(array.strides, 0)) for array in (given, out)]

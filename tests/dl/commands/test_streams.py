@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import gearshift as gs
+from gearshift.__main__ import described, exit_code
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX descriptors and limits")
 PATH = os.pathsep.join(entry for entry in sys.path if entry)
@@ -65,6 +66,13 @@ def test_too_little_memory_is_one_line(limit: int, code: int, tmp_path: Path) ->
     done = shell(f"ulimit -v {limit}; exec {command}", tmp_path)
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("backend ")]
     assert done.returncode == code and line.startswith("error: ") and "memory" in line
+
+
+def test_an_array_that_finds_no_memory_is_no_fault_of_the_library() -> None:
+    with pytest.raises(MemoryError) as raised:
+        np.empty(1 << 60, np.uint8)
+    assert exit_code(raised.value) == 1
+    assert described(raised.value).startswith("there is not enough memory: Unable to allocate 1.00 EiB")
 
 
 class Broken(io.StringIO):
