@@ -75,15 +75,24 @@ def candidates(rule: Choice, threads: int, unit: bool, rows: bool) -> list[Choic
 
 
 def chosen(
-    backend: Backend, name: str, found: Sequence[Choice], threads: int, make: Callable[[Choice], Timed]
+    backend: Backend,
+    name: str,
+    found: Sequence[Choice],
+    threads: int,
+    make: Callable[[Choice], Timed],
+    prepare: Callable[[Sequence[Choice]], None],
 ) -> Choice:
-    """The choice for a network called `name`, among those that were found; measured if this machine has none yet."""
+    """The choice for a network called `name`, among those that were found; measured if this machine has none yet.
+
+    `prepare` is told which choices `make` will make.
+    """
     if len(found) == 1 or os.environ.get(MEASURE) == "off":
         return found[0]
     versions = f"numba {version('numba')}, gearshift {__version__}"
     machine = f"{host.processor()}, {cpu()}, {threads} threads, {8 * vector_bytes()}-bit vectors, {versions}"
 
     def measured() -> tuple[list[int], bool]:
+        prepare(found)
         words, certain = fastest(found, make)
         level = logging.DEBUG if Choice(*words) == found[0] else logging.INFO
         logger.log(level, "%s: a step is fastest here on %s (measured once, then remembered)", name, Choice(*words).how)

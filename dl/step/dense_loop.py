@@ -1,8 +1,8 @@
-"""The compiled loop of a fused MLP, which a second process compiles while this one compiles the functions it calls."""
+"""The compiled loops of a fused MLP; a second process compiles them while this one compiles what they call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,21 @@ _ahead: dict[tuple[int, str], Ahead] = {}
 
 def loop_of(backend: Backend, divided: int, dtype: str) -> Callable[..., Any]:
     """The compiled loop for parameters of this dtype; if it must be compiled first, another process begins with it."""
-    loop: Any = backend.compiled(LOOPS[divided])
-    if (divided, dtype) not in _ahead and compile_ahead.pays(loop, arguments_of(divided, dtype)):
-        _ahead[divided, dtype] = Ahead(__name__, compile_loop.__name__, backend.name, str(divided), dtype)
-    return loop
+    begin_loops(backend, [divided], dtype)
+    return backend.compiled(LOOPS[divided])  # pyright: ignore[reportReturnType]
+
+
+def begin_loops(backend: Backend, several: Iterable[int], dtype: str) -> None:
+    """Lets one other process compile the loops that are not compiled yet: most of what they call, they share."""
+    missing = [
+        divided
+        for divided in sorted(set(several))
+        if (divided, dtype) not in _ahead
+        and compile_ahead.pays(backend.compiled(LOOPS[divided]), arguments_of(divided, dtype))
+    ]
+    if missing:
+        ahead = Ahead(__name__, compile_loops.__name__, backend.name, dtype, *map(str, missing))
+        _ahead.update({(divided, dtype): ahead for divided in missing})
 
 
 def wait_for_loop(divided: int, dtype: str) -> None:
@@ -47,14 +58,15 @@ def wait_for_loop(divided: int, dtype: str) -> None:
         _ahead[divided, dtype].wait()
 
 
-def compile_loop(name: str, divided: str, dtype: str) -> None:
-    """Compiles the loop for parameters of this dtype, and keeps it in the cache."""
+def compile_loops(name: str, dtype: str, *several: str) -> None:
+    """Compiles loops for parameters of this dtype, and keeps them in the cache."""
     from numba import typeof
 
     from ...backends import registry
 
-    loop: Any = registry.get(name).compiled(LOOPS[int(divided)])
-    loop.compile(tuple(map(typeof, arguments_of(int(divided), dtype))))
+    for divided in map(int, several):
+        loop: Any = registry.get(name).compiled(LOOPS[divided])
+        loop.compile(tuple(map(typeof, arguments_of(divided, dtype))))
 
 
 def arguments_of(divided: int, dtype: str) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from ...backends.precision import SHORT
 from ..data import Dataset
 from ..data.rows import flat
 from ..data.streamed import block_rows, is_streamed
-from ..graph.fused_attention import with_attention
+from ..graph.fused_attention import SOFTMAXES, with_attention
 from ..graph.fused_ops import joined
 from ..graph.graph import Graph
 from .arena import padded
@@ -124,7 +124,8 @@ class Demand:
 
     def _activations(self, graph: Graph, rows: int) -> int:
         graph = joined(graph) if self.backend.joins else graph
-        graph = with_attention(graph, host.threads()) if self.backend.runs_tasks else graph
+        if any(node.operation in SOFTMAXES for node in graph.nodes) and self.backend.runs_tasks:  # to ask may compile
+            graph = with_attention(graph, host.threads())
         return sum(bytes_of(value, rows) for value in own_values(graph, share_memory(graph)))
 
 

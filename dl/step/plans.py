@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from ...kernels.dense import matrix_product
 from ..graph.graph import Graph
 from .arena import Arena
 from .dense_choice import MATRIX_UNIT, VECTORS, Choice, candidates, chosen
+from .dense_loop import begin_loops
 from .dense_plan import DensePlan
 from .fused_mlp import FusedMLP, recognize
 from .plan import Plan
@@ -57,6 +58,10 @@ def _dense_plan(
 ) -> DensePlan:
     """The plan of a fused MLP with the fastest product engine and number of threads."""
     make = partial(DensePlan, mlp, graph, backend, arena, shared, capacity, pool)
+
+    def prepare(several: Sequence[Choice]) -> None:
+        begin_loops(backend, (choice.divided for choice in several), arena.dtype.name)
+
     sizes, learns = [int(np.prod(layer.weight.shape)) for layer in mlp.layers], mlp.update is not None
     # Small batches and evaluations do not use the matrix unit: to compile its engine takes seconds.
     large = learns and capacity >= matrix_product.FEW and arena.dtype == np.float32
@@ -69,4 +74,4 @@ def _dense_plan(
     found = candidates(rule, pool.threads, unit, rows) if measured else [rule]
     widths = "-".join(str(size) for size in (mlp.layers[0].weight.shape[0], *(w.weight.shape[1] for w in mlp.layers)))
     name = f"{widths}, batch {capacity}, {arena.dtype}, rows of {shared[mlp.x.inputs[0].name].dtype}"
-    return make(chosen(backend, name, found, pool.threads, make))
+    return make(chosen(backend, name, found, pool.threads, make, prepare))
