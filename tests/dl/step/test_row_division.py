@@ -145,7 +145,7 @@ def test_a_trial_changes_nothing(divided: Any) -> None:
 def test_it_is_tried_for_large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of few weights, and only with several threads."""
     tried = list[list[Choice]]()
-    monkeypatch.setattr(plans, "chosen", lambda backend, name, found, threads, make: tried.append(found) or found[0])
+    monkeypatch.setattr(plans, "chosen", lambda backend, name, found, *_: tried.append(found) or found[0])
     data = gs.Dataset(np.zeros((200, 128)), np.zeros(200, np.int64))
     for threads, width, batch in ((1, 64, 64), (2, 64, 63), (2, 64, 64), (2, 65, 64), (2, 65, 65)):
         pool = ThreadPool(threads)
