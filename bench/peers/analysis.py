@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..quartiles import quartiles
-from .contender import ENTRIES, OURS, REFERENCE
+from .contender import ENTRIES, OURS, PEAK, REFERENCE
 from .results import PeersPoint
 
 TIE = 0.05  # ratios this near to 1 are ties
@@ -80,9 +80,11 @@ def spread(point: PeersPoint) -> float:
 
 
 def others(point: PeersPoint) -> list[str]:
-    """The contenders that count at a point, without Gearshift's and the reference workload."""
+    """The contenders that train and count at a point, without Gearshift's."""
     return [
-        name for name, result in point.results.items() if result.counts and name != REFERENCE and not ENTRIES[name].ours
+        name
+        for name, result in point.results.items()
+        if result.counts and ENTRIES[name].learns and not ENTRIES[name].ours
     ]
 
 
@@ -110,6 +112,16 @@ def against_reference(points: Iterable[PeersPoint]) -> list[Ratio]:
     """Our ratio to the reference workload, at each point that has both; step / reference is 1 / value."""
     found = (ratio(point, REFERENCE) for point in points)
     return [one for one in found if one is not None]
+
+
+def limit(point: PeersPoint) -> Ratio | None:
+    """What no library can exceed at a point: the ratio of the fastest other contender to the products at their peak."""
+    return ratio(point, fastest_other(point), PEAK)
+
+
+def limits(points: Iterable[PeersPoint]) -> list[Ratio]:
+    """The limit at each point that has one."""
+    return [one for one in map(limit, points) if one is not None]
 
 
 def faster_than_reference(point: PeersPoint) -> list[str]:
@@ -149,7 +161,7 @@ def line(title: str, ratios: Sequence[Ratio], *, inverse: bool = False) -> Summa
 
 
 def step_summary(points: Sequence[PeersPoint]) -> list[SummaryLine]:
-    """Our ratio to the fastest other contender over batch ranges and networks, and step / reference."""
+    """Our ratio to the fastest other contender over batch ranges and networks, its limit, and step / reference."""
     best = against_best(points)
     small = [one for one in best if one.point.batch <= SMALL]
     networks = dict.fromkeys(one.point.network for one in best)
@@ -159,14 +171,16 @@ def step_summary(points: Sequence[PeersPoint]) -> list[SummaryLine]:
         lines.append(line(f"fastest other, {network}", here))
         few = [one for one in here if one.point.batch <= SMALL]
         lines.append(line(f"fastest other, {network}, batch ≤ {SMALL}", few))
+    lines.append(line("limit, all batches", limits(points)))
     lines.append(line("step / reference", against_reference(points), inverse=True))
     return [one for one in lines if one is not None]
 
 
 def epoch_summary(points: Sequence[PeersPoint], what: str) -> list[SummaryLine]:
-    """Our ratio to each other contender over all networks, or models, which `what` calls them."""
-    lines = []
+    """Our ratio to each other contender over all networks, or models, which `what` calls them, and its limit."""
+    lines: list[SummaryLine | None] = []
     for name in ENTRIES:
         ratios = [ratio(point, name) for point in points if name in others(point)]
         lines.append(line(f"{name}, {what}", [one for one in ratios if one is not None]))
+    lines.append(line(f"limit, {what}", limits(points)))
     return [one for one in lines if one is not None]

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...backends.errors import ConfigurationError
 from ...dl.streams import hears
 from . import networks, ranks
-from .contender import ENTRIES, REFERENCE
+from .contender import ENTRIES
 from .isa import FREE, environment
 from .models import MODELS
 from .results import Measurement, text, write
@@ -29,7 +29,7 @@ class PeersRequest:
     steps : networks and batch sizes.
     epochs : networks.
     models : general models.
-    contenders : names, including the reference workload `reference`.
+    contenders : names, including those that do not train: `reference` and `peak`.
     rounds : for each measure.
     isa : instruction set, one of `isa.ISAS`.
     ranks : networks whose epochs are run by several processes.
@@ -69,7 +69,7 @@ def request(
     wanted = [networks.parse(name).name for name in named if name not in MODELS]
     batches = [batch_size(text) for text in items("--batch-sizes", batch_sizes)] if batch_sizes else None
     free = () if isa == "native" else FREE
-    everyone = [name for name in ENTRIES if name != REFERENCE and name not in free]
+    everyone = [name for name in ENTRIES if name not in free]
     chosen = items("--contenders", contenders) if contenders else everyone
     unknown = [name for name in chosen if name not in ENTRIES]
     if unknown:
@@ -91,7 +91,7 @@ def request(
         [
             name
             for name, entry in ENTRIES.items()
-            if (name in chosen or name == REFERENCE) and measures.intersection(entry.measures)
+            if (name in chosen or not entry.learns) and measures.intersection(entry.measures)
         ],
         {name: rounds or (QUICK_ROUNDS if quick else default) for name, default in ROUNDS.items()},
         isa,

@@ -91,6 +91,7 @@ class Entry:
     measures : what it is measured at.
     networks : the only networks that it is measured at; empty for all.
     ranks : processes that ``mpiexec`` starts; 1 is a process of its own.
+    learns : whether it trains; what does not is only a measure for those that do.
     """
 
     module: str
@@ -101,6 +102,7 @@ class Entry:
     measures: tuple[str, ...] = ("step", "epoch")
     networks: tuple[str, ...] = ()
     ranks: int = 1
+    learns: bool = True
 
     def make(self) -> Contender:
         """The contender; its libraries are imported now."""
@@ -110,7 +112,7 @@ class Entry:
 TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 MPI = "pip install 'gearshift[mpi]' mpich"
 EVERYWHERE = ("step", "epoch", "model", "ranks")
-REFERENCE = "reference"
+REFERENCE, PEAK = "reference", "peak"
 OURS = "numba"
 ENTRIES: dict[str, Entry] = {
     "numba": Entry("gearshift_contender", ("numba",), "numba", ours=True, measures=EVERYWHERE),
@@ -125,5 +127,6 @@ ENTRIES: dict[str, Entry] = {
     "scikit-learn": Entry("sklearn_contender", (), "sklearn", "pip install scikit-learn"),
     "numba ranks": Entry("gearshift_ranks", ("numba",), "mpi4py", MPI, ours=True, measures=("ranks",), ranks=2),
     "torch DDP": Entry("torch_ranks", (), "torch", TORCH, measures=("ranks",), ranks=2),
-    REFERENCE: Entry("reference_workload", (), "numba", measures=("step",)),
+    REFERENCE: Entry("reference_workload", (), "numba", measures=("step",), learns=False),
+    PEAK: Entry("peak_products", (), "numba", measures=("step", "epoch", "model"), learns=False),
 }

@@ -90,7 +90,7 @@ class Crew:
         result = point.results[name] = Result()
         do = "epoch" if point.measure == "ranks" else point.measure
         answer = self._ask(name, point, do, network=point.network, batch=point.batch)
-        result.losses, result.steps = answer.get("losses", []), answer.get("steps", 1)
+        result.losses, result.steps = answer.get("losses", []) if ENTRIES[name].learns else [], answer.get("steps", 1)
         result.how = answer.get("how", "")
         point.rows, point.real = answer.get("rows", point.rows), answer.get("real", point.real)
 
@@ -105,7 +105,7 @@ class Crew:
 
     def _note_losses(self, point: PeersPoint) -> None:
         for name, result in point.results.items():
-            if not result.fault:
+            if ENTRIES[name].learns and not result.fault:
                 result.losses = list(self._ask(name, point, "loss").values())
 
     def _ask(self, name: str, point: PeersPoint, do: str, **arguments: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..batch.show.numbers import number
 from . import analysis, ranks
-from .contender import ENTRIES, OURS, REFERENCE
+from .contender import ENTRIES, OURS, PEAK, REFERENCE
 from .results import Measurement, PeersPoint, Result
 
 STYLES = {"faster": "green", "tie": "yellow", "slower": "red"}
@@ -32,8 +32,8 @@ def render(measurement: Measurement) -> RenderableType:
         parts += [Text(), step_table(steps)]
         note = (
             "µs per step, median (middle half). *: faster than the reference workload. × fastest other: its time "
-            f"divided by {OURS}'s; ÷ reference: {OURS}'s time divided by the reference workload's; losses agree: the "
-            "largest relative difference"
+            f"divided by {OURS}'s; limit: its time divided by {PEAK}'s; ÷ reference: {OURS}'s time divided by the "
+            "reference workload's; losses agree: the largest relative difference"
         )
         parts.append(Text(note, style="dim"))
     if epochs:
@@ -61,12 +61,12 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
     for title in ("network", "batch"):
         table.add_column(title, overflow="fold", justify="right" if title == "batch" else "left")
     table.add_column(f"{OURS} runs on", overflow="fold")
-    for title in (*names, "× fastest\nother", "÷ refer-\nence", "losses\nagree"):
+    for title in (*names, "× fastest\nother", "limit", "÷ refer-\nence", "losses\nagree"):
         table.add_column(title, justify="right")
     for place, point in enumerate(points):
         quicker = analysis.faster_than_reference(point)
         cells = [microseconds(point.results.get(name), mark=name in quicker) for name in names]
-        bare = analysis.ratio(point, REFERENCE)
+        bare, most = analysis.ratio(point, REFERENCE), analysis.limit(point)
         last = place + 1 == len(points) or points[place + 1].network != point.network
         table.add_row(
             point.network.replace(" ", "\n"),
@@ -74,6 +74,7 @@ def step_table(points: Sequence[PeersPoint]) -> Table:
             point.results[OURS].how if OURS in point.results else "",
             *cells,
             verdict(analysis.ratio(point, analysis.fastest_other(point))),
+            f"{most.value:.2f}×" if most else "",
             f"{1 / bare.value:.2f}" if bare else "",
             f"{analysis.spread(point):.0e}",
             end_section=last,
@@ -91,13 +92,22 @@ def epoch_table(points: Sequence[PeersPoint], title: str, ours: str = OURS) -> T
     for name in names:
         table.add_column(name, justify="right")
     for point in points:
-        cells = []
-        for name in names:
-            taken, against = speed(point.results.get(name), point.rows), analysis.ratio(point, name, ours)
-            cells.append(taken + Text("\n") + verdict(against) if against and name != ours else taken)
+        cells = [speed(point.results.get(name), point.rows) + below(point, name, ours) for name in names]
         table.add_row(point.network.replace(" ", "\n"), f"{point.rows:,}", str(point.batch), *cells, end_section=True)
-    table.caption = f"samples/s, median (middle half); below: how many times as fast {ours} is"
+    table.caption = (
+        f"samples/s, median (middle half); below: how many times as fast {ours} is; "
+        f"limit: how many times as fast {PEAK} is as the fastest other"
+    )
     return table
+
+
+def below(point: PeersPoint, name: str, ours: str) -> Text:
+    """What stands below a contender's speed: our ratio to it, or the limit of such ratios."""
+    most = analysis.limit(point)
+    if name == PEAK:
+        return Text(f"\nlimit {most.value:.2f}×", style="dim") if most else Text()
+    against = analysis.ratio(point, name, ours)
+    return Text("\n") + verdict(against) if against and name != ours else Text()
 
 
 def summary_table(measurement: Measurement) -> Table:

@@ -18,7 +18,8 @@ The file holds one object:
   model one, that of the first epoch), and ``fault``
   (why it does not count; empty if it does), and ``how`` (threads and units, if it chose them by measurement).
 
-The contender ``reference`` is the reference workload: only the matrix products and memory passes of a step.
+The contender ``reference`` is the reference workload: only the matrix products and memory passes of a step. ``peak``
+does the products' operations alone, at the CPU's peak.
 """
 
 from __future__ import annotations

@@ -55,6 +55,16 @@ def test_fastest_other_is_not_the_reference_nor_ours_nor_faulty() -> None:
     assert analysis.against_best([here]) == []
 
 
+def test_the_limit_is_the_fastest_other_over_the_peak() -> None:
+    here = point(numba=[1.0], jax=[3.0, 3.0], torch=[4.0, 4.0], reference=[0.2], peak=[2.0, 1.0])
+    found = analysis.limit(here)
+    assert found is not None and (found.value, found.other) == (2.0, "jax")
+    assert analysis.limit(point(numba=[1.0], jax=[3.0])) is None
+    assert analysis.limit(point(numba=[1.0], peak=[3.0])) is None
+    lines = {line.title: line for line in analysis.step_summary([here]) + analysis.epoch_summary([here], "epochs")}
+    assert lines["limit, all batches"].mean == lines["limit, epochs"].mean == pytest.approx(2.0)
+
+
 def test_losses_that_disagree_are_a_fault() -> None:
     """Against the middle contender, relative to the mean loss; what is not a number is a fault too."""
     here = point(numba=[1.0], torch=[1.0], jax=[1.0], jax_scan=[1.0], reference=[1.0])

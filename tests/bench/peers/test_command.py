@@ -48,12 +48,12 @@ def test_measures_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixtur
     options = ("--networks", "6-5-3", "--batch-sizes", "4", "--contenders", "numba,numpy,scikit-learn", "--rounds", 2)
     call(*options, "--out", out, "--plot", plot)
     printed = capsys.readouterr().out
-    for text in ("6-5-3", "scikit-learn", "step / reference", "samples/s"):
+    for text in ("6-5-3", "scikit-learn", "step / reference", "samples/s", "limit"):
         assert text in printed
     assert "FAULT" not in printed
     measurement = results.read(out)
     assert [(point.measure, point.batch) for point in measurement.points] == [("step", 4), ("epoch", 128)]
-    assert set(measurement.points[0].results) == {"numba", "numpy", "scikit-learn", "reference"}
+    assert set(measurement.points[0].results) == {"numba", "numpy", "scikit-learn", "reference", "peak"}
     assert all(len(result.seconds) == 2 for point in measurement.points for result in point.results.values())
     assert plot.read_text().lstrip().startswith("<?xml")
     call("--from", out)

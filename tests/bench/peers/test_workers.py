@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gearshift.bench.peers import networks
+from gearshift.bench.peers import models, networks
 from gearshift.bench.peers.contender import ENTRIES
 from gearshift.bench.peers.measure import Crew
+from gearshift.bench.peers.peak_products import DEPTH, Peak, flops_of_model, flops_of_row
 from gearshift.bench.peers.process import Process, WorkerFailed
 from gearshift.bench.peers.worker import CHECKED, SEEN
 
 CONTENDERS = [
     pytest.param(name, marks=[pytest.mark.long] * (name == "torch.compile"))  # it compiles for half a minute
-    for name in ENTRIES
-    if name not in ("reference", "torch DataLoader") and ENTRIES[name].ranks == 1
+    for name, entry in ENTRIES.items()
+    if entry.learns and entry.ranks == 1 and name != "torch DataLoader"
 ]
 CLASSIFIER, AUTOENCODER = "6-5-4-3", "autoencoder 6-4-6"
 
@@ -93,6 +94,42 @@ def test_reference_workload_has_steps_only(process: Process) -> None:
         process.ask("epoch", network=CLASSIFIER, batch=7)
 
 
+@pytest.mark.parametrize("process", ["peak"], indirect=True)
+def test_the_peak_learns_nothing(process: Process) -> None:
+    """It takes time for steps, epochs and models, and computes no loss."""
+    assert process.ask("step", network=CLASSIFIER, batch=7)["losses"] == []
+    for do, network in (("step", CLASSIFIER), ("epoch", AUTOENCODER), ("model", "embedding")):
+        process.ask(do, network=network, batch=7)
+        assert process.ask("block")["seconds"] > 0
+
+
+def test_the_operations_of_a_step() -> None:
+    """Two for each weight and row, three times: forward, for its gradient, and for that of its input."""
+    assert flops_of_row(networks.parse("6-5-3")) == 2 * (6 * 5 * 2 + 5 * 3 * 3)
+    assert flops_of_row(networks.parse("autoencoder 6-4-6")) == 2 * (6 * 4 * 2 + 4 * 6 * 3)
+    wide = 1024 * 2048 * 2 + 2048 * 2048 * 3 + 2048 * 10 * 3
+    assert flops_of_model("wide") == 2 * wide * models.MODELS["wide"].rows
+    tokens, width = models.TOKENS, models.WIDTH
+    block = (
+        3 * tokens * (4 * width * width + 2 * 4 * width * width)
+    )  # of Q, K, V, the output and two layers of 4 · width
+    attention = 3 * 2 * tokens * tokens * width  # scores and sums of values
+    total = 2 * models.MODELS["transformer"].rows * (2 * (block + attention) + 3 * width * models.CLASSES)
+    assert flops_of_model("transformer") == total
+
+
+def test_the_peak_repeats_its_tiles_on_all_threads() -> None:
+    """As many operations as asked for, up to a tile for each thread; the tile is a sum of DEPTH products."""
+    work = Peak(10**7)
+    called = list[int]()
+    tiles, work._tiles = work._tiles, lambda count, *rest: (called.append(count), tiles(count, *rest))
+    work.repeat(3)
+    least = 3 * 10**7
+    assert least <= sum(called) * work._tile < least + len(called) * work._tile
+    for _, _, c, _ in work._own:
+        np.testing.assert_allclose(c, DEPTH * 1e-3, rtol=1e-5)
+
+
 @pytest.mark.parametrize("process", ["numpy"], indirect=True)
 def test_a_process_that_died_is_reported_and_started_again(process: Process) -> None:
     """The request that it died in fails; the next one is answered."""
@@ -122,7 +159,7 @@ def test_an_interruption_keeps_the_rounds_before() -> None:
         if text.endswith("round 3"):
             raise KeyboardInterrupt
 
-    with Crew(["numba", "numpy", "reference"], {"step": 7}, tell) as crew:
+    with Crew(["numba", "numpy", "reference", "peak"], {"step": 7}, tell) as crew:
         with pytest.raises(KeyboardInterrupt):
             crew.measure("step", CLASSIFIER, 4)
         (point,) = crew.measurement.points
@@ -130,6 +167,7 @@ def test_an_interruption_keeps_the_rounds_before() -> None:
         "numba": 2,
         "numpy": 2,
         "reference": 2,
+        "peak": 2,
     }
     assert not any(result.fault for result in point.results.values())
     assert all(math.isfinite(result.median) for result in point.results.values())
