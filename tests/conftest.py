@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent / "cuda"))
@@ -29,6 +31,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """Gives each process of -n files of its own: side by side, two would compile the same kernels."""
     if config.getoption("dist", None) == "load":  # what -n sets; in pyproject.toml it would turn benchmarks off
         config.option.dist = "worksteal"
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A test's --quiet ends with the test."""
+    from gearshift.dl import streams
+
+    logger = logging.getLogger("gearshift")
+    before = streams._level, logger.level
+    yield
+    streams._level, level = before
+    logger.setLevel(level)
 
 
 def pytest_report_header() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Directory of a run; with --input also a file of a model.")],
     source: Annotated[
-        Path | None, typer.Option("--input", help="Rows with targets: .csv, .tsv, .parquet or .npz.")
+        Path | None,
+        typer.Option("--input", help="Rows with targets (of an autoencoder: rows): .csv, .tsv, .parquet or .npz."),
     ] = None,
     backend: BackendName = None,
     report: Annotated[
@@ -41,7 +43,13 @@ def evaluate(
     if source is not None:
         check_suffix("--input", source, INPUTS)
         inference = predictor(run, backend)
-        x, y, weight = read_rows(source, inference.model)
+        itself = reconstructs(run)
+        x, y, weight = read_rows(source, inference.model, targets=not itself)
+        if itself:
+            from ..data.reconstruction import rows_as_targets
+
+            rows = x.x if hasattr(x, "x") else x
+            y = rows_as_targets(rows, bool(inference.loss.numbers(math.prod(rows.shape[1:])).any()))
         if y is None:
             raise DataError(f"{source}: it has no targets; expected those that the model was trained on")
         data = (x.x if hasattr(x, "x") else x, y) if weight is None else (x, y, weight)
@@ -49,7 +57,7 @@ def evaluate(
     else:
         inference, given = _test_part(run, backend)
         part = "test"
-    result = {"run": str(run), part: inference.evaluate(given, report=report)}
+    result = {"run": str(run), part: measured(inference, given, run, report=report)}
     found = inference.report(given) if report else None
     if found is not None and as_json:
         result["classes"] = {
@@ -61,6 +69,22 @@ def evaluate(
         print(found)
     if plots is not None:
         _draw(inference, given, plots, as_json)
+
+
+def measured(inference: Inference, data: Any, run: Path, *, report: bool = False) -> dict[str, float]:
+    """What a model's answers are worth; without R² if the model reconstructs rows.
+
+    The mean of R² over columns says nothing there: columns that hardly vary, as at the edge of images, decide it.
+    """
+    found = inference.evaluate(data, report=report)
+    return {name: value for name, value in found.items() if name != "r2" or not reconstructs(run)}
+
+
+def reconstructs(run: Path) -> bool:
+    """Whether the model of a run is an autoencoder, whose targets are its rows."""
+    from ..experiment.run import Run
+
+    return run.is_dir() and Run(run).config.get("autoencoder", {}).get("kind", "none") != "none"
 
 
 def _draw(inference: Inference, data: Any, folder: Path, as_json: bool) -> None:

@@ -23,10 +23,10 @@ def check_suffix(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{option} {path}: expected a file {', '.join(suffixes)}")
 
 
-def read_rows(path: Path, model: Layer) -> tuple[Any, Any, Any]:
+def read_rows(path: Path, model: Layer, *, targets: bool = False) -> tuple[Any, Any, Any]:
     """The rows x of a file as the model expects them, and its targets and weights, or None for each.
 
-    Tables are prepared as in training; what is worth knowing about that is said.
+    Tables are prepared as in training; what is worth knowing about that is said. Their targets are read if `targets`.
     """
     import numpy as np
 
@@ -46,7 +46,7 @@ def read_rows(path: Path, model: Layer) -> tuple[Any, Any, Any]:
         return x, arrays.get(f"y{part}"), arrays.get(f"weight{part}")
     from ..data.model_rows import feature_rows
 
-    rows = feature_rows(path, model.preparation, model.feature_names)
+    rows = feature_rows(path, model.preparation, model.feature_names, with_targets=targets)
     for remark in rows.remarks:
         say(f"warning: {path}: {remark}", WARNING)
     return rows.dataset, rows.y, None

@@ -54,7 +54,10 @@ def search(
     from ..training.progress import candidates
 
     if run is not None:
-        raise ConfigurationError("--run is for a search over keys of a training, such as optimizer.lr")
+        raise ConfigurationError(
+            f"--run is for a search over keys of a training, such as optimizer.lr; {config} has none in "
+            "[search.parameters]"
+        )
     check_files(plot=plot, out=out)
     if jobs is not None and scheduler is not None:
         raise ConfigurationError(f"--jobs {jobs} are processes of this machine; leave it out with --scheduler")

@@ -27,7 +27,7 @@ from .console import (
     directory,
     show,
 )
-from .evaluate import predictor
+from .evaluate import measured, predictor
 from .rows import rows_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def train(
     run: Annotated[
         Path | None, typer.Option("--run", metavar="DIRECTORY", parser=directory, help="Directory of the run.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the run's checkpoint, if it has one.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -120,13 +122,14 @@ def carry_out(
         raise typer.Exit(code)
     result = {"run": str(path), "backend": trainer.backend.name, "epochs": trainer.epoch}
     if splits.test is not None:
-        result["test"] = predictor(path, trainer.backend.name).evaluate(splits.test)
+        result["test"] = measured(predictor(path, trainer.backend.name), splits.test, path)
     show(result, as_json)
     if configuration.autoencoder.kind != "none":
         _draw(trainer, configuration, splits, path)
     if splits.test is not None:
         say(f"next: {command('evaluate', path, backend=backend)}")
-    if rows := rows_of(configuration.data.source):
+    rows = rows_of(configuration.data.source)
+    if rows and configuration.data.missing != "drop":  # those rows have no prediction
         files = "--input", rows, "--output", "answers.csv"
         say(f"next: {command('predict', path, *files, backend=backend)}")
 
@@ -147,7 +150,7 @@ def _begin(writer: RunWriter, trainer: Trainer, splits: Splits, configuration: C
             )
     else:
         identity = Identity.of(splits, targets=targets)
-    patience = configuration.train.patience > 0
+    patience, scaling = configuration.train.patience > 0, trainer.model.target_scaling
     if writer.begin(write(configuration), trainer, resume=resume, data=identity, patience=patience):
         epochs = configuration.train.epochs
         if trainer.epoch < epochs:
@@ -156,6 +159,8 @@ def _begin(writer: RunWriter, trainer: Trainer, splits: Splits, configuration: C
             say(f"all {trainer.epoch} epochs are done; to train further: --set train.epochs={2 * epochs}")
     elif resume:
         say("no checkpoint yet: starting afresh")
+    if not targets:
+        trainer.model.target_scaling = scaling  # autoencoders of older versions learned scaled rows without it
     return splits
 
 

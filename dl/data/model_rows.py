@@ -13,7 +13,7 @@ from .dataset import Dataset
 from .names import differences, shown
 from .preparation import Preparation
 from .table_source import column_numbers, read_table, target_array
-from .tables import frame_table
+from .tables import Table, frame_table
 
 
 def targets_of(frame: Any, preparation: Preparation) -> np.ndarray:
@@ -40,12 +40,16 @@ class PreparedRows(NamedTuple):
     dataset: Dataset
     """The features, without targets."""
     y: np.ndarray | None
-    """Class names or values, if the table has the target columns of the training."""
+    """Class names or values, if they were asked for and the table has their columns."""
     remarks: list[str]
 
 
 def feature_rows(
-    source: Any, preparation: Preparation | None, feature_names: Sequence[str] | None = None
+    source: Any,
+    preparation: Preparation | None,
+    feature_names: Sequence[str] | None = None,
+    *,
+    with_targets: bool = False,
 ) -> PreparedRows:
     """The rows of a table as a model expects them.
 
@@ -54,11 +58,13 @@ def feature_rows(
     source : a file or a data frame.
     preparation : of the model; None for one that was trained on arrays, which takes the columns of numbers.
     feature_names : the model's, where it has no preparation; other columns are then left out.
+    with_targets : whether to read the targets, too, if the table has their columns. Rows with missing values are then
+        left out if they were in training.
 
     Raises
     ------
     DataError
-        The table does not have the columns of the training.
+        The table does not have the columns of the training, or a value is missing.
     """
     if preparation is None:
         table = read_table(source, Dialect())
@@ -71,7 +77,30 @@ def feature_rows(
     targets = preparation.target
     categorical = [column.name for column in preparation.columns if column.categories is not None]
     table = read_table(source, preparation.dialect, texts=[*targets, *categorical])
+    known, left = with_targets and targets and all(name in table.columns for name in targets), list[str]()
+    if known and preparation.missing == "drop":
+        table, left = _complete(table, [*targets, *(column.name for column in preparation.columns)])
     x, remarks = preparation.apply(table)
-    known = targets and all(name in table.columns and not table.columns[name].missing.any() for name in targets)
-    y = target_array(table, targets) if known else None
-    return PreparedRows(Dataset(x, feature_names=preparation.feature_names), y, remarks)
+    y = _targets(table, targets) if known else None
+    return PreparedRows(Dataset(x, feature_names=preparation.feature_names), y, [*left, *remarks])
+
+
+def _complete(table: Table, names: Sequence[str]) -> tuple[Table, list[str]]:
+    """The rows without missing values in these columns, if there are any, and a remark if some have them."""
+    there = [table.columns[name].missing for name in names if name in table.columns]
+    lacks = np.logical_or.reduce(there)
+    left = int(lacks.sum())
+    if not left or left == table.rows:
+        return table, []
+    rows = "1 row with a missing value is" if left == 1 else f"{left:,} rows with missing values are"
+    return table.take(~lacks), [f"{rows} left out, as in training"]
+
+
+def _targets(table: Table, names: list[str]) -> np.ndarray:
+    for name in names:
+        lacks = table.columns[name].missing
+        if lacks.any():
+            raise DataError(
+                f"{table.place(int(lacks.argmax()), name)}: the target is missing; fill it, or leave the row out"
+            )
+    return target_array(table, names)

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...backends.errors import DataError
-from .csv import BOOLS, Dialect
+from .csv import BOOLS, Dialect, number
 from .names import differences, shown
 from .tables import Column, Table
 
@@ -132,9 +132,11 @@ class Preparation(BaseModel):
         if column.kind == "text" and not column.missing.all():
             column = _truth_values(column)
         if column.values.dtype.kind != "f" and not column.missing.all():
-            row = int((~column.missing).argmax())
+            texts = enumerate(column.texts())
+            row = next(row for row, text in texts if text is not None and not self._fits(own, column, text))
+            expected = "yes or no, or true or false," if own.truth else "a number"
             raise DataError(
-                f"{table.place(row, own.name)}: the value is {column.values[row]!r}, expected a number as in training"
+                f"{table.place(row, own.name)}: the value is {column.values[row]!r}, expected {expected} as in training"
             )
         values, missing = column.values, column.missing
         if missing.any() and ready:
@@ -142,6 +144,17 @@ class Preparation(BaseModel):
                 raise DataError(_missing(table, own.name, int(missing.argmax()), training=False))
             values = np.where(missing, own.fill, values)
         return values
+
+    def _fits(self, own: ColumnPreparation, column: Column, text: str) -> bool:
+        """Whether a value in a column that is not of numbers would be one."""
+        if column.kind != "text":
+            return False
+        if own.truth:
+            return text.lower() in BOOLS
+        try:
+            return math.isfinite(number(text, self.decimal))
+        except ValueError:
+            return False
 
     def _categories(self, table: Table, own: ColumnPreparation, column: Column, x: np.ndarray) -> list[str]:
         """Writes 1 where a row is of a category; returns a remark if there are unseen ones."""

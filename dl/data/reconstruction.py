@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from . import Dataset, Splits
@@ -18,18 +20,26 @@ def scale_of(splits: Splits, standardize: bool) -> tuple[np.ndarray, np.ndarray]
     return mean, np.where(deviation > 0, deviation, 1)
 
 
-def reconstructing(splits: Splits, standardize: bool) -> Splits:
-    """The same rows, with their own scaled values as targets."""
-    mean, deviation = scale_of(splits, standardize)
+def reconstructing(splits: Splits, numbers: bool) -> Splits:
+    """The same rows, with themselves as targets, as `rows_as_targets` makes them."""
 
     def own(part: Dataset | None) -> Dataset | None:
         if part is None:
             return None
-        x = np.asarray(part.x).reshape(len(part), -1)
-        real = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
-        scaled = (x - mean.astype(real)) / deviation.astype(real)
-        rows = Dataset(part.x, scaled, part.weight, feature_names=part.feature_names)
+        targets = rows_as_targets(part.x, numbers)
+        rows = Dataset(part.x, targets, part.weight, feature_names=part.feature_names)
         rows.preparation = part.preparation
         return rows
 
     return Splits(own(splits.train), own(splits.validation), own(splits.test), None, splits.name)  # pyright: ignore
+
+
+def rows_as_targets(x: Any, numbers: bool) -> np.ndarray:
+    """Rows as targets (rows, features) of floats.
+
+    If the loss takes numbers, they are in the units of the rows, and the model's `target_scaling` scales them. If it
+    takes shares, bytes are divided by 255.
+    """
+    x = np.asarray(x).reshape(len(x), -1)
+    real = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
+    return x.astype(real, copy=False) if numbers or x.dtype != np.uint8 else x / real.type(255)

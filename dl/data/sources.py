@@ -105,7 +105,8 @@ def load_dataset(
     for name, column in of_tables.items():
         if column and kind != "table":
             raise ConfigurationError(
-                f"{name}={column!r} names a column of a .csv or .parquet file or data frame, the source is {source!r}"
+                f"{name}={column!r} names a column of a .csv, .tsv or .parquet file or data frame, the source is "
+                f"{source!r}"
             )
     if (folder is not None or fetch) and kind != "fashion-mnist":
         raise ConfigurationError(f"folder= and fetch= are for 'fashion-mnist', the source is {source!r}")
@@ -138,8 +139,8 @@ def load_dataset(
         arrays = _mapped(path)
     else:
         raise DataError(
-            f"there is no data set {source!r}, expected {', '.join(map(repr, NAMED))}, a .npz, .csv, .parquet or .txt "
-            "file, a data frame, or a folder with x.npy and y.npy"
+            f"there is no data set {source!r}, expected {', '.join(map(repr, NAMED))}, a .npz, .csv, .tsv, .parquet or "
+            ".txt file, a data frame, or a folder with x.npy and y.npy"
         )
     names = _feature_names(source, arrays.pop("feature_names", None))
     raw = _named_parts(source, arrays)

@@ -29,6 +29,7 @@ from ..optimizers.base import Optimizer
 from ..optimizers.groups import ParameterGroup
 from ..optimizers.regularizers import L1, Regularizer, SoftThreshold
 from ..training.callbacks import Callback
+from ..training.metrics import Metrics
 from ..training.trainer import Trainer
 from .schedule import build_schedule, settled
 from .sections import Configuration, DataSection
@@ -49,7 +50,10 @@ def load(configuration: Configuration) -> Splits:
     if configuration.loss.heads and data.labels == "auto":
         data = data.model_copy(update={"labels": "values"})
     splits = load_data(data, configuration.train.seed)
-    return splits if configuration.autoencoder.kind == "none" else reconstructing(splits, data.standardize)
+    if configuration.autoencoder.kind == "none":
+        return splits
+    numbers = build_loss(configuration, splits).numbers(math.prod(splits.feature_shape))
+    return reconstructing(splits, bool(numbers.any()))
 
 
 def build(configuration: Configuration, backend: str | None = None) -> tuple[Splits, Trainer]:
@@ -58,6 +62,7 @@ def build(configuration: Configuration, backend: str | None = None) -> tuple[Spl
 
     check_known(configuration.backend.name)  # also where another is taken: it is written into the run
     build_optimizer(configuration)  # its arguments are checked before any data are read
+    check_measures(configuration)
     splits = load(configuration)
     name = resolve(backend) if resolve(backend) != "auto" else configuration.backend.name
     return splits, build_trainer(configuration, splits, name)
@@ -88,8 +93,8 @@ def build_loss(configuration: Configuration, splits: Splits) -> Loss:
         return build_heads(configuration)
     if configuration.loss.name != "auto":
         return Loss.registered[configuration.loss.name]()
-    if configuration.autoencoder.kind != "none" and splits.train.x.dtype == np.uint8:
-        return BCEWithLogitsLoss()
+    if configuration.autoencoder.kind != "none":
+        return BCEWithLogitsLoss() if splits.train.x.dtype == np.uint8 else MSELoss()
     return MSELoss() if splits.classes is None else CrossEntropyLoss()
 
 
@@ -106,7 +111,7 @@ def build_heads(configuration: Configuration) -> JointLoss:
 def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
     """A multilayer perceptron, or the graph of its layers, from the data's width to its classes or targets."""
     if configuration.autoencoder.kind != "none":
-        return build_autoencoder(configuration, splits)
+        return build_autoencoder(configuration, splits, loss)
     section = configuration.model
     width = math.prod(splits.feature_shape)
     outputs = outputs_of(splits, loss)
@@ -143,9 +148,13 @@ def build_model(configuration: Configuration, splits: Splits, loss: Loss) -> Seq
 def scaling_of(configuration: Configuration, splits: Splits, loss: Loss) -> TargetScaling | None:
     """The scaling of the targets, computed from the training part; None if they are not scaled."""
     train = splits.train
-    if not configuration.data.standardize_target or configuration.autoencoder.kind != "none" or train.y is None:
+    if not configuration.data.standardize_target or train.y is None:
         return None
     numbers = loss.numbers(math.prod(train.y.shape[1:]))
+    if configuration.autoencoder.kind != "none":
+        mean, deviation = scale_of(splits, configuration.data.standardize)
+        scales = bool((numbers & ((mean != 0) | (deviation != 1))).any())
+        return TargetScaling(np.where(numbers, mean, 0), np.where(numbers, deviation, 1)) if scales else None
     return TargetScaling.of(train.y, train.weight, numbers=numbers) if numbers.any() else None
 
 
@@ -215,7 +224,7 @@ def inside(layer: Layer) -> Iterator[Layer]:
         yield from inside(child)
 
 
-def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequential:
+def build_autoencoder(configuration: Configuration, splits: Splits, loss: Loss) -> Sequential:
     """The named autoencoder; its first layer scales rows like their targets."""
     section, own = configuration.model, configuration.autoencoder
     width = math.prod(splits.feature_shape)
@@ -235,7 +244,7 @@ def build_autoencoder(configuration: Configuration, splits: Splits) -> Sequentia
         first=[scale],
         dtype=section.dtype,
     )
-    model.preparation = splits.preparation
+    model.target_scaling, model.preparation = scaling_of(configuration, splits, loss), splits.preparation
     return model
 
 
@@ -251,6 +260,15 @@ def build_optimizer(configuration: Configuration) -> Optimizer:
             f"optimizer.{unknown[0]} is not an argument of {kind.__name__}; {hint(unknown[0], accepted)}"
         )
     return kind(**arguments)
+
+
+def check_measures(configuration: Configuration) -> None:
+    """Raises ConfigurationError for metrics that do not exist, and a monitor that no loss and no metric has."""
+    names, monitor = Metrics(configuration.train.metrics).names, configuration.train.monitor
+    own = {name: None for loss in Loss.registered.values() for name in loss.metrics}
+    known = [*own, *(f"validation_{name}" for name in own), *names]
+    if monitor not in known and not configuration.loss.heads:
+        raise ConfigurationError(f"train.monitor is {monitor!r}, which is not measured; {hint(monitor, known)}")
 
 
 def class_weights(configuration: Configuration, splits: Splits) -> Any:

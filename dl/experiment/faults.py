@@ -82,7 +82,7 @@ def _message(kind: type[BaseModel], place: tuple[Any, ...], fault: Any) -> str:
         return f"{key}: {fault['ctx']['error']}"
     if name == "list_type" and isinstance(fault["input"], str):
         text = fault["input"] if len(fault["input"]) < 100 else "…"
-        return f"{key} is {what}; expected a list, as [{json.dumps(text, ensure_ascii=not text.isprintable())}]"
+        return f"{key} is {what}; expected a list, as {_listed(text)}"
     if name == "list_type" and isinstance(fault["input"], int | float) and not isinstance(fault["input"], bool):
         return f"{key} is {what}; expected a list, as [{what}]"
     if name in EXPECTED:
@@ -129,3 +129,19 @@ def _sections(annotation: Any) -> Any:
         yield annotation
     for part in get_args(annotation):
         yield from _sections(part)
+
+
+def _listed(text: str) -> str:
+    """Text that should be a list, as a list of JSON: a list whose texts lack their quotes, or the only item."""
+    bare = text.startswith("[") and text.endswith("]")
+    items = [item.strip() for item in text[1:-1].split(",")] if bare else [text]
+    quoted = (item if _is_number(item) else json.dumps(item, ensure_ascii=not item.isprintable()) for item in items)
+    return f"[{', '.join(quoted)}]" if bare else f"[{json.dumps(text, ensure_ascii=not text.isprintable())}]"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -49,7 +49,7 @@ def reconstructions(
         if isinstance(layer, GaussianNoise | MaskingNoise):
             given = mean + deviation * _with_noise((x - mean) / deviation, layer)
             rows.append(given)
-    rows.append(mean + deviation * shown(trainer.loss, trainer.outputs_of(trainer.model, given)))
+    rows.append(_in_units(trainer, shown(trainer.loss, trainer.outputs_of(trainer.model, given))))
     return _images(rows, shape, path)
 
 
@@ -63,8 +63,7 @@ def samples(trainer: Trainer, shape: tuple[int, ...], path: str | Path | None = 
     >>> history = trainer.fit(x, x, epochs=1, verbose=False)
     >>> figure = gs.pictures.samples(trainer, (8, 8), "samples.png")
     """
-    mean, deviation = _scale(trainer)
-    drawn = mean + deviation * sampled(trainer, count)
+    drawn = _in_units(trainer, sampled(trainer, count))
     return _images(np.array_split(drawn, max(1, count // 12)), shape, path)
 
 
@@ -128,6 +127,15 @@ def draw(trainer: Trainer, configuration: Configuration, splits: Splits, folder:
     labels = part.y if plain.classes is not None else None
     code_map(trainer, part.x, labels, folder / "codes.png", plain.classes)
     return [*drawn, f"codes: {folder / 'codes.png'}"]
+
+
+def _in_units(trainer: Trainer, answers: np.ndarray) -> np.ndarray:
+    """What `shown` returns, in the units of the rows."""
+    scaling, (mean, deviation) = trainer.model.target_scaling, _scale(trainer)
+    if scaling is not None:
+        return scaling.restored(answers)
+    bytes_ = trainer.loss.targets == "binary" and not np.any(mean)  # divided by 255, as their targets are
+    return answers * deviation if bytes_ else answers
 
 
 def _scale(trainer: Trainer) -> tuple[Any, Any]:

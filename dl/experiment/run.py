@@ -9,7 +9,8 @@ from typing import Any
 
 from ...backends.errors import CheckpointError, ConfigurationError, DataError
 from ..data.identity import Identity
-from ..layers import Layer
+from ..data.target_scaling import TargetScaling
+from ..layers import Layer, Standardize
 from ..losses.classes import CrossEntropyLoss
 from ..losses.described import load_model, loss_from
 from ..losses.joint import JointLoss
@@ -105,6 +106,8 @@ class Run:
         model = load_model(self.checkpoint)
         if model.loss is None:
             model.loss = self._loss_of(model)
+        if model.target_scaling is None:
+            model.target_scaling = self._scaling_of(model)
         return model
 
     @property
@@ -121,6 +124,18 @@ class Run:
 
             return build_heads(parse(self.config))
         return loss_from(stored) or (MSELoss() if model.classes is None else CrossEntropyLoss())
+
+    def _scaling_of(self, model: Layer) -> TargetScaling | None:
+        """The scaling of an older version's autoencoder, which learned rows as its first layer scales them."""
+        config = self.config
+        autoencoder, data = config.get("autoencoder", {}), config.get("data", {})
+        scales = data.get("standardize", True) and data.get("standardize_target", True)
+        if autoencoder.get("kind", "none") == "none" or not scales or model.loss.targets != "values":
+            return None
+        from .build import inside
+
+        found = [layer for layer in inside(model) if isinstance(layer, Standardize)]
+        return TargetScaling(found[0].mean.numpy(), 1 / found[0].scale.numpy()) if found else None
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

@@ -75,6 +75,12 @@ def check_source(path: Path, source: str) -> None:
         )
 
 
+def check_directory(path: Path) -> None:
+    """Raises ConfigurationError if the path of a run is that of a file."""
+    if path.is_file():
+        raise ConfigurationError(f"{path}: it is a file; expected a directory, which need not exist")
+
+
 def check_free(path: Path, resume: bool) -> bool:
     """Whether there is a run at `path` to resume.
 
@@ -83,6 +89,7 @@ def check_free(path: Path, resume: bool) -> bool:
     ConfigurationError
         There is a run but no --resume, or there are remains of a run that would be overwritten.
     """
+    check_directory(path)
     if (path / LAST).exists():
         if not resume:
             raise ConfigurationError(f"{path} holds a run already; go on with --resume, or give another --run")

@@ -22,7 +22,7 @@ from ..storage.strict_json import dumps
 from ..training.callbacks import Callback
 from ..training.checkpoint import check_trainer, save_trainer
 from ..training.history import History
-from .run_files import BEST, CONFIG, CURVE, DATA, ENVIRONMENT, LAST, METRICS, check_free
+from .run_files import BEST, CONFIG, CURVE, DATA, ENVIRONMENT, LAST, METRICS, check_directory, check_free
 
 if TYPE_CHECKING:
     from ..training.trainer import Trainer
@@ -67,8 +67,7 @@ class RunWriter(Callback):
     @contextmanager
     def opened(self) -> Iterator[RunWriter]:
         """Holds the directory's lock; a second writer raises `RunLocked`."""
-        if self.path.is_file():
-            raise ConfigurationError(f"{self.path}: it is a file; expected a directory, which need not exist")
+        check_directory(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         with RunLock(self.path):
             found = self.path.stat()

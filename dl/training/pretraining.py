@@ -43,6 +43,7 @@ def pretrain(trainer: Trainer, data: Dataset, *, epochs: int, batch_size: int, v
     for level, (encode, decode) in enumerate(zip(inner, outer, strict=True)):
         encoding = Sequential(*(first if not level else []), encode)
         pair = Sequential(encoding, decode, dtype=trainer.model.dtype)
+        pair.target_scaling = None if level else trainer.model.target_scaling
         loss: Loss = trainer.loss if not level else MSELoss()
         teacher = Trainer(pair, loss, trainer.optimizer, backend=trainer.backend.name, seed=trainer.seed)
         history = teacher.fit(

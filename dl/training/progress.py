@@ -42,6 +42,17 @@ def introduce(trainer: Training) -> None:
         say(backends.explain(trainer.backend))
 
 
+def conclude(trainer: Training) -> None:
+    """Prints why training ended before its last epoch, if it ended by itself."""
+    watch = trainer.early_stopping
+    if trainer.stopped == "patience":
+        epochs = "an epoch" if watch.patience == 1 else f"{watch.patience} epochs"
+        best = f"the weights of epoch {watch.best_epoch} are back"
+        say(f"stopped early: {watch.monitor} has not improved for {epochs}; {best}")
+    elif trainer.stopped == "loss":
+        say(f"stopped early: the loss has reached its goal in epoch {trainer.epoch}")
+
+
 def redraws() -> bool:
     """Whether standard error exists and is a terminal that can redraw a line."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -198,8 +198,9 @@ class Trainer(Answers):
                 names_of = self.model.classes or classes
                 dataset = with_class_weights(dataset, class_weight, self._classes(dataset), names_of)
             callbacks = checked_callbacks(callbacks)
-            if verbose and ranks().rank == 0:
-                from .progress import introduce, progress
+            shows = verbose and ranks().rank == 0
+            if shows:
+                from .progress import conclude, introduce, progress
 
                 introduce(self)
                 callbacks.append(progress())
@@ -224,6 +225,8 @@ class Trainer(Answers):
                 if self.loss.targets != "values":
                     self.model.classes = self.model.classes or classes
                 self._run(loop, callbacks)
+        if shows:
+            conclude(self)
         if self.stopped == "interrupt" and not in_notebook():
             raise KeyboardInterrupt
         return self.history

@@ -71,8 +71,9 @@ def clear(rows: int, width: int, c: Matrix, more: int) -> None:
 
 
 def outer(rows: int, width: int, a: Matrix, b: Matrix, c: Matrix) -> None:
-    """c = the outer product of a column and a row."""
+    """c = the outer product of a column and a row; of a row that ends before a full vector, as far as it goes."""
     zero, source = b.values.dtype.type(0), b.values[b.start : b.start + width]
+    width = min(width, source.size)
     for row in range(rows):
         factor, at = a.values[a.start + row * a.row], c.start + row * c.row
         target = c.values[at : at + width]

@@ -89,7 +89,11 @@ class UpdateFormula:
                 d = d + decay * p[part]
             known = dict(zip(parts.arrays, (p[part], d, *(state[part] for state in states)), strict=True))
             known |= {parts.rate: lr * rate, parts.decay: decay, **dict(zip(parts.columns, columns, strict=True))}
-            for target, value in zip((p, *states), evaluate(xp, parts.results, known, 0), strict=True):
+            found = zip(parts.results, evaluate(xp, parts.results, known, 0), strict=True)
+            values = [
+                xp.array(value) if one.operator == "input" else value for one, value in found
+            ]  # else it is a view
+            for target, value in zip((p, *states), values, strict=True):
                 target[part] = value
 
 

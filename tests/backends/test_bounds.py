@@ -69,3 +69,25 @@ def test_code_with_checked_bounds_has_a_cache_of_its_own(tmp_path: Path) -> None
         done = subprocess.run([sys.executable, "-c", ADDS], env=environment, capture_output=True, text=True, check=True)
         hits.append(done.stdout.strip())
     assert hits == ["0", "1", "0", "1"]
+
+
+INSIDE = """
+import numpy as np
+import gearshift as gs
+
+random = np.random.default_rng(0)
+for width, batch in ((1, 2), (3, 1), (9, 2)):
+    x, y = random.normal(size=(3, 5)), random.normal(size=(3, width))
+    model = gs.Sequential(gs.Linear(5, 3), gs.Tanh(), gs.LayerNorm(3), gs.Linear(3, width))
+    for weight in (None, np.ones(3)):
+        trainer = gs.Trainer(model, gs.MSELoss(), gs.SGD(lr=0.1), backend="numba", seed=0)
+        trainer.fit(gs.Dataset(x, y, weight), epochs=1, batch_size=batch, verbose=False)
+"""
+
+
+@pytest.mark.long
+def test_steps_of_one_row_stay_inside() -> None:
+    """Their weights have gradients of one term, and a vector may be wider than a row of outputs."""
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1"}
+    done = subprocess.run([sys.executable, "-c", INSIDE], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

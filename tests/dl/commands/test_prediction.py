@@ -172,3 +172,71 @@ def test_the_printed_command_predicts_a_file_that_is_there(
         for line in found:
             call(*shlex.split(line))
             assert len(Path("answers.csv").read_text().splitlines()) == 61
+
+
+def table_of(path: Path, rows: list[str]) -> Path:
+    path.write_text("\n".join(["size,garden,price", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A table in which some values are missing, and a run that left these rows out."""
+    folder, random = tmp_path_factory.mktemp("homes"), np.random.default_rng(1)
+    rows = [f"{size:.1f},{'yes' if size > 60 else 'no'},{3 * size:.1f}" for size in random.uniform(20, 200, 90)]
+    rows[7], rows[30], rows[61] = ",no,80", "50,,90", "70,yes,"
+    path, run = table_of(folder / "homes.csv", rows), folder / "run"
+    options = [f"data.source={path}", "data.missing=drop", "train.epochs=2"]
+    call("train", "--run", run, *QUICK, *[word for option in options for word in ("--set", option)])
+    return path, run
+
+
+def test_rows_that_training_left_out(homes: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """An evaluation leaves them out, too; nothing is predicted of them, so no command is printed that would."""
+    path, run = homes
+    call("train", "--run", run, "--resume", "--set", "train.epochs=3", "--backend", "numpy")
+    assert "next: gearshift evaluate" in (printed := capsys.readouterr().err) and "gearshift predict" not in printed
+    call("evaluate", run, "--input", path, "--json", "--backend", "numpy")
+    printed = capsys.readouterr()
+    assert "3 rows with missing values are left out, as in training" in printed.err
+    whole = [line for line in path.read_text().splitlines()[1:] if "," not in (line[0], line[-1]) and ",," not in line]
+    assert len(whole) == 87
+    other = table_of(path.with_name("whole.csv"), whole)
+    call("evaluate", run, "--input", other, "--json", "--backend", "numpy")
+    assert json.loads(capsys.readouterr().out)[str(other)] == json.loads(printed.out)[str(path)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ["50,yes,1", "60,maybe,2"],
+            "line 3, column 'garden': the value is 'maybe', expected yes or no, or true or false",
+        ),
+        (["50,yes,1", "large,no,3", "small,no,2"], "line 3, column 'size': the value is 'large', expected a number"),
+        (
+            ["2024-01-02,yes,1", "2024-01-03,no,2"],
+            "line 2, column 'size': the value is '2024-01-02', expected a number",
+        ),
+    ],
+)
+def test_the_cell_that_does_not_fit_is_named(
+    homes: tuple[Path, Path], rows: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table_of(tmp_path / "bad.csv", rows)
+    call("predict", homes[1], "--input", path, "--output", tmp_path / "a.csv", "--backend", "numpy", code=2)
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_target_is_named(table: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In an evaluation; a prediction does not need it."""
+    lines = table.read_text().splitlines()
+    lines[4] = lines[4].rpartition(";")[0] + ";"
+    path = tmp_path / "some.csv"
+    path.write_text("\n".join(lines) + "\n")
+    call("evaluate", run, "--input", path, "--backend", "numpy", code=2)
+    assert (
+        "some.csv, line 5, column 'buys': the target is missing; fill it, or leave the row out"
+        in capsys.readouterr().err
+    )
+    call("predict", run, "--input", path, "--output", tmp_path / "a.csv", "--backend", "numpy")

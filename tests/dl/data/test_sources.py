@@ -346,7 +346,7 @@ def test_missing_files(tmp_path, name):
         ({"labels": "text"}, "labels='text', expected 'auto', 'classes' or 'values'"),
         (
             {"target": "y"},
-            r"target='y' names a column of a \.csv or \.parquet file or data frame, the source is 'digits'",
+            r"target='y' names a column of a \.csv, \.tsv or \.parquet file or data frame, the source is 'digits'",
         ),
         ({"folder": "."}, "folder= and fetch= are for 'fashion-mnist', the source is 'digits'"),
         ({"length": 0}, "length=0, expected an integer of at least 1"),

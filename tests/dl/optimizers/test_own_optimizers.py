@@ -45,6 +45,17 @@ def four_states(p, g, row, scale, rate, i, *, lr=1e-3):
     return p - lr * (row + 0.5 * scale + rate + i) / 4.0, row, scale, rate, i
 
 
+@gs.optimizer
+def heavy_ball(p, g, before, *, lr=0.1):
+    """A result that is another argument as it was."""
+    return p - lr * g + 0.5 * (p - before), p
+
+
+@gs.optimizer
+def delayed(p, g, last, one_before, *, lr=0.1):
+    return p - lr * one_before, g, last
+
+
 def adam(steps: list[Callable[[np.ndarray], np.ndarray]], p: np.ndarray) -> np.ndarray:
     m = v = np.zeros_like(p)
     for t, gradient in enumerate(steps, 1):
@@ -78,11 +89,28 @@ def sums(steps: list[Callable[[np.ndarray], np.ndarray]], p: np.ndarray) -> np.n
     return p
 
 
+def ball(steps: list[Callable[[np.ndarray], np.ndarray]], p: np.ndarray) -> np.ndarray:
+    before = np.zeros_like(p)
+    for gradient in steps:
+        p, before = p - LR * (gradient(p) + DECAY * p) + 0.5 * (p - before), p
+    return p
+
+
+def delay(steps: list[Callable[[np.ndarray], np.ndarray]], p: np.ndarray) -> np.ndarray:
+    gradients = [np.zeros_like(p)] * 2
+    for gradient in steps:
+        gradients.append(gradient(p) + DECAY * p)
+        p = p - LR * gradients[-3]
+    return p
+
+
 FORMULAS: dict[str, tuple[Callable[..., gs.Optimizer], Callable[..., np.ndarray]]] = {
     "adam": (own_adam, adam),
     "lion": (own_lion, lion),
     "signs": (sign_descent, signs),
     "sums": (four_states, sums),
+    "ball": (heavy_ball, ball),
+    "delay": (delayed, delay),
 }
 
 
