@@ -1,6 +1,6 @@
 """The operations of a step's matrix products at the CPU's peak, on operands that stay in cache.
 
-Each thread repeats the largest register tile of the product engine on the same row of each operand. No step whose
+Each thread repeats the largest register tile of the product engine, whose operands do not change with k. No step whose
 products run on these vector units takes less time than that. It has nothing but the products' operations: no memory, no
 element-wise work, no waiting.
 """
@@ -44,12 +44,16 @@ def flops_of_model(name: str) -> int:
 
 
 def tiles(count: int, depth: int, a: Any, b: Any, c: Any, height: int) -> None:
-    """Computes the largest tile `count` times; all rows of a and of b are the same."""
+    """Computes the largest tile `count` times: c (height, width) = depth · the outer product of a and b.
+
+    The rows of a differ, because a compiler computes equal rows once.
+    """
+    width = b.size
     for _ in range(count):
         if height >= 8:
-            tile(8, 3, a, 0, 0, 0, b, 0, 0, c, 0, 0, depth, 0)
+            tile(8, 3, a, 0, 1, 0, b, 0, 0, c, 0, width, depth, 0)
         else:
-            tile(4, 3, a, 0, 0, 0, b, 0, 0, c, 0, 0, depth, 0)
+            tile(4, 3, a, 0, 1, 0, b, 0, 0, c, 0, width, depth, 0)
 
 
 class PeakProducts(Contender):
@@ -74,8 +78,8 @@ class Peak:
     def __init__(self, flops: int) -> None:
         self.flops, self.pool, height = flops, thread_pool(), tile_rows()
         width = VECTORS * lanes(np.float32)
-        a, b = np.full(1, 1e-3, np.float32), np.ones(width, np.float32)
-        self._own = [(a, b, np.zeros(width, np.float32), height) for _ in range(self.pool.threads)]
+        a, b = np.arange(1, height + 1, dtype=np.float32), np.linspace(1, 2, width, dtype=np.float32)
+        self._own = [(a, b, np.zeros(height * width, np.float32), height) for _ in range(self.pool.threads)]
         self._tiles: Any = registry.get("numba").compiled(tiles)
         self._tile = 2 * height * width * DEPTH
 

@@ -119,15 +119,16 @@ def test_the_operations_of_a_step() -> None:
 
 
 def test_the_peak_repeats_its_tiles_on_all_threads() -> None:
-    """As many operations as asked for, up to a tile for each thread; the tile is a sum of DEPTH products."""
+    """As many operations as asked for, up to a tile for each thread; each row of a tile has sums of its own."""
     work = Peak(10**7)
     called = list[int]()
     tiles, work._tiles = work._tiles, lambda count, *rest: (called.append(count), tiles(count, *rest))
     work.repeat(3)
     least = 3 * 10**7
     assert least <= sum(called) * work._tile < least + len(called) * work._tile
-    for _, _, c, _ in work._own:
-        np.testing.assert_allclose(c, DEPTH * 1e-3, rtol=1e-5)
+    for a, b, c, height in work._own:
+        assert work._tile == 2 * DEPTH * height * b.size and len(set(a)) == height
+        np.testing.assert_allclose(c.reshape(height, -1), DEPTH * np.outer(a, b), rtol=1e-5)
 
 
 @pytest.mark.parametrize("process", ["numpy"], indirect=True)
