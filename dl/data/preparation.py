@@ -132,8 +132,8 @@ class Preparation(BaseModel):
         if column.kind == "text" and not column.missing.all():
             column = _truth_values(column)
         if column.values.dtype.kind != "f" and not column.missing.all():
-            texts = enumerate(column.texts())
-            row = next(row for row, text in texts if text is not None and not self._fits(own, column, text))
+            texts = [(row, text) for row, text in enumerate(column.texts()) if text is not None]
+            row = next((row for row, text in texts if not self._fits(own, column, text)), texts[0][0])
             expected = "yes or no, or true or false," if own.truth else "a number"
             raise DataError(
                 f"{table.place(row, own.name)}: the value is {column.values[row]!r}, expected {expected} as in training"

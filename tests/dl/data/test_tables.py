@@ -119,6 +119,8 @@ def test_a_model_of_a_table_predicts_tables(tmp_path: Path) -> None:
             (rows.drop(columns=["age", "city"]), "the columns 'age', 'city' are missing"),
             (rows.assign(zip=1), "the column 'zip' is unknown"),
             (rows.assign(age="old"), "row 0, column 'age': the value is 'old', expected a number"),
+            (rows.assign(age=["20", "old"] * (len(rows) // 2)), "row 1, column 'age': the value is 'old', expected"),
+            (rows.assign(age="20"), "row 0, column 'age': the value is '20', expected a number"),
         ):
             with pytest.raises(gs.DataError, match=message):
                 loaded.predict(changed, backend="numpy")
