@@ -161,7 +161,7 @@ def _watch_compilation() -> None:
 
     @cache
     def log() -> None:
-        logger.info("compiling kernels for this machine, once: this takes 5 to 30 s")
+        logger.info("compiling kernels for this machine, once: this may take half a minute")
 
     class Watch(event.Listener):
         depth, collecting = 0, False  # nested compilations; only one thread compiles at a time

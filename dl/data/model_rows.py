@@ -12,8 +12,8 @@ from .csv import Dialect
 from .dataset import Dataset
 from .names import differences, shown
 from .preparation import Preparation
-from .table_source import column_numbers, read_table, target_array
-from .tables import Table, frame_table
+from .table_source import column_numbers, complete_rows, read_table, target_array
+from .tables import frame_table
 
 
 def targets_of(frame: Any, preparation: Preparation) -> np.ndarray:
@@ -77,30 +77,12 @@ def feature_rows(
     targets = preparation.target
     categorical = [column.name for column in preparation.columns if column.categories is not None]
     table = read_table(source, preparation.dialect, texts=[*targets, *categorical])
-    known, left = with_targets and targets and all(name in table.columns for name in targets), list[str]()
+    known, rows = with_targets and targets and all(name in table.columns for name in targets), table.rows
     if known and preparation.missing == "drop":
-        table, left = _complete(table, [*targets, *(column.name for column in preparation.columns)])
+        wanted = [*targets, *(column.name for column in preparation.columns)]
+        table = complete_rows(table, [name for name in wanted if name in table.columns])
     x, remarks = preparation.apply(table)
-    y = _targets(table, targets) if known else None
-    return PreparedRows(Dataset(x, feature_names=preparation.feature_names), y, [*left, *remarks])
-
-
-def _complete(table: Table, names: Sequence[str]) -> tuple[Table, list[str]]:
-    """The rows without missing values in these columns, if there are any, and a remark if some have them."""
-    there = [table.columns[name].missing for name in names if name in table.columns]
-    lacks = np.logical_or.reduce(there)
-    left = int(lacks.sum())
-    if not left or left == table.rows:
-        return table, []
-    rows = "1 row with a missing value is" if left == 1 else f"{left:,} rows with missing values are"
-    return table.take(~lacks), [f"{rows} left out, as in training"]
-
-
-def _targets(table: Table, names: list[str]) -> np.ndarray:
-    for name in names:
-        lacks = table.columns[name].missing
-        if lacks.any():
-            raise DataError(
-                f"{table.place(int(lacks.argmax()), name)}: the target is missing; fill it, or leave the row out"
-            )
-    return target_array(table, names)
+    if table.rows < rows:
+        remarks.append(f"{rows - table.rows:,} of {rows:,} rows have missing values and are left out, as in training")
+    y = target_array(table, targets) if known else None
+    return PreparedRows(Dataset(x, feature_names=preparation.feature_names), y, remarks)

@@ -135,7 +135,8 @@ def load_table(source: Any, options: TableOptions) -> PreparedTable:
     strange = [name for name in options.categorical if name not in features]
     if strange:
         raise DataError(f"{table.name}: categorical names {strange[0]!r}, which is no feature")
-    table = _complete(table, [*features, *targets, *([options.weight] if options.weight else [])], options.missing)
+    if options.missing == "drop":
+        table = complete_rows(table, [*features, *targets, *([options.weight] if options.weight else [])])
     y = target_array(table, targets)
     weight = column_numbers(table, options.weight) if options.weight else None
     left_out = dict.fromkeys(options.drop, "dropped") | dict.fromkeys(targets, "the target")
@@ -184,10 +185,8 @@ def _as_text(source: Any, table: Table, name: str, options: TableOptions) -> Tab
     return read_table(source, options.dialect, texts=[name, *options.categorical])
 
 
-def _complete(table: Table, names: list[str], missing: Missing) -> Table:
-    """The table without the rows that have a missing value, if that was asked for."""
-    if missing != "drop":
-        return table
+def complete_rows(table: Table, names: Sequence[str]) -> Table:
+    """The table without the rows that have a missing value in these columns."""
     whole = np.ones(table.rows, bool)
     for name in names:
         if not table.columns[name].missing.all():  # such a column is refused later, by name
@@ -205,8 +204,8 @@ def target_array(table: Table, names: list[str]) -> np.ndarray:
     lacks = column.missing
     if lacks.any():
         raise DataError(
-            f"{table.place(int(lacks.argmax()), names[0])}: the target is missing; data.missing = 'drop' leaves such "
-            "rows out"
+            f"{table.place(int(lacks.argmax()), names[0])}: the target is missing; fill it, or leave the row "
+            "out, as data.missing = 'drop' does in training"
         )
     if column.kind in ("date", "duration"):
         raise DataError(f"{table.name}: the target {names[0]!r} holds {column.kind}s, expected numbers or classes")

@@ -90,9 +90,8 @@ class UpdateFormula:
             known = dict(zip(parts.arrays, (p[part], d, *(state[part] for state in states)), strict=True))
             known |= {parts.rate: lr * rate, parts.decay: decay, **dict(zip(parts.columns, columns, strict=True))}
             found = zip(parts.results, evaluate(xp, parts.results, known, 0), strict=True)
-            values = [
-                xp.array(value) if one.operator == "input" else value for one, value in found
-            ]  # else it is a view
+            # an argument that is returned as it was is a view of what is written here
+            values = [xp.array(value) if one.operator == "input" else value for one, value in found]
             for target, value in zip((p, *states), values, strict=True):
                 target[part] = value
 

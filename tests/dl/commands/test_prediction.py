@@ -198,7 +198,7 @@ def test_rows_that_training_left_out(homes: tuple[Path, Path], capsys: pytest.Ca
     assert "next: gearshift evaluate" in (printed := capsys.readouterr().err) and "gearshift predict" not in printed
     call("evaluate", run, "--input", path, "--json", "--backend", "numpy")
     printed = capsys.readouterr()
-    assert "3 rows with missing values are left out, as in training" in printed.err
+    assert "3 of 90 rows have missing values and are left out, as in training" in printed.err
     whole = [line for line in path.read_text().splitlines()[1:] if "," not in (line[0], line[-1]) and ",," not in line]
     assert len(whole) == 87
     other = table_of(path.with_name("whole.csv"), whole)
