@@ -46,6 +46,14 @@ def store(flags: Any, i: int, value: int) -> None:
 
 
 @instruction
+def add(flags: Any, i: int, value: int) -> int:
+    """flags[i] += value (int64) as one step, also if several threads do so at once; returns what was there."""
+    before = flags[i]
+    flags[i] = before + value
+    return before
+
+
+@instruction
 def give_way() -> None:
     """Yields the CPU to a waiting thread, if there is one."""
 

@@ -48,6 +48,15 @@ def store(typing, flags, i, value):
 
 
 @intrinsic
+def add(typing, flags, i, value):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", builder.gep(data, [arguments[1]]), arguments[2], "acq_rel")
+
+    return types.int64(flags, types.int64, types.int64), generate
+
+
+@intrinsic
 def give_way(typing):
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"

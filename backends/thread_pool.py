@@ -22,7 +22,7 @@ from .machine import give_way, load, store
 
 logger = logging.getLogger(__name__)
 
-LINE = 16  # int64 from one thread's flags to the next: two cache lines, because CPUs fetch lines in pairs
+LINE = 32  # int64 of a thread's flags: two pairs of cache lines, because CPUs fetch lines in pairs; see also `claims`
 ARRIVED = 0
 NEVER_LATE = 1 << 60
 WORTHWHILE = 1 << 14  # multiplications per step from which a second thread is faster

@@ -115,7 +115,7 @@ def bound_engine(
 ) -> Engine:
     """The product engine of a file of `kernels.dense`."""
     find: Any = backend.compiled(engine.addresses, **engine_functions(module, uses_integers))
-    found: list[int] = [*find(tools, memory, integers, TASK, LAYER), module.TRANSPOSED, module.GRAIN]
+    found: list[int] = [*find(tools, memory, integers, TASK, LAYER), module.TRANSPOSED, module.GRAIN, module.CHUNKS]
     return Engine(*found)
 
 

@@ -22,7 +22,7 @@ from ...kernels.batches.gather import GATHER_STANDARDIZED
 from ...kernels.counters import FAILED
 from ...kernels.dense import chain as dense_chain
 from ...kernels.dense import clipping, matrix_product, matrix_unit_engine, vector_engine
-from ...kernels.dense.engine import Engine
+from ...kernels.dense.engine import Engine, chunks_of
 from ...kernels.dense.parts import (
     GRAIN,
     DropoutStreams,
@@ -36,6 +36,7 @@ from ...kernels.dense.parts import (
     ThreadCall,
     Tools,
     Update,
+    places_of,
 )
 from ...kernels.dense.update import EVERYTHING
 from ...kernels.operation import Operation
@@ -269,7 +270,12 @@ class DensePlan(Plan):
         """The number of thread synchronisations in a training step; 0 with one thread."""
         if self.parts == 1:
             return 0
-        return 2 if self.by_rows else 2 * len(self._layers) * math.ceil(rows / self.block)
+        if self.by_rows:
+            return 2
+        first, found = places_of(self._layers, 0), 2 * len(self._layers) * math.ceil(rows / self.block)
+        for start in range(0, rows, self.block):
+            found += chunks_of(min(self.block, rows - start), self.parts, first, self._engine(rows)) > 1
+        return found
 
     def products(self, rows: int) -> list[Product]:
         """The forward product of each layer for one block of rows, by the loop's own functions and threads."""

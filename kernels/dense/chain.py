@@ -18,6 +18,8 @@ rows of W and their optimizer states, which stay in that core's cache. For two p
    gradient before the activation.
 3. Backward and update, from the last layer to the first: each part computes its columns of the gradient of X (the D
    of the layer below), then the gradient of its rows of W, and updates them. Then all threads wait.
+   From `engine.CLAIMED` rows on, the products of 1 and 3 and the updates are divided into chunks. A thread that has
+   none left takes over some of another part's, see `claims`.
 4. Only if the gradient is clipped by its norm: 3 keeps the gradients, and each part updates its weights here, once the
    norm is known.
 
@@ -29,13 +31,14 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.addresses import call
+from ...backends.claims import bounds, claim, nearest, offer
 from ...backends.machine import float_mode
 from ...backends.thread_pool import wait
 from ...backends.vectors import turn
 from ..accumulate_metrics import loop as accumulate_metrics
 from ..advance import loop as advance
 from .elementwise import activate, add_products, differentiate, drop_out
-from .engine import Engine
+from .engine import APART, Engine, chunks_of
 from .few_rows import few
 from .few_rows import input_gradient as few_rows_gradient
 from .outputs import output_layer, transpose
@@ -93,7 +96,9 @@ def steps(
                 here = integers if level == 0 else no_integers
                 for part in range(run.thread, run.parts, run.threads):
                     task = BlockPart(part, run.parts, first, rows, run.rows, 0)
-                    forward(task, level, layers, memory, counters, functions, dropout, tools, engine, here)
+                    prepare(task, level, layers, memory, counters, functions, dropout, tools, here)
+                offer(run.thread, flags)
+                forward_chunks(run, first, rows, level, layers, memory, tools, engine, here, flags)
                 wait(run.thread, run.threads, flags)
             for part in range(run.thread, run.parts, run.threads):
                 task = BlockPart(part, run.parts, first, rows, run.rows, 0)
@@ -104,23 +109,88 @@ def steps(
             if run.learn:
                 for level in range(last, -1, -1):
                     here = integers if level == 0 else no_integers
+                    layer = places_of(layers, level)
+                    offer(run.thread, flags)
                     for part in range(run.thread, run.parts, run.threads):
                         task = BlockPart(part, run.parts, first, rows, run.rows, 0)
-                        if level > 0:
-                            backward(task, level, layers, memory, tools, engine)
-                        elif first + rows == run.rows:
+                        if level == 0 and first + rows == run.rows:
                             call(functions.prefetch, functions.source, (task, counters))
-                        layer = places_of(layers, level)
-                        update_weights(task, layer, memory, counters, functions, tools, engine, here)
                         if layer.bias >= 0:
                             update_bias(task, layer, memory, counters, functions, tools)
-                    if level > 0:
+                    backward_chunks(
+                        run, first, rows, level, layers, memory, counters, functions, tools, engine, here, flags
+                    )
+                    if level > 0 or chunks_of(rows, run.parts, layer, engine) > 1:  # others write this part's weights
                         wait(run.thread, run.threads, flags)
         if run.learn:
             call(functions.clipped, functions.update, (run, layers, memory, counters, flags))
         advance(0, 1, counters, outputs.scores)
     call(engine.end, 0, (tools,))
     float_mode(mode)
+
+
+def forward_chunks(
+    run: ThreadCall,
+    first: int,
+    rows: int,
+    level: int,
+    layers: Any,
+    memory: Memory,
+    tools: Tools,
+    engine: Engine,
+    integers: Integers,
+    flags: Any,
+) -> None:
+    """The forward products of a layer: those chunks that this thread claims, first those of its own parts."""
+    layer, into = places_of(layers, level), run.parts if level < layers.shape[0] - 1 else 1
+    chunks = chunks_of(rows, run.parts, layer, engine)
+    shared = chunks > 1
+    for other in range(run.threads if shared else 1):
+        owner = (run.thread + other) % run.threads
+        count = parts_of(owner, run) * chunks
+        number = claim(owner, count, run.thread, flags) if shared else 0
+        while number < count:
+            task = BlockPart(owner + number // chunks * run.threads, run.parts, first, rows, run.rows, 0)
+            call(engine.forward, 0, (number % chunks, chunks, task, layer, into, memory, tools, integers))
+            number = claim(owner, count, run.thread, flags) if shared else number + 1
+
+
+def backward_chunks(
+    run: ThreadCall,
+    first: int,
+    rows: int,
+    level: int,
+    layers: Any,
+    memory: Memory,
+    counters: Any,
+    functions: StepFunctions,
+    tools: Tools,
+    engine: Engine,
+    integers: Integers,
+    flags: Any,
+) -> None:
+    """The backward products and the updates of a layer's weights, as `forward_chunks`."""
+    layer = places_of(layers, level)
+    chunks = chunks_of(rows, run.parts, layer, engine)
+    shared = chunks > 1
+    for other in range(run.threads if shared else 1):
+        owner = (run.thread + other) % run.threads
+        count = parts_of(owner, run) * chunks
+        number = claim(owner, count, run.thread, flags) if shared else 0
+        while number < count:
+            task = BlockPart(owner + number // chunks * run.threads, run.parts, first, rows, run.rows, 0)
+            low, high = inputs_of(layer, task)
+            begin, end = bounds(high - low, number % chunks, chunks)
+            start, stop = low + nearest(begin, high - low, APART), low + nearest(end, high - low, APART)
+            if level > 0 and start < stop:
+                backward(start, stop, task, level, layers, memory, tools, engine)
+            update_weights(start, stop, task, layer, memory, counters, functions, tools, engine, integers)
+            number = claim(owner, count, run.thread, flags) if shared else number + 1
+
+
+def parts_of(thread: int, run: ThreadCall) -> int:
+    """The number of a thread's parts, which are those from `thread` on in steps of `run.threads`."""
+    return (run.parts - thread + run.threads - 1) // run.threads
 
 
 def forward_products(
@@ -133,11 +203,11 @@ def forward_products(
     for _ in range(run.count):
         for part in range(run.thread, run.parts, run.threads):
             task = BlockPart(part, run.parts, 0, min(run.block, run.rows), run.rows, 0)
-            call(engine.forward, 0, (task, layer, into, memory, tools, integers))
+            call(engine.forward, 0, (0, 1, task, layer, into, memory, tools, integers))
     call(engine.end, 0, (tools,))
 
 
-def forward(
+def prepare(
     task: BlockPart,
     level: int,
     layers: Any,
@@ -146,16 +216,14 @@ def forward(
     functions: StepFunctions,
     dropout: DropoutStreams,
     tools: Tools,
-    engine: Engine,
     integers: Integers,
 ) -> None:
-    """The part's columns of the layer's X, and their product."""
-    layer, into = places_of(layers, level), task.parts if level < layers.shape[0] - 1 else 1
+    """The part's columns of the layer's X."""
+    layer = places_of(layers, level)
     if level == 0:
         call(functions.load, functions.source, (task, layer, memory, integers, counters))
     else:
         add_up(task, places_of(layers, level - 1), layer, memory, counters, dropout, tools)
-    call(engine.forward, 0, (task, layer, into, memory, tools, integers))
 
 
 def without(integers: Integers) -> Integers:
@@ -190,18 +258,19 @@ def add_up(
         drop_out(y, slope, (task.first + row) * below.outputs + start, below, dropout, counters, strip)
 
 
-def backward(task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools, engine: Engine) -> None:
-    """The part's columns of D of the layer below, and its rows of DT if they are read later."""
+def backward(
+    start: int, stop: int, task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools, engine: Engine
+) -> None:
+    """Columns `start` to `stop` of D of the layer below, and these rows of DT if they are read later."""
     layer, below, work, lanes = places_of(layers, level), places_of(layers, level - 1), memory.work, tools.lanes
-    start, stop = inputs_of(layer, task)
     width, stride = stop - start, below.dt_stride
     turned = below.dt + start * stride
     strip, wide = tools.scratch[SCRATCH:], whole(width, lanes)
     dots = few(task.rows, layer.outputs, lanes)
     if dots:
-        few_rows_gradient(task, layer, memory, strip, wide)
+        few_rows_gradient(start, stop, task, layer, memory, strip, wide)
     else:
-        call(engine.input_gradient, 0, (task, below, layer, memory, tools))
+        call(engine.input_gradient, 0, (start, stop, task, below, layer, memory, tools))
     for row in range(0, task.rows, lanes):
         for i in range(0, 0 if dots else width, lanes):
             turn(work, turned + i * stride + row, stride, strip, i, wide)

@@ -16,6 +16,9 @@ from .vector_engine import begin, end, forward_product, input_gradient, start_we
 
 HOT = 65536  # elements of the gradient that are computed before their update
 ROWS = 96  # maximum rows of the weights at once
+APART = 32  # rows of the weights of which a chunk has a multiple
+CLAIMED = 32  # rows from which other threads claim chunks: it takes long to move weights and states to their caches
+WORTHWHILE = 1 << 18  # multiplications of a part from which they do
 
 
 class Engine(NamedTuple):
@@ -29,6 +32,7 @@ class Engine(NamedTuple):
     start_gradient, weight_gradient : `start_weight_gradient` and `weight_gradient`.
     transposed : whether `weight_gradient` reads D transposed.
     grain : rows of the weights' gradient are computed in multiples of this number.
+    chunks : number of chunks of a part's products, see `claims`; 1 if only the part's own thread can compute them.
     """
 
     begin: int
@@ -39,6 +43,7 @@ class Engine(NamedTuple):
     weight_gradient: int
     transposed: int
     grain: int
+    chunks: int
 
 
 def addresses(tools: Tools, memory: Memory, integers: Integers, task: BlockPart, layer: LayerPlaces) -> Any:
@@ -46,8 +51,8 @@ def addresses(tools: Tools, memory: Memory, integers: Integers, task: BlockPart,
     return (
         address_of(begin, (), (tools,)),
         address_of(end, (), (tools,)),
-        address_of(forward_product, (), (task, layer, 1, memory, tools, integers)),
-        address_of(input_gradient, (), (task, layer, layer, memory, tools)),
+        address_of(forward_product, (), (0, 1, task, layer, 1, memory, tools, integers)),
+        address_of(input_gradient, (), (0, 1, task, layer, layer, memory, tools)),
         address_of(start_weight_gradient, (), (task, layer, memory, tools, integers)),
         address_of(weight_gradient, (), (1, 1, 1, 1, task, layer, memory, tools, integers)),
     )
@@ -62,3 +67,9 @@ def functions_of(engine: ModuleType) -> dict[str, Any]:
 def rows_at_once(outputs: int, grain: int, lanes: int) -> int:
     """The rows of the weights' gradient that are computed before their update: as many as stay in cache."""
     return min(ROWS, max(grain, HOT // whole(outputs, lanes) // grain * grain))
+
+
+def chunks_of(rows: int, parts: int, layer: LayerPlaces, engine: Engine) -> int:
+    """The chunks of each part's products of a layer, for `rows` rows; 1 if only the part's own thread computes them."""
+    several = rows >= CLAIMED and layer.inputs * layer.outputs * rows >= WORTHWHILE * parts
+    return engine.chunks if several else 1

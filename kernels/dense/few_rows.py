@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.reductions import plus
-from .parts import BlockPart, LayerPlaces, Memory, inputs_of
+from .parts import BlockPart, LayerPlaces, Memory
 
 
 def few(rows: int, outputs: int, lanes: int) -> bool:
@@ -17,9 +17,10 @@ def few(rows: int, outputs: int, lanes: int) -> bool:
     return 5 * rows * (outputs + 2 * lanes) <= 3 * lanes * outputs
 
 
-def input_gradient(task: BlockPart, layer: LayerPlaces, memory: Memory, out: Any, stride: int) -> None:
-    """out = D·Wᵀ: the part's columns of the gradient of X, in rows with this stride."""
-    start, stop = inputs_of(layer, task)
+def input_gradient(
+    start: int, stop: int, task: BlockPart, layer: LayerPlaces, memory: Memory, out: Any, stride: int
+) -> None:
+    """out = D·Wᵀ: columns `start` to `stop` of the gradient of X, in rows with this stride."""
     depth = layer.outputs
     for first in range(start, stop, 4):
         at = layer.weight + first * depth

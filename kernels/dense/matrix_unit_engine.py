@@ -39,7 +39,7 @@ from .parts import (
 )
 from .product import SCRATCH, clear, product
 
-GRAIN, TRANSPOSED = WIDE, 1
+GRAIN, TRANSPOSED, CHUNKS = WIDE, 1, 1
 SPLIT = 256  # rows of the weights that are split together
 
 
@@ -56,7 +56,14 @@ def end(tools: Tools) -> int:
 
 
 def forward_product(
-    task: BlockPart, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
+    chunk: int,
+    chunks: int,
+    task: BlockPart,
+    layer: LayerPlaces,
+    into: int,
+    memory: Memory,
+    tools: Tools,
+    integers: Integers,
 ) -> int:
     """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs.
 
@@ -102,10 +109,11 @@ def forward_product(
     return 0
 
 
-def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> int:
-    """The part's rows of W·Dᵀ, the transposed gradient of X, written to DT of the layer below."""
+def input_gradient(
+    start: int, stop: int, task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools
+) -> int:
+    """Rows `start` to `stop` of W·Dᵀ, the transposed gradient of X, written to DT of the layer below."""
     work, panels = memory.work, tools.panels
-    start, stop = inputs_of(layer, task)
     rows, depth, stride = task.rows, layer.outputs, below.dt_stride
     dt = Right(work, layer.dt_stride, work[:0], ALL_PAIRS)
     right, here = 0, Columns(rows, min(DEPTH, depth), layer.dt, 0)

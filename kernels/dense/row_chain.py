@@ -20,7 +20,7 @@ from ...backends.machine import float_mode
 from ...backends.thread_pool import share, wait
 from ..accumulate_metrics import loop as accumulate_metrics
 from ..advance import loop as advance
-from .chain import FLUSH, backward, forward
+from .chain import FLUSH, backward, prepare
 from .engine import Engine, rows_at_once
 from .outputs import output_layer
 from .parts import (
@@ -102,13 +102,14 @@ def block_gradient(
     """Losses of a block of rows, and the gradient that it adds to the part's; no block is the last of its batch."""
     last = layers.shape[0] - 1
     for level in range(last + 1):
-        forward(task, level, layers, memory, counters, functions, dropout, tools, engine, integers)
+        prepare(task, level, layers, memory, counters, functions, dropout, tools, integers)
+        call(engine.forward, 0, (0, 1, task, places_of(layers, level), 1, memory, tools, integers))
     output_layer(task, places_of(layers, last), memory, counters, outputs, functions, dropout, tools)
     for level in range(last, -1, -1):
-        if level > 0:
-            backward(task, level, layers, memory, tools, engine)
         layer = places_of(layers, level)
-        update_weights(task, layer, memory, counters, functions, tools, engine, integers)
+        if level > 0:
+            backward(0, layer.inputs, task, level, layers, memory, tools, engine)
+        update_weights(0, layer.inputs, task, layer, memory, counters, functions, tools, engine, integers)
         if layer.bias >= 0:
             update_bias(task, layer, memory, counters, functions, tools)
 

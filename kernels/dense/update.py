@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.addresses import call
+from ...backends.thread_pool import share
 from ..updates.adam import loop as update_parameters
 from ..updates.average import loop as update_average
 from ..updates.clip_values import loop as clip_values
@@ -36,6 +37,8 @@ EVERYTHING = 1 << 62  # stop of an unlimited range
 
 
 def update_weights(
+    start: int,
+    stop: int,
     task: BlockPart,
     layer: LayerPlaces,
     memory: Memory,
@@ -45,14 +48,15 @@ def update_weights(
     engine: Engine,
     integers: Integers,
 ) -> None:
-    """The gradient of the part's rows of the weights, some rows at a time; updates them after the last block."""
-    start, stop = inputs_of(layer, task)
+    """The gradient of rows `start` to `stop` of the weights, some at a time; updates them after the last block."""
     width, last = layer.outputs, task.first + task.rows == task.batch
     grain = rows_at_once(width, engine.grain, tools.lanes)
     place = SCRATCH + grain * whole(width, tools.lanes)
     state = call(engine.start_gradient, 0, (task, layer, memory, tools, integers))
-    for first in range(start, stop, grain):
-        size = min(grain, stop - first)
+    pieces = (stop - start + grain - 1) // grain
+    for piece in range(pieces):
+        low, high = share(stop - start, piece, pieces, engine.grain)
+        first, size = start + low, high - low
         state = call(engine.weight_gradient, 0, (first, size, place, state, task, layer, memory, tools, integers))
         if last:
             at, group = layer.weight + first * width, layer.weight_range

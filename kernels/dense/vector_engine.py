@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...backends.claims import bounds, nearest
 from .parts import (
     BlockPart,
     Integers,
@@ -15,9 +16,9 @@ from .parts import (
     sums,
     whole,
 )
-from .product import DEPTH, SCRATCH, VECTORS, product
+from .product import DEPTH, FEW, SCRATCH, VECTORS, WIDEST, product
 
-GRAIN, TRANSPOSED = 8, 0
+GRAIN, TRANSPOSED, CHUNKS = 8, 0, 3
 
 
 def begin(tools: Tools) -> int:
@@ -31,24 +32,39 @@ def end(tools: Tools) -> int:
 
 
 def forward_product(
-    task: BlockPart, layer: LayerPlaces, into: int, memory: Memory, tools: Tools, integers: Integers
+    chunk: int,
+    chunks: int,
+    task: BlockPart,
+    layer: LayerPlaces,
+    into: int,
+    memory: Memory,
+    tools: Tools,
+    integers: Integers,
 ) -> int:
-    """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs."""
+    """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs.
+
+    A chunk is a range of all columns.
+    """
     start, stop = inputs_of(layer, task)
+    grain = (VECTORS if task.rows >= FEW else WIDEST) * tools.lanes
+    begin, end = bounds(layer.outputs, chunk, chunks)
     x = Matrix(memory.work, layer.x + start, layer.x_stride, 1)
     for target in range(into):
         low, high = outputs_of(layer, target, into)
-        width = whole(high - low, tools.lanes)
-        weights = Matrix(memory.parameters, layer.weight + start * layer.outputs + low, layer.outputs, 1)
+        first, last = nearest(begin - low, high - low, grain), nearest(end - low, high - low, grain)
+        if first == last:
+            continue
+        weights = Matrix(memory.parameters, layer.weight + start * layer.outputs + low + first, layer.outputs, 1)
         place = sums(layer, task.rows, task.part, task.parts, target, into, tools.lanes)
-        out = Matrix(memory.work, place, width, 1)
-        product(task.rows, width // tools.lanes, stop - start, x, weights, out, 0, 0, tools)
+        out = Matrix(memory.work, place + first, whole(high - low, tools.lanes), 1)
+        product(task.rows, whole(last - first, tools.lanes) // tools.lanes, stop - start, x, weights, out, 0, 0, tools)
     return 0
 
 
-def input_gradient(task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools) -> int:
-    """The part's rows of W·Dᵀ, the transposed gradient of X, written to DT of the layer below."""
-    start, stop = inputs_of(layer, task)
+def input_gradient(
+    start: int, stop: int, task: BlockPart, below: LayerPlaces, layer: LayerPlaces, memory: Memory, tools: Tools
+) -> int:
+    """Rows `start` to `stop` of W·Dᵀ, the transposed gradient of X, written to DT of the layer below."""
     weights = Matrix(memory.parameters, layer.weight + start * layer.outputs, layer.outputs, 1)
     dt = Matrix(memory.work, layer.dt, layer.dt_stride, 1)
     out = Matrix(memory.work, below.dt + start * below.dt_stride, below.dt_stride, 1)

@@ -16,6 +16,7 @@ from gearshift.backends.errors import NonFiniteLoss
 from gearshift.backends.thread_pool import ThreadPool
 from gearshift.dl.step.dense_layout import BLOCK, SHORT_BLOCK, TALL_BLOCK
 from gearshift.dl.step.dense_plan import DensePlan
+from gearshift.kernels.dense import vector_engine
 
 ACTIVATIONS = (gs.ReLU, gs.Tanh, gs.Sigmoid, None)
 
@@ -150,6 +151,31 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: int, batch: int, m
     found = fitted(trainer(widths, "numba", dtype="float32"), data, batch)
     for name, value in expected.items():
         assert found[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize(("parts", "threads"), [(1, 1), (2, 1), (2, 2), (3, 2), (5, 2)])
+@pytest.mark.parametrize("widths", [(700, 260, 90, 10), (784, 1000, 10)])
+def test_bits_do_not_depend_on_chunks(
+    widths: tuple[int, ...], parts: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or on the thread that computes them: batches of several blocks, the last with fewer rows than are divided."""
+    pool, data, batch = ThreadPool(max(parts, threads)), rows_of(widths, 3 * BLOCK + 40), 2 * BLOCK + 20
+    monkeypatch.setattr(ThreadPool, "parts", lambda *_: parts)
+    monkeypatch.setattr(ThreadPool, "threads_for", lambda *_: threads)
+    monkeypatch.setattr("gearshift.dl.step.plans.thread_pool", lambda: pool)
+    monkeypatch.setattr("gearshift.dl.step.plans.chosen", lambda backend, name, found, *_: found[0])
+    found, waits = [], []
+    for chunks in (1, 3, 3):
+        monkeypatch.setattr(vector_engine, "CHUNKS", chunks)
+        run = trainer(widths, "numba", dtype="float32", optimizer=gs.Adam(lr=1e-2))
+        plan = plan_of(run, data, batch)
+        assert isinstance(plan, DensePlan)
+        waits.append(plan.waits(batch) - (batch // plan.block if parts > 1 and chunks > 1 else 0))
+        found.append(fitted(run, data, batch))
+    assert waits[0] == waits[1] == (2 * (len(widths) - 1) * -(-batch // plan.block) if parts > 1 else 0)
+    for other in found[1:]:
+        for name, value in found[0].items():
+            assert other[name].tobytes() == value.tobytes(), name
 
 
 @pytest.mark.parametrize("code", [1, 2, 9])

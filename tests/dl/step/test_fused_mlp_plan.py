@@ -121,7 +121,9 @@ def test_what_a_plan_costs_and_what_limits_it() -> None:
     others = listed.costs(BLOCK + 1)
     assert [(cost.operation, cost.flops) for cost in costs] == [(cost.operation, cost.flops) for cost in others]
     assert {cost.launches for cost in costs} == {0} and {cost.launches for cost in others} == {1}
-    assert wait.operation == "wait" and wait.launches == (0 if chain.thread_pool is None else 2 * 2 * 2)
+    assert isinstance(chain, DensePlan)
+    shared = int(chain._unit is None)  # after an update that all threads share, for the block that has enough rows
+    assert wait.operation == "wait" and wait.launches == (0 if chain.thread_pool is None else 2 * 2 * 2 + shared)
     gradients = {cost.layer: cost.written for cost in others if cost.product == "weight gradient"}
     assert gradients == {"0": 4 * 64 * 48, "2": 4 * 48 * 10}
     assert not any(cost.written for cost in costs if cost.product == "weight gradient")

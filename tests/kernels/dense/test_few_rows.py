@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gearshift.backends import numba as numba_backend
 from gearshift.kernels.dense.few_rows import few, input_gradient
-from gearshift.kernels.dense.parts import BlockPart, LayerPlaces, Memory
+from gearshift.kernels.dense.parts import BlockPart, LayerPlaces, Memory, inputs_of
 
 MARK = 12345.0
 EMPTY = dict.fromkeys(LayerPlaces._fields, 0)
@@ -38,7 +38,7 @@ def test_gradients(rows, inputs, outputs, parts, dtype, is_compiled, seed) -> No
     for part in range(parts):
         out = np.full(rows * stride, MARK, dtype)
         task = BlockPart(part, parts, 0, rows, rows, 0)
-        gradient(task, layer, Memory(parameters, work), out, stride)
+        gradient(*inputs_of(layer, task), task, layer, Memory(parameters, work), out, stride)
         columns = out.reshape(rows, stride)
         width = int((columns[0] != MARK).sum())
         assert (columns[:, width:] == MARK).all()
