@@ -18,7 +18,10 @@ PHASE = 32  # position of the phase's bits
 
 
 def offer(thread: int, flags: Any) -> None:
-    """Lets all threads claim the chunks of this one, until its next `wait`. What it wrote before is visible to them."""
+    """Lets all threads claim the chunks of this one, until its next `wait`. What it wrote before is visible to them.
+
+    Between two barriers a thread may offer once: other threads could take a second offer's chunks for the first's.
+    """
     store(flags, thread * LINE + OFFERED, phase(thread, flags) << PHASE)
 
 

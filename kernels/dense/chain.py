@@ -93,11 +93,12 @@ def steps(
         for first in range(0, run.rows, run.block):
             rows = min(run.block, run.rows - first)
             for level in range(last + 1):
-                here = integers if level == 0 else no_integers
+                here, layer = integers if level == 0 else no_integers, places_of(layers, level)
                 for part in range(run.thread, run.parts, run.threads):
                     task = BlockPart(part, run.parts, first, rows, run.rows, 0)
                     prepare(task, level, layers, memory, counters, functions, dropout, tools, here)
-                offer(run.thread, flags)
+                if chunks_of(rows, run.parts, layer, engine) > 1:
+                    offer(run.thread, flags)
                 forward_chunks(run, first, rows, level, layers, memory, tools, engine, here, flags)
                 wait(run.thread, run.threads, flags)
             for part in range(run.thread, run.parts, run.threads):
@@ -108,9 +109,10 @@ def steps(
                 accumulate_metrics(0, 1, outputs.scores, counters, totals)
             if run.learn:
                 for level in range(last, -1, -1):
-                    here = integers if level == 0 else no_integers
-                    layer = places_of(layers, level)
-                    offer(run.thread, flags)
+                    here, layer = integers if level == 0 else no_integers, places_of(layers, level)
+                    shared = chunks_of(rows, run.parts, layer, engine) > 1
+                    if shared:
+                        offer(run.thread, flags)
                     for part in range(run.thread, run.parts, run.threads):
                         task = BlockPart(part, run.parts, first, rows, run.rows, 0)
                         if level == 0 and first + rows == run.rows:
@@ -120,7 +122,7 @@ def steps(
                     backward_chunks(
                         run, first, rows, level, layers, memory, counters, functions, tools, engine, here, flags
                     )
-                    if level > 0 or chunks_of(rows, run.parts, layer, engine) > 1:  # others write this part's weights
+                    if level > 0 or shared:  # others write this part's weights
                         wait(run.thread, run.threads, flags)
         if run.learn:
             call(functions.clipped, functions.update, (run, layers, memory, counters, flags))

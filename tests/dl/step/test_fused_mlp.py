@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,6 +174,28 @@ def test_bits_do_not_depend_on_chunks(
         waits.append(plan.waits(batch) - (batch // plan.block if parts > 1 and chunks > 1 else 0))
         found.append(fitted(run, data, batch))
     assert waits[0] == waits[1] == (2 * (len(widths) - 1) * -(-batch // plan.block) if parts > 1 else 0)
+    for other in found[1:]:
+        for name, value in found[0].items():
+            assert other[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize("rows", [20, 90])
+@pytest.mark.parametrize("options", [{}, {"optimizer": gs.Nesterov(lr=1e-2), "clip_norm": 0.5}])
+def test_threads_that_are_late_are_waited_for(
+    options: dict[str, Any], rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More threads than CPUs, so that some stand still anywhere; a last block of few rows is not divided."""
+    widths, batch, threads = (300, 260, 10), BLOCK + rows, 4
+    pool, data = ThreadPool(threads), rows_of(widths, 4 * batch)
+    monkeypatch.setattr(ThreadPool, "parts", lambda *_: threads)
+    monkeypatch.setattr(ThreadPool, "threads_for", lambda *_: threads)
+    monkeypatch.setattr("gearshift.dl.step.plans.thread_pool", lambda: pool)
+    monkeypatch.setattr("gearshift.dl.step.plans.chosen", lambda backend, name, found, *_: found[0])
+    found = []
+    for chunks in (1, 3, 3, 3):
+        monkeypatch.setattr(vector_engine, "CHUNKS", chunks)
+        run = trainer(widths, "numba", dtype="float32", **{"optimizer": gs.Adam(lr=1e-3)} | options)
+        found.append(fitted(run, data, batch, 20))
     for other in found[1:]:
         for name, value in found[0].items():
             assert other[name].tobytes() == value.tobytes(), name
