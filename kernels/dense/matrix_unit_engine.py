@@ -67,7 +67,7 @@ def forward_product(
 ) -> int:
     """`sums` = the part's columns of X times its rows of the weights, for each of `into` parts of the outputs.
 
-    (X · scale - shift) · W equals X · (scale · W) - shift · W, so X stays an integer matrix.
+    A part has one chunk here. (X · scale - shift) · W equals X · (scale · W) - shift · W, so X stays an integer matrix.
     """
     work, p, panels, lanes = memory.work, memory.parameters, tools.panels, tools.lanes
     start, stop = inputs_of(layer, task)

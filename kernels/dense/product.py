@@ -13,7 +13,7 @@ from ...backends.vectors import packing_tile, tile
 from .parts import Matrix, Tools
 
 DEPTH = 200  # rows of b per block: with 3 vectors of 64 bytes, 38 of 48 KiB L1 cache
-VECTORS, WIDEST = 3, 8  # of columns of a tile, and of one with a single row
+VECTORS = 3
 FEW = 4  # rows below which no tile of several rows is full
 PACKED = 24  # rows from which b is packed
 LEFT = 96  # rows of a that can be copied
@@ -91,9 +91,9 @@ def one_by_one(
     for row in range(rows):
         at_a, at_b, at_c, rest = left.start + row * left.row, right.start, out.start + row * out.row, vectors
         while rest > 0:
-            if rest >= WIDEST:
+            if rest >= 8:
                 tile(1, 8, a, at_a, 0, ak, b, at_b, bk, c, at_c, 0, depth, more)
-                width = WIDEST
+                width = 8
             elif rest >= 3:
                 tile(1, 3, a, at_a, 0, ak, b, at_b, bk, c, at_c, 0, depth, more)
                 width = 3

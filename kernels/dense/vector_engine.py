@@ -16,7 +16,7 @@ from .parts import (
     sums,
     whole,
 )
-from .product import DEPTH, FEW, SCRATCH, VECTORS, WIDEST, product
+from .product import DEPTH, SCRATCH, VECTORS, product
 
 GRAIN, TRANSPOSED, CHUNKS = 8, 0, 3
 
@@ -46,7 +46,7 @@ def forward_product(
     A chunk is a range of all columns.
     """
     start, stop = inputs_of(layer, task)
-    grain = (VECTORS if task.rows >= FEW else WIDEST) * tools.lanes
+    grain = VECTORS * tools.lanes
     begin, end = bounds(layer.outputs, chunk, chunks)
     x = Matrix(memory.work, layer.x + start, layer.x_stride, 1)
     for target in range(into):
