@@ -197,6 +197,10 @@ class Document(Record):
         found = [point for point in self.benchmarks if point.backend == backend and point.rounds]
         return sorted(found, key=lambda point: point.batch)
 
+    def find(self, backend: str, batch: int) -> Point | None:
+        """The point of a backend at a batch size, if there is one."""
+        return next((one for one in self.benchmarks if (one.backend, one.batch) == (backend, batch)), None)
+
     def backend(self, name: str) -> BackendRecord:
         """A backend's record."""
         return next(one for one in self.backends if one.name == name)

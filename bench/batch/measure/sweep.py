@@ -148,6 +148,12 @@ class SweptBackend:
                 time_bound.seconds = sorted(seconds)[len(seconds) // 2]
 
 
+def extrapolated(known: Sequence[tuple[int, float]], batch: int) -> float:
+    """Seconds of a step at `batch`, on the line through the last two pairs of a batch size and its seconds."""
+    (b1, t1), (b2, t2) = known[-2:]
+    return t2 + (batch - b2) * max(0.0, t2 - t1) / (b2 - b1)
+
+
 class Sweep:
     """Fills a document."""
 
@@ -193,8 +199,7 @@ class Sweep:
         record.limit = ""
         for batch in batches:
             self.budget.note(f"{record.name}: warming up at batch {batch:,}")
-            (b1, t1), (b2, t2) = known[-2:] if len(known) > 2 else [(0, 0.0)] * 2
-            expected = t2 + (batch - b2) * max(0.0, t2 - t1) / max(1, b2 - b1)
+            expected = self._expected_step(swept, known, batch)
             try:
                 if expected > self.budget.seconds * GUESSED:
                     raise TooLong(f"a step of about {expected:.2g} s is too long for --budget")
@@ -208,6 +213,19 @@ class Sweep:
                 break
             self.point(record.name, batch)
         fall_asleep()
+
+    def _expected_step(self, swept: SweptBackend, known: list[tuple[int, float]], batch: int) -> float:
+        """Expected seconds of a step: as measured before, or on the line through the two batch sizes before it."""
+        if (point := self.document.find(swept.record.name, batch)) and point.rounds:
+            return point.step_seconds
+        if len(known) < 3:
+            return 0.0
+        if extrapolated(known, batch) > self.budget.seconds * GUESSED:
+            # Other programs may have slowed one of the two, and the line carries that far.
+            for at in (-2, -1):
+                size, seconds = known[at]
+                known[at] = size, min(seconds, swept.steps[size].timed(swept.count[size]))
+        return extrapolated(known, batch)
 
     def _peak_rates(self) -> None:
         for swept in self.crew:
@@ -292,8 +310,6 @@ class Sweep:
 
     def point(self, backend: str, batch: int) -> Point:
         """The record of a backend at a batch size; creates it if there is none."""
-        for point in self.document.benchmarks:
-            if (point.backend, point.batch) == (backend, batch):
-                return point
-        self.document.benchmarks.append(Point(backend=backend, batch=batch))
-        return self.document.benchmarks[-1]
+        if not (point := self.document.find(backend, batch)):
+            self.document.benchmarks.append(point := Point(backend=backend, batch=batch))
+        return point
