@@ -9,9 +9,10 @@ from types import ModuleType
 from typing import Any
 
 from ...backends import Backend, addresses
-from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_functions
+from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_functions, vector_engine
 from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
+    DropoutStreams,
     Integers,
     LayerPlaces,
     Memory,
@@ -30,7 +31,7 @@ from ...kernels.updates.gradient_norm import CLIP_FACTOR
 from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
 from ...kernels.updates.update import SHARED
 from ..graph.graph import Node
-from .dense_loop import LAYER, RUN, TASK
+from .dense_loop import ENGINE, LAYER, PRODUCTS, RUN, TASK, wait_for_loop
 from .fused_mlp import FusedMLP
 
 
@@ -70,6 +71,12 @@ class BoundFunctions:
         place = self._keep(targets)
         found = bind(place, targets, outputs, self._counters)
         self.addresses = self.addresses._replace(loss=found, targets=place)
+
+    def layers(self, layers: Any, outputs: Outputs, dropout: DropoutStreams, tools: Tools) -> None:
+        """Binds the hidden layers and the output layer, and the backward pass."""
+        bind: Any = self._backend.compiled(step_functions.bind_layers)
+        found = bind(TASK, layers, self._memory, self._counters, outputs, self.addresses, dropout, tools, ENGINE)
+        self.addresses = self.addresses._replace(hidden=found[0], output=found[1], backward=found[2])
 
     def update(self, update: Update, layers: Any, flags: Any) -> None:
         """Binds the update of the parameters."""
@@ -114,6 +121,8 @@ def bound_engine(
     backend: Backend, module: ModuleType, tools: Tools, memory: Memory, integers: Integers, uses_integers: bool = False
 ) -> Engine:
     """The product engine of a file of `kernels.dense`."""
+    if module is vector_engine:
+        wait_for_loop(PRODUCTS, memory.work.dtype.name)
     find: Any = backend.compiled(engine.addresses, **engine_functions(module, uses_integers))
     found: list[int] = [*find(tools, memory, integers, TASK, LAYER), module.TRANSPOSED, module.GRAIN, module.CHUNKS]
     return Engine(*found)

@@ -88,8 +88,8 @@ class DensePlan(Plan):
         self._functions.activations(self._tables)
         self._bind_arrays(mlp, bytes_)
         arguments = self._tools[0], self._memory, self._integers(capacity)
-        self._vectors = bound_engine(backend, vector_engine, *arguments)
         self._unit = bound_engine(backend, matrix_unit_engine, *arguments, bytes_) if unit else None
+        self._vectors = bound_engine(backend, vector_engine, *arguments)  # last: another process compiles it
         self._step_seconds, self._call_seconds = 0.0, math.inf
 
     def _allocate(self, layout: Layout, unit: bool) -> None:
@@ -127,6 +127,7 @@ class DensePlan(Plan):
             self._functions.update(update, self._tables[0], self._pool.flags)
         self._learn = int(mlp.update is not None)
         self._dropout = self._dropout_streams([layer.dropout for layer in mlp.layers if layer.dropout is not None])
+        self._functions.layers(self._tables[0], self._outputs, self._dropout, self._tools[0])
 
     def _dropout_streams(self, nodes: list[Node]) -> DropoutStreams:
         """The arguments of the layers' dropouts."""

@@ -34,19 +34,13 @@ from ...backends.addresses import call
 from ...backends.claims import bounds, claim, nearest, offer
 from ...backends.machine import float_mode
 from ...backends.thread_pool import wait
-from ...backends.vectors import turn
 from ..accumulate_metrics import loop as accumulate_metrics
 from ..advance import loop as advance
-from .elementwise import activate, add_products, differentiate, drop_out
 from .engine import APART, Engine, chunks_of
-from .few_rows import few
-from .few_rows import input_gradient as few_rows_gradient
-from .outputs import output_layer, transpose
 from .parts import (
     BlockPart,
     DropoutStreams,
     Integers,
-    LayerPlaces,
     Memory,
     Outputs,
     StepFunctions,
@@ -54,10 +48,7 @@ from .parts import (
     Tools,
     inputs_of,
     places_of,
-    sums,
-    whole,
 )
-from .product import SCRATCH
 from .update import update_bias, update_weights
 
 FLUSH = 0x9FC0  # round to nearest, denormals are 0: decaying moments would make a step four times slower
@@ -103,7 +94,7 @@ def steps(
                 wait(run.thread, run.threads, flags)
             for part in range(run.thread, run.parts, run.threads):
                 task = BlockPart(part, run.parts, first, rows, run.rows, 0)
-                output_layer(task, places_of(layers, last), memory, counters, outputs, functions, dropout, tools)
+                call(functions.output, 0, (task, layers, memory, counters, outputs, functions, dropout, tools))
             wait(run.thread, run.threads, flags)
             if first + rows == run.rows:
                 accumulate_metrics(0, 1, outputs.scores, counters, totals)
@@ -185,7 +176,7 @@ def backward_chunks(
             begin, end = bounds(high - low, number % chunks, chunks)
             start, stop = low + nearest(begin, high - low, APART), low + nearest(end, high - low, APART)
             if level > 0 and start < stop:
-                backward(start, stop, task, level, layers, memory, tools, engine)
+                call(functions.backward, 0, (start, stop, task, level, layers, memory, tools, engine))
             update_weights(start, stop, task, layer, memory, counters, functions, tools, engine, integers)
             number = claim(owner, count, run.thread, flags) if shared else number + 1
 
@@ -221,65 +212,13 @@ def prepare(
     integers: Integers,
 ) -> None:
     """The part's columns of the layer's X."""
-    layer = places_of(layers, level)
     if level == 0:
-        call(functions.load, functions.source, (task, layer, memory, integers, counters))
+        call(functions.load, functions.source, (task, places_of(layers, level), memory, integers, counters))
     else:
-        add_up(task, places_of(layers, level - 1), layer, memory, counters, dropout, tools)
+        call(functions.hidden, 0, (task, level, layers, memory, counters, dropout, tools))
 
 
 def without(integers: Integers) -> Integers:
     """Empty `Integers`, for all layers but the first."""
     numbers, stride, centre, scale, shift = integers
     return Integers(numbers[:0], stride, centre[:0], scale[:0], shift[:0])
-
-
-def add_up(
-    task: BlockPart,
-    below: LayerPlaces,
-    layer: LayerPlaces,
-    memory: Memory,
-    counters: Any,
-    dropout: DropoutStreams,
-    tools: Tools,
-) -> None:
-    """The part's columns of X, from the products of the layer below."""
-    work, p = memory.work, memory.parameters
-    start, stop = inputs_of(layer, task)
-    width = whole(stop - start, tools.lanes)
-    place = sums(below, task.rows, 0, task.parts, task.part, task.parts, tools.lanes)
-    bias = p[below.bias + start : below.bias + stop] if below.bias >= 0 else p[:0]
-    z, strip = tools.scratch[: stop - start], tools.scratch[width:]
-    for row in range(task.rows):
-        at = layer.x + row * layer.x_stride + start
-        y = work[at : at + stop - start]
-        add_products(work, place + row * width, task.rows * width, task.parts, bias, z)
-        at = below.slope + row * below.d_stride + start
-        slope = work[at : at + stop - start] if below.slope >= 0 else work[:0]
-        activate(z, y, slope, below)
-        drop_out(y, slope, (task.first + row) * below.outputs + start, below, dropout, counters, strip)
-
-
-def backward(
-    start: int, stop: int, task: BlockPart, level: int, layers: Any, memory: Memory, tools: Tools, engine: Engine
-) -> None:
-    """Columns `start` to `stop` of D of the layer below, and these rows of DT if they are read later."""
-    layer, below, work, lanes = places_of(layers, level), places_of(layers, level - 1), memory.work, tools.lanes
-    width, stride = stop - start, below.dt_stride
-    turned = below.dt + start * stride
-    strip, wide = tools.scratch[SCRATCH:], whole(width, lanes)
-    dots = few(task.rows, layer.outputs, lanes)
-    if dots:
-        few_rows_gradient(start, stop, task, layer, memory, strip, wide)
-    else:
-        call(engine.input_gradient, 0, (start, stop, task, below, layer, memory, tools))
-    for row in range(0, task.rows, lanes):
-        for i in range(0, 0 if dots else width, lanes):
-            turn(work, turned + i * stride + row, stride, strip, i, wide)
-        for r in range(min(lanes, task.rows - row)):
-            at, y = (row + r) * below.d_stride + start, layer.x + (row + r) * layer.x_stride + start
-            slope = work[below.slope + at : below.slope + at + width] if below.slope >= 0 else work[:0]
-            dy, dz = strip[r * wide : r * wide + width], work[below.d + at : below.d + at + width]
-            differentiate(dy, work[y : y + width], slope, dz, below)
-    if level > 1 or engine.transposed:
-        transpose(work, below.d + start, below.d_stride, turned, stride, 0, task.rows, width, lanes)

@@ -14,12 +14,12 @@ from .parts import (
     GRAIN,
     BlockPart,
     DropoutStreams,
-    LayerPlaces,
     Memory,
     Outputs,
     StepFunctions,
     Targets,
     Tools,
+    places_of,
     sums,
     whole,
 )
@@ -29,18 +29,19 @@ NEAR = 4096  # outputs per block, which fit into the L1 cache
 
 def output_layer(
     task: BlockPart,
-    layer: LayerPlaces,
+    layers: Any,
     memory: Memory,
     counters: Any,
     outputs: Outputs,
     functions: StepFunctions,
     dropout: DropoutStreams,
     tools: Tools,
-) -> None:
+) -> int:
     """Outputs and losses of the part's rows of the block, and the last layer's D and DT.
 
     The same few rows of outputs and targets are reused, so they stay in the L1 cache.
     """
+    layer = places_of(layers, layers.shape[0] - 1)
     work, p, k = memory.work, memory.parameters, layer.outputs
     z, strip, stored = tools.scratch[:k], tools.scratch[whole(k, tools.lanes) :], layer.slope >= 0
     start, stop = share(task.rows, task.part, task.parts, GRAIN)
@@ -62,6 +63,7 @@ def output_layer(
             dz = work[layer.d + at : layer.d + at + k]
             differentiate(outputs.gradients[y], outputs.values[y], slope, dz, layer)
     transpose(work, layer.d, layer.d_stride, layer.dt, layer.dt_stride, start, stop, k, tools.lanes)
+    return 0
 
 
 def score(start: int, stop: int, later: int, outputs: Outputs, counters: Any, targets: Targets) -> int:

@@ -194,16 +194,20 @@ class DropoutStreams(NamedTuple):
 
 
 class StepFunctions(NamedTuple):
-    """Addresses of the functions of a step that depend on its data, loss and optimizer, see `step_functions`.
+    """Addresses of the functions of a step, see `step_functions`.
 
     Attributes
     ----------
+    hidden, output, backward : `hidden.hidden_layer`, `outputs.output_layer` and `backward.backward`.
     load, prefetch : `load.load_batch` and `load.prefetch_next`; `source` is the place of their `Source`.
     loss : `outputs.score`; `targets` is the place of its `Targets`.
     apply, ahead, clipped : `update.apply`, `update.move_ahead` and `clipping.update_clipped`; `update` is the place of
         their `Update`.
     """
 
+    hidden: int
+    output: int
+    backward: int
     load: int
     prefetch: int
     source: int

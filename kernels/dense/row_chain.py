@@ -20,9 +20,8 @@ from ...backends.machine import float_mode
 from ...backends.thread_pool import share, wait
 from ..accumulate_metrics import loop as accumulate_metrics
 from ..advance import loop as advance
-from .chain import FLUSH, backward, prepare
+from .chain import FLUSH, prepare
 from .engine import Engine, rows_at_once
-from .outputs import output_layer
 from .parts import (
     GRAIN,
     BlockPart,
@@ -104,11 +103,11 @@ def block_gradient(
     for level in range(last + 1):
         prepare(task, level, layers, memory, counters, functions, dropout, tools, integers)
         call(engine.forward, 0, (0, 1, task, places_of(layers, level), 1, memory, tools, integers))
-    output_layer(task, places_of(layers, last), memory, counters, outputs, functions, dropout, tools)
+    call(functions.output, 0, (task, layers, memory, counters, outputs, functions, dropout, tools))
     for level in range(last, -1, -1):
         layer = places_of(layers, level)
         if level > 0:
-            backward(0, layer.inputs, task, level, layers, memory, tools, engine)
+            call(functions.backward, 0, (0, layer.inputs, task, level, layers, memory, tools, engine))
         update_weights(0, layer.inputs, task, layer, memory, counters, functions, tools, engine, integers)
         if layer.bias >= 0:
             update_bias(task, layer, memory, counters, functions, tools)

@@ -1,7 +1,7 @@
-"""The functions of a step that depend on its data, its loss, its optimizer or a formula: `parts.StepFunctions`, and
-`LayerPlaces.formula`.
+"""The functions that a step calls by address: `parts.StepFunctions`, and `LayerPlaces.formula`.
 
 The functions here are compiled with the functions of one data type, loss, optimizer or formula. They return addresses.
+Those of `bind_layers` depend on nothing of that, and are compiled once for both loops.
 Some store arguments at `place`; the other arguments give the types with which the loop calls what is at an address.
 """
 
@@ -10,10 +10,26 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.addresses import address_of, keep
+from .backward import backward
 from .clipping import update_clipped
+from .engine import Engine
+from .hidden import hidden_layer
 from .load import load_batch, prefetch_next
-from .outputs import score
-from .parts import BlockPart, Integers, LayerPlaces, Memory, Outputs, Source, Targets, ThreadCall, Update
+from .outputs import output_layer, score
+from .parts import (
+    BlockPart,
+    DropoutStreams,
+    Integers,
+    LayerPlaces,
+    Memory,
+    Outputs,
+    Source,
+    StepFunctions,
+    Targets,
+    ThreadCall,
+    Tools,
+    Update,
+)
 from .parts import skip as formula  # a plan replaces it
 from .update import apply, move_ahead
 
@@ -33,6 +49,25 @@ def bind_loss(place: int, targets: Targets, outputs: Outputs, counters: Any) -> 
     """`StepFunctions.loss`."""
     keep(place, (targets,))
     return address_of(score, (targets,), (0, 0, 0, outputs, counters))
+
+
+def bind_layers(
+    task: BlockPart,
+    layers: Any,
+    memory: Memory,
+    counters: Any,
+    outputs: Outputs,
+    functions: StepFunctions,
+    dropout: DropoutStreams,
+    tools: Tools,
+    engine: Engine,
+) -> Any:
+    """`StepFunctions.hidden`, `output` and `backward`."""
+    return (
+        address_of(hidden_layer, (), (task, 1, layers, memory, counters, dropout, tools)),
+        address_of(output_layer, (), (task, layers, memory, counters, outputs, functions, dropout, tools)),
+        address_of(backward, (), (0, 1, task, 1, layers, memory, tools, engine)),
+    )
 
 
 def bind_update(
