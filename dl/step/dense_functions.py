@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ...backends import Backend, addresses
-from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_functions, vector_engine
+from ...kernels.dense import clipping, engine, load, matrix_unit_engine, step_functions
 from ...kernels.dense.engine import Engine
 from ...kernels.dense.parts import (
     DropoutStreams,
@@ -31,7 +31,7 @@ from ...kernels.updates.gradient_norm import CLIP_FACTOR
 from ...kernels.updates.l1 import L1_SUBGRADIENT, SOFT_THRESHOLD
 from ...kernels.updates.update import SHARED
 from ..graph.graph import Node
-from .dense_loop import ENGINE, LAYER, PRODUCTS, RUN, TASK, wait_for_loop
+from .dense_loop import ENGINE, LAYER, RUN, TASK
 from .fused_mlp import FusedMLP
 
 
@@ -121,8 +121,6 @@ def bound_engine(
     backend: Backend, module: ModuleType, tools: Tools, memory: Memory, integers: Integers, uses_integers: bool = False
 ) -> Engine:
     """The product engine of a file of `kernels.dense`."""
-    if module is vector_engine:
-        wait_for_loop(PRODUCTS, memory.work.dtype.name)
     find: Any = backend.compiled(engine.addresses, **engine_functions(module, uses_integers))
     found: list[int] = [*find(tools, memory, integers, TASK, LAYER), module.TRANSPOSED, module.GRAIN, module.CHUNKS]
     return Engine(*found)

@@ -53,7 +53,7 @@ def begin_loops(backend: Backend, several: Iterable[int], dtype: str) -> None:
         _ahead.update({(number, dtype): ahead for number in missing})
 
 
-def wait_for_loop(number: int, dtype: str) -> None:
+def wait_until_compiled(number: int, dtype: str) -> None:
     """Waits until the other process, if there is one, has compiled this one of `FUNCTIONS`."""
     if (number, dtype) in _ahead:
         _ahead[number, dtype].wait()

@@ -50,7 +50,7 @@ from .costs import FORWARD, WAIT, WEIGHTS, Cost, Product
 from .dense_choice import MATRIX_UNIT, ROWS, Choice
 from .dense_functions import BoundFunctions, attribute_names, bound_engine
 from .dense_layout import BLOCK, BytesAsIntegers, Layout, block_rows
-from .dense_loop import loop_of, wait_for_loop
+from .dense_loop import PRODUCTS, loop_of, wait_until_compiled
 from .fused_mlp import FusedMLP
 from .plan import Plan, quietly
 
@@ -89,7 +89,8 @@ class DensePlan(Plan):
         self._bind_arrays(mlp, bytes_)
         arguments = self._tools[0], self._memory, self._integers(capacity)
         self._unit = bound_engine(backend, matrix_unit_engine, *arguments, bytes_) if unit else None
-        self._vectors = bound_engine(backend, vector_engine, *arguments)  # last: another process compiles it
+        wait_until_compiled(PRODUCTS, arena.dtype.name)  # last: the other process compiles meanwhile
+        self._vectors = bound_engine(backend, vector_engine, *arguments)
         self._step_seconds, self._call_seconds = 0.0, math.inf
 
     def _allocate(self, layout: Layout, unit: bool) -> None:
@@ -180,7 +181,7 @@ class DensePlan(Plan):
 
     def _call(self, rows: int, count: int, counters: Any, totals: Any, functions: StepFunctions) -> None:
         """Runs `count` steps, which advance the counters and totals."""
-        wait_for_loop(self.choice.divided, self.arena.dtype.name)
+        wait_until_compiled(self.choice.divided, self.arena.dtype.name)
         threads, integers, engine = self.threads, self._integers(rows), self._engine(rows)
         own = [(counters.copy(), totals.copy()) for _ in range(threads)]
         outputs = Outputs(*(array[:rows] for array in self._outputs))

@@ -1,7 +1,7 @@
 """The functions that a step calls by address: `parts.StepFunctions`, and `LayerPlaces.formula`.
 
 The functions here are compiled with the functions of one data type, loss, optimizer or formula. They return addresses.
-Those of `bind_layers` depend on nothing of that, and are compiled once for both loops.
+What `bind_layers` binds depends on none of these, so it is compiled once for both loops.
 Some store arguments at `place`; the other arguments give the types with which the loop calls what is at an address.
 """
 
